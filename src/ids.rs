@@ -1,0 +1,229 @@
+//! Small types that carry the proof that their content was checked.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use crate::limits::NAME_BYTES_MAX;
+
+/// The name of a participant: 1 to 128 bytes of UTF-8 without control
+/// characters. Names compare bytewise.
+///
+/// Cloning shares the text.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Name(Arc<str>);
+
+/// Why a text is not a [`Name`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NameError {
+    /// The text is empty.
+    #[error("a name must have at least one character")]
+    Empty,
+    /// The text is longer than [`NAME_BYTES_MAX`].
+    #[error("a name may have at most {NAME_BYTES_MAX} bytes, this one has {0}")]
+    TooLong(usize),
+    /// The text holds a character from U+0000 to U+001F or U+007F to U+009F.
+    #[error("a name may not contain control characters (U+0000 to U+001F, U+007F to U+009F)")]
+    ControlCharacter,
+    /// The bytes are not UTF-8.
+    #[error("a name must be UTF-8")]
+    NotUtf8,
+}
+
+impl Name {
+    /// Checks `text` and keeps a copy of it.
+    ///
+    /// # Errors
+    /// What [`Name::check`] finds.
+    pub fn new(text: impl AsRef<str>) -> Result<Self, NameError> {
+        let text = text.as_ref();
+        Self::check(text.as_bytes())?;
+        Ok(Self(Arc::from(text)))
+    }
+
+    /// Like [`Name::new`], from bytes.
+    ///
+    /// # Errors
+    /// [`NameError::NotUtf8`], or what [`Name::check`] finds.
+    pub fn from_utf8(bytes: &[u8]) -> Result<Self, NameError> {
+        Self::new(str::from_utf8(bytes).map_err(|_| NameError::NotUtf8)?)
+    }
+
+    /// Checks bytes that are known to be UTF-8 against the rules of a name.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn check(bytes: &[u8]) -> Result<(), NameError> {
+        if bytes.is_empty() {
+            return Err(NameError::Empty);
+        }
+        if bytes.len() > NAME_BYTES_MAX {
+            return Err(NameError::TooLong(bytes.len()));
+        }
+        // In UTF-8, U+0080 to U+009F are the byte C2 followed by 80 to 9F.
+        let mut previous = 0;
+        for &byte in bytes {
+            let c0_or_del = byte < 0x20 || byte == 0x7F;
+            let c1 = previous == 0xC2 && byte < 0xA0;
+            if c0_or_del || c1 {
+                return Err(NameError::ControlCharacter);
+            }
+            previous = byte;
+        }
+        Ok(())
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The text's bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+// Hashed as bytes, so that a map keyed by names can be asked with the bytes of
+// a frame.
+impl Hash for Name {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
+}
+
+impl Borrow<[u8]> for Name {
+    fn borrow(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl AsRef<str> for Name {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<&str> for Name {
+    type Error = NameError;
+    fn try_from(text: &str) -> Result<Self, NameError> {
+        Self::new(text)
+    }
+}
+
+impl std::str::FromStr for Name {
+    type Err = NameError;
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        Self::new(text)
+    }
+}
+
+impl serde::Serialize for Name {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Name {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Self::new(text).map_err(serde::de::Error::custom)
+    }
+}
+
+/// The id of a message as its sender wrote it: 36 bytes of a hyphenated UUID,
+/// in either case. Kept as text because answers repeat it letter by letter.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MsgId([u8; 36]);
+
+impl MsgId {
+    /// Bytes of a hyphenated UUID.
+    pub const LEN: usize = 36;
+
+    /// Checks that `text` is a hyphenated UUID of any version, in either case.
+    #[must_use]
+    #[inline]
+    pub fn from_text(text: &[u8]) -> Option<Self> {
+        let text: &[u8; 36] = text.try_into().ok()?;
+        let mut wrong = false;
+        for (index, &byte) in text.iter().enumerate() {
+            let hyphen = matches!(index, 8 | 13 | 18 | 23);
+            wrong |= if hyphen {
+                byte != b'-'
+            } else {
+                !byte.is_ascii_hexdigit()
+            };
+        }
+        (!wrong).then_some(Self(*text))
+    }
+
+    /// The text as the sender wrote it.
+    #[must_use]
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8; 36] {
+        &self.0
+    }
+
+    /// The text as the sender wrote it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).expect("hexadecimal digits and hyphens are ASCII")
+    }
+}
+
+impl From<uuid::Uuid> for MsgId {
+    fn from(id: uuid::Uuid) -> Self {
+        let mut text = [0; 36];
+        id.hyphenated().encode_lower(&mut text);
+        Self(text)
+    }
+}
+
+impl From<MsgId> for uuid::Uuid {
+    fn from(id: MsgId) -> Self {
+        Self::try_parse_ascii(&id.0).expect("a checked UUID")
+    }
+}
+
+impl fmt::Debug for MsgId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for MsgId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Which connection of this process; never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// How often the ownership of a name has changed hands. Who holds an older
+/// epoch no longer owns the name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Epoch(pub u64);

@@ -1,0 +1,11 @@
+//! tickwire: a validating, acknowledging message switch.
+
+#![deny(missing_docs)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod ids;
+pub mod limits;
+#[cfg(feature = "server")]
+#[cfg_attr(docsrs, doc(cfg(feature = "server")))]
+pub mod server;
+pub mod wire;

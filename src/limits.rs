@@ -1,0 +1,88 @@
+//! Every limit and default in one place, with the relations between them
+//! checked when compiling.
+//!
+//! Sizes are in bytes, durations in [`Duration`]. What a deployment may change
+//! starts from the `*_DEFAULT` values here; the rest is fixed because the
+//! protocol promises it.
+
+use std::time::Duration;
+
+/// Bytes of the length prefix before each frame: a big-endian `u32`.
+pub const FRAME_PREFIX_BYTES: usize = 4;
+/// Largest frame accepted unless configured otherwise, without its prefix.
+pub const FRAME_BYTES_MAX_DEFAULT: usize = 1024 * 1024;
+/// Smallest value that `frame_bytes_max` may be configured to.
+pub const FRAME_BYTES_MAX_MIN: usize = 1024;
+/// Largest value that `frame_bytes_max` may be configured to.
+pub const FRAME_BYTES_MAX_MAX: usize = 64 * 1024 * 1024;
+/// How deep a frame's JSON may be nested; the root object is level 1.
+pub const JSON_DEPTH_MAX: usize = 64;
+/// Largest name of a participant, in bytes of UTF-8.
+pub const NAME_BYTES_MAX: usize = 128;
+/// Most names that one connection may own.
+pub const NAMES_PER_CONNECTION_MAX: usize = 64;
+/// After so many invalid frames in a row a connection is closed.
+pub const REFUSED_IN_A_ROW_MAX: u32 = 100;
+/// How long a frame may stay incomplete while tickwire is reading.
+pub const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes a queue (of a name, or of a connection's broadcasts) may hold.
+pub const QUEUE_BYTES_DEFAULT: usize = 8 * 1024 * 1024;
+/// Smallest value that `queue_bytes` may be configured to.
+pub const QUEUE_BYTES_MIN: usize = 64 * 1024;
+/// Largest value that `queue_bytes` may be configured to.
+pub const QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024 * 1024;
+/// Messages a queue may hold.
+pub const QUEUE_MESSAGES_DEFAULT: usize = 65_536;
+/// Smallest value that `queue_messages` may be configured to.
+pub const QUEUE_MESSAGES_MIN: usize = 16;
+/// Largest value that `queue_messages` may be configured to.
+pub const QUEUE_MESSAGES_MAX: usize = 4 * 1024 * 1024;
+/// One part in so many of a queue is kept for acks and errors.
+pub const QUEUE_RESERVE_DIVISOR: usize = 8;
+/// How long in sum a connection is paused for one full queue before its events
+/// to it are refused.
+pub const STALL_TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
+/// Bytes of unwritten answers beyond which a connection's input is paused.
+pub const CONTROL_LANE_BYTES: usize = 256 * 1024;
+/// A connection that takes no byte for so long while answers wait is closed.
+pub const ANSWER_STALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Bytes read at once. A window holds all frames of one read.
+pub const WINDOW_BYTES: usize = 64 * 1024;
+/// Runs shorter than this are copied out of their window instead of pinning it.
+pub const RUN_PIN_BYTES_MIN: usize = 4 * 1024;
+
+/// How long the answers and the reason of a close may take to be written.
+pub const CLOSE_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long input is discarded after the writing side was shut down.
+pub const CLOSE_DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
+/// How much input is discarded after the writing side was shut down.
+pub const CLOSE_DISCARD_BYTES: usize = 1024 * 1024;
+/// How long queued messages may take to be written at shutdown.
+pub const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+/// With data in flight and no acknowledgement for so long, a peer is dead.
+pub const PEER_SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// Connections served at once unless configured otherwise.
+pub const CONNECTIONS_MAX_DEFAULT: usize = 16_384;
+/// Where `tickwire serve` listens unless told otherwise.
+pub const LISTEN_DEFAULT: &str = "127.0.0.1:7411";
+/// The server's own name unless told otherwise.
+pub const SERVER_NAME_DEFAULT: &str = "tickwire";
+/// The protocol's version.
+pub const PROTOCOL_VERSION: u64 = 1;
+
+// A queue must be able to keep its reserve and still take ordinary messages.
+const _: () = assert!(QUEUE_MESSAGES_MIN / QUEUE_RESERVE_DIVISOR >= 1);
+const _: () = assert!(QUEUE_MESSAGES_DEFAULT >= QUEUE_MESSAGES_MIN);
+const _: () = assert!(QUEUE_MESSAGES_DEFAULT <= QUEUE_MESSAGES_MAX);
+const _: () = assert!(QUEUE_BYTES_DEFAULT >= QUEUE_BYTES_MIN);
+const _: () = assert!(QUEUE_BYTES_DEFAULT <= QUEUE_BYTES_MAX);
+// Several frames of the largest default size fit a default queue.
+const _: () = assert!(FRAME_BYTES_MAX_DEFAULT * 4 <= QUEUE_BYTES_DEFAULT);
+const _: () = assert!(FRAME_BYTES_MAX_MIN <= FRAME_BYTES_MAX_DEFAULT);
+const _: () = assert!(FRAME_BYTES_MAX_DEFAULT <= FRAME_BYTES_MAX_MAX);
+// Offsets into a frame are kept in 32 bits.
+const _: () = assert!(FRAME_BYTES_MAX_MAX + WINDOW_BYTES <= u32::MAX as usize);
+const _: () = assert!(RUN_PIN_BYTES_MIN < WINDOW_BYTES);

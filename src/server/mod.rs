@@ -1,0 +1,5 @@
+//! Floor 3: the asynchronous shell around the router.
+
+mod config;
+
+pub use config::{ConfigError, ServerConfig};

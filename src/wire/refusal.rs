@@ -1,0 +1,57 @@
+//! Why a frame is refused.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::ErrorCode;
+use crate::ids::{MsgId, Name};
+
+/// Why a frame is refused, worded for the person who writes the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The error's code.
+    pub code: ErrorCode,
+    /// The offending field, dotted: `msg_id`, `payload.names[2]`.
+    pub field: Option<Cow<'static, str>>,
+    /// What is wrong and what to do about it.
+    pub reason: Cow<'static, str>,
+    /// The frame's `msg_id`, if it could be read, is a UUID and stands there
+    /// once.
+    pub msg_id: Option<MsgId>,
+    /// The frame's `source`, if it could be read, is a name and stands there
+    /// once.
+    pub source: Option<Name>,
+}
+
+impl Refusal {
+    /// A refusal that names no field, id or source yet.
+    #[must_use]
+    pub fn new(code: ErrorCode, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            field: None,
+            reason: reason.into(),
+            msg_id: None,
+            source: None,
+        }
+    }
+
+    /// The same refusal, of `field`.
+    #[must_use]
+    pub fn of_field(mut self, field: impl Into<Cow<'static, str>>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.code)?;
+        if let Some(field) = &self.field {
+            write!(f, " ({field})")?;
+        }
+        write!(f, ": {}", self.reason)
+    }
+}
+
+impl std::error::Error for Refusal {}
