@@ -2,7 +2,10 @@
 
 mod answer;
 mod code;
+#[cfg(feature = "codec")]
+mod codec;
 mod envelope;
+mod frame;
 mod refusal;
 
 pub use answer::{
@@ -10,5 +13,9 @@ pub use answer::{
     ServerIdentity, Welcome,
 };
 pub use code::ErrorCode;
+#[cfg(feature = "codec")]
+#[cfg_attr(docsrs, doc(cfg(feature = "codec")))]
+pub use codec::{FrameCodec, FrameCodecError};
 pub use envelope::{Envelope, Header, Kind, Parser, Span, Validation};
+pub use frame::{FrameError, FrameState, frame_prefix, frame_state, write_frame};
 pub use refusal::Refusal;
