@@ -1,9 +1,21 @@
 //! Floor 1: frames, envelopes, typed messages, answers.
 
+mod answer;
 mod code;
+#[cfg(feature = "codec")]
+mod codec;
 mod envelope;
+mod frame;
 mod refusal;
 
+pub use answer::{
+    AckTemplate, AdvertisedLimits, AnswerIds, AnswerTime, Answering, ErrorDetails, Granted,
+    ServerIdentity, Welcome,
+};
 pub use code::ErrorCode;
+#[cfg(feature = "codec")]
+#[cfg_attr(docsrs, doc(cfg(feature = "codec")))]
+pub use codec::{FrameCodec, FrameCodecError};
 pub use envelope::{Envelope, Header, Kind, Parser, Span, Validation};
+pub use frame::{FrameError, FrameState, frame_prefix, frame_state, write_frame};
 pub use refusal::Refusal;

@@ -1,0 +1,357 @@
+//! What is addressed to one name, in order, until the connection that owns the
+//! name has taken it.
+//!
+//! Producers reserve, enqueue and wake, without a lock. The consumer's side
+//! (who owns the name, what is being written and how much of it is) is behind
+//! a mutex that only the owner, a takeover and the end of the name take. The
+//! outbox survives a takeover; the epoch tells the owner of today from those
+//! before.
+
+#![forbid(unsafe_code)]
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex};
+use std::task::Waker;
+
+use arc_swap::ArcSwapOption;
+use bytes::{Buf, Bytes};
+
+use super::peer::{Peer, Report, lock};
+use super::queue::{Capacity, Closed, Entry, Load, Queue};
+use super::waiters::Waiters;
+use crate::ids::{ConnectionId, Epoch, MsgId, Name};
+use crate::limits::QUEUE_RESERVE_DIVISOR;
+use crate::wire;
+
+/// Most slices handed to one vectored write.
+const SLICES_MAX: usize = 64;
+
+/// Which part of the queue a message may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// All but the reserve.
+    Ordinary,
+    /// All of it: acks and errors never pause, so an eighth is kept for them.
+    Whole,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    name: Name,
+    capacity: Capacity,
+    queue: Queue,
+    /// Whom to wake. Changed under the consumer's lock only.
+    owner: ArcSwapOption<Peer>,
+    /// Counts the owners. Changed under the consumer's lock only.
+    epoch: AtomicU64,
+    consumer: Mutex<Consumer>,
+    waiters: Waiters,
+    /// How often the queue has fallen below half.
+    relieved: AtomicU64,
+}
+
+/// What the owner has taken from the queue but not yet written.
+#[derive(Debug, Default)]
+struct Consumer {
+    in_flight: VecDeque<Entry>,
+    /// Bytes of the first entry that are written.
+    written: usize,
+}
+
+/// What a write achieved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// Bytes, those that went ahead included.
+    pub(crate) bytes: usize,
+    /// Whether the first entry is now partly written: nothing else may be
+    /// written to the connection before its rest.
+    pub(crate) partial: bool,
+}
+
+/// The caller no longer owns the name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotOwner;
+
+impl Outbox {
+    /// The outbox of a name that nobody owned, and its first epoch.
+    pub(crate) fn new(name: Name, capacity: Capacity, owner: &Arc<Peer>) -> (Self, Epoch) {
+        let outbox = Self {
+            name,
+            capacity,
+            queue: Queue::default(),
+            owner: ArcSwapOption::from(Some(Arc::clone(owner))),
+            epoch: AtomicU64::new(1),
+            consumer: Mutex::default(),
+            waiters: Waiters::default(),
+            relieved: AtomicU64::new(0),
+        };
+        (outbox, Epoch(1))
+    }
+
+    pub(crate) fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Whether `epoch` is still the owner's.
+    pub(crate) fn is_owned_at(&self, epoch: Epoch) -> bool {
+        self.epoch.load(Ordering::Acquire) == epoch.0
+    }
+
+    // ---- producers ----
+
+    /// Reserves room for as many of the frames as fit, from the first on.
+    /// What is reserved must be enqueued.
+    #[inline]
+    pub(crate) fn reserve(
+        &self,
+        sizes: &[u32],
+        total: usize,
+        share: Share,
+    ) -> Result<usize, Closed> {
+        let capacity = match share {
+            Share::Whole => self.capacity,
+            Share::Ordinary => self
+                .capacity
+                .part(QUEUE_RESERVE_DIVISOR - 1, QUEUE_RESERVE_DIVISOR),
+        };
+        self.queue.reserve(sizes, total, capacity)
+    }
+
+    /// Queues what was reserved and wakes the owner.
+    pub(crate) fn enqueue(&self, entry: Entry, reserved_bytes: usize) {
+        if self.queue.enqueue(entry, reserved_bytes) {
+            // Closed since the reservation, and perhaps swept already.
+            self.sweep(&mut lock(&self.consumer));
+        } else if let Some(owner) = &*self.owner.load() {
+            owner.wake();
+        }
+    }
+
+    /// Has `waker` woken when the queue has fallen below three quarters, or is
+    /// closed. The caller must try again after this call.
+    pub(crate) fn wait_for_room(&self, id: ConnectionId, waker: &Waker) {
+        self.waiters.wait(id, waker);
+    }
+
+    /// The connection no longer waits for room.
+    pub(crate) fn stop_waiting(&self, id: ConnectionId) {
+        self.waiters.forget(id);
+    }
+
+    /// How often the queue has fallen below half.
+    pub(crate) fn times_relieved(&self) -> u64 {
+        self.relieved.load(Ordering::Acquire)
+    }
+
+    // ---- the owner ----
+
+    /// Whether anything waits to be delivered (or is about to be queued).
+    #[inline]
+    pub(crate) fn has_mail(&self) -> bool {
+        self.queue.load().messages() > 0
+    }
+
+    /// Offers `ahead` and then what is queued to `write` (a non-blocking
+    /// vectored write), once, and accounts for what it took.
+    pub(crate) fn deliver(
+        &self,
+        epoch: Epoch,
+        ahead: &[u8],
+        write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> Result<io::Result<Written>, NotOwner> {
+        let mut consumer = self.consume(epoch)?;
+        let consumer = &mut *consumer;
+        while consumer.in_flight.len() < SLICES_MAX - 1 {
+            let Some(entry) = self.queue.pop() else { break };
+            consumer.in_flight.push_back(entry);
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let mut count = 0;
+        if !ahead.is_empty() {
+            slices[0] = IoSlice::new(ahead);
+            count = 1;
+        }
+        let mut skip = consumer.written;
+        for (slice, entry) in slices[count..].iter_mut().zip(&consumer.in_flight) {
+            *slice = IoSlice::new(&entry.bytes[skip..]);
+            skip = 0;
+            count += 1;
+        }
+        if count == 0 {
+            return Ok(Ok(Written {
+                bytes: 0,
+                partial: false,
+            }));
+        }
+        let bytes = match write(&slices[..count]) {
+            Ok(bytes) => bytes,
+            Err(error) => return Ok(Err(error)),
+        };
+        let (frames, charge) = consumer.advance(bytes.saturating_sub(ahead.len()));
+        self.release(frames, charge);
+        Ok(Ok(Written {
+            bytes,
+            partial: consumer.written > 0,
+        }))
+    }
+
+    /// Takes the oldest run of frames whole: how an owner inside the process
+    /// receives.
+    pub(crate) fn take(&self, epoch: Epoch) -> Result<Option<Bytes>, NotOwner> {
+        let mut consumer = self.consume(epoch)?;
+        let left_by_predecessor = consumer.in_flight.pop_front();
+        let Some(entry) = left_by_predecessor.or_else(|| self.queue.pop()) else {
+            return Ok(None);
+        };
+        self.release(entry.frames as usize, entry.charge);
+        Ok(Some(entry.bytes))
+    }
+
+    fn consume(&self, epoch: Epoch) -> Result<std::sync::MutexGuard<'_, Consumer>, NotOwner> {
+        let consumer = lock(&self.consumer);
+        if self.is_owned_at(epoch) {
+            Ok(consumer)
+        } else {
+            Err(NotOwner)
+        }
+    }
+
+    fn release(&self, frames: usize, charge: usize) {
+        if frames == 0 && charge == 0 {
+            return;
+        }
+        let (before, after) = self.queue.release(frames, charge);
+        let below = |load: Load, part| load.is_below(self.capacity.part(part, 4));
+        if below(after, 2) && !below(before, 2) {
+            self.relieved.fetch_add(1, Ordering::AcqRel);
+        }
+        if below(after, 3) {
+            self.waiters.wake_all();
+        }
+    }
+
+    // ---- changes of owner ----
+
+    /// Gives the name to `new`. Whoever owned it is told, and finishes the
+    /// frame it was writing; that frame goes whole to `new` as well. To be
+    /// called under the registry's lock of the name.
+    pub(super) fn take_over(&self, new: &Arc<Peer>) -> (Epoch, Option<Arc<Peer>>) {
+        let mut consumer = lock(&self.consumer);
+        let epoch = self.epoch.fetch_add(1, Ordering::AcqRel) + 1;
+        let old = self.owner.swap(Some(Arc::clone(new)));
+        // A producer whose wake went to the old owner had queued before: the
+        // look that follows this fence finds it.
+        fence(Ordering::SeqCst);
+        self.return_partial(&mut consumer, old.as_deref());
+        drop(consumer);
+        if let Some(old) = &old {
+            old.report(Report::NameTakenOver(self.name.clone()));
+        }
+        new.wake();
+        (Epoch(epoch), old)
+    }
+
+    /// Ends the outbox, after it was taken out of the registry. What is still
+    /// queued is given up and reported to those who sent it.
+    pub(super) fn close(&self) {
+        let mut consumer = lock(&self.consumer);
+        self.queue.close();
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        let old = self.owner.swap(None);
+        self.return_partial(&mut consumer, old.as_deref());
+        self.sweep(&mut consumer);
+        drop(consumer);
+        self.waiters.wake_all();
+    }
+
+    /// Makes the first entry start with the first frame that is not wholly
+    /// written; the old owner gets what is missing of a frame it had begun.
+    fn return_partial(&self, consumer: &mut Consumer, old: Option<&Peer>) {
+        let written = std::mem::take(&mut consumer.written);
+        let Some(head) = consumer.in_flight.front_mut() else {
+            return;
+        };
+        if written == 0 {
+            return;
+        }
+        let mut start = 0;
+        let mut whole = 0;
+        let mut end = 0;
+        for frame in wire::frames(&head.bytes) {
+            end = frame.end;
+            if end > written {
+                break;
+            }
+            start = end;
+            whole += 1;
+        }
+        if let Some(old) = old.filter(|_| written > start) {
+            old.leave_unfinished(head.bytes.slice(written..end));
+        }
+        head.bytes.advance(start);
+        head.frames -= whole;
+        self.release(whole as usize, 0);
+    }
+
+    /// Gives up everything that a closed queue still holds.
+    fn sweep(&self, consumer: &mut Consumer) {
+        let mut given_up: Vec<GivenUp> = Vec::new();
+        let in_flight = std::mem::take(&mut consumer.in_flight);
+        let queued = std::iter::from_fn(|| self.queue.pop());
+        for entry in in_flight.into_iter().chain(queued) {
+            self.queue.release(entry.frames as usize, entry.charge);
+            let Some(origin) = entry.origin else { continue };
+            match given_up.iter_mut().find(|known| known.origin.id() == origin.id()) {
+                Some(known) => known.count += u64::from(entry.frames),
+                None => given_up.push(GivenUp {
+                    origin,
+                    count: u64::from(entry.frames),
+                    first_msg_id: wire::first_msg_id(&entry.bytes),
+                }),
+            }
+        }
+        for GivenUp {
+            origin,
+            count,
+            first_msg_id,
+        } in given_up
+        {
+            tracing::warn!(target = %self.name, sender = %origin.id(), count, "undelivered");
+            origin.report(Report::Undelivered {
+                target: self.name.clone(),
+                count,
+                first_msg_id,
+            });
+        }
+    }
+}
+
+/// What one sender's messages became when their queue ended.
+struct GivenUp {
+    origin: Arc<Peer>,
+    count: u64,
+    first_msg_id: Option<MsgId>,
+}
+
+impl Consumer {
+    /// Accounts for `bytes` more that were written, and says how many frames
+    /// and how much charge that sets free.
+    fn advance(&mut self, bytes: usize) -> (usize, usize) {
+        let mut frames = 0;
+        let mut charge = 0;
+        self.written += bytes;
+        while let Some(head) = self.in_flight.front() {
+            if self.written < head.bytes.len() {
+                break;
+            }
+            self.written -= head.bytes.len();
+            frames += head.frames as usize;
+            charge += head.charge;
+            self.in_flight.pop_front();
+        }
+        (frames, charge)
+    }
+}

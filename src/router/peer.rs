@@ -1,0 +1,145 @@
+//! What a connection shares with those who deliver to it: its waker, its
+//! broadcast lane, and reports about the fate of what it sent.
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use atomic_waker::AtomicWaker;
+use bytes::Bytes;
+
+use super::queue::Queue;
+use crate::ids::{ConnectionId, MsgId, Name};
+
+/// Something that a connection must be told beside the answers to what it
+/// sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// Another connection took `0` over.
+    NameTakenOver(Name),
+    /// Accepted messages to `target` were given up.
+    Undelivered {
+        target: Name,
+        count: u64,
+        first_msg_id: Option<MsgId>,
+    },
+}
+
+/// The shared side of one connection.
+pub(crate) struct Peer {
+    id: ConnectionId,
+    waker: AtomicWaker,
+    /// Set by the first to wake, cleared by the connection before it looks.
+    scheduled: AtomicBool,
+    has_reports: AtomicBool,
+    reports: Mutex<Vec<Report>>,
+    /// What is queued for everyone. Dies with the connection.
+    pub(crate) broadcasts: Queue,
+    /// The rest of a frame that was partly written when its name went to
+    /// another connection.
+    unfinished: Mutex<Option<Bytes>>,
+    /// How many names the connection owns; the registry keeps it.
+    pub(super) owned: AtomicUsize,
+}
+
+impl Peer {
+    pub(crate) fn new(id: ConnectionId) -> Self {
+        Self {
+            id,
+            waker: AtomicWaker::new(),
+            scheduled: AtomicBool::new(false),
+            has_reports: AtomicBool::new(false),
+            reports: Mutex::default(),
+            broadcasts: Queue::default(),
+            unfinished: Mutex::default(),
+            owned: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// Makes the connection look at its queues again. To be called after
+    /// something was put there.
+    #[inline]
+    pub(crate) fn wake(&self) {
+        if !self.scheduled.swap(true, Ordering::AcqRel) {
+            self.waker.wake();
+        }
+    }
+
+    /// Registers for the next wake. The caller must look at its queues
+    /// afterwards: what arrived before is not announced again.
+    pub(crate) fn register(&self, waker: &Waker) {
+        self.waker.register(waker);
+        // A read-modify-write, so that what a producer did before it found the
+        // flag set is visible to the look that follows.
+        self.scheduled.swap(false, Ordering::AcqRel);
+    }
+
+    /// Leaves a report and wakes the connection.
+    pub(crate) fn report(&self, report: Report) {
+        let mut reports = lock(&self.reports);
+        // Reports about one target are one report, so that their number is
+        // bounded by the number of names.
+        let merged = reports.iter_mut().any(|earlier| earlier.absorb(&report));
+        if !merged {
+            reports.push(report);
+        }
+        self.has_reports.store(true, Ordering::Release);
+        drop(reports);
+        self.wake();
+    }
+
+    /// Takes the reports that have gathered.
+    pub(crate) fn take_reports(&self) -> Vec<Report> {
+        if !self.has_reports.swap(false, Ordering::AcqRel) {
+            return Vec::new();
+        }
+        std::mem::take(&mut *lock(&self.reports))
+    }
+
+    /// Leaves the rest of a frame for the connection to finish first.
+    pub(crate) fn leave_unfinished(&self, rest: Bytes) {
+        *lock(&self.unfinished) = Some(rest);
+    }
+
+    pub(crate) fn take_unfinished(&self) -> Option<Bytes> {
+        lock(&self.unfinished).take()
+    }
+}
+
+impl Report {
+    fn absorb(&mut self, later: &Self) -> bool {
+        match (self, later) {
+            (
+                Self::Undelivered { target, count, .. },
+                Self::Undelivered {
+                    target: later_target,
+                    count: more,
+                    ..
+                },
+            ) if target == later_target => {
+                *count += more;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Peer").field(&self.id).finish()
+    }
+}
+
+/// Locks, also after a panic elsewhere: the panic ended its own connection, and
+/// what these locks guard is consistent between any two statements.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,270 @@
+//! A bounded multi-producer queue: one atomic word says whether it is closed
+//! and how much it holds, a lock-free queue holds it.
+//!
+//! A producer first *reserves*, then *enqueues*. A reservation is refused when
+//! the queue is closed or full, so what was reserved may be acknowledged: it
+//! will be delivered, or reported by whoever closes the queue. Because the two
+//! steps are apart, an entry may arrive after the queue was closed and swept;
+//! `enqueue` tells its caller, who then sweeps again.
+
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use bytes::Bytes;
+use crossbeam_queue::SegQueue;
+
+use super::peer::Peer;
+use crate::limits::{QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
+
+/// A run of whole frames, length prefixes included.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// The frames, side by side.
+    pub(crate) bytes: Bytes,
+    /// How many there are.
+    pub(crate) frames: u32,
+    /// What the entry is charged: at least its bytes, more if it pins more.
+    pub(crate) charge: usize,
+    /// Who is told if the frames are given up; nobody for broadcasts.
+    pub(crate) origin: Option<Arc<Peer>>,
+}
+
+/// How much a queue may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Capacity {
+    pub(crate) bytes: usize,
+    pub(crate) messages: usize,
+}
+
+impl Capacity {
+    /// The part of this capacity that `dividend` of `divisor` parts are.
+    pub(crate) fn part(self, dividend: usize, divisor: usize) -> Self {
+        Self {
+            bytes: self.bytes / divisor * dividend,
+            messages: self.messages / divisor * dividend,
+        }
+    }
+}
+
+/// The queue was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Closed;
+
+/// What a queue holds at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Load(u64);
+
+const BYTES_BITS: u32 = 38;
+const MESSAGES_BITS: u32 = 24;
+const ONE_MESSAGE: u64 = 1 << BYTES_BITS;
+const CLOSED: u64 = 1 << 63;
+
+// The word has room for a full queue, one more message of any size, and the
+// memory that its entries pin beyond their bytes.
+const _: () = assert!(QUEUE_BYTES_MAX as u64 * 8 <= 1 << BYTES_BITS);
+const _: () = assert!((QUEUE_MESSAGES_MAX as u64) * 2 <= 1 << MESSAGES_BITS);
+const _: () = assert!(BYTES_BITS + MESSAGES_BITS < 63);
+
+impl Load {
+    fn of(messages: usize, bytes: usize) -> u64 {
+        messages as u64 * ONE_MESSAGE + bytes as u64
+    }
+
+    pub(crate) fn is_closed(self) -> bool {
+        self.0 & CLOSED != 0
+    }
+
+    pub(crate) fn bytes(self) -> usize {
+        (self.0 & (ONE_MESSAGE - 1)) as usize
+    }
+
+    pub(crate) fn messages(self) -> usize {
+        ((self.0 & !CLOSED) >> BYTES_BITS) as usize
+    }
+
+    pub(crate) fn is_below(self, capacity: Capacity) -> bool {
+        self.bytes() < capacity.bytes && self.messages() < capacity.messages
+    }
+}
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    /// Closed bit, messages, bytes: what is reserved or queued.
+    state: AtomicU64,
+    entries: SegQueue<Entry>,
+}
+
+impl Queue {
+    /// Reserves room for as many of the frames as fit within `capacity`, from
+    /// the first on, and says how many those are. An empty queue takes any one
+    /// frame. `total` is the sum of `sizes`.
+    #[inline]
+    pub(crate) fn reserve(
+        &self,
+        sizes: &[u32],
+        total: usize,
+        capacity: Capacity,
+    ) -> Result<usize, Closed> {
+        let mut state = self.state.load(Ordering::Relaxed);
+        loop {
+            let load = Load(state);
+            if load.is_closed() {
+                return Err(Closed);
+            }
+            let (frames, bytes) = fitting(load, sizes, total, capacity);
+            if frames == 0 {
+                return Ok(0);
+            }
+            match self.state.compare_exchange_weak(
+                state,
+                state + Load::of(frames, bytes),
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Ok(frames),
+                Err(now) => state = now,
+            }
+        }
+    }
+
+    /// Queues what was reserved. Says whether the queue was closed in between:
+    /// then the caller must sweep it.
+    #[must_use]
+    pub(crate) fn enqueue(&self, entry: Entry, reserved_bytes: usize) -> bool {
+        let pinned_more = entry.charge - reserved_bytes;
+        if pinned_more > 0 {
+            self.state.fetch_add(pinned_more as u64, Ordering::Relaxed);
+        }
+        self.entries.push(entry);
+        // The entry must be visible before the state is looked at, as closing
+        // makes its bit visible before it sweeps: one of the two sees the other.
+        fence(Ordering::SeqCst);
+        self.load().is_closed()
+    }
+
+    /// Takes the oldest entry. Its room stays reserved until [`Self::release`].
+    pub(crate) fn pop(&self) -> Option<Entry> {
+        self.entries.pop()
+    }
+
+    /// Gives back the room of entries that were delivered or given up, and
+    /// returns what the queue held before and after.
+    pub(crate) fn release(&self, frames: usize, charge: usize) -> (Load, Load) {
+        let freed = Load::of(frames, charge);
+        let before = self.state.fetch_sub(freed, Ordering::AcqRel);
+        (Load(before), Load(before - freed))
+    }
+
+    /// No reservation succeeds any more.
+    pub(crate) fn close(&self) {
+        self.state.fetch_or(CLOSED, Ordering::AcqRel);
+        fence(Ordering::SeqCst);
+    }
+
+    pub(crate) fn load(&self) -> Load {
+        Load(self.state.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+/// How many of the frames fit, and how many bytes they have.
+#[inline]
+fn fitting(load: Load, sizes: &[u32], total: usize, capacity: Capacity) -> (usize, usize) {
+    let free_messages = capacity.messages.saturating_sub(load.messages());
+    let free_bytes = capacity.bytes.saturating_sub(load.bytes());
+    if sizes.len() <= free_messages && total <= free_bytes {
+        return (sizes.len(), total);
+    }
+    let mut bytes = 0;
+    let mut frames = 0;
+    for &size in sizes.iter().take(free_messages) {
+        if bytes + size as usize > free_bytes {
+            break;
+        }
+        bytes += size as usize;
+        frames += 1;
+    }
+    match sizes.first() {
+        Some(&first) if frames == 0 && load.messages() == 0 => (1, first as usize),
+        _ => (frames, bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CAPACITY: Capacity = Capacity {
+        bytes: 100,
+        messages: 4,
+    };
+
+    fn entry(bytes: &'static [u8]) -> Entry {
+        Entry {
+            bytes: Bytes::from_static(bytes),
+            frames: 1,
+            charge: bytes.len(),
+            origin: None,
+        }
+    }
+
+    #[test]
+    fn grants_the_longest_prefix_that_fits() {
+        let queue = Queue::default();
+        assert_eq!(queue.reserve(&[60, 30, 20], 110, CAPACITY), Ok(2));
+        assert_eq!(queue.reserve(&[11], 11, CAPACITY), Ok(0));
+        assert_eq!(queue.reserve(&[10], 10, CAPACITY), Ok(1));
+        assert_eq!(queue.load().bytes(), 100);
+        assert_eq!(queue.load().messages(), 3);
+    }
+
+    #[test]
+    fn counts_messages_as_well_as_bytes() {
+        let queue = Queue::default();
+        assert_eq!(queue.reserve(&[1; 6], 6, CAPACITY), Ok(4));
+        assert_eq!(queue.reserve(&[1], 1, CAPACITY), Ok(0));
+        queue.release(1, 1);
+        assert_eq!(queue.reserve(&[1, 1], 2, CAPACITY), Ok(1));
+    }
+
+    #[test]
+    fn takes_any_one_message_when_empty() {
+        let queue = Queue::default();
+        assert_eq!(queue.reserve(&[1_000, 1], 1_001, CAPACITY), Ok(1));
+        assert_eq!(queue.reserve(&[1], 1, CAPACITY), Ok(0));
+        queue.release(1, 1_000);
+        assert_eq!(queue.reserve(&[1], 1, CAPACITY), Ok(1));
+    }
+
+    #[test]
+    fn refuses_every_reservation_once_closed_and_tells_a_late_producer() {
+        let queue = Queue::default();
+        assert_eq!(queue.reserve(&[3], 3, CAPACITY), Ok(1));
+        queue.close();
+        assert_eq!(queue.reserve(&[1], 1, CAPACITY), Err(Closed));
+        assert!(queue.enqueue(entry(b"abc"), 3), "the producer must sweep");
+        let swept = queue.pop().unwrap();
+        queue.release(1, swept.charge);
+        assert_eq!(queue.load().messages(), 0);
+        assert_eq!(queue.load().bytes(), 0);
+        assert!(queue.load().is_closed());
+    }
+
+    #[test]
+    fn charges_what_an_entry_pins() {
+        let queue = Queue::default();
+        assert_eq!(queue.reserve(&[3], 3, CAPACITY), Ok(1));
+        let pinning = Entry {
+            charge: 50,
+            ..entry(b"abc")
+        };
+        assert!(!queue.enqueue(pinning, 3));
+        assert_eq!(queue.load().bytes(), 50);
+    }
+}

@@ -1,0 +1,223 @@
+//! The services inside tickwire: `health-monitor` knows who lives,
+//! `log-aggregator` keeps the latest log records. Both answer whenever no
+//! connection owns their name; both see every accepted heartbeat and log
+//! record, whoever owns it.
+
+#![forbid(unsafe_code)]
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use dashmap::DashMap;
+use serde::Deserialize;
+
+use super::now::Now;
+use super::peer::lock;
+use crate::ids::Name;
+
+/// The name that heartbeats go to.
+pub const HEALTH_MONITOR: &str = "health-monitor";
+/// The name that log records go to.
+pub const LOG_AGGREGATOR: &str = "log-aggregator";
+
+/// Most sources whose heartbeats are remembered.
+const SOURCES_MAX: usize = 4_096;
+/// Sources silent for so long make room for others once the table is full.
+const SOURCE_STALE: Duration = Duration::from_secs(60);
+/// A heartbeat longer than this is counted, but its status isn't kept.
+const HEARTBEAT_BYTES_MAX: usize = 4 * 1024;
+/// Most log records kept.
+const LOG_RECORDS_MAX: usize = 1_024;
+/// Most bytes of log records kept.
+const LOG_BYTES_MAX: usize = 1024 * 1024;
+
+/// What is known of one participant from its heartbeats.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Liveness {
+    /// Who sent them.
+    pub source: Name,
+    /// The status that the last one carried, if it was of ordinary size.
+    pub status: Option<String>,
+    /// When the last one came, in milliseconds since the epoch.
+    pub last_unix_ms: i64,
+    /// How many came.
+    pub heartbeats: u64,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    last: Now,
+    heartbeats: u64,
+    /// The last frame; read only when somebody asks.
+    frame: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    records: VecDeque<Bytes>,
+    bytes: usize,
+}
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(crate) struct Services {
+    seen: DashMap<Name, Seen>,
+    /// When stale sources were last forgotten, in milliseconds of monotonic
+    /// time.
+    purged_ms: AtomicU64,
+    log: Mutex<Log>,
+}
+
+impl Services {
+    /// Whether `name` is served here when nobody owns it.
+    pub(crate) fn serves(name: &[u8]) -> bool {
+        name == HEALTH_MONITOR.as_bytes() || name == LOG_AGGREGATOR.as_bytes()
+    }
+
+    /// A heartbeat of `source` was accepted. `frame` is without its prefix.
+    pub(crate) fn heartbeat(&self, source: &Name, frame: &[u8], now: Now) {
+        if let Some(mut seen) = self.seen.get_mut(source.as_bytes()) {
+            seen.beat(frame, now);
+            return;
+        }
+        if self.seen.len() >= SOURCES_MAX {
+            self.forget_stale(now);
+            if self.seen.len() >= SOURCES_MAX {
+                return;
+            }
+        }
+        self.seen.entry(source.clone()).or_default().beat(frame, now);
+    }
+
+    /// A log record was accepted. `frame` is without its prefix.
+    pub(crate) fn log_record(&self, frame: &[u8]) {
+        if frame.len() > LOG_BYTES_MAX {
+            return;
+        }
+        let record = Bytes::copy_from_slice(frame);
+        let mut log = lock(&self.log);
+        log.bytes += record.len();
+        log.records.push_back(record);
+        while log.bytes > LOG_BYTES_MAX || log.records.len() > LOG_RECORDS_MAX {
+            let Some(oldest) = log.records.pop_front() else { break };
+            log.bytes -= oldest.len();
+        }
+    }
+
+    /// What is known of each participant that sent heartbeats, by name.
+    pub(crate) fn liveness(&self) -> Vec<Liveness> {
+        let mut all: Vec<_> = self
+            .seen
+            .iter()
+            .map(|seen| Liveness {
+                source: seen.key().clone(),
+                status: status(&seen.frame),
+                last_unix_ms: seen.last.unix_ms,
+                heartbeats: seen.heartbeats,
+            })
+            .collect();
+        all.sort_by(|a, b| a.source.cmp(&b.source));
+        all
+    }
+
+    /// The latest log records, oldest first.
+    pub(crate) fn recent_logs(&self) -> Vec<Bytes> {
+        lock(&self.log).records.iter().cloned().collect()
+    }
+
+    /// At most once a second, so that a flood of invented sources costs little.
+    #[cold]
+    fn forget_stale(&self, now: Now) {
+        let now_ms = u64::try_from(now.mono.as_millis()).unwrap_or(u64::MAX);
+        let purged = self.purged_ms.load(Ordering::Relaxed);
+        if now_ms < purged.saturating_add(1_000) {
+            return;
+        }
+        self.purged_ms.store(now_ms, Ordering::Relaxed);
+        self.seen
+            .retain(|_, seen| now.mono.saturating_sub(seen.last.mono) < SOURCE_STALE);
+    }
+}
+
+impl Seen {
+    fn beat(&mut self, frame: &[u8], now: Now) {
+        self.last = now;
+        self.heartbeats += 1;
+        self.frame.clear();
+        if frame.len() <= HEARTBEAT_BYTES_MAX {
+            self.frame.extend_from_slice(frame);
+        }
+    }
+}
+
+fn status(frame: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Heartbeat<'a> {
+        #[serde(borrow)]
+        payload: Status<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Status<'a> {
+        #[serde(borrow)]
+        status: Cow<'a, str>,
+    }
+    let heartbeat: Heartbeat<'_> = serde_json::from_slice(frame).ok()?;
+    Some(heartbeat.payload.status.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Now {
+        Now {
+            mono: Duration::from_secs(seconds),
+            unix_ms: seconds as i64 * 1_000,
+        }
+    }
+
+    #[test]
+    fn knows_the_last_status_of_each_source() {
+        let services = Services::default();
+        let source = Name::new("feed").unwrap();
+        services.heartbeat(&source, br#"{"payload":{"status":"starting"}}"#, at(1));
+        services.heartbeat(&source, br#"{"payload":{"status":"al\u0069ve"}}"#, at(2));
+        let all = services.liveness();
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].status.as_deref(), Some("alive"));
+        assert_eq!(all[0].last_unix_ms, 2_000);
+        assert_eq!(all[0].heartbeats, 2);
+    }
+
+    #[test]
+    fn stays_bounded_when_sources_are_invented() {
+        let services = Services::default();
+        for index in 0..SOURCES_MAX + 100 {
+            let source = Name::new(format!("s{index}")).unwrap();
+            services.heartbeat(&source, b"{}", at(1));
+        }
+        assert_eq!(services.liveness().len(), SOURCES_MAX);
+        services.heartbeat(&Name::new("late").unwrap(), b"{}", at(100));
+        assert_eq!(services.liveness().len(), 1, "the silent ones made room");
+    }
+
+    #[test]
+    fn keeps_the_latest_log_records_within_bounds() {
+        let services = Services::default();
+        for index in 0..LOG_RECORDS_MAX + 5 {
+            services.log_record(format!("{index}").as_bytes());
+        }
+        let logs = services.recent_logs();
+        assert_eq!(logs.len(), LOG_RECORDS_MAX);
+        assert_eq!(&logs[0][..], b"5");
+        services.log_record(&vec![b'x'; LOG_BYTES_MAX]);
+        assert_eq!(services.recent_logs().len(), 1);
+        services.log_record(&vec![b'x'; LOG_BYTES_MAX + 1]);
+        assert_eq!(services.recent_logs().len(), 1);
+    }
+}

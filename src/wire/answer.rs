@@ -1,0 +1,434 @@
+//! The encoding of what tickwire itself says: acks from a template, errors and
+//! welcomes by serde.
+//!
+//! Answers are appended to a buffer as whole frames, length prefix included.
+
+#![forbid(unsafe_code)]
+
+use chrono::{DateTime, Datelike, Timelike};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::ErrorCode;
+use crate::ids::{MsgId, Name};
+use crate::limits::{FRAME_PREFIX_BYTES, PROTOCOL_VERSION};
+
+/// A time as answers carry it: `2026-01-03T12:41:00.000Z`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct AnswerTime([u8; Self::LEN]);
+
+impl AnswerTime {
+    const LEN: usize = 24;
+
+    /// The time `unix_ms` milliseconds after 1970-01-01T00:00:00Z. What lies
+    /// outside the years 0 to 9999 is shown as their nearest edge.
+    #[must_use]
+    pub fn from_unix_ms(unix_ms: i64) -> Self {
+        const FIRST: i64 = -62_167_219_200_000;
+        const LAST: i64 = 253_402_300_799_999;
+        let time = DateTime::from_timestamp_millis(unix_ms.clamp(FIRST, LAST))
+            .expect("chrono covers the years 0 to 9999");
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let mut put = |at: usize, digits: usize, mut value: u32| {
+            for place in (at..at + digits).rev() {
+                text[place] = b'0' + (value % 10) as u8;
+                value /= 10;
+            }
+        };
+        put(0, 4, time.year().unsigned_abs());
+        put(5, 2, time.month());
+        put(8, 2, time.day());
+        put(11, 2, time.hour());
+        put(14, 2, time.minute());
+        put(17, 2, time.second());
+        put(20, 3, time.nanosecond() / 1_000_000);
+        Self(text)
+    }
+
+    fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).expect("digits and punctuation are ASCII")
+    }
+}
+
+/// Fresh ids for the answers of one session: random in front, counted behind,
+/// so that the next one costs no more than twelve digits. They are UUIDs of
+/// version 8 (RFC 9562, section 5.8).
+#[derive(Debug, Clone)]
+pub struct AnswerIds {
+    text: [u8; MsgId::LEN],
+    count: u64,
+}
+
+impl AnswerIds {
+    const COUNTED: usize = 12;
+
+    /// Ids that start with the random bits of `seed`.
+    #[must_use]
+    pub fn new(seed: Uuid) -> Self {
+        let id = uuid::Builder::from_custom_bytes(seed.into_bytes()).into_uuid();
+        Self {
+            text: *MsgId::from(id).as_bytes(),
+            count: 0,
+        }
+    }
+
+    /// The next id.
+    #[inline]
+    pub fn next_text(&mut self) -> &[u8; MsgId::LEN] {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        self.count = self.count.wrapping_add(1);
+        let mut rest = self.count;
+        for place in self.text[MsgId::LEN - Self::COUNTED..].iter_mut().rev() {
+            *place = HEX[(rest & 0xF) as usize];
+            rest >>= 4;
+        }
+        &self.text
+    }
+
+    fn next_string(&mut self) -> String {
+        String::from_utf8_lossy(self.next_text()).into_owned()
+    }
+}
+
+/// An ack to one sender with places for its ids and its time.
+#[derive(Debug, Clone)]
+pub struct AckTemplate {
+    frame: Vec<u8>,
+    msg_id_at: usize,
+    timestamp_at: usize,
+    acknowledged_at: usize,
+    payload_timestamp_at: usize,
+}
+
+impl AckTemplate {
+    /// The template of acks from `server` to `target`.
+    #[must_use]
+    pub fn new(server: &Name, target: &Name) -> Self {
+        const ID: &str = "00000000-0000-0000-0000-000000000000";
+        const TIME: &str = "0000-00-00T00:00:00.000Z";
+        let mut text = vec![0; FRAME_PREFIX_BYTES];
+        let mut put = |part: &str| {
+            text.extend_from_slice(part.as_bytes());
+            text.len() - part.len()
+        };
+        put(r#"{"msg_id":""#);
+        let msg_id_at = put(ID);
+        put(r#"","msg_type":"ack","timestamp":""#);
+        let timestamp_at = put(TIME);
+        put(r#"","source":"#);
+        put(&json_string(server.as_str()));
+        put(r#","target":"#);
+        put(&json_string(target.as_str()));
+        put(r#","payload":{"acknowledged_msg_id":""#);
+        let acknowledged_at = put(ID);
+        put(r#"","timestamp":""#);
+        let payload_timestamp_at = put(TIME);
+        put(r#""}}"#);
+        set_prefix(&mut text, 0);
+        Self {
+            frame: text,
+            msg_id_at,
+            timestamp_at,
+            acknowledged_at,
+            payload_timestamp_at,
+        }
+    }
+
+    /// Sets the time of the acks that follow: once a read, not once a message.
+    pub fn set_time(&mut self, time: &AnswerTime) {
+        for at in [self.timestamp_at, self.payload_timestamp_at] {
+            self.frame[at..at + AnswerTime::LEN].copy_from_slice(&time.0);
+        }
+    }
+
+    /// Appends the ack of `acknowledged`.
+    #[inline]
+    pub fn append(&self, out: &mut Vec<u8>, ids: &mut AnswerIds, acknowledged: &MsgId) {
+        let start = out.len();
+        out.extend_from_slice(&self.frame);
+        let frame = &mut out[start..];
+        frame[self.msg_id_at..self.msg_id_at + MsgId::LEN].copy_from_slice(ids.next_text());
+        frame[self.acknowledged_at..self.acknowledged_at + MsgId::LEN]
+            .copy_from_slice(acknowledged.as_bytes());
+    }
+
+    /// Appends the ack of `acknowledged`, which `dropped` receivers missed.
+    pub fn append_dropped(
+        &self,
+        out: &mut Vec<u8>,
+        ids: &mut AnswerIds,
+        acknowledged: &MsgId,
+        dropped: u64,
+    ) {
+        let start = out.len();
+        self.append(out, ids, acknowledged);
+        out.truncate(out.len() - "}}".len());
+        out.extend_from_slice(format!(r#","dropped":{dropped}}}}}"#).as_bytes());
+        set_prefix(out, start);
+    }
+}
+
+/// What an error tells beside its code and message.
+#[derive(Debug, Default, Serialize)]
+pub struct ErrorDetails<'a> {
+    /// The offending message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub msg_id: Option<&'a str>,
+    /// The offending field, dotted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<&'a str>,
+    /// The name whose queue was given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<&'a str>,
+    /// The name that was taken over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'a str>,
+    /// How many messages are meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// The first message that is meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_msg_id: Option<&'a str>,
+}
+
+/// Who answers, when, and under which ids: what each answer needs.
+#[derive(Debug)]
+pub struct Answering<'a> {
+    /// The server's name.
+    pub server: &'a Name,
+    /// The ids of the session.
+    pub ids: &'a mut AnswerIds,
+    /// When, in milliseconds since the epoch.
+    pub unix_ms: i64,
+}
+
+/// What a welcome tells the client.
+#[derive(Debug, Serialize)]
+pub struct Welcome<'a> {
+    /// The protocol spoken.
+    pub protocol: u64,
+    /// Which `hello` this answers.
+    pub hello_msg_id: &'a str,
+    /// Who serves.
+    pub server: ServerIdentity<'a>,
+    /// The names that the connection owns now.
+    pub names: Vec<&'a str>,
+    /// What the server allows.
+    pub limits: AdvertisedLimits,
+    /// The options as they are in force now.
+    pub granted: Granted,
+}
+
+/// Who serves.
+#[derive(Debug, Serialize)]
+pub struct ServerIdentity<'a> {
+    /// The server's name.
+    pub name: &'a str,
+    /// The version of tickwire.
+    pub version: &'a str,
+}
+
+/// The limits that a client should know.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct AdvertisedLimits {
+    /// Largest frame, in bytes without its prefix.
+    pub frame_bytes: usize,
+    /// Bytes that a queue holds.
+    pub queue_bytes: usize,
+    /// Messages that a queue holds.
+    pub queue_messages: usize,
+}
+
+/// The options of a `hello` as granted. All but `register` stand at the only
+/// value that is built.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Granted {
+    /// The protocol.
+    pub protocol: u64,
+    /// Whether the connection owns names.
+    pub register: bool,
+    /// How messages are acknowledged.
+    pub acks: &'static str,
+    /// Whether acks tell more than the fate.
+    pub ack_details: bool,
+    /// Which broadcasts arrive.
+    pub broadcasts: &'static str,
+    /// Whether names are shared.
+    pub group: bool,
+    /// Whether resends are recognised.
+    pub resumable: bool,
+    /// Whether an earlier connection was resumed.
+    pub resume: bool,
+    /// Whether stored messages are replayed.
+    pub replay: bool,
+}
+
+impl Granted {
+    /// What holds for a connection that registers names, or doesn't.
+    #[must_use]
+    pub fn new(register: bool) -> Self {
+        Self {
+            protocol: PROTOCOL_VERSION,
+            register,
+            acks: "each",
+            ack_details: false,
+            broadcasts: "all",
+            group: false,
+            resumable: false,
+            resume: false,
+            replay: false,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Answer<'a, P> {
+    msg_id: String,
+    msg_type: &'static str,
+    timestamp: &'a str,
+    source: &'a Name,
+    target: Option<&'a str>,
+    payload: P,
+}
+
+#[derive(Serialize)]
+struct ErrorPayload<'a> {
+    code: &'static str,
+    message: &'a str,
+    details: &'a ErrorDetails<'a>,
+}
+
+impl Answering<'_> {
+    /// Appends an error to `target`, the name that it concerns, if any.
+    pub fn append_error(
+        &mut self,
+        out: &mut Vec<u8>,
+        target: Option<&str>,
+        code: ErrorCode,
+        message: &str,
+        details: &ErrorDetails<'_>,
+    ) {
+        let payload = ErrorPayload {
+            code: code.as_str(),
+            message,
+            details,
+        };
+        self.append(out, "error", target, payload);
+    }
+
+    /// Appends the answer to a `hello` from `target`.
+    pub fn append_welcome(&mut self, out: &mut Vec<u8>, target: &str, welcome: &Welcome<'_>) {
+        self.append(out, "welcome", Some(target), welcome);
+    }
+
+    fn append(
+        &mut self,
+        out: &mut Vec<u8>,
+        msg_type: &'static str,
+        target: Option<&str>,
+        payload: impl Serialize,
+    ) {
+        let start = out.len();
+        out.extend_from_slice(&[0; FRAME_PREFIX_BYTES]);
+        let timestamp = AnswerTime::from_unix_ms(self.unix_ms);
+        let answer = Answer {
+            msg_id: self.ids.next_string(),
+            msg_type,
+            timestamp: timestamp.as_str(),
+            source: self.server,
+            target,
+            payload,
+        };
+        serde_json::to_writer(&mut *out, &answer)
+            .expect("writing strings and numbers to memory can't fail");
+        set_prefix(out, start);
+    }
+}
+
+fn json_string(text: &str) -> String {
+    serde_json::to_string(text).expect("a string can always be written as JSON")
+}
+
+/// Sets the length prefix of the frame that starts at `start` and ends with
+/// the buffer.
+fn set_prefix(out: &mut [u8], start: usize) {
+    let bytes =
+        u32::try_from(out.len() - start - FRAME_PREFIX_BYTES).expect("answers are far below 4 GiB");
+    out[start..start + FRAME_PREFIX_BYTES].copy_from_slice(&bytes.to_be_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn only_frame(bytes: &[u8]) -> serde_json::Value {
+        let (prefix, body) = bytes.split_at(FRAME_PREFIX_BYTES);
+        assert_eq!(
+            u32::from_be_bytes(prefix.try_into().unwrap()) as usize,
+            body.len()
+        );
+        serde_json::from_slice(body).unwrap()
+    }
+
+    #[test]
+    fn writes_times_as_chrono_does() {
+        for ms in [
+            0,
+            1,
+            951_782_399_999,
+            951_782_400_000,
+            1_767_444_060_123,
+            -1,
+        ] {
+            let expected = DateTime::from_timestamp_millis(ms)
+                .unwrap()
+                .to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+            assert_eq!(AnswerTime::from_unix_ms(ms).as_str(), expected);
+        }
+        assert_eq!(
+            AnswerTime::from_unix_ms(i64::MAX).as_str(),
+            "9999-12-31T23:59:59.999Z"
+        );
+        assert_eq!(
+            AnswerTime::from_unix_ms(i64::MIN).as_str(),
+            "0000-01-01T00:00:00.000Z"
+        );
+    }
+
+    #[test]
+    fn gives_each_answer_another_valid_id() {
+        let mut ids = AnswerIds::new(Uuid::new_v4());
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..1_000 {
+            let id = Uuid::try_parse_ascii(ids.next_text()).unwrap();
+            assert_eq!(id.get_version_num(), 8);
+            assert!(seen.insert(id));
+        }
+    }
+
+    #[test]
+    fn renders_an_ack_that_names_the_message_as_its_sender_wrote_it() {
+        let server = Name::new("tickwire").unwrap();
+        let target = Name::new("a \"quoted\" \\ näme").unwrap();
+        let mut template = AckTemplate::new(&server, &target);
+        template.set_time(&AnswerTime::from_unix_ms(1_000));
+        let mut ids = AnswerIds::new(Uuid::nil());
+        let id = MsgId::from_text(b"550E8400-e29b-41d4-a716-446655440000").unwrap();
+        let mut out = Vec::new();
+        template.append(&mut out, &mut ids, &id);
+        let ack = only_frame(&out);
+        assert_eq!(ack["msg_type"], "ack");
+        assert_eq!(ack["source"], "tickwire");
+        assert_eq!(ack["target"], target.as_str());
+        assert_eq!(ack["timestamp"], "1970-01-01T00:00:01.000Z");
+        assert_eq!(ack["payload"]["timestamp"], ack["timestamp"]);
+        assert_eq!(ack["payload"]["acknowledged_msg_id"], id.as_str());
+        assert!(ack["payload"].get("dropped").is_none());
+
+        out.clear();
+        template.append_dropped(&mut out, &mut ids, &id, 17);
+        let ack = only_frame(&out);
+        assert_eq!(ack["payload"]["dropped"], 17);
+        assert_eq!(ack["payload"]["acknowledged_msg_id"], id.as_str());
+    }
+}

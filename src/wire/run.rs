@@ -1,0 +1,67 @@
+//! Runs: whole frames side by side, as queues hold them. They were checked
+//! before they were queued, so what can't be read here is simply absent.
+
+#![forbid(unsafe_code)]
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use serde::Deserialize;
+
+use crate::ids::MsgId;
+use crate::limits::FRAME_PREFIX_BYTES;
+
+/// Where the frames of a run lie in it, length prefixes included.
+pub(crate) fn frames(run: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let prefix = run.get(at..at + FRAME_PREFIX_BYTES)?;
+        let length = u32::from_be_bytes(prefix.try_into().ok()?) as usize;
+        let frame = at..at + FRAME_PREFIX_BYTES + length;
+        at = frame.end;
+        (at <= run.len()).then_some(frame)
+    })
+}
+
+/// The `msg_id` of a run's first frame.
+pub(crate) fn first_msg_id(run: &[u8]) -> Option<MsgId> {
+    let first = frames(run).next()?;
+    msg_id(run.get(first.start + FRAME_PREFIX_BYTES..first.end)?)
+}
+
+/// The `msg_id` of a frame without its prefix.
+fn msg_id(frame: &[u8]) -> Option<MsgId> {
+    #[derive(Deserialize)]
+    struct OnlyId<'a> {
+        #[serde(borrow)]
+        msg_id: Cow<'a, str>,
+    }
+    let only: OnlyId<'_> = serde_json::from_slice(frame).ok()?;
+    MsgId::from_text(only.msg_id.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_each_frame_and_the_first_id() {
+        let id = "550e8400-e29b-41d4-a716-446655440000";
+        let first = format!(r#"{{"a":[1e400],"msg_id":"{id}"}}"#);
+        let mut run = Vec::new();
+        for body in [first.as_str(), "{}"] {
+            run.extend_from_slice(&(body.len() as u32).to_be_bytes());
+            run.extend_from_slice(body.as_bytes());
+        }
+        let found: Vec<_> = frames(&run).collect();
+        assert_eq!(found, [0..4 + first.len(), 4 + first.len()..run.len()]);
+        assert_eq!(first_msg_id(&run).unwrap().as_str(), id);
+    }
+
+    #[test]
+    fn stops_at_a_frame_that_is_cut() {
+        assert_eq!(frames(&[0, 0, 0, 9, b'{']).count(), 0);
+        assert_eq!(frames(&[0, 0, 0]).count(), 0);
+        assert_eq!(first_msg_id(&[]), None);
+    }
+}
