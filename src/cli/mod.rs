@@ -15,6 +15,11 @@ use clap::{Parser, Subcommand};
 
 mod check;
 mod compact;
+mod fence;
+mod input;
+mod listen;
+mod peer;
+mod send;
 mod serve;
 mod settings;
 mod split;
@@ -90,6 +95,8 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Arguments),
+    Send(send::Arguments),
+    Listen(listen::Arguments),
     Check(check::Arguments),
 }
 
@@ -99,6 +106,8 @@ pub fn main() -> ExitCode {
     let command = arguments.command.unwrap_or(Command::Serve(arguments.serve));
     let result = match &command {
         Command::Serve(arguments) => serve::run(arguments),
+        Command::Send(arguments) => send::run(arguments),
+        Command::Listen(arguments) => listen::run(arguments),
         Command::Check(arguments) => check::run(arguments),
     };
     match result {
@@ -143,13 +152,16 @@ mod tests {
 
     #[test]
     fn no_command_is_serve() {
-        let arguments = CommandLine::try_parse_from(["tickwire", "--listen", "127.0.0.1:0"]).unwrap();
+        let arguments =
+            CommandLine::try_parse_from(["tickwire", "--listen", "127.0.0.1:0"]).unwrap();
         assert!(arguments.command.is_none());
         assert_eq!(arguments.serve.listen.as_deref(), Some("127.0.0.1:0"));
     }
 
     #[test]
     fn a_flag_of_serve_before_another_command_is_refused() {
-        assert!(CommandLine::try_parse_from(["tickwire", "--listen", "a:1", "check", "f"]).is_err());
+        assert!(
+            CommandLine::try_parse_from(["tickwire", "--listen", "a:1", "check", "f"]).is_err()
+        );
     }
 }
