@@ -89,7 +89,7 @@ fn print_messages<R: io::Read>(
     let mut remaining = arguments.count;
     let mut shutting_down = false;
     while remaining != Some(0) {
-        if frames.is_drained() {
+        if frames.is_drained().map_err(FramesError::from)? {
             output.out.flush()?;
         }
         let Some(frame) = frames.next()? else {

@@ -249,39 +249,45 @@ impl<R: Read> Frames<R> {
     /// The next frame without its prefix; `None` at the end of the stream, in
     /// the middle of a frame or not. After a timeout it can be asked again.
     pub fn next(&mut self) -> Result<Option<&[u8]>, FramesError> {
+        while self.is_drained()? {
+            if self.fill()? == 0 {
+                return Ok(None);
+            }
+        }
+        Ok(self.next_at_hand()?)
+    }
+
+    /// The next frame if all of it is at hand.
+    #[inline]
+    pub fn next_at_hand(&mut self) -> Result<Option<&[u8]>, FrameError> {
         if let Some(frame) = self.early.pop_front() {
             self.current = frame;
             return Ok(Some(&self.current));
         }
-        loop {
-            let unread = &self.buffer[self.begin..self.end];
-            // Never more than is allowed anywhere: memory follows what comes.
-            match frame_state(unread, FRAME_BYTES_MAX_MAX)? {
-                FrameState::Complete { len } => {
-                    let start = self.begin + FRAME_PREFIX_BYTES;
-                    self.begin = start + len;
-                    return Ok(Some(&self.buffer[start..start + len]));
-                }
-                FrameState::Partial { .. } => {
-                    if self.fill()? == 0 {
-                        return Ok(None);
-                    }
-                }
+        // The limit of any server: memory follows what comes, not the prefix.
+        match frame_state(&self.buffer[self.begin..self.end], FRAME_BYTES_MAX_MAX)? {
+            FrameState::Complete { len } => {
+                let start = self.begin + FRAME_PREFIX_BYTES;
+                self.begin = start + len;
+                Ok(Some(&self.buffer[start..start + len]))
             }
+            FrameState::Partial { .. } => Ok(None),
         }
     }
 
-    /// Whether [`next`](Self::next) would have to wait.
-    pub fn is_drained(&self) -> bool {
+    /// Whether no whole frame is at hand, so that [`next`](Self::next) would
+    /// have to wait.
+    pub fn is_drained(&self) -> Result<bool, FrameError> {
         let unread = &self.buffer[self.begin..self.end];
-        self.early.is_empty()
+        Ok(self.early.is_empty()
             && matches!(
-                frame_state(unread, FRAME_BYTES_MAX_MAX),
-                Ok(FrameState::Partial { .. })
-            )
+                frame_state(unread, FRAME_BYTES_MAX_MAX)?,
+                FrameState::Partial { .. }
+            ))
     }
 
-    fn fill(&mut self) -> io::Result<usize> {
+    /// Reads once; the bytes read, 0 at the end of the stream.
+    pub fn fill(&mut self) -> io::Result<usize> {
         self.buffer.copy_within(self.begin..self.end, 0);
         self.end -= self.begin;
         self.begin = 0;
@@ -413,9 +419,9 @@ mod tests {
         let mut frames = Frames::new(bytes.as_slice());
         assert_eq!(frames.next().unwrap(), Some(b"{}".as_slice()));
         assert_eq!(frames.next().unwrap(), Some(long.as_slice()));
-        assert!(!frames.is_drained());
+        assert!(!frames.is_drained().unwrap());
         assert_eq!(frames.next().unwrap(), Some(b"{\"a\":1}".as_slice()));
-        assert!(frames.is_drained());
+        assert!(frames.is_drained().unwrap());
         assert_eq!(frames.next().unwrap(), None);
     }
 
@@ -423,7 +429,7 @@ mod tests {
     fn a_frame_that_arrived_before_the_welcome_comes_first() {
         let mut frames = Frames::new(b"\0\0\0\x02{}".as_slice());
         frames.early.push_back(b"{1}".to_vec());
-        assert!(!frames.is_drained());
+        assert!(!frames.is_drained().unwrap());
         assert_eq!(frames.next().unwrap(), Some(b"{1}".as_slice()));
         assert_eq!(frames.next().unwrap(), Some(b"{}".as_slice()));
     }
