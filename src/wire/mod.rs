@@ -4,9 +4,19 @@ mod answer;
 mod code;
 #[cfg(feature = "codec")]
 mod codec;
+mod echo;
 mod envelope;
+mod fields;
 mod frame;
+mod json_fault;
+mod keys;
+mod parser;
 mod refusal;
+mod rules;
+mod second_opinion;
+mod tape;
+mod timestamp;
+mod value;
 
 pub use answer::{
     AckTemplate, AdvertisedLimits, AnswerIds, AnswerTime, Answering, ErrorDetails, Granted,
@@ -16,6 +26,10 @@ pub use code::ErrorCode;
 #[cfg(feature = "codec")]
 #[cfg_attr(docsrs, doc(cfg(feature = "codec")))]
 pub use codec::{FrameCodec, FrameCodecError};
-pub use envelope::{Envelope, Header, Kind, Parser, Span, Validation};
+pub use envelope::{Envelope, Header, Kind, Span, Validation};
 pub use frame::{FrameError, FrameState, frame_prefix, frame_state, write_frame};
+pub use parser::Parser;
 pub use refusal::Refusal;
+
+#[cfg(test)]
+mod tests;
