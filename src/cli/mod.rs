@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use anstyle::{AnsiColor, Style};
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod check;
 mod compact;
 mod fence;
@@ -98,6 +99,7 @@ enum Command {
     Send(send::Arguments),
     Listen(listen::Arguments),
     Check(check::Arguments),
+    Bench(bench::Arguments),
 }
 
 /// Runs the command that the process was started with.
@@ -109,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Send(arguments) => send::run(arguments),
         Command::Listen(arguments) => listen::run(arguments),
         Command::Check(arguments) => check::run(arguments),
+        Command::Bench(arguments) => bench::run(arguments),
     };
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

@@ -153,9 +153,7 @@ impl<'a> Answers<'a> {
             None => body.acknowledged_msg_id.as_deref(),
         };
         let tag = about.and_then(|id| id.as_bytes().first_chunk::<TAG_BYTES>());
-        let gap = tag.and_then(|tag| {
-            distance(self.marks, self.next, |mark| mark.tag == *tag)
-        });
+        let gap = tag.and_then(|tag| distance(self.marks, self.next, |mark| mark.tag == *tag));
         let Some(gap) = gap else {
             self.notices.push(notice(&message));
             return;

@@ -14,6 +14,8 @@ use crate::cli::peer::{self, Frames, Peer};
 
 /// Nothing arrived for so long: it won't any more.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Once all is answered, what will still be delivered arrives within this.
+const SETTLE_TIME: Duration = Duration::from_secs(2);
 /// How often the threads look around while nothing arrives.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -41,8 +43,8 @@ pub struct Outcome<'a> {
     pub answering: Duration,
     /// Whether it was given up because nothing arrived any more.
     pub stalled: bool,
-    /// Why a connection ended early.
-    pub broken: Option<String>,
+    /// What broke, if anything did.
+    pub broken: Vec<String>,
 }
 
 /// How far a load has come, for whoever shows it.
@@ -51,13 +53,29 @@ pub struct Progress {
     /// Messages written, once all are; until then all bits are set.
     total: AtomicU64,
     /// Messages that the receiver has seen.
-    pub delivered: AtomicU64,
+    delivered: AtomicU64,
     /// Messages that have been answered.
     answered: AtomicU64,
 }
 
 impl Progress {
     const UNKNOWN: u64 = u64::MAX;
+
+    /// Messages that the receiver has seen.
+    pub fn delivered(&self) -> u64 {
+        self.delivered.load(Ordering::Relaxed)
+    }
+
+    /// How writing ended, once it has.
+    fn end(&self) -> End {
+        if self.total.load(Ordering::Acquire) == Self::UNKNOWN {
+            End::Broken
+        } else if self.is_complete(self.answered.load(Ordering::Relaxed)) {
+            End::Answered
+        } else {
+            End::NotYet
+        }
+    }
 
     fn is_complete(&self, settled: u64) -> bool {
         settled >= self.total.load(Ordering::Acquire)
@@ -82,11 +100,12 @@ pub fn run<'a>(
     let mut answers = Answers::new(load, &sender.server);
     let start = Instant::now();
     let mut stalled = false;
+    let mut given_up = false;
     let (written, delivering, answering) = std::thread::scope(|scope| {
         let writing = scope.spawn(|| {
             let sent = write(load, &sender.stream, extent, start);
-            if let Ok(sent) = sent {
-                progress.total.store(sent, Ordering::Release);
+            if let Ok(sent) = &sent {
+                progress.total.store(*sent, Ordering::Release);
             }
             sent
         });
@@ -112,27 +131,18 @@ pub fn run<'a>(
                 progress.is_complete(settled)
             })
         });
-        let mut seen = (0, 0, 0);
-        let mut seen_at = start;
-        let over = || delivering.is_finished() && answering.is_finished() && writing.is_finished();
-        while !over() {
+        let mut silence = Silence::new();
+        while !(delivering.is_finished() && answering.is_finished() && writing.is_finished()) {
             std::thread::sleep(TICK);
             watch(&progress, start.elapsed());
-            let now = (
-                progress.delivered.load(Ordering::Relaxed),
-                progress.answered.load(Ordering::Relaxed),
-                progress.total.load(Ordering::Relaxed),
-            );
-            let refused = writing.is_finished() && progress.is_complete(now.1);
-            if now != seen {
-                seen = now;
-                seen_at = Instant::now();
-            } else if seen_at.elapsed() > STALL_TIMEOUT
-                // What was refused will not be delivered: a moment is enough.
-                || (refused && seen_at.elapsed() > TICK * 10)
-                || writing.is_finished() && progress.total.load(Ordering::Relaxed) == Progress::UNKNOWN
-            {
-                stalled |= !refused;
+            let ended = if writing.is_finished() {
+                progress.end()
+            } else {
+                End::NotYet
+            };
+            if !given_up && silence.lasts(&progress) > ended.patience() {
+                given_up = true;
+                stalled = !matches!(ended, End::Answered | End::Broken);
                 for stream in [&sender.stream, &receiver.stream] {
                     let _ = stream.shutdown(Shutdown::Both);
                 }
@@ -145,11 +155,21 @@ pub fn run<'a>(
             answering.join().expect(joined),
         )
     });
-    let broken = [
-        written.as_ref().err().map(|error| format!("writing: {error}")),
-        delivering.error.map(|error| format!("receiving: {error}")),
-        answering.error.map(|error| format!("reading answers: {error}")),
+    let mut broken = vec![
+        written
+            .as_ref()
+            .err()
+            .map(|error| format!("writing: {error}")),
     ];
+    // After giving up, the end of a connection is our own doing.
+    if !given_up {
+        broken.push(delivering.error.map(|error| format!("receiving: {error}")));
+        broken.push(
+            answering
+                .error
+                .map(|error| format!("reading answers: {error}")),
+        );
+    }
     let since_start = |last: Option<Instant>| last.map_or(Duration::ZERO, |last| last - start);
     Ok(Outcome {
         sent: written.unwrap_or(answers.settled()),
@@ -158,8 +178,57 @@ pub fn run<'a>(
         deliveries,
         answers,
         stalled,
-        broken: broken.into_iter().flatten().next(),
+        broken: broken.into_iter().flatten().collect(),
     })
+}
+
+/// How writing ended, and what is still to be waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Messages are still being written, or wait for their answers.
+    NotYet,
+    /// All messages have been answered; refused ones will not be delivered.
+    Answered,
+    /// The connection broke.
+    Broken,
+}
+
+impl End {
+    /// For how long nothing may arrive.
+    fn patience(self) -> Duration {
+        match self {
+            Self::NotYet => STALL_TIMEOUT,
+            Self::Answered => SETTLE_TIME,
+            Self::Broken => Duration::ZERO,
+        }
+    }
+}
+
+/// For how long nothing has moved.
+struct Silence {
+    seen: (u64, u64),
+    since: Instant,
+}
+
+impl Silence {
+    fn new() -> Self {
+        Self {
+            seen: (0, 0),
+            since: Instant::now(),
+        }
+    }
+
+    fn lasts(&mut self, progress: &Progress) -> Duration {
+        let now = (
+            progress.delivered(),
+            progress.answered.load(Ordering::Relaxed),
+        );
+        if now != self.seen {
+            self.seen = now;
+            self.since = Instant::now();
+        }
+        self.since.elapsed()
+    }
 }
 
 /// Writes the load round and round, 64 KiB at a time; how many messages that
@@ -171,7 +240,10 @@ fn write(load: &Load, mut stream: &TcpStream, extent: Extent, start: Instant) ->
     let mut end = None;
     if let Extent::Messages(messages) = extent {
         let full = messages / DISTINCT as u64;
-        end = Some((full, (load.bytes_of(messages) - load.bytes_of(full * DISTINCT as u64)) as usize));
+        end = Some((
+            full,
+            (load.bytes_of(messages) - load.bytes_of(full * DISTINCT as u64)) as usize,
+        ));
     }
     loop {
         let limit = match end {

@@ -38,7 +38,9 @@ impl Mark {
     #[inline]
     pub fn of(frame: &[u8]) -> Self {
         let at = BEFORE_ID.len();
-        let tag = frame.get(at..at + TAG_BYTES).and_then(|t| t.try_into().ok());
+        let tag = frame
+            .get(at..at + TAG_BYTES)
+            .and_then(|t| t.try_into().ok());
         Self {
             len: frame.len(),
             tag: tag.unwrap_or_default(),
@@ -136,7 +138,11 @@ mod tests {
     use super::*;
 
     fn load() -> Load {
-        Load::orders("bench-sender-1a2b", "bench-receiver-1a2b", "2026-01-03T12:41:00.000Z")
+        Load::orders(
+            "bench-sender-1a2b",
+            "bench-receiver-1a2b",
+            "2026-01-03T12:41:00.000Z",
+        )
     }
 
     #[test]
@@ -178,6 +184,9 @@ mod tests {
         assert_eq!(load.bytes_of(1), load.ends[0] as u64);
         let round = load.bytes.len() as u64;
         assert_eq!(load.bytes_of(DISTINCT as u64), round);
-        assert_eq!(load.bytes_of(DISTINCT as u64 + 2), round + load.ends[1] as u64);
+        assert_eq!(
+            load.bytes_of(DISTINCT as u64 + 2),
+            round + load.ends[1] as u64
+        );
     }
 }
