@@ -4,9 +4,11 @@ mod answer;
 mod code;
 #[cfg(feature = "codec")]
 mod codec;
+mod control;
 mod envelope;
 mod frame;
 mod refusal;
+mod run;
 
 pub use answer::{
     AckTemplate, AdvertisedLimits, AnswerIds, AnswerTime, Answering, ErrorDetails, Granted,
@@ -16,6 +18,8 @@ pub use code::ErrorCode;
 #[cfg(feature = "codec")]
 #[cfg_attr(docsrs, doc(cfg(feature = "codec")))]
 pub use codec::{FrameCodec, FrameCodecError};
+pub use control::Hello;
 pub use envelope::{Envelope, Header, Kind, Parser, Span, Validation};
 pub use frame::{FrameError, FrameState, frame_prefix, frame_state, write_frame};
 pub use refusal::Refusal;
+pub(crate) use run::{first_msg_id, frames};
