@@ -4,6 +4,7 @@ mod answer;
 mod code;
 #[cfg(feature = "codec")]
 mod codec;
+mod control;
 mod echo;
 mod envelope;
 mod fields;
@@ -12,6 +13,7 @@ mod json_fault;
 mod keys;
 mod parser;
 mod refusal;
+mod run;
 mod rules;
 mod second_opinion;
 mod tape;
@@ -26,10 +28,12 @@ pub use code::ErrorCode;
 #[cfg(feature = "codec")]
 #[cfg_attr(docsrs, doc(cfg(feature = "codec")))]
 pub use codec::{FrameCodec, FrameCodecError};
+pub use control::Hello;
 pub use envelope::{Envelope, Header, Kind, Span, Validation};
 pub use frame::{FrameError, FrameState, frame_prefix, frame_state, write_frame};
 pub use parser::Parser;
 pub use refusal::Refusal;
+pub(crate) use run::{first_msg_id, frames};
 
 #[cfg(test)]
 mod tests;

@@ -57,6 +57,11 @@ impl Parser {
         self.validation
     }
 
+    /// Checks as much as `validation` says from now on.
+    pub fn set_validation(&mut self, validation: Validation) {
+        self.validation = validation;
+    }
+
     /// Checks one frame (without its length prefix) by every rule of the
     /// protocol, and says what routing needs.
     ///
