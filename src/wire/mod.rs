@@ -3,13 +3,16 @@
 mod code;
 #[cfg(feature = "codec")]
 mod codec;
+mod control;
 mod echo;
 mod envelope;
 mod fields;
 mod frame;
 mod json_fault;
 mod keys;
+mod locate;
 mod parser;
+mod raw;
 mod refusal;
 mod rules;
 mod second_opinion;
@@ -21,8 +24,10 @@ pub use code::ErrorCode;
 #[cfg(feature = "codec")]
 #[cfg_attr(docsrs, doc(cfg(feature = "codec")))]
 pub use codec::{FrameCodec, FrameCodecError};
+pub use control::{Acks, Broadcasts, Hello, Token};
 pub use envelope::{Envelope, Header, Kind, Span, Validation};
 pub use frame::{FrameError, FrameState, frame_prefix, frame_state, write_frame};
+pub use locate::{line_and_column, locate};
 pub use parser::Parser;
 pub use refusal::Refusal;
 
