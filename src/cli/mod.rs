@@ -21,6 +21,7 @@ mod input;
 mod listen;
 mod local;
 mod peer;
+mod random;
 mod send;
 mod serve;
 mod settings;

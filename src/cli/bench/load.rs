@@ -5,6 +5,8 @@ use std::fmt::Write;
 use tickwire::wire::write_frame;
 use uuid::Uuid;
 
+use crate::cli::random::SplitMix;
+
 /// How many different messages there are; a longer load repeats them.
 pub const DISTINCT: usize = 10_000;
 /// Digits of a message's id by which it is told from its neighbours.
@@ -58,7 +60,7 @@ impl Load {
             ends: Vec::with_capacity(DISTINCT),
             marks: Vec::with_capacity(DISTINCT),
         };
-        let mut random = SplitMix(0x7411);
+        let mut random = SplitMix::new(0x7411);
         let mut json = String::new();
         for _ in 0..DISTINCT {
             json.clear();
@@ -116,19 +118,6 @@ fn write_order(out: &mut String, random: &mut SplitMix, source: &str, target: &s
          \"received_utc\":\"{time}\"}}}}"
     )
     .expect("a String takes everything");
-}
-
-/// Sebastiano Vigna's splitmix64: the same sequence everywhere.
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
 }
 
 #[cfg(test)]
