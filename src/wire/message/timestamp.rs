@@ -135,7 +135,7 @@ mod tests {
             "2024-02-29T00:00:00.123456789-23:59",
             "0000-01-01T00:00:00Z",
         ] {
-            Timestamp::new(text).unwrap().to_utc();
+            let _ = Timestamp::new(text).unwrap().to_utc();
         }
         for text in [
             "",
