@@ -115,13 +115,24 @@ impl Message {
     /// The JSON is 4 GiB long or longer: no length prefix can say so.
     #[must_use]
     pub fn to_frame(&self) -> Bytes {
+        self.to_frame_within(u32::MAX as usize)
+            .expect("a message is shorter than 4 GiB")
+    }
+
+    /// The message as a frame of at most `frame_bytes_max` bytes after its
+    /// prefix, or else how many they are.
+    pub(crate) fn to_frame_within(&self, frame_bytes_max: usize) -> Result<Bytes, usize> {
         let mut frame = BytesMut::with_capacity(512).writer();
         frame.get_mut().put_bytes(0, FRAME_PREFIX_BYTES);
         serde_json::to_writer(&mut frame, self).expect("a message can be written");
         let mut frame = frame.into_inner();
-        let length = u32::try_from(frame.len() - FRAME_PREFIX_BYTES).expect("shorter than 4 GiB");
-        frame[..FRAME_PREFIX_BYTES].copy_from_slice(&length.to_be_bytes());
-        frame.freeze()
+        let json_bytes = frame.len() - FRAME_PREFIX_BYTES;
+        let prefix = u32::try_from(json_bytes).map_err(|_| json_bytes)?;
+        if json_bytes > frame_bytes_max {
+            return Err(json_bytes);
+        }
+        frame[..FRAME_PREFIX_BYTES].copy_from_slice(&prefix.to_be_bytes());
+        Ok(frame.freeze())
     }
 
     /// The message's type, as it stands on the wire.
