@@ -3,22 +3,40 @@
 mod code;
 #[cfg(feature = "codec")]
 mod codec;
+mod control;
+mod echo;
 mod envelope;
+mod fields;
 mod frame;
-mod message;
+mod json_fault;
+mod keys;
+mod locate;
+pub mod message;
+mod parser;
+mod raw;
 mod refusal;
+mod rules;
+mod second_opinion;
+mod tape;
+mod timestamp;
+mod value;
 
 pub use code::ErrorCode;
 #[cfg(feature = "codec")]
 #[cfg_attr(docsrs, doc(cfg(feature = "codec")))]
 pub use codec::{FrameCodec, FrameCodecError};
-pub use envelope::{Envelope, Header, Kind, Parser, Span, Validation};
+pub use control::{Acks, Broadcasts, Hello, Token};
+pub use envelope::{Envelope, Header, Kind, Span, Validation};
 pub use frame::{FrameError, FrameState, frame_prefix, frame_state, write_frame};
+pub use locate::{line_and_column, locate};
 pub use message::{
-    Ack, Acks, Bar, Batch, BatchedEvent, Broadcasts, DomainEvent, ErrorReport, EventType,
-    Execution, Granted, GrantedLimits, Heartbeat, Hello, IngestEvent, Level, LogRecord, MarketData,
-    Message, MessageError, Number, NumberError, OcoGroup, OcoGroupEvent, Order, OrderType, Payload,
-    RawObject, RawObjectError, ServerIdentity, Side, StrategyEvent, StrategyInstance, Target,
-    Timestamp, TimestampError, Token, UnknownFields, UnknownWord, Welcome,
+    Ack, Bar, Batch, BatchedEvent, DomainEvent, ErrorReport, EventType, Execution, Heartbeat,
+    IngestEvent, Level, LogRecord, MarketData, Message, MessageError, Number, NumberError,
+    OcoGroup, OcoGroupEvent, Order, OrderType, Payload, RawObject, RawObjectError, Side,
+    StrategyEvent, StrategyInstance, Target, Timestamp, TimestampError, UnknownFields, UnknownWord,
 };
+pub use parser::Parser;
 pub use refusal::Refusal;
+
+#[cfg(test)]
+mod tests;

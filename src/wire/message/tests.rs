@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::*;
+use crate::wire::{Parser, Validation};
 
 const EXAMPLES: [(&str, &str); 11] = [
     (
@@ -421,6 +422,23 @@ fn built_messages_read_back_as_they_are() {
         let (prefix, json) = frame.split_at(4);
         assert_eq!(prefix, u32::try_from(json.len()).unwrap().to_be_bytes());
         assert_eq!(json, message.to_json().as_bytes());
+    }
+}
+
+#[test]
+fn built_messages_keep_every_rule_that_the_server_checks() {
+    for message in built() {
+        let json = message.to_json();
+        let mut frame = json.clone().into_bytes();
+        let mut parser = Parser::new(Validation::Payload);
+        let header = match parser.parse(&mut frame) {
+            Ok(header) => header,
+            Err(refusal) => panic!("{refusal}: {json}"),
+        };
+        assert_eq!(header.msg_id, message.msg_id);
+        assert_eq!(parser.source(&frame, &header), message.source.as_bytes());
+        let target = message.target.as_ref().map(Name::as_bytes);
+        assert_eq!(parser.target(&frame, &header), target);
     }
 }
 
