@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use super::session::{Ended, Session};
 use super::{Client, ClientConfig, ConnectError, Handle, Receiver, Shared, receiver};
 use crate::limits::{FRAME_BYTES_MAX_MAX, KEEPALIVE_INTERVAL, WINDOW_BYTES};
-use crate::wire::{ErrorReport, FrameCodec, FrameCodecError, Message, Payload, Welcome};
+use crate::wire::Welcome;
+use crate::wire::{ErrorReport, FrameCodec, FrameCodecError, Message, Payload};
 
 impl Client {
     /// Connects to the server at `address` (`HOST:PORT`) over TCP, says hello

@@ -13,9 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
 use tokio_util::codec::Framed;
 
 use super::*;
-use crate::wire::{
-    ErrorReport, FrameCodec, Granted, GrantedLimits, Payload, RawObject, ServerIdentity, Target,
-};
+use crate::wire::{ErrorReport, FrameCodec, Payload, RawObject, Target};
+use crate::wire::{Granted, GrantedLimits, ServerIdentity};
 
 const SERVER: &str = "tickwire";
 
