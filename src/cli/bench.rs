@@ -42,7 +42,7 @@ cores of its own.";
 #[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
     /// The server [default: one of its own on a free port]
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = peer::address)]
     to: Option<String>,
     /// How long to send
     #[arg(long, value_name = "S", default_value_t = 5,

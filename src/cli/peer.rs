@@ -13,7 +13,9 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 use tickwire::ids::{MsgId, Name};
-use tickwire::limits::{FRAME_BYTES_MAX_MAX, FRAME_PREFIX_BYTES, PROTOCOL_VERSION, WINDOW_BYTES};
+use tickwire::limits::{
+    FRAME_BYTES_MAX_MAX, FRAME_PREFIX_BYTES, LISTEN_DEFAULT, PROTOCOL_VERSION, WINDOW_BYTES,
+};
 use tickwire::wire::{FrameError, FrameState, frame_state, write_frame};
 
 /// How long a server may take to accept a connection.
@@ -24,8 +26,8 @@ const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
 /// Why there is no connection, or none any more.
 #[derive(Debug, thiserror::Error)]
 pub enum PeerError {
-    /// The address is none.
-    #[error("{to}: can't be resolved ({error}): --to takes HOST:PORT, such as 127.0.0.1:7411")]
+    /// The host is unknown.
+    #[error("{to}: can't find this host: {error}")]
     Unresolved {
         /// The address.
         to: String,
@@ -74,6 +76,16 @@ pub struct Peer {
     pub server: String,
     /// The largest frame that the server takes.
     pub frame_bytes_max: usize,
+}
+
+/// Checks what `--to` is given, as far as that needs no network.
+pub fn address(text: &str) -> Result<String, String> {
+    let port = text.rsplit_once(':').map(|(_, port)| port);
+    if port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0)) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("must be HOST:PORT, such as {LISTEN_DEFAULT}"))
+    }
 }
 
 /// What to say in a `hello` beside the version.

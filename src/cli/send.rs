@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use tickwire::ids::{MsgId, Name};
-use tickwire::limits::WINDOW_BYTES;
+use tickwire::limits::{LISTEN_DEFAULT, WINDOW_BYTES};
 use tickwire::wire::{ErrorCode, Kind, Parser, Validation, write_frame};
 
 use self::report::{Refused, Report};
@@ -56,7 +56,7 @@ Exit codes: 0 all accepted, 1 some refused or unanswered, 2 wrong usage.";
 #[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
     /// The server
-    #[arg(long, value_name = "HOST:PORT", default_value = tickwire::limits::LISTEN_DEFAULT)]
+    #[arg(long, value_name = "HOST:PORT", default_value = LISTEN_DEFAULT, value_parser = peer::address)]
     to: String,
     /// Print the summary as JSON
     #[arg(long)]
