@@ -229,3 +229,42 @@ impl<'a> Figures<'a> {
         faults
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is wrong after 12,000 messages to `target` while somebody listens
+    /// as `listener`.
+    fn faults(target: &str, listener: &str) -> (u64, Vec<String>) {
+        let server = LocalServer::start().unwrap();
+        let connect = |name: &str| {
+            Peer::connect(&server.address(), &Name::new(name).unwrap(), Claim::Source).unwrap()
+        };
+        let mut receiver = connect(listener);
+        let mut sender = connect("tx");
+        let load = Load::orders("tx", target, &peer::now());
+        let extent = Extent::Messages(12_000);
+        let run = drive::run(&load, &mut sender, &mut receiver, extent, |_, _| {}).unwrap();
+        let result = (run.sent, Figures::of(&run, &load).faults());
+        server.shutdown();
+        result
+    }
+
+    #[test]
+    fn every_message_of_a_load_is_accounted_for() {
+        assert_eq!(faults("rx", "rx"), (12_000, Vec::new()));
+    }
+
+    #[test]
+    fn says_what_was_not_delivered_and_why() {
+        let (_, faults) = faults("rx", "somebody-else");
+        assert_eq!(
+            faults,
+            [
+                "12,000 sent but not delivered",
+                "12,000 refused: TARGET_UNAVAILABLE"
+            ]
+        );
+    }
+}
