@@ -16,6 +16,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod check;
 mod compact;
+mod demo;
 mod fence;
 mod input;
 mod listen;
@@ -102,6 +103,7 @@ enum Command {
     Send(send::Arguments),
     Listen(listen::Arguments),
     Check(check::Arguments),
+    Demo(demo::Arguments),
     Bench(bench::Arguments),
 }
 
@@ -114,6 +116,7 @@ pub fn main() -> ExitCode {
         Command::Send(arguments) => send::run(arguments),
         Command::Listen(arguments) => listen::run(arguments),
         Command::Check(arguments) => check::run(arguments),
+        Command::Demo(arguments) => demo::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
     };
     match result {
