@@ -12,6 +12,7 @@ use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use serde_json::json;
 use tickwire::ids::Name;
 
+use self::count::Count;
 use self::drive::{Extent, Outcome as Run, Progress};
 use self::load::Load;
 use super::local::LocalServer;
@@ -219,6 +220,14 @@ impl<'a> Figures<'a> {
         );
         for (code, count) in &run.answers.refused {
             fault(*count, &format!("refused: {code}"));
+        }
+        // Gaps are counted forward, so whatever comes twice or too late looks
+        // like a gap nearly as long as a round.
+        if run.deliveries.settled() > run.sent {
+            faults.push("messages arrived out of order or more than once".to_owned());
+        }
+        if run.answers.settled() > run.sent {
+            faults.push("answers arrived out of order or more than once".to_owned());
         }
         if run.stalled {
             faults.push("nothing arrived any more, so it was given up".to_owned());

@@ -7,8 +7,10 @@ use tickwire::ids::Name;
 use tickwire::limits::{LISTEN_DEFAULT, WINDOW_BYTES};
 use tickwire::wire::{ErrorCode, frame_prefix};
 
+use super::answer::ServerMessage;
 use super::compact::append_compact;
-use super::peer::{self, Claim, Frames, FramesError, Peer, ServerMessage};
+use super::frames::{Frames, FramesError};
+use super::peer::{self, Claim, Peer};
 use super::{DIM, Failure, Outcome, say};
 
 const EXAMPLES: &str = "\

@@ -13,11 +13,13 @@ use std::process::ExitCode;
 use anstyle::{AnsiColor, Style};
 use clap::{Parser, Subcommand};
 
+mod answer;
 mod bench;
 mod check;
 mod compact;
 mod demo;
 mod fence;
+mod frames;
 mod input;
 mod listen;
 mod local;

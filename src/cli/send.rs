@@ -17,9 +17,11 @@ use tickwire::limits::{LISTEN_DEFAULT, WINDOW_BYTES};
 use tickwire::wire::{ErrorCode, Kind, Parser, Validation, write_frame};
 
 use self::report::{Refused, Report};
+use super::answer::ServerMessage;
 use super::fence::{Ledger, Sent, Tally};
+use super::frames::{FramesError, is_timeout};
 use super::input::{self, Event, Input, InputError};
-use super::peer::{self, Claim, FramesError, Peer, ServerMessage};
+use super::peer::{self, Claim, Peer};
 use super::split::Piece;
 use super::{Failure, Outcome};
 
@@ -258,7 +260,7 @@ fn read_answers(
         let frame = match peer.frames.next() {
             Ok(Some(frame)) => frame,
             Ok(None) => return Err(Lost::Closed),
-            Err(FramesError::Io(error)) if peer::is_timeout(&error) => {
+            Err(FramesError::Io(error)) if is_timeout(&error) => {
                 if !shared.fence_sent.load(Ordering::Acquire) {
                     last_answer = Instant::now();
                 } else if last_answer.elapsed() > ANSWER_TIMEOUT {
