@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::ids::{Name, NameError};
 use crate::limits;
-use crate::wire::message::{Hello, Token};
+use crate::wire::{Hello, Token};
 
 /// What a client can be told. Names are checked when it connects.
 #[derive(Debug, Clone)]

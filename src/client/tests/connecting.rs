@@ -2,7 +2,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::wire::message::Hello;
+use crate::wire::Hello;
 
 fn hello_in(message: &Message) -> &Hello {
     match &message.payload {
