@@ -15,8 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::session::{Ended, Session};
 use super::{Client, ClientConfig, ConnectError, Handle, Receiver, Shared, receiver};
 use crate::limits::{FRAME_BYTES_MAX_MAX, KEEPALIVE_INTERVAL, WINDOW_BYTES};
-use crate::wire::Welcome;
-use crate::wire::{ErrorReport, FrameCodec, FrameCodecError, Message, Payload};
+use crate::wire::{ErrorReport, FrameCodec, FrameCodecError, Message, Payload, Welcome};
 
 impl Client {
     /// Connects to the server at `address` (`HOST:PORT`) over TCP, says hello

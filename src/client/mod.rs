@@ -73,8 +73,7 @@ pub use receiver::{Disconnect, Event, Inbound, Receiver};
 
 use crate::ids::{MsgId, Name};
 use crate::limits::CLIENT_QUEUE_BYTES;
-use crate::wire::Welcome;
-use crate::wire::{Ack, Message, Payload};
+use crate::wire::{Ack, Message, Payload, Welcome};
 use unanswered::Waiter;
 
 /// A connection to a server, for sending. Clones share the connection.

@@ -13,8 +13,9 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
 use tokio_util::codec::Framed;
 
 use super::*;
-use crate::wire::{ErrorReport, FrameCodec, Payload, RawObject, Target};
-use crate::wire::{Granted, GrantedLimits, ServerIdentity};
+use crate::wire::{
+    ErrorReport, FrameCodec, Granted, GrantedLimits, Payload, RawObject, ServerIdentity, Target,
+};
 
 const SERVER: &str = "tickwire";
 

@@ -5,9 +5,6 @@
 //! type doesn't name are kept, numbers, ids and timestamps keep their spelling.
 //! The order of fields, white space and escapes may change. What must arrive
 //! byte for byte is forwarded as the frame that it is, never through here.
-//!
-//! What most programs need is also in [`wire`](super); the payloads of the
-//! control messages are only here, for the client sends and reads them itself.
 
 #![forbid(unsafe_code)]
 
