@@ -1,0 +1,8 @@
+//! The server held to the protocol over real TCP, a file a topic. What speaks
+//! to it here is a peer of the tests' own, written from the protocol alone, so
+//! that a mistake in the client can't hide one in the server.
+
+mod draft;
+mod peer;
+
+mod conformance;
