@@ -6,3 +6,4 @@ mod draft;
 mod peer;
 
 mod conformance;
+mod refusals;
