@@ -7,3 +7,4 @@ mod peer;
 
 mod conformance;
 mod refusals;
+mod routing;
