@@ -6,5 +6,6 @@ mod draft;
 mod peer;
 
 mod conformance;
+mod names;
 mod refusals;
 mod routing;
