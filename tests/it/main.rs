@@ -7,5 +7,6 @@ mod peer;
 
 mod conformance;
 mod names;
+mod queues;
 mod refusals;
 mod routing;
