@@ -6,7 +6,9 @@ mod draft;
 mod peer;
 
 mod conformance;
+mod hostile;
 mod names;
 mod queues;
 mod refusals;
 mod routing;
+mod shutdown;
