@@ -12,3 +12,8 @@ mod queues;
 mod refusals;
 mod routing;
 mod shutdown;
+
+#[cfg(feature = "cli")]
+mod binary;
+#[cfg(feature = "cli")]
+mod process;
