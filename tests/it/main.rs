@@ -17,3 +17,4 @@ mod shutdown;
 mod binary;
 #[cfg(feature = "cli")]
 mod process;
+mod python;
