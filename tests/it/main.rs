@@ -8,6 +8,7 @@ mod peer;
 mod conformance;
 mod hostile;
 mod names;
+mod protocol_document;
 mod queues;
 mod refusals;
 mod routing;
