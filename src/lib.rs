@@ -5,7 +5,10 @@
 
 pub mod ids;
 pub mod limits;
+pub mod router;
 #[cfg(feature = "server")]
 #[cfg_attr(docsrs, doc(cfg(feature = "server")))]
 pub mod server;
+mod stats;
+pub use stats::Stats;
 pub mod wire;

@@ -9,24 +9,21 @@
 
 #![forbid(unsafe_code)]
 
-use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 
 use arc_swap::ArcSwapOption;
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 
+use super::in_flight::{InFlight, Write};
 use super::peer::{Peer, Report, lock};
 use super::queue::{Capacity, Closed, Entry, Load, Queue};
 use super::waiters::Waiters;
 use crate::ids::{ConnectionId, Epoch, MsgId, Name};
 use crate::limits::QUEUE_RESERVE_DIVISOR;
 use crate::wire;
-
-/// Most slices handed to one vectored write.
-const SLICES_MAX: usize = 64;
 
 /// Which part of the queue a message may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,28 +44,11 @@ pub(crate) struct Outbox {
     owner: ArcSwapOption<Peer>,
     /// Counts the owners. Changed under the consumer's lock only.
     epoch: AtomicU64,
-    consumer: Mutex<Consumer>,
+    /// What the owner has taken from the queue but not yet written.
+    consumer: Mutex<InFlight>,
     waiters: Waiters,
     /// How often the queue has fallen below half.
     relieved: AtomicU64,
-}
-
-/// What the owner has taken from the queue but not yet written.
-#[derive(Debug, Default)]
-struct Consumer {
-    in_flight: VecDeque<Entry>,
-    /// Bytes of the first entry that are written.
-    written: usize,
-}
-
-/// What a write achieved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Written {
-    /// Bytes, those that went ahead included.
-    pub(crate) bytes: usize,
-    /// Whether the first entry is now partly written: nothing else may be
-    /// written to the connection before its rest.
-    pub(crate) partial: bool,
 }
 
 /// The caller no longer owns the name.
@@ -141,6 +121,12 @@ impl Outbox {
         self.waiters.forget(id);
     }
 
+    /// Whether those who wait for room should try again.
+    pub(crate) fn has_room(&self) -> bool {
+        let load = self.queue.load();
+        load.is_closed() || load.is_below(self.capacity.part(3, 4))
+    }
+
     /// How often the queue has fallen below half.
     pub(crate) fn times_relieved(&self) -> u64 {
         self.relieved.load(Ordering::Acquire)
@@ -154,66 +140,40 @@ impl Outbox {
         self.queue.load().messages() > 0
     }
 
-    /// Offers `ahead` and then what is queued to `write` (a non-blocking
-    /// vectored write), once, and accounts for what it took.
+    /// Offers `ahead` and then what is queued to `write`, once, and accounts
+    /// for what it took. Says how many bytes that was, and whether a run is
+    /// now partly written: nothing else may go to the connection before its
+    /// rest.
     pub(crate) fn deliver(
         &self,
         epoch: Epoch,
         ahead: &[u8],
-        write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
-    ) -> Result<io::Result<Written>, NotOwner> {
-        let mut consumer = self.consume(epoch)?;
-        let consumer = &mut *consumer;
-        while consumer.in_flight.len() < SLICES_MAX - 1 {
-            let Some(entry) = self.queue.pop() else { break };
-            consumer.in_flight.push_back(entry);
-        }
-        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        let mut count = 0;
-        if !ahead.is_empty() {
-            slices[0] = IoSlice::new(ahead);
-            count = 1;
-        }
-        let mut skip = consumer.written;
-        for (slice, entry) in slices[count..].iter_mut().zip(&consumer.in_flight) {
-            *slice = IoSlice::new(&entry.bytes[skip..]);
-            skip = 0;
-            count += 1;
-        }
-        if count == 0 {
-            return Ok(Ok(Written {
-                bytes: 0,
-                partial: false,
-            }));
-        }
-        let bytes = match write(&slices[..count]) {
-            Ok(bytes) => bytes,
+        write: Write<'_>,
+    ) -> Result<io::Result<(usize, bool)>, NotOwner> {
+        let mut in_flight = self.consume(epoch)?;
+        let written = match in_flight.write(&self.queue, ahead, write) {
+            Ok(written) => written,
             Err(error) => return Ok(Err(error)),
         };
-        let (frames, charge) = consumer.advance(bytes.saturating_sub(ahead.len()));
-        self.release(frames, charge);
-        Ok(Ok(Written {
-            bytes,
-            partial: consumer.written > 0,
-        }))
+        self.release(written.frames, written.charge);
+        Ok(Ok((written.bytes, in_flight.is_partial())))
     }
 
     /// Takes the oldest run of frames whole: how an owner inside the process
     /// receives.
     pub(crate) fn take(&self, epoch: Epoch) -> Result<Option<Bytes>, NotOwner> {
-        let mut consumer = self.consume(epoch)?;
-        let left_by_predecessor = consumer.in_flight.pop_front();
-        let Some(entry) = left_by_predecessor.or_else(|| self.queue.pop()) else {
+        let mut in_flight = self.consume(epoch)?;
+        let Some(entry) = in_flight.pop(&self.queue) else {
             return Ok(None);
         };
         self.release(entry.frames as usize, entry.charge);
         Ok(Some(entry.bytes))
     }
 
-    fn consume(&self, epoch: Epoch) -> Result<std::sync::MutexGuard<'_, Consumer>, NotOwner> {
-        let consumer = lock(&self.consumer);
+    fn consume(&self, epoch: Epoch) -> Result<MutexGuard<'_, InFlight>, NotOwner> {
+        let in_flight = lock(&self.consumer);
         if self.is_owned_at(epoch) {
-            Ok(consumer)
+            Ok(in_flight)
         } else {
             Err(NotOwner)
         }
@@ -239,14 +199,14 @@ impl Outbox {
     /// frame it was writing; that frame goes whole to `new` as well. To be
     /// called under the registry's lock of the name.
     pub(super) fn take_over(&self, new: &Arc<Peer>) -> (Epoch, Option<Arc<Peer>>) {
-        let mut consumer = lock(&self.consumer);
+        let mut in_flight = lock(&self.consumer);
         let epoch = self.epoch.fetch_add(1, Ordering::AcqRel) + 1;
         let old = self.owner.swap(Some(Arc::clone(new)));
         // A producer whose wake went to the old owner had queued before: the
         // look that follows this fence finds it.
         fence(Ordering::SeqCst);
-        self.return_partial(&mut consumer, old.as_deref());
-        drop(consumer);
+        self.take_back(&mut in_flight, old.as_deref());
+        drop(in_flight);
         if let Some(old) = &old {
             old.report(Report::NameTakenOver(self.name.clone()));
         }
@@ -257,54 +217,36 @@ impl Outbox {
     /// Ends the outbox, after it was taken out of the registry. What is still
     /// queued is given up and reported to those who sent it.
     pub(super) fn close(&self) {
-        let mut consumer = lock(&self.consumer);
+        let mut in_flight = lock(&self.consumer);
         self.queue.close();
         self.epoch.fetch_add(1, Ordering::AcqRel);
         let old = self.owner.swap(None);
-        self.return_partial(&mut consumer, old.as_deref());
-        self.sweep(&mut consumer);
-        drop(consumer);
+        self.take_back(&mut in_flight, old.as_deref());
+        self.sweep(&mut in_flight);
+        drop(in_flight);
         self.waiters.wake_all();
     }
 
-    /// Makes the first entry start with the first frame that is not wholly
-    /// written; the old owner gets what is missing of a frame it had begun.
-    fn return_partial(&self, consumer: &mut Consumer, old: Option<&Peer>) {
-        let written = std::mem::take(&mut consumer.written);
-        let Some(head) = consumer.in_flight.front_mut() else {
-            return;
-        };
-        if written == 0 {
-            return;
+    /// Makes the queue start with the first frame that is not wholly written;
+    /// the old owner gets what is missing of a frame it had begun.
+    fn take_back(&self, in_flight: &mut InFlight, old: Option<&Peer>) {
+        let broken_off = in_flight.break_off();
+        if let (Some(rest), Some(old)) = (broken_off.rest, old) {
+            old.leave_unfinished(rest);
         }
-        let mut start = 0;
-        let mut whole = 0;
-        let mut end = 0;
-        for frame in wire::frames(&head.bytes) {
-            end = frame.end;
-            if end > written {
-                break;
-            }
-            start = end;
-            whole += 1;
-        }
-        if let Some(old) = old.filter(|_| written > start) {
-            old.leave_unfinished(head.bytes.slice(written..end));
-        }
-        head.bytes.advance(start);
-        head.frames -= whole;
-        self.release(whole as usize, 0);
+        self.release(broken_off.frames, 0);
     }
 
     /// Gives up everything that a closed queue still holds.
-    fn sweep(&self, consumer: &mut Consumer) {
+    fn sweep(&self, in_flight: &mut InFlight) {
         let mut given_up: Vec<GivenUp> = Vec::new();
-        let in_flight = std::mem::take(&mut consumer.in_flight);
-        let queued = std::iter::from_fn(|| self.queue.pop());
-        for entry in in_flight.into_iter().chain(queued) {
+        while let Some(entry) = in_flight.pop(&self.queue) {
             self.queue.release(entry.frames as usize, entry.charge);
             let Some(origin) = entry.origin else { continue };
-            match given_up.iter_mut().find(|known| known.origin.id() == origin.id()) {
+            match given_up
+                .iter_mut()
+                .find(|known| known.origin.id() == origin.id())
+            {
                 Some(known) => known.count += u64::from(entry.frames),
                 None => given_up.push(GivenUp {
                     origin,
@@ -334,24 +276,4 @@ struct GivenUp {
     origin: Arc<Peer>,
     count: u64,
     first_msg_id: Option<MsgId>,
-}
-
-impl Consumer {
-    /// Accounts for `bytes` more that were written, and says how many frames
-    /// and how much charge that sets free.
-    fn advance(&mut self, bytes: usize) -> (usize, usize) {
-        let mut frames = 0;
-        let mut charge = 0;
-        self.written += bytes;
-        while let Some(head) = self.in_flight.front() {
-            if self.written < head.bytes.len() {
-                break;
-            }
-            self.written -= head.bytes.len();
-            frames += head.frames as usize;
-            charge += head.charge;
-            self.in_flight.pop_front();
-        }
-        (frames, charge)
-    }
 }

@@ -11,7 +11,7 @@ use std::task::Waker;
 use atomic_waker::AtomicWaker;
 use bytes::Bytes;
 
-use super::queue::Queue;
+use super::queue::{Entry, Queue};
 use crate::ids::{ConnectionId, MsgId, Name};
 
 /// Something that a connection must be told beside the answers to what it
@@ -81,6 +81,27 @@ impl Peer {
         self.scheduled.swap(false, Ordering::AcqRel);
     }
 
+    /// Queues a broadcast for which room is reserved, and wakes the connection.
+    pub(crate) fn broadcast(&self, entry: Entry, reserved_bytes: usize) {
+        if self.broadcasts.enqueue(entry, reserved_bytes) {
+            self.sweep_broadcasts();
+        } else {
+            self.wake();
+        }
+    }
+
+    /// The connection hears no more broadcasts; those queued die with it.
+    pub(crate) fn close_broadcasts(&self) {
+        self.broadcasts.close();
+        self.sweep_broadcasts();
+    }
+
+    fn sweep_broadcasts(&self) {
+        while let Some(entry) = self.broadcasts.pop() {
+            self.broadcasts.release(entry.frames as usize, entry.charge);
+        }
+    }
+
     /// Leaves a report and wakes the connection.
     pub(crate) fn report(&self, report: Report) {
         let mut reports = lock(&self.reports);
@@ -93,6 +114,10 @@ impl Peer {
         self.has_reports.store(true, Ordering::Release);
         drop(reports);
         self.wake();
+    }
+
+    pub(crate) fn has_reports(&self) -> bool {
+        self.has_reports.load(Ordering::Acquire)
     }
 
     /// Takes the reports that have gathered.

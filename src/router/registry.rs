@@ -126,11 +126,9 @@ impl Registry {
     /// Gives a name up, unless it was taken over. What is still queued for it
     /// is reported to those who sent it.
     pub(crate) fn release(&self, claim: &Claim, peer: &Arc<Peer>) {
-        let removed = self
-            .names
-            .remove_if(claim.name().as_bytes(), |_, outbox| {
-                Arc::ptr_eq(outbox, &claim.outbox) && claim.is_current()
-            });
+        let removed = self.names.remove_if(claim.name().as_bytes(), |_, outbox| {
+            Arc::ptr_eq(outbox, &claim.outbox) && claim.is_current()
+        });
         if let Some((_, outbox)) = removed {
             self.generation.fetch_add(1, Ordering::AcqRel);
             outbox.close();

@@ -91,7 +91,10 @@ impl Services {
                 return;
             }
         }
-        self.seen.entry(source.clone()).or_default().beat(frame, now);
+        self.seen
+            .entry(source.clone())
+            .or_default()
+            .beat(frame, now);
     }
 
     /// A log record was accepted. `frame` is without its prefix.
@@ -104,7 +107,9 @@ impl Services {
         log.bytes += record.len();
         log.records.push_back(record);
         while log.bytes > LOG_BYTES_MAX || log.records.len() > LOG_RECORDS_MAX {
-            let Some(oldest) = log.records.pop_front() else { break };
+            let Some(oldest) = log.records.pop_front() else {
+                break;
+            };
             log.bytes -= oldest.len();
         }
     }

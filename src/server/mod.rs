@@ -1,5 +1,180 @@
-//! Floor 3: the asynchronous shell around the router.
+//! Floor 3: the asynchronous shell around the router. It accepts, reads, calls
+//! the router, and writes; the router decides.
 
+mod clock;
 mod config;
+mod connection;
+mod handle;
+mod input;
+mod listener;
+mod phase;
+mod socket;
+mod workbench;
+
+use std::io;
+use std::time::Duration;
 
 pub use config::{ConfigError, ServerConfig};
+pub use handle::ServerHandle;
+
+use crate::ids::{Name, NameError};
+use crate::router::{Router, RouterConfig};
+use crate::wire::Validation;
+use clock::Clock;
+use phase::Phases;
+
+/// What all connections of a server share.
+#[derive(Debug)]
+struct ServerShared {
+    config: ServerConfig,
+    router: Router,
+    clock: Clock,
+    phases: Phases,
+}
+
+impl ServerShared {
+    fn new(config: ServerConfig) -> Self {
+        let router = Router::new(RouterConfig {
+            name: config.name.clone(),
+            frame_bytes_max: config.frame_bytes_max,
+            queue_bytes: config.queue_bytes,
+            queue_messages: config.queue_messages,
+            stall_timeout: config.stall_timeout,
+            validation: config.validation,
+        });
+        Self {
+            config,
+            router,
+            clock: Clock::start(),
+            phases: Phases::new(),
+        }
+    }
+}
+
+/// Why a server can't start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A setting is not allowed.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The server's name is none.
+    #[error("the server's name: {0}")]
+    Name(#[from] NameError),
+    /// The address can't be listened on.
+    #[error("can't listen on {address}: {source}")]
+    Listen {
+        /// The address as it was given.
+        address: String,
+        /// What the operating system says.
+        source: io::Error,
+    },
+}
+
+/// The server. See [`Server::builder`].
+#[derive(Debug)]
+pub struct Server(());
+
+impl Server {
+    /// Starts with the defaults; change what you need, then
+    /// [`start`](ServerBuilder::start).
+    #[must_use]
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
+    }
+
+    /// Starts a server with `config` on the runtime this is called in.
+    ///
+    /// # Errors
+    /// A setting is not allowed, or its address can't be listened on.
+    pub async fn start(config: ServerConfig) -> Result<ServerHandle, StartError> {
+        handle::start(config).await
+    }
+}
+
+/// Collects the settings of a server.
+#[derive(Debug, Default)]
+pub struct ServerBuilder {
+    config: ServerConfig,
+    wrong_name: Option<NameError>,
+}
+
+impl ServerBuilder {
+    /// Where to listen: `HOST:PORT`; port 0 picks a free one.
+    #[must_use]
+    pub fn listen(mut self, address: impl Into<String>) -> Self {
+        self.config.listen = address.into();
+        self
+    }
+
+    /// The server's own name: the `source` of its answers.
+    #[must_use]
+    pub fn name(mut self, name: impl AsRef<str>) -> Self {
+        match Name::new(name) {
+            Ok(name) => self.config.name = name,
+            Err(error) => self.wrong_name = Some(error),
+        }
+        self
+    }
+
+    /// Largest frame accepted, in bytes without its prefix.
+    #[must_use]
+    pub fn frame_bytes_max(mut self, bytes: usize) -> Self {
+        self.config.frame_bytes_max = bytes;
+        self
+    }
+
+    /// Bytes that one queue may hold.
+    #[must_use]
+    pub fn queue_bytes(mut self, bytes: usize) -> Self {
+        self.config.queue_bytes = bytes;
+        self
+    }
+
+    /// Messages that one queue may hold.
+    #[must_use]
+    pub fn queue_messages(mut self, messages: usize) -> Self {
+        self.config.queue_messages = messages;
+        self
+    }
+
+    /// How long in sum a connection is paused for one full queue before its
+    /// events to it are refused.
+    #[must_use]
+    pub fn stall_timeout(mut self, timeout: Duration) -> Self {
+        self.config.stall_timeout = timeout;
+        self
+    }
+
+    /// How long queued messages may take to be written at shutdown.
+    #[must_use]
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.config.drain_timeout = timeout;
+        self
+    }
+
+    /// Connections served at once.
+    #[must_use]
+    pub fn connections_max(mut self, connections: usize) -> Self {
+        self.config.connections_max = connections;
+        self
+    }
+
+    /// How much of each frame is checked.
+    #[must_use]
+    pub fn validation(mut self, validation: Validation) -> Self {
+        self.config.validation = validation;
+        self
+    }
+
+    /// Starts the server on the runtime this is called in.
+    ///
+    /// # Errors
+    /// A setting is not allowed, or the address can't be listened on.
+    pub async fn start(self) -> Result<ServerHandle, StartError> {
+        if let Some(error) = self.wrong_name {
+            return Err(error.into());
+        }
+        Server::start(self.config).await
+    }
+}

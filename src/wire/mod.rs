@@ -4,9 +4,21 @@ mod answer;
 mod code;
 #[cfg(feature = "codec")]
 mod codec;
+mod control;
+mod echo;
 mod envelope;
+mod fields;
 mod frame;
+mod json_fault;
+mod keys;
+mod parser;
 mod refusal;
+mod run;
+mod rules;
+mod second_opinion;
+mod tape;
+mod timestamp;
+mod value;
 
 pub use answer::{
     AckTemplate, AdvertisedLimits, AnswerIds, AnswerTime, Answering, ErrorDetails, Granted,
@@ -16,6 +28,12 @@ pub use code::ErrorCode;
 #[cfg(feature = "codec")]
 #[cfg_attr(docsrs, doc(cfg(feature = "codec")))]
 pub use codec::{FrameCodec, FrameCodecError};
-pub use envelope::{Envelope, Header, Kind, Parser, Span, Validation};
+pub use control::Hello;
+pub use envelope::{Envelope, Header, Kind, Span, Validation};
 pub use frame::{FrameError, FrameState, frame_prefix, frame_state, write_frame};
+pub use parser::Parser;
 pub use refusal::Refusal;
+pub(crate) use run::{first_msg_id, frames};
+
+#[cfg(test)]
+mod tests;

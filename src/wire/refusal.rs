@@ -21,6 +21,9 @@ pub struct Refusal {
     /// The frame's `source`, if it could be read, is a name and stands there
     /// once.
     pub source: Option<Name>,
+    /// Where the fault is, as a byte offset into the frame, if that is known
+    /// without looking for `field`.
+    pub at: Option<usize>,
 }
 
 impl Refusal {
@@ -33,6 +36,7 @@ impl Refusal {
             reason: reason.into(),
             msg_id: None,
             source: None,
+            at: None,
         }
     }
 

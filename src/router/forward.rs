@@ -1,0 +1,266 @@
+//! What one read forwards: runs gathered per target, then queued as slices of
+//! the window they arrived in, byte for byte.
+//!
+//! Room is reserved while the frames are looked at, in their order, so that
+//! each can be answered; the bytes are queued once, when the read is done.
+
+#![forbid(unsafe_code)]
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::outbox::Outbox;
+use super::peer::Peer;
+use super::queue::{Capacity, Entry};
+use super::registry::Audience;
+use crate::ids::ConnectionId;
+use crate::limits::RUN_PIN_BYTES_MIN;
+
+/// Parts of a window that go the same way.
+#[derive(Debug, Default, Clone)]
+struct Parts {
+    ranges: Vec<Range<usize>>,
+    frames: u32,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct NamedBatch {
+    outbox: Arc<Outbox>,
+    parts: Parts,
+}
+
+#[derive(Debug)]
+struct Receiver {
+    peer: Arc<Peer>,
+    /// What this receiver gets if that isn't everything.
+    own: Option<Parts>,
+}
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(crate) struct Forward {
+    named: Vec<NamedBatch>,
+    /// Buffers of batches that were queued, for those that follow.
+    spare: Vec<Parts>,
+    everyone: Parts,
+    receivers: Vec<Receiver>,
+    /// Whether `receivers` stand for this read.
+    audience_known: bool,
+}
+
+impl Parts {
+    fn add(&mut self, range: Range<usize>, frames: u32) {
+        self.frames += frames;
+        self.bytes += range.len();
+        match self.ranges.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => self.ranges.push(range),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.ranges.clear();
+        self.frames = 0;
+        self.bytes = 0;
+    }
+
+    /// One stretch that is large enough to keep its window in memory for it:
+    /// otherwise a queued run of 128 bytes would hold 64 KiB.
+    fn pins(&self, block_bytes: usize) -> bool {
+        self.ranges.len() == 1 && self.bytes >= RUN_PIN_BYTES_MIN && self.bytes >= block_bytes / 4
+    }
+
+    fn copy_from(&self, window: &[u8]) -> Bytes {
+        let mut run = Vec::with_capacity(self.bytes);
+        for range in &self.ranges {
+            run.extend_from_slice(&window[range.clone()]);
+        }
+        Bytes::from(run)
+    }
+}
+
+impl Forward {
+    /// Adds `frames` frames, for which room in `outbox` is reserved.
+    #[inline]
+    pub(crate) fn to_name(&mut self, outbox: &Arc<Outbox>, range: Range<usize>, frames: u32) {
+        let known = self
+            .named
+            .iter_mut()
+            .rev()
+            .find(|batch| Arc::ptr_eq(&batch.outbox, outbox));
+        let parts = match known {
+            Some(batch) => &mut batch.parts,
+            None => {
+                self.named.push(NamedBatch {
+                    outbox: Arc::clone(outbox),
+                    parts: self.spare.pop().unwrap_or_default(),
+                });
+                &mut self.named.last_mut().expect("just pushed").parts
+            }
+        };
+        parts.add(range, frames);
+    }
+
+    /// Whether the audience of this read was already set.
+    pub(crate) fn knows_audience(&self) -> bool {
+        self.audience_known
+    }
+
+    /// Sets who hears the broadcasts of this read: all but the sender.
+    pub(crate) fn set_audience(&mut self, audience: &Audience, sender: ConnectionId) {
+        self.audience_known = true;
+        let others = audience.peers.iter().filter(|peer| peer.id() != sender);
+        self.receivers.extend(others.map(|peer| Receiver {
+            peer: Arc::clone(peer),
+            own: None,
+        }));
+    }
+
+    /// Adds a run of broadcasts that starts at `start`. What doesn't fit a
+    /// receiver's lane is dropped for it; `missed` then says, by frame, how
+    /// many receivers missed it, and is empty when none did.
+    pub(crate) fn to_everyone(
+        &mut self,
+        start: usize,
+        sizes: &[u32],
+        total: usize,
+        capacity: Capacity,
+        missed: &mut Vec<u32>,
+    ) {
+        missed.clear();
+        for receiver in &mut self.receivers {
+            let granted = match receiver.peer.broadcasts.reserve(sizes, total, capacity) {
+                Ok(granted) => granted,
+                // It is gone: no receiver any more.
+                Err(_) => {
+                    receiver.own.get_or_insert_with(|| self.everyone.clone());
+                    continue;
+                }
+            };
+            if granted < sizes.len() {
+                receiver.own.get_or_insert_with(|| self.everyone.clone());
+                missed.resize(sizes.len(), 0);
+                for count in &mut missed[granted..] {
+                    *count += 1;
+                }
+            }
+            if let Some(own) = &mut receiver.own
+                && granted > 0
+            {
+                let bytes: usize = sizes[..granted].iter().map(|&size| size as usize).sum();
+                own.add(start..start + bytes, granted as u32);
+            }
+        }
+        self.everyone.add(start..start + total, sizes.len() as u32);
+    }
+
+    /// Queues everything gathered, and takes the first `consumed` bytes off
+    /// the window.
+    pub(crate) fn commit(&mut self, window: &mut BytesMut, consumed: usize, origin: &Arc<Peer>) {
+        if self.named.is_empty() && self.everyone.frames == 0 {
+            window.advance(consumed);
+            self.clear();
+            return;
+        }
+        let block_bytes = window.capacity();
+        let named = self.named.iter().map(|batch| &batch.parts);
+        let pinned_bytes: usize = named
+            .chain([&self.everyone])
+            .filter(|parts| parts.pins(block_bytes))
+            .map(|parts| parts.bytes)
+            .sum();
+        let cut = Cut {
+            block_bytes,
+            pinned_bytes,
+            window: if pinned_bytes > 0 {
+                window.split_to(consumed).freeze()
+            } else {
+                Bytes::new()
+            },
+        };
+        let unpinned: &[u8] = if pinned_bytes > 0 {
+            &[]
+        } else {
+            &window[..consumed]
+        };
+        for batch in &mut self.named {
+            let entry = cut.entry(&batch.parts, unpinned, Some(Arc::clone(origin)));
+            batch.outbox.enqueue(entry, batch.parts.bytes);
+        }
+        if self.everyone.frames > 0 {
+            self.commit_broadcasts(&cut, unpinned);
+        }
+        if pinned_bytes == 0 {
+            window.advance(consumed);
+        }
+        self.clear();
+    }
+
+    fn commit_broadcasts(&mut self, cut: &Cut, unpinned: &[u8]) {
+        let shared = cut.entry(&self.everyone, unpinned, None);
+        for receiver in &mut self.receivers {
+            let (entry, bytes) = match &receiver.own {
+                None => {
+                    let entry = Entry {
+                        bytes: shared.bytes.clone(),
+                        origin: None,
+                        ..shared
+                    };
+                    (entry, self.everyone.bytes)
+                }
+                Some(own) if own.frames > 0 => (cut.entry(own, unpinned, None), own.bytes),
+                Some(_) => continue,
+            };
+            receiver.peer.broadcast(entry, bytes);
+        }
+    }
+
+    /// Forgets what was gathered.
+    pub(crate) fn clear(&mut self) {
+        for mut batch in self.named.drain(..) {
+            batch.parts.clear();
+            self.spare.push(batch.parts);
+        }
+        self.everyone.clear();
+        self.receivers.clear();
+        self.audience_known = false;
+    }
+}
+
+/// How the parts of a window become entries.
+struct Cut {
+    /// The consumed window, if any part pins it.
+    window: Bytes,
+    block_bytes: usize,
+    pinned_bytes: usize,
+}
+
+impl Cut {
+    fn entry(&self, parts: &Parts, unpinned: &[u8], origin: Option<Arc<Peer>>) -> Entry {
+        if !self.window.is_empty() && parts.pins(self.block_bytes) {
+            // The parts that pin the block share its cost by their size.
+            let share = (self.block_bytes as u64 * parts.bytes as u64
+                / self.pinned_bytes.max(1) as u64) as usize;
+            return Entry {
+                bytes: self.window.slice(parts.ranges[0].clone()),
+                frames: parts.frames,
+                charge: share.clamp(parts.bytes, self.block_bytes),
+                origin,
+            };
+        }
+        let source = if self.window.is_empty() {
+            unpinned
+        } else {
+            &self.window
+        };
+        Entry {
+            bytes: parts.copy_from(source),
+            frames: parts.frames,
+            charge: parts.bytes,
+            origin,
+        }
+    }
+}

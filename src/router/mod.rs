@@ -1,0 +1,146 @@
+//! Floor 2: who is connected, who owns which name, and where each message
+//! goes. Synchronous: no socket, no clock, no runtime.
+//!
+//! A [`Router`] is shared by all connections. Each connection has a
+//! [`Session`]: feed it what arrives with [`Session::receive`], write what
+//! [`Session::transmit`] offers, call [`Session::attend`] when it was woken;
+//! dropping it ends it. Time is an argument ([`Now`]).
+
+mod answers;
+mod forward;
+mod hello;
+mod in_flight;
+mod now;
+mod outbox;
+mod output;
+mod peer;
+mod queue;
+mod registry;
+mod routes;
+mod services;
+mod session;
+mod stalls;
+mod waiters;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+pub use in_flight::Write;
+pub use now::Now;
+pub use output::Progress;
+pub use services::{HEALTH_MONITOR, LOG_AGGREGATOR, Liveness};
+pub use session::{Alarm, Attention, Halt, Pause, Session, Step, Workspace};
+
+use crate::ids::{ConnectionId, Name};
+use crate::limits;
+use crate::stats::{Counters, Stats};
+use crate::wire::Validation;
+use queue::Capacity;
+use registry::Registry;
+use services::Services;
+
+/// What a router is told.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RouterConfig {
+    /// The server's own name: the `source` of its answers.
+    pub name: Name,
+    /// Largest frame accepted, in bytes without its prefix.
+    pub frame_bytes_max: usize,
+    /// Bytes that one queue may hold.
+    pub queue_bytes: usize,
+    /// Messages that one queue may hold.
+    pub queue_messages: usize,
+    /// How long in sum a session is paused for one full queue.
+    pub stall_timeout: Duration,
+    /// How much of each frame is checked.
+    pub validation: Validation,
+}
+
+impl Default for RouterConfig {
+    fn default() -> Self {
+        Self {
+            name: Name::new(limits::SERVER_NAME_DEFAULT).expect("the default name is a name"),
+            frame_bytes_max: limits::FRAME_BYTES_MAX_DEFAULT,
+            queue_bytes: limits::QUEUE_BYTES_DEFAULT,
+            queue_messages: limits::QUEUE_MESSAGES_DEFAULT,
+            stall_timeout: limits::STALL_TIMEOUT_DEFAULT,
+            validation: Validation::Payload,
+        }
+    }
+}
+
+impl RouterConfig {
+    fn capacity(&self) -> Capacity {
+        Capacity {
+            bytes: self.queue_bytes,
+            messages: self.queue_messages,
+        }
+    }
+}
+
+/// What all sessions share.
+#[derive(Debug)]
+pub(crate) struct RouterShared {
+    config: RouterConfig,
+    registry: Registry,
+    services: Services,
+    counters: Counters,
+    connections: AtomicU64,
+}
+
+/// Routes messages between the sessions that it opened. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct Router(Arc<RouterShared>);
+
+impl Router {
+    /// A router that nobody is connected to yet.
+    #[must_use]
+    pub fn new(config: RouterConfig) -> Self {
+        Self(Arc::new(RouterShared {
+            registry: Registry::new(config.capacity()),
+            services: Services::default(),
+            counters: Counters::default(),
+            connections: AtomicU64::new(0),
+            config,
+        }))
+    }
+
+    /// Opens the session of a new connection.
+    #[must_use]
+    pub fn connect(&self) -> Session {
+        let id = self.0.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        self.0.counters.add(&Stats {
+            connections: 1,
+            ..Stats::default()
+        });
+        Session::new(Arc::clone(&self.0), ConnectionId(id))
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.0.counters.snapshot()
+    }
+
+    /// How many names are owned now.
+    #[must_use]
+    pub fn name_count(&self) -> usize {
+        self.0.registry.name_count()
+    }
+
+    /// What heartbeats tell of each participant, by name.
+    #[must_use]
+    pub fn liveness(&self) -> Vec<Liveness> {
+        self.0.services.liveness()
+    }
+
+    /// The latest log records as they were sent, oldest first.
+    #[must_use]
+    pub fn recent_logs(&self) -> Vec<Bytes> {
+        self.0.services.recent_logs()
+    }
+}

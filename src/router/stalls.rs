@@ -1,0 +1,87 @@
+//! How long a session has been paused for each full queue.
+//!
+//! The pauses for one name add up; beyond `stall_timeout` its events to that
+//! name are refused at once, until the queue has fallen below half.
+
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::now::Now;
+use super::outbox::Outbox;
+
+/// What to do about an event that doesn't fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Wait until this monotonic time at most.
+    PauseUntil(Duration),
+    /// Waited long enough.
+    Refuse,
+}
+
+#[derive(Debug)]
+struct Stall {
+    outbox: Arc<Outbox>,
+    /// Pauses that are over.
+    paused: Duration,
+    /// When the present pause began.
+    since: Option<Duration>,
+    /// The queue's count of reliefs when the sum began.
+    relieved: u64,
+}
+
+/// See the [module](self). Empty unless the session ever met a full queue.
+#[derive(Debug, Default)]
+pub(crate) struct Stalls(Vec<Stall>);
+
+impl Stalls {
+    /// The queue took an event: a pause for it is over.
+    #[inline]
+    pub(crate) fn admitted(&mut self, outbox: &Arc<Outbox>, now: Now) {
+        if !self.0.is_empty() {
+            self.end_pause(outbox, now);
+        }
+    }
+
+    #[cold]
+    fn end_pause(&mut self, outbox: &Arc<Outbox>, now: Now) {
+        self.forget_relieved();
+        if let Some(stall) = self.0.iter_mut().find(|s| Arc::ptr_eq(&s.outbox, outbox))
+            && let Some(since) = stall.since.take()
+        {
+            stall.paused += now.mono.saturating_sub(since);
+        }
+    }
+
+    /// The queue is full for an event.
+    #[cold]
+    pub(crate) fn full(&mut self, outbox: &Arc<Outbox>, now: Now, timeout: Duration) -> Verdict {
+        self.forget_relieved();
+        let known = self.0.iter().position(|s| Arc::ptr_eq(&s.outbox, outbox));
+        let index = known.unwrap_or_else(|| {
+            self.0.push(Stall {
+                outbox: Arc::clone(outbox),
+                paused: Duration::ZERO,
+                since: None,
+                relieved: outbox.times_relieved(),
+            });
+            self.0.len() - 1
+        });
+        let stall = &mut self.0[index];
+        let since = *stall.since.get_or_insert(now.mono);
+        let deadline = since + timeout.saturating_sub(stall.paused);
+        if now.mono < deadline {
+            return Verdict::PauseUntil(deadline);
+        }
+        stall.paused += now.mono.saturating_sub(since);
+        stall.since = None;
+        Verdict::Refuse
+    }
+
+    /// Forgets the sums of queues that have fallen below half since.
+    fn forget_relieved(&mut self) {
+        self.0
+            .retain(|stall| stall.outbox.times_relieved() == stall.relieved);
+    }
+}

@@ -1,0 +1,441 @@
+//! The task of one TCP connection: read, hand to the session, write what it
+//! offers. Everything that decides is in the session.
+//!
+//! One task reads and writes. It goes on writing while reading is paused, and
+//! gives way to others after a bounded turn.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+
+use super::ServerShared;
+use super::input::{Arrival, Input};
+use super::phase::{Permits, Phase};
+use super::socket::{self, Pulse, PulseCheck};
+use crate::ids::MsgId;
+use crate::limits;
+use crate::router::{Attention, Halt, Pause, Progress, Session, Step};
+use crate::wire::ErrorCode;
+
+/// Windows read in one turn before others get theirs.
+const READS_PER_TURN: usize = 8;
+/// Bytes written after each read before the next.
+const WRITE_BUDGET: usize = 512 * 1024;
+/// While data is in flight, the peer's pulse is taken so often.
+const PULSE_INTERVAL: Duration = Duration::from_millis(2_500);
+
+/// Why a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The session has said why in its answers, or the peer sends no more and
+    /// has all its answers.
+    Settled,
+    /// The server stops.
+    ShuttingDown,
+    /// A frame stayed incomplete.
+    FrameTimeout,
+    /// There is no use in writing any more.
+    Broken,
+}
+
+/// What a turn of the task came to.
+enum Turn {
+    /// There is more to do, but others are waiting.
+    GiveWay,
+    /// The connection ends.
+    End(End),
+}
+
+/// Whether input is taken.
+#[derive(Debug)]
+enum Intake {
+    Open,
+    /// An event waits for room.
+    Paused(Pause),
+    /// The answers have to leave first.
+    AnswersFull,
+    /// The peer ended its input; what it sent is answered.
+    Ended,
+    /// The server stops. An event may have been waiting.
+    Stopped(Option<MsgId>),
+}
+
+/// See the [module](self).
+pub(super) struct Connection {
+    stream: TcpStream,
+    session: Session,
+    shared: Arc<ServerShared>,
+    permits: Permits,
+    input: Input,
+    intake: Intake,
+    /// The pause has lasted as long as it may.
+    pause_expired: bool,
+    /// When the frame that has begun must be complete.
+    frame_deadline: Option<Instant>,
+    /// Since when answers wait without a byte being taken.
+    stalled_since: Option<Instant>,
+    pulse: PulseCheck,
+    next_pulse: Option<Instant>,
+    /// Exists while some deadline does; may go off before it.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Connection {
+    pub(super) fn new(stream: TcpStream, shared: Arc<ServerShared>) -> Self {
+        let session = shared.router.connect();
+        let permits = shared.phases.join(session.id(), session.alarm());
+        Self {
+            stream,
+            session,
+            shared,
+            permits,
+            input: Input::default(),
+            intake: Intake::Open,
+            pause_expired: false,
+            frame_deadline: None,
+            stalled_since: None,
+            pulse: PulseCheck::default(),
+            next_pulse: None,
+            timer: None,
+        }
+    }
+
+    /// Serves the connection to its end.
+    pub(super) async fn run(mut self) {
+        let end = loop {
+            match poll_fn(|cx| self.poll_turn(cx)).await {
+                Turn::GiveWay => tokio::task::yield_now().await,
+                Turn::End(end) => break end,
+            }
+        };
+        tracing::debug!(connection = %self.session.id(), ?end, "connection ends");
+        self.close(end).await;
+    }
+
+    /// Tells the peer that there are too many connections, and closes.
+    pub(super) async fn refuse(mut self) {
+        self.session.close_with(
+            ErrorCode::LimitExceeded,
+            "too many connections: try again later",
+            None,
+            self.shared.clock.now(),
+        );
+        self.close(End::Settled).await;
+    }
+
+    // ---- a turn ----
+
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        self.session.register(cx.waker());
+        if self.session.needs_attention()
+            && self.session.attend(self.shared.clock.now()) == Attention::Close
+        {
+            return Poll::Ready(Turn::End(End::Settled));
+        }
+        if let Some(end) = self.follow_phase() {
+            return Poll::Ready(Turn::End(end));
+        }
+        for _ in 0..READS_PER_TURN {
+            let intake = self.poll_intake(cx);
+            if let Poll::Ready(Err(end)) = intake {
+                return Poll::Ready(Turn::End(end));
+            }
+            let Ok(progress) = self.poll_output(cx) else {
+                return Poll::Ready(Turn::End(End::Broken));
+            };
+            if progress == Progress::Idle
+                && let Some(end) = self.all_is_written()
+            {
+                return Poll::Ready(Turn::End(end));
+            }
+            if intake.is_pending() && progress != Progress::More {
+                return self.poll_deadlines(cx);
+            }
+        }
+        Poll::Ready(Turn::GiveWay)
+    }
+
+    /// Does this connection's part of a shutdown.
+    fn follow_phase(&mut self) -> Option<End> {
+        let phase = self.shared.phases.now();
+        if phase == Phase::Running {
+            return None;
+        }
+        if !matches!(self.intake, Intake::Ended | Intake::Stopped(_)) {
+            let waiting = self.end_pause();
+            self.intake = Intake::Stopped(waiting);
+            self.frame_deadline = None;
+        }
+        self.permits.stopping = None;
+        if phase >= Phase::GivingUp && self.permits.giving_up.is_some() {
+            self.session.end_input();
+            self.permits.draining = None;
+            self.permits.giving_up = None;
+        }
+        (phase == Phase::Closing).then_some(End::ShuttingDown)
+    }
+
+    /// Nothing is left to write.
+    fn all_is_written(&mut self) -> Option<End> {
+        if self.shared.phases.now() == Phase::Draining {
+            self.permits.draining = None;
+        }
+        matches!(self.intake, Intake::Ended).then_some(End::Settled)
+    }
+
+    // ---- input ----
+
+    /// Takes input once, if any is to be taken. Ready when something was done.
+    fn poll_intake(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        match &self.intake {
+            Intake::Ended | Intake::Stopped(_) => return Poll::Pending,
+            Intake::Paused(pause) => {
+                // Wait first, then look: room that appears in between wakes us.
+                pause.wait(&self.session, cx.waker());
+                if !self.pause_expired && !pause.is_over() {
+                    return Poll::Pending;
+                }
+                self.end_pause();
+                return Poll::Ready(self.resume());
+            }
+            Intake::AnswersFull if self.session.answers_are_full() => return Poll::Pending,
+            Intake::AnswersFull => return Poll::Ready(self.resume()),
+            Intake::Open if self.session.answers_are_full() => {
+                self.intake = Intake::AnswersFull;
+                return Poll::Pending;
+            }
+            Intake::Open => {}
+        }
+        let clock = self.shared.clock;
+        let read = self
+            .input
+            .poll_read(cx, &mut self.stream, &mut self.session, || clock.now());
+        Poll::Ready(match ready!(read) {
+            Ok(Arrival::Step(step)) => self.follow(step),
+            Ok(Arrival::PartOfFrame) => {
+                self.frame_deadline.get_or_insert_with(frame_deadline);
+                Ok(())
+            }
+            Ok(Arrival::End) => {
+                self.session.end_input();
+                self.intake = Intake::Ended;
+                self.frame_deadline = None;
+                Ok(())
+            }
+            Err(_) => Err(End::Broken),
+        })
+    }
+
+    /// Hands in again what the session stopped before.
+    fn resume(&mut self) -> Result<(), End> {
+        let step = self
+            .input
+            .resume(&mut self.session, self.shared.clock.now());
+        self.follow(step)
+    }
+
+    /// The session no longer waits for room; says for which event it did.
+    fn end_pause(&mut self) -> Option<MsgId> {
+        self.pause_expired = false;
+        match &self.intake {
+            Intake::Paused(pause) => {
+                pause.stop_waiting(&self.session);
+                Some(pause.msg_id)
+            }
+            _ => None,
+        }
+    }
+
+    /// Does what the session says after it took input.
+    fn follow(&mut self, step: Step) -> Result<(), End> {
+        self.intake = match step.halt {
+            None => Intake::Open,
+            Some(Halt::Pause(pause)) => Intake::Paused(pause),
+            Some(Halt::AnswersFull) => Intake::AnswersFull,
+            Some(Halt::Close) => return Err(End::Settled),
+        };
+        let waits_for_frame = matches!(self.intake, Intake::Open) && !self.input.is_empty();
+        if !waits_for_frame {
+            // Nothing has begun, or tickwire isn't reading: the clock stops.
+            self.frame_deadline = None;
+        } else if step.consumed > 0 || self.frame_deadline.is_none() {
+            self.frame_deadline = Some(frame_deadline());
+        }
+        Ok(())
+    }
+
+    // ---- output ----
+
+    fn poll_output(&mut self, cx: &mut Context<'_>) -> io::Result<Progress> {
+        let stream = &mut self.stream;
+        let (bytes, progress) =
+            self.session
+                .transmit(WRITE_BUDGET, &mut |slices| match Pin::new(&mut *stream)
+                    .poll_write_vectored(cx, slices)
+                {
+                    Poll::Ready(written) => written,
+                    Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+                })?;
+        if bytes > 0 {
+            self.next_pulse
+                .get_or_insert_with(|| Instant::now() + PULSE_INTERVAL);
+        }
+        if bytes > 0 || !self.session.has_answers() {
+            self.stalled_since = None;
+        }
+        if progress == Progress::Blocked && self.session.has_answers() {
+            self.stalled_since.get_or_insert_with(Instant::now);
+        }
+        Ok(progress)
+    }
+
+    // ---- deadlines ----
+
+    /// Waits for the earliest deadline, and does what is due.
+    fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        loop {
+            let Some(deadline) = self.next_deadline() else {
+                // One that is armed may go off for nothing; that is cheaper
+                // than to drop and to make it at every read.
+                if let Some(timer) = &mut self.timer
+                    && timer.as_mut().poll(cx).is_ready()
+                {
+                    self.timer = None;
+                }
+                return Poll::Pending;
+            };
+            let timer = match &mut self.timer {
+                Some(timer) if timer.deadline() <= deadline => timer,
+                _ => self.timer.insert(Box::pin(sleep_until(deadline))),
+            };
+            ready!(timer.as_mut().poll(cx));
+            self.timer = None;
+            if let Some(turn) = self.meet_deadlines(Instant::now()) {
+                return Poll::Ready(turn);
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let pause = match &self.intake {
+            Intake::Paused(pause) => Some(self.shared.clock.instant(pause.deadline)),
+            _ => None,
+        };
+        let stall = self
+            .stalled_since
+            .map(|since| since + limits::ANSWER_STALL_TIMEOUT);
+        [self.frame_deadline, pause, stall, self.next_pulse]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn meet_deadlines(&mut self, now: Instant) -> Option<Turn> {
+        if self.frame_deadline.is_some_and(|deadline| deadline <= now) {
+            return Some(Turn::End(End::FrameTimeout));
+        }
+        if self
+            .stalled_since
+            .is_some_and(|since| since + limits::ANSWER_STALL_TIMEOUT <= now)
+        {
+            return Some(Turn::End(End::Broken));
+        }
+        if self.next_pulse.is_some_and(|next| next <= now) {
+            let sample = socket::in_flight(&self.stream);
+            let mono = self.shared.clock.now().mono;
+            match self.pulse.sample(sample, mono, limits::PEER_SILENCE_MAX) {
+                Pulse::Quiet => self.next_pulse = None,
+                Pulse::Waiting => self.next_pulse = Some(now + PULSE_INTERVAL),
+                Pulse::Dead => return Some(Turn::End(End::Broken)),
+            }
+        }
+        if let Intake::Paused(pause) = &self.intake
+            && self.shared.clock.instant(pause.deadline) <= now
+        {
+            self.pause_expired = true;
+            return Some(Turn::GiveWay);
+        }
+        None
+    }
+
+    // ---- the end ----
+
+    /// The closing sequence: the answers so far and what explains the close,
+    /// the end of our output, and then the peer's input until it ends, for a
+    /// while. Closing with unread input would reset the connection and destroy
+    /// what was just written.
+    async fn close(mut self, end: End) {
+        self.session.end_input();
+        let now = self.shared.clock.now();
+        let _ = self.session.attend(now);
+        match end {
+            End::Broken => return,
+            End::Settled => {}
+            End::ShuttingDown => {
+                let waiting = match self.intake {
+                    Intake::Stopped(waiting) => waiting,
+                    _ => None,
+                };
+                self.session.close_with(
+                    ErrorCode::ServerShuttingDown,
+                    "the server stops: connect again later",
+                    waiting,
+                    now,
+                );
+            }
+            End::FrameTimeout => self.session.close_with(
+                ErrorCode::FrameTimeout,
+                "a frame stayed incomplete for 10 s: send each frame without a break",
+                None,
+                now,
+            ),
+        }
+        let _ = timeout(limits::CLOSE_WRITE_TIMEOUT, self.write_rest()).await;
+        if self.stream.shutdown().await.is_err() || matches!(self.intake, Intake::Ended) {
+            return;
+        }
+        let _ = timeout(limits::CLOSE_DISCARD_TIMEOUT, self.discard_input()).await;
+    }
+
+    async fn write_rest(&mut self) -> io::Result<()> {
+        poll_fn(|cx| match self.poll_output(cx) {
+            Ok(Progress::Idle) => Poll::Ready(Ok(())),
+            Ok(Progress::Blocked) => Poll::Pending,
+            Ok(Progress::More) => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(Err(error)),
+        })
+        .await
+    }
+
+    async fn discard_input(&mut self) -> io::Result<()> {
+        let mut discarded = 0;
+        let mut buffer = [0; 4 * 1024];
+        while discarded < limits::CLOSE_DISCARD_BYTES {
+            match self.stream.read(&mut buffer).await? {
+                0 => break,
+                bytes => discarded += bytes,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shared.phases.leave(self.session.id());
+    }
+}
+
+fn frame_deadline() -> Instant {
+    Instant::now() + limits::FRAME_TIMEOUT
+}

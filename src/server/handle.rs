@@ -1,0 +1,118 @@
+//! A running server, seen from outside.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::net::TcpListener;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::phase::Phase;
+use super::{ServerConfig, ServerShared, StartError, listener};
+use crate::router::Liveness;
+use crate::stats::Stats;
+
+/// A running server. Cloning shares it; the server runs until
+/// [`shutdown`](ServerHandle::shutdown) or the end of its runtime.
+#[derive(Debug, Clone)]
+pub struct ServerHandle {
+    local_addr: SocketAddr,
+    shared: Arc<ServerShared>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    /// Taken by the one that shuts down; others wait for the lock.
+    accepting: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+pub(super) async fn start(config: ServerConfig) -> Result<ServerHandle, StartError> {
+    config.validate()?;
+    let unusable = |source| StartError::Listen {
+        address: config.listen.clone(),
+        source,
+    };
+    let listener = TcpListener::bind(&config.listen).await.map_err(unusable)?;
+    let local_addr = listener.local_addr().map_err(unusable)?;
+    let shared = Arc::new(ServerShared::new(config));
+    let tasks = TaskTracker::new();
+    let stop = CancellationToken::new();
+    let accepting = tokio::spawn(listener::accept(
+        listener,
+        Arc::clone(&shared),
+        tasks.clone(),
+        stop.clone(),
+    ));
+    Ok(ServerHandle {
+        local_addr,
+        shared,
+        tasks,
+        stop,
+        accepting: Arc::new(Mutex::new(Some(accepting))),
+    })
+}
+
+impl ServerHandle {
+    /// Where the server listens.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shared.router.stats()
+    }
+
+    /// How many names are owned now.
+    #[must_use]
+    pub fn name_count(&self) -> usize {
+        self.shared.router.name_count()
+    }
+
+    /// What heartbeats tell of each participant, by name.
+    #[must_use]
+    pub fn liveness(&self) -> Vec<Liveness> {
+        self.shared.router.liveness()
+    }
+
+    /// The latest log records as they were sent, oldest first.
+    #[must_use]
+    pub fn recent_logs(&self) -> Vec<Bytes> {
+        self.shared.router.recent_logs()
+    }
+
+    /// Stops accepting, writes what is queued (for `drain_timeout` at most),
+    /// tells every peer `SERVER_SHUTTING_DOWN`, and closes. Returns when all
+    /// connections are closed; calling it again waits for the same.
+    pub async fn shutdown(&self) {
+        self.stop.cancel();
+        let mut accepting = self.accepting.lock().await;
+        let Some(task) = accepting.take() else {
+            return;
+        };
+        if let Err(error) = task.await {
+            tracing::error!(%error, "the accepting task failed");
+        }
+        let phases = &self.shared.phases;
+        // From here on nobody joins, so each phase ends.
+        phases.begin(Phase::Stopping);
+        phases.done(Phase::Stopping).await;
+        phases.begin(Phase::Draining);
+        let drained = timeout(
+            self.shared.config.drain_timeout,
+            phases.done(Phase::Draining),
+        );
+        if drained.await.is_err() {
+            tracing::warn!("some messages could not be delivered before the drain timeout");
+        }
+        phases.begin(Phase::GivingUp);
+        phases.done(Phase::GivingUp).await;
+        phases.begin(Phase::Closing);
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}

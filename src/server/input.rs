@@ -1,0 +1,131 @@
+//! What a connection has received but not yet taken: at most the rest of one
+//! window, or one large frame in the making.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{BufMut, BytesMut};
+use tokio::io::AsyncRead;
+use tokio_util::io::poll_read_buf;
+
+use super::workbench::Workbench;
+use crate::limits::{FRAME_PREFIX_BYTES, WINDOW_BYTES};
+use crate::router::{Now, Session, Step};
+
+/// A large frame's buffer starts with this, and doubles as bytes arrive.
+const LARGE_FRAME_GROWTH: usize = 16 * 1024;
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct Input {
+    rest: BytesMut,
+}
+
+/// What reading came to.
+#[derive(Debug)]
+pub(super) enum Arrival {
+    /// Bytes arrived and the session took what it could.
+    Step(Step),
+    /// Bytes of a frame that is not complete yet arrived.
+    PartOfFrame,
+    /// The peer sends no more.
+    End,
+}
+
+impl Input {
+    /// Whether bytes of an incomplete frame, or frames that wait, are held.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// Reads once and hands what arrived to the session.
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut (impl AsyncRead + Unpin),
+        session: &mut Session,
+        now: impl FnOnce() -> Now,
+    ) -> Poll<io::Result<Arrival>> {
+        if self.frame_bytes() > WINDOW_BYTES {
+            return self.poll_read_large(cx, stream, session, now);
+        }
+        Workbench::lend(|bench| {
+            let mut window = bench.take_window();
+            // A window is empty when it is taken, and larger than what is left
+            // of another.
+            window.extend_from_slice(&self.rest);
+            let room = WINDOW_BYTES.saturating_sub(window.len());
+            let read = poll_read_up_to(cx, stream, &mut window, room);
+            let Poll::Ready(Ok(bytes @ 1..)) = read else {
+                bench.give_window(window);
+                return read.map_ok(|_| Arrival::End);
+            };
+            debug_assert!(bytes <= room);
+            let step = session.receive(&mut bench.workspace, &mut window, now());
+            self.keep(&window);
+            bench.give_window(window);
+            Poll::Ready(Ok(Arrival::Step(step)))
+        })
+    }
+
+    /// Hands in again what the session stopped before.
+    pub(super) fn resume(&mut self, session: &mut Session, now: Now) -> Step {
+        let step =
+            Workbench::lend(|bench| session.receive(&mut bench.workspace, &mut self.rest, now));
+        if self.rest.is_empty() {
+            self.rest = BytesMut::new();
+        }
+        step
+    }
+
+    /// Goes on with a frame that no window holds. Memory follows what arrived,
+    /// not what the prefix declares.
+    fn poll_read_large(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut (impl AsyncRead + Unpin),
+        session: &mut Session,
+        now: impl FnOnce() -> Now,
+    ) -> Poll<io::Result<Arrival>> {
+        let missing = self.frame_bytes() - self.rest.len();
+        if self.rest.capacity() == self.rest.len() {
+            let growth = self.rest.len().max(LARGE_FRAME_GROWTH);
+            self.rest.reserve(growth.min(missing));
+        }
+        let room = missing.min(self.rest.capacity() - self.rest.len());
+        let bytes = ready!(poll_read_up_to(cx, stream, &mut self.rest, room))?;
+        Poll::Ready(Ok(match bytes {
+            0 => Arrival::End,
+            _ if bytes < missing => Arrival::PartOfFrame,
+            _ => Arrival::Step(self.resume(session, now())),
+        }))
+    }
+
+    /// Keeps what is left of a window in a buffer of its size.
+    fn keep(&mut self, window: &[u8]) {
+        if window.is_empty() {
+            self.rest = BytesMut::new();
+        } else {
+            self.rest.clear();
+            self.rest.extend_from_slice(window);
+        }
+    }
+
+    /// Bytes of the frame that has begun, prefix included, as far as known.
+    fn frame_bytes(&self) -> usize {
+        match self.rest.first_chunk::<FRAME_PREFIX_BYTES>() {
+            Some(prefix) => FRAME_PREFIX_BYTES + u32::from_be_bytes(*prefix) as usize,
+            None => FRAME_PREFIX_BYTES,
+        }
+    }
+}
+
+fn poll_read_up_to(
+    cx: &mut Context<'_>,
+    stream: &mut (impl AsyncRead + Unpin),
+    buffer: &mut BytesMut,
+    room: usize,
+) -> Poll<io::Result<usize>> {
+    poll_read_buf(Pin::new(stream), cx, &mut buffer.limit(room))
+}

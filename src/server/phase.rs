@@ -1,0 +1,119 @@
+//! The phases of a shutdown, which all connections go through together.
+//!
+//! Each connection holds a permit for each phase and drops it when it has done
+//! its part; when all have, the next phase begins.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use crate::ids::ConnectionId;
+use crate::router::Alarm;
+
+/// What all connections are to do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(super) enum Phase {
+    /// Serve.
+    Running = 0,
+    /// Stop taking input at a frame's edge.
+    Stopping = 1,
+    /// Write what is queued.
+    Draining = 2,
+    /// Give up what could not be written.
+    GivingUp = 3,
+    /// Say goodbye and close.
+    Closing = 4,
+}
+
+/// The right to hold the next phase up; one for each phase that is waited for.
+#[derive(Debug)]
+pub(super) struct Permits {
+    pub(super) stopping: Option<TaskTrackerToken>,
+    pub(super) draining: Option<TaskTrackerToken>,
+    pub(super) giving_up: Option<TaskTrackerToken>,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Phases {
+    now: AtomicU8,
+    stopping: TaskTracker,
+    draining: TaskTracker,
+    giving_up: TaskTracker,
+    alarms: Mutex<HashMap<ConnectionId, Alarm>>,
+}
+
+impl Phases {
+    pub(super) fn new() -> Self {
+        let tracker = || {
+            let tracker = TaskTracker::new();
+            tracker.close();
+            tracker
+        };
+        Self {
+            now: AtomicU8::new(Phase::Running as u8),
+            stopping: tracker(),
+            draining: tracker(),
+            giving_up: tracker(),
+            alarms: Mutex::default(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn now(&self) -> Phase {
+        match self.now.load(Ordering::Acquire) {
+            0 => Phase::Running,
+            1 => Phase::Stopping,
+            2 => Phase::Draining,
+            3 => Phase::GivingUp,
+            _ => Phase::Closing,
+        }
+    }
+
+    /// A connection takes part from now on.
+    pub(super) fn join(&self, id: ConnectionId, alarm: Alarm) -> Permits {
+        self.alarms().insert(id, alarm);
+        Permits {
+            stopping: Some(self.stopping.token()),
+            draining: Some(self.draining.token()),
+            giving_up: Some(self.giving_up.token()),
+        }
+    }
+
+    /// A connection has ended.
+    pub(super) fn leave(&self, id: ConnectionId) {
+        self.alarms().remove(&id);
+    }
+
+    /// How many connections take part.
+    pub(super) fn connections(&self) -> usize {
+        self.alarms().len()
+    }
+
+    /// Begins a phase: every connection looks at it.
+    pub(super) fn begin(&self, phase: Phase) {
+        self.now.store(phase as u8, Ordering::Release);
+        let alarms: Vec<Alarm> = self.alarms().values().cloned().collect();
+        for alarm in alarms {
+            alarm.ring();
+        }
+    }
+
+    /// Waits until every connection has done its part of `phase`.
+    pub(super) async fn done(&self, phase: Phase) {
+        match phase {
+            Phase::Stopping => self.stopping.wait().await,
+            Phase::Draining => self.draining.wait().await,
+            Phase::GivingUp => self.giving_up.wait().await,
+            Phase::Running | Phase::Closing => {}
+        }
+    }
+
+    fn alarms(&self) -> std::sync::MutexGuard<'_, HashMap<ConnectionId, Alarm>> {
+        self.alarms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,83 @@
+//! What a thread needs to receive: the router's workspace and read windows.
+//!
+//! They are taken for one poll and given back before it ends, so connections
+//! that wait hold none.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+use bytes::BytesMut;
+
+use crate::limits::WINDOW_BYTES;
+use crate::router::Workspace;
+
+/// Windows that a thread keeps for use again, in use by queues or not.
+const WINDOWS_KEPT_MAX: usize = 64;
+/// Windows looked at for one that is free again, before a new one is made.
+const WINDOWS_TRIED_MAX: usize = 2;
+
+thread_local! {
+    static WORKBENCH: RefCell<Workbench> = RefCell::default();
+}
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct Workbench {
+    pub(super) workspace: Workspace,
+    windows: Windows,
+}
+
+impl Workbench {
+    /// Lends this thread's workbench. `work` must not lend it again.
+    pub(super) fn lend<R>(work: impl FnOnce(&mut Self) -> R) -> R {
+        WORKBENCH.with_borrow_mut(work)
+    }
+
+    /// An empty window with room for [`WINDOW_BYTES`].
+    pub(super) fn take_window(&mut self) -> BytesMut {
+        self.windows.take()
+    }
+
+    /// Takes a window back, also one that queues still hold slices of.
+    pub(super) fn give_window(&mut self, window: BytesMut) {
+        self.windows.give(window);
+    }
+}
+
+#[derive(Debug, Default)]
+struct Windows {
+    /// Nothing holds slices of these.
+    free: Vec<BytesMut>,
+    /// Queues may still hold slices of these, the oldest first.
+    retired: VecDeque<BytesMut>,
+}
+
+impl Windows {
+    fn take(&mut self) -> BytesMut {
+        if let Some(window) = self.free.pop() {
+            return window;
+        }
+        for _ in 0..WINDOWS_TRIED_MAX {
+            let Some(mut window) = self.retired.pop_front() else {
+                break;
+            };
+            if window.try_reclaim(WINDOW_BYTES) {
+                return window;
+            }
+            self.retired.push_back(window);
+        }
+        BytesMut::with_capacity(WINDOW_BYTES)
+    }
+
+    fn give(&mut self, mut window: BytesMut) {
+        window.clear();
+        if self.free.len() + self.retired.len() >= WINDOWS_KEPT_MAX {
+            return;
+        }
+        if window.capacity() >= WINDOW_BYTES {
+            self.free.push(window);
+        } else {
+            self.retired.push_back(window);
+        }
+    }
+}

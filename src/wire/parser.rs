@@ -1,0 +1,267 @@
+//! The parser that checks a frame.
+//!
+//! A frame is copied into a scratch of the parser's own and parsed there, for
+//! simd-json unescapes strings in place and needs room behind them; simd-json's
+//! other way of working copies as much. So the frame itself is only ever read,
+//! and what is forwarded is what was received.
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::mem;
+
+use simd_json::{Buffers, INPUT_PADDING, Tape};
+
+use super::envelope::{Envelope, Header, Span, Validation};
+use super::keys::KeySet;
+use super::rules::{self, Checked};
+use super::tape::TapeValue;
+use super::{ErrorCode, Refusal, second_opinion};
+use crate::limits::{FRAME_BYTES_MAX_MAX, JSON_DEPTH_MAX, WINDOW_BYTES};
+
+/// After a frame larger than this the buffers are replaced, for they never
+/// shrink: one large frame must not cost a connection its memory for good.
+const BUFFERED_FRAME_BYTES_MAX: usize = WINDOW_BYTES;
+/// The same for what a small frame of many small values makes of the tape.
+const TAPE_NODES_MAX: usize = 8 * 1024;
+/// What the buffers are made for at first.
+const FRAME_BYTES_EXPECTED: usize = 1024;
+
+/// Checks frames with buffers that it uses again and again: once they are
+/// warm, a frame that is accepted costs no allocation.
+pub struct Parser {
+    validation: Validation,
+    buffers: Buffers,
+    tape: Tape<'static>,
+    /// The frame parsed last and its padding, with strings unescaped.
+    scratch: Vec<u8>,
+    keys: KeySet,
+}
+
+impl Parser {
+    /// A parser that checks as much as `validation` says.
+    #[must_use]
+    pub fn new(validation: Validation) -> Self {
+        Self {
+            validation,
+            buffers: new_buffers(),
+            tape: Tape(Vec::new()),
+            scratch: Vec::new(),
+            keys: KeySet::default(),
+        }
+    }
+
+    /// How much this parser checks.
+    #[must_use]
+    pub const fn validation(&self) -> Validation {
+        self.validation
+    }
+
+    /// Checks as much as `validation` says from now on.
+    pub fn set_validation(&mut self, validation: Validation) {
+        self.validation = validation;
+    }
+
+    /// Checks one frame (without its length prefix) by every rule of the
+    /// protocol, and says what routing needs.
+    ///
+    /// `frame` is left byte for byte as it was when this returns.
+    ///
+    /// # Errors
+    /// The first rule that the frame breaks.
+    #[inline]
+    pub fn parse(&mut self, frame: &mut [u8]) -> Result<Header, Refusal> {
+        self.check(frame).map(|found| found.header)
+    }
+
+    /// Checks one frame and gives its envelope.
+    ///
+    /// # Errors
+    /// The first rule that the frame breaks.
+    pub fn envelope<'a>(&'a mut self, frame: &'a mut [u8]) -> Result<Envelope<'a>, Refusal> {
+        let Found { header, timestamp } = self.check(frame)?;
+        let text = |span: Span| str::from_utf8(self.text(frame, &header, span)).unwrap_or_default();
+        Ok(Envelope {
+            msg_id: header.msg_id,
+            kind: header.kind,
+            timestamp: text(timestamp),
+            source: text(header.source),
+            target: header.target.map(text),
+        })
+    }
+
+    /// The `source` of the frame that was parsed last.
+    #[must_use]
+    #[inline]
+    pub fn source<'a>(&'a self, frame: &'a [u8], header: &Header) -> &'a [u8] {
+        self.text(frame, header, header.source)
+    }
+
+    /// The `target` of the frame that was parsed last.
+    #[must_use]
+    #[inline]
+    pub fn target<'a>(&'a self, frame: &'a [u8], header: &Header) -> Option<&'a [u8]> {
+        header.target.map(|span| self.text(frame, header, span))
+    }
+
+    #[inline]
+    fn text<'a>(&'a self, frame: &'a [u8], header: &Header, span: Span) -> &'a [u8] {
+        span.of(if header.in_scratch {
+            &self.scratch
+        } else {
+            frame
+        })
+    }
+
+    #[inline]
+    fn check(&mut self, frame: &[u8]) -> Result<Found, Refusal> {
+        if frame.len() > FRAME_BYTES_MAX_MAX {
+            return Err(too_large(frame.len()));
+        }
+        self.scratch.clear();
+        self.scratch.reserve(frame.len() + INPUT_PADDING);
+        self.scratch.extend_from_slice(frame);
+        self.scratch.extend_from_slice(&[b' '; INPUT_PADDING]);
+        let base = self.scratch.as_ptr() as usize;
+
+        let mut tape = mem::replace(&mut self.tape, Tape(Vec::new())).reset();
+        let filled = simd_json::fill_tape_padded(
+            &mut self.scratch,
+            frame.len(),
+            &mut self.buffers,
+            &mut tape,
+        );
+        let outcome = match filled {
+            Ok(()) => rules::check(TapeValue(&tape.0), self.validation, &mut self.keys)
+                .map(|checked| Found::locate(&checked, frame, base)),
+            Err(_) => Ok(None),
+        };
+        self.tape = tape.reset();
+        let outcome = match outcome {
+            Ok(Some(found)) => Ok(found),
+            Ok(None) => self.read_again(frame),
+            Err(refusal) => Err(refusal),
+        };
+        if frame.len() > BUFFERED_FRAME_BYTES_MAX || self.tape.0.capacity() > TAPE_NODES_MAX {
+            return self.retire_buffers(outcome);
+        }
+        outcome
+    }
+
+    /// Lets the second opinion decide on a frame.
+    #[cold]
+    fn read_again(&mut self, frame: &[u8]) -> Result<Found, Refusal> {
+        let root = second_opinion::read(frame)?;
+        let checked = rules::check(&root, self.validation, &mut self.keys)?;
+        self.scratch.clear();
+        let mut keep = |text: &str| {
+            let start = self.scratch.len();
+            self.scratch.extend_from_slice(text.as_bytes());
+            Span::new(start, self.scratch.len())
+        };
+        let found = (|| {
+            Some(Found {
+                timestamp: keep(checked.timestamp)?,
+                header: Header {
+                    msg_id: checked.msg_id,
+                    kind: checked.kind,
+                    source: keep(checked.source)?,
+                    target: match checked.target {
+                        Some(target) => Some(keep(target)?),
+                        None => None,
+                    },
+                    in_scratch: true,
+                },
+            })
+        })();
+        found.ok_or_else(|| too_large(frame.len()))
+    }
+
+    /// Replaces the buffers by small ones, which keep only the names found.
+    #[cold]
+    fn retire_buffers(&mut self, outcome: Result<Found, Refusal>) -> Result<Found, Refusal> {
+        let large = mem::take(&mut self.scratch);
+        self.buffers = new_buffers();
+        self.tape = Tape(Vec::new());
+        self.keys.shrink();
+        let mut found = outcome?;
+        if found.header.in_scratch {
+            let mut keep = |span: &mut Span| {
+                let start = self.scratch.len();
+                self.scratch.extend_from_slice(span.of(&large));
+                *span = Span::new(start, self.scratch.len()).unwrap_or(*span);
+            };
+            keep(&mut found.timestamp);
+            keep(&mut found.header.source);
+            if let Some(target) = &mut found.header.target {
+                keep(target);
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl fmt::Debug for Parser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parser")
+            .field("validation", &self.validation)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Parser {
+    fn default() -> Self {
+        Self::new(Validation::default())
+    }
+}
+
+/// The places of what the rules found.
+struct Found {
+    header: Header,
+    timestamp: Span,
+}
+
+impl Found {
+    /// The places of texts that borrow from the scratch at address `base`.
+    /// `None` if one lies elsewhere, which simd-json doesn't do.
+    #[inline]
+    fn locate(checked: &Checked<'_>, frame: &[u8], base: usize) -> Option<Self> {
+        let span = |text: &str| {
+            let start = (text.as_ptr() as usize).checked_sub(base)?;
+            let end = start.checked_add(text.len())?;
+            (end <= frame.len()).then(|| Span::new(start, end))?
+        };
+        let source = span(checked.source)?;
+        let timestamp = span(checked.timestamp)?;
+        let target = match checked.target {
+            Some(target) => Some(span(target)?),
+            None => None,
+        };
+        // A string without escapes stands in the frame where it stands in the
+        // scratch. The first escape of one that has any falls within the
+        // unescaped text's length, for it left at least one byte.
+        let escaped = |span: Span| span.of(frame).contains(&b'\\');
+        Some(Self {
+            header: Header {
+                msg_id: checked.msg_id,
+                kind: checked.kind,
+                source,
+                target,
+                in_scratch: escaped(source) || escaped(timestamp) || target.is_some_and(escaped),
+            },
+            timestamp,
+        })
+    }
+}
+
+fn new_buffers() -> Buffers {
+    Buffers::with_max_depth(FRAME_BYTES_EXPECTED, JSON_DEPTH_MAX)
+}
+
+#[cold]
+fn too_large(len: usize) -> Refusal {
+    Refusal::new(
+        ErrorCode::FrameTooLarge,
+        format!("a frame of {len} bytes; at most {FRAME_BYTES_MAX_MAX} are ever allowed"),
+    )
+}
