@@ -43,6 +43,8 @@ pub const QUEUE_RESERVE_DIVISOR: usize = 8;
 /// How long in sum a connection is paused for one full queue before its events
 /// to it are refused.
 pub const STALL_TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
+/// Largest value that `stall_timeout` may be configured to.
+pub const STALL_TIMEOUT_MAX: Duration = Duration::from_secs(60 * 60);
 /// Bytes of unwritten answers beyond which a connection's input is paused.
 pub const CONTROL_LANE_BYTES: usize = 256 * 1024;
 /// A connection that takes no byte for so long while answers wait is closed.
@@ -61,11 +63,17 @@ pub const CLOSE_DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 pub const CLOSE_DISCARD_BYTES: usize = 1024 * 1024;
 /// How long queued messages may take to be written at shutdown.
 pub const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+/// Largest value that `drain_timeout` may be configured to.
+pub const DRAIN_TIMEOUT_MAX: Duration = Duration::from_secs(60 * 60);
 /// With data in flight and no acknowledgement for so long, a peer is dead.
 pub const PEER_SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// Connections served at once unless configured otherwise.
 pub const CONNECTIONS_MAX_DEFAULT: usize = 16_384;
+/// Largest value that `connections_max` may be configured to.
+pub const CONNECTIONS_MAX_MAX: usize = 1024 * 1024;
+/// Most worker threads that `tickwire serve` may be told to start.
+pub const THREADS_MAX: usize = 1024;
 /// Where `tickwire serve` listens unless told otherwise.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:7411";
 /// The server's own name unless told otherwise.
@@ -85,4 +93,7 @@ const _: () = assert!(FRAME_BYTES_MAX_MIN <= FRAME_BYTES_MAX_DEFAULT);
 const _: () = assert!(FRAME_BYTES_MAX_DEFAULT <= FRAME_BYTES_MAX_MAX);
 // Offsets into a frame are kept in 32 bits.
 const _: () = assert!(FRAME_BYTES_MAX_MAX + WINDOW_BYTES <= u32::MAX as usize);
+const _: () = assert!(CONNECTIONS_MAX_DEFAULT <= CONNECTIONS_MAX_MAX);
+const _: () = assert!(STALL_TIMEOUT_DEFAULT.as_millis() <= STALL_TIMEOUT_MAX.as_millis());
+const _: () = assert!(DRAIN_TIMEOUT_DEFAULT.as_millis() <= DRAIN_TIMEOUT_MAX.as_millis());
 const _: () = assert!(RUN_PIN_BYTES_MIN < WINDOW_BYTES);

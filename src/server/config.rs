@@ -1,5 +1,6 @@
 //! What a server can be told, and what is allowed.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::ids::Name;
@@ -69,6 +70,168 @@ impl ServerConfig {
     /// # Errors
     /// The first value that is not, with what is.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        todo!()
+        listen(&self.listen)?;
+        within(
+            "frame_bytes_max",
+            self.frame_bytes_max,
+            limits::FRAME_BYTES_MAX_MIN..=limits::FRAME_BYTES_MAX_MAX,
+            " bytes",
+        )?;
+        within(
+            "queue_bytes",
+            self.queue_bytes,
+            limits::QUEUE_BYTES_MIN..=limits::QUEUE_BYTES_MAX,
+            " bytes",
+        )?;
+        within(
+            "queue_messages",
+            self.queue_messages,
+            limits::QUEUE_MESSAGES_MIN..=limits::QUEUE_MESSAGES_MAX,
+            "",
+        )?;
+        at_most(
+            "stall_timeout",
+            self.stall_timeout,
+            limits::STALL_TIMEOUT_MAX,
+        )?;
+        at_most(
+            "drain_timeout",
+            self.drain_timeout,
+            limits::DRAIN_TIMEOUT_MAX,
+        )?;
+        within(
+            "connections_max",
+            self.connections_max,
+            1..=limits::CONNECTIONS_MAX_MAX,
+            "",
+        )
+    }
+}
+
+/// `HOST:PORT`, an IPv6 address in brackets. Whether the host exists shows when
+/// the server binds it.
+fn listen(value: &str) -> Result<(), ConfigError> {
+    let well_formed = value.rsplit_once(':').is_some_and(|(host, port)| {
+        let ambiguous = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
+        let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        !host.is_empty() && !ambiguous && digits && port.parse::<u16>().is_ok()
+    });
+    if well_formed {
+        return Ok(());
+    }
+    Err(ConfigError {
+        key: "listen",
+        value: format!("{value:?}"),
+        allowed: format!(
+            "must be HOST:PORT with a port from 0 (any free one) to 65535, \
+             as in {:?} or \"[::1]:7411\"",
+            limits::LISTEN_DEFAULT
+        ),
+    })
+}
+
+fn within(
+    key: &'static str,
+    value: usize,
+    allowed: RangeInclusive<usize>,
+    unit: &str,
+) -> Result<(), ConfigError> {
+    if allowed.contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError {
+        key,
+        value: value.to_string(),
+        allowed: format!(
+            "must be between {} and {}{unit}",
+            allowed.start(),
+            allowed.end()
+        ),
+    })
+}
+
+fn at_most(key: &'static str, value: Duration, max: Duration) -> Result<(), ConfigError> {
+    if value <= max {
+        return Ok(());
+    }
+    Err(ConfigError {
+        key,
+        value: format!("{value:?}"),
+        allowed: format!("must be between 0s and {max:?}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut ServerConfig)) -> String {
+        let mut config = ServerConfig::default();
+        change(&mut config);
+        config.validate().expect_err("must be refused").to_string()
+    }
+
+    #[test]
+    fn takes_the_defaults() {
+        assert_eq!(ServerConfig::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn takes_addresses_with_names_brackets_and_port_zero() {
+        for listen in ["localhost:7411", "[::1]:0", "0.0.0.0:65535"] {
+            let config = ServerConfig {
+                listen: listen.to_owned(),
+                ..ServerConfig::default()
+            };
+            assert_eq!(config.validate(), Ok(()), "{listen}");
+        }
+    }
+
+    #[test]
+    fn refuses_addresses_without_host_or_port() {
+        for listen in [
+            "",
+            "7411",
+            ":7411",
+            "localhost",
+            "localhost:",
+            "localhost:65536",
+            "localhost:+1",
+            "::1:7411",
+        ] {
+            let error = refused(|config| config.listen = listen.to_owned());
+            assert!(error.starts_with(&format!("listen = {listen:?}: must be HOST:PORT")));
+        }
+    }
+
+    #[test]
+    fn an_error_names_key_value_and_what_is_allowed() {
+        assert_eq!(
+            refused(|config| config.queue_bytes = 10),
+            "queue_bytes = 10: must be between 65536 and 17179869184 bytes"
+        );
+        assert_eq!(
+            refused(|config| config.frame_bytes_max = usize::MAX),
+            format!(
+                "frame_bytes_max = {}: must be between 1024 and 67108864 bytes",
+                usize::MAX
+            )
+        );
+        assert_eq!(
+            refused(|config| config.queue_messages = 15),
+            "queue_messages = 15: must be between 16 and 4194304"
+        );
+        assert_eq!(
+            refused(|config| config.connections_max = 0),
+            "connections_max = 0: must be between 1 and 1048576"
+        );
+        assert_eq!(
+            refused(|config| config.stall_timeout = Duration::from_secs(3_601)),
+            "stall_timeout = 3601s: must be between 0s and 3600s"
+        );
+        assert_eq!(
+            refused(|config| config.drain_timeout = Duration::MAX),
+            "drain_timeout = 18446744073709551615.999999999s: must be between 0s and 3600s"
+        );
     }
 }

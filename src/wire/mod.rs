@@ -11,7 +11,9 @@ mod fields;
 mod frame;
 mod json_fault;
 mod keys;
+mod locate;
 mod parser;
+mod raw;
 mod refusal;
 mod run;
 mod rules;
@@ -28,9 +30,10 @@ pub use code::ErrorCode;
 #[cfg(feature = "codec")]
 #[cfg_attr(docsrs, doc(cfg(feature = "codec")))]
 pub use codec::{FrameCodec, FrameCodecError};
-pub use control::Hello;
+pub use control::{Acks, Broadcasts, Hello, Token};
 pub use envelope::{Envelope, Header, Kind, Span, Validation};
 pub use frame::{FrameError, FrameState, frame_prefix, frame_state, write_frame};
+pub use locate::{line_and_column, locate};
 pub use parser::Parser;
 pub use refusal::Refusal;
 pub(crate) use run::{first_msg_id, frames};

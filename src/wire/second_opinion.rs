@@ -8,13 +8,12 @@
 
 #![forbid(unsafe_code)]
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::Refusal;
 use super::json_fault::{self, Fault};
+use super::raw::{self, Members};
 use super::value::{Shape, Value};
 use crate::limits::JSON_DEPTH_MAX;
 
@@ -59,19 +58,19 @@ impl Loose {
     /// Reads one whole value that is known to be valid, the members of objects
     /// down to `levels`.
     fn read(json: &str, levels: u8) -> Result<Self, serde_json::Error> {
-        Ok(match json.trim_ascii_start().as_bytes().first() {
-            Some(b'{') if levels > 0 => {
+        Ok(match raw::kind(json) {
+            raw::Kind::Object if levels > 0 => {
                 let Members(members) = serde_json::from_str(json)?;
                 let read =
                     |(key, raw): (String, &RawValue)| Ok((key, Self::read(raw.get(), levels - 1)?));
                 Self::Object(members.into_iter().map(read).collect::<Result<_, _>>()?)
             }
-            Some(b'"') => Self::Text(serde_json::from_str(json)?),
-            Some(b'{') => Self::Object(Vec::new()),
-            Some(b'[') => Self::Array,
-            Some(b't' | b'f') => Self::Bool,
-            Some(b'n') | None => Self::Null,
-            Some(_) => Self::Number,
+            raw::Kind::Object => Self::Object(Vec::new()),
+            raw::Kind::Text => Self::Text(serde_json::from_str(json)?),
+            raw::Kind::Array => Self::Array,
+            raw::Kind::Bool => Self::Bool,
+            raw::Kind::Null => Self::Null,
+            raw::Kind::Number => Self::Number,
         })
     }
 }
@@ -106,34 +105,6 @@ impl<'a> Iterator for LooseMembers<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.0.next().map(|(key, value)| (key.as_str(), value))
-    }
-}
-
-/// The members of one object as they stand in the text, repeated keys
-/// included.
-pub(super) struct Members<'a>(pub(super) Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Walk;
-
-        impl<'de> Visitor<'de> for Walk {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(Walk)
     }
 }
 

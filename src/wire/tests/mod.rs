@@ -1,10 +1,13 @@
 //! The parser's promises, on the platform's own messages and on what real
 //! clients get wrong.
 
-use super::{ErrorCode, Kind, Parser, Refusal, Validation};
+use super::{ErrorCode, Kind, Parser, Refusal, Validation, locate, timestamp};
 
+mod against_oracle;
 mod forms;
+mod generate;
 mod json;
+mod oracle;
 mod rules;
 mod wording;
 

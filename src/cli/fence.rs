@@ -1,0 +1,283 @@
+//! Which answer belongs to which message, and what became of all of them.
+//!
+//! Answers leave in the order of the messages, so each is matched to the first
+//! message that it can be about: messages may repeat their ids. An accepted
+//! `ack` gets no answer of its own. That it was routed shows once something
+//! behind it is answered, in the end the fence.
+
+use std::collections::VecDeque;
+
+use tickwire::ids::MsgId;
+
+/// A message that was sent and not answered yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// The id by which an answer will name it: none if the server won't be
+    /// able to read one.
+    pub msg_id: Option<MsgId>,
+    /// Whether it is an `ack`, which is answered only when it is refused.
+    pub is_ack: bool,
+    /// Whom it is for, as far as that can be read.
+    pub target: Option<Box<str>>,
+    /// Which of the inputs it stands in.
+    pub input: usize,
+    /// On which line.
+    pub line: u64,
+}
+
+/// What became of the messages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Tally {
+    /// Messages sent.
+    pub sent: u64,
+    /// Acknowledged by the server.
+    pub acknowledged: u64,
+    /// Acks that were routed: they get no answer of their own.
+    pub routed: u64,
+    /// Refused.
+    pub refused: u64,
+    /// Without an answer.
+    pub unanswered: u64,
+    /// Acknowledged, but given up before they could be delivered.
+    pub undelivered: u64,
+    /// Receivers that missed an acknowledged message.
+    pub dropped: u64,
+}
+
+impl Tally {
+    /// Whether every message was accepted and delivered.
+    pub fn is_clean(&self) -> bool {
+        self.refused == 0 && self.unanswered == 0 && self.undelivered == 0
+    }
+}
+
+/// The messages that wait for their answers.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    waiting: VecDeque<Sent>,
+    tally: Tally,
+}
+
+impl Ledger {
+    /// Notes a message that is about to be sent.
+    pub fn sent(&mut self, message: Sent) {
+        self.tally.sent += 1;
+        self.waiting.push_back(message);
+    }
+
+    /// Notes a message that can't be sent at all.
+    pub fn refused_unsent(&mut self) {
+        self.tally.sent += 1;
+        self.tally.refused += 1;
+    }
+
+    /// Takes the ack of the message `msg_id`.
+    pub fn acknowledged(&mut self, msg_id: &MsgId) {
+        let answered = |sent: &Sent| !sent.is_ack && sent.msg_id.as_ref() == Some(msg_id);
+        if self.take(answered).is_some() {
+            self.tally.acknowledged += 1;
+        }
+    }
+
+    /// Notes that `count` receivers missed an acknowledged message.
+    pub fn dropped(&mut self, count: u64) {
+        self.tally.dropped += count;
+    }
+
+    /// Notes that `count` acknowledged messages were given up.
+    pub fn undelivered(&mut self, count: u64) {
+        self.tally.undelivered += count;
+    }
+
+    /// Takes an error, and gives the message that it is about. Without
+    /// `msg_id` that is the first of which no id can be read.
+    pub fn refused(&mut self, msg_id: Option<&MsgId>) -> Option<Sent> {
+        let sent = self.take(|sent| sent.msg_id.as_ref() == msg_id)?;
+        self.tally.refused += 1;
+        Some(sent)
+    }
+
+    /// All answers have arrived.
+    pub fn fenced(&mut self) {
+        self.pass(self.waiting.len());
+    }
+
+    /// No answers will arrive any more.
+    pub fn lost(&mut self) {
+        self.tally.unanswered += self.waiting.len() as u64;
+        self.waiting.clear();
+    }
+
+    /// What became of the messages so far.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Messages whose fate is known.
+    pub fn settled(&self) -> u64 {
+        self.tally.sent - self.waiting.len() as u64
+    }
+
+    /// Takes the first message that is `wanted`; those before it will not be
+    /// answered any more.
+    fn take(&mut self, wanted: impl Fn(&Sent) -> bool) -> Option<Sent> {
+        let at = self.waiting.iter().position(wanted)?;
+        self.pass(at);
+        self.waiting.pop_front()
+    }
+
+    /// Settles the first `count` messages, which the answers have passed.
+    fn pass(&mut self, count: usize) {
+        for sent in self.waiting.drain(..count) {
+            if sent.is_ack {
+                self.tally.routed += 1;
+            } else {
+                self.tally.unanswered += 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(n: u8) -> MsgId {
+        MsgId::from(uuid::Uuid::from_u128(u128::from(n)))
+    }
+
+    fn message(n: u8, line: u64) -> Sent {
+        Sent {
+            msg_id: Some(id(n)),
+            is_ack: false,
+            target: None,
+            input: 0,
+            line,
+        }
+    }
+
+    fn ack(n: u8, line: u64) -> Sent {
+        Sent {
+            is_ack: true,
+            ..message(n, line)
+        }
+    }
+
+    fn without_id(line: u64) -> Sent {
+        Sent {
+            msg_id: None,
+            ..message(0, line)
+        }
+    }
+
+    fn ledger(messages: impl IntoIterator<Item = Sent>) -> Ledger {
+        let mut ledger = Ledger::default();
+        for message in messages {
+            ledger.sent(message);
+        }
+        ledger
+    }
+
+    #[test]
+    fn an_ack_that_nothing_names_was_routed_once_the_fence_is_answered() {
+        let mut ledger = ledger([message(1, 1), ack(2, 2), message(3, 3)]);
+        ledger.acknowledged(&id(1));
+        assert_eq!(ledger.tally().routed, 0);
+        assert_eq!(ledger.settled(), 1);
+        ledger.acknowledged(&id(3));
+        ledger.fenced();
+        let tally = ledger.tally();
+        assert_eq!(
+            tally,
+            Tally {
+                sent: 3,
+                acknowledged: 2,
+                routed: 1,
+                ..Tally::default()
+            }
+        );
+        assert!(tally.is_clean());
+    }
+
+    #[test]
+    fn an_ack_at_the_end_waits_for_the_fence() {
+        let mut ledger = ledger([ack(1, 1)]);
+        assert_eq!(ledger.settled(), 0);
+        ledger.fenced();
+        assert_eq!(ledger.tally().routed, 1);
+        assert!(ledger.tally().is_clean());
+    }
+
+    #[test]
+    fn a_refused_ack_is_refused() {
+        let mut ledger = ledger([message(1, 1), ack(2, 2)]);
+        ledger.acknowledged(&id(1));
+        assert_eq!(ledger.refused(Some(&id(2))).unwrap().line, 2);
+        ledger.fenced();
+        assert_eq!(ledger.tally().refused, 1);
+        assert_eq!(ledger.tally().routed, 0);
+        assert!(!ledger.tally().is_clean());
+    }
+
+    #[test]
+    fn repeated_ids_are_matched_in_order() {
+        let mut ledger = ledger([message(1, 1), message(1, 2), message(1, 3)]);
+        ledger.acknowledged(&id(1));
+        assert_eq!(ledger.refused(Some(&id(1))).unwrap().line, 2);
+        ledger.acknowledged(&id(1));
+        ledger.fenced();
+        assert_eq!(ledger.tally().acknowledged, 2);
+        assert_eq!(ledger.tally().refused, 1);
+        assert_eq!(ledger.tally().unanswered, 0);
+    }
+
+    #[test]
+    fn the_ack_of_a_message_is_not_taken_for_that_of_an_ack_with_its_id() {
+        let mut ledger = ledger([ack(1, 1), message(1, 2)]);
+        ledger.acknowledged(&id(1));
+        ledger.fenced();
+        assert_eq!(ledger.tally().acknowledged, 1);
+        assert_eq!(ledger.tally().routed, 1);
+    }
+
+    #[test]
+    fn an_error_without_id_is_about_the_first_message_without_one() {
+        let mut ledger = ledger([message(1, 1), without_id(2), without_id(3)]);
+        ledger.acknowledged(&id(1));
+        assert_eq!(ledger.refused(None).unwrap().line, 2);
+        assert_eq!(ledger.refused(None).unwrap().line, 3);
+        assert_eq!(ledger.refused(None), None);
+        ledger.fenced();
+        assert_eq!(ledger.tally().refused, 2);
+    }
+
+    #[test]
+    fn what_answers_pass_over_is_unanswered() {
+        let mut ledger = ledger([message(1, 1), message(2, 2), message(3, 3)]);
+        ledger.acknowledged(&id(2));
+        assert_eq!(ledger.tally().unanswered, 1);
+        ledger.fenced();
+        assert_eq!(ledger.tally().unanswered, 2);
+        assert!(!ledger.tally().is_clean());
+    }
+
+    #[test]
+    fn without_the_fence_nothing_that_waits_counts_as_routed() {
+        let mut ledger = ledger([message(1, 1), ack(2, 2)]);
+        ledger.acknowledged(&id(1));
+        ledger.lost();
+        assert_eq!(ledger.tally().unanswered, 1);
+        assert_eq!(ledger.tally().routed, 0);
+    }
+
+    #[test]
+    fn answers_to_nothing_that_was_sent_change_nothing() {
+        let mut ledger = ledger([message(1, 1)]);
+        ledger.acknowledged(&id(9));
+        assert_eq!(ledger.refused(Some(&id(9))), None);
+        assert_eq!(ledger.settled(), 0);
+        ledger.acknowledged(&id(1));
+        ledger.fenced();
+        assert_eq!(ledger.tally().acknowledged, 1);
+    }
+}

@@ -1,0 +1,193 @@
+//! Files and standard input as messages.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use tickwire::limits::WINDOW_BYTES;
+
+use crate::cli::split::{Piece, SplitError, Splitter};
+
+/// Where messages come from.
+#[derive(Debug)]
+pub enum Input {
+    /// A file by its path.
+    File(String),
+    /// Standard input.
+    Stdin,
+}
+
+/// What reading an input comes across.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A message.
+    Piece(Piece<'a>),
+    /// All that was read so far has been given.
+    Idle,
+}
+
+/// Why an input could not be read to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// It can't be read.
+    #[error("{name}: {error}")]
+    Unreadable {
+        /// The file.
+        name: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// It doesn't consist of messages.
+    #[error("{name}:{error}")]
+    NotMessages {
+        /// The file.
+        name: String,
+        /// What is wrong, and where.
+        error: SplitError,
+    },
+    /// Whoever took the messages wants no more.
+    #[error(transparent)]
+    Stopped(io::Error),
+}
+
+/// How much there is to read, as far as is known beforehand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// Messages.
+    pub messages: u64,
+    /// Bytes of messages.
+    pub bytes: u64,
+    /// Whether there is more, of unknown amount.
+    pub open_ended: bool,
+}
+
+impl Input {
+    /// The input that an argument names.
+    pub fn new(argument: impl AsRef<str>) -> Self {
+        match argument.as_ref() {
+            "-" => Self::Stdin,
+            path => Self::File(path.to_owned()),
+        }
+    }
+
+    /// How it is called in what is said about it.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::File(path) => path,
+            Self::Stdin => "stdin",
+        }
+    }
+
+    /// Calls `take` with each message, and whenever there is none at hand.
+    pub fn each_piece(
+        &self,
+        take: impl FnMut(Event<'_>) -> io::Result<()>,
+    ) -> Result<(), InputError> {
+        match self {
+            Self::File(path) => {
+                let file = File::open(path).map_err(|error| self.unreadable(error))?;
+                self.read(file, take)
+            }
+            Self::Stdin => self.read(io::stdin().lock(), take),
+        }
+    }
+
+    fn read(
+        &self,
+        mut reader: impl Read,
+        mut take: impl FnMut(Event<'_>) -> io::Result<()>,
+    ) -> Result<(), InputError> {
+        let not_messages = |error| InputError::NotMessages {
+            name: self.name().to_owned(),
+            error,
+        };
+        let mut splitter = Splitter::new();
+        let mut bytes = vec![0; WINDOW_BYTES];
+        loop {
+            let count = match reader.read(&mut bytes) {
+                Ok(0) => return splitter.finish().map_err(not_messages),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(self.unreadable(error)),
+            };
+            splitter.push(&bytes[..count]);
+            while let Some(piece) = splitter.next().map_err(not_messages)? {
+                take(Event::Piece(piece)).map_err(InputError::Stopped)?;
+            }
+            take(Event::Idle).map_err(InputError::Stopped)?;
+        }
+    }
+
+    fn unreadable(&self, error: io::Error) -> InputError {
+        InputError::Unreadable {
+            name: self.name().to_owned(),
+            error,
+        }
+    }
+}
+
+/// Reads all files once, so that one that can't be sent whole is found before
+/// anything is sent. What can be read only once, pipes and standard input, is
+/// left alone.
+pub fn look_through(inputs: &[Input]) -> Result<Amount, InputError> {
+    let mut amount = Amount::default();
+    for input in inputs {
+        let rereadable = match input {
+            Input::File(path) => std::fs::metadata(path)
+                .map_err(|error| input.unreadable(error))?
+                .is_file(),
+            Input::Stdin => false,
+        };
+        if !rereadable {
+            amount.open_ended = true;
+            continue;
+        }
+        input.each_piece(|event| {
+            if let Event::Piece(piece) = event {
+                amount.messages += 1;
+                amount.bytes += piece.json.len() as u64;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(amount)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_through_files_and_counts() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.jsonl");
+        std::fs::write(&path, "{}\n{\"a\":1}\n").unwrap();
+        let file = Input::new(path.to_str().unwrap());
+        let amount = look_through(&[file, Input::new("-")]).unwrap();
+        let expected = Amount {
+            messages: 2,
+            bytes: 9,
+            open_ended: true,
+        };
+        assert_eq!(amount, expected);
+    }
+
+    #[test]
+    fn names_file_line_and_column_of_what_is_no_message() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.jsonl");
+        std::fs::write(&path, "{}\n  x\n").unwrap();
+        let path = path.to_str().unwrap();
+        let error = look_through(&[Input::new(path)]).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with(&format!("{path}:2:3: not JSON: "))
+        );
+    }
+
+    #[test]
+    fn names_a_file_that_is_not_there() {
+        let error = look_through(&[Input::new("/nowhere/a.json")]).unwrap_err();
+        assert!(error.to_string().starts_with("/nowhere/a.json: "));
+    }
+}

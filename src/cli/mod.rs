@@ -1,0 +1,170 @@
+//! The command line: one file a command.
+//!
+//! This is part of the binary, so it uses the library as any other program
+//! would, and the library knows no argument parser.
+//!
+//! Standard output carries what a command is asked for, standard error all
+//! that is said about it. A command returns [`Outcome`] or a [`Failure`], and
+//! only [`main`] turns them into exit codes: 0 done, 1 failed, 2 wrong usage.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+use clap::{Parser, Subcommand};
+
+mod bench;
+mod check;
+mod compact;
+mod fence;
+mod input;
+mod listen;
+mod peer;
+mod send;
+mod serve;
+mod settings;
+mod split;
+mod units;
+
+/// How a command ended that could be carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All went well.
+    Done,
+    /// Something of what was asked did not succeed; the command has said what.
+    Failed,
+}
+
+/// Why a command could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The command was asked for something it can't do.
+    #[error(transparent)]
+    Usage(Box<dyn std::error::Error>),
+    /// The command failed.
+    #[error(transparent)]
+    Failed(Box<dyn std::error::Error>),
+}
+
+impl Failure {
+    /// A wrong use of the command.
+    pub fn usage(error: impl Into<Box<dyn std::error::Error>>) -> Self {
+        Self::Usage(error.into())
+    }
+
+    /// A failure of the command.
+    pub fn failed(error: impl Into<Box<dyn std::error::Error>>) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+const LONG_ABOUT: &str = "\
+A message switch for trading platforms.
+
+Connectors open a TCP connection and send length-prefixed JSON messages. \
+tickwire checks each one, routes it to the connection that owns its target, \
+and acknowledges it. Without a command it serves.";
+
+const EXAMPLES: &str = "\
+Examples:
+  tickwire demo                       see it work: a server and nine participants
+  tickwire                            serve on 127.0.0.1:7411
+  tickwire listen api-gateway         print what is sent to api-gateway
+  tickwire send order.json            send a message, and say what became of it
+  tickwire check messages/*.json      check messages without a server
+
+Every command explains itself with --help.
+Exit codes: 0 done, 1 failed, 2 wrong usage.";
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "tickwire",
+    version,
+    about = "A validating, acknowledging message switch for trading platforms",
+    long_about = LONG_ABOUT,
+    after_help = EXAMPLES,
+    args_conflicts_with_subcommands = true,
+    max_term_width = 100
+)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::Arguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Arguments),
+    Send(send::Arguments),
+    Listen(listen::Arguments),
+    Check(check::Arguments),
+    Bench(bench::Arguments),
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let arguments = CommandLine::parse();
+    let command = arguments.command.unwrap_or(Command::Serve(arguments.serve));
+    let result = match &command {
+        Command::Serve(arguments) => serve::run(arguments),
+        Command::Send(arguments) => send::run(arguments),
+        Command::Listen(arguments) => listen::run(arguments),
+        Command::Check(arguments) => check::run(arguments),
+        Command::Bench(arguments) => bench::run(arguments),
+    };
+    match result {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Failed) => ExitCode::from(1),
+        Err(failure) => {
+            say_error(&failure);
+            ExitCode::from(match failure {
+                Failure::Failed(_) => 1,
+                Failure::Usage(_) => 2,
+            })
+        }
+    }
+}
+
+/// Red, for what is wrong.
+pub const ERROR: Style = AnsiColor::Red.on_default().bold();
+/// For what only explains.
+pub const DIM: Style = Style::new().dimmed();
+
+/// Says on standard error what is wrong. Coloured on a terminal only.
+pub fn say_error(error: &dyn std::fmt::Display) {
+    say(format_args!("{ERROR}error:{ERROR:#} {error}"));
+}
+
+/// Writes a line to standard error. If nobody reads it, it is of no use to
+/// anybody, and no reason to fail.
+pub fn say(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(anstream::stderr().lock(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn no_command_is_serve() {
+        let arguments =
+            CommandLine::try_parse_from(["tickwire", "--listen", "127.0.0.1:0"]).unwrap();
+        assert!(arguments.command.is_none());
+        assert_eq!(arguments.serve.listen.as_deref(), Some("127.0.0.1:0"));
+    }
+
+    #[test]
+    fn a_flag_of_serve_before_another_command_is_refused() {
+        assert!(
+            CommandLine::try_parse_from(["tickwire", "--listen", "a:1", "check", "f"]).is_err()
+        );
+    }
+}

@@ -1,0 +1,89 @@
+//! `tickwire serve`: the server.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::settings::{Flags, Settings};
+use super::{Failure, Outcome};
+
+const EXAMPLES: &str = "\
+Examples:
+  tickwire serve
+  tickwire serve --listen 0.0.0.0:7411 --threads 4
+  tickwire serve --config tickwire.toml
+  TICKWIRE_QUEUE_BYTES=64MiB tickwire serve
+  tickwire serve --print-config > tickwire.toml    a file to start from
+
+Settings come from flags, then environment, then file, then defaults. The file \
+is TOML; every setting in it is also a variable, as queue_bytes is \
+TICKWIRE_QUEUE_BYTES:
+  listen            HOST:PORT; port 0 picks a free one
+  name              the server's own name: the source of its answers
+  threads           worker threads
+  frame_bytes_max   largest message, such as \"1MiB\"
+  queue_bytes       bytes that a name's queue may hold
+  queue_messages    messages that a name's queue may hold
+  stall_timeout     how long a full queue pauses a sender, such as \"2s\"
+  drain_timeout     how long queued messages may take to be written at shutdown
+  connections_max   connections served at once
+  validation        \"payload\" checks all of a message, \"envelope\" less
+  log               a level or filter, such as \"info,tickwire::server=debug\"
+
+When ready it prints `listening tcp ADDR` on standard output; logs go to \
+standard error. SIGTERM or ctrl-c writes what is queued and ends it with 0.";
+
+/// Serve: check, route and acknowledge messages
+///
+/// Listens for connections, checks each message, routes it to the connection
+/// that owns its target, and acknowledges it.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Arguments {
+    /// Where to listen; port 0 picks a free one [default: 127.0.0.1:7411]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+    /// The server's own name, the source of its answers [default: tickwire]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Worker threads [default: one a core]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<String>,
+    /// A TOML file with settings
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print the settings in effect and where each comes from, and exit
+    #[arg(long)]
+    pub print_config: bool,
+}
+
+/// Serves until told to stop.
+pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    let settings = arguments.settings()?;
+    if arguments.print_config {
+        io::stdout()
+            .write_all(settings.to_toml().as_bytes())
+            .map_err(Failure::failed)?;
+        return Ok(Outcome::Done);
+    }
+    Ok(Outcome::Done)
+}
+
+impl Arguments {
+    fn settings(&self) -> Result<Settings, Failure> {
+        let given = [
+            ("listen", &self.listen),
+            ("name", &self.name),
+            ("threads", &self.threads),
+        ];
+        let flags = Flags {
+            config: self.config.as_deref(),
+            settings: given
+                .into_iter()
+                .filter_map(|(key, value)| Some((key, value.as_deref()?)))
+                .collect(),
+        };
+        Settings::load(&flags, std::env::vars_os()).map_err(Failure::usage)
+    }
+}

@@ -1,0 +1,318 @@
+//! What `serve` is told: flag over environment over file over default.
+//!
+//! Every setting is one row of [`KEYS`], which knows how to read and to show
+//! it. All layers give text, and each value remembers where it came from, so
+//! that an error can name the line of the file, the variable or the flag.
+//!
+//! The layers are joined here instead of by a configuration crate: those guess
+//! types (an environment's `007` becomes the number 7 before anybody knows that
+//! it is a name) and forget the lines of the file.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use tickwire::server::{ConfigError, ServerConfig};
+
+use self::keys::{KEYS, Key};
+
+mod file;
+mod keys;
+#[cfg(test)]
+mod tests;
+
+/// How the variables are called that tickwire reads.
+const PREFIX: &str = "TICKWIRE_";
+
+/// Everything that `serve` can be told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What the server itself is told.
+    pub server: ServerConfig,
+    /// Worker threads of the runtime.
+    pub threads: usize,
+    /// Which log lines are written, as `tracing-subscriber` filters spell it.
+    pub log: String,
+    origins: BTreeMap<&'static str, Origin>,
+}
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody gave one.
+    Default,
+    /// A line of the configuration file.
+    File(PathBuf, u64),
+    /// An environment variable.
+    Variable(String),
+    /// A flag of the command line.
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Self::Variable(name) => f.write_str(name),
+            Self::Flag(flag) => f.write_str(flag),
+        }
+    }
+}
+
+/// One value as a layer gives it.
+#[derive(Debug, Clone)]
+struct Given {
+    /// The dotted key.
+    key: String,
+    /// The value without quotes.
+    text: String,
+    /// What kind of value a file gives; the other layers give text that may
+    /// stand for anything.
+    kind: ValueKind,
+    origin: Origin,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ValueKind {
+    /// A flag's or variable's text, which may stand for a number.
+    Untyped,
+    Text,
+    Number,
+    /// A kind of value that no setting takes.
+    Other,
+}
+
+impl Given {
+    /// The value as an error shows it.
+    fn shown(&self) -> String {
+        match self.kind {
+            ValueKind::Number | ValueKind::Other => self.text.clone(),
+            ValueKind::Untyped | ValueKind::Text => format!("{:?}", self.text),
+        }
+    }
+}
+
+/// Why the settings are not usable.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// A value is not allowed.
+    #[error("{origin}: {key} = {value}: {allowed}")]
+    Value {
+        /// Where the value came from.
+        origin: Origin,
+        /// The setting.
+        key: String,
+        /// The value.
+        value: String,
+        /// What is allowed instead.
+        allowed: String,
+    },
+    /// There is no such setting.
+    #[error("{origin}: unknown setting{key}{remedy}")]
+    Unknown {
+        /// Where the key stands.
+        origin: Origin,
+        /// The key, but for a variable, which is its own key.
+        key: String,
+        /// The key that may have been meant, or all there are.
+        remedy: String,
+    },
+    /// A variable's value is not Unicode.
+    #[error("{0}: the value is not UTF-8")]
+    NotUnicode(String),
+    /// The configuration file can't be read.
+    #[error("{given}can't read the configuration file {}: {error}", path.display())]
+    Unreadable {
+        /// Which variable names the file, if one does.
+        given: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The configuration file is not TOML.
+    #[error("{}:{line}:{column}: not TOML: {problem}", path.display())]
+    NotToml {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: u64,
+        /// The column.
+        column: u64,
+        /// What is wrong there.
+        problem: String,
+    },
+}
+
+/// What the command line gives.
+#[derive(Debug, Default)]
+pub struct Flags<'a> {
+    /// The configuration file.
+    pub config: Option<&'a Path>,
+    /// Settings that were given, by key.
+    pub settings: Vec<(&'static str, &'a str)>,
+}
+
+impl Settings {
+    /// Joins the layers and checks the result.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with where it stands.
+    pub fn load(
+        flags: &Flags<'_>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, SettingsError> {
+        let (mut variables, config_variable) = variables(environment)?;
+        let mut settings = Self::default();
+        let named_by = if flags.config.is_some() {
+            ""
+        } else {
+            "TICKWIRE_CONFIG: "
+        };
+        let config = flags.config.map(Path::to_owned).or(config_variable);
+        if let Some(path) = config {
+            for given in file::read(&path, named_by)? {
+                settings.set(given)?;
+            }
+        }
+        // In the order of their names, so that of two errors always the same
+        // is reported.
+        variables.sort_by(|a, b| a.key.cmp(&b.key));
+        for given in variables {
+            settings.set(given)?;
+        }
+        for (key, text) in &flags.settings {
+            settings.set(Given {
+                key: (*key).to_owned(),
+                text: (*text).to_owned(),
+                kind: ValueKind::Untyped,
+                origin: Origin::Flag(format!("--{}", key.replace('_', "-"))),
+            })?;
+        }
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// The settings as a configuration file that would give the same.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let lines: Vec<(String, String)> = KEYS
+            .iter()
+            .map(|key| {
+                let origin = self.origins.get(key.name).unwrap_or(&Origin::Default);
+                let line = format!("{} = {}", key.name, (key.show)(self));
+                (line, origin.to_string())
+            })
+            .collect();
+        let width = lines.iter().map(|(line, _)| line.len()).max().unwrap_or(0);
+        let mut toml = String::from("# The settings in effect, and where each comes from.\n");
+        for (line, origin) in lines {
+            toml.push_str(&format!("{line:width$}  # {}\n", origin.escape_debug()));
+        }
+        toml
+    }
+
+    fn set(&mut self, given: Given) -> Result<(), SettingsError> {
+        let Some(key) = KEYS.iter().find(|key| key.name == given.key) else {
+            return Err(unknown(given));
+        };
+        let taken = (key.set)(self, &given);
+        if let Err(allowed) = taken {
+            return Err(SettingsError::Value {
+                value: given.shown(),
+                origin: given.origin,
+                key: given.key,
+                allowed,
+            });
+        }
+        self.origins.insert(key.name, given.origin);
+        Ok(())
+    }
+
+    /// Checks what only the server knows: its limits.
+    fn check(&self) -> Result<(), SettingsError> {
+        self.server.validate().map_err(|error| {
+            let ConfigError {
+                key,
+                value,
+                allowed,
+                ..
+            } = error;
+            let origin = self.origins.get(key).cloned().unwrap_or(Origin::Default);
+            SettingsError::Value {
+                origin,
+                key: key.to_owned(),
+                value,
+                allowed,
+            }
+        })
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            server: ServerConfig::default(),
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            log: keys::LOG_DEFAULT.to_owned(),
+            origins: BTreeMap::new(),
+        }
+    }
+}
+
+/// The variables that are tickwire's, and the file that one of them names.
+fn variables(
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<(Vec<Given>, Option<PathBuf>), SettingsError> {
+    let mut variables = Vec::new();
+    let mut config = None;
+    for (name, value) in environment {
+        let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else {
+            continue;
+        };
+        if name == "TICKWIRE_CONFIG" {
+            config = Some(PathBuf::from(value));
+            continue;
+        }
+        let text = value
+            .into_string()
+            .map_err(|_| SettingsError::NotUnicode(name.to_owned()))?;
+        variables.push(Given {
+            key: name[PREFIX.len()..].to_ascii_lowercase().replace("__", "."),
+            text,
+            kind: ValueKind::Untyped,
+            origin: Origin::Variable(name.to_owned()),
+        });
+    }
+    Ok((variables, config))
+}
+
+fn unknown(given: Given) -> SettingsError {
+    let spelled = |key: &str| match &given.origin {
+        Origin::Variable(_) => format!("{PREFIX}{}", key.replace('.', "__").to_ascii_uppercase()),
+        _ => key.to_owned(),
+    };
+    let nearest = KEYS
+        .iter()
+        .map(|Key { name, .. }| (strsim::damerau_levenshtein(name, &given.key), *name))
+        .min()
+        .filter(|(distance, name)| *distance <= 1 + name.len() / 3);
+    let remedy = match nearest {
+        Some((_, name)) => format!(": did you mean {}?", spelled(name)),
+        None => {
+            let all: Vec<_> = KEYS.iter().map(|key| spelled(key.name)).collect();
+            format!("; there are {}", all.join(", "))
+        }
+    };
+    SettingsError::Unknown {
+        key: match &given.origin {
+            Origin::Variable(_) => String::new(),
+            _ => format!(" {}", given.key),
+        },
+        remedy,
+        origin: given.origin,
+    }
+}

@@ -1,0 +1,80 @@
+//! The configuration file as a list of values with their lines.
+
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{Given, Origin, SettingsError, ValueKind};
+use crate::cli::split::Place;
+
+/// Reads the file at `path`; `named_by` says in an error who named it.
+pub fn read(path: &Path, named_by: &'static str) -> Result<Vec<Given>, SettingsError> {
+    let text = std::fs::read_to_string(path).map_err(|error| SettingsError::Unreadable {
+        given: named_by,
+        path: path.to_owned(),
+        error,
+    })?;
+    values(&text, path)
+}
+
+/// The values that stand in `text`, the content of the file at `path`.
+pub fn values(text: &str, path: &Path) -> Result<Vec<Given>, SettingsError> {
+    let table = DeTable::parse(text).map_err(|error| {
+        let at = error.span().map_or(text.len(), |span| span.start);
+        let place = Place::START.after(text.get(..at).unwrap_or(text).as_bytes());
+        SettingsError::NotToml {
+            path: path.to_owned(),
+            line: place.line,
+            column: place.column,
+            problem: error.message().replace('\n', ", "),
+        }
+    })?;
+    let mut values = Vec::new();
+    gather(table.get_ref(), "", &mut |key, start, text_and_kind| {
+        let line = Place::START.after(&text.as_bytes()[..start]).line;
+        let (value, kind) = text_and_kind;
+        values.push((
+            start,
+            Given {
+                key,
+                text: value,
+                kind,
+                origin: Origin::File(path.to_owned(), line),
+            },
+        ));
+    });
+    // In the order of the file, so that the first error is the topmost.
+    values.sort_by_key(|(start, _)| *start);
+    Ok(values.into_iter().map(|(_, given)| given).collect())
+}
+
+type Found<'a> = dyn FnMut(String, usize, (String, ValueKind)) + 'a;
+
+fn gather(table: &DeTable<'_>, prefix: &str, found: &mut Found<'_>) {
+    for (key, value) in table {
+        let dotted = format!("{prefix}{}", key.get_ref());
+        match value.get_ref() {
+            DeValue::Table(inner) if !inner.is_empty() => {
+                gather(inner, &format!("{dotted}."), found);
+            }
+            _ => found(dotted, key.span().start, text_of(value)),
+        }
+    }
+}
+
+fn text_of(value: &Spanned<DeValue<'_>>) -> (String, ValueKind) {
+    match value.get_ref() {
+        DeValue::String(text) => (text.to_string(), ValueKind::Text),
+        DeValue::Integer(number) => {
+            let decimal = i128::from_str_radix(number.as_str(), number.radix());
+            let text = decimal.map_or_else(|_| number.to_string(), |number| number.to_string());
+            (text, ValueKind::Number)
+        }
+        DeValue::Float(number) => (number.to_string(), ValueKind::Number),
+        DeValue::Boolean(value) => (value.to_string(), ValueKind::Other),
+        DeValue::Datetime(value) => (value.to_string(), ValueKind::Other),
+        DeValue::Array(_) => ("[…]".to_owned(), ValueKind::Other),
+        DeValue::Table(_) => ("{…}".to_owned(), ValueKind::Other),
+    }
+}

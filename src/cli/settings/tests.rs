@@ -1,0 +1,219 @@
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+
+fn environment(variables: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+    variables
+        .iter()
+        .map(|(name, value)| (OsString::from(name), OsString::from(value)))
+        .collect()
+}
+
+/// Settings from a file's text, variables and flags.
+fn load(
+    file: Option<&str>,
+    variables: &[(&str, &str)],
+    flags: &[(&'static str, &str)],
+) -> Result<Settings, String> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("t.toml");
+    let config = file.map(|text| {
+        std::fs::write(&path, text).unwrap();
+        path.as_path()
+    });
+    let flags = Flags {
+        config,
+        settings: flags.to_vec(),
+    };
+    Settings::load(&flags, environment(variables)).map_err(|error| {
+        // The directory's name differs from run to run.
+        let directory = format!("{}/", directory.path().display());
+        error.to_string().replace(&directory, "")
+    })
+}
+
+fn file_error(text: &str) -> String {
+    load(Some(text), &[], &[]).expect_err("must be refused")
+}
+
+fn variable_error(name: &str, value: &str) -> String {
+    load(None, &[(name, value)], &[]).expect_err("must be refused")
+}
+
+#[test]
+fn nothing_given_is_the_default() {
+    let settings = load(None, &[("PATH", "/bin"), ("TICKWIR", "x")], &[]).unwrap();
+    assert_eq!(settings.server, ServerConfig::default());
+    assert_eq!(settings.log, "info");
+    assert!(settings.threads >= 1);
+}
+
+#[test]
+fn a_flag_outweighs_a_variable_and_that_the_file() {
+    let file = "listen = \"a:1\"\nname = \"from-file\"\nqueue_messages = 100\n";
+    let variables = [
+        ("TICKWIRE_LISTEN", "b:2"),
+        ("TICKWIRE_NAME", "from-variable"),
+    ];
+    let settings = load(Some(file), &variables, &[("listen", "c:3")]).unwrap();
+    assert_eq!(settings.server.listen, "c:3");
+    assert_eq!(settings.server.name.as_str(), "from-variable");
+    assert_eq!(settings.server.queue_messages, 100);
+    assert_eq!(settings.server.connections_max, 16_384);
+}
+
+#[test]
+fn reads_sizes_durations_and_modes() {
+    let file = "queue_bytes = \"16MiB\"\nframe_bytes_max = 0x10_000\n\
+                stall_timeout = \"500ms\"\nvalidation = \"envelope\"\nlog = \"off\"";
+    let variables = [("TICKWIRE_DRAIN_TIMEOUT", "1m"), ("TICKWIRE_THREADS", "3")];
+    let settings = load(Some(file), &variables, &[]).unwrap();
+    assert_eq!(settings.server.queue_bytes, 16 << 20);
+    assert_eq!(settings.server.frame_bytes_max, 65_536);
+    assert_eq!(settings.server.stall_timeout, Duration::from_millis(500));
+    assert_eq!(settings.server.drain_timeout, Duration::from_secs(60));
+    assert_eq!(
+        settings.server.validation,
+        tickwire::wire::Validation::Envelope
+    );
+    assert_eq!(settings.threads, 3);
+}
+
+#[test]
+fn a_variable_of_digits_can_be_a_name() {
+    let settings = load(None, &[("TICKWIRE_NAME", "007")], &[]).unwrap();
+    assert_eq!(settings.server.name.as_str(), "007");
+}
+
+#[test]
+fn a_variable_names_the_file_unless_a_flag_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("t.toml");
+    std::fs::write(&path, "name = \"n\"").unwrap();
+    let variables = environment(&[("TICKWIRE_CONFIG", path.to_str().unwrap())]);
+    let settings = Settings::load(&Flags::default(), variables).unwrap();
+    assert_eq!(settings.server.name.as_str(), "n");
+
+    let variables = environment(&[("TICKWIRE_CONFIG", "/nowhere/t.toml")]);
+    let error = Settings::load(&Flags::default(), variables.clone()).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("TICKWIRE_CONFIG: can't read the configuration file /nowhere/t.toml: ")
+    );
+    let flags = Flags {
+        config: Some(&path),
+        ..Flags::default()
+    };
+    assert!(Settings::load(&flags, variables).is_ok());
+}
+
+#[test]
+fn an_error_in_the_file_names_file_line_key_value_and_what_is_allowed() {
+    assert_eq!(
+        file_error("# comment\nqueue_bytes = 10"),
+        "t.toml:2: queue_bytes = 10: must be between 65536 and 17179869184 bytes"
+    );
+    assert_eq!(
+        file_error("stall_timeout = 2"),
+        "t.toml:1: stall_timeout = 2: must be a duration with its unit, such as \"500ms\", \"2s\" or \"1m\""
+    );
+    assert_eq!(
+        file_error("queue_bytes = \"8M\""),
+        "t.toml:1: queue_bytes = \"8M\": must be a number of bytes or a size such as \"64KiB\" or \"8MiB\""
+    );
+    assert_eq!(
+        file_error("name = 7"),
+        "t.toml:1: name = 7: must be a text in quotes"
+    );
+    assert_eq!(
+        file_error("threads = 0"),
+        "t.toml:1: threads = 0: must be a whole number between 1 and 1024"
+    );
+    assert!(file_error("threads = -1").starts_with("t.toml:1: threads = -1: must be"));
+    assert!(file_error("listen = []").starts_with("t.toml:1: listen = […]: must be"));
+    assert_eq!(
+        file_error("validation = true"),
+        "t.toml:1: validation = true: must be \"payload\" or \"envelope\""
+    );
+}
+
+#[test]
+fn an_error_in_a_variable_or_flag_names_it() {
+    assert_eq!(
+        variable_error("TICKWIRE_CONNECTIONS_MAX", "many"),
+        "TICKWIRE_CONNECTIONS_MAX: connections_max = \"many\": must be a whole number"
+    );
+    assert_eq!(
+        variable_error("TICKWIRE_LOG", "tickwire=loud"),
+        "TICKWIRE_LOG: log = \"tickwire=loud\": must be a level (error, warn, info, debug, \
+         trace, off) or a filter such as \"info,tickwire::server=debug\""
+    );
+    let error = load(None, &[], &[("listen", "7411")]).unwrap_err();
+    assert!(error.starts_with("--listen: listen = \"7411\": must be HOST:PORT"));
+}
+
+#[test]
+fn an_unknown_key_is_an_error_that_suggests_one() {
+    assert_eq!(
+        file_error("\nquene_bytes = 1"),
+        "t.toml:2: unknown setting quene_bytes: did you mean queue_bytes?"
+    );
+    assert_eq!(
+        variable_error("TICKWIRE_LISTN", "x"),
+        "TICKWIRE_LISTN: unknown setting: did you mean TICKWIRE_LISTEN?"
+    );
+    assert!(
+        file_error("[admin]\nsecret = 1")
+            .starts_with("t.toml:2: unknown setting admin.secret; there are listen, name, ")
+    );
+    assert!(
+        variable_error("TICKWIRE_ADMIN__SECRET", "x")
+            .starts_with("TICKWIRE_ADMIN__SECRET: unknown setting; there are TICKWIRE_LISTEN, ")
+    );
+}
+
+#[test]
+fn the_topmost_error_of_a_file_is_reported() {
+    assert!(file_error("threads = 0\nname = 1").starts_with("t.toml:1:"));
+    assert!(file_error("name = 1\nconnections_max = \"x\"").starts_with("t.toml:1:"));
+}
+
+#[test]
+fn a_file_that_is_not_toml_says_where() {
+    let error = file_error("name = \"n\"\nlisten = \n");
+    assert!(error.starts_with("t.toml:2:"), "{error}");
+    assert!(error.contains("not TOML: "), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+}
+
+#[test]
+fn what_is_printed_gives_the_same_settings_and_says_where_they_come_from() {
+    let flags = [("name", "an \"odd\" \\ name"), ("threads", "5")];
+    let variables = [("TICKWIRE_QUEUE_BYTES", "70000"), ("TICKWIRE_LOG", "debug")];
+    let settings = load(Some("stall_timeout = \"1500ms\""), &variables, &flags).unwrap();
+    let printed = settings.to_toml();
+    let again = load(Some(&printed), &[], &[]).unwrap();
+    assert_eq!(again.server, settings.server);
+    assert_eq!(again.threads, 5);
+    assert_eq!(again.log, "debug");
+    let origin = |key: &str| {
+        let line = printed.lines().find(|line| line.starts_with(key)).unwrap();
+        line.rsplit_once("# ").unwrap().1.to_owned()
+    };
+    assert_eq!(origin("name"), "--name");
+    assert_eq!(origin("queue_bytes"), "TICKWIRE_QUEUE_BYTES");
+    assert!(origin("stall_timeout").ends_with("t.toml:1"));
+    assert_eq!(origin("listen"), "default");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let flags = Flags {
+        config: Some(Path::new("/nowhere/t.toml")),
+        ..Flags::default()
+    };
+    let error = Settings::load(&flags, []).unwrap_err().to_string();
+    assert!(error.starts_with("can't read the configuration file /nowhere/t.toml: "));
+}

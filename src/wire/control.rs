@@ -1,0 +1,481 @@
+//! What a `hello` asks for.
+//!
+//! This is the cold side of the wire: a frame comes here once [`Parser`] has
+//! accepted it, so it is valid JSON that repeats no key.
+//!
+//! [`Parser`]: super::Parser
+
+#![forbid(unsafe_code)]
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use serde_json::value::RawValue;
+
+use super::echo::{echo, plain};
+use super::raw::{self, Members};
+use super::{ErrorCode, Refusal};
+use crate::ids::{MsgId, Name};
+use crate::limits::{NAMES_PER_CONNECTION_MAX, PROTOCOL_VERSION};
+
+/// The payload of a `hello`. An option that is `None` stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Hello {
+    /// The names that the connection is to own, each once, in the order in
+    /// which they were given.
+    pub names: Option<Vec<Name>>,
+    /// Whether the connection is to own names at all.
+    pub register: Option<bool>,
+    /// How accepted messages are acknowledged.
+    pub acks: Option<Acks>,
+    /// Whether a batch ack counts what was dropped per message.
+    pub ack_details: Option<bool>,
+    /// Which broadcasts the connection gets.
+    pub broadcasts: Option<Broadcasts>,
+    /// Whether its names are shared with other connections.
+    pub group: Option<bool>,
+    /// What keeps messages of a group together: a JSON pointer.
+    pub group_key: Option<String>,
+    /// Whether the connection can be resumed.
+    pub resumable: Option<bool>,
+    /// Whether an earlier connection is resumed.
+    pub resume: Option<bool>,
+    /// Whether the connection replays the journal.
+    pub replay: Option<bool>,
+    /// The token that authenticates the connection.
+    pub token: Option<Token>,
+}
+
+/// How accepted messages are acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Acks {
+    /// Each by itself.
+    Each,
+    /// Many at once.
+    Batch,
+    /// Not at all; refusals are still told.
+    None,
+}
+
+/// Which broadcasts a connection gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Broadcasts {
+    /// All of them.
+    All,
+    /// None.
+    None,
+}
+
+/// A secret. It doesn't show in debug output.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// The secret itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+impl Hello {
+    /// Reads the `hello` that `json` holds, a frame that the parser accepted.
+    ///
+    /// Keys that are not known are ignored.
+    ///
+    /// # Errors
+    /// `PROTOCOL_UNSUPPORTED` for another version of the protocol,
+    /// `LIMIT_EXCEEDED` for too many names, `INVALID_PAYLOAD` for whatever has
+    /// the wrong type. The refusal names the message.
+    pub fn read(json: &[u8]) -> Result<Self, Refusal> {
+        let members = |json| serde_json::from_str::<Members<'_>>(json).ok();
+        let frame = str::from_utf8(json).ok().and_then(members);
+        let frame = frame.unwrap_or(Members(Vec::new()));
+        let payload = frame.last("payload").and_then(members);
+        Self::from_payload(payload).map_err(|refusal| {
+            let text_of = |key| frame.last(key).and_then(text);
+            Refusal {
+                msg_id: text_of("msg_id").and_then(|text| MsgId::from_text(text.as_bytes())),
+                source: text_of("source").and_then(|text| Name::new(text).ok()),
+                ..refusal
+            }
+        })
+    }
+
+    fn from_payload(payload: Option<Members<'_>>) -> Result<Self, Refusal> {
+        let Some(members) = payload else {
+            let refusal = Refusal::new(ErrorCode::InvalidEnvelope, "must be an object");
+            return Err(refusal.of_field("payload"));
+        };
+        let payload = Payload { members };
+        payload.protocol()?;
+        Ok(Self {
+            names: payload.names()?,
+            register: payload.flag("payload.register")?,
+            acks: payload.one_of(
+                "payload.acks",
+                &[
+                    ("each", Acks::Each),
+                    ("batch", Acks::Batch),
+                    ("none", Acks::None),
+                ],
+            )?,
+            ack_details: payload.flag("payload.ack_details")?,
+            broadcasts: payload.one_of(
+                "payload.broadcasts",
+                &[("all", Broadcasts::All), ("none", Broadcasts::None)],
+            )?,
+            group: payload.flag("payload.group")?,
+            group_key: payload.pointer("payload.group_key")?,
+            resumable: payload.flag("payload.resumable")?,
+            resume: payload.flag("payload.resume")?,
+            replay: payload.flag("payload.replay")?,
+            token: payload.text("payload.token")?.map(Token),
+        })
+    }
+
+    /// Refuses an option that asks for what this version doesn't do. What
+    /// merely names what holds anyway is granted.
+    ///
+    /// # Errors
+    /// `PROTOCOL_UNSUPPORTED`, naming the option. The refusal doesn't name the
+    /// message: that is known to the caller.
+    pub fn check_supported(&self) -> Result<(), Refusal> {
+        let unbuilt = [
+            (
+                self.acks.is_some_and(|acks| acks != Acks::Each),
+                "payload.acks",
+                "\"each\"",
+            ),
+            (
+                self.ack_details == Some(true),
+                "payload.ack_details",
+                "false",
+            ),
+            (
+                self.broadcasts
+                    .is_some_and(|broadcasts| broadcasts != Broadcasts::All),
+                "payload.broadcasts",
+                "\"all\"",
+            ),
+            (self.group == Some(true), "payload.group", "false"),
+            (self.group_key.is_some(), "payload.group_key", ""),
+            (self.resumable == Some(true), "payload.resumable", "false"),
+            (self.resume == Some(true), "payload.resume", "false"),
+            (self.replay == Some(true), "payload.replay", "false"),
+            (self.token.is_some(), "payload.token", ""),
+        ];
+        match unbuilt.into_iter().find(|(asked, ..)| *asked) {
+            None => Ok(()),
+            Some((_, field, instead)) => {
+                let instead = if instead.is_empty() {
+                    "leave it out".to_owned()
+                } else {
+                    format!("leave it out or set it to {instead}")
+                };
+                Err(Refusal::new(
+                    ErrorCode::ProtocolUnsupported,
+                    format!("this server doesn't support this yet: {instead}"),
+                )
+                .of_field(field))
+            }
+        }
+    }
+}
+
+/// The members of a `hello`'s payload, read by type. Fields are asked for by
+/// their dotted path, as a refusal names them.
+struct Payload<'a> {
+    members: Members<'a>,
+}
+
+impl<'a> Payload<'a> {
+    fn get(&self, field: &str) -> Option<&'a str> {
+        self.members.last(field.strip_prefix("payload.")?)
+    }
+
+    fn protocol(&self) -> Result<(), Refusal> {
+        const FIELD: &str = "payload.protocol";
+        let (code, reason) = match self.get(FIELD) {
+            None => (
+                ErrorCode::InvalidPayload,
+                format!("is missing: it must be {PROTOCOL_VERSION}"),
+            ),
+            Some(version) if version.parse() == Ok(PROTOCOL_VERSION) => return Ok(()),
+            Some(version) if is_integer(version) => (
+                ErrorCode::ProtocolUnsupported,
+                format!(
+                    "this server speaks version {PROTOCOL_VERSION} only; this is {}",
+                    plain(version)
+                ),
+            ),
+            Some(other) => return Err(wrong(FIELD, "an integer", other)),
+        };
+        Err(Refusal::new(code, reason).of_field(FIELD))
+    }
+
+    fn names(&self) -> Result<Option<Vec<Name>>, Refusal> {
+        const FIELD: &str = "payload.names";
+        let Some(json) = self.get(FIELD) else {
+            return Ok(None);
+        };
+        let values: Vec<&RawValue> =
+            serde_json::from_str(json).map_err(|_| wrong(FIELD, "an array of names", json))?;
+        let mut names = Vec::new();
+        let mut seen = HashSet::new();
+        for (at, value) in values.into_iter().enumerate() {
+            let field = || format!("{FIELD}[{at}]");
+            let Some(text) = text(value.get()) else {
+                return Err(wrong(
+                    field(),
+                    "a name, a string of 1 to 128 bytes",
+                    value.get(),
+                ));
+            };
+            let name = Name::new(text).map_err(|error| {
+                Refusal::new(ErrorCode::InvalidPayload, error.to_string()).of_field(field())
+            })?;
+            if !seen.insert(name.clone()) {
+                continue;
+            }
+            if names.len() == NAMES_PER_CONNECTION_MAX {
+                return Err(Refusal::new(
+                    ErrorCode::LimitExceeded,
+                    format!("a connection may own at most {NAMES_PER_CONNECTION_MAX} names"),
+                )
+                .of_field(FIELD));
+            }
+            names.push(name);
+        }
+        Ok(Some(names))
+    }
+
+    fn flag(&self, field: &'static str) -> Result<Option<bool>, Refusal> {
+        match self.get(field) {
+            None => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(other) => Err(wrong(field, "true or false", other)),
+        }
+    }
+
+    fn text(&self, field: &'static str) -> Result<Option<String>, Refusal> {
+        match self.get(field) {
+            None => Ok(None),
+            Some(json) => text(json)
+                .map(Some)
+                .ok_or_else(|| wrong(field, "a string", json)),
+        }
+    }
+
+    fn pointer(&self, field: &'static str) -> Result<Option<String>, Refusal> {
+        match self.text(field)? {
+            Some(text) if !is_pointer(&text) => Err(Refusal::new(
+                ErrorCode::InvalidPayload,
+                format!(
+                    "must be a JSON pointer like /payload/run_id; this is {}",
+                    echo(&text)
+                ),
+            )
+            .of_field(field)),
+            text => Ok(text),
+        }
+    }
+
+    fn one_of<T: Copy>(
+        &self,
+        field: &'static str,
+        allowed: &[(&str, T)],
+    ) -> Result<Option<T>, Refusal> {
+        let Some(text) = self.text(field)? else {
+            return Ok(None);
+        };
+        match allowed.iter().find(|(word, _)| *word == text) {
+            Some((_, value)) => Ok(Some(*value)),
+            None => {
+                let words: Vec<&str> = allowed.iter().map(|(word, _)| *word).collect();
+                Err(Refusal::new(
+                    ErrorCode::InvalidPayload,
+                    format!(
+                        "must be one of {}; this is {}",
+                        words.join(", "),
+                        echo(&text)
+                    ),
+                )
+                .of_field(field))
+            }
+        }
+    }
+}
+
+/// The string that `json` holds, if it holds one.
+fn text(json: &str) -> Option<String> {
+    serde_json::from_str(json).ok()
+}
+
+/// Whether a JSON number is written as an integer.
+fn is_integer(number: &str) -> bool {
+    let digits = number.strip_prefix('-').unwrap_or(number);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether `text` is a JSON pointer by RFC 6901.
+fn is_pointer(text: &str) -> bool {
+    let mut tildes = text.split('~').skip(1);
+    text.is_empty() || (text.starts_with('/') && tildes.all(|rest| rest.starts_with(['0', '1'])))
+}
+
+fn wrong(field: impl Into<Cow<'static, str>>, asked: &str, json: &str) -> Refusal {
+    let is = match raw::kind(json) {
+        raw::Kind::Null => "null; leave it out instead",
+        raw::Kind::Bool => "a boolean",
+        raw::Kind::Number => "a number",
+        raw::Kind::Text => "a string",
+        raw::Kind::Array => "an array",
+        raw::Kind::Object => "an object",
+    };
+    let reason = format!("must be {asked}, this is {is}");
+    Refusal::new(ErrorCode::InvalidPayload, reason).of_field(field)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Kind, Parser};
+
+    const ID: &str = "550e8400-e29b-41d4-a716-446655440000";
+
+    /// Reads a `hello` with this payload, as the parser would pass it on.
+    fn hello(payload: &str) -> Result<Hello, Refusal> {
+        let frame = format!(
+            r#"{{"msg_id":"{ID}","msg_type":"hello","timestamp":"2026-01-03T12:41:00Z",
+                "source":"tool","payload":{payload}}}"#
+        );
+        let header = Parser::default().parse(&mut frame.clone().into_bytes());
+        assert_eq!(header.unwrap().kind, Kind::Hello);
+        Hello::read(frame.as_bytes())
+    }
+
+    fn refused(payload: &str) -> (ErrorCode, String) {
+        let refusal = hello(payload).unwrap_err();
+        assert_eq!(refusal.msg_id.unwrap().as_str(), ID);
+        assert_eq!(refusal.source.unwrap().as_str(), "tool");
+        (refusal.code, refusal.field.unwrap().into_owned())
+    }
+
+    #[test]
+    fn reads_every_option_and_ignores_what_it_does_not_know() {
+        assert_eq!(hello(r#"{"protocol":1}"#), Ok(Hello::default()));
+        let read = hello(
+            r#"{"protocol":1,"names":["a","b","a","\u0061"],"register":true,"acks":"batch",
+                "ack_details":true,"broadcasts":"none","group":false,
+                "group_key":"/payload/run~1id","resumable":true,"resume":false,"replay":true,
+                "token":"s\u0065cret","later":[1e999,{"x":null}]}"#,
+        )
+        .unwrap();
+        let names: Vec<&str> = read.names.iter().flatten().map(Name::as_str).collect();
+        assert_eq!(names, ["a", "b"]);
+        assert_eq!(read.register, Some(true));
+        assert_eq!(read.acks, Some(Acks::Batch));
+        assert_eq!(read.ack_details, Some(true));
+        assert_eq!(read.broadcasts, Some(Broadcasts::None));
+        assert_eq!(read.group, Some(false));
+        assert_eq!(read.group_key.as_deref(), Some("/payload/run~1id"));
+        assert_eq!(read.resumable, Some(true));
+        assert_eq!(read.resume, Some(false));
+        assert_eq!(read.replay, Some(true));
+        assert!(!format!("{read:?}").contains("secret"));
+        assert_eq!(read.token.unwrap().expose(), "secret");
+    }
+
+    #[test]
+    fn refuses_what_has_the_wrong_type() {
+        let with = |member: &str| format!(r#"{{"protocol":1,{member}}}"#);
+        for (member, field) in [
+            (r#""names":"a""#, "payload.names"),
+            (r#""names":null"#, "payload.names"),
+            (r#""names":["a","b",5]"#, "payload.names[2]"),
+            (r#""names":["a",""]"#, "payload.names[1]"),
+            (r#""names":["a\u0000"]"#, "payload.names[0]"),
+            (r#""names":[1e999]"#, "payload.names[0]"),
+            (r#""register":"true""#, "payload.register"),
+            (r#""acks":true"#, "payload.acks"),
+            (r#""acks":"all""#, "payload.acks"),
+            (r#""ack_details":1e999"#, "payload.ack_details"),
+            (r#""broadcasts":"some""#, "payload.broadcasts"),
+            (r#""group":null"#, "payload.group"),
+            (r#""group_key":"run_id""#, "payload.group_key"),
+            (r#""group_key":"/a~2""#, "payload.group_key"),
+            (r#""resumable":[]"#, "payload.resumable"),
+            (r#""resume":{}"#, "payload.resume"),
+            (r#""replay":"""#, "payload.replay"),
+            (r#""token":5"#, "payload.token"),
+        ] {
+            let expected = (ErrorCode::InvalidPayload, field.to_owned());
+            assert_eq!(refused(&with(member)), expected, "{member}");
+        }
+    }
+
+    #[test]
+    fn speaks_version_1_only() {
+        let field = || "payload.protocol".to_owned();
+        for other in ["0", "2", "-1", "1234567890123456789012345"] {
+            let payload = format!(r#"{{"protocol":{other}}}"#);
+            assert_eq!(refused(&payload), (ErrorCode::ProtocolUnsupported, field()));
+        }
+        for wrong in ["\"1\"", "1.0", "1e0", "null", "true", "[1]"] {
+            let payload = format!(r#"{{"protocol":{wrong}}}"#);
+            assert_eq!(refused(&payload), (ErrorCode::InvalidPayload, field()));
+        }
+        assert_eq!(refused("{}"), (ErrorCode::InvalidPayload, field()));
+    }
+
+    #[test]
+    fn takes_64_names_and_not_one_more() {
+        let names = |count: usize| {
+            let names: Vec<String> = (0..count).map(|n| format!("\"n{n}\"")).collect();
+            format!(r#"{{"protocol":1,"names":["n0",{}]}}"#, names.join(","))
+        };
+        assert_eq!(hello(&names(64)).unwrap().names.unwrap().len(), 64);
+        let expected = (ErrorCode::LimitExceeded, "payload.names".to_owned());
+        assert_eq!(refused(&names(65)), expected);
+    }
+
+    #[test]
+    fn grants_what_holds_anyway_and_refuses_what_is_not_built() {
+        let check = |member: &str| {
+            let read = hello(&format!(r#"{{"protocol":1,{member}}}"#)).unwrap();
+            read.check_supported().map_err(|refusal| {
+                assert_eq!(refusal.code, ErrorCode::ProtocolUnsupported);
+                refusal.field.unwrap().into_owned()
+            })
+        };
+        let today = r#""names":["a"],"register":false,"acks":"each","ack_details":false,
+            "broadcasts":"all","group":false,"resumable":false,"resume":false,"replay":false"#;
+        assert_eq!(check(today), Ok(()));
+        for member in [
+            r#""acks":"batch""#,
+            r#""acks":"none""#,
+            r#""ack_details":true"#,
+            r#""broadcasts":"none""#,
+            r#""group":true"#,
+            r#""group_key":"/source""#,
+            r#""resumable":true"#,
+            r#""resume":true"#,
+            r#""replay":true"#,
+            r#""token":"x""#,
+        ] {
+            let key = member.split('"').nth(1).unwrap();
+            assert_eq!(check(member), Err(format!("payload.{key}")));
+        }
+    }
+}
