@@ -14,6 +14,7 @@ use tickwire::ids::Name;
 
 use self::drive::{Extent, Outcome as Run, Progress};
 use self::load::Load;
+use super::local::LocalServer;
 use super::peer::{self, Claim, Peer};
 use super::{Failure, Outcome, say};
 
@@ -58,18 +59,23 @@ pub struct Arguments {
 
 /// Runs the load and prints what came of it.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
-    let Some(to) = &arguments.to else {
-        return Err(Failure::usage("--to is missing"));
-    };
-    measure(arguments, to)
+    match &arguments.to {
+        Some(to) => measure(arguments, to),
+        None => {
+            let server = LocalServer::start().map_err(Failure::failed)?;
+            let outcome = measure(arguments, &server.address());
+            server.shutdown();
+            outcome
+        }
+    }
 }
 
 fn measure(arguments: &Arguments, to: &str) -> Result<Outcome, Failure> {
     // Names of its own, so that two loads at once don't take them from each
     // other.
     let suffix = &uuid::Uuid::new_v4().simple().to_string()[..4];
-    let sender_name = format!("bench-sender-{suffix}");
-    let receiver_name = format!("bench-receiver-{suffix}");
+    let sender_name = format!("bench-tx-{suffix}");
+    let receiver_name = format!("bench-rx-{suffix}");
     let name = |text: &str| Name::new(text).expect("letters, digits and hyphens are a name");
     let connect = |as_name: &str| Peer::connect(to, &name(as_name), Claim::Source);
     let mut receiver = connect(&receiver_name).map_err(Failure::failed)?;

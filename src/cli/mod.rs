@@ -19,11 +19,14 @@ mod compact;
 mod fence;
 mod input;
 mod listen;
+mod local;
 mod peer;
+mod random;
 mod send;
 mod serve;
 mod settings;
 mod split;
+mod stop;
 mod units;
 
 /// How a command ended that could be carried out.

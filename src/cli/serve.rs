@@ -1,11 +1,14 @@
 //! `tickwire serve`: the server.
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 
 use clap::Args;
+use tickwire::server::{Server, StartError};
+use tracing_subscriber::EnvFilter;
 
 use super::settings::{Flags, Settings};
+use super::stop::StopSignal;
 use super::{Failure, Outcome};
 
 const EXAMPLES: &str = "\
@@ -67,7 +70,75 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
             .map_err(Failure::failed)?;
         return Ok(Outcome::Done);
     }
-    Ok(Outcome::Done)
+    log_to_stderr(&settings.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(settings.threads)
+        .thread_name("tickwire")
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            Failure::failed(format!("can't start {} threads: {error}", settings.threads))
+        })?;
+    let outcome = runtime.block_on(serve(settings));
+    // What is still running has been told to end and had its time.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(settings: Settings) -> Result<Outcome, Failure> {
+    // Before anybody can know that the server is ready: a signal that arrives
+    // right after that must find somebody.
+    let mut stop = StopSignal::new().map_err(Failure::failed)?;
+    let server = Server::start(settings.server).await.map_err(explain)?;
+    let ready = format!("listening tcp {}\n", server.local_addr());
+    let mut stdout = io::stdout().lock();
+    // A parent that doesn't want to know where is no reason not to serve.
+    let _ = stdout.write_all(ready.as_bytes());
+    let _ = stdout.flush();
+    drop(stdout);
+
+    stop.received().await;
+    tracing::info!("stopping; once more to stop at once");
+    tokio::select! {
+        () = server.shutdown() => Ok(Outcome::Done),
+        () = stop.received() => {
+            tracing::warn!("stopped at once: what was queued is lost");
+            Ok(Outcome::Failed)
+        }
+    }
+}
+
+/// What to do about a server that doesn't start.
+fn explain(error: StartError) -> Failure {
+    match error {
+        StartError::Listen { address, source } => match source.kind() {
+            ErrorKind::AddrInUse => Failure::failed(format!(
+                "can't listen on {address}: something else does. Stop it, or choose another \
+                 address with --listen HOST:PORT (port 0 picks a free one)"
+            )),
+            ErrorKind::PermissionDenied => Failure::failed(format!(
+                "can't listen on {address}: {source}. Ports below 1024 need special rights; \
+                 choose another with --listen HOST:PORT"
+            )),
+            ErrorKind::AddrNotAvailable => Failure::failed(format!(
+                "can't listen on {address}: it is no address of this machine. --listen \
+                 0.0.0.0:PORT listens on all it has"
+            )),
+            _ => Failure::failed(format!("can't listen on {address}: {source}")),
+        },
+        StartError::Config(error) => Failure::usage(error),
+        error => Failure::failed(error),
+    }
+}
+
+fn log_to_stderr(filter: &str) {
+    let coloured = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
+    // Fails only if the process logs already, and then it logs.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter))
+        .with_writer(io::stderr)
+        .with_ansi(coloured)
+        .try_init();
 }
 
 impl Arguments {

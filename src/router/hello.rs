@@ -44,7 +44,7 @@ impl Session {
     /// All of a `hello` is granted, or nothing changes.
     fn hello(&mut self, source: &Name, msg_id: MsgId, json: &[u8]) -> Result<(), Refusal> {
         let hello = Hello::read(json)?;
-        hello.check_built()?;
+        hello.check_supported()?;
         let wanted = self.wanted_names(source, &hello);
         if let Some(names) = &wanted {
             self.check_names(names)?;

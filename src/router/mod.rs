@@ -22,6 +22,9 @@ mod session;
 mod stalls;
 mod waiters;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -1,0 +1,171 @@
+//! Who owns which name.
+
+use super::*;
+
+fn names(peer: &Peer) -> Vec<&str> {
+    peer.session.names().map(|name| name.as_str()).collect()
+}
+
+#[test]
+fn the_first_accepted_message_claims_its_source_and_only_that() {
+    let router = router();
+    let mut peer = Peer::new(&router);
+    let _ = peer.say(&order(1, "refused", "nobody"));
+    assert!(names(&peer).is_empty(), "a refused message claims nothing");
+    let _ = peer.say(&heartbeat(2, "first", "health-monitor"));
+    let _ = peer.say(&heartbeat(3, "second", "health-monitor"));
+    assert_eq!(names(&peer), ["first"]);
+}
+
+#[test]
+fn passes_messages_on_under_a_name_that_somebody_else_owns_and_claims_it_once_free() {
+    let router = router();
+    let mut gateway = Peer::named(&router, "gateway");
+    let owner = Peer::named(&router, "me");
+    let mut stranger = Peer::new(&router);
+    let _ = stranger.say(&order(1, "me", "gateway"));
+    assert_eq!(kinds(&stranger.read()), ["ack"]);
+    assert!(names(&stranger).is_empty());
+    assert_eq!(ids(&gateway.read()), [id(1)]);
+    drop(owner);
+    let _ = stranger.say(&order(2, "other", "gateway"));
+    assert_eq!(names(&stranger), ["me"]);
+}
+
+#[test]
+fn a_hello_takes_a_name_over_at_once() {
+    let router = router();
+    let mut first = Peer::named(&router, "me");
+    let mut sender = Peer::anonymous(&router);
+    let _ = sender.say(&order(1, "a", "me"));
+    let mut second = Peer::claiming(&router, "me");
+    let _ = sender.say(&order(2, "a", "me"));
+    assert_eq!(first.attend(), Attention::Close, "it owns nothing else");
+    let told = first.read();
+    assert_eq!(kinds(&told), ["NAME_TAKEN_OVER"]);
+    assert_eq!(told[0]["target"], "me");
+    // What was queued but not yet written goes to the new owner.
+    assert_eq!(ids(&second.read())[1..], [id(1), id(2)]);
+    assert_eq!(names(&second), ["me"]);
+    assert!(names(&first).is_empty());
+}
+
+#[test]
+fn who_lost_one_of_two_names_goes_on_with_the_other() {
+    let router = router();
+    let mut first = Peer::new(&router);
+    let _ = first.say(&hello("x", json!({"names": ["a", "b"]})));
+    assert_eq!(names(&first), ["a", "b"]);
+    let _second = Peer::named(&router, "a");
+    assert_eq!(first.attend(), Attention::Continue);
+    assert_eq!(names(&first), ["b"]);
+    let mut sender = Peer::anonymous(&router);
+    let _ = sender.say(&order(1, "c", "b"));
+    assert_eq!(
+        kinds(&first.read()),
+        ["welcome", "NAME_TAKEN_OVER", "ingest_event"]
+    );
+}
+
+#[test]
+fn a_repeated_hello_changes_exactly_what_it_names() {
+    let router = router();
+    let mut peer = Peer::named(&router, "a");
+    let _ = peer.say(&hello("a", json!({"names": ["b", "c", "b"]})));
+    assert_eq!(names(&peer), ["b", "c"]);
+    let _ = peer.say(&hello("z", json!({})));
+    assert_eq!(names(&peer), ["b", "c"], "an absent key leaves the names");
+    let _ = peer.say(&hello("z", json!({"names": ["c"], "acks": "batch"})));
+    assert_eq!(
+        names(&peer),
+        ["b", "c"],
+        "all is granted or nothing changes"
+    );
+    let _ = peer.say(&hello("z", json!({"names": ["d", "tickwire"]})));
+    assert_eq!(names(&peer), ["b", "c"]);
+    let _ = peer.say(&hello("z", json!({"register": false})));
+    assert!(names(&peer).is_empty());
+    assert_eq!(
+        kinds(&peer.read()),
+        [
+            "welcome",
+            "welcome",
+            "PROTOCOL_UNSUPPORTED",
+            "SOURCE_NOT_ALLOWED",
+            "welcome",
+        ]
+    );
+    assert_eq!(router.name_count(), 0);
+}
+
+#[test]
+fn a_repeated_hello_is_a_fence() {
+    let router = router();
+    let _gateway = Peer::named(&router, "gateway");
+    let mut peer = Peer::anonymous(&router);
+    let _ = peer.say_all(&[
+        order(1, "a", "gateway"),
+        order(2, "a", "nobody"),
+        ack(3, "a", "gateway"),
+        hello("tool", json!({"register": false})),
+        order(4, "a", "gateway"),
+    ]);
+    assert_eq!(
+        kinds(&peer.read()),
+        ["ack", "TARGET_UNAVAILABLE", "welcome", "ack"]
+    );
+}
+
+#[test]
+fn the_servers_own_name_can_be_neither_source_nor_claimed() {
+    let router = router();
+    let mut peer = Peer::new(&router);
+    let _ = peer.say(&hello("tickwire", json!({})));
+    let _ = peer.say(&heartbeat(1, "tickwire", "health-monitor"));
+    assert_eq!(
+        kinds(&peer.read()),
+        ["SOURCE_NOT_ALLOWED", "SOURCE_NOT_ALLOWED"]
+    );
+    assert!(names(&peer).is_empty());
+}
+
+#[test]
+fn a_name_is_free_once_its_connection_ends() {
+    let router = router();
+    let mut first = Peer::named(&router, "me");
+    first.session.end_input();
+    assert_eq!(router.name_count(), 0);
+    let mut second = Peer::new(&router);
+    let _ = second.say(&heartbeat(1, "me", "health-monitor"));
+    assert_eq!(names(&second), ["me"]);
+    assert_eq!(
+        first.attend(),
+        Attention::Continue,
+        "nothing was taken over"
+    );
+}
+
+#[test]
+fn a_frame_begun_before_a_takeover_is_finished_and_goes_whole_to_the_new_owner() {
+    let mut run = Vec::new();
+    for number in 0..3 {
+        run.extend(framed(&order(number, "a", "me")));
+    }
+    let frame = run.len() / 3;
+    for room in 0..run.len() {
+        let router = router();
+        let mut first = Peer::named(&router, "me");
+        let mut sender = Peer::anonymous(&router);
+        let _ = sender.arrive(&run);
+        assert_eq!(first.write_up_to(room), Progress::Blocked);
+        let mut second = Peer::claiming(&router, "me");
+        assert_eq!(first.attend(), Attention::Close);
+        let whole_frames = room / frame;
+        let begun = usize::from(room % frame > 0);
+        let seen_by_first = messages(&first.read_bytes());
+        assert_eq!(seen_by_first.len(), whole_frames + begun + 1, "room {room}");
+        assert_eq!(*kinds(&seen_by_first).last().unwrap(), "NAME_TAKEN_OVER");
+        let expected: Vec<_> = (whole_frames..3).map(id).collect();
+        assert_eq!(ids(&second.read())[1..], expected, "room {room}");
+    }
+}
