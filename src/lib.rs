@@ -10,5 +10,9 @@ pub mod router;
 #[cfg_attr(docsrs, doc(cfg(feature = "server")))]
 pub mod server;
 mod stats;
-pub use stats::Stats;
 pub mod wire;
+
+#[cfg(feature = "server")]
+#[cfg_attr(docsrs, doc(cfg(feature = "server")))]
+pub use server::{Server, ServerBuilder, ServerConfig, ServerHandle, StartError};
+pub use stats::Stats;
