@@ -281,3 +281,68 @@ async fn a_peer_that_reads_no_answers_is_paused_not_lost() {
         .await
         .expect("all is written");
 }
+
+#[tokio::test]
+async fn a_peer_that_fills_its_own_queue_does_not_wait_for_itself() {
+    const EVENTS: usize = 3_000;
+    let server = start_server(FOREVER).await;
+    let peer = Peer::owning(server.local_addr(), &["me"]).await;
+    let (mut reader, mut writer) = (peer.reader, peer.writer);
+    let events: Vec<_> = (0..EVENTS).map(|_| Draft::order("me", "me")).collect();
+    let bytes: Vec<u8> = events
+        .iter()
+        .flat_map(|event| framed(&event.frame()))
+        .collect();
+    let writing = tokio::spawn(async move {
+        writer.send_bytes(&bytes).await;
+        writer
+    });
+    let mut acked = events.iter();
+    let mut delivered = events.iter();
+    for _ in 0..2 * EVENTS {
+        let received = reader.receive().await;
+        if received.kind() == "ack" {
+            received.assert_acknowledges(&acked.next().expect("one each").id);
+        } else {
+            let due = delivered.next().expect("one each");
+            assert_eq!(received.frame, due.frame());
+        }
+    }
+    let _writer = writing.await.expect("all is written");
+}
+
+#[tokio::test]
+async fn two_that_fill_each_others_queues_do_not_wait_for_each_other() {
+    const EVENTS: usize = 3_000;
+    let server = start_server(FOREVER).await;
+    let (mut writing, mut reading) = (Vec::new(), Vec::new());
+    let mut peers = Vec::new();
+    for name in ["one", "other"] {
+        peers.push(Peer::owning(server.local_addr(), &[name]).await);
+    }
+    for (peer, (from, to)) in peers.into_iter().zip([("one", "other"), ("other", "one")]) {
+        let (mut reader, mut writer) = (peer.reader, peer.writer);
+        writing.push(tokio::spawn(async move {
+            for _ in 0..EVENTS {
+                writer.send(&Draft::order(from, to)).await;
+            }
+            writer
+        }));
+        reading.push(tokio::spawn(async move {
+            let (mut acks, mut events) = (0, 0);
+            while acks < EVENTS || events < EVENTS {
+                match reader.receive().await.kind() {
+                    "ack" => acks += 1,
+                    "ingest_event" => events += 1,
+                    other => panic!("{other}"),
+                }
+            }
+        }));
+    }
+    for task in reading {
+        task.await.expect("all went through");
+    }
+    for task in writing {
+        task.await.expect("all is written");
+    }
+}

@@ -22,8 +22,11 @@ async fn every_peer_is_told_and_then_the_stream_ends() {
     let mut silent = Peer::connect(address).await;
     // A connection exists for the server once it was accepted.
     silent.assert_no_answer_waits().await;
+    let mut half = Peer::connect(address).await;
+    half.assert_no_answer_waits().await;
+    half.send_bytes(b"\0\0\x01\0{").await;
     let stopping = tokio::spawn(async move { server.shutdown().await });
-    for peer in [&mut owner, &mut tool, &mut silent] {
+    for peer in [&mut owner, &mut tool, &mut silent, &mut half] {
         let error = peer.expect_last_words(CODE).await;
         assert_eq!(error.json["source"], "tickwire");
         assert_eq!(error.about(), "", "no message of theirs was waiting");

@@ -262,3 +262,34 @@ async fn a_refused_hello_changes_no_name() {
     assert_owns(&mut peer, "mine", &mut stranger).await;
     assert_unowned("other", &mut stranger).await;
 }
+
+#[tokio::test]
+async fn a_name_may_be_given_up_right_behind_a_message_to_it() {
+    let server = start_server().await;
+    let mut stranger = Peer::speaking_for_others(server.local_addr()).await;
+    for gives_up in [
+        Draft::hello("me").payload("register", false),
+        Draft::hello("me").payload("names", json!(["another"])),
+    ] {
+        let mut peer = Peer::owning(server.local_addr(), &["me"]).await;
+        let order = Draft::order("me", "me");
+        // In one write, so that the message is on its way into the queue of
+        // the name when that is closed.
+        let both = [framed(&order.frame()), framed(&gives_up.frame())].concat();
+        peer.send_bytes(&both).await;
+        let mut received = Vec::new();
+        while received.len() < 3 {
+            received.push(peer.receive().await);
+        }
+        let count = |wanted: &dyn Fn(&Received) -> bool| {
+            received.iter().filter(|message| wanted(message)).count()
+        };
+        let fates =
+            |message: &Received| message.code() == "UNDELIVERED" || message.frame == order.frame();
+        assert_eq!(count(&|message| message.acknowledged() == order.id), 1);
+        assert_eq!(count(&|message| message.kind() == "welcome"), 1);
+        assert_eq!(count(&fates), 1, "{received:?}");
+        assert_unowned("me", &mut stranger).await;
+        peer.leave().await;
+    }
+}

@@ -1,11 +1,14 @@
 //! A `hello` takes a name over at once from an older connection, with all that
 //! is queued for it.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::assert_owns;
 use crate::draft::Draft;
-use crate::peer::{Peer, start_server};
+use crate::peer::{Peer, framed, start_server};
+use crate::queues::fill;
 
 #[tokio::test]
 async fn a_hello_takes_over_at_once_and_the_old_owner_is_told_and_closed() {
@@ -181,4 +184,32 @@ async fn what_is_queued_for_a_name_goes_to_its_new_owner() {
     let broadcast = Draft::order("sender", Value::Null);
     sender.ask_acked(&broadcast).await;
     assert_eq!(newer.receive().await.frame, broadcast.frame());
+}
+
+#[tokio::test]
+async fn a_sender_that_waits_for_room_goes_on_when_the_name_changes_hands() {
+    let server = tickwire::Server::builder()
+        .listen("127.0.0.1:0")
+        .queue_messages(16)
+        .queue_bytes(64 * 1024 * 1024)
+        .stall_timeout(Duration::from_secs(3_600))
+        .start()
+        .await
+        .expect("starts");
+    let address = server.local_addr();
+    let older = Peer::owning_narrow(address, &["name"]).await;
+    let mut filler = Peer::speaking_for_others(address).await;
+    fill(&mut filler, "name").await;
+    let mut sender = Peer::connect(address).await;
+    let before = Draft::heartbeat("sender", "health-monitor");
+    let waiting = Draft::order("sender", "name");
+    let both = [framed(&before.frame()), framed(&waiting.frame())].concat();
+    sender.send_bytes(&both).await;
+    sender.receive().await.assert_acknowledges(&before.id);
+
+    let mut newer = Peer::connect(address).await;
+    newer.send(&Draft::hello("name")).await;
+    while newer.receive().await.frame != waiting.frame() {}
+    sender.receive().await.assert_acknowledges(&waiting.id);
+    drop(older);
 }

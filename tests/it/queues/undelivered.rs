@@ -191,3 +191,40 @@ async fn every_message_has_one_answer_though_its_target_vanishes_in_the_middle()
         delivered.len()
     );
 }
+
+#[tokio::test]
+async fn what_is_queued_for_a_name_that_is_given_up_is_reported() {
+    const MESSAGES: usize = 150;
+    let server = Server::builder()
+        .listen("127.0.0.1:0")
+        .queue_bytes(64 * 1024 * 1024)
+        .start()
+        .await
+        .expect("starts");
+    let address = server.local_addr();
+    let mut slow = Peer::owning_narrow(address, &["kept", "given-up"]).await;
+    let mut sender = Peer::speaking_for_others(address).await;
+    for _ in 0..MESSAGES {
+        let order = Draft::order("sender", "given-up").padded(100_000);
+        sender.ask_acked(&order).await;
+    }
+    let hello = Draft::hello("kept").payload("names", ["kept"].as_slice());
+    slow.send(&hello).await;
+    let report = Report::of(&sender.receive().await);
+    assert_eq!(report.target, "given-up");
+
+    // The connection itself goes on, with what the kernel had taken and one
+    // frame at most that was begun.
+    let kept = Draft::order("sender", "kept");
+    sender.ask_acked(&kept).await;
+    let (mut delivered, mut welcomed, mut last) = (0, false, false);
+    while !(welcomed && last) {
+        let received = slow.receive().await;
+        welcomed |= received.kind() == "welcome";
+        last |= received.frame == kept.frame();
+        delivered += usize::from(received.text("/target") == "given-up");
+    }
+    let sum = delivered + usize::try_from(report.count).expect("small");
+    assert!(sum == MESSAGES || sum == MESSAGES + 1, "{sum}");
+    slow.assert_no_answer_waits().await;
+}

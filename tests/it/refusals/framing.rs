@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::draft::Draft;
 use crate::peer::{Peer, framed, start_server};
+use crate::queues::fill;
 
 /// Sends `opening`, which loses the framing, with much more behind it.
 async fn is_told_and_closed(opening: &[u8], code: &str) {
@@ -81,7 +82,14 @@ async fn a_configured_limit_holds_to_the_byte() {
 /// The one test that takes the 10 s of the protocol's own clock.
 #[tokio::test]
 async fn a_frame_that_stays_incomplete_times_out() {
-    let server = start_server().await;
+    let server = tickwire::Server::builder()
+        .listen("127.0.0.1:0")
+        .queue_messages(16)
+        .queue_bytes(64 * 1024 * 1024)
+        .stall_timeout(Duration::from_secs(3_600))
+        .start()
+        .await
+        .expect("starts");
     let address = server.local_addr();
     let heartbeat = Draft::heartbeat("a", "health-monitor");
     let frame = framed(&heartbeat.frame());
@@ -97,6 +105,15 @@ async fn a_frame_that_stays_incomplete_times_out() {
     one_and_a_half
         .send_bytes(&[&frame[..], &frame[..100]].concat())
         .await;
+    // While tickwire isn't reading, the clock stands: this peer is paused with
+    // half a frame behind the event that waits.
+    let slow = Peer::owning_narrow(address, &["slow"]).await;
+    let mut filler = Peer::speaking_for_others(address).await;
+    fill(&mut filler, "slow").await;
+    let mut paused = Peer::connect(address).await;
+    let waiting = Draft::order("paused", "slow");
+    let begun = [&framed(&waiting.frame())[..], &frame[..100]].concat();
+    paused.send_bytes(&begun).await;
     // Bytes that go on dripping don't stop the clock.
     let dripping = Peer::connect(address).await;
     let (mut drip_reader, mut drip_writer) = (dripping.reader, dripping.writer);
@@ -124,4 +141,12 @@ async fn a_frame_that_stays_incomplete_times_out() {
     dripping.abort();
     // Nothing is incomplete where nothing was begun.
     idle.assert_no_answer_waits().await;
+
+    let mut slow_reader = slow.reader;
+    let reading =
+        tokio::spawn(async move { while slow_reader.receive_or_break().await.is_some() {} });
+    paused.receive().await.assert_acknowledges(&waiting.id);
+    paused.send_bytes(&frame[100..]).await;
+    paused.receive().await.assert_acknowledges(&heartbeat.id);
+    reading.abort();
 }
