@@ -213,6 +213,20 @@ impl fmt::Display for MsgId {
     }
 }
 
+impl serde::Serialize for MsgId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for MsgId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Self::from_text(text.as_bytes())
+            .ok_or_else(|| serde::de::Error::custom("must be a hyphenated UUID"))
+    }
+}
+
 /// Which connection of this process; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);

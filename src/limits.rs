@@ -81,6 +81,26 @@ pub const SERVER_NAME_DEFAULT: &str = "tickwire";
 /// The protocol's version.
 pub const PROTOCOL_VERSION: u64 = 1;
 
+/// How long a client waits for the connection and its `welcome`.
+pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+/// How long a client waits for the answer to a message that it has written.
+pub const ANSWER_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// How long a client that closes waits for what it has not yet written and for
+/// the answers to all that it has.
+pub const CLOSE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+/// Messages that a client may have under way without an answer.
+pub const UNANSWERED_MAX_DEFAULT: usize = 4096;
+/// Bytes that a client queues for writing. One message may be larger.
+pub const CLIENT_QUEUE_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of messages not yet received by the program at which a client stops
+/// reading, unless it has answers to wait for.
+pub const INBOUND_BYTES_DEFAULT: usize = 4 * 1024 * 1024;
+/// Bytes of messages not yet received by the program at which a client stops
+/// reading even if it has answers to wait for.
+pub const INBOUND_BYTES_MAX_DEFAULT: usize = 64 * 1024 * 1024;
+/// How often keepalive asks whether an idle peer is still there.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
 // A queue must be able to keep its reserve and still take ordinary messages.
 const _: () = assert!(QUEUE_MESSAGES_MIN / QUEUE_RESERVE_DIVISOR >= 1);
 const _: () = assert!(QUEUE_MESSAGES_DEFAULT >= QUEUE_MESSAGES_MIN);
@@ -96,4 +116,9 @@ const _: () = assert!(FRAME_BYTES_MAX_MAX + WINDOW_BYTES <= u32::MAX as usize);
 const _: () = assert!(CONNECTIONS_MAX_DEFAULT <= CONNECTIONS_MAX_MAX);
 const _: () = assert!(STALL_TIMEOUT_DEFAULT.as_millis() <= STALL_TIMEOUT_MAX.as_millis());
 const _: () = assert!(DRAIN_TIMEOUT_DEFAULT.as_millis() <= DRAIN_TIMEOUT_MAX.as_millis());
+const _: () = assert!(INBOUND_BYTES_DEFAULT <= INBOUND_BYTES_MAX_DEFAULT);
+// The client's queue is counted by a semaphore's 32-bit requests.
+const _: () = assert!(CLIENT_QUEUE_BYTES <= u32::MAX as usize);
+// An answer may wait for as long as a target stalls its sender.
+const _: () = assert!(ANSWER_TIMEOUT_DEFAULT.as_millis() > STALL_TIMEOUT_DEFAULT.as_millis());
 const _: () = assert!(RUN_PIN_BYTES_MIN < WINDOW_BYTES);

@@ -183,7 +183,7 @@ impl Answers {
     }
 
     /// Answers a `hello` of `target`.
-    pub(crate) fn welcome(&mut self, target: &str, welcome: &Welcome<'_>) {
+    pub(crate) fn welcome(&mut self, target: &str, welcome: &Welcome) {
         let (mut answering, out) = self.answering();
         answering.append_welcome(out, target, welcome);
     }

@@ -8,7 +8,8 @@ use super::session::{Claiming, Halt, Session};
 use crate::ids::{MsgId, Name};
 use crate::limits::PROTOCOL_VERSION;
 use crate::wire::{
-    AdvertisedLimits, ErrorCode, Granted, Header, Hello, Kind, Refusal, ServerIdentity, Welcome,
+    Acks, Broadcasts, ErrorCode, Granted, GrantedLimits, Header, HelloRequest, Kind, Refusal,
+    ServerIdentity, Welcome,
 };
 
 impl Session {
@@ -43,7 +44,7 @@ impl Session {
 
     /// All of a `hello` is granted, or nothing changes.
     fn hello(&mut self, source: &Name, msg_id: MsgId, json: &[u8]) -> Result<(), Refusal> {
-        let hello = Hello::read(json)?;
+        let hello = HelloRequest::read(json)?;
         hello.check_supported()?;
         let wanted = self.wanted_names(source, &hello);
         if let Some(names) = &wanted {
@@ -59,7 +60,7 @@ impl Session {
 
     /// The names that the connection is to own from now on; `None` leaves them
     /// as they are.
-    fn wanted_names(&self, source: &Name, hello: &Hello) -> Option<Vec<Name>> {
+    fn wanted_names(&self, source: &Name, hello: &HelloRequest) -> Option<Vec<Name>> {
         if hello.register == Some(false) {
             return Some(Vec::new());
         }
@@ -102,22 +103,31 @@ impl Session {
 
     fn welcome(&mut self, source: &Name, msg_id: MsgId) {
         let config = &self.shared.config;
-        let names: Vec<_> = self.claims.iter().map(Claim::name).cloned().collect();
-        let welcome = Welcome {
-            protocol: PROTOCOL_VERSION,
-            hello_msg_id: msg_id.as_str(),
-            server: ServerIdentity {
-                name: config.name.as_str(),
-                version: env!("CARGO_PKG_VERSION"),
-            },
-            limits: AdvertisedLimits {
-                frame_bytes: config.frame_bytes_max,
-                queue_bytes: config.queue_bytes,
-                queue_messages: config.queue_messages,
-            },
-            granted: Granted::new(!names.is_empty()),
-            names: names.iter().map(Name::as_str).collect(),
-        };
+        let names: Vec<Name> = self.claims.iter().map(Claim::name).cloned().collect();
+        let limits = GrantedLimits::new(
+            config.frame_bytes_max as u64,
+            config.queue_bytes as u64,
+            config.queue_messages as u64,
+        );
+        let server = ServerIdentity::new(config.name.clone(), env!("CARGO_PKG_VERSION"));
+        let granted = granted(!names.is_empty());
+        let welcome = Welcome::new(PROTOCOL_VERSION, msg_id, server, names, limits, granted);
         self.answers.welcome(source.as_str(), &welcome);
+    }
+}
+
+/// The options as they are in force. All but `register` stand at the only
+/// value that is built.
+fn granted(register: bool) -> Granted {
+    Granted {
+        register: Some(register),
+        acks: Some(Acks::Each),
+        ack_details: Some(false),
+        broadcasts: Some(Broadcasts::All),
+        group: Some(false),
+        resumable: Some(false),
+        resume: Some(false),
+        replay: Some(false),
+        ..Granted::new()
     }
 }

@@ -9,9 +9,9 @@ use chrono::{DateTime, Datelike, Timelike};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::ErrorCode;
+use super::{ErrorCode, Welcome};
 use crate::ids::{MsgId, Name};
-use crate::limits::{FRAME_PREFIX_BYTES, PROTOCOL_VERSION};
+use crate::limits::FRAME_PREFIX_BYTES;
 
 /// A time as answers carry it: `2026-01-03T12:41:00.000Z`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -202,85 +202,6 @@ pub struct Answering<'a> {
     pub unix_ms: i64,
 }
 
-/// What a welcome tells the client.
-#[derive(Debug, Serialize)]
-pub struct Welcome<'a> {
-    /// The protocol spoken.
-    pub protocol: u64,
-    /// Which `hello` this answers.
-    pub hello_msg_id: &'a str,
-    /// Who serves.
-    pub server: ServerIdentity<'a>,
-    /// The names that the connection owns now.
-    pub names: Vec<&'a str>,
-    /// What the server allows.
-    pub limits: AdvertisedLimits,
-    /// The options as they are in force now.
-    pub granted: Granted,
-}
-
-/// Who serves.
-#[derive(Debug, Serialize)]
-pub struct ServerIdentity<'a> {
-    /// The server's name.
-    pub name: &'a str,
-    /// The version of tickwire.
-    pub version: &'a str,
-}
-
-/// The limits that a client should know.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct AdvertisedLimits {
-    /// Largest frame, in bytes without its prefix.
-    pub frame_bytes: usize,
-    /// Bytes that a queue holds.
-    pub queue_bytes: usize,
-    /// Messages that a queue holds.
-    pub queue_messages: usize,
-}
-
-/// The options of a `hello` as granted. All but `register` stand at the only
-/// value that is built.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Granted {
-    /// The protocol.
-    pub protocol: u64,
-    /// Whether the connection owns names.
-    pub register: bool,
-    /// How messages are acknowledged.
-    pub acks: &'static str,
-    /// Whether acks tell more than the fate.
-    pub ack_details: bool,
-    /// Which broadcasts arrive.
-    pub broadcasts: &'static str,
-    /// Whether names are shared.
-    pub group: bool,
-    /// Whether resends are recognised.
-    pub resumable: bool,
-    /// Whether an earlier connection was resumed.
-    pub resume: bool,
-    /// Whether stored messages are replayed.
-    pub replay: bool,
-}
-
-impl Granted {
-    /// What holds for a connection that registers names, or doesn't.
-    #[must_use]
-    pub fn new(register: bool) -> Self {
-        Self {
-            protocol: PROTOCOL_VERSION,
-            register,
-            acks: "each",
-            ack_details: false,
-            broadcasts: "all",
-            group: false,
-            resumable: false,
-            resume: false,
-            replay: false,
-        }
-    }
-}
-
 #[derive(Serialize)]
 struct Answer<'a, P> {
     msg_id: String,
@@ -317,7 +238,7 @@ impl Answering<'_> {
     }
 
     /// Appends the answer to a `hello` from `target`.
-    pub fn append_welcome(&mut self, out: &mut Vec<u8>, target: &str, welcome: &Welcome<'_>) {
+    pub fn append_welcome(&mut self, out: &mut Vec<u8>, target: &str, welcome: &Welcome) {
         self.append(out, "welcome", Some(target), welcome);
     }
 

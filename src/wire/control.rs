@@ -13,6 +13,7 @@ use std::collections::HashSet;
 use serde_json::value::RawValue;
 
 use super::echo::{echo, plain};
+use super::message::{Acks, Broadcasts, Token};
 use super::raw::{self, Members};
 use super::{ErrorCode, Refusal};
 use crate::ids::{MsgId, Name};
@@ -20,8 +21,7 @@ use crate::limits::{NAMES_PER_CONNECTION_MAX, PROTOCOL_VERSION};
 
 /// The payload of a `hello`. An option that is `None` stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Hello {
+pub(crate) struct HelloRequest {
     /// The names that the connection is to own, each once, in the order in
     /// which they were given.
     pub names: Option<Vec<Name>>,
@@ -47,47 +47,7 @@ pub struct Hello {
     pub token: Option<Token>,
 }
 
-/// How accepted messages are acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Acks {
-    /// Each by itself.
-    Each,
-    /// Many at once.
-    Batch,
-    /// Not at all; refusals are still told.
-    None,
-}
-
-/// Which broadcasts a connection gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Broadcasts {
-    /// All of them.
-    All,
-    /// None.
-    None,
-}
-
-/// A secret. It doesn't show in debug output.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(String);
-
-impl Token {
-    /// The secret itself.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Token(…)")
-    }
-}
-
-impl Hello {
+impl HelloRequest {
     /// Reads the `hello` that `json` holds, a frame that the parser accepted.
     ///
     /// Keys that are not known are ignored.
@@ -139,7 +99,7 @@ impl Hello {
             resumable: payload.flag("payload.resumable")?,
             resume: payload.flag("payload.resume")?,
             replay: payload.flag("payload.replay")?,
-            token: payload.text("payload.token")?.map(Token),
+            token: payload.text("payload.token")?.map(Token::new),
         })
     }
 
@@ -152,7 +112,7 @@ impl Hello {
     pub fn check_supported(&self) -> Result<(), Refusal> {
         let unbuilt = [
             (
-                self.acks.is_some_and(|acks| acks != Acks::Each),
+                self.acks.as_ref().is_some_and(|acks| *acks != Acks::Each),
                 "payload.acks",
                 "\"each\"",
             ),
@@ -163,7 +123,8 @@ impl Hello {
             ),
             (
                 self.broadcasts
-                    .is_some_and(|broadcasts| broadcasts != Broadcasts::All),
+                    .as_ref()
+                    .is_some_and(|broadcasts| *broadcasts != Broadcasts::All),
                 "payload.broadcasts",
                 "\"all\"",
             ),
@@ -291,7 +252,7 @@ impl<'a> Payload<'a> {
         }
     }
 
-    fn one_of<T: Copy>(
+    fn one_of<T: Clone>(
         &self,
         field: &'static str,
         allowed: &[(&str, T)],
@@ -300,7 +261,7 @@ impl<'a> Payload<'a> {
             return Ok(None);
         };
         match allowed.iter().find(|(word, _)| *word == text) {
-            Some((_, value)) => Ok(Some(*value)),
+            Some((_, value)) => Ok(Some(value.clone())),
             None => {
                 let words: Vec<&str> = allowed.iter().map(|(word, _)| *word).collect();
                 Err(Refusal::new(
@@ -355,14 +316,14 @@ mod tests {
     const ID: &str = "550e8400-e29b-41d4-a716-446655440000";
 
     /// Reads a `hello` with this payload, as the parser would pass it on.
-    fn hello(payload: &str) -> Result<Hello, Refusal> {
+    fn hello(payload: &str) -> Result<HelloRequest, Refusal> {
         let frame = format!(
             r#"{{"msg_id":"{ID}","msg_type":"hello","timestamp":"2026-01-03T12:41:00Z",
                 "source":"tool","payload":{payload}}}"#
         );
         let header = Parser::default().parse(&mut frame.clone().into_bytes());
         assert_eq!(header.unwrap().kind, Kind::Hello);
-        Hello::read(frame.as_bytes())
+        HelloRequest::read(frame.as_bytes())
     }
 
     fn refused(payload: &str) -> (ErrorCode, String) {
@@ -374,7 +335,7 @@ mod tests {
 
     #[test]
     fn reads_every_option_and_ignores_what_it_does_not_know() {
-        assert_eq!(hello(r#"{"protocol":1}"#), Ok(Hello::default()));
+        assert_eq!(hello(r#"{"protocol":1}"#), Ok(HelloRequest::default()));
         let read = hello(
             r#"{"protocol":1,"names":["a","b","a","\u0061"],"register":true,"acks":"batch",
                 "ack_details":true,"broadcasts":"none","group":false,

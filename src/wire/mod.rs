@@ -12,6 +12,7 @@ mod frame;
 mod json_fault;
 mod keys;
 mod locate;
+mod message;
 mod parser;
 mod raw;
 mod refusal;
@@ -22,18 +23,22 @@ mod tape;
 mod timestamp;
 mod value;
 
-pub use answer::{
-    AckTemplate, AdvertisedLimits, AnswerIds, AnswerTime, Answering, ErrorDetails, Granted,
-    ServerIdentity, Welcome,
-};
+pub use answer::{AckTemplate, AnswerIds, AnswerTime, Answering, ErrorDetails};
 pub use code::ErrorCode;
 #[cfg(feature = "codec")]
 #[cfg_attr(docsrs, doc(cfg(feature = "codec")))]
 pub use codec::{FrameCodec, FrameCodecError};
-pub use control::{Acks, Broadcasts, Hello, Token};
+pub(crate) use control::HelloRequest;
 pub use envelope::{Envelope, Header, Kind, Span, Validation};
 pub use frame::{FrameError, FrameState, frame_prefix, frame_state, write_frame};
 pub use locate::{line_and_column, locate};
+pub use message::{
+    Ack, Acks, Bar, Batch, BatchedEvent, Broadcasts, DomainEvent, ErrorReport, EventType,
+    Execution, Granted, GrantedLimits, Heartbeat, Hello, IngestEvent, Level, LogRecord, MarketData,
+    Message, MessageError, Number, NumberError, OcoGroup, OcoGroupEvent, Order, OrderType, Payload,
+    RawObject, RawObjectError, ServerIdentity, Side, StrategyEvent, StrategyInstance, Target,
+    Timestamp, TimestampError, Token, UnknownFields, UnknownWord, Welcome,
+};
 pub use parser::Parser;
 pub use refusal::Refusal;
 pub(crate) use run::{first_msg_id, frames};

@@ -1,0 +1,70 @@
+//! Telling the server's answers from the messages of others.
+
+use std::borrow::Cow;
+
+use memchr::memmem::Finder;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::ids::Name;
+use crate::wire::{Ack, ErrorReport};
+
+/// What the server itself has to say to a client.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Ack(Ack),
+    Error(ErrorReport),
+}
+
+/// The name of the server, to recognise what it says itself. Nobody else can
+/// use it as `source`.
+#[derive(Debug)]
+pub(super) struct ServerVoice {
+    name: Name,
+    /// The name between its quotes, if every server spells it alike.
+    spelled: Option<Finder<'static>>,
+}
+
+/// What has to be known of a frame.
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(borrow)]
+    source: Cow<'a, str>,
+    #[serde(borrow)]
+    msg_type: Cow<'a, str>,
+    #[serde(borrow)]
+    payload: &'a RawValue,
+}
+
+impl ServerVoice {
+    pub(super) fn of(name: &Name) -> Self {
+        // Letters, digits and the like are never in need of an escape, so a
+        // frame without them in a row is somebody else's: most are, and are
+        // told by one quick search.
+        let plain = name
+            .as_bytes()
+            .iter()
+            .all(|&byte| byte.is_ascii_alphanumeric() || b"-_.: ".contains(&byte));
+        Self {
+            name: name.clone(),
+            spelled: plain.then(|| Finder::new(&format!("\"{name}\"")).into_owned()),
+        }
+    }
+
+    /// The answer in a frame; `None` if it is a message to be received.
+    pub(super) fn answer_in(&self, json: &[u8]) -> Option<Answer> {
+        if let Some(spelled) = &self.spelled {
+            spelled.find(json)?;
+        }
+        let head: Head<'_> = serde_json::from_slice(json).ok()?;
+        if head.source != self.name.as_str() {
+            return None;
+        }
+        let payload = head.payload.get();
+        match &*head.msg_type {
+            "ack" => serde_json::from_str(payload).ok().map(Answer::Ack),
+            "error" => serde_json::from_str(payload).ok().map(Answer::Error),
+            _ => None,
+        }
+    }
+}

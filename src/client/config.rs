@@ -1,0 +1,140 @@
+//! What a client can be told.
+
+use std::time::Duration;
+
+use crate::ids::{Name, NameError};
+use crate::limits;
+use crate::wire::{Hello, Token};
+
+/// What a client can be told. Names are checked when it connects.
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    name: String,
+    names: Option<Vec<String>>,
+    register: Option<bool>,
+    token: Option<Token>,
+    pub(super) heartbeat: Option<Duration>,
+    pub(super) connect_timeout: Duration,
+    pub(super) answer_timeout: Duration,
+    pub(super) close_timeout: Duration,
+    pub(super) unanswered_max: usize,
+    pub(super) inbound_bytes: usize,
+    pub(super) inbound_bytes_max: usize,
+}
+
+impl ClientConfig {
+    /// A client that says hello as `name`, and owns it.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            names: None,
+            register: None,
+            token: None,
+            heartbeat: None,
+            connect_timeout: limits::CONNECT_TIMEOUT_DEFAULT,
+            answer_timeout: limits::ANSWER_TIMEOUT_DEFAULT,
+            close_timeout: limits::CLOSE_TIMEOUT_DEFAULT,
+            unanswered_max: limits::UNANSWERED_MAX_DEFAULT,
+            inbound_bytes: limits::INBOUND_BYTES_DEFAULT,
+            inbound_bytes_max: limits::INBOUND_BYTES_MAX_DEFAULT,
+        }
+    }
+
+    /// Owns exactly these names instead of its own.
+    #[must_use]
+    pub fn names(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.names = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Whether to own a name at all: a tool that speaks for others doesn't.
+    #[must_use]
+    pub fn register(mut self, register: bool) -> Self {
+        self.register = Some(register);
+        self
+    }
+
+    /// What proves to the server who the client is.
+    #[must_use]
+    pub fn token(mut self, token: impl Into<Box<str>>) -> Self {
+        self.token = Some(Token::new(token));
+        self
+    }
+
+    /// Sends a heartbeat to `health-monitor` at once and then every `interval`,
+    /// at most every millisecond. Default: none.
+    #[must_use]
+    pub fn heartbeat(mut self, interval: Duration) -> Self {
+        self.heartbeat = Some(interval.max(Duration::from_millis(1)));
+        self
+    }
+
+    /// How long the connection and its `welcome` may take. Default: 5 s.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long to wait for the answer to a message from when it was handed to
+    /// the connection. Default: 30 s.
+    #[must_use]
+    pub fn answer_timeout(mut self, timeout: Duration) -> Self {
+        self.answer_timeout = timeout;
+        self
+    }
+
+    /// How long a close may take. Default: 5 s.
+    #[must_use]
+    pub fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.close_timeout = timeout;
+        self
+    }
+
+    /// How many messages may be under way without an answer, at least one.
+    /// Default: 4,096.
+    #[must_use]
+    pub fn unanswered_max(mut self, messages: usize) -> Self {
+        self.unanswered_max = messages.clamp(1, tokio::sync::Semaphore::MAX_PERMITS);
+        self
+    }
+
+    /// At how many bytes of messages that the program has not received the
+    /// client stops reading, unless an answer is due. Default: 4 MiB. See
+    /// [Back-pressure](super#back-pressure).
+    #[must_use]
+    pub fn inbound_bytes(mut self, bytes: usize) -> Self {
+        // At zero it would never read.
+        self.inbound_bytes = bytes.max(1);
+        self.inbound_bytes_max = self.inbound_bytes_max.max(bytes);
+        self
+    }
+
+    /// At how many bytes of messages that the program has not received the
+    /// client stops reading even if an answer is due. Default: 64 MiB. See
+    /// [Back-pressure](super#back-pressure).
+    #[must_use]
+    pub fn inbound_bytes_max(mut self, bytes: usize) -> Self {
+        self.inbound_bytes_max = bytes.max(1);
+        self.inbound_bytes = self.inbound_bytes.min(self.inbound_bytes_max);
+        self
+    }
+
+    pub(super) fn checked_name(&self) -> Result<Name, NameError> {
+        Name::new(&self.name)
+    }
+
+    pub(super) fn hello(&self) -> Result<Hello, NameError> {
+        let names = self
+            .names
+            .as_ref()
+            .map(|names| names.iter().map(Name::new).collect());
+        Ok(Hello {
+            names: names.transpose()?,
+            register: self.register,
+            token: self.token.clone(),
+            ..Hello::default()
+        })
+    }
+}

@@ -1,0 +1,214 @@
+//! What arrives, as a stream.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use tokio::sync::{Notify, mpsc};
+
+use super::Handle;
+use crate::wire::{ErrorReport, Message, MessageError};
+
+/// What happens on a connection.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A message was delivered.
+    Message(Inbound),
+    /// The server reports something that isn't the answer to a send: that
+    /// messages were dropped at this place of the stream (`MESSAGES_DROPPED`),
+    /// that another connection took the name over (`NAME_TAKEN_OVER`), that
+    /// accepted messages were given up (`UNDELIVERED`), that something posted
+    /// was refused …
+    Notice(ErrorReport),
+    /// The connection ended without having been told to. Nothing follows.
+    Disconnected(Disconnect),
+}
+
+/// A message as it arrived, byte for byte as its sender wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inbound {
+    json: Bytes,
+}
+
+/// Why a connection ended without having been told to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Disconnect {
+    /// The server closed it. If it said why, that came before as a
+    /// [`Notice`](Event::Notice).
+    #[error("the server closed the connection")]
+    ByServer,
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Broken(#[source] std::io::Error),
+    /// What came is no frame: what is at the other end isn't tickwire.
+    #[error("the server broke the framing: {0}")]
+    Framing(#[source] crate::wire::FrameError),
+}
+
+/// What arrives on a connection, in order: a stream of [`Event`]s that ends
+/// with the connection. Dropping it means that nothing is to be received; the
+/// connection stays open while there is a client.
+pub struct Receiver {
+    events: mpsc::UnboundedReceiver<(Event, usize)>,
+    backlog: Arc<Backlog>,
+    /// Keeps the connection open.
+    _handle: Arc<Handle>,
+}
+
+/// How much waits for the program to receive it.
+#[derive(Debug)]
+pub(super) struct Backlog {
+    bytes: AtomicUsize,
+    /// At this many bytes reading stops, unless an answer is due.
+    bytes_idle: usize,
+    /// At this many bytes reading stops in any case.
+    bytes_max: usize,
+    /// Told when reading may be allowed again.
+    changed: Notify,
+}
+
+/// The end of the stream at which the connection's task puts events in.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    events: mpsc::UnboundedSender<(Event, usize)>,
+    backlog: Arc<Backlog>,
+}
+
+/// What an event costs beyond its bytes, so that many small ones are bounded
+/// too.
+const EVENT_BYTES: usize = 128;
+
+pub(super) fn inbox(
+    bytes_idle: usize,
+    bytes_max: usize,
+) -> (Inbox, impl FnOnce(Arc<Handle>) -> Receiver) {
+    let (sender, events) = mpsc::unbounded_channel();
+    let backlog = Arc::new(Backlog {
+        bytes: AtomicUsize::new(0),
+        bytes_idle,
+        bytes_max,
+        changed: Notify::new(),
+    });
+    let inbox = Inbox {
+        events: sender,
+        backlog: backlog.clone(),
+    };
+    let receiver = move |handle| Receiver {
+        events,
+        backlog,
+        _handle: handle,
+    };
+    (inbox, receiver)
+}
+
+impl Inbox {
+    /// Puts a message in, if there is still who receives it.
+    pub(super) fn deliver(&self, json: Bytes) {
+        let cost = EVENT_BYTES + json.len();
+        self.put(Event::Message(Inbound { json }), cost);
+    }
+
+    /// Puts anything else in.
+    pub(super) fn tell(&self, event: Event) {
+        self.put(event, EVENT_BYTES);
+    }
+
+    fn put(&self, event: Event, cost: usize) {
+        self.backlog.bytes.fetch_add(cost, Ordering::Relaxed);
+        // An error is a dropped receiver: nothing is to be received.
+        let _ = self.events.send((event, cost));
+    }
+
+    /// Waits until more may be read. `answer_due` is asked again whenever
+    /// [`Inbox::look_again`] is called.
+    pub(super) async fn room(&self, answer_due: impl Fn() -> bool) {
+        loop {
+            let bytes = self.backlog.bytes.load(Ordering::Acquire);
+            if bytes < self.backlog.bytes_idle
+                || (bytes < self.backlog.bytes_max && answer_due())
+                || self.events.is_closed()
+            {
+                return;
+            }
+            // A change since the lines above is kept for whoever asks next.
+            self.backlog.changed.notified().await;
+        }
+    }
+
+    /// Says that an answer may have become due.
+    pub(super) fn look_again(&self) {
+        self.backlog.changed.notify_one();
+    }
+}
+
+impl Receiver {
+    /// The next event; `None` once the connection has ended.
+    ///
+    /// A future that is dropped loses nothing.
+    pub async fn receive(&mut self) -> Option<Event> {
+        std::future::poll_fn(|context| self.poll_receive(context)).await
+    }
+
+    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        let Some((event, cost)) = ready!(self.events.poll_recv(context)) else {
+            return Poll::Ready(None);
+        };
+        let before = self.backlog.bytes.fetch_sub(cost, Ordering::Release);
+        // Only then can the task be waiting for room.
+        if before >= self.backlog.bytes_idle {
+            self.backlog.changed.notify_one();
+        }
+        Poll::Ready(Some(event))
+    }
+}
+
+impl Stream for Receiver {
+    type Item = Event;
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.poll_receive(context)
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        // First closed, then told: the task may be waiting for room.
+        self.events.close();
+        self.backlog.changed.notify_one();
+    }
+}
+
+impl std::fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Receiver")
+            .field("backlog", &self.backlog)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inbound {
+    /// The message's JSON as its sender wrote it.
+    #[must_use]
+    pub fn json(&self) -> &[u8] {
+        &self.json
+    }
+
+    /// The same, shared instead of borrowed.
+    #[must_use]
+    pub fn into_json(self) -> Bytes {
+        self.json
+    }
+
+    /// Reads the message.
+    ///
+    /// # Errors
+    /// It is of a type that this version doesn't know, or breaks a rule that
+    /// the server was configured not to check.
+    pub fn message(&self) -> Result<Message, MessageError> {
+        Message::from_json(&self.json)
+    }
+}

@@ -1,0 +1,160 @@
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::wire::Hello;
+
+fn hello_in(message: &Message) -> &Hello {
+    match &message.payload {
+        Payload::Hello(hello) => hello,
+        other => panic!("no hello: {other:?}"),
+    }
+}
+
+/// What connecting to a server gives that answers the hello like this.
+async fn connecting_to(
+    answer: impl AsyncFnOnce(&mut Peer<DuplexStream>, &Message),
+) -> Result<(Client, Receiver), ConnectError> {
+    let (near, far) = duplex(4096);
+    let server = async {
+        let mut peer = Peer::on(far);
+        let hello = peer.hear().await.unwrap();
+        answer(&mut peer, &hello).await;
+    };
+    tokio::join!(Client::over(near, config()), server).0
+}
+
+#[tokio::test]
+async fn says_hello_over_tcp_and_is_welcomed() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = async {
+        let mut peer = Peer::on(listener.accept().await.unwrap().0);
+        let hello = peer.welcome().await;
+        let sent = peer.hear().await.unwrap();
+        peer.ack(&sent).await;
+        hello
+    };
+    let program = async {
+        let (client, _receiver) = Client::connect(address, config()).await.unwrap();
+        client.send(note("over TCP")).await.unwrap();
+        client
+    };
+    let (hello, client) = tokio::join!(server, program);
+    assert_eq!(hello.source.as_str(), "quantower-connector");
+    assert_eq!(hello_in(&hello), &Hello::default());
+    assert_eq!(client.name(), &hello.source);
+    assert_eq!(client.welcome().server.name.as_str(), SERVER);
+}
+
+#[tokio::test]
+async fn the_hello_asks_for_what_was_configured() {
+    let (near, far) = duplex(4096);
+    let mut peer = Peer::on(far);
+    let config = config().names(["a", "b"]).register(true).token("secret");
+    assert!(!format!("{config:?}").contains("secret"));
+    let (client, message) = tokio::join!(Client::over(near, config), peer.welcome());
+    client.unwrap();
+    let hello = hello_in(&message);
+    assert_eq!(hello.names.as_ref().unwrap().len(), 2);
+    assert_eq!(hello.register, Some(true));
+    assert_eq!(hello.token.as_ref().unwrap().expose(), "secret");
+}
+
+#[tokio::test]
+async fn a_configured_name_that_is_none_is_refused_before_anything_is_sent() {
+    for config in [ClientConfig::new(""), config().names(["a", "b\n"])] {
+        let (near, mut far) = duplex(4096);
+        let connection = Client::over(near, config).await;
+        assert!(matches!(connection, Err(ConnectError::InvalidName(_))));
+        let mut sent = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut far, &mut sent)
+            .await
+            .unwrap();
+        assert!(sent.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_refused_hello_says_why() {
+    let connection = connecting_to(async |peer, hello| {
+        peer.refuse(hello, "PROTOCOL_UNSUPPORTED").await;
+        // The server keeps the connection open: it is for the client to go.
+        assert!(peer.hear().await.is_none());
+    })
+    .await;
+    match connection {
+        Err(ConnectError::Refused(report)) => assert_eq!(report.code, "PROTOCOL_UNSUPPORTED"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_full_says_so_without_having_read_the_hello() {
+    let (near, far) = duplex(4096);
+    let mut peer = Peer::on(far);
+    peer.say(error("LIMIT_EXCEEDED", None)).await;
+    drop(peer);
+    match Client::over(near, config()).await {
+        Err(ConnectError::Refused(report)) => assert_eq!(report.code, "LIMIT_EXCEEDED"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_for_the_welcome_only_so_long() {
+    let (near, _far) = duplex(4096);
+    let start = tokio::time::Instant::now();
+    let connection = Client::over(near, config()).await;
+    assert!(matches!(connection, Err(ConnectError::Timeout { .. })));
+    assert_eq!(start.elapsed(), Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_tickwire_is_an_error() {
+    let closed = connecting_to(async |_, _| {}).await;
+    assert!(matches!(closed, Err(ConnectError::ClosedByServer { .. })));
+
+    let http = connecting_to(async |peer, _| {
+        let stream = peer.frames.get_mut();
+        stream
+            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            .await
+            .unwrap();
+    })
+    .await;
+    assert!(
+        matches!(http, Err(ConnectError::NotTickwire { .. })),
+        "{http:?}"
+    );
+
+    let odd_welcome = connecting_to(async |peer, hello| {
+        peer.say_json(welcome_to(hello).to_json().replace("protocol", "p"))
+            .await;
+        assert!(peer.hear().await.is_none());
+    })
+    .await;
+    assert!(matches!(odd_welcome, Err(ConnectError::NotTickwire { .. })));
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nowhere = listener.local_addr().unwrap();
+    drop(listener);
+    let unreachable = Client::connect(nowhere, config()).await;
+    assert!(matches!(unreachable, Err(ConnectError::Unreachable { .. })));
+}
+
+#[tokio::test]
+async fn what_arrives_before_the_welcome_is_not_lost() {
+    let connection = connecting_to(async |peer, hello| {
+        peer.say(from_gateway("early")).await;
+        peer.say_json("{\"not\":\"a message\"}").await;
+        peer.say(welcome_to(hello)).await;
+    })
+    .await;
+    let (_client, mut receiver) = connection.unwrap();
+    assert_eq!(text_of(&message(&mut receiver).await).trim(), "early");
+    match receiver.receive().await {
+        Some(Event::Message(inbound)) => assert_eq!(inbound.json(), b"{\"not\":\"a message\"}"),
+        other => panic!("{other:?}"),
+    }
+}

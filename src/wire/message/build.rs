@@ -1,0 +1,273 @@
+//! Making messages: a fresh id, the current time, and what the type asks.
+
+use std::convert::Infallible;
+
+use uuid::Uuid;
+
+use super::{
+    Ack, DomainEvent, ErrorReport, Heartbeat, Hello, IngestEvent, Level, LogRecord, Message,
+    Payload, Timestamp, UnknownFields,
+};
+use crate::ids::{MsgId, Name, NameError};
+
+/// Who a message is for. What a function takes as `impl TryInto<Target>` can be
+/// a text, a [`Name`] or [`Target::Everyone`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub enum Target {
+    /// Every connection but the sender's.
+    #[default]
+    Everyone,
+    /// The connection that owns this name.
+    Name(Name),
+}
+
+impl Message {
+    /// A message with a fresh id and the current time.
+    ///
+    /// # Errors
+    /// `source` or `target` is not a name.
+    pub fn new<S, T>(source: S, target: T, payload: impl Into<Payload>) -> Result<Self, NameError>
+    where
+        S: TryInto<Name, Error: Into<NameError>>,
+        T: TryInto<Target, Error: Into<NameError>>,
+    {
+        Ok(Self {
+            msg_id: MsgId::from(Uuid::new_v4()),
+            timestamp: Timestamp::now(),
+            source: source.try_into().map_err(Into::into)?,
+            target: target.try_into().map_err(Into::into)?.into(),
+            payload: payload.into(),
+            unknown: UnknownFields::new(),
+        })
+    }
+
+    /// An event of the run `run_id` that happens now: an order, an execution, a
+    /// bar, …
+    ///
+    /// ```
+    /// use tickwire::wire::{Message, Number, Order, OrderType, Side, Target};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let order = Order {
+    ///     order_type: Some(OrderType::Limit),
+    ///     price: Some("45000.0".parse()?),
+    ///     ..Order::new("ord-456", "BTCUSDT", Side::Buy, Number::try_from(0.1)?)
+    /// };
+    /// let message = Message::event("quantower-connector", "api-gateway", "run-123", order.clone())?;
+    /// let broadcast = Message::event("quantower-connector", Target::Everyone, "run-123", order)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `source` or `target` is not a name.
+    pub fn event<S, T>(
+        source: S,
+        target: T,
+        run_id: impl Into<String>,
+        event: impl Into<DomainEvent>,
+    ) -> Result<Self, NameError>
+    where
+        S: TryInto<Name, Error: Into<NameError>>,
+        T: TryInto<Target, Error: Into<NameError>>,
+    {
+        let event = event.into();
+        let now = Timestamp::now();
+        let payload = IngestEvent::new(
+            run_id,
+            event.event_type(),
+            now.clone(),
+            now,
+            event.to_payload_json(),
+        );
+        Self::new(source, target, payload)
+    }
+
+    /// A sign of life, for `health-monitor`.
+    ///
+    /// # Errors
+    /// `source` is not a name.
+    pub fn heartbeat<S>(source: S, status: impl Into<String>) -> Result<Self, NameError>
+    where
+        S: TryInto<Name, Error: Into<NameError>>,
+    {
+        let payload = Heartbeat::new(status, Timestamp::now());
+        Self::new(source, HEALTH_MONITOR, payload)
+    }
+
+    /// A line of the log `name`, for `log-aggregator`.
+    ///
+    /// # Errors
+    /// `source` is not a name.
+    pub fn log<S>(
+        source: S,
+        level: Level,
+        name: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Result<Self, NameError>
+    where
+        S: TryInto<Name, Error: Into<NameError>>,
+    {
+        let payload = LogRecord::new(Timestamp::now(), level, name, message);
+        Self::new(source, LOG_AGGREGATOR, payload)
+    }
+
+    /// An error to report to `target`.
+    ///
+    /// # Errors
+    /// `source` or `target` is not a name.
+    pub fn error<S, T>(
+        source: S,
+        target: T,
+        code: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Result<Self, NameError>
+    where
+        S: TryInto<Name, Error: Into<NameError>>,
+        T: TryInto<Target, Error: Into<NameError>>,
+    {
+        Self::new(source, target, ErrorReport::new(code, message))
+    }
+
+    /// An acknowledgment of `message` by `source`, for the message's sender.
+    ///
+    /// # Errors
+    /// `source` is not a name.
+    pub fn ack_of<S>(source: S, message: &Message) -> Result<Self, NameError>
+    where
+        S: TryInto<Name, Error: Into<NameError>>,
+    {
+        let payload = Ack::new(message.msg_id, Timestamp::now());
+        Self::new(source, &message.source, payload)
+    }
+
+    /// What a client says first: claims `source` unless `hello` says otherwise.
+    /// Start from [`Hello::default`].
+    ///
+    /// # Errors
+    /// `source` is not a name.
+    pub fn hello<S>(source: S, hello: Hello) -> Result<Self, NameError>
+    where
+        S: TryInto<Name, Error: Into<NameError>>,
+    {
+        Self::new(source, Target::Everyone, hello)
+    }
+}
+
+/// Where the platform's heartbeats go.
+const HEALTH_MONITOR: &str = "health-monitor";
+/// Where the platform's logs go.
+const LOG_AGGREGATOR: &str = "log-aggregator";
+
+macro_rules! event_builders {
+    ($($(#[$doc:meta])* $builder:ident($entity:ident);)*) => {
+        impl Message {$(
+            $(#[$doc])*
+            ///
+            /// # Errors
+            /// `source` or `target` is not a name.
+            pub fn $builder<S, T>(
+                source: S,
+                target: T,
+                run_id: impl Into<String>,
+                $builder: super::$entity,
+            ) -> Result<Self, NameError>
+            where
+                S: TryInto<Name, Error: Into<NameError>>,
+                T: TryInto<Target, Error: Into<NameError>>,
+            {
+                Self::event(source, target, run_id, $builder)
+            }
+        )*}
+    };
+}
+event_builders! {
+    /// An order of the run `run_id`; see [`Message::event`].
+    order(Order);
+    /// An execution of the run `run_id`; see [`Message::event`].
+    execution(Execution);
+    /// A bar, seen by the run `run_id`; see [`Message::event`].
+    market_data(MarketData);
+    /// News of a strategy's instance; see [`Message::event`].
+    strategy_event(StrategyEvent);
+    /// News of a group of orders; see [`Message::event`].
+    oco_group(OcoGroupEvent);
+    /// Several events of the run `run_id` in one message; see
+    /// [`Message::event`].
+    batch(Batch);
+}
+
+impl From<Target> for Option<Name> {
+    fn from(target: Target) -> Self {
+        match target {
+            Target::Everyone => None,
+            Target::Name(name) => Some(name),
+        }
+    }
+}
+
+impl From<Option<Name>> for Target {
+    fn from(name: Option<Name>) -> Self {
+        name.map_or(Self::Everyone, Self::Name)
+    }
+}
+
+impl From<Name> for Target {
+    fn from(name: Name) -> Self {
+        Self::Name(name)
+    }
+}
+
+impl From<&Name> for Target {
+    fn from(name: &Name) -> Self {
+        Self::Name(name.clone())
+    }
+}
+
+impl TryFrom<&str> for Target {
+    type Error = NameError;
+    fn try_from(text: &str) -> Result<Self, NameError> {
+        Name::new(text).map(Self::Name)
+    }
+}
+
+impl TryFrom<&String> for Target {
+    type Error = NameError;
+    fn try_from(text: &String) -> Result<Self, NameError> {
+        Name::new(text).map(Self::Name)
+    }
+}
+
+impl TryFrom<String> for Target {
+    type Error = NameError;
+    fn try_from(text: String) -> Result<Self, NameError> {
+        Name::new(text).map(Self::Name)
+    }
+}
+
+impl From<&Name> for Name {
+    fn from(name: &Name) -> Self {
+        name.clone()
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = NameError;
+    fn try_from(text: String) -> Result<Self, NameError> {
+        Self::new(text)
+    }
+}
+
+impl TryFrom<&String> for Name {
+    type Error = NameError;
+    fn try_from(text: &String) -> Result<Self, NameError> {
+        Self::new(text)
+    }
+}
+
+/// A [`Name`] is a name: what takes `impl TryInto<Name>` takes it too.
+impl From<Infallible> for NameError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}

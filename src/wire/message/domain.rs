@@ -1,0 +1,379 @@
+//! What stands in an event's `payload_json`: the platform's domain.
+
+use std::fmt;
+
+use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::fields::fields;
+use super::words::open_words;
+use super::{
+    EventType, IngestEvent, MessageError, Number, RawObject, RawObjectError, Timestamp,
+    UnknownFields,
+};
+
+/// What an event is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DomainEvent {
+    /// An order.
+    Order(Order),
+    /// Something about a group of orders of which one cancels the others.
+    OcoGroup(OcoGroupEvent),
+    /// An order was filled, wholly or in part.
+    Execution(Execution),
+    /// A bar of prices.
+    MarketData(MarketData),
+    /// Something about an instance of a strategy.
+    Strategy(StrategyEvent),
+    /// Several events at once.
+    Batch(Batch),
+    /// Something that this version has no type for.
+    Other {
+        /// What kind of event it is.
+        event_type: EventType,
+        /// The event as it stood in `payload_json`.
+        payload_json: RawObject,
+    },
+}
+
+fields! {
+    /// An order.
+    pub struct Order {
+        /// The order's id.
+        order_id: String,
+        /// What is traded.
+        symbol: String,
+        /// Whether to buy or to sell.
+        side: Side,
+        /// How much, in units of what is traded.
+        quantity: Number,
+    } optional {
+        /// How it is to be filled.
+        order_type: OrderType,
+        /// The limit, in units of what is paid with.
+        price: Number,
+    }
+}
+
+fields! {
+    /// An order was filled, wholly or in part.
+    pub struct Execution {
+        /// The execution's id.
+        execution_id: String,
+        /// The order that was filled.
+        order_id: String,
+        /// How much was filled.
+        quantity: Number,
+        /// At which price.
+        price: Number,
+    } optional {
+        /// What was traded.
+        symbol: String,
+        /// Whether it was bought or sold.
+        side: Side,
+        /// What the venue charged.
+        commission: Number,
+    }
+}
+
+fields! {
+    /// A bar of a series of prices.
+    pub struct MarketData {
+        /// The series.
+        series_id: String,
+        /// What the prices are of.
+        symbol: String,
+        /// How long a bar is: `1m`.
+        timeframe: String,
+        /// The bar.
+        bar: Bar,
+    }
+}
+
+fields! {
+    /// The prices of one interval.
+    pub struct Bar {
+        /// When the interval began.
+        ts_utc: Timestamp,
+        /// The first price.
+        open: Number,
+        /// The highest price.
+        high: Number,
+        /// The lowest price.
+        low: Number,
+        /// The last price.
+        close: Number,
+        /// How much was traded.
+        volume: Number,
+    }
+}
+
+fields! {
+    /// Something about an instance of a strategy.
+    pub struct StrategyEvent {
+        /// What happened: `instance_updated`.
+        event: String,
+        /// The instance as it is now.
+        instance: StrategyInstance,
+    }
+}
+
+fields! {
+    /// A strategy with the parameters that it runs with.
+    pub struct StrategyInstance {
+        /// The instance's id.
+        instance_id: String,
+        /// The strategy that it is an instance of.
+        strategy_id: String,
+    } optional {
+        /// The instance's name for people.
+        instance_name: String,
+        /// The parameters that it runs with.
+        parameters_json: RawObject,
+        /// What it trades.
+        symbols_json: Vec<String>,
+        /// How long its bars are: `1h`.
+        timeframe: String,
+        /// Where it trades.
+        venue: String,
+        /// When it was created.
+        created_utc: Timestamp,
+    }
+}
+
+fields! {
+    /// Something about a group of orders.
+    pub struct OcoGroupEvent {
+        /// What happened: `oco_group_created`.
+        event: String,
+        /// The group as it is now.
+        oco_group: OcoGroup,
+    }
+}
+
+fields! {
+    /// Orders of which one cancels the others.
+    pub struct OcoGroup {
+        /// The group's id.
+        oco_group_id: String,
+        /// Its orders.
+        order_ids: Vec<String>,
+    } optional {
+        /// The run that it belongs to.
+        run_id: String,
+        /// When it was created.
+        created_utc: Timestamp,
+        /// Its name for people.
+        label: String,
+        /// What else is known.
+        extra_json: RawObject,
+    }
+}
+
+fields! {
+    /// Several events at once.
+    pub struct Batch {
+        /// What this is: `batch_ingest`.
+        event: String,
+        /// The events in order.
+        events: Vec<BatchedEvent>,
+    }
+}
+
+fields! {
+    /// One event of a [`Batch`]: its type beside its own fields.
+    pub struct BatchedEvent {
+        /// What kind of event it is. Its fields are in `unknown`;
+        /// [`BatchedEvent::domain`] gives them their type.
+        event_type: EventType,
+    }
+}
+
+open_words! {
+    /// Whether something is bought or sold.
+    pub enum Side {
+        /// `BUY`
+        Buy = "BUY",
+        /// `SELL`
+        Sell = "SELL",
+    }
+}
+
+open_words! {
+    /// How an order is to be filled.
+    pub enum OrderType {
+        /// At once, at any price.
+        Market = "MARKET",
+        /// At this price or a better one.
+        Limit = "LIMIT",
+        /// At any price, once this price was reached.
+        Stop = "STOP",
+        /// At the limit, once the stop price was reached.
+        StopLimit = "STOP_LIMIT",
+    }
+}
+
+impl IngestEvent {
+    /// What the event is about, from `payload_json`.
+    ///
+    /// # Errors
+    /// It is of a kind that has a type, and breaks that type's rules. The
+    /// server doesn't look into `payload_json`, so this is for the receiver to
+    /// judge; the text is still there.
+    pub fn domain(&self) -> Result<DomainEvent, MessageError> {
+        DomainEvent::read(self.event_type, &self.payload_json)
+            .map_err(|e| e.within("payload.payload_json"))
+    }
+}
+
+impl DomainEvent {
+    /// The event type under which this is sent.
+    #[must_use]
+    pub fn event_type(&self) -> EventType {
+        match self {
+            Self::Order(_) | Self::OcoGroup(_) => EventType::Order,
+            Self::Execution(_) => EventType::Execution,
+            Self::MarketData(_) => EventType::MarketData,
+            Self::Strategy(_) => EventType::StrategyEvent,
+            Self::Batch(_) => EventType::SystemEvent,
+            Self::Other { event_type, .. } => *event_type,
+        }
+    }
+
+    /// The object that stands for this in `payload_json`.
+    #[must_use]
+    pub fn to_payload_json(&self) -> RawObject {
+        fn object(entity: &impl Serialize) -> RawObject {
+            RawObject::of(entity).expect("entities are written as objects")
+        }
+        match self {
+            Self::Order(entity) => object(entity),
+            Self::OcoGroup(entity) => object(entity),
+            Self::Execution(entity) => object(entity),
+            Self::MarketData(entity) => object(entity),
+            Self::Strategy(entity) => object(entity),
+            Self::Batch(entity) => object(entity),
+            Self::Other { payload_json, .. } => payload_json.clone(),
+        }
+    }
+
+    /// The event in `object`. The key that only one kind of event has tells
+    /// which it is, for the words in `event` are not ours to list.
+    fn read(event_type: EventType, object: &RawObject) -> Result<Self, MessageError> {
+        fn entity<T: DeserializeOwned>(object: &RawObject) -> Result<T, MessageError> {
+            object.read().map_err(|e| MessageError::in_object("", &e))
+        }
+        Ok(match event_type {
+            EventType::Order if has_key(object, "oco_group") => Self::OcoGroup(entity(object)?),
+            EventType::Order if has_key(object, "order_id") => Self::Order(entity(object)?),
+            EventType::Execution if has_key(object, "execution_id") => {
+                Self::Execution(entity(object)?)
+            }
+            EventType::MarketData if has_key(object, "bar") => Self::MarketData(entity(object)?),
+            EventType::StrategyEvent if has_key(object, "instance") => {
+                Self::Strategy(entity(object)?)
+            }
+            EventType::SystemEvent if has_key(object, "events") => Self::Batch(entity(object)?),
+            _ => Self::Other {
+                event_type,
+                payload_json: object.clone(),
+            },
+        })
+    }
+}
+
+/// Whether `key` is one of the keys of `object`.
+fn has_key(object: &RawObject, key: &str) -> bool {
+    struct Has<'k>(&'k str);
+    impl<'de> Visitor<'de> for Has<'_> {
+        type Value = bool;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
+            let mut found = false;
+            while let Some((key, _)) = map.next_entry::<std::borrow::Cow<'de, str>, IgnoredAny>()? {
+                found |= key == self.0;
+            }
+            Ok(found)
+        }
+    }
+    serde_json::Deserializer::from_str(object.as_str())
+        .deserialize_map(Has(key))
+        .unwrap_or(false)
+}
+
+impl BatchedEvent {
+    /// What the event is about.
+    ///
+    /// # Errors
+    /// It is of a kind that has a type, and breaks that type's rules.
+    pub fn domain(&self) -> Result<DomainEvent, MessageError> {
+        DomainEvent::read(self.event_type, &self.fields())
+    }
+
+    /// The event's own fields, without its type.
+    #[must_use]
+    pub fn fields(&self) -> RawObject {
+        RawObject::of(&self.unknown).expect("fields are written as an object")
+    }
+}
+
+impl From<DomainEvent> for BatchedEvent {
+    fn from(event: DomainEvent) -> Self {
+        let mut unknown: UnknownFields = event
+            .to_payload_json()
+            .read()
+            .expect("an object has fields");
+        unknown.remove("event_type");
+        Self {
+            event_type: event.event_type(),
+            unknown,
+        }
+    }
+}
+
+impl StrategyInstance {
+    /// The same instance with these parameters.
+    ///
+    /// # Errors
+    /// `parameters` are not written as a JSON object.
+    pub fn with_parameters(
+        mut self,
+        parameters: &(impl Serialize + ?Sized),
+    ) -> Result<Self, RawObjectError> {
+        self.parameters_json = Some(RawObject::of(parameters)?);
+        Ok(self)
+    }
+}
+
+impl Batch {
+    /// A batch of these events.
+    #[must_use]
+    pub fn of(events: impl IntoIterator<Item = impl Into<DomainEvent>>) -> Self {
+        let events: Vec<BatchedEvent> = events
+            .into_iter()
+            .map(|event| event.into().into())
+            .collect();
+        Self::new("batch_ingest", events)
+    }
+}
+
+macro_rules! domain_from {
+    ($($entity:ident: $variant:ident,)*) => {$(
+        impl From<$entity> for DomainEvent {
+            fn from(entity: $entity) -> Self {
+                Self::$variant(entity)
+            }
+        }
+    )*};
+}
+domain_from! {
+    Order: Order,
+    OcoGroupEvent: OcoGroup,
+    Execution: Execution,
+    MarketData: MarketData,
+    StrategyEvent: Strategy,
+    Batch: Batch,
+}

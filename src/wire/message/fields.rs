@@ -1,0 +1,304 @@
+//! Structs that keep the fields they don't know.
+//!
+//! serde's `flatten` buffers what it gathers: raw values don't survive that,
+//! and a 25-digit number loses digits. So the `fields!` macro writes the
+//! visitor: known fields go to their places, all others are kept as raw text.
+
+use std::fmt;
+
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde::ser::{SerializeMap, Serializer};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// The fields of an object that its type doesn't name, in the order in which
+/// they were read, each value as the sender spelled it.
+///
+/// A known optional field that stood there as `null` is kept here too, so that
+/// it is written as `null` again; it is left out once the field has a value.
+#[derive(Clone, Default)]
+pub struct UnknownFields(Vec<(Box<str>, Box<RawValue>)>);
+
+impl UnknownFields {
+    /// No fields.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// The first field of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&RawValue> {
+        self.iter()
+            .find_map(|(key, value)| (key == name).then_some(value))
+    }
+
+    /// Adds a field, or replaces the one of this name.
+    ///
+    /// # Errors
+    /// `value` can't be written as JSON.
+    pub fn insert(
+        &mut self,
+        name: impl Into<Box<str>>,
+        value: &(impl Serialize + ?Sized),
+    ) -> Result<(), serde_json::Error> {
+        let (name, value) = (name.into(), serde_json::value::to_raw_value(value)?);
+        self.remove(&name);
+        self.push(name, value);
+        Ok(())
+    }
+
+    /// Removes all fields of this name.
+    pub fn remove(&mut self, name: &str) {
+        self.0.retain(|(key, _)| &**key != name);
+    }
+
+    /// All fields in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
+        self.0.iter().map(|(key, value)| (&**key, &**value))
+    }
+
+    /// How many fields there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn push(&mut self, name: Box<str>, value: Box<RawValue>) {
+        self.0.push((name, value));
+    }
+
+    pub(super) fn push_null(&mut self, name: &str) {
+        self.push(name.into(), RawValue::NULL.to_owned());
+    }
+
+    /// Writes all fields but those of which `written` says that the struct
+    /// around them has written a value itself.
+    pub(super) fn write<M: SerializeMap>(
+        &self,
+        map: &mut M,
+        written: impl Fn(&str) -> bool,
+    ) -> Result<(), M::Error> {
+        self.iter()
+            .filter(|(key, _)| !written(key))
+            .try_for_each(|(key, value)| map.serialize_entry(key, value))
+    }
+}
+
+impl PartialEq for UnknownFields {
+    fn eq(&self, other: &Self) -> bool {
+        let text = |(key, value): (_, &RawValue)| (key, value.get().to_owned());
+        self.iter().map(text).eq(other.iter().map(text))
+    }
+}
+
+impl Eq for UnknownFields {}
+
+impl fmt::Debug for UnknownFields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(self.iter().map(|(key, value)| (key, value.get())))
+            .finish()
+    }
+}
+
+impl Serialize for UnknownFields {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.len()))?;
+        self.write(&mut map, |_| false)?;
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for UnknownFields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct All;
+        impl<'de> Visitor<'de> for All {
+            type Value = UnknownFields;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<UnknownFields, A::Error> {
+                let mut fields = UnknownFields::new();
+                while let Some((key, value)) = map.next_entry()? {
+                    fields.push(key, value);
+                }
+                Ok(fields)
+            }
+        }
+        deserializer.deserialize_map(All)
+    }
+}
+
+/// A key as the visitor of a struct sees it.
+pub(super) enum Key {
+    /// One of the struct's fields.
+    Known(&'static str),
+    /// None of them.
+    Unknown(Box<str>),
+}
+
+/// Reads a key, without a copy if it is one of these.
+pub(super) struct KeyOf(pub &'static [&'static str]);
+
+impl<'de> DeserializeSeed<'de> for KeyOf {
+    type Value = Key;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Key, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for KeyOf {
+    type Value = Key;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+    fn visit_str<E: de::Error>(self, key: &str) -> Result<Key, E> {
+        Ok(match self.0.iter().find(|known| **known == key) {
+            Some(known) => Key::Known(known),
+            None => Key::Unknown(key.into()),
+        })
+    }
+}
+
+/// Puts the name of a field before an error in it. Nested calls make a dotted
+/// path between backquotes, which `MessageError` takes apart again.
+pub(super) fn in_field<E: de::Error>(field: &str, error: &E) -> E {
+    let text = error.to_string();
+    match text.strip_prefix('`') {
+        Some(path) => E::custom(format_args!("`{field}.{path}")),
+        None => E::custom(format_args!("`{field}`: {text}")),
+    }
+}
+
+pub(super) fn absent<E: de::Error>(field: &str) -> E {
+    in_field(field, &E::custom("is required but absent"))
+}
+
+pub(super) fn repeated<E: de::Error>(field: &str) -> E {
+    in_field(field, &E::custom("stands there more than once"))
+}
+
+/// Defines a struct of required and `optional` fields that keeps all others in
+/// `unknown`, with `new` (from the required fields) and serde's traits.
+///
+/// In the struct an optional field of type `T` is an `Option<T>`.
+macro_rules! fields {
+    (
+        $(#[$doc:meta])*
+        $vis:vis struct $name:ident {
+            $($(#[$req_doc:meta])* $req:ident: $req_type:ty,)*
+        } $(optional {
+            $($(#[$opt_doc:meta])* $opt:ident: $opt_type:ty,)*
+        })?
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        $vis struct $name {
+            $($(#[$req_doc])* pub $req: $req_type,)*
+            $($($(#[$opt_doc])* pub $opt: Option<$opt_type>,)*)?
+            /// Fields beyond these, kept as they are.
+            pub unknown: $crate::wire::message::fields::UnknownFields,
+        }
+
+        impl $name {
+            /// One with its required fields; the optional ones are absent.
+            #[must_use]
+            #[allow(clippy::new_without_default, clippy::too_many_arguments, dead_code)]
+            pub fn new($($req: impl Into<$req_type>,)*) -> Self {
+                Self {
+                    $($req: $req.into(),)*
+                    $($($opt: None,)*)?
+                    unknown: $crate::wire::message::fields::UnknownFields::new(),
+                }
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                use serde::ser::SerializeMap;
+                let mut map = serializer.serialize_map(None)?;
+                $(map.serialize_entry(stringify!($req), &self.$req)?;)*
+                $($(if let Some(value) = &self.$opt {
+                    map.serialize_entry(stringify!($opt), value)?;
+                })*)?
+                self.unknown.write(&mut map, |key| {
+                    $(key == stringify!($req) ||)*
+                    $($((key == stringify!($opt) && self.$opt.is_some()) ||)*)?
+                    false
+                })?;
+                map.end()
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                use $crate::wire::message::fields::{Key, KeyOf, UnknownFields};
+                #[allow(unused_imports)] // `absent`, where nothing is required
+                use $crate::wire::message::fields::{absent, in_field, repeated};
+
+                struct Fields;
+                impl<'de> serde::de::Visitor<'de> for Fields {
+                    type Value = $name;
+
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str("an object")
+                    }
+
+                    fn visit_map<A: serde::de::MapAccess<'de>>(
+                        self,
+                        mut map: A,
+                    ) -> Result<$name, A::Error> {
+                        const KNOWN: &[&str] =
+                            &[$(stringify!($req),)* $($(stringify!($opt),)*)?];
+                        $(let mut $req: Option<$req_type> = None;)*
+                        // The outer option: whether the field has been seen.
+                        $($(let mut $opt: Option<Option<$opt_type>> = None;)*)?
+                        let mut unknown = UnknownFields::new();
+                        while let Some(key) = map.next_key_seed(KeyOf(KNOWN))? {
+                            let known = match key {
+                                Key::Known(known) => known,
+                                Key::Unknown(key) => {
+                                    unknown.push(key, map.next_value()?);
+                                    continue;
+                                }
+                            };
+                            $(if known == stringify!($req) {
+                                if $req.is_some() {
+                                    return Err(repeated(known));
+                                }
+                                $req = Some(map.next_value().map_err(|e| in_field(known, &e))?);
+                                continue;
+                            })*
+                            $($(if known == stringify!($opt) {
+                                if $opt.is_some() {
+                                    return Err(repeated(known));
+                                }
+                                let value: Option<$opt_type> =
+                                    map.next_value().map_err(|e| in_field(known, &e))?;
+                                if value.is_none() {
+                                    unknown.push_null(known);
+                                }
+                                $opt = Some(value);
+                                continue;
+                            })*)?
+                        }
+                        Ok($name {
+                            $($req: $req.ok_or_else(|| absent(stringify!($req)))?,)*
+                            $($($opt: $opt.flatten(),)*)?
+                            unknown,
+                        })
+                    }
+                }
+                deserializer.deserialize_map(Fields)
+            }
+        }
+    };
+}
+pub(super) use fields;

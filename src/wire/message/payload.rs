@@ -1,0 +1,247 @@
+//! What each message type carries.
+
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::fields::fields;
+use super::words::closed_words;
+use super::{Hello, MessageError, RawObject, Timestamp, Welcome};
+use crate::ids::MsgId;
+use crate::wire::ErrorCode;
+
+/// What a message carries, by its `msg_type`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Payload {
+    /// `ingest_event`
+    IngestEvent(IngestEvent),
+    /// `log_record`
+    LogRecord(LogRecord),
+    /// `heartbeat`
+    Heartbeat(Heartbeat),
+    /// `error`
+    Error(ErrorReport),
+    /// `ack`
+    Ack(Ack),
+    /// `hello`
+    Hello(Box<Hello>),
+    /// `welcome`
+    Welcome(Box<Welcome>),
+}
+
+fields! {
+    /// Something that happened in a run; what it is stands in `payload_json`.
+    pub struct IngestEvent {
+        /// The run that it belongs to.
+        run_id: String,
+        /// What kind of event it is.
+        event_type: EventType,
+        /// When it happened.
+        event_utc: Timestamp,
+        /// When its source received it.
+        received_utc: Timestamp,
+        /// The event itself. [`IngestEvent::domain`] gives it its type.
+        payload_json: RawObject,
+    }
+}
+
+fields! {
+    /// A line of a log.
+    pub struct LogRecord {
+        /// When it was logged.
+        timestamp: Timestamp,
+        /// How much it matters.
+        level: Level,
+        /// The logger.
+        name: String,
+        /// What it says.
+        message: String,
+    } optional {
+        /// What else is known.
+        meta: RawObject,
+    }
+}
+
+fields! {
+    /// A sign of life.
+    pub struct Heartbeat {
+        /// How the source is: `alive`.
+        status: String,
+        /// When it was so.
+        timestamp: Timestamp,
+    }
+}
+
+fields! {
+    /// An error, of the server or of a participant.
+    pub struct ErrorReport {
+        /// What went wrong, for programs. The server's are [`ErrorCode`]s.
+        code: String,
+        /// What went wrong, for people.
+        message: String,
+    } optional {
+        /// What else is known.
+        details: RawObject,
+    }
+}
+
+fields! {
+    /// Says that a message was taken.
+    pub struct Ack {
+        /// The message that was taken, its id spelled as its sender spelled it.
+        acknowledged_msg_id: MsgId,
+        /// When it was taken.
+        timestamp: Timestamp,
+    }
+}
+
+closed_words! {
+    /// What kind of event an [`IngestEvent`] is.
+    pub enum EventType {
+        /// An order, or a group of orders.
+        Order = "order",
+        /// An order was filled.
+        Execution = "execution",
+        /// Prices.
+        MarketData = "market_data",
+        /// Something about a strategy.
+        StrategyEvent = "strategy_event",
+        /// Something about the platform.
+        SystemEvent = "system_event",
+    }
+}
+
+closed_words! {
+    /// How much a [`LogRecord`] matters.
+    pub enum Level {
+        /// `TRACE`
+        Trace = "TRACE",
+        /// `DEBUG`
+        Debug = "DEBUG",
+        /// `INFO`
+        Info = "INFO",
+        /// `WARN`
+        Warn = "WARN",
+        /// `WARNING`
+        Warning = "WARNING",
+        /// `ERROR`
+        Error = "ERROR",
+        /// `CRITICAL`
+        Critical = "CRITICAL",
+        /// `FATAL`
+        Fatal = "FATAL",
+    }
+}
+
+impl Payload {
+    /// The `msg_type` of a message that carries this.
+    #[must_use]
+    pub const fn msg_type(&self) -> &'static str {
+        match self {
+            Self::IngestEvent(_) => "ingest_event",
+            Self::LogRecord(_) => "log_record",
+            Self::Heartbeat(_) => "heartbeat",
+            Self::Error(_) => "error",
+            Self::Ack(_) => "ack",
+            Self::Hello(_) => "hello",
+            Self::Welcome(_) => "welcome",
+        }
+    }
+
+    pub(super) fn read(msg_type: &str, payload: &RawValue) -> Result<Self, MessageError> {
+        fn typed<T: serde::de::DeserializeOwned>(payload: &RawValue) -> Result<T, MessageError> {
+            serde_json::from_str(payload.get()).map_err(|e| MessageError::in_object("payload", &e))
+        }
+        Ok(match msg_type {
+            "ingest_event" => Self::IngestEvent(typed(payload)?),
+            "log_record" => Self::LogRecord(typed(payload)?),
+            "heartbeat" => Self::Heartbeat(typed(payload)?),
+            "error" => Self::Error(typed(payload)?),
+            "ack" => Self::Ack(typed(payload)?),
+            "hello" => Self::Hello(typed(payload)?),
+            "welcome" => Self::Welcome(typed(payload)?),
+            _ => return Err(MessageError::UnknownType(msg_type.into())),
+        })
+    }
+}
+
+impl Serialize for Payload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::IngestEvent(payload) => payload.serialize(serializer),
+            Self::LogRecord(payload) => payload.serialize(serializer),
+            Self::Heartbeat(payload) => payload.serialize(serializer),
+            Self::Error(payload) => payload.serialize(serializer),
+            Self::Ack(payload) => payload.serialize(serializer),
+            Self::Hello(payload) => payload.serialize(serializer),
+            Self::Welcome(payload) => payload.serialize(serializer),
+        }
+    }
+}
+
+macro_rules! payload_from {
+    ($($payload:ident: $variant:ident,)*) => {$(
+        impl From<$payload> for Payload {
+            fn from(payload: $payload) -> Self {
+                Self::$variant(payload.into())
+            }
+        }
+    )*};
+}
+payload_from! {
+    IngestEvent: IngestEvent,
+    LogRecord: LogRecord,
+    Heartbeat: Heartbeat,
+    ErrorReport: Error,
+    Ack: Ack,
+    Hello: Hello,
+    Welcome: Welcome,
+}
+
+impl ErrorReport {
+    /// The code, if it is one of tickwire's own.
+    #[must_use]
+    pub fn known_code(&self) -> Option<ErrorCode> {
+        ErrorCode::from_text(&self.code)
+    }
+
+    /// `details.msg_id`: the message that the error is about, if it is about
+    /// one that has an id.
+    #[must_use]
+    pub fn msg_id(&self) -> Option<MsgId> {
+        self.detail("msg_id")
+    }
+
+    /// `details.field`: the field that is wrong, dotted.
+    #[must_use]
+    pub fn field(&self) -> Option<String> {
+        self.detail("field")
+    }
+
+    fn detail<T: serde::de::DeserializeOwned>(&self, key: &str) -> Option<T> {
+        let details: super::UnknownFields = self.details.as_ref()?.read().ok()?;
+        serde_json::from_str(details.get(key)?.get()).ok()
+    }
+}
+
+impl Ack {
+    /// `dropped`: how many receivers missed the message. In the ack of a whole
+    /// batch it is the sum.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.unknown
+            .get("dropped")
+            .and_then(|raw| serde_json::from_str(raw.get()).ok())
+            .unwrap_or(0)
+    }
+
+    /// All messages that the ack covers: `acknowledged_msg_ids` of a batch ack,
+    /// otherwise the one.
+    #[must_use]
+    pub fn covered(&self) -> Vec<MsgId> {
+        self.unknown
+            .get("acknowledged_msg_ids")
+            .and_then(|raw| serde_json::from_str(raw.get()).ok())
+            .unwrap_or_else(|| vec![self.acknowledged_msg_id])
+    }
+}

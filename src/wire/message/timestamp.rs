@@ -1,0 +1,164 @@
+//! Timestamps that keep their spelling.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, FixedOffset, SecondsFormat, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// An RFC 3339 timestamp as it was spelled, with `Z` or an offset.
+///
+/// Two timestamps are equal if they are spelled alike; compare
+/// [`Timestamp::to_utc`] to compare instants.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Timestamp(Box<str>);
+
+/// A text that is not an RFC 3339 timestamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an RFC 3339 timestamp: write it like 2026-01-03T12:41:00.000Z, with Z or an offset")]
+#[non_exhaustive]
+pub struct TimestampError;
+
+impl Timestamp {
+    /// The current time, in milliseconds and UTC.
+    #[must_use]
+    pub fn now() -> Self {
+        Utc::now().into()
+    }
+
+    /// Checks `text` and keeps it.
+    ///
+    /// # Errors
+    /// It is not an RFC 3339 timestamp.
+    pub fn new(text: impl Into<Box<str>>) -> Result<Self, TimestampError> {
+        let text = text.into();
+        read(&text).map(|_| Self(text)).ok_or(TimestampError)
+    }
+
+    /// The timestamp as it was spelled.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The instant that it names, to the nanosecond.
+    #[must_use]
+    pub fn to_utc(&self) -> DateTime<Utc> {
+        read(&self.0).expect("checked when it was made").to_utc()
+    }
+}
+
+/// chrono also takes a space for the `T` and a Unicode minus, RFC 3339 and the
+/// protocol do not.
+fn read(text: &str) -> Option<DateTime<FixedOffset>> {
+    let separated = matches!(text.as_bytes().get(10), Some(b'T' | b't'));
+    (separated && text.is_ascii())
+        .then(|| DateTime::parse_from_rfc3339(text).ok())
+        .flatten()
+}
+
+impl From<DateTime<Utc>> for Timestamp {
+    /// With as many digits of a second as the time needs, in steps of three,
+    /// but at least three. Years beyond 0 to 9999, which RFC 3339 can't spell,
+    /// become the nearest that it can.
+    fn from(time: DateTime<Utc>) -> Self {
+        let time = time.clamp(
+            year_start(0),
+            year_start(10_000) - chrono::TimeDelta::nanoseconds(1),
+        );
+        let digits = match time.timestamp_subsec_nanos() {
+            nanos if nanos % 1_000_000 == 0 => SecondsFormat::Millis,
+            nanos if nanos % 1_000 == 0 => SecondsFormat::Micros,
+            _ => SecondsFormat::Nanos,
+        };
+        Self(time.to_rfc3339_opts(digits, true).into())
+    }
+}
+
+fn year_start(year: i32) -> DateTime<Utc> {
+    chrono::NaiveDate::from_ymd_opt(year, 1, 1)
+        .expect("a first of January")
+        .and_time(chrono::NaiveTime::MIN)
+        .and_utc()
+}
+
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+    fn from_str(text: &str) -> Result<Self, TimestampError> {
+        Self::new(text)
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(<Box<str>>::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_spelling_and_knows_the_instant() {
+        let spelled = Timestamp::new("2026-01-03T14:41:00.100+02:00").unwrap();
+        assert_eq!(spelled.as_str(), "2026-01-03T14:41:00.100+02:00");
+        assert_eq!(
+            Timestamp::from(spelled.to_utc()).as_str(),
+            "2026-01-03T12:41:00.100Z"
+        );
+    }
+
+    #[test]
+    fn takes_what_rfc_3339_allows_and_nothing_else() {
+        for text in [
+            "2026-01-03t12:41:00z",
+            "2026-12-31T23:59:60Z",
+            "2024-02-29T00:00:00.123456789-23:59",
+            "0000-01-01T00:00:00Z",
+        ] {
+            let _ = Timestamp::new(text).unwrap().to_utc();
+        }
+        for text in [
+            "",
+            "2026-01-03T12:41:00",
+            "2026-01-03 12:41:00Z",
+            "2026-01-03T12:41Z",
+            "2025-02-29T00:00:00Z",
+            "2026-01-03T24:00:00Z",
+            "2026-01-03T12:41:00.Z",
+            "2026-01-03T12:41:00\u{2212}01:00",
+            "2026-01-03T12:41:00+0100",
+            " 2026-01-03T12:41:00Z",
+            "2026-01-03T12:41:00Z ",
+        ] {
+            assert_eq!(Timestamp::new(text), Err(TimestampError), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_time_beyond_the_spellable_years_becomes_the_nearest_spellable() {
+        for time in [DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC] {
+            let spelled = Timestamp::from(time);
+            assert_eq!(Timestamp::new(spelled.as_str()), Ok(spelled));
+        }
+    }
+}
