@@ -6,6 +6,7 @@ mod draft;
 mod peer;
 
 mod conformance;
+mod embedded;
 mod hostile;
 mod names;
 mod protocol_document;
