@@ -7,10 +7,10 @@ use crate::draft::Draft;
 use crate::peer::{Peer, framed, start_server, within};
 
 /// Numbers from a seed, the same on every machine (xorshift64*).
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;

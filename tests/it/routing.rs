@@ -1,5 +1,6 @@
 //! Where messages go, in which order, and who is told what became of them.
 
+mod churn;
 mod ordering;
 
 use std::collections::HashSet;
