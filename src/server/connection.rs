@@ -24,8 +24,10 @@ use crate::limits;
 use crate::router::{Attention, Halt, Pause, Progress, Session, Step};
 use crate::wire::ErrorCode;
 
-/// Windows read in one turn before others get theirs.
-const READS_PER_TURN: usize = 8;
+/// Windows read before what follows from them is written.
+const READS_PER_ROUND: usize = 4;
+/// Rounds of reading and writing before others get their turn.
+const ROUNDS_PER_TURN: usize = 2;
 /// Bytes written after each read before the next.
 const WRITE_BUDGET: usize = 512 * 1024;
 /// While data is in flight, the peer's pulse is taken so often.
@@ -142,10 +144,15 @@ impl Connection {
         if let Some(end) = self.follow_phase() {
             return Poll::Ready(Turn::End(end));
         }
-        for _ in 0..READS_PER_TURN {
-            let intake = self.poll_intake(cx);
-            if let Poll::Ready(Err(end)) = intake {
-                return Poll::Ready(Turn::End(end));
+        for _ in 0..ROUNDS_PER_TURN {
+            let mut intake = Poll::Pending;
+            for _ in 0..READS_PER_ROUND {
+                intake = self.poll_intake(cx);
+                match intake {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(end)) => return Poll::Ready(Turn::End(end)),
+                    Poll::Pending => break,
+                }
             }
             let Ok(progress) = self.poll_output(cx) else {
                 return Poll::Ready(Turn::End(End::Broken));

@@ -1,0 +1,162 @@
+//! The parts of a message's way, each by itself: cut the stream into frames,
+//! parse and check, route, acknowledge.
+//!
+//! Throughput is in messages (elements) or in bytes of JSON with its prefix.
+
+mod load;
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use tickwire::ids::{MsgId, Name};
+use tickwire::router::{Now, Router, RouterConfig, Session, Workspace};
+use tickwire::wire::{AckTemplate, AnswerIds, FrameState, Parser, Validation, frame_state};
+use uuid::Uuid;
+
+use load::{EXAMPLES, stream, variants};
+
+/// Distinct messages of each kind.
+const VARIANTS: usize = 1_000;
+const FRAME_BYTES_MAX: usize = 1024 * 1024;
+
+fn frame_decode(c: &mut Criterion) {
+    let bytes = stream(&variants(EXAMPLES[0].1, VARIANTS));
+    let mut group = c.benchmark_group("frame decode");
+    group.throughput(Throughput::Elements(VARIANTS as u64));
+    group.bench_function("orders", |b| {
+        b.iter(|| {
+            let mut rest = &bytes[..];
+            let mut frames = 0;
+            while let Ok(FrameState::Complete { len }) = frame_state(rest, FRAME_BYTES_MAX) {
+                rest = &rest[4 + len..];
+                frames += 1;
+            }
+            assert_eq!(frames, VARIANTS);
+        });
+    });
+    group.finish();
+}
+
+fn envelope_parse(c: &mut Criterion) {
+    let mut group = c.benchmark_group("envelope parse");
+    for (name, example) in EXAMPLES {
+        let mut messages = variants(example, VARIANTS);
+        let bytes: usize = messages.iter().map(Vec::len).sum();
+        group.throughput(Throughput::Bytes(bytes as u64));
+        let mut parser = Parser::new(Validation::Payload);
+        group.bench_function(BenchmarkId::new("tickwire", name), |b| {
+            b.iter(|| {
+                for message in &mut messages {
+                    black_box(parser.parse(message).expect("the examples are valid"));
+                }
+            });
+        });
+        group.bench_function(BenchmarkId::new("serde_json Value", name), |b| {
+            b.iter(|| {
+                for message in &messages {
+                    let value: serde_json::Value =
+                        serde_json::from_slice(message).expect("the examples are JSON");
+                    black_box(value);
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+/// A session fed by hand, and its output thrown away.
+struct Endpoint {
+    session: Session,
+    workspace: Workspace,
+}
+
+impl Endpoint {
+    fn new(router: &Router) -> Self {
+        Self {
+            session: router.connect(),
+            workspace: Workspace::default(),
+        }
+    }
+
+    fn owning(router: &Router, name: &str) -> Self {
+        let mut endpoint = Self::new(router);
+        let hello = format!(
+            r#"{{"msg_id":"{}","msg_type":"hello","timestamp":"2026-01-03T12:41:00Z","source":"{name}","payload":{{"protocol":1}}}}"#,
+            Uuid::new_v4()
+        );
+        let mut window = stream(&[hello.into_bytes()].to_vec());
+        endpoint.receive(&mut window);
+        assert_eq!(endpoint.session.names().count(), 1);
+        endpoint.discard_output();
+        endpoint
+    }
+
+    fn receive(&mut self, window: &mut BytesMut) {
+        let now = Now {
+            mono: Duration::ZERO,
+            unix_ms: 1_767_444_060_000,
+        };
+        let step = self.session.receive(&mut self.workspace, window, now);
+        assert!(step.halt.is_none() && window.is_empty());
+    }
+
+    fn discard_output(&mut self) -> usize {
+        let mut all = |slices: &[std::io::IoSlice<'_>]| Ok(slices.iter().map(|s| s.len()).sum());
+        let written = self.session.transmit(usize::MAX, &mut all);
+        written.expect("nothing can fail here").0
+    }
+}
+
+/// One read of 64 frames: checked, routed to a queue, acknowledged, and both
+/// outputs taken.
+fn route(c: &mut Criterion) {
+    const FRAMES: usize = 64;
+    let messages = variants(EXAMPLES[0].1, FRAMES);
+    let window = stream(&messages);
+    let mut group = c.benchmark_group("route");
+    group.throughput(Throughput::Elements(FRAMES as u64));
+    for (what, owner) in [
+        ("to one receiver", "api-gateway"),
+        ("refused", "somebody-else"),
+    ] {
+        let router = Router::new(RouterConfig::default());
+        let mut receiver = Endpoint::owning(&router, owner);
+        let mut sender = Endpoint::new(&router);
+        group.bench_function(what, |b| {
+            b.iter_batched(
+                || window.clone(),
+                |mut window| {
+                    sender.receive(&mut window);
+                    black_box(sender.discard_output());
+                    black_box(receiver.discard_output());
+                },
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    group.finish();
+}
+
+fn ack(c: &mut Criterion) {
+    let name = |text| Name::new(text).expect("a name");
+    let template = AckTemplate::new(&name("tickwire"), &name("quantower-connector"));
+    let mut ids = AnswerIds::new(Uuid::new_v4());
+    let acknowledged = MsgId::from(Uuid::new_v4());
+    let mut out = Vec::with_capacity(64 * 1024);
+    let mut group = c.benchmark_group("ack");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("from the template", |b| {
+        b.iter(|| {
+            if out.len() > 60 * 1024 {
+                out.clear();
+            }
+            template.append(&mut out, &mut ids, black_box(&acknowledged));
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, frame_decode, envelope_parse, route, ack);
+criterion_main!(benches);
