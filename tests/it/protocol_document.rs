@@ -7,7 +7,7 @@ use serde_json::Value;
 use tickwire::wire::{ErrorCode, Parser, Validation};
 
 use crate::conformance::MESSAGES;
-use crate::peer::{Peer, Received, start_server};
+use crate::peer::{Peer, Received, framed, start_server};
 use crate::python::python;
 
 const DOCUMENT: &str = include_str!("../../docs/protocol.md");
@@ -39,17 +39,30 @@ fn bytes_of(dump: &str) -> Vec<u8> {
             .split_whitespace()
             .map(|byte| u8::from_str_radix(byte, 16).expect("hexadecimal"))
             .collect();
-        let shown: String = row
-            .iter()
-            .map(|&byte| match byte {
-                0x20..0x7F => char::from(byte),
-                _ => '.',
-            })
-            .collect();
+        let shown: String = row.iter().map(|&byte| shown(byte)).collect();
         assert_eq!(characters.strip_suffix('|'), Some(&*shown), "{line}");
         bytes.extend(row);
     }
     bytes
+}
+
+fn dump_of(bytes: &[u8]) -> String {
+    let mut dump = String::new();
+    for (row, chunk) in bytes.chunks(16).enumerate() {
+        let hex: Vec<String> = chunk.iter().map(|byte| format!("{byte:02x}")).collect();
+        let (left, right) = hex.split_at(hex.len().min(8));
+        let hex = format!("{}  {}", left.join(" "), right.join(" "));
+        let shown: String = chunk.iter().map(|&byte| shown(byte)).collect();
+        dump += &format!("{:04x}  {hex:<48}  |{shown}|\n", row * 16);
+    }
+    dump
+}
+
+fn shown(byte: u8) -> char {
+    match byte {
+        0x20..0x7F => char::from(byte),
+        _ => '.',
+    }
 }
 
 /// What differs from run to run made equal.
@@ -93,7 +106,8 @@ async fn the_documents_exchange_is_what_happens() {
         assert_eq!(
             without_what_varies(received.json.clone()),
             without_what_varies(documented),
-            "{received:?}"
+            "what comes is\n{}",
+            dump_of(&framed(&received.frame))
         );
         // Another length would show another spelling.
         let length = |frame: &[u8]| frame.len() - version_length(frame);
