@@ -12,6 +12,7 @@ use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use serde_json::json;
 use tickwire::ids::Name;
 
+use self::count::Count;
 use self::drive::{Extent, Outcome as Run, Progress};
 use self::load::Load;
 use super::local::LocalServer;
@@ -42,7 +43,7 @@ cores of its own.";
 #[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
     /// The server [default: one of its own on a free port]
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = peer::address)]
     to: Option<String>,
     /// How long to send
     #[arg(long, value_name = "S", default_value_t = 5,
@@ -220,6 +221,14 @@ impl<'a> Figures<'a> {
         for (code, count) in &run.answers.refused {
             fault(*count, &format!("refused: {code}"));
         }
+        // Gaps are counted forward, so whatever comes twice or too late looks
+        // like a gap nearly as long as a round.
+        if run.deliveries.settled() > run.sent {
+            faults.push("messages arrived out of order or more than once".to_owned());
+        }
+        if run.answers.settled() > run.sent {
+            faults.push("answers arrived out of order or more than once".to_owned());
+        }
         if run.stalled {
             faults.push("nothing arrived any more, so it was given up".to_owned());
         }
@@ -227,5 +236,44 @@ impl<'a> Figures<'a> {
         let notices = run.deliveries.notices.iter().chain(&run.answers.notices);
         faults.extend(notices.map(|notice| format!("the server says {notice}")));
         faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is wrong after 12,000 messages to `target` while somebody listens
+    /// as `listener`.
+    fn faults(target: &str, listener: &str) -> (u64, Vec<String>) {
+        let server = LocalServer::start().unwrap();
+        let connect = |name: &str| {
+            Peer::connect(&server.address(), &Name::new(name).unwrap(), Claim::Source).unwrap()
+        };
+        let mut receiver = connect(listener);
+        let mut sender = connect("tx");
+        let load = Load::orders("tx", target, &peer::now());
+        let extent = Extent::Messages(12_000);
+        let run = drive::run(&load, &mut sender, &mut receiver, extent, |_, _| {}).unwrap();
+        let result = (run.sent, Figures::of(&run, &load).faults());
+        server.shutdown();
+        result
+    }
+
+    #[test]
+    fn every_message_of_a_load_is_accounted_for() {
+        assert_eq!(faults("rx", "rx"), (12_000, Vec::new()));
+    }
+
+    #[test]
+    fn says_what_was_not_delivered_and_why() {
+        let (_, faults) = faults("rx", "somebody-else");
+        assert_eq!(
+            faults,
+            [
+                "12,000 sent but not delivered",
+                "12,000 refused: TARGET_UNAVAILABLE"
+            ]
+        );
     }
 }

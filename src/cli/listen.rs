@@ -4,11 +4,13 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 
 use clap::Args;
 use tickwire::ids::Name;
-use tickwire::limits::WINDOW_BYTES;
+use tickwire::limits::{LISTEN_DEFAULT, WINDOW_BYTES};
 use tickwire::wire::{ErrorCode, frame_prefix};
 
+use super::answer::ServerMessage;
 use super::compact::append_compact;
-use super::peer::{Claim, Frames, FramesError, Peer, ServerMessage};
+use super::frames::{Frames, FramesError};
+use super::peer::{self, Claim, Peer};
 use super::{DIM, Failure, Outcome, say};
 
 const EXAMPLES: &str = "\
@@ -34,7 +36,7 @@ pub struct Arguments {
     /// The name to own
     name: String,
     /// The server
-    #[arg(long, value_name = "HOST:PORT", default_value = tickwire::limits::LISTEN_DEFAULT)]
+    #[arg(long, value_name = "HOST:PORT", default_value = LISTEN_DEFAULT, value_parser = peer::address)]
     to: String,
     /// Stop after so many messages
     #[arg(long, value_name = "N")]

@@ -13,10 +13,13 @@ use std::process::ExitCode;
 use anstyle::{AnsiColor, Style};
 use clap::{Parser, Subcommand};
 
+mod answer;
 mod bench;
 mod check;
 mod compact;
+mod demo;
 mod fence;
+mod frames;
 mod input;
 mod listen;
 mod local;
@@ -98,10 +101,12 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(after_long_help = serve::EXAMPLES)]
     Serve(serve::Arguments),
     Send(send::Arguments),
     Listen(listen::Arguments),
     Check(check::Arguments),
+    Demo(demo::Arguments),
     Bench(bench::Arguments),
 }
 
@@ -114,6 +119,7 @@ pub fn main() -> ExitCode {
         Command::Send(arguments) => send::run(arguments),
         Command::Listen(arguments) => listen::run(arguments),
         Command::Check(arguments) => check::run(arguments),
+        Command::Demo(arguments) => demo::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
     };
     match result {
@@ -162,6 +168,22 @@ mod tests {
             CommandLine::try_parse_from(["tickwire", "--listen", "127.0.0.1:0"]).unwrap();
         assert!(arguments.command.is_none());
         assert_eq!(arguments.serve.listen.as_deref(), Some("127.0.0.1:0"));
+    }
+
+    #[test]
+    fn every_help_ends_with_examples_of_its_own() {
+        let mut command = CommandLine::command();
+        let help = command.render_long_help().to_string();
+        assert!(help.contains("tickwire demo  "), "{help}");
+        let commands = command.get_subcommands_mut();
+        for command in commands.filter(|command| command.get_name() != "help") {
+            let example = format!("\n  tickwire {}", command.get_name());
+            let help = command.render_long_help().to_string();
+            assert!(
+                help.contains("Examples:") && help.contains(&example),
+                "{help}"
+            );
+        }
     }
 
     #[test]

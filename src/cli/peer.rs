@@ -1,20 +1,19 @@
-//! A plain connection to a server: blocking sockets, frames in and out.
+//! A plain, blocking connection to a server, from the hello on.
 //!
 //! The tools speak the protocol by hand instead of through the library's
 //! client, because they send and show bytes exactly as they are.
 
-use std::borrow::Cow;
-use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde_json::json;
-use serde_json::value::RawValue;
 use tickwire::ids::{MsgId, Name};
-use tickwire::limits::{FRAME_BYTES_MAX_MAX, FRAME_PREFIX_BYTES, PROTOCOL_VERSION, WINDOW_BYTES};
-use tickwire::wire::{FrameError, FrameState, frame_state, write_frame};
+use tickwire::limits::{FRAME_BYTES_MAX_MAX, LISTEN_DEFAULT, PROTOCOL_VERSION};
+use tickwire::wire::write_frame;
+
+use super::answer::{Body, ServerMessage};
+use super::frames::{Frames, FramesError, is_timeout};
 
 /// How long a server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -24,8 +23,8 @@ const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
 /// Why there is no connection, or none any more.
 #[derive(Debug, thiserror::Error)]
 pub enum PeerError {
-    /// The address is none.
-    #[error("{to}: can't be resolved ({error}): --to takes HOST:PORT, such as 127.0.0.1:7411")]
+    /// The host is unknown.
+    #[error("{to}: can't find this host: {error}")]
     Unresolved {
         /// The address.
         to: String,
@@ -74,6 +73,16 @@ pub struct Peer {
     pub server: String,
     /// The largest frame that the server takes.
     pub frame_bytes_max: usize,
+}
+
+/// Checks what `--to` is given, as far as that needs no network.
+pub fn address(text: &str) -> Result<String, String> {
+    let port = text.rsplit_once(':').map(|(_, port)| port);
+    if port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0)) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("must be HOST:PORT, such as {LISTEN_DEFAULT}"))
+    }
 }
 
 /// What to say in a `hello` beside the version.
@@ -174,7 +183,7 @@ impl Peer {
                 _ => early.push(frame.to_vec()),
             }
         }
-        self.frames.early.extend(early);
+        self.frames.put_back(early);
         Ok(())
     }
 }
@@ -203,247 +212,9 @@ fn connect(to: &str) -> Result<TcpStream, PeerError> {
     })
 }
 
-/// Whether a read ended because its time was up.
-pub fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
-}
-
-/// Why there is no further frame.
-#[derive(Debug, thiserror::Error)]
-pub enum FramesError {
-    /// The connection broke.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// The framing is lost.
-    #[error(transparent)]
-    Frame(#[from] FrameError),
-}
-
-/// Frames out of a stream of bytes.
-#[derive(Debug)]
-pub struct Frames<R> {
-    reader: R,
-    buffer: Vec<u8>,
-    /// Where the unread bytes begin.
-    begin: usize,
-    /// Where they end.
-    end: usize,
-    /// Frames that were read before somebody wanted them.
-    early: VecDeque<Vec<u8>>,
-    current: Vec<u8>,
-}
-
-impl<R: Read> Frames<R> {
-    /// Frames that `reader` gives.
-    pub fn new(reader: R) -> Self {
-        Self {
-            reader,
-            buffer: vec![0; WINDOW_BYTES],
-            begin: 0,
-            end: 0,
-            early: VecDeque::new(),
-            current: Vec::new(),
-        }
-    }
-
-    /// The next frame without its prefix; `None` at the end of the stream, in
-    /// the middle of a frame or not. After a timeout it can be asked again.
-    pub fn next(&mut self) -> Result<Option<&[u8]>, FramesError> {
-        while self.is_drained()? {
-            if self.fill()? == 0 {
-                return Ok(None);
-            }
-        }
-        Ok(self.next_at_hand()?)
-    }
-
-    /// The next frame if all of it is at hand.
-    #[inline]
-    pub fn next_at_hand(&mut self) -> Result<Option<&[u8]>, FrameError> {
-        if let Some(frame) = self.early.pop_front() {
-            self.current = frame;
-            return Ok(Some(&self.current));
-        }
-        // The limit of any server: memory follows what comes, not the prefix.
-        match frame_state(&self.buffer[self.begin..self.end], FRAME_BYTES_MAX_MAX)? {
-            FrameState::Complete { len } => {
-                let start = self.begin + FRAME_PREFIX_BYTES;
-                self.begin = start + len;
-                Ok(Some(&self.buffer[start..start + len]))
-            }
-            FrameState::Partial { .. } => Ok(None),
-        }
-    }
-
-    /// Whether no whole frame is at hand, so that [`next`](Self::next) would
-    /// have to wait.
-    pub fn is_drained(&self) -> Result<bool, FrameError> {
-        let unread = &self.buffer[self.begin..self.end];
-        Ok(self.early.is_empty()
-            && matches!(
-                frame_state(unread, FRAME_BYTES_MAX_MAX)?,
-                FrameState::Partial { .. }
-            ))
-    }
-
-    /// Reads once; the bytes read, 0 at the end of the stream.
-    pub fn fill(&mut self) -> io::Result<usize> {
-        self.buffer.copy_within(self.begin..self.end, 0);
-        self.end -= self.begin;
-        self.begin = 0;
-        if self.end == self.buffer.len() {
-            self.buffer.resize(self.buffer.len() * 2, 0);
-        }
-        let read = loop {
-            match self.reader.read(&mut self.buffer[self.end..]) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                result => break result?,
-            }
-        };
-        self.end += read;
-        Ok(read)
-    }
-}
-
-/// A message that the server itself may have sent.
-#[derive(Debug)]
-pub struct ServerMessage {
-    /// Its type.
-    pub msg_type: String,
-    /// Who sent it.
-    pub source: String,
-    /// What it says.
-    pub payload: Body,
-}
-
-/// What the server's answers say; each type has some of it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Body {
-    /// Of an ack: the message.
-    pub acknowledged_msg_id: Option<String>,
-    /// Of a batch ack: all messages.
-    pub acknowledged_msg_ids: Option<Vec<String>>,
-    /// Of an ack: how many receivers missed the message.
-    pub dropped: Option<u64>,
-    /// Of an error.
-    pub code: Option<String>,
-    /// Of an error.
-    pub message: Option<String>,
-    /// Of an error.
-    pub details: Details,
-    /// Of a welcome: what it answers.
-    hello_msg_id: Option<String>,
-    server: Option<Server>,
-    limits: Option<Limits>,
-}
-
-/// An error's details.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Details {
-    /// The offending message.
-    pub msg_id: Option<String>,
-    /// The offending field.
-    pub field: Option<String>,
-    /// How many messages a report is about.
-    pub count: Option<u64>,
-    /// Whose queue a report is about.
-    pub target: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Server {
-    name: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Limits {
-    frame_bytes: usize,
-}
-
-impl Body {
-    /// Of a welcome: the hello that it answers.
-    pub fn hello_msg_id(&self) -> Option<&str> {
-        self.hello_msg_id.as_deref()
-    }
-}
-
-/// The envelope's fields that tell whose message it is.
-#[derive(Deserialize)]
-struct Head<'a> {
-    #[serde(borrow)]
-    msg_type: Cow<'a, str>,
-    #[serde(borrow)]
-    source: Cow<'a, str>,
-    #[serde(borrow)]
-    payload: &'a RawValue,
-}
-
-impl ServerMessage {
-    /// Reads `frame` whoever sent it; `None` if it isn't shaped like something
-    /// that a server says.
-    pub fn read(frame: &[u8]) -> Option<Self> {
-        Self::from_head(serde_json::from_slice(frame).ok()?)
-    }
-
-    /// Reads `frame` if its source is `server`.
-    pub fn of(server: &str, frame: &[u8]) -> Option<Self> {
-        let head: Head<'_> = serde_json::from_slice(frame).ok()?;
-        if head.source != server {
-            return None;
-        }
-        Self::from_head(head)
-    }
-
-    fn from_head(head: Head<'_>) -> Option<Self> {
-        Some(Self {
-            payload: serde_json::from_str(head.payload.get()).ok()?,
-            msg_type: head.msg_type.into_owned(),
-            source: head.source.into_owned(),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn frames_come_out_whole_however_they_arrive() {
-        let mut bytes = Vec::new();
-        let long = vec![b'x'; 3 * WINDOW_BYTES];
-        for frame in [b"{}".as_slice(), &long, b"{\"a\":1}"] {
-            write_frame(&mut bytes, frame).unwrap();
-        }
-        let mut frames = Frames::new(bytes.as_slice());
-        assert_eq!(frames.next().unwrap(), Some(b"{}".as_slice()));
-        assert_eq!(frames.next().unwrap(), Some(long.as_slice()));
-        assert!(!frames.is_drained().unwrap());
-        assert_eq!(frames.next().unwrap(), Some(b"{\"a\":1}".as_slice()));
-        assert!(frames.is_drained().unwrap());
-        assert_eq!(frames.next().unwrap(), None);
-    }
-
-    #[test]
-    fn a_frame_that_arrived_before_the_welcome_comes_first() {
-        let mut frames = Frames::new(b"\0\0\0\x02{}".as_slice());
-        frames.early.push_back(b"{1}".to_vec());
-        assert!(!frames.is_drained().unwrap());
-        assert_eq!(frames.next().unwrap(), Some(b"{1}".as_slice()));
-        assert_eq!(frames.next().unwrap(), Some(b"{}".as_slice()));
-    }
-
-    #[test]
-    fn tells_the_servers_messages_from_others() {
-        let ack = br#"{"msg_type":"ack","source":"tickwire","payload":{"acknowledged_msg_id":"x","dropped":2}}"#;
-        let message = ServerMessage::of("tickwire", ack).unwrap();
-        assert_eq!(message.payload.acknowledged_msg_id.as_deref(), Some("x"));
-        assert_eq!(message.payload.dropped, Some(2));
-        assert!(ServerMessage::of("other", ack).is_none());
-        assert!(ServerMessage::of("tickwire", b"{}").is_none());
-        assert!(ServerMessage::of("tickwire", b"nonsense").is_none());
-    }
 
     #[test]
     fn says_that_nothing_listens() {

@@ -13,13 +13,15 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use tickwire::ids::{MsgId, Name};
-use tickwire::limits::WINDOW_BYTES;
+use tickwire::limits::{LISTEN_DEFAULT, WINDOW_BYTES};
 use tickwire::wire::{ErrorCode, Kind, Parser, Validation, write_frame};
 
 use self::report::{Refused, Report};
+use super::answer::ServerMessage;
 use super::fence::{Ledger, Sent, Tally};
+use super::frames::{FramesError, is_timeout};
 use super::input::{self, Event, Input, InputError};
-use super::peer::{self, Claim, FramesError, Peer, ServerMessage};
+use super::peer::{self, Claim, Peer};
 use super::split::Piece;
 use super::{Failure, Outcome};
 
@@ -56,7 +58,7 @@ Exit codes: 0 all accepted, 1 some refused or unanswered, 2 wrong usage.";
 #[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
     /// The server
-    #[arg(long, value_name = "HOST:PORT", default_value = tickwire::limits::LISTEN_DEFAULT)]
+    #[arg(long, value_name = "HOST:PORT", default_value = LISTEN_DEFAULT, value_parser = peer::address)]
     to: String,
     /// Print the summary as JSON
     #[arg(long)]
@@ -258,7 +260,7 @@ fn read_answers(
         let frame = match peer.frames.next() {
             Ok(Some(frame)) => frame,
             Ok(None) => return Err(Lost::Closed),
-            Err(FramesError::Io(error)) if peer::is_timeout(&error) => {
+            Err(FramesError::Io(error)) if is_timeout(&error) => {
                 if !shared.fence_sent.load(Ordering::Acquire) {
                     last_answer = Instant::now();
                 } else if last_answer.elapsed() > ANSWER_TIMEOUT {

@@ -11,7 +11,9 @@ use super::settings::{Flags, Settings};
 use super::stop::StopSignal;
 use super::{Failure, Outcome};
 
-const EXAMPLES: &str = "\
+/// What its help ends with. Not part of [`Arguments`]: those are also the whole
+/// program's, whose help ends otherwise.
+pub const EXAMPLES: &str = "\
 Examples:
   tickwire serve
   tickwire serve --listen 0.0.0.0:7411 --threads 4
@@ -42,7 +44,6 @@ standard error. SIGTERM or ctrl-c writes what is queued and ends it with 0.";
 /// Listens for connections, checks each message, routes it to the connection
 /// that owns its target, and acknowledges it.
 #[derive(Debug, Args)]
-#[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
     /// Where to listen; port 0 picks a free one [default: 127.0.0.1:7411]
     #[arg(long, value_name = "HOST:PORT")]

@@ -10,7 +10,15 @@ use tickwire::ids::MsgId;
 use tickwire::wire::ErrorCode;
 
 use super::load::{Load, Mark, TAG_BYTES};
-use crate::cli::peer::ServerMessage;
+use crate::cli::answer::ServerMessage;
+
+/// Counts frames as they come.
+pub trait Count {
+    /// Takes a frame.
+    fn take(&mut self, frame: &[u8]);
+    /// Messages whose fate this connection has seen.
+    fn settled(&self) -> u64;
+}
 
 /// Counts messages at the receiver.
 #[derive(Debug)]
@@ -29,6 +37,22 @@ pub struct Deliveries<'a> {
     pub notices: Vec<String>,
 }
 
+impl Count for Deliveries<'_> {
+    #[inline]
+    fn take(&mut self, frame: &[u8]) {
+        if Mark::of(frame) == self.marks[self.next] {
+            self.delivered += 1;
+            self.advance(1);
+        } else {
+            self.take_unexpected(frame);
+        }
+    }
+
+    fn settled(&self) -> u64 {
+        self.delivered + self.missing
+    }
+}
+
 impl<'a> Deliveries<'a> {
     /// Nothing has arrived of `load`.
     pub fn new(load: &'a Load, server: &'a str) -> Self {
@@ -41,22 +65,6 @@ impl<'a> Deliveries<'a> {
             foreign: 0,
             notices: Vec::new(),
         }
-    }
-
-    /// Takes a frame.
-    #[inline]
-    pub fn take(&mut self, frame: &[u8]) {
-        if Mark::of(frame) == self.marks[self.next] {
-            self.delivered += 1;
-            self.advance(1);
-        } else {
-            self.take_unexpected(frame);
-        }
-    }
-
-    /// Messages whose fate this connection has seen.
-    pub fn settled(&self) -> u64 {
-        self.delivered + self.missing
     }
 
     #[cold]
@@ -99,6 +107,25 @@ pub struct Answers<'a> {
     pub notices: Vec<String>,
 }
 
+impl Count for Answers<'_> {
+    #[inline]
+    fn take(&mut self, frame: &[u8]) {
+        if let Some((len, at)) = self.shape
+            && frame.len() == len
+            && frame[at..at + TAG_BYTES] == self.marks[self.next].tag
+        {
+            self.acknowledged += 1;
+            self.advance(1);
+        } else {
+            self.take_other(frame);
+        }
+    }
+
+    fn settled(&self) -> u64 {
+        self.acknowledged + self.refused_in_all() + self.unanswered
+    }
+}
+
 impl<'a> Answers<'a> {
     /// Nothing of `load` is answered.
     pub fn new(load: &'a Load, server: &'a str) -> Self {
@@ -112,25 +139,6 @@ impl<'a> Answers<'a> {
             unanswered: 0,
             notices: Vec::new(),
         }
-    }
-
-    /// Takes a frame.
-    #[inline]
-    pub fn take(&mut self, frame: &[u8]) {
-        if let Some((len, at)) = self.shape
-            && frame.len() == len
-            && frame[at..at + TAG_BYTES] == self.marks[self.next].tag
-        {
-            self.acknowledged += 1;
-            self.advance(1);
-        } else {
-            self.take_other(frame);
-        }
-    }
-
-    /// Messages whose fate this connection has seen.
-    pub fn settled(&self) -> u64 {
-        self.acknowledged + self.refused_in_all() + self.unanswered
     }
 
     /// Messages refused.

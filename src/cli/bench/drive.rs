@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use tickwire::limits::WINDOW_BYTES;
 
-use super::count::{Answers, Deliveries};
+use super::count::{Answers, Count, Deliveries};
 use super::load::{DISTINCT, Load};
-use crate::cli::peer::{self, Frames, Peer};
+use crate::cli::frames::{Frames, is_timeout};
+use crate::cli::peer::Peer;
 
 /// Nothing arrived for so long: it won't any more.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -99,8 +100,7 @@ pub fn run<'a>(
     let mut deliveries = Deliveries::new(load, &receiver.server);
     let mut answers = Answers::new(load, &sender.server);
     let start = Instant::now();
-    let mut stalled = false;
-    let mut given_up = false;
+    let mut vigil = Vigil::new([&sender.stream, &receiver.stream]);
     let (written, delivering, answering) = std::thread::scope(|scope| {
         let writing = scope.spawn(|| {
             let sent = write(load, &sender.stream, extent, start);
@@ -109,44 +109,14 @@ pub fn run<'a>(
             }
             sent
         });
-        let delivering = scope.spawn(|| {
-            read(&mut receiver.frames, |frame| {
-                if let Some(frame) = frame {
-                    deliveries.take(frame);
-                    return false;
-                }
-                let settled = deliveries.settled();
-                progress.delivered.store(settled, Ordering::Relaxed);
-                progress.is_complete(settled)
-            })
-        });
-        let answering = scope.spawn(|| {
-            read(&mut sender.frames, |frame| {
-                if let Some(frame) = frame {
-                    answers.take(frame);
-                    return false;
-                }
-                let settled = answers.settled();
-                progress.answered.store(settled, Ordering::Relaxed);
-                progress.is_complete(settled)
-            })
-        });
-        let mut silence = Silence::new();
+        let (delivered, answered) = (&progress.delivered, &progress.answered);
+        let delivering =
+            scope.spawn(|| read(&mut receiver.frames, &mut deliveries, delivered, &progress));
+        let answering = scope.spawn(|| read(&mut sender.frames, &mut answers, answered, &progress));
         while !(delivering.is_finished() && answering.is_finished() && writing.is_finished()) {
             std::thread::sleep(TICK);
             watch(&progress, start.elapsed());
-            let ended = if writing.is_finished() {
-                progress.end()
-            } else {
-                End::NotYet
-            };
-            if !given_up && silence.lasts(&progress) > ended.patience() {
-                given_up = true;
-                stalled = !matches!(ended, End::Answered | End::Broken);
-                for stream in [&sender.stream, &receiver.stream] {
-                    let _ = stream.shutdown(Shutdown::Both);
-                }
-            }
+            vigil.look(&progress, writing.is_finished());
         }
         let joined = "a thread of the load doesn't panic";
         (
@@ -155,20 +125,12 @@ pub fn run<'a>(
             answering.join().expect(joined),
         )
     });
-    let mut broken = vec![
-        written
-            .as_ref()
-            .err()
-            .map(|error| format!("writing: {error}")),
-    ];
+    let mut broken = Vec::new();
+    broken.extend(written.as_ref().err().map(|e| format!("writing: {e}")));
     // After giving up, the end of a connection is our own doing.
-    if !given_up {
-        broken.push(delivering.error.map(|error| format!("receiving: {error}")));
-        broken.push(
-            answering
-                .error
-                .map(|error| format!("reading answers: {error}")),
-        );
+    if vigil.given_up.is_none() {
+        broken.extend(delivering.error.map(|e| format!("receiving: {e}")));
+        broken.extend(answering.error.map(|e| format!("reading answers: {e}")));
     }
     let since_start = |last: Option<Instant>| last.map_or(Duration::ZERO, |last| last - start);
     Ok(Outcome {
@@ -177,8 +139,8 @@ pub fn run<'a>(
         answering: since_start(answering.last),
         deliveries,
         answers,
-        stalled,
-        broken: broken.into_iter().flatten().collect(),
+        stalled: vigil.given_up == Some(End::NotYet),
+        broken,
     })
 }
 
@@ -204,21 +166,27 @@ impl End {
     }
 }
 
-/// For how long nothing has moved.
-struct Silence {
+/// Notices when nothing moves any more, and then closes the connections, which
+/// ends the threads.
+struct Vigil<'a> {
+    streams: [&'a TcpStream; 2],
     seen: (u64, u64),
     since: Instant,
+    /// How things stood when it was given up.
+    given_up: Option<End>,
 }
 
-impl Silence {
-    fn new() -> Self {
+impl<'a> Vigil<'a> {
+    fn new(streams: [&'a TcpStream; 2]) -> Self {
         Self {
+            streams,
             seen: (0, 0),
             since: Instant::now(),
+            given_up: None,
         }
     }
 
-    fn lasts(&mut self, progress: &Progress) -> Duration {
+    fn look(&mut self, progress: &Progress, all_written: bool) {
         let now = (
             progress.delivered(),
             progress.answered.load(Ordering::Relaxed),
@@ -227,7 +195,18 @@ impl Silence {
             self.seen = now;
             self.since = Instant::now();
         }
-        self.since.elapsed()
+        let end = if all_written {
+            progress.end()
+        } else {
+            End::NotYet
+        };
+        if self.given_up.is_none() && self.since.elapsed() > end.patience() {
+            self.given_up = Some(end);
+            for stream in self.streams {
+                // Fails only if the connection is gone, which serves as well.
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+        }
     }
 }
 
@@ -280,25 +259,32 @@ struct Read {
     error: Option<String>,
 }
 
-/// Calls `take` with each frame, and with `None` behind each read, until it
-/// then says that it has all.
-fn read(frames: &mut Frames<TcpStream>, mut take: impl FnMut(Option<&[u8]>) -> bool) -> Read {
+/// Counts frames until all have come, and shows the count in `seen` after each
+/// read.
+fn read(
+    frames: &mut Frames<TcpStream>,
+    counter: &mut impl Count,
+    seen: &AtomicU64,
+    progress: &Progress,
+) -> Read {
     let mut last = None;
     let error = loop {
         match frames.fill() {
             Ok(0) => break Some("the server closed the connection".to_owned()),
             Ok(_) => last = Some(Instant::now()),
-            Err(error) if peer::is_timeout(&error) => {}
+            Err(error) if is_timeout(&error) => {}
             Err(error) => break Some(error.to_string()),
         }
         let lost = loop {
             match frames.next_at_hand() {
-                Ok(Some(frame)) => take(Some(frame)),
+                Ok(Some(frame)) => counter.take(frame),
                 Ok(None) => break None,
                 Err(error) => break Some(error.to_string()),
-            };
+            }
         };
-        if take(None) || lost.is_some() {
+        let settled = counter.settled();
+        seen.store(settled, Ordering::Relaxed);
+        if lost.is_some() || progress.is_complete(settled) {
             break lost;
         }
     };
