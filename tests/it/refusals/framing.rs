@@ -114,6 +114,18 @@ async fn a_frame_that_stays_incomplete_times_out() {
     let waiting = Draft::order("paused", "slow");
     let begun = [&framed(&waiting.frame())[..], &frame[..100]].concat();
     paused.send_bytes(&begun).await;
+    // So it does for one that is paused because it reads no answers: what it
+    // writes is cut somewhere within a frame.
+    const UNREAD: usize = 20_000;
+    let deaf = Peer::connect_narrow(address).await;
+    let (mut deaf_reader, mut deaf_writer) = (deaf.reader, deaf.writer);
+    let many = frame.repeat(100);
+    let writing = tokio::spawn(async move {
+        for _ in 0..UNREAD / 100 {
+            deaf_writer.send_bytes(&many).await;
+        }
+        deaf_writer
+    });
     // Bytes that go on dripping don't stop the clock.
     let dripping = Peer::connect(address).await;
     let (mut drip_reader, mut drip_writer) = (dripping.reader, dripping.writer);
@@ -149,4 +161,11 @@ async fn a_frame_that_stays_incomplete_times_out() {
     paused.send_bytes(&frame[100..]).await;
     paused.receive().await.assert_acknowledges(&heartbeat.id);
     reading.abort();
+    for _ in 0..UNREAD {
+        deaf_reader
+            .receive()
+            .await
+            .assert_acknowledges(&heartbeat.id);
+    }
+    let _deaf_writer = writing.await.expect("all is written");
 }
