@@ -216,6 +216,8 @@ impl Connection {
             Intake::AnswersFull => return Poll::Ready(self.resume()),
             Intake::Open if self.session.answers_are_full() => {
                 self.intake = Intake::AnswersFull;
+                // What of a frame has begun waits for us now, not for its peer.
+                self.frame_deadline = None;
                 return Poll::Pending;
             }
             Intake::Open => {}

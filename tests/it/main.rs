@@ -1,0 +1,22 @@
+//! The server held to the protocol over real TCP, a file a topic. What speaks
+//! to it here is a peer of the tests' own, written from the protocol alone, so
+//! that a mistake in the client can't hide one in the server.
+
+mod draft;
+mod peer;
+
+mod conformance;
+mod embedded;
+mod hostile;
+mod names;
+mod protocol_document;
+mod queues;
+mod refusals;
+mod routing;
+mod shutdown;
+
+#[cfg(feature = "cli")]
+mod binary;
+#[cfg(feature = "cli")]
+mod process;
+mod python;

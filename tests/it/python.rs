@@ -1,0 +1,56 @@
+//! The example connector in Python, where there is a Python to run it.
+
+use std::process::{Output, Stdio};
+
+use tokio::process::Command;
+
+use crate::peer::{Peer, start_server, within};
+
+/// A Python 3 with these arguments, or `None` where there is none.
+pub async fn python(arguments: &[&str]) -> Option<Output> {
+    let child = Command::new("python3")
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn();
+    let Ok(child) = child else {
+        eprintln!("no python3 here: nothing tested");
+        return None;
+    };
+    let output = within("python3 to end", child.wait_with_output()).await;
+    Some(output.expect("its output is read"))
+}
+
+const CONNECTOR: &str = "examples/python/connector.py";
+
+#[tokio::test]
+async fn the_example_connector_sends_an_order_and_prints_its_ack() {
+    let server = start_server().await;
+    let address = server.local_addr().to_string();
+    let mut gateway = Peer::owning(server.local_addr(), &["my-gateway"]).await;
+    let Some(output) = python(&[CONNECTOR, &address, "my-gateway"]).await else {
+        return;
+    };
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    let order = gateway.receive().await;
+    assert_eq!(order.kind(), "ingest_event");
+    assert_eq!(order.text("/payload/event_type"), "order");
+    assert!(printed.contains("ack"), "{printed}");
+    assert!(printed.contains(order.text("/msg_id")), "{printed}");
+}
+
+#[tokio::test]
+async fn the_example_connector_says_so_when_nobody_takes_its_order() {
+    let server = start_server().await;
+    let address = server.local_addr().to_string();
+    let Some(output) = python(&[CONNECTOR, &address]).await else {
+        return;
+    };
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(printed.contains("TARGET_UNAVAILABLE"), "{printed}");
+}

@@ -1,0 +1,137 @@
+//! Stopping in order: what is queued is delivered, everybody is told, and
+//! nobody new is let in.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tickwire::Server;
+use tokio::net::TcpStream;
+
+use crate::draft::Draft;
+use crate::peer::{Peer, framed, start_server, within};
+use crate::queues::fill;
+
+const CODE: &str = "SERVER_SHUTTING_DOWN";
+
+#[tokio::test]
+async fn every_peer_is_told_and_then_the_stream_ends() {
+    let server = start_server().await;
+    let address = server.local_addr();
+    let mut owner = Peer::owning(address, &["owner"]).await;
+    let mut tool = Peer::speaking_for_others(address).await;
+    let mut silent = Peer::connect(address).await;
+    // A connection exists for the server once it was accepted.
+    silent.assert_no_answer_waits().await;
+    let mut half = Peer::connect(address).await;
+    half.assert_no_answer_waits().await;
+    half.send_bytes(b"\0\0\x01\0{").await;
+    let stopping = tokio::spawn(async move { server.shutdown().await });
+    for peer in [&mut owner, &mut tool, &mut silent, &mut half] {
+        let error = peer.expect_last_words(CODE).await;
+        assert_eq!(error.json["source"], "tickwire");
+        assert_eq!(error.about(), "", "no message of theirs was waiting");
+    }
+    within("shutdown", stopping).await.expect("no panic");
+    let late = within("connect", TcpStream::connect(address)).await;
+    assert!(late.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn a_server_without_peers_stops_at_once() {
+    let server = start_server().await;
+    within("shutdown", server.shutdown()).await;
+}
+
+#[tokio::test]
+async fn what_is_queued_is_delivered_before_the_end() {
+    const MESSAGES: usize = 150;
+    let server = Server::builder()
+        .listen("127.0.0.1:0")
+        .queue_bytes(64 * 1024 * 1024)
+        .drain_timeout(Duration::from_secs(20))
+        .start()
+        .await
+        .expect("starts");
+    let address = server.local_addr();
+    let mut receiver = Peer::owning_narrow(address, &["receiver"]).await;
+    let mut sender = Peer::speaking_for_others(address).await;
+    let mut sent = Vec::new();
+    for _ in 0..MESSAGES {
+        let order = Draft::order("sender", "receiver").padded(100_000);
+        sender.ask_acked(&order).await;
+        sent.push(order.id);
+    }
+    let broadcast = Draft::order("sender", Value::Null);
+    sender.ask_acked(&broadcast).await;
+    let stopping = tokio::spawn(async move { server.shutdown().await });
+
+    let mut received = receiver.reader.receive_to_end().await;
+    let last = received.pop().expect("something came");
+    assert_eq!(last.code(), CODE);
+    let (broadcasts, addressed): (Vec<_>, Vec<_>) = received
+        .iter()
+        .map(|received| received.text("/msg_id"))
+        .partition(|id| *id == broadcast.id);
+    assert_eq!(addressed, sent);
+    assert_eq!(broadcasts.len(), 1);
+    sender.expect_last_words(CODE).await;
+    within("shutdown", stopping).await.expect("no panic");
+}
+
+#[tokio::test]
+async fn what_was_sent_before_the_end_is_answered() {
+    let server = start_server().await;
+    let mut peer = Peer::connect(server.local_addr()).await;
+    let messages: Vec<_> = (0..500)
+        .map(|_| Draft::heartbeat("peer", "health-monitor"))
+        .collect();
+    let bytes: Vec<u8> = messages
+        .iter()
+        .flat_map(|message| framed(&message.frame()))
+        .collect();
+    peer.send_bytes(&bytes).await;
+    peer.receive().await.assert_acknowledges(&messages[0].id);
+    let stopping = tokio::spawn(async move { server.shutdown().await });
+    // Those that the server had read are answered, in order, and no other.
+    let mut answers = peer.reader.receive_to_end().await;
+    assert_eq!(answers.pop().expect("an end").code(), CODE);
+    for (answer, message) in answers.iter().zip(&messages[1..]) {
+        answer.assert_acknowledges(&message.id);
+    }
+    within("shutdown", stopping).await.expect("no panic");
+}
+
+#[tokio::test]
+async fn what_could_not_be_delivered_or_was_waiting_is_named() {
+    let server = Server::builder()
+        .listen("127.0.0.1:0")
+        .queue_messages(16)
+        .queue_bytes(64 * 1024 * 1024)
+        .stall_timeout(Duration::from_secs(3_600))
+        .drain_timeout(Duration::from_millis(200))
+        .start()
+        .await
+        .expect("starts");
+    let address = server.local_addr();
+    let slow = Peer::owning_narrow(address, &["slow"]).await;
+    let mut filler = Peer::speaking_for_others(address).await;
+    fill(&mut filler, "slow").await;
+
+    let mut paused = Peer::connect(address).await;
+    let before = Draft::heartbeat("paused", "health-monitor");
+    let waiting = Draft::order("paused", "slow");
+    let both = [framed(&before.frame()), framed(&waiting.frame())].concat();
+    paused.send_bytes(&both).await;
+    paused.receive().await.assert_acknowledges(&before.id);
+    let stopping = tokio::spawn(async move { server.shutdown().await });
+
+    let error = paused.expect_last_words(CODE).await;
+    assert_eq!(error.about(), waiting.id);
+    let report = filler.receive().await;
+    assert_eq!(report.code(), "UNDELIVERED");
+    assert_eq!(report.text("/payload/details/target"), "slow");
+    filler.expect_last_words(CODE).await;
+    // One that never reads doesn't keep the server from stopping.
+    within("shutdown", stopping).await.expect("no panic");
+    drop(slow);
+}
