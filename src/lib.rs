@@ -6,6 +6,9 @@
 #[cfg(feature = "client")]
 #[cfg_attr(docsrs, doc(cfg(feature = "client")))]
 pub mod client;
+#[cfg(any(feature = "server", feature = "client"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "server", feature = "client"))))]
+pub mod exchange;
 pub mod ids;
 pub mod limits;
 pub mod router;
@@ -15,6 +18,9 @@ pub mod server;
 mod stats;
 pub mod wire;
 
+#[cfg(feature = "client")]
+#[cfg_attr(docsrs, doc(cfg(feature = "client")))]
+pub use client::{Client, ClientConfig};
 #[cfg(feature = "server")]
 #[cfg_attr(docsrs, doc(cfg(feature = "server")))]
 pub use server::{Server, ServerBuilder, ServerConfig, ServerHandle, StartError};

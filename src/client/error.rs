@@ -49,39 +49,6 @@ pub enum ConnectError {
     },
 }
 
-/// What became of a message that was not accepted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SendError {
-    /// The server refused the message; nobody received it. The report says why,
-    /// and in [`ErrorReport::field`] of which field.
-    #[error("refused: {}: {}", .0.code, .0.message)]
-    Refused(ErrorReport),
-    /// The connection ended, or the answer stayed out, after the message had
-    /// been handed over: it was accepted or it wasn't. To send it again under
-    /// the same `msg_id` lets receivers tell that it is the same.
-    #[error("the answer stayed out: the message may have been accepted or not")]
-    FateUnknown,
-    /// The connection is closed, and the message was not sent.
-    #[error("the connection is closed; the message was not sent")]
-    Closed,
-    /// The message is larger than the server takes, and was not sent.
-    #[error("the message has {bytes} bytes, the server takes at most {limit}; it was not sent")]
-    TooLarge {
-        /// The message's JSON, in bytes.
-        bytes: usize,
-        /// What the server takes.
-        limit: usize,
-    },
-    /// An `ack` is never acknowledged, and was not sent: post it.
-    #[error("an ack is never acknowledged, so nothing was sent: post it instead")]
-    NeverAnswered,
-    /// The client says `hello` itself, and nobody but a server says `welcome`;
-    /// the message was not sent.
-    #[error("hello and welcome belong to the connection and were not sent: see ClientConfig")]
-    OfTheConnection,
-}
-
 /// What a close left open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -52,7 +52,6 @@
 
 #![forbid(unsafe_code)]
 
-mod answer;
 mod config;
 mod connect;
 mod error;
@@ -68,8 +67,10 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use config::ClientConfig;
-pub use error::{CloseError, ConnectError, SendError};
-pub use receiver::{Disconnect, Event, Inbound, Receiver};
+pub use error::{CloseError, ConnectError};
+pub use receiver::Receiver;
+
+pub use crate::exchange::{Disconnect, Event, Inbound, SendError};
 
 use crate::ids::{MsgId, Name};
 use crate::limits::CLIENT_QUEUE_BYTES;

@@ -10,45 +10,7 @@ use futures_core::Stream;
 use tokio::sync::{Notify, mpsc};
 
 use super::Handle;
-use crate::wire::{ErrorReport, Message, MessageError};
-
-/// What happens on a connection.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Event {
-    /// A message was delivered.
-    Message(Inbound),
-    /// The server reports something that isn't the answer to a send: that
-    /// messages were dropped at this place of the stream (`MESSAGES_DROPPED`),
-    /// that another connection took the name over (`NAME_TAKEN_OVER`), that
-    /// accepted messages were given up (`UNDELIVERED`), that something posted
-    /// was refused …
-    Notice(ErrorReport),
-    /// The connection ended without having been told to. Nothing follows.
-    Disconnected(Disconnect),
-}
-
-/// A message as it arrived, byte for byte as its sender wrote it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inbound {
-    json: Bytes,
-}
-
-/// Why a connection ended without having been told to.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Disconnect {
-    /// The server closed it. If it said why, that came before as a
-    /// [`Notice`](Event::Notice).
-    #[error("the server closed the connection")]
-    ByServer,
-    /// The connection broke.
-    #[error("the connection broke: {0}")]
-    Broken(#[source] std::io::Error),
-    /// What came is no frame: what is at the other end isn't tickwire.
-    #[error("the server broke the framing: {0}")]
-    Framing(#[source] crate::wire::FrameError),
-}
+use crate::exchange::{Event, Inbound};
 
 /// What arrives on a connection, in order: a stream of [`Event`]s that ends
 /// with the connection. Dropping it means that nothing is to be received; the
@@ -110,7 +72,7 @@ impl Inbox {
     /// Puts a message in, if there is still who receives it.
     pub(super) fn deliver(&self, json: Bytes) {
         let cost = EVENT_BYTES + json.len();
-        self.put(Event::Message(Inbound { json }), cost);
+        self.put(Event::Message(Inbound::new(json)), cost);
     }
 
     /// Puts anything else in.
@@ -187,28 +149,5 @@ impl std::fmt::Debug for Receiver {
         f.debug_struct("Receiver")
             .field("backlog", &self.backlog)
             .finish_non_exhaustive()
-    }
-}
-
-impl Inbound {
-    /// The message's JSON as its sender wrote it.
-    #[must_use]
-    pub fn json(&self) -> &[u8] {
-        &self.json
-    }
-
-    /// The same, shared instead of borrowed.
-    #[must_use]
-    pub fn into_json(self) -> Bytes {
-        self.json
-    }
-
-    /// Reads the message.
-    ///
-    /// # Errors
-    /// It is of a type that this version doesn't know, or breaks a rule that
-    /// the server was configured not to check.
-    pub fn message(&self) -> Result<Message, MessageError> {
-        Message::from_json(&self.json)
     }
 }

@@ -19,10 +19,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::codec::FramedRead;
 
-use super::answer::{Answer, ServerVoice};
 use super::receiver::Inbox;
 use super::unanswered::{Unanswered, Waiter};
 use super::{ClientConfig, Disconnect, Event, Outgoing, SendError, Shared};
+use crate::exchange::{Answer, ServerVoice};
 use crate::ids::MsgId;
 use crate::limits::{CLOSE_WRITE_TIMEOUT, WINDOW_BYTES};
 use crate::wire::{Ack, ErrorCode, ErrorReport, FrameCodec, FrameCodecError, Message};

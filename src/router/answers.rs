@@ -90,6 +90,12 @@ impl Answers {
         }
     }
 
+    /// Takes everything that waits.
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        self.written = 0;
+        std::mem::take(&mut self.out)
+    }
+
     /// Gives the buffer back while nothing waits in it.
     pub(crate) fn shrink(&mut self) {
         if self.is_empty() {

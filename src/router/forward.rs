@@ -85,7 +85,7 @@ impl Parts {
 impl Forward {
     /// Adds `frames` frames, for which room in `outbox` is reserved.
     #[inline]
-    pub(crate) fn to_name(&mut self, outbox: &Arc<Outbox>, range: Range<usize>, frames: u32) {
+    pub(crate) fn add_named(&mut self, outbox: &Arc<Outbox>, range: Range<usize>, frames: u32) {
         let known = self
             .named
             .iter_mut()
@@ -122,7 +122,7 @@ impl Forward {
     /// Adds a run of broadcasts that starts at `start`. What doesn't fit a
     /// receiver's lane is dropped for it; `missed` then says, by frame, how
     /// many receivers missed it, and is empty when none did.
-    pub(crate) fn to_everyone(
+    pub(crate) fn add_broadcasts(
         &mut self,
         start: usize,
         sizes: &[u32],

@@ -72,7 +72,7 @@ impl Session {
         (first || asks_again).then(|| vec![source.clone()])
     }
 
-    fn check_names(&self, names: &[Name]) -> Result<(), Refusal> {
+    pub(super) fn check_names(&self, names: &[Name]) -> Result<(), Refusal> {
         let own = &self.shared.config.name;
         match names.iter().position(|name| name == own) {
             None => Ok(()),
@@ -84,7 +84,7 @@ impl Session {
         }
     }
 
-    fn own_exactly(&mut self, names: &[Name]) {
+    pub(super) fn own_exactly(&mut self, names: &[Name]) {
         let before = std::mem::take(&mut self.claims);
         for name in names {
             let kept = before

@@ -66,6 +66,24 @@ impl Output {
         Ok((total, Progress::More))
     }
 
+    /// Takes the next run of frames whole: how a peer inside the process
+    /// receives.
+    pub(crate) fn take(&mut self, claims: &[Claim], peer: &Peer) -> Option<Bytes> {
+        let lanes = claims.len() + 1;
+        let first = self.turn;
+        for lane in (0..lanes).map(|step| (first + step) % lanes) {
+            let run = match claims.get(lane) {
+                Some(claim) => claim.outbox.take(claim.epoch).ok().flatten(),
+                None => peer.take_broadcasts(),
+            };
+            if run.is_some() {
+                self.turn = lane + 1;
+                return run;
+            }
+        }
+        None
+    }
+
     /// One write of what comes next; `None` if there is nothing.
     fn write_once(
         &mut self,

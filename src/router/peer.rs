@@ -90,6 +90,13 @@ impl Peer {
         }
     }
 
+    /// Takes the oldest run of broadcasts whole.
+    pub(crate) fn take_broadcasts(&self) -> Option<Bytes> {
+        let entry = self.broadcasts.pop()?;
+        self.broadcasts.release(entry.frames as usize, entry.charge);
+        Some(entry.bytes)
+    }
+
     /// The connection hears no more broadcasts; those queued die with it.
     pub(crate) fn close_broadcasts(&self) {
         self.broadcasts.close();

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 
 use super::RouterShared;
@@ -407,7 +407,7 @@ impl Session {
             if granted > 0 {
                 let bytes = self.accept(workspace, window, first..first + granted, &[], now);
                 let range = workspace.run.start..workspace.run.start + bytes;
-                workspace.forward.to_name(&outbox, range, granted as u32);
+                workspace.forward.add_named(&outbox, range, granted as u32);
                 workspace.run.start += bytes;
                 workspace.run.total -= bytes;
                 first += granted;
@@ -483,7 +483,7 @@ impl Session {
             forward.set_audience(&self.shared.registry.audience(), self.peer.id());
         }
         let capacity = self.shared.config.capacity();
-        forward.to_everyone(run.start, &run.sizes, run.total, capacity, missed);
+        forward.add_broadcasts(run.start, &run.sizes, run.total, capacity, missed);
         let missed = std::mem::take(missed);
         self.done.dropped += missed.iter().map(|&count| u64::from(count)).sum::<u64>();
         let frames = 0..workspace.run.ids.len();
@@ -630,6 +630,19 @@ impl Session {
         }
     }
 
+    /// Owns `name` from now on, and nothing else, as by a `hello`. Whoever
+    /// owned it is told.
+    ///
+    /// # Errors
+    /// It is the server's own name.
+    pub fn own(&mut self, name: &Name) -> Result<(), Refusal> {
+        let names = std::slice::from_ref(name);
+        self.check_names(names)?;
+        self.own_exactly(names);
+        self.claiming = Claiming::ByHello;
+        Ok(())
+    }
+
     /// The names that the connection owns now.
     pub fn names(&self) -> impl Iterator<Item = &Name> {
         self.claims
@@ -735,6 +748,20 @@ impl Session {
     pub fn transmit(&mut self, budget: usize, write: Write<'_>) -> io::Result<(usize, Progress)> {
         self.output
             .transmit(&mut self.answers, &self.claims, &self.peer, budget, write)
+    }
+
+    /// Takes the answers that wait, as whole frames: how a peer inside the
+    /// process gets them.
+    #[must_use]
+    pub fn take_answers(&mut self) -> Vec<u8> {
+        self.answers.take()
+    }
+
+    /// Takes the next run of frames addressed to the session's names or to
+    /// everyone: how a peer inside the process receives.
+    #[must_use]
+    pub fn take_run(&mut self) -> Option<Bytes> {
+        self.output.take(&self.claims, &self.peer)
     }
 
     /// Whether answers wait to be written.

@@ -11,8 +11,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::endpoint::{self, AttachError, EndpointReceiver, EndpointSender};
 use super::phase::Phase;
 use super::{ServerConfig, ServerShared, StartError, listener};
+use crate::ids::Name;
 use crate::router::Liveness;
 use crate::stats::Stats;
 
@@ -85,6 +87,20 @@ impl ServerHandle {
         self.shared.router.recent_logs()
     }
 
+    /// Joins the server from inside the process as `name`: a sender and a
+    /// receiver that skip TCP. Everything sent is checked, routed and answered
+    /// as if it had come over a connection; whoever owned the name is told that
+    /// it was taken over.
+    ///
+    /// # Errors
+    /// `name` is no name, or the server's own, or the server is stopping.
+    pub fn attach(
+        &self,
+        name: impl AsRef<str>,
+    ) -> Result<(EndpointSender, EndpointReceiver), AttachError> {
+        endpoint::attach(&self.shared, Name::new(name)?)
+    }
+
     /// Stops accepting, writes what is queued (for `drain_timeout` at most),
     /// tells every peer `SERVER_SHUTTING_DOWN`, and closes. Returns when all
     /// connections are closed; calling it again waits for the same.
@@ -100,6 +116,7 @@ impl ServerHandle {
         let phases = &self.shared.phases;
         // From here on nobody joins, so each phase ends.
         phases.begin(Phase::Stopping);
+        self.shared.endpoints.stop();
         phases.done(Phase::Stopping).await;
         phases.begin(Phase::Draining);
         let drained = timeout(
@@ -110,6 +127,7 @@ impl ServerHandle {
             tracing::warn!("some messages could not be delivered before the drain timeout");
         }
         phases.begin(Phase::GivingUp);
+        self.shared.endpoints.give_up();
         phases.done(Phase::GivingUp).await;
         phases.begin(Phase::Closing);
         self.tasks.close();

@@ -4,6 +4,7 @@
 mod clock;
 mod config;
 mod connection;
+mod endpoint;
 mod handle;
 mod input;
 mod listener;
@@ -15,12 +16,14 @@ use std::io;
 use std::time::Duration;
 
 pub use config::{ConfigError, ServerConfig};
+pub use endpoint::{AttachError, EndpointReceiver, EndpointSender};
 pub use handle::ServerHandle;
 
 use crate::ids::{Name, NameError};
 use crate::router::{Router, RouterConfig};
 use crate::wire::Validation;
 use clock::Clock;
+use endpoint::Endpoints;
 use phase::Phases;
 
 /// What all connections of a server share.
@@ -30,6 +33,7 @@ struct ServerShared {
     router: Router,
     clock: Clock,
     phases: Phases,
+    endpoints: Endpoints,
 }
 
 impl ServerShared {
@@ -47,6 +51,7 @@ impl ServerShared {
             router,
             clock: Clock::start(),
             phases: Phases::new(),
+            endpoints: Endpoints::default(),
         }
     }
 }

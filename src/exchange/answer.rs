@@ -11,7 +11,7 @@ use crate::wire::{Ack, ErrorReport};
 
 /// What the server itself has to say to a client.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     Ack(Ack),
     Error(ErrorReport),
 }
@@ -19,7 +19,7 @@ pub(super) enum Answer {
 /// The name of the server, to recognise what it says itself. Nobody else can
 /// use it as `source`.
 #[derive(Debug)]
-pub(super) struct ServerVoice {
+pub(crate) struct ServerVoice {
     name: Name,
     /// The name between its quotes, if every server spells it alike.
     spelled: Option<Finder<'static>>,
@@ -37,7 +37,7 @@ struct Head<'a> {
 }
 
 impl ServerVoice {
-    pub(super) fn of(name: &Name) -> Self {
+    pub(crate) fn of(name: &Name) -> Self {
         // Letters, digits and the like are never in need of an escape, so a
         // frame without them in a row is somebody else's: most are, and are
         // told by one quick search.
@@ -52,7 +52,7 @@ impl ServerVoice {
     }
 
     /// The answer in a frame; `None` if it is a message to be received.
-    pub(super) fn answer_in(&self, json: &[u8]) -> Option<Answer> {
+    pub(crate) fn answer_in(&self, json: &[u8]) -> Option<Answer> {
         if let Some(spelled) = &self.spelled {
             spelled.find(json)?;
         }

@@ -1,0 +1,111 @@
+//! What a program exchanges with tickwire, be it connected over TCP or attached
+//! inside the same process: what it receives, and what becomes of what it
+//! sends.
+
+#![forbid(unsafe_code)]
+
+mod answer;
+
+use bytes::Bytes;
+
+pub(crate) use answer::{Answer, ServerVoice};
+
+use crate::wire::{ErrorReport, Message, MessageError};
+
+/// What happens on a connection.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A message was delivered.
+    Message(Inbound),
+    /// The server reports something that isn't the answer to a send: that
+    /// messages were dropped at this place of the stream (`MESSAGES_DROPPED`),
+    /// that another connection took the name over (`NAME_TAKEN_OVER`), that
+    /// accepted messages were given up (`UNDELIVERED`), that something posted
+    /// was refused …
+    Notice(ErrorReport),
+    /// The connection ended without having been told to. Nothing follows.
+    Disconnected(Disconnect),
+}
+
+/// A message as it arrived, byte for byte as its sender wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inbound {
+    json: Bytes,
+}
+
+/// Why a connection ended without having been told to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Disconnect {
+    /// The server closed it. If it said why, that came before as a
+    /// [`Notice`](Event::Notice).
+    #[error("the server closed the connection")]
+    ByServer,
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Broken(#[source] std::io::Error),
+    /// What came is no frame: what is at the other end isn't tickwire.
+    #[error("the server broke the framing: {0}")]
+    Framing(#[source] crate::wire::FrameError),
+}
+
+impl Inbound {
+    pub(crate) fn new(json: Bytes) -> Self {
+        Self { json }
+    }
+
+    /// The message's JSON as its sender wrote it.
+    #[must_use]
+    pub fn json(&self) -> &[u8] {
+        &self.json
+    }
+
+    /// The same, shared instead of borrowed.
+    #[must_use]
+    pub fn into_json(self) -> Bytes {
+        self.json
+    }
+
+    /// Reads the message.
+    ///
+    /// # Errors
+    /// It is of a type that this version doesn't know, or breaks a rule that
+    /// the server was configured not to check.
+    pub fn message(&self) -> Result<Message, MessageError> {
+        Message::from_json(&self.json)
+    }
+}
+
+/// What became of a message that was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The server refused the message; nobody received it. The report says why,
+    /// and in [`ErrorReport::field`] of which field.
+    #[error("refused: {}: {}", .0.code, .0.message)]
+    Refused(ErrorReport),
+    /// The connection ended, or the answer stayed out, after the message had
+    /// been handed over: it was accepted or it wasn't. To send it again under
+    /// the same `msg_id` lets receivers tell that it is the same.
+    #[error("the answer stayed out: the message may have been accepted or not")]
+    FateUnknown,
+    /// The connection is closed, and the message was not sent.
+    #[error("the connection is closed; the message was not sent")]
+    Closed,
+    /// The message is larger than the server takes, and was not sent.
+    #[error("the message has {bytes} bytes, the server takes at most {limit}; it was not sent")]
+    TooLarge {
+        /// The message's JSON, in bytes.
+        bytes: usize,
+        /// What the server takes.
+        limit: usize,
+    },
+    /// An `ack` is never acknowledged, and was not sent: post it.
+    #[error("an ack is never acknowledged, so nothing was sent: post it instead")]
+    NeverAnswered,
+    /// The client says `hello` itself, and nobody but a server says `welcome`;
+    /// the message was not sent.
+    #[error("hello and welcome belong to the connection and were not sent: see ClientConfig")]
+    OfTheConnection,
+}
