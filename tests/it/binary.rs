@@ -215,7 +215,17 @@ async fn demo_shows_all_message_types_and_ends_after_its_count() {
     let mut command = tickwire(&["demo", "--count", "200"]);
     let outcome = run(&mut command).await;
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    for kind in ["ingest_event", "log_record", "heartbeat", "error", "ack"] {
+    for kind in [
+        "event/order",
+        "event/execution",
+        "event/market_data",
+        "event/strategy_event",
+        "event/system_event",
+        "log_record",
+        "heartbeat",
+        "error",
+        "ack",
+    ] {
         assert!(outcome.stdout.contains(kind), "{kind}: {}", outcome.stdout);
     }
     for name in [

@@ -1,9 +1,238 @@
-//! A server inside another program: what its handle tells.
+//! A server inside another program: what its handle tells, and endpoints that
+//! skip TCP but meet the same rules.
+
+use std::time::Duration;
 
 use serde_json::Value;
+use tickwire::exchange::{Event, SendError};
+use tickwire::server::EndpointReceiver;
+use tickwire::wire::Message;
+use tickwire::{Server, ServerHandle};
 
 use crate::draft::Draft;
-use crate::peer::{Peer, start_server};
+use crate::peer::{Peer, start_server, within};
+use crate::queues::fill;
+
+fn message(draft: &Draft) -> Message {
+    Message::from_json(&draft.frame()).expect("a valid draft")
+}
+
+/// The next message's bytes.
+async fn receive(receiver: &mut EndpointReceiver) -> Vec<u8> {
+    match within("an event", receiver.receive()).await {
+        Some(Event::Message(inbound)) => inbound.json().to_vec(),
+        other => panic!("a message was due: {other:?}"),
+    }
+}
+
+/// The next event, which must be a notice: its code.
+async fn receive_notice(receiver: &mut EndpointReceiver) -> String {
+    match within("an event", receiver.receive()).await {
+        Some(Event::Notice(report)) => report.code.to_string(),
+        other => panic!("a notice was due: {other:?}"),
+    }
+}
+
+fn code_of<T: std::fmt::Debug>(outcome: Result<T, SendError>) -> String {
+    match outcome {
+        Err(SendError::Refused(report)) => report.code.to_string(),
+        other => panic!("a refusal was due: {other:?}"),
+    }
+}
+
+/// A server whose queues hold 16 messages of any size.
+async fn start_with_small_queues(stall_timeout: Duration) -> ServerHandle {
+    Server::builder()
+        .listen("127.0.0.1:0")
+        .queue_messages(16)
+        .queue_bytes(64 * 1024 * 1024)
+        .stall_timeout(stall_timeout)
+        .drain_timeout(Duration::from_millis(200))
+        .start()
+        .await
+        .expect("starts")
+}
+
+#[tokio::test]
+async fn an_endpoint_exchanges_messages_with_connections_byte_for_byte() {
+    let server = start_server().await;
+    let (gateway, mut incoming) = server.attach("api-gateway").expect("attached");
+    let mut connector = Peer::owning(server.local_addr(), &["connector"]).await;
+
+    let order = Draft::order("connector", "api-gateway").text("n", "1e400");
+    connector.ask_acked(&order).await;
+    assert_eq!(receive(&mut incoming).await, order.frame());
+    let broadcast = Draft::order("connector", Value::Null);
+    connector.ask_acked(&broadcast).await;
+    assert_eq!(receive(&mut incoming).await, broadcast.frame());
+
+    let reply = Draft::order("api-gateway", "connector");
+    let ack = gateway.send(&message(&reply)).await.expect("accepted");
+    assert_eq!(ack.acknowledged_msg_id.to_string(), reply.id);
+    assert_eq!(connector.receive().await.text("/msg_id"), reply.id);
+    let confirmation = Draft::ack("api-gateway", "connector");
+    gateway.post(&message(&confirmation)).await.expect("routed");
+    assert_eq!(connector.receive().await.text("/msg_id"), confirmation.id);
+}
+
+#[tokio::test]
+async fn an_endpoint_meets_the_same_refusals() {
+    let server = start_server().await;
+    let (sender, _incoming) = server.attach("endpoint").expect("attached");
+    let nobody = message(&Draft::order("endpoint", "nobody"));
+    assert_eq!(code_of(sender.send(&nobody).await), "TARGET_UNAVAILABLE");
+    let nobody = message(&Draft::ack("endpoint", "nobody"));
+    assert_eq!(code_of(sender.post(&nobody).await), "TARGET_UNAVAILABLE");
+    let mine = message(&Draft::order("tickwire", Value::Null));
+    assert_eq!(code_of(sender.send(&mine).await), "SOURCE_NOT_ALLOWED");
+    assert!(server.attach("tickwire").is_err());
+    assert!(server.attach("").is_err());
+    // It goes on behind them, however many.
+    for _ in 0..200 {
+        let mine = message(&Draft::order("tickwire", Value::Null));
+        assert_eq!(code_of(sender.send(&mine).await), "SOURCE_NOT_ALLOWED");
+    }
+    let heartbeat = message(&Draft::heartbeat("endpoint", "health-monitor"));
+    sender.send(&heartbeat).await.expect("accepted");
+}
+
+#[tokio::test]
+async fn endpoints_and_connections_take_names_over_from_each_other() {
+    let server = start_server().await;
+    let mut stranger = Peer::speaking_for_others(server.local_addr()).await;
+    let mut older = Peer::owning(server.local_addr(), &["name"]).await;
+    let (sender, mut incoming) = server.attach("name").expect("attached");
+    older.expect_last_words("NAME_TAKEN_OVER").await;
+    let order = Draft::order("stranger", "name");
+    stranger.ask_acked(&order).await;
+    assert_eq!(receive(&mut incoming).await, order.frame());
+
+    let mut newer = Peer::owning(server.local_addr(), &["name"]).await;
+    assert_eq!(receive_notice(&mut incoming).await, "NAME_TAKEN_OVER");
+    let end = within("the end", incoming.receive()).await;
+    assert!(end.is_none(), "{end:?}");
+    // What its sender still sends is passed on as a stranger's.
+    let late = Draft::order("name", "name");
+    sender.send(&message(&late)).await.expect("accepted");
+    assert_eq!(newer.receive().await.text("/msg_id"), late.id);
+}
+
+#[tokio::test]
+async fn what_an_endpoint_did_not_receive_is_reported_when_it_is_dropped() {
+    let server = start_server().await;
+    let mut sender = Peer::speaking_for_others(server.local_addr()).await;
+    let (_sender, incoming) = server.attach("name").expect("attached");
+    let orders: Vec<_> = (0..3).map(|_| Draft::order("a", "name")).collect();
+    for order in &orders {
+        sender.ask_acked(order).await;
+    }
+    drop(incoming);
+    let report = sender.receive().await;
+    assert_eq!(report.code(), "UNDELIVERED");
+    assert_eq!(report.json["payload"]["details"]["count"], 3);
+    assert_eq!(report.text("/payload/details/first_msg_id"), orders[0].id);
+    let late = Draft::order("a", "name");
+    sender.ask_refused(&late, "TARGET_UNAVAILABLE").await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_does_not_receive_pauses_its_senders() {
+    let server = start_with_small_queues(Duration::from_secs(3_600)).await;
+    let (_sender, mut incoming) = server.attach("slow").expect("attached");
+    let mut peer = Peer::speaking_for_others(server.local_addr()).await;
+    let records = fill(&mut peer, "slow").await;
+    let waiting = Draft::order("peer", "slow");
+    peer.send(&waiting).await;
+    for id in &records {
+        let json = receive(&mut incoming).await;
+        let json: Value = serde_json::from_slice(&json).expect("JSON");
+        assert_eq!(json["msg_id"], **id);
+    }
+    peer.receive().await.assert_acknowledges(&waiting.id);
+    assert_eq!(receive(&mut incoming).await, waiting.frame());
+}
+
+#[tokio::test]
+async fn an_endpoint_waits_for_room_like_a_connection() {
+    let server = start_with_small_queues(Duration::from_millis(200)).await;
+    let mut slow = Peer::owning_narrow(server.local_addr(), &["slow"]).await;
+    let mut filler = Peer::speaking_for_others(server.local_addr()).await;
+    let records = fill(&mut filler, "slow").await;
+    let (sender, _incoming) = server.attach("endpoint").expect("attached");
+    let order = message(&Draft::order("endpoint", "slow"));
+    let outcome = within("a refusal", sender.send(&order)).await;
+    assert_eq!(code_of(outcome), "QUEUE_FULL");
+    let record = message(&Draft::log_record("endpoint", "slow"));
+    let ack = sender.send(&record).await.expect("accepted");
+    assert_eq!(ack.dropped(), 1);
+    for id in &records {
+        assert_eq!(slow.receive().await.text("/msg_id"), id);
+    }
+    sender.send(&order).await.expect("there is room again");
+}
+
+#[tokio::test]
+async fn many_senders_of_one_endpoint_wait_without_losing_anything() {
+    const EVENTS: usize = 200;
+    let server = start_with_small_queues(Duration::from_secs(3_600)).await;
+    let (sender, _incoming) = server.attach("endpoint").expect("attached");
+    let (_sender, mut incoming) = server.attach("target").expect("attached");
+    let mut sending = Vec::new();
+    for _ in 0..5 {
+        let sender = sender.clone();
+        sending.push(tokio::spawn(async move {
+            for _ in 0..EVENTS {
+                let event = message(&Draft::order("endpoint", "target"));
+                sender.send(&event).await.expect("accepted");
+            }
+        }));
+    }
+    for _ in 0..5 * EVENTS {
+        receive(&mut incoming).await;
+    }
+    for task in sending {
+        task.await.expect("all are accepted");
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_is_told_of_the_shutdown_behind_what_was_queued() {
+    let server = start_server().await;
+    let mut peer = Peer::speaking_for_others(server.local_addr()).await;
+    let (sender, mut incoming) = server.attach("name").expect("attached");
+    let order = Draft::order("peer", "name");
+    peer.ask_acked(&order).await;
+    let stopping = tokio::spawn({
+        let server = server.clone();
+        async move { server.shutdown().await }
+    });
+    assert_eq!(receive(&mut incoming).await, order.frame());
+    assert_eq!(receive_notice(&mut incoming).await, "SERVER_SHUTTING_DOWN");
+    assert!(within("the end", incoming.receive()).await.is_none());
+    peer.expect_last_words("SERVER_SHUTTING_DOWN").await;
+    within("shutdown", stopping).await.expect("no panic");
+    let late = message(&Draft::heartbeat("name", "health-monitor"));
+    assert!(matches!(sender.send(&late).await, Err(SendError::Closed)));
+    assert!(server.attach("another").is_err());
+}
+
+#[tokio::test]
+async fn an_endpoint_that_waits_for_room_does_not_outlast_the_server() {
+    let server = start_with_small_queues(Duration::from_secs(3_600)).await;
+    let _slow = Peer::owning_narrow(server.local_addr(), &["slow"]).await;
+    let mut filler = Peer::speaking_for_others(server.local_addr()).await;
+    fill(&mut filler, "slow").await;
+    let (sender, _incoming) = server.attach("endpoint").expect("attached");
+    let order = message(&Draft::order("endpoint", "slow"));
+    let sending = sender.send(&order);
+    tokio::pin!(sending);
+    // It waits once it was polled.
+    let waits = futures_util::poll!(sending.as_mut()).is_pending();
+    assert!(waits, "there is no room");
+    within("shutdown", server.shutdown()).await;
+    let outcome = within("the end of the wait", sending).await;
+    assert!(outcome.is_err(), "{outcome:?}");
+}
 
 #[tokio::test]
 async fn liveness_and_log_see_what_is_accepted_whoever_owns_the_name() {
