@@ -1,4 +1,35 @@
-//! tickwire: a validating, acknowledging message switch.
+//! The message switch of a trading platform, as a library.
+//!
+//! Connectors send length-prefixed JSON messages over TCP. A [`Server`] checks
+//! each one by the rules of the protocol, routes it to the connection that owns
+//! its target, and acknowledges it, or says why not. A program can also join
+//! the server it runs without TCP ([`ServerHandle::attach`]).
+//!
+//! # Where things are
+//! Imports go down only; what stands below [`server`] and [`client`] knows no
+//! socket, no clock and no async runtime.
+//!
+//! - [`server`], [`client`]: the asynchronous shell around the rest.
+//! - [`exchange`]: what both give a program: events, and the fate of what it
+//!   sends.
+//! - [`router`]: who owns which name, and where each message goes.
+//! - [`wire`]: frames, the checks, typed messages, answers.
+//! - [`ids`], [`limits`]: small checked types, and every limit in one file.
+//!
+//! # Example
+//! ```
+//! use tickwire::wire::{Message, Order, Parser, Side, Validation};
+//!
+//! // A correct message in one expression …
+//! let order = Order::new("ord-456", "BTCUSDT", Side::Buy, 1);
+//! let message = Message::order("quantower-connector", "api-gateway", "run-123", order)?;
+//!
+//! // … and the check that every frame goes through.
+//! let mut frame = message.to_json().into_bytes();
+//! let header = Parser::new(Validation::Payload).parse(&mut frame)?;
+//! assert_eq!(header.msg_id, message.msg_id);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #![deny(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -25,3 +56,7 @@ pub use client::{Client, ClientConfig};
 #[cfg_attr(docsrs, doc(cfg(feature = "server")))]
 pub use server::{Server, ServerBuilder, ServerConfig, ServerHandle, StartError};
 pub use stats::Stats;
+
+#[cfg(all(doctest, feature = "server", feature = "client"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -161,7 +161,8 @@ pub(super) enum Claiming {
     ByHello,
 }
 
-/// See the [module](self).
+/// Everything that is decided about what one connection sends, and everything
+/// that waits to be written to it.
 #[derive(Debug)]
 pub struct Session {
     pub(super) shared: Arc<RouterShared>,
