@@ -170,6 +170,8 @@ pub struct Session {
     pub(super) answers: Answers,
     pub(super) claims: Vec<Claim>,
     pub(super) claiming: Claiming,
+    /// Its first name when its input ended.
+    former_name: Option<Name>,
     routes: Routes,
     stalls: Stalls,
     output: Output,
@@ -186,6 +188,7 @@ impl Session {
             shared,
             claims: Vec::new(),
             claiming: Claiming::Unsettled,
+            former_name: None,
             routes: Routes::default(),
             stalls: Stalls::default(),
             output: Output::default(),
@@ -631,6 +634,13 @@ impl Session {
         }
     }
 
+    /// The name under which the connection is told what concerns all of it:
+    /// the first that it owns, or owned when its input ended.
+    fn name(&self) -> Option<Name> {
+        let first = self.claims.first().map(Claim::name);
+        first.or(self.former_name.as_ref()).cloned()
+    }
+
     /// Owns `name` from now on, and nothing else, as by a `hello`. Whoever
     /// owned it is told.
     ///
@@ -719,11 +729,11 @@ impl Session {
             first_msg_id: first_msg_id.as_ref().map(MsgId::as_str),
             ..ErrorDetails::default()
         };
-        let own_name = self.claims.first().map(|claim| claim.name().clone());
+        let name = self.name();
         self.answers.error(
-            own_name.as_ref().map(Name::as_str),
+            name.as_ref().map(Name::as_str),
             ErrorCode::Undelivered,
-            "accepted messages could not be delivered: the owner of their target left",
+            "accepted messages could not be delivered: the connection of their target has ended",
             &details,
         );
     }
@@ -736,7 +746,7 @@ impl Session {
             msg_id: msg_id.as_ref().map(MsgId::as_str),
             ..ErrorDetails::default()
         };
-        let name = self.claims.first().map(|claim| claim.name().clone());
+        let name = self.name();
         self.answers
             .error(name.as_ref().map(Name::as_str), code, reason, &details);
     }
@@ -787,6 +797,7 @@ impl Session {
     /// The peer sends no more: its names are free at once, and what was queued
     /// for them is reported to those who sent it. Answers can still be written.
     pub fn end_input(&mut self) {
+        self.former_name = self.name();
         for claim in std::mem::take(&mut self.claims) {
             self.shared.registry.release(&claim, &self.peer);
         }

@@ -240,7 +240,7 @@ impl Found {
         // A string without escapes stands in the frame where it stands in the
         // scratch. The first escape of one that has any falls within the
         // unescaped text's length, for it left at least one byte.
-        let escaped = |span: Span| span.of(frame).contains(&b'\\');
+        let escaped = |span: Span| memchr::memchr(b'\\', span.of(frame)).is_some();
         Some(Self {
             header: Header {
                 msg_id: checked.msg_id,

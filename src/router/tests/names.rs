@@ -143,6 +143,11 @@ fn a_name_is_free_once_its_connection_ends() {
         Attention::Continue,
         "nothing was taken over"
     );
+    let code = crate::wire::ErrorCode::ServerShuttingDown;
+    first
+        .session
+        .close_with(code, "the server stops", None, at_ms(0));
+    assert_eq!(first.read()[0]["target"], "me", "it is told under its name");
 }
 
 #[test]
