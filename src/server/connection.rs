@@ -162,7 +162,7 @@ impl Connection {
             {
                 return Poll::Ready(Turn::End(end));
             }
-            if intake.is_pending() && progress != Progress::More {
+            if intake.is_pending() && progress != Progress::More && !self.answers_made_room() {
                 return self.poll_deadlines(cx);
             }
         }
@@ -187,6 +187,12 @@ impl Connection {
             self.permits.giving_up = None;
         }
         (phase == Phase::Closing).then_some(End::ShuttingDown)
+    }
+
+    /// The answers that held input up have left. Nobody wakes the task for
+    /// that: it did it itself.
+    fn answers_made_room(&self) -> bool {
+        matches!(self.intake, Intake::AnswersFull) && !self.session.answers_are_full()
     }
 
     /// Nothing is left to write.
