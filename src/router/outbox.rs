@@ -224,6 +224,8 @@ impl Outbox {
         self.take_back(&mut in_flight, old.as_deref());
         self.sweep(&mut in_flight);
         drop(in_flight);
+        // Who keeps account of this queue's stalls has nothing to keep any more.
+        self.relieved.fetch_add(1, Ordering::AcqRel);
         self.waiters.wake_all();
     }
 
