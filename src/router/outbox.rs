@@ -91,13 +91,17 @@ impl Outbox {
         total: usize,
         share: Share,
     ) -> Result<usize, Closed> {
-        let capacity = match share {
+        self.queue.reserve(sizes, total, self.capacity_of(share))
+    }
+
+    #[inline]
+    fn capacity_of(&self, share: Share) -> Capacity {
+        match share {
             Share::Whole => self.capacity,
             Share::Ordinary => self
                 .capacity
                 .part(QUEUE_RESERVE_DIVISOR - 1, QUEUE_RESERVE_DIVISOR),
-        };
-        self.queue.reserve(sizes, total, capacity)
+        }
     }
 
     /// Queues what was reserved and wakes the owner.
@@ -121,10 +125,14 @@ impl Outbox {
         self.waiters.forget(id);
     }
 
-    /// Whether those who wait for room should try again.
-    pub(crate) fn has_room(&self) -> bool {
+    /// Whether who waits for room for an event of `size` bytes should try
+    /// again. An event may be larger than the room that three quarters leave:
+    /// to try it before it fits would be to try all the time.
+    pub(crate) fn has_room(&self, size: u32) -> bool {
         let load = self.queue.load();
-        load.is_closed() || load.is_below(self.capacity.part(3, 4))
+        load.is_closed()
+            || load.is_below(self.capacity.part(3, 4))
+                && self.queue.fits(size, self.capacity_of(Share::Ordinary))
     }
 
     /// How often the queue has fallen below half.

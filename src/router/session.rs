@@ -62,6 +62,8 @@ pub enum Halt {
 #[derive(Debug)]
 pub struct Pause {
     outbox: Arc<Outbox>,
+    /// The event's bytes, prefix included.
+    size: u32,
     /// When, in monotonic time, it is to be refused.
     pub deadline: Duration,
     /// The event.
@@ -440,7 +442,7 @@ impl Session {
         now: Now,
     ) -> Option<Pause> {
         let msg_id = workspace.run.ids[index];
-        let size = workspace.run.sizes[index] as usize;
+        let size = workspace.run.sizes[index];
         match workspace.run.kind {
             Kind::LogRecord | Kind::Heartbeat => {
                 self.accept(workspace, window, index..index + 1, &[1], now);
@@ -451,6 +453,7 @@ impl Session {
                 if let Verdict::PauseUntil(deadline) = self.stalls.full(outbox, now, timeout) {
                     return Some(Pause {
                         outbox: Arc::clone(outbox),
+                        size,
                         deadline,
                         msg_id,
                     });
@@ -459,8 +462,8 @@ impl Session {
             }
             _ => self.refuse_queue_full(&workspace.run, index),
         }
-        workspace.run.start += size;
-        workspace.run.total -= size;
+        workspace.run.start += size as usize;
+        workspace.run.total -= size as usize;
         None
     }
 
@@ -814,10 +817,10 @@ impl Alarm {
 
 impl Pause {
     /// Whether it is worth handing the rest of the window in again: the queue
-    /// has fallen below three quarters, or is closed.
+    /// has fallen below three quarters and takes the event, or is closed.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.outbox.has_room()
+        self.outbox.has_room(self.size)
     }
 
     /// Has `waker` woken when there may be room again. The caller must hand

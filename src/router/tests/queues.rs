@@ -238,6 +238,30 @@ fn a_paused_sender_learns_that_the_target_left() {
 }
 
 #[test]
+fn a_pause_lasts_until_its_own_event_fits() {
+    let mut large = order(1, "me", "gateway");
+    large["note"] = "x".repeat(5_000).into();
+    let router = Router::new(RouterConfig {
+        queue_bytes: 8_000,
+        ..RouterConfig::default()
+    });
+    let mut gateway = Peer::named(&router, "gateway");
+    let mut sender = Peer::anonymous(&router);
+    let _ = sender.say_all(&orders(0..8));
+    let Some(Halt::Pause(pause)) = sender.say(&large).halt else {
+        panic!("must pause")
+    };
+    assert!(
+        !pause.is_over(),
+        "less than three quarters are taken, and still it doesn't fit"
+    );
+    let _ = gateway.read();
+    assert!(pause.is_over());
+    assert!(sender.arrive(&[]).halt.is_none());
+    assert_eq!(ids(&gateway.read()), [id(1)]);
+}
+
+#[test]
 fn an_empty_queue_takes_any_one_message() {
     let router = Router::new(RouterConfig {
         queue_bytes: 64,
