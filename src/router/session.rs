@@ -62,6 +62,10 @@ pub enum Halt {
 #[derive(Debug)]
 pub struct Pause {
     outbox: Arc<Outbox>,
+    /// Whose event it is.
+    connection: ConnectionId,
+    /// Whether the connection is among those whom the queue wakes.
+    waits: bool,
     /// The event's bytes, prefix included.
     size: u32,
     /// When, in monotonic time, it is to be refused.
@@ -453,6 +457,8 @@ impl Session {
                 if let Verdict::PauseUntil(deadline) = self.stalls.full(outbox, now, timeout) {
                     return Some(Pause {
                         outbox: Arc::clone(outbox),
+                        connection: self.peer.id(),
+                        waits: false,
                         size,
                         deadline,
                         msg_id,
@@ -823,14 +829,19 @@ impl Pause {
         self.outbox.has_room(self.size)
     }
 
-    /// Has `waker` woken when there may be room again. The caller must hand
-    /// the rest of its window in again after this call.
-    pub fn wait(&self, session: &Session, waker: &Waker) {
-        self.outbox.wait_for_room(session.id(), waker);
+    /// Has `waker` woken when there may be room again, until the pause is
+    /// dropped. The caller must hand the rest of its window in again after this
+    /// call.
+    pub fn wait(&mut self, waker: &Waker) {
+        self.waits = true;
+        self.outbox.wait_for_room(self.connection, waker);
     }
+}
 
-    /// The session no longer waits.
-    pub fn stop_waiting(&self, session: &Session) {
-        self.outbox.stop_waiting(session.id());
+impl Drop for Pause {
+    fn drop(&mut self) {
+        if self.waits {
+            self.outbox.stop_waiting(self.connection);
+        }
     }
 }

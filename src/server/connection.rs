@@ -176,7 +176,10 @@ impl Connection {
             return None;
         }
         if !matches!(self.intake, Intake::Ended | Intake::Stopped(_)) {
-            let waiting = self.end_pause();
+            let waiting = match &self.intake {
+                Intake::Paused(pause) => Some(pause.msg_id),
+                _ => None,
+            };
             self.intake = Intake::Stopped(waiting);
             self.frame_deadline = None;
         }
@@ -207,15 +210,15 @@ impl Connection {
 
     /// Takes input once, if any is to be taken. Ready when something was done.
     fn poll_intake(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
-        match &self.intake {
+        match &mut self.intake {
             Intake::Ended | Intake::Stopped(_) => return Poll::Pending,
             Intake::Paused(pause) => {
                 // Wait first, then look: room that appears in between wakes us.
-                pause.wait(&self.session, cx.waker());
+                pause.wait(cx.waker());
                 if !self.pause_expired && !pause.is_over() {
                     return Poll::Pending;
                 }
-                self.end_pause();
+                self.pause_expired = false;
                 return Poll::Ready(self.resume());
             }
             Intake::AnswersFull if self.session.answers_are_full() => return Poll::Pending,
@@ -254,18 +257,6 @@ impl Connection {
             .input
             .resume(&mut self.session, self.shared.clock.now());
         self.follow(step)
-    }
-
-    /// The session no longer waits for room; says for which event it did.
-    fn end_pause(&mut self) -> Option<MsgId> {
-        self.pause_expired = false;
-        match &self.intake {
-            Intake::Paused(pause) => {
-                pause.stop_waiting(&self.session);
-                Some(pause.msg_id)
-            }
-            _ => None,
-        }
     }
 
     /// Does what the session says after it took input.

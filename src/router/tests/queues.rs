@@ -1,5 +1,7 @@
 //! What happens when a queue is full, and when it ends.
 
+use std::sync::Arc;
+
 use super::*;
 
 const QUEUE_MESSAGES: usize = 16;
@@ -259,6 +261,23 @@ fn a_pause_lasts_until_its_own_event_fits() {
     assert!(pause.is_over());
     assert!(sender.arrive(&[]).halt.is_none());
     assert_eq!(ids(&gateway.read()), [id(1)]);
+}
+
+#[test]
+fn a_pause_that_is_given_up_leaves_no_waker_behind() {
+    struct Task;
+    impl std::task::Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+    let (_router, _gateway, mut sender) = full();
+    let Some(Halt::Pause(mut pause)) = sender.say(&order(100, "me", "gateway")).halt else {
+        panic!("must pause")
+    };
+    let task = Arc::new(Task);
+    pause.wait(&Arc::clone(&task).into());
+    assert_eq!(Arc::strong_count(&task), 2);
+    drop(pause);
+    assert_eq!(Arc::strong_count(&task), 1);
 }
 
 #[test]
