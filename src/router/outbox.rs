@@ -47,7 +47,7 @@ pub(crate) struct Outbox {
     /// What the owner has taken from the queue but not yet written.
     consumer: Mutex<InFlight>,
     waiters: Waiters,
-    /// How often the queue has fallen below half.
+    /// How often the queue has fallen below half, or was emptied.
     relieved: AtomicU64,
 }
 
@@ -135,7 +135,7 @@ impl Outbox {
                 && self.queue.fits(size, self.capacity_of(Share::Ordinary))
     }
 
-    /// How often the queue has fallen below half.
+    /// How often the queue has fallen below half, or was emptied.
     pub(crate) fn times_relieved(&self) -> u64 {
         self.relieved.load(Ordering::Acquire)
     }
@@ -193,7 +193,9 @@ impl Outbox {
         }
         let (before, after) = self.queue.release(frames, charge);
         let below = |load: Load, part| load.is_below(self.capacity.part(part, 4));
-        if below(after, 2) && !below(before, 2) {
+        // A queue can be too full for a large event while it is below half: it
+        // is relieved when it is empty.
+        if below(after, 2) && (!below(before, 2) || after.messages() == 0) {
             self.relieved.fetch_add(1, Ordering::AcqRel);
         }
         if below(after, 3) {

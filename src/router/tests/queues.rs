@@ -104,6 +104,29 @@ fn pauses_for_one_queue_add_up_until_it_falls_below_half() {
 }
 
 #[test]
+fn a_queue_that_is_emptied_ends_the_stall_although_it_was_never_half_full() {
+    let one = framed(&order(100, "me", "gateway")).len();
+    // Two don't fit seven eighths, and one is less than half.
+    let router = Router::new(RouterConfig {
+        queue_bytes: 2 * one + one / 8,
+        ..RouterConfig::default()
+    });
+    let mut gateway = Peer::named(&router, "gateway");
+    let mut sender = Peer::anonymous(&router);
+    let _ = sender.say(&order(100, "me", "gateway"));
+    for round in 0..3 {
+        let step = sender.say(&order(200 + round, "me", "gateway"));
+        let Some(Halt::Pause(pause)) = step.halt else {
+            panic!("must pause")
+        };
+        assert_eq!(pause.deadline, sender.now.mono + Duration::from_secs(2));
+        sender.now = at_ms(1_500 * (round as u64 + 1));
+        assert_eq!(gateway.read().len(), 1);
+        assert!(sender.arrive(&[]).halt.is_none());
+    }
+}
+
+#[test]
 fn a_receiver_that_frees_a_slot_now_and_then_does_not_hold_its_sender_for_ever() {
     let router = small();
     let mut gateway = Peer::named(&router, "gateway");
