@@ -284,6 +284,7 @@ impl EndpointReceiver {
                 return Poll::Ready(Some(Event::Message(Inbound::new(json))));
             }
             if self.ended {
+                self.draining = None;
                 return Poll::Ready(None);
             }
             if !self.look(cx) {
