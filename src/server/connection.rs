@@ -357,7 +357,12 @@ impl Connection {
             let sample = socket::in_flight(&self.stream);
             let mono = self.shared.clock.now().mono;
             match self.pulse.sample(sample, mono, limits::PEER_SILENCE_MAX) {
-                Pulse::Quiet => self.next_pulse = None,
+                Pulse::Quiet => {
+                    self.next_pulse = None;
+                    // Now and then, and not after each write: a buffer that is
+                    // in use would have to grow again each time.
+                    self.session.shrink();
+                }
                 Pulse::Waiting => self.next_pulse = Some(now + PULSE_INTERVAL),
                 Pulse::Dead => return Some(Turn::End(End::Broken)),
             }
