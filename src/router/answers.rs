@@ -87,6 +87,11 @@ impl Answers {
             } else {
                 self.out.clear();
             }
+        } else if self.written > self.unwritten().len() {
+            // A peer that always leaves something unread would have all its
+            // answers kept. No more is moved than was written since.
+            self.out.drain(..self.written);
+            self.written = 0;
         }
     }
 
@@ -201,5 +206,36 @@ impl Answers {
             unix_ms: self.unix_ms,
         };
         (answering, &mut self.out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_makes_room_although_something_always_waits() {
+        let server = Name::new("tickwire").unwrap();
+        let mut answers = Answers::new(server, Uuid::nil());
+        let sender = answers.sender(b"a").unwrap();
+        let messages = [MsgId::from(Uuid::nil()); 100];
+        let mut expected = Vec::new();
+        let mut written = Vec::new();
+        for _ in 0..200 {
+            let before = answers.unwritten().len();
+            answers.ack_each(sender, &messages, &[]);
+            expected.extend_from_slice(&answers.unwritten()[before..]);
+            // All but the last few bytes leave.
+            let bytes = answers.unwritten().len() - 10;
+            written.extend_from_slice(&answers.unwritten()[..bytes]);
+            answers.advance(bytes);
+        }
+        written.extend_from_slice(answers.unwritten());
+        assert_eq!(written, expected);
+        assert!(
+            answers.out.capacity() <= 2 * CONTROL_LANE_BYTES,
+            "{} bytes are held for 10 that wait",
+            answers.out.capacity()
+        );
     }
 }

@@ -47,7 +47,7 @@ pub(crate) struct Outbox {
     /// What the owner has taken from the queue but not yet written.
     consumer: Mutex<InFlight>,
     waiters: Waiters,
-    /// How often the queue has fallen below half.
+    /// How often the queue has fallen below half, or was emptied.
     relieved: AtomicU64,
 }
 
@@ -91,13 +91,17 @@ impl Outbox {
         total: usize,
         share: Share,
     ) -> Result<usize, Closed> {
-        let capacity = match share {
+        self.queue.reserve(sizes, total, self.capacity_of(share))
+    }
+
+    #[inline]
+    fn capacity_of(&self, share: Share) -> Capacity {
+        match share {
             Share::Whole => self.capacity,
             Share::Ordinary => self
                 .capacity
                 .part(QUEUE_RESERVE_DIVISOR - 1, QUEUE_RESERVE_DIVISOR),
-        };
-        self.queue.reserve(sizes, total, capacity)
+        }
     }
 
     /// Queues what was reserved and wakes the owner.
@@ -121,13 +125,17 @@ impl Outbox {
         self.waiters.forget(id);
     }
 
-    /// Whether those who wait for room should try again.
-    pub(crate) fn has_room(&self) -> bool {
+    /// Whether who waits for room for an event of `size` bytes should try
+    /// again. An event may be larger than the room that three quarters leave:
+    /// to try it before it fits would be to try all the time.
+    pub(crate) fn has_room(&self, size: u32) -> bool {
         let load = self.queue.load();
-        load.is_closed() || load.is_below(self.capacity.part(3, 4))
+        load.is_closed()
+            || load.is_below(self.capacity.part(3, 4))
+                && self.queue.fits(size, self.capacity_of(Share::Ordinary))
     }
 
-    /// How often the queue has fallen below half.
+    /// How often the queue has fallen below half, or was emptied.
     pub(crate) fn times_relieved(&self) -> u64 {
         self.relieved.load(Ordering::Acquire)
     }
@@ -185,7 +193,9 @@ impl Outbox {
         }
         let (before, after) = self.queue.release(frames, charge);
         let below = |load: Load, part| load.is_below(self.capacity.part(part, 4));
-        if below(after, 2) && !below(before, 2) {
+        // A queue can be too full for a large event while it is below half: it
+        // is relieved when it is empty.
+        if below(after, 2) && (!below(before, 2) || after.messages() == 0) {
             self.relieved.fetch_add(1, Ordering::AcqRel);
         }
         if below(after, 3) {
@@ -224,6 +234,8 @@ impl Outbox {
         self.take_back(&mut in_flight, old.as_deref());
         self.sweep(&mut in_flight);
         drop(in_flight);
+        // Who keeps account of this queue's stalls has nothing to keep any more.
+        self.relieved.fetch_add(1, Ordering::AcqRel);
         self.waiters.wake_all();
     }
 

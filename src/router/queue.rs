@@ -130,6 +130,11 @@ impl Queue {
         }
     }
 
+    /// Whether one frame of `size` bytes would be reserved now.
+    pub(crate) fn fits(&self, size: u32, capacity: Capacity) -> bool {
+        fitting(self.load(), &[size], size as usize, capacity).0 > 0
+    }
+
     /// Queues what was reserved. Says whether the queue was closed in between:
     /// then the caller must sweep it.
     #[must_use]

@@ -148,8 +148,11 @@ impl Registry {
             peers: members.values().cloned().collect(),
         };
         self.audience.store(Arc::new(renewed));
+        // Still under the lock: whoever comes or goes next puts an empty
+        // audience here, and a broadcast to that one would reach nobody.
+        let renewed = self.audience.load();
         drop(members);
-        self.audience.load()
+        renewed
     }
 
     fn gained(&self, peer: &Arc<Peer>) {
@@ -174,5 +177,52 @@ impl Registry {
         // An outdated audience would keep those who left in memory until the
         // next broadcast.
         self.audience.store(Arc::default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::thread;
+
+    use super::*;
+
+    const CAPACITY: Capacity = Capacity {
+        bytes: 1_000,
+        messages: 16,
+    };
+
+    fn peer(id: u64) -> Arc<Peer> {
+        Arc::new(Peer::new(ConnectionId(id)))
+    }
+
+    #[test]
+    fn nobody_is_missing_from_the_audience_while_others_come_and_go() {
+        let registry = Registry::new(CAPACITY);
+        let stays = Name::new("stays").unwrap();
+        registry.claim(&stays, &peer(0));
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for id in 1..4 {
+                let (registry, done) = (&registry, &done);
+                scope.spawn(move || {
+                    let comes = Name::new(format!("comes {id}")).unwrap();
+                    let peer = peer(id);
+                    while !done.load(Ordering::Relaxed) {
+                        let claim = registry.claim(&comes, &peer);
+                        registry.release(&claim, &peer);
+                    }
+                });
+            }
+            for _ in 0..100_000 {
+                let audience = registry.audience();
+                let found = audience.peers.iter().any(|peer| peer.id().0 == 0);
+                if !found {
+                    done.store(true, Ordering::Relaxed);
+                }
+                assert!(found, "a broadcast would have missed it");
+            }
+            done.store(true, Ordering::Relaxed);
+        });
     }
 }

@@ -62,6 +62,12 @@ pub enum Halt {
 #[derive(Debug)]
 pub struct Pause {
     outbox: Arc<Outbox>,
+    /// Whose event it is.
+    connection: ConnectionId,
+    /// Whether the connection is among those whom the queue wakes.
+    waits: bool,
+    /// The event's bytes, prefix included.
+    size: u32,
     /// When, in monotonic time, it is to be refused.
     pub deadline: Duration,
     /// The event.
@@ -443,7 +449,7 @@ impl Session {
         now: Now,
     ) -> Option<Pause> {
         let msg_id = workspace.run.ids[index];
-        let size = workspace.run.sizes[index] as usize;
+        let size = workspace.run.sizes[index];
         match workspace.run.kind {
             Kind::LogRecord | Kind::Heartbeat => {
                 self.accept(workspace, window, index..index + 1, &[1], now);
@@ -454,6 +460,9 @@ impl Session {
                 if let Verdict::PauseUntil(deadline) = self.stalls.full(outbox, now, timeout) {
                     return Some(Pause {
                         outbox: Arc::clone(outbox),
+                        connection: self.peer.id(),
+                        waits: false,
+                        size,
                         deadline,
                         msg_id,
                     });
@@ -462,8 +471,8 @@ impl Session {
             }
             _ => self.refuse_queue_full(&workspace.run, index),
         }
-        workspace.run.start += size;
-        workspace.run.total -= size;
+        workspace.run.start += size as usize;
+        workspace.run.total -= size as usize;
         None
     }
 
@@ -825,20 +834,25 @@ impl Alarm {
 
 impl Pause {
     /// Whether it is worth handing the rest of the window in again: the queue
-    /// has fallen below three quarters, or is closed.
+    /// has fallen below three quarters and takes the event, or is closed.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.outbox.has_room()
+        self.outbox.has_room(self.size)
     }
 
-    /// Has `waker` woken when there may be room again. The caller must hand
-    /// the rest of its window in again after this call.
-    pub fn wait(&self, session: &Session, waker: &Waker) {
-        self.outbox.wait_for_room(session.id(), waker);
+    /// Has `waker` woken when there may be room again, until the pause is
+    /// dropped. The caller must hand the rest of its window in again after this
+    /// call.
+    pub fn wait(&mut self, waker: &Waker) {
+        self.waits = true;
+        self.outbox.wait_for_room(self.connection, waker);
     }
+}
 
-    /// The session no longer waits.
-    pub fn stop_waiting(&self, session: &Session) {
-        self.outbox.stop_waiting(session.id());
+impl Drop for Pause {
+    fn drop(&mut self) {
+        if self.waits {
+            self.outbox.stop_waiting(self.connection);
+        }
     }
 }

@@ -162,7 +162,7 @@ impl Connection {
             {
                 return Poll::Ready(Turn::End(end));
             }
-            if intake.is_pending() && progress != Progress::More {
+            if intake.is_pending() && progress != Progress::More && !self.answers_made_room() {
                 return self.poll_deadlines(cx);
             }
         }
@@ -176,7 +176,10 @@ impl Connection {
             return None;
         }
         if !matches!(self.intake, Intake::Ended | Intake::Stopped(_)) {
-            let waiting = self.end_pause();
+            let waiting = match &self.intake {
+                Intake::Paused(pause) => Some(pause.msg_id),
+                _ => None,
+            };
             self.intake = Intake::Stopped(waiting);
             self.frame_deadline = None;
         }
@@ -187,6 +190,12 @@ impl Connection {
             self.permits.giving_up = None;
         }
         (phase == Phase::Closing).then_some(End::ShuttingDown)
+    }
+
+    /// The answers that held input up have left. Nobody wakes the task for
+    /// that: it did it itself.
+    fn answers_made_room(&self) -> bool {
+        matches!(self.intake, Intake::AnswersFull) && !self.session.answers_are_full()
     }
 
     /// Nothing is left to write.
@@ -201,15 +210,15 @@ impl Connection {
 
     /// Takes input once, if any is to be taken. Ready when something was done.
     fn poll_intake(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
-        match &self.intake {
+        match &mut self.intake {
             Intake::Ended | Intake::Stopped(_) => return Poll::Pending,
             Intake::Paused(pause) => {
                 // Wait first, then look: room that appears in between wakes us.
-                pause.wait(&self.session, cx.waker());
+                pause.wait(cx.waker());
                 if !self.pause_expired && !pause.is_over() {
                     return Poll::Pending;
                 }
-                self.end_pause();
+                self.pause_expired = false;
                 return Poll::Ready(self.resume());
             }
             Intake::AnswersFull if self.session.answers_are_full() => return Poll::Pending,
@@ -248,18 +257,6 @@ impl Connection {
             .input
             .resume(&mut self.session, self.shared.clock.now());
         self.follow(step)
-    }
-
-    /// The session no longer waits for room; says for which event it did.
-    fn end_pause(&mut self) -> Option<MsgId> {
-        self.pause_expired = false;
-        match &self.intake {
-            Intake::Paused(pause) => {
-                pause.stop_waiting(&self.session);
-                Some(pause.msg_id)
-            }
-            _ => None,
-        }
     }
 
     /// Does what the session says after it took input.
@@ -360,7 +357,12 @@ impl Connection {
             let sample = socket::in_flight(&self.stream);
             let mono = self.shared.clock.now().mono;
             match self.pulse.sample(sample, mono, limits::PEER_SILENCE_MAX) {
-                Pulse::Quiet => self.next_pulse = None,
+                Pulse::Quiet => {
+                    self.next_pulse = None;
+                    // Now and then, and not after each write: a buffer that is
+                    // in use would have to grow again each time.
+                    self.session.shrink();
+                }
                 Pulse::Waiting => self.next_pulse = Some(now + PULSE_INTERVAL),
                 Pulse::Dead => return Some(Turn::End(End::Broken)),
             }

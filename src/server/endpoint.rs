@@ -181,12 +181,18 @@ impl Endpoint {
     /// Sends a frame and gives the answer; an `ack` that was routed has none.
     async fn exchange(&self, mut frame: BytesMut) -> Result<Option<Ack>, SendError> {
         let mut admission = self.admit(&mut frame)?;
-        if matches!(admission, Admission::Paused(_)) {
+        if let Admission::Paused(pause) = admission {
             let _turn = self.waiting.lock().await;
-            while let Admission::Paused(pause) = &admission {
-                self.wait_for_room(pause).await;
-                admission = self.admit(&mut frame)?;
-            }
+            // Dropped before the turn is given back: with it ends the waiting of
+            // the whole endpoint, which then may be another send's.
+            let mut pause = pause;
+            admission = loop {
+                self.wait_for_room(&mut pause).await;
+                match self.admit(&mut frame)? {
+                    Admission::Paused(next) => pause = next,
+                    answered => break answered,
+                }
+            };
         }
         match admission {
             Admission::Answered(Some(Answer::Ack(ack))) => Ok(Some(ack)),
@@ -195,11 +201,11 @@ impl Endpoint {
         }
     }
 
-    async fn wait_for_room(&self, pause: &Pause) {
+    async fn wait_for_room(&self, pause: &mut Pause) {
         let deadline = self.shared.clock.instant(pause.deadline);
         let room = std::future::poll_fn(|cx| {
             // Wait first, then look: room that appears in between wakes us.
-            pause.wait(&self.state().session, cx.waker());
+            pause.wait(cx.waker());
             if pause.is_over() {
                 Poll::Ready(())
             } else {
@@ -208,7 +214,6 @@ impl Endpoint {
         });
         // Whether it was room or the deadline, the router decides.
         let _ = timeout_at(deadline, room).await;
-        pause.stop_waiting(&self.state().session);
     }
 }
 
@@ -279,6 +284,7 @@ impl EndpointReceiver {
                 return Poll::Ready(Some(Event::Message(Inbound::new(json))));
             }
             if self.ended {
+                self.draining = None;
                 return Poll::Ready(None);
             }
             if !self.look(cx) {

@@ -25,12 +25,24 @@ thread_local! {
 pub(super) struct Workbench {
     pub(super) workspace: Workspace,
     windows: Windows,
+    /// Set while it is lent: still set when it is lent again if a panic cut the
+    /// work short.
+    lent: bool,
 }
 
 impl Workbench {
     /// Lends this thread's workbench. `work` must not lend it again.
     pub(super) fn lend<R>(work: impl FnOnce(&mut Self) -> R) -> R {
-        WORKBENCH.with_borrow_mut(work)
+        WORKBENCH.with_borrow_mut(|bench| {
+            if bench.lent {
+                // What the panic left half done belongs to another connection.
+                *bench = Self::default();
+            }
+            bench.lent = true;
+            let done = work(bench);
+            bench.lent = false;
+            done
+        })
     }
 
     /// An empty window with room for [`WINDOW_BYTES`].
@@ -79,5 +91,31 @@ impl Windows {
         } else {
             self.retired.push_back(window);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn what_a_panic_left_half_done_is_not_lent_again() {
+        let panicking = || {
+            Workbench::lend(|bench| {
+                let window = bench.take_window();
+                bench.give_window(window);
+                panic!("this one is part of the test");
+            })
+        };
+        assert!(catch_unwind(AssertUnwindSafe(panicking)).is_err());
+        Workbench::lend(|bench| assert!(bench.windows.free.is_empty()));
+        // After an ordinary use, all is kept.
+        Workbench::lend(|bench| {
+            let window = bench.take_window();
+            bench.give_window(window);
+        });
+        Workbench::lend(|bench| assert_eq!(bench.windows.free.len(), 1));
     }
 }

@@ -217,6 +217,21 @@ async fn an_endpoint_is_told_of_the_shutdown_behind_what_was_queued() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_lost_its_name_does_not_hold_up_the_end_of_the_server() {
+    let server = Server::builder()
+        .listen("127.0.0.1:0")
+        .drain_timeout(Duration::from_secs(3_600))
+        .start()
+        .await
+        .expect("starts");
+    let (_sender, mut incoming) = server.attach("name").expect("attached");
+    let _owner = Peer::owning(server.local_addr(), &["name"]).await;
+    assert_eq!(receive_notice(&mut incoming).await, "NAME_TAKEN_OVER");
+    assert!(within("the end", incoming.receive()).await.is_none());
+    within("shutdown", server.shutdown()).await;
+}
+
+#[tokio::test]
 async fn an_endpoint_that_waits_for_room_does_not_outlast_the_server() {
     let server = start_with_small_queues(Duration::from_secs(3_600)).await;
     let _slow = Peer::owning_narrow(server.local_addr(), &["slow"]).await;

@@ -283,6 +283,33 @@ async fn a_peer_that_reads_no_answers_is_paused_not_lost() {
 }
 
 #[tokio::test]
+async fn input_goes_on_as_soon_as_the_answers_that_held_it_up_are_written() {
+    // Far more refusals than the lane holds, each round; were each delayed by a
+    // second or two, that would add up to more than the deadline.
+    const ROUNDS: usize = 20;
+    const HEARTBEATS: usize = 3_000;
+    let server = start_server(FOREVER).await;
+    let Peer {
+        mut reader,
+        mut writer,
+    } = Peer::connect(server.local_addr()).await;
+    let frame = framed(&Draft::heartbeat("a", "nobody").frame());
+    let bytes = frame.repeat(HEARTBEATS);
+    let rounds = async {
+        for _ in 0..ROUNDS {
+            let writing = writer.send_bytes(&bytes);
+            let reading = async {
+                for _ in 0..HEARTBEATS {
+                    reader.receive_frame().await;
+                }
+            };
+            tokio::join!(writing, reading);
+        }
+    };
+    within("all rounds", rounds).await;
+}
+
+#[tokio::test]
 async fn a_peer_that_fills_its_own_queue_does_not_wait_for_itself() {
     const EVENTS: usize = 3_000;
     let server = start_server(FOREVER).await;

@@ -1,5 +1,7 @@
 //! What happens when a queue is full, and when it ends.
 
+use std::sync::Arc;
+
 use super::*;
 
 const QUEUE_MESSAGES: usize = 16;
@@ -99,6 +101,29 @@ fn pauses_for_one_queue_add_up_until_it_falls_below_half() {
         panic!("must pause")
     };
     assert_eq!(pause.deadline, Duration::from_millis(1_600 + 2_000));
+}
+
+#[test]
+fn a_queue_that_is_emptied_ends_the_stall_although_it_was_never_half_full() {
+    let one = framed(&order(100, "me", "gateway")).len();
+    // Two don't fit seven eighths, and one is less than half.
+    let router = Router::new(RouterConfig {
+        queue_bytes: 2 * one + one / 8,
+        ..RouterConfig::default()
+    });
+    let mut gateway = Peer::named(&router, "gateway");
+    let mut sender = Peer::anonymous(&router);
+    let _ = sender.say(&order(100, "me", "gateway"));
+    for round in 0..3 {
+        let step = sender.say(&order(200 + round, "me", "gateway"));
+        let Some(Halt::Pause(pause)) = step.halt else {
+            panic!("must pause")
+        };
+        assert_eq!(pause.deadline, sender.now.mono + Duration::from_secs(2));
+        sender.now = at_ms(1_500 * (round as u64 + 1));
+        assert_eq!(gateway.read().len(), 1);
+        assert!(sender.arrive(&[]).halt.is_none());
+    }
 }
 
 #[test]
@@ -235,6 +260,47 @@ fn a_paused_sender_learns_that_the_target_left() {
     drop(gateway);
     assert!(sender.arrive(&[]).halt.is_none());
     assert_eq!(kinds(&sender.read()), ["TARGET_UNAVAILABLE", "UNDELIVERED"]);
+}
+
+#[test]
+fn a_pause_lasts_until_its_own_event_fits() {
+    let mut large = order(1, "me", "gateway");
+    large["note"] = "x".repeat(5_000).into();
+    let router = Router::new(RouterConfig {
+        queue_bytes: 8_000,
+        ..RouterConfig::default()
+    });
+    let mut gateway = Peer::named(&router, "gateway");
+    let mut sender = Peer::anonymous(&router);
+    let _ = sender.say_all(&orders(0..8));
+    let Some(Halt::Pause(pause)) = sender.say(&large).halt else {
+        panic!("must pause")
+    };
+    assert!(
+        !pause.is_over(),
+        "less than three quarters are taken, and still it doesn't fit"
+    );
+    let _ = gateway.read();
+    assert!(pause.is_over());
+    assert!(sender.arrive(&[]).halt.is_none());
+    assert_eq!(ids(&gateway.read()), [id(1)]);
+}
+
+#[test]
+fn a_pause_that_is_given_up_leaves_no_waker_behind() {
+    struct Task;
+    impl std::task::Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+    let (_router, _gateway, mut sender) = full();
+    let Some(Halt::Pause(mut pause)) = sender.say(&order(100, "me", "gateway")).halt else {
+        panic!("must pause")
+    };
+    let task = Arc::new(Task);
+    pause.wait(&Arc::clone(&task).into());
+    assert_eq!(Arc::strong_count(&task), 2);
+    drop(pause);
+    assert_eq!(Arc::strong_count(&task), 1);
 }
 
 #[test]
