@@ -26,7 +26,7 @@ pub struct ServerHandle {
     shared: Arc<ServerShared>,
     tasks: TaskTracker,
     stop: CancellationToken,
-    /// Taken by the one that shuts down; others wait for the lock.
+    /// Whoever shuts down holds the lock; others wait for it.
     accepting: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -103,28 +103,31 @@ impl ServerHandle {
 
     /// Stops accepting, writes what is queued (for `drain_timeout` at most),
     /// tells every peer `SERVER_SHUTTING_DOWN`, and closes. Returns when all
-    /// connections are closed; calling it again waits for the same.
+    /// connections are closed; calling it again waits for the same, and goes on
+    /// where a call left off whose future was dropped.
     pub async fn shutdown(&self) {
         self.stop.cancel();
         let mut accepting = self.accepting.lock().await;
-        let Some(task) = accepting.take() else {
-            return;
-        };
-        if let Err(error) = task.await {
-            tracing::error!(%error, "the accepting task failed");
+        if let Some(task) = accepting.as_mut() {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "the accepting task failed");
+            }
+            *accepting = None;
         }
         let phases = &self.shared.phases;
         // From here on nobody joins, so each phase ends.
         phases.begin(Phase::Stopping);
         self.shared.endpoints.stop();
         phases.done(Phase::Stopping).await;
-        phases.begin(Phase::Draining);
-        let drained = timeout(
-            self.shared.config.drain_timeout,
-            phases.done(Phase::Draining),
-        );
-        if drained.await.is_err() {
-            tracing::warn!("some messages could not be delivered before the drain timeout");
+        if phases.now() < Phase::GivingUp {
+            phases.begin(Phase::Draining);
+            let drained = timeout(
+                self.shared.config.drain_timeout,
+                phases.done(Phase::Draining),
+            );
+            if drained.await.is_err() {
+                tracing::warn!("some messages could not be delivered before the drain timeout");
+            }
         }
         phases.begin(Phase::GivingUp);
         self.shared.endpoints.give_up();

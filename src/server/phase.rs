@@ -94,9 +94,10 @@ impl Phases {
         self.alarms().len()
     }
 
-    /// Begins a phase: every connection looks at it.
+    /// Begins a phase, if it or a later one has not begun yet: every connection
+    /// looks at it.
     pub(super) fn begin(&self, phase: Phase) {
-        self.now.store(phase as u8, Ordering::Release);
+        self.now.fetch_max(phase as u8, Ordering::AcqRel);
         let alarms: Vec<Alarm> = self.alarms().values().cloned().collect();
         for alarm in alarms {
             alarm.ring();

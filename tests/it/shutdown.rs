@@ -135,3 +135,24 @@ async fn what_could_not_be_delivered_or_was_waiting_is_named() {
     within("shutdown", stopping).await.expect("no panic");
     drop(slow);
 }
+
+#[tokio::test]
+async fn a_shutdown_that_was_given_up_can_be_taken_up_again() {
+    let server = Server::builder()
+        .listen("127.0.0.1:0")
+        .queue_messages(16)
+        .queue_bytes(64 * 1024 * 1024)
+        .drain_timeout(Duration::from_millis(500))
+        .start()
+        .await
+        .expect("starts");
+    let _slow = Peer::owning_narrow(server.local_addr(), &["slow"]).await;
+    let mut sender = Peer::speaking_for_others(server.local_addr()).await;
+    fill(&mut sender, "slow").await;
+    let given_up = tokio::time::timeout(Duration::from_millis(10), server.shutdown()).await;
+    assert!(given_up.is_err(), "a queue can't be drained");
+    within("shutdown", server.shutdown()).await;
+    let told = sender.reader.receive_to_end().await;
+    let codes: Vec<_> = told.iter().map(|received| received.code()).collect();
+    assert_eq!(codes, ["UNDELIVERED", CODE]);
+}
