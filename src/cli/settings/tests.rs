@@ -155,6 +155,24 @@ fn an_error_in_a_variable_or_flag_names_it() {
 }
 
 #[test]
+fn a_log_filter_says_which_lines_are_wanted() {
+    let log = |filter| load(None, &[("TICKWIRE_LOG", filter)], &[]);
+    for filter in ["verbose", "", "info,", "info,all", "bogus level"] {
+        let error = log(filter).unwrap_err();
+        assert!(error.contains("must be a level"), "{filter:?}: {error}");
+    }
+    for filter in [
+        "WARN",
+        "off",
+        "info,tickwire::server=debug",
+        "tickwire::router",
+        "warn,tickwire[conn]=info",
+    ] {
+        assert_eq!(log(filter).unwrap().log, filter);
+    }
+}
+
+#[test]
 fn an_unknown_key_is_an_error_that_suggests_one() {
     assert_eq!(
         file_error("\nquene_bytes = 1"),
