@@ -173,6 +173,14 @@ fn a_log_filter_says_which_lines_are_wanted() {
 }
 
 #[test]
+fn an_empty_name_of_the_file_is_an_error() {
+    assert_eq!(
+        variable_error("TICKWIRE_CONFIG", ""),
+        "TICKWIRE_CONFIG: names no configuration file: name one, or leave it out"
+    );
+}
+
+#[test]
 fn an_unknown_key_is_an_error_that_suggests_one() {
     assert_eq!(
         file_error("\nquene_bytes = 1"),
@@ -182,6 +190,7 @@ fn an_unknown_key_is_an_error_that_suggests_one() {
         variable_error("TICKWIRE_LISTN", "x"),
         "TICKWIRE_LISTN: unknown setting: did you mean TICKWIRE_LISTEN?"
     );
+    assert!(variable_error("TICKWIRE_FOO", "x").contains("unknown setting; there are"));
     assert!(
         file_error("[admin]\nsecret = 1")
             .starts_with("t.toml:2: unknown setting admin.secret; there are listen, name, ")
@@ -203,6 +212,7 @@ fn a_file_that_is_not_toml_says_where() {
     let error = file_error("name = \"n\"\nlisten = \n");
     assert!(error.starts_with("t.toml:2:"), "{error}");
     assert!(error.contains("not TOML: "), "{error}");
+    assert!(error.ends_with("(texts stand in quotes)"), "{error}");
     assert_eq!(error.lines().count(), 1, "{error}");
 }
 
