@@ -90,7 +90,10 @@ def main():
         sys.exit(f"usage: {sys.argv[0]} HOST:PORT [TARGET]")
     host, port = sys.argv[1].rsplit(":", 1)
     target = sys.argv[2] if len(sys.argv) == 3 else "api-gateway"
-    connection = Connection(host, int(port))
+    try:
+        connection = Connection(host, int(port))
+    except (OSError, ValueError) as error:
+        sys.exit(f"can't connect to {sys.argv[1]}: {error}")
 
     # The name is ours from here on; an older connection of ours is closed.
     hello = connection.send(message("hello", None, {"protocol": 1}))

@@ -4,7 +4,6 @@
 //! measured is the server, so the load is prepared beforehand, written in large
 //! pieces, and counted by its length prefixes.
 
-use std::io::{self, Write};
 use std::time::Duration;
 
 use clap::Args;
@@ -17,7 +16,7 @@ use self::drive::{Extent, Outcome as Run, Progress};
 use self::load::Load;
 use super::local::LocalServer;
 use super::peer::{self, Claim, Peer};
-use super::{Failure, Outcome, say};
+use super::{Failure, Outcome, print, say};
 
 mod count;
 mod drive;
@@ -105,7 +104,7 @@ fn measure(arguments: &Arguments, to: &str) -> Result<Outcome, Failure> {
     } else {
         figures.text(to)
     };
-    writeln!(io::stdout().lock(), "{text}").map_err(Failure::failed)?;
+    print(format_args!("{text}\n"))?;
     let faults = figures.faults();
     for fault in &faults {
         say(format_args!("{fault}"));

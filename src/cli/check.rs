@@ -1,7 +1,5 @@
 //! `tickwire check`: validates messages without a server.
 
-use std::io::{self, BufWriter, Write};
-
 use clap::Args;
 use serde::Serialize;
 use tickwire::limits::FRAME_BYTES_MAX_DEFAULT;
@@ -9,7 +7,7 @@ use tickwire::wire::{ErrorCode, Parser, Refusal, Validation, locate};
 
 use super::input::{Event, Input, InputError};
 use super::split::{Piece, Place};
-use super::{ERROR, Failure, Outcome, say_error};
+use super::{ERROR, Failure, Outcome, print, say_error};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -77,13 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     } else {
         findings.to_text()
     };
-    let mut out = BufWriter::new(anstream::stdout().lock());
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            return Err(Failure::failed(error));
-        }
-        _ => {}
-    }
+    print(format_args!("{text}"))?;
     Ok(if readable && findings.problems.is_empty() {
         Outcome::Done
     } else {

@@ -132,9 +132,13 @@ pub fn look_through(inputs: &[Input]) -> Result<Amount, InputError> {
     let mut amount = Amount::default();
     for input in inputs {
         let rereadable = match input {
-            Input::File(path) => std::fs::metadata(path)
-                .map_err(|error| input.unreadable(error))?
-                .is_file(),
+            Input::File(path) => {
+                let metadata = std::fs::metadata(path).map_err(|error| input.unreadable(error))?;
+                if metadata.is_dir() {
+                    return Err(input.unreadable(io::ErrorKind::IsADirectory.into()));
+                }
+                metadata.is_file()
+            }
             Input::Stdin => false,
         };
         if !rereadable {
@@ -183,6 +187,14 @@ mod tests {
                 .to_string()
                 .starts_with(&format!("{path}:2:3: not JSON: "))
         );
+    }
+
+    #[test]
+    fn a_directory_is_found_before_anything_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().to_str().unwrap();
+        let error = look_through(&[Input::new(path)]).unwrap_err();
+        assert_eq!(error.to_string(), format!("{path}: is a directory"));
     }
 
     #[test]

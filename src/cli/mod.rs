@@ -7,9 +7,10 @@
 //! that is said about it. A command returns [`Outcome`] or a [`Failure`], and
 //! only [`main`] turns them into exit codes: 0 done, 1 failed, 2 wrong usage.
 
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
+use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use clap::{Parser, Subcommand};
 
@@ -147,8 +148,35 @@ pub fn say_error(error: &dyn std::fmt::Display) {
 
 /// Writes a line to standard error. If nobody reads it, it is of no use to
 /// anybody, and no reason to fail.
+///
+/// In one write, so that another process with the same terminal can't put its
+/// own line into the middle.
 pub fn say(line: std::fmt::Arguments<'_>) {
-    let _ = writeln!(anstream::stderr().lock(), "{line}");
+    let choice = AutoStream::choice(&io::stderr());
+    let _ = io::stderr().write_all(&rendered(format_args!("{line}\n"), choice));
+}
+
+/// Writes what a command was asked for to standard output. A reader that has
+/// seen enough and left is no failure.
+pub fn print(text: std::fmt::Arguments<'_>) -> Result<(), Failure> {
+    let choice = AutoStream::choice(&io::stdout());
+    let mut out = io::stdout().lock();
+    let written = out.write_all(&rendered(text, choice));
+    match written.and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::failed(format!("can't write: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `text` with its colours, or without.
+fn rendered(text: std::fmt::Arguments<'_>, choice: ColorChoice) -> Vec<u8> {
+    let mut stream = AutoStream::new(Vec::new(), choice);
+    stream
+        .write_fmt(text)
+        .expect("a vector takes all that is written");
+    stream.into_inner()
 }
 
 #[cfg(test)]
@@ -160,6 +188,16 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn colours_are_left_out_where_nobody_sees_them() {
+        let text = |choice| {
+            let bytes = rendered(format_args!("{ERROR}error:{ERROR:#} no\n"), choice);
+            String::from_utf8(bytes).unwrap()
+        };
+        assert_eq!(text(ColorChoice::Never), "error: no\n");
+        assert!(text(ColorChoice::AlwaysAnsi).contains("\u{1b}["));
     }
 
     #[test]

@@ -99,7 +99,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     }
     report.finish();
     let tally = shared.ledger().tally();
-    report.summary(&tally).map_err(Failure::failed)?;
+    report.summary(&tally)?;
     if let Some(reason) = lost {
         // The writer may wait for more input, which has no use any more.
         return Err(Failure::failed(reason));

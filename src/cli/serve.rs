@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::settings::{Flags, Settings};
 use super::stop::StopSignal;
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, print};
 
 /// What its help ends with. Not part of [`Arguments`]: those are also the whole
 /// program's, whose help ends otherwise.
@@ -66,9 +66,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let settings = arguments.settings()?;
     if arguments.print_config {
-        io::stdout()
-            .write_all(settings.to_toml().as_bytes())
-            .map_err(Failure::failed)?;
+        print(format_args!("{}", settings.to_toml()))?;
         return Ok(Outcome::Done);
     }
     log_to_stderr(&settings.log);

@@ -123,6 +123,9 @@ pub enum SettingsError {
     /// A variable's value is not Unicode.
     #[error("{0}: the value is not UTF-8")]
     NotUnicode(String),
+    /// Where a configuration file may be named, none is.
+    #[error("{0}names no configuration file: name one, or leave it out")]
+    NoFile(&'static str),
     /// The configuration file can't be read.
     #[error("{given}can't read the configuration file {}: {error}", path.display())]
     Unreadable {
@@ -134,7 +137,7 @@ pub enum SettingsError {
         error: std::io::Error,
     },
     /// The configuration file is not TOML.
-    #[error("{}:{line}:{column}: not TOML: {problem}", path.display())]
+    #[error("{}:{line}:{column}: not TOML: {problem} (texts stand in quotes)", path.display())]
     NotToml {
         /// The file.
         path: PathBuf,
@@ -174,6 +177,9 @@ impl Settings {
         };
         let config = flags.config.map(Path::to_owned).or(config_variable);
         if let Some(path) = config {
+            if path.as_os_str().is_empty() {
+                return Err(SettingsError::NoFile(named_by));
+            }
             for given in file::read(&path, named_by)? {
                 settings.set(given)?;
             }
@@ -299,7 +305,7 @@ fn unknown(given: Given) -> SettingsError {
         .iter()
         .map(|Key { name, .. }| (strsim::damerau_levenshtein(name, &given.key), *name))
         .min()
-        .filter(|(distance, name)| *distance <= 1 + name.len() / 3);
+        .filter(|(distance, name)| *distance <= name.len().div_ceil(3));
     let remedy = match nearest {
         Some((_, name)) => format!(": did you mean {}?", spelled(name)),
         None => {

@@ -164,6 +164,30 @@ async fn send_takes_concatenated_json_and_json_lines_from_standard_input() {
     assert!(printed.contains("30 acknowledged"), "{printed}");
 }
 
+// `tickwire send orders.jsonl | head -0` must not call messages a failure that
+// were all accepted.
+#[tokio::test]
+async fn nobody_reading_the_summary_is_no_failure() {
+    let serve = Serve::start(&[]).await;
+    let to = serve.address.to_string();
+    for arguments in [&["send", "--to", &to, "-"][..], &["check", "-"]] {
+        let mut child = tickwire(arguments)
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        // Gone before there is anything to say.
+        drop(child.stdout.take());
+        let mut stdin = child.stdin.take().expect("it is piped");
+        let heartbeat = Draft::heartbeat("a", "health-monitor").frame();
+        stdin.write_all(&heartbeat).await.expect("it reads");
+        drop(stdin);
+        let output = within("the command to end", child.wait_with_output()).await;
+        let output = output.expect("its output is read");
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {output:?}");
+        assert!(output.stderr.is_empty(), "{arguments:?}: {output:?}");
+    }
+}
+
 #[tokio::test]
 async fn send_fails_where_nobody_listens() {
     // A port that was free a moment ago, and that nobody listens on.

@@ -54,3 +54,18 @@ async fn the_example_connector_says_so_when_nobody_takes_its_order() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(printed.contains("TARGET_UNAVAILABLE"), "{printed}");
 }
+
+#[tokio::test]
+async fn the_example_connector_says_in_one_line_that_there_is_no_server() {
+    // A port that was free a moment ago, and that nobody listens on.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = free.local_addr().expect("its address").to_string();
+    drop(free);
+    let Some(output) = python(&[CONNECTOR, &address]).await else {
+        return;
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains(&address), "{said}");
+}

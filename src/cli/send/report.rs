@@ -1,6 +1,5 @@
 //! What `send` says: refusals as they come, progress, the summary.
 
-use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -9,7 +8,7 @@ use serde::Serialize;
 use super::summary;
 use crate::cli::fence::Tally;
 use crate::cli::input::{Amount, Input};
-use crate::cli::{ERROR, say};
+use crate::cli::{ERROR, Failure, print, say};
 
 /// From so many messages on, progress is shown.
 const MANY_MESSAGES: u64 = 1_000;
@@ -134,7 +133,7 @@ impl Report {
     }
 
     /// Prints what became of all messages.
-    pub fn summary(&self, tally: &Tally) -> io::Result<()> {
+    pub fn summary(&self, tally: &Tally) -> Result<(), Failure> {
         #[derive(Serialize)]
         struct Summary<'a> {
             #[serde(flatten)]
@@ -145,9 +144,9 @@ impl Report {
             None => summary(tally),
             Some(listed) => {
                 let refusals = &*listed.lock().expect("nobody panics while noting a refusal");
-                serde_json::to_string(&Summary { tally, refusals })?
+                serde_json::to_string(&Summary { tally, refusals }).map_err(Failure::failed)?
             }
         };
-        writeln!(io::stdout().lock(), "{line}")
+        print(format_args!("{line}\n"))
     }
 }

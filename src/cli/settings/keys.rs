@@ -4,6 +4,7 @@ use tickwire::ids::Name;
 use tickwire::limits::THREADS_MAX;
 use tickwire::wire::Validation;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::{Given, Settings, ValueKind};
 use crate::cli::units;
@@ -121,7 +122,9 @@ pub const KEYS: &[Key] = &[
             let form = "must be a level (error, warn, info, debug, trace, off) or a filter \
                         such as \"info,tickwire::server=debug\"";
             let filter = text(given, form)?;
-            EnvFilter::try_new(filter).map_err(|_| form.to_owned())?;
+            if !says_which_lines(filter) {
+                return Err(form.to_owned());
+            }
             settings.log = filter.to_owned();
             Ok(())
         },
@@ -134,6 +137,15 @@ fn text<'a>(given: &'a Given, form: &str) -> Result<&'a str, String> {
         ValueKind::Untyped | ValueKind::Text => Ok(&given.text),
         ValueKind::Number | ValueKind::Other => Err(form.to_owned()),
     }
+}
+
+/// Whether each part of a filter is a level or names what it is about. A lone
+/// word that is no level, as `verbose`, would be taken for the name of a module,
+/// and next to nothing would be logged.
+fn says_which_lines(filter: &str) -> bool {
+    let is_level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
+    let says = |part: &str| is_level(part) || part.contains(['=', ':', '[', ']']);
+    filter.split(',').all(says) && EnvFilter::try_new(filter).is_ok()
 }
 
 /// A whole number. In a file it may not stand in quotes.

@@ -155,6 +155,32 @@ fn an_error_in_a_variable_or_flag_names_it() {
 }
 
 #[test]
+fn a_log_filter_says_which_lines_are_wanted() {
+    let log = |filter| load(None, &[("TICKWIRE_LOG", filter)], &[]);
+    for filter in ["verbose", "", "info,", "info,all", "bogus level"] {
+        let error = log(filter).unwrap_err();
+        assert!(error.contains("must be a level"), "{filter:?}: {error}");
+    }
+    for filter in [
+        "WARN",
+        "off",
+        "info,tickwire::server=debug",
+        "tickwire::router",
+        "warn,tickwire[conn]=info",
+    ] {
+        assert_eq!(log(filter).unwrap().log, filter);
+    }
+}
+
+#[test]
+fn an_empty_name_of_the_file_is_an_error() {
+    assert_eq!(
+        variable_error("TICKWIRE_CONFIG", ""),
+        "TICKWIRE_CONFIG: names no configuration file: name one, or leave it out"
+    );
+}
+
+#[test]
 fn an_unknown_key_is_an_error_that_suggests_one() {
     assert_eq!(
         file_error("\nquene_bytes = 1"),
@@ -164,6 +190,7 @@ fn an_unknown_key_is_an_error_that_suggests_one() {
         variable_error("TICKWIRE_LISTN", "x"),
         "TICKWIRE_LISTN: unknown setting: did you mean TICKWIRE_LISTEN?"
     );
+    assert!(variable_error("TICKWIRE_FOO", "x").contains("unknown setting; there are"));
     assert!(
         file_error("[admin]\nsecret = 1")
             .starts_with("t.toml:2: unknown setting admin.secret; there are listen, name, ")
@@ -185,6 +212,7 @@ fn a_file_that_is_not_toml_says_where() {
     let error = file_error("name = \"n\"\nlisten = \n");
     assert!(error.starts_with("t.toml:2:"), "{error}");
     assert!(error.contains("not TOML: "), "{error}");
+    assert!(error.ends_with("(texts stand in quotes)"), "{error}");
     assert_eq!(error.lines().count(), 1, "{error}");
 }
 
