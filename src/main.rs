@@ -1,6 +1,6 @@
 //! The `tickwire` binary.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 use std::process::ExitCode;
 

@@ -14,6 +14,7 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use clap::{Parser, Subcommand};
 
+mod allocator;
 mod answer;
 mod bench;
 mod check;

@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::settings::{Flags, Settings};
 use super::stop::StopSignal;
-use super::{Failure, Outcome, print};
+use super::{Failure, Outcome, allocator, print};
 
 /// What its help ends with. Not part of [`Arguments`]: those are also the whole
 /// program's, whose help ends otherwise.
@@ -70,6 +70,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         return Ok(Outcome::Done);
     }
     log_to_stderr(&settings.log);
+    allocator::set_up();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(settings.threads)
         .thread_name("tickwire")

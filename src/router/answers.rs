@@ -82,7 +82,7 @@ impl Answers {
         if self.is_empty() {
             self.written = 0;
             // An idle connection holds no buffer beyond an ordinary one.
-            if self.out.capacity() > CONTROL_LANE_BYTES {
+            if self.out.capacity() > 2 * CONTROL_LANE_BYTES {
                 self.out = Vec::new();
             } else {
                 self.out.clear();
