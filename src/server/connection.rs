@@ -81,6 +81,8 @@ pub(super) struct Connection {
     pause_expired: bool,
     /// When the frame that has begun must be complete.
     frame_deadline: Option<Instant>,
+    /// Whether the socket took no more at the last write.
+    blocked: bool,
     /// Since when answers wait without a byte being taken.
     stalled_since: Option<Instant>,
     pulse: PulseCheck,
@@ -102,6 +104,7 @@ impl Connection {
             intake: Intake::Open,
             pause_expired: false,
             frame_deadline: None,
+            blocked: false,
             stalled_since: None,
             pulse: PulseCheck::default(),
             next_pulse: None,
@@ -157,9 +160,7 @@ impl Connection {
             let Ok(progress) = self.poll_output(cx) else {
                 return Poll::Ready(Turn::End(End::Broken));
             };
-            if progress == Progress::Idle
-                && let Some(end) = self.all_is_written()
-            {
+            if let Some(end) = self.follow_output(progress) {
                 return Poll::Ready(Turn::End(end));
             }
             if intake.is_pending() && progress != Progress::More && !self.answers_made_room() {
@@ -198,12 +199,15 @@ impl Connection {
         matches!(self.intake, Intake::AnswersFull) && !self.session.answers_are_full()
     }
 
-    /// Nothing is left to write.
-    fn all_is_written(&mut self) -> Option<End> {
-        if self.shared.phases.now() == Phase::Draining {
+    /// Does what follows from how far the output got.
+    fn follow_output(&mut self, progress: Progress) -> Option<End> {
+        if progress == Progress::Idle && self.shared.phases.now() == Phase::Draining {
             self.permits.draining = None;
         }
-        matches!(self.intake, Intake::Ended).then_some(End::Settled)
+        // A peer that sends no more still gets its answers; for what else is
+        // begun, the closing sequence has its second.
+        let answered = !self.session.has_answers();
+        (answered && matches!(self.intake, Intake::Ended)).then_some(End::Settled)
     }
 
     // ---- input ----
@@ -289,7 +293,8 @@ impl Connection {
                     Poll::Ready(written) => written,
                     Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
                 })?;
-        if bytes > 0 {
+        self.blocked = progress == Progress::Blocked;
+        if bytes > 0 || self.blocked {
             self.next_pulse
                 .get_or_insert_with(|| Instant::now() + PULSE_INTERVAL);
         }
@@ -358,7 +363,9 @@ impl Connection {
             let mono = self.shared.clock.now().mono;
             match self.pulse.sample(sample, mono, limits::PEER_SILENCE_MAX) {
                 Pulse::Quiet => {
-                    self.next_pulse = None;
+                    // With the window closed nothing is in flight between two
+                    // probes, so a peer may yet be dead.
+                    self.next_pulse = self.blocked.then(|| now + PULSE_INTERVAL);
                     // Now and then, and not after each write: a buffer that is
                     // in use would have to grow again each time.
                     self.session.shrink();

@@ -30,7 +30,8 @@ pub(super) fn set_up(stream: &TcpStream) -> io::Result<()> {
 /// What the kernel knows of data in flight to the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct InFlight {
-    /// Whether segments were sent that the peer has not acknowledged.
+    /// Whether segments, or probes of a window that is closed, were sent that
+    /// the peer has not acknowledged.
     pub(super) unacknowledged: bool,
     /// How long ago the peer acknowledged anything.
     pub(super) silence: Duration,
@@ -62,7 +63,7 @@ pub(super) fn in_flight(stream: &TcpStream) -> Option<InFlight> {
     // has filled in as much as it knows.
     let info = unsafe { info.assume_init() };
     Some(InFlight {
-        unacknowledged: info.tcpi_unacked > 0,
+        unacknowledged: info.tcpi_unacked > 0 || info.tcpi_probes > 0,
         silence: Duration::from_millis(info.tcpi_last_ack_recv.into()),
     })
 }
