@@ -3,8 +3,9 @@
 #![forbid(unsafe_code)]
 
 use super::answers::SenderIndex;
+use super::names::Claiming;
 use super::registry::Claim;
-use super::session::{Claiming, Halt, Session};
+use super::session::{Attention, Halt, Session};
 use crate::ids::{MsgId, Name};
 use crate::limits::PROTOCOL_VERSION;
 use crate::wire::{
@@ -21,6 +22,7 @@ impl Session {
         json: &[u8],
     ) -> Option<Halt> {
         let source = self.answers.sender_name(sender).clone();
+        let before = self.tell_before_hello();
         let outcome = match header.kind {
             Kind::Hello => self.hello(&source, header.msg_id, json),
             _ => Err(Refusal::new(
@@ -29,7 +31,7 @@ impl Session {
             )
             .of_field("msg_type")),
         };
-        match outcome {
+        let halt = match outcome {
             Ok(()) => {
                 self.note_accepted();
                 None
@@ -39,7 +41,10 @@ impl Session {
                 source: Some(source),
                 ..refusal
             }),
-        }
+        };
+        // It had lost its last name, and has taken none back.
+        let nameless = before == Attention::Close && self.claims.is_empty();
+        halt.or(nameless.then_some(Halt::Close))
     }
 
     /// All of a `hello` is granted, or nothing changes.
@@ -72,33 +77,11 @@ impl Session {
         (first || asks_again).then(|| vec![source.clone()])
     }
 
-    pub(super) fn check_names(&self, names: &[Name]) -> Result<(), Refusal> {
-        let own = &self.shared.config.name;
-        match names.iter().position(|name| name == own) {
-            None => Ok(()),
-            Some(index) => Err(Refusal::new(
-                ErrorCode::SourceNotAllowed,
-                "this is the server's own name: nobody else can own it",
-            )
-            .of_field(format!("payload.names[{index}]"))),
-        }
-    }
-
-    pub(super) fn own_exactly(&mut self, names: &[Name]) {
-        let before = std::mem::take(&mut self.claims);
-        for name in names {
-            let kept = before
-                .iter()
-                .find(|claim| claim.name() == name && claim.is_current());
-            let claim = match kept {
-                Some(claim) => claim.clone(),
-                None => self.shared.registry.claim(name, &self.peer),
-            };
-            self.claims.push(claim);
-        }
-        for claim in before.iter().filter(|claim| !names.contains(claim.name())) {
-            self.shared.registry.release(claim, &self.peer);
-        }
+    /// Tells what was reported so far, before a `hello` changes the names: a
+    /// client that takes a name back must not hear of its loss afterwards.
+    fn tell_before_hello(&mut self) -> Attention {
+        let reports = self.peer.take_reports();
+        self.tell(reports)
     }
 
     fn welcome(&mut self, source: &Name, msg_id: MsgId) {

@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -251,27 +252,22 @@ impl Outbox {
 
     /// Gives up everything that a closed queue still holds.
     fn sweep(&self, in_flight: &mut InFlight) {
-        let mut given_up: Vec<GivenUp> = Vec::new();
+        let mut given_up: HashMap<ConnectionId, GivenUp> = HashMap::new();
         while let Some(entry) = in_flight.pop(&self.queue) {
             self.queue.release(entry.frames as usize, entry.charge);
             let Some(origin) = entry.origin else { continue };
-            match given_up
-                .iter_mut()
-                .find(|known| known.origin.id() == origin.id())
-            {
-                Some(known) => known.count += u64::from(entry.frames),
-                None => given_up.push(GivenUp {
-                    origin,
-                    count: u64::from(entry.frames),
-                    first_msg_id: wire::first_msg_id(&entry.bytes),
-                }),
-            }
+            let known = given_up.entry(origin.id()).or_insert_with(|| GivenUp {
+                origin,
+                count: 0,
+                first_msg_id: wire::first_msg_id(&entry.bytes),
+            });
+            known.count += u64::from(entry.frames);
         }
         for GivenUp {
             origin,
             count,
             first_msg_id,
-        } in given_up
+        } in given_up.into_values()
         {
             tracing::warn!(target = %self.name, sender = %origin.id(), count, "undelivered");
             origin.report(Report::Undelivered {

@@ -13,28 +13,26 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 
 use super::RouterShared;
 use super::answers::{Answers, SenderIndex};
-use super::forward::Forward;
 use super::in_flight::Write;
+use super::names::Claiming;
 use super::now::Now;
-use super::outbox::{Outbox, Share};
 use super::output::{Output, Progress};
+use super::pause::Pause;
 use super::peer::{Peer, Report};
 use super::registry::Claim;
-use super::routes::{Destination, RouteIndex, Routes};
-use super::stalls::{Stalls, Verdict};
+use super::routes::Routes;
+use super::run::Workspace;
+use super::stalls::Stalls;
 use crate::ids::{ConnectionId, MsgId, Name};
 use crate::limits::{FRAME_PREFIX_BYTES, REFUSED_IN_A_ROW_MAX};
 use crate::stats::Stats;
-use crate::wire::{
-    ErrorCode, ErrorDetails, FrameState, Header, Kind, Parser, Refusal, Validation, frame_state,
-};
+use crate::wire::{ErrorCode, ErrorDetails, FrameState, Header, Kind, Refusal, frame_state};
 
 /// What became of the bytes handed in.
 #[derive(Debug)]
@@ -58,22 +56,6 @@ pub enum Halt {
     Close,
 }
 
-/// An event that waits for room.
-#[derive(Debug)]
-pub struct Pause {
-    outbox: Arc<Outbox>,
-    /// Whose event it is.
-    connection: ConnectionId,
-    /// Whether the connection is among those whom the queue wakes.
-    waits: bool,
-    /// The event's bytes, prefix included.
-    size: u32,
-    /// When, in monotonic time, it is to be refused.
-    pub deadline: Duration,
-    /// The event.
-    pub msg_id: MsgId,
-}
-
 /// What came to a session's attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
@@ -82,89 +64,6 @@ pub enum Attention {
     Continue,
     /// Its last name was taken over: it is to be closed.
     Close,
-}
-
-/// The buffers that [`Session::receive`] works in. One a thread is enough: a
-/// session keeps nothing there between reads, so an idle connection holds none.
-#[derive(Debug)]
-pub struct Workspace {
-    parser: Parser,
-    run: Run,
-    forward: Forward,
-    /// How many receivers missed each frame of a run.
-    missed: Vec<u32>,
-}
-
-impl Default for Workspace {
-    fn default() -> Self {
-        Self {
-            parser: Parser::new(Validation::Payload),
-            run: Run::default(),
-            forward: Forward::default(),
-            missed: Vec::new(),
-        }
-    }
-}
-
-/// Consecutive frames of one kind, source and target.
-#[derive(Debug)]
-struct Run {
-    /// Where the first frame not yet settled begins in the window.
-    start: usize,
-    /// Bytes of all, prefixes included.
-    total: usize,
-    /// Bytes of each, prefix included.
-    sizes: Vec<u32>,
-    ids: Vec<MsgId>,
-    kind: Kind,
-    sender: SenderIndex,
-    route: RouteIndex,
-}
-
-impl Default for Run {
-    fn default() -> Self {
-        Self {
-            start: 0,
-            total: 0,
-            sizes: Vec::new(),
-            ids: Vec::new(),
-            kind: Kind::IngestEvent,
-            sender: SenderIndex::default(),
-            route: RouteIndex::default(),
-        }
-    }
-}
-
-impl Run {
-    fn is_empty(&self) -> bool {
-        self.ids.is_empty()
-    }
-
-    #[inline]
-    fn push(&mut self, frame: &Range<usize>, msg_id: MsgId) {
-        self.total += frame.len();
-        self.sizes.push(frame.len() as u32);
-        self.ids.push(msg_id);
-    }
-
-    fn clear(&mut self) {
-        self.total = 0;
-        self.sizes.clear();
-        self.ids.clear();
-    }
-}
-
-/// How a connection comes to own names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Claiming {
-    /// Nothing was accepted yet: the first accepted message claims its source.
-    Unsettled,
-    /// Somebody else owns the source of the first accepted message.
-    Wanted(Name),
-    /// The source of the first accepted message is, or was, owned.
-    Settled,
-    /// By `hello` only.
-    ByHello,
 }
 
 /// Everything that is decided about what one connection sends, and everything
@@ -177,13 +76,13 @@ pub struct Session {
     pub(super) claims: Vec<Claim>,
     pub(super) claiming: Claiming,
     /// Its first name when its input ended.
-    former_name: Option<Name>,
-    routes: Routes,
-    stalls: Stalls,
+    pub(super) former_name: Option<Name>,
+    pub(super) routes: Routes,
+    pub(super) stalls: Stalls,
     output: Output,
-    invalid_in_a_row: u32,
+    pub(super) invalid_in_a_row: u32,
     /// What was done since it was last added to the shared counters.
-    done: Stats,
+    pub(super) done: Stats,
 }
 
 impl Session {
@@ -354,247 +253,7 @@ impl Session {
         })
     }
 
-    // ---- settling a run ----
-
-    /// Admits, refuses or drops the frames of the run, and answers each. Where
-    /// an event must wait, it says where that begins.
-    fn settle(
-        &mut self,
-        workspace: &mut Workspace,
-        window: &[u8],
-        now: Now,
-    ) -> Option<(usize, Halt)> {
-        if workspace.run.is_empty() {
-            return None;
-        }
-        // Whatever becomes of them, these frames are valid.
-        self.invalid_in_a_row = 0;
-        let paused = match self.routes.destination(workspace.run.route) {
-            Destination::Everyone => {
-                self.settle_broadcast(workspace, window, now);
-                None
-            }
-            Destination::Outbox(outbox) => {
-                let outbox = Arc::clone(outbox);
-                self.settle_named(workspace, window, outbox, now)
-            }
-            _ => {
-                self.settle_inside(workspace, window, 0, now);
-                None
-            }
-        };
-        workspace.run.clear();
-        paused.map(|(at, pause)| (at, Halt::Pause(pause)))
-    }
-
-    /// To the queue of a name.
-    fn settle_named(
-        &mut self,
-        workspace: &mut Workspace,
-        window: &[u8],
-        mut outbox: Arc<Outbox>,
-        now: Now,
-    ) -> Option<(usize, Pause)> {
-        let share = match workspace.run.kind {
-            Kind::Ack | Kind::Error => Share::Whole,
-            _ => Share::Ordinary,
-        };
-        let mut first = 0;
-        loop {
-            let run = &workspace.run;
-            let Ok(granted) = outbox.reserve(&run.sizes[first..], run.total, share) else {
-                // Its owner left; perhaps the name has another by now.
-                self.routes.renew(run.route, &self.shared);
-                match self.routes.destination(run.route) {
-                    Destination::Outbox(renewed) => outbox = Arc::clone(renewed),
-                    _ => {
-                        self.settle_inside(workspace, window, first, now);
-                        return None;
-                    }
-                }
-                continue;
-            };
-            if granted > 0 {
-                let bytes = self.accept(workspace, window, first..first + granted, &[], now);
-                let range = workspace.run.start..workspace.run.start + bytes;
-                workspace.forward.add_named(&outbox, range, granted as u32);
-                workspace.run.start += bytes;
-                workspace.run.total -= bytes;
-                first += granted;
-                if workspace.run.kind == Kind::IngestEvent {
-                    self.stalls.admitted(&outbox, now);
-                }
-            }
-            if first == workspace.run.ids.len() {
-                return None;
-            }
-            if let Some(pause) = self.settle_full(workspace, window, &outbox, first, now) {
-                return Some((workspace.run.start, pause));
-            }
-            first += 1;
-            if first == workspace.run.ids.len() {
-                return None;
-            }
-        }
-    }
-
-    /// The frame `index` of the run doesn't fit its target's queue.
-    #[cold]
-    fn settle_full(
-        &mut self,
-        workspace: &mut Workspace,
-        window: &[u8],
-        outbox: &Arc<Outbox>,
-        index: usize,
-        now: Now,
-    ) -> Option<Pause> {
-        let msg_id = workspace.run.ids[index];
-        let size = workspace.run.sizes[index];
-        match workspace.run.kind {
-            Kind::LogRecord | Kind::Heartbeat => {
-                self.accept(workspace, window, index..index + 1, &[1], now);
-                self.done.dropped += 1;
-            }
-            Kind::IngestEvent => {
-                let timeout = self.shared.config.stall_timeout;
-                if let Verdict::PauseUntil(deadline) = self.stalls.full(outbox, now, timeout) {
-                    return Some(Pause {
-                        outbox: Arc::clone(outbox),
-                        connection: self.peer.id(),
-                        waits: false,
-                        size,
-                        deadline,
-                        msg_id,
-                    });
-                }
-                self.refuse_queue_full(&workspace.run, index);
-            }
-            _ => self.refuse_queue_full(&workspace.run, index),
-        }
-        workspace.run.start += size as usize;
-        workspace.run.total -= size as usize;
-        None
-    }
-
-    fn refuse_queue_full(&mut self, run: &Run, index: usize) {
-        let reason = format!(
-            "the queue of {:?} is full and its owner doesn't read: send it again later",
-            String::from_utf8_lossy(self.routes.target(run.route)),
-        );
-        self.refuse_of_run(run, index, Refusal::new(ErrorCode::QueueFull, reason));
-    }
-
-    /// To all who own a name.
-    fn settle_broadcast(&mut self, workspace: &mut Workspace, window: &[u8], now: Now) {
-        let Workspace {
-            run,
-            forward,
-            missed,
-            ..
-        } = workspace;
-        if !forward.knows_audience() {
-            forward.set_audience(&self.shared.registry.audience(), self.peer.id());
-        }
-        let capacity = self.shared.config.capacity();
-        forward.add_broadcasts(run.start, &run.sizes, run.total, capacity, missed);
-        let missed = std::mem::take(missed);
-        self.done.dropped += missed.iter().map(|&count| u64::from(count)).sum::<u64>();
-        let frames = 0..workspace.run.ids.len();
-        self.accept(workspace, window, frames, &missed, now);
-        workspace.missed = missed;
-    }
-
-    /// To a service of tickwire's, to the server itself, or to nobody: what of
-    /// the run is left from `first` on.
-    fn settle_inside(&mut self, workspace: &mut Workspace, window: &[u8], first: usize, now: Now) {
-        let run = &workspace.run;
-        let all = first..run.ids.len();
-        match self.routes.destination(run.route) {
-            Destination::Service => {
-                self.accept(workspace, window, all, &[], now);
-            }
-            // Accepted and discarded: a client that acknowledges everything
-            // would never stop otherwise.
-            Destination::Server if matches!(run.kind, Kind::Ack | Kind::Error) => {
-                self.accept(workspace, window, all, &[], now);
-            }
-            Destination::Server => {
-                for index in all {
-                    let refusal = Refusal::new(
-                        ErrorCode::TargetUnavailable,
-                        "the server itself takes only acks and errors: address a participant",
-                    );
-                    self.refuse_of_run(run, index, refusal);
-                }
-            }
-            _ => {
-                for index in all {
-                    let reason = format!(
-                        "nobody owns the name {:?}: its connector is not connected",
-                        String::from_utf8_lossy(self.routes.target(run.route)),
-                    );
-                    let refusal = Refusal::new(ErrorCode::TargetUnavailable, reason);
-                    self.refuse_of_run(run, index, refusal);
-                }
-            }
-        }
-    }
-
-    /// Answers frames of the run that are accepted, and lets the services see
-    /// them. Says how many bytes they have. `missed` counts the receivers that
-    /// missed each.
-    fn accept(
-        &mut self,
-        workspace: &Workspace,
-        window: &[u8],
-        frames: Range<usize>,
-        missed: &[u32],
-        now: Now,
-    ) -> usize {
-        let run = &workspace.run;
-        self.done.accepted += frames.len() as u64;
-        if run.kind != Kind::Ack {
-            self.answers
-                .ack_each(run.sender, &run.ids[frames.clone()], missed);
-        }
-        if self.claiming == Claiming::Unsettled {
-            self.claim_source(run.sender);
-        }
-        let sizes = &run.sizes[frames];
-        if matches!(run.kind, Kind::Heartbeat | Kind::LogRecord) {
-            self.show_services(run, window, sizes, now);
-        }
-        if sizes.len() == run.sizes.len() {
-            return run.total;
-        }
-        sizes.iter().map(|&size| size as usize).sum()
-    }
-
-    /// Liveness and the log see every accepted heartbeat and log record.
-    fn show_services(&self, run: &Run, window: &[u8], sizes: &[u32], now: Now) {
-        let services = &self.shared.services;
-        let source = self.answers.sender_name(run.sender);
-        let mut at = run.start;
-        for &size in sizes {
-            let json = &window[at + FRAME_PREFIX_BYTES..at + size as usize];
-            match run.kind {
-                Kind::Heartbeat => services.heartbeat(source, json, now),
-                _ => services.log_record(json),
-            }
-            at += size as usize;
-        }
-    }
-
     // ---- refusals ----
-
-    fn refuse_of_run(&mut self, run: &Run, index: usize, refusal: Refusal) {
-        let refusal = Refusal {
-            msg_id: Some(run.ids[index]),
-            source: Some(self.answers.sender_name(run.sender).clone()),
-            ..refusal
-        };
-        self.refuse(&refusal);
-    }
 
     /// Answers with an error. Too many invalid frames in a row end the
     /// connection.
@@ -623,52 +282,6 @@ impl Session {
     pub(super) fn note_accepted(&mut self) {
         self.done.accepted += 1;
         self.invalid_in_a_row = 0;
-    }
-
-    // ---- names ----
-
-    /// The first accepted message claims its source, if nobody owns it.
-    fn claim_source(&mut self, sender: SenderIndex) {
-        let name = self.answers.sender_name(sender).clone();
-        self.claiming = Claiming::Wanted(name);
-        self.retry_claim();
-    }
-
-    fn retry_claim(&mut self) {
-        if let Claiming::Wanted(name) = &self.claiming
-            && let Some(claim) = self.shared.registry.claim_if_free(name, &self.peer)
-        {
-            self.claims.push(claim);
-            self.claiming = Claiming::Settled;
-        }
-    }
-
-    /// The name under which the connection is told what concerns all of it:
-    /// the first that it owns, or owned when its input ended.
-    fn name(&self) -> Option<Name> {
-        let first = self.claims.first().map(Claim::name);
-        first.or(self.former_name.as_ref()).cloned()
-    }
-
-    /// Owns `name` from now on, and nothing else, as by a `hello`. Whoever
-    /// owned it is told.
-    ///
-    /// # Errors
-    /// It is the server's own name.
-    pub fn own(&mut self, name: &Name) -> Result<(), Refusal> {
-        let names = std::slice::from_ref(name);
-        self.check_names(names)?;
-        self.own_exactly(names);
-        self.claiming = Claiming::ByHello;
-        Ok(())
-    }
-
-    /// The names that the connection owns now.
-    pub fn names(&self) -> impl Iterator<Item = &Name> {
-        self.claims
-            .iter()
-            .filter(|claim| claim.is_current())
-            .map(Claim::name)
     }
 
     // ---- output ----
@@ -700,6 +313,11 @@ impl Session {
             return Attention::Continue;
         }
         self.answers.set_time(now);
+        self.tell(reports)
+    }
+
+    /// Turns reports into errors to the client.
+    pub(super) fn tell(&mut self, reports: Vec<Report>) -> Attention {
         let mut lost_name = false;
         for report in reports {
             match report {
@@ -829,30 +447,5 @@ impl Alarm {
     /// Wakes it.
     pub fn ring(&self) {
         self.0.wake();
-    }
-}
-
-impl Pause {
-    /// Whether it is worth handing the rest of the window in again: the queue
-    /// has fallen below three quarters and takes the event, or is closed.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.outbox.has_room(self.size)
-    }
-
-    /// Has `waker` woken when there may be room again, until the pause is
-    /// dropped. The caller must hand the rest of its window in again after this
-    /// call.
-    pub fn wait(&mut self, waker: &Waker) {
-        self.waits = true;
-        self.outbox.wait_for_room(self.connection, waker);
-    }
-}
-
-impl Drop for Pause {
-    fn drop(&mut self) {
-        if self.waits {
-            self.outbox.stop_waiting(self.connection);
-        }
     }
 }

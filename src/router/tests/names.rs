@@ -174,3 +174,18 @@ fn a_frame_begun_before_a_takeover_is_finished_and_goes_whole_to_the_new_owner()
         assert_eq!(ids(&second.read())[1..], expected, "room {room}");
     }
 }
+
+#[test]
+fn who_takes_a_name_back_hears_of_its_loss_before_the_welcome() {
+    let router = router();
+    let mut first = Peer::named(&router, "me");
+    let mut second = Peer::named(&router, "me");
+    let step = first.say(&hello("me", json!({"names": ["me"]})));
+    assert!(step.halt.is_none());
+    assert_eq!(kinds(&first.read()), ["NAME_TAKEN_OVER", "welcome"]);
+    assert_eq!(names(&first), ["me"]);
+    // A hello without names leaves them as they are: none.
+    let step = second.say(&hello("me", json!({})));
+    assert!(matches!(step.halt, Some(Halt::Close)));
+    assert_eq!(kinds(&second.read()), ["NAME_TAKEN_OVER", "welcome"]);
+}

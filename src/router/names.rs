@@ -1,0 +1,97 @@
+//! How a session comes to own names, and gives them up.
+
+#![forbid(unsafe_code)]
+
+use super::answers::SenderIndex;
+use super::registry::Claim;
+use super::session::Session;
+use crate::ids::Name;
+use crate::wire::{ErrorCode, Refusal};
+
+/// How a connection comes to own names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Claiming {
+    /// Nothing was accepted yet: the first accepted message claims its source.
+    Unsettled,
+    /// Somebody else owns the source of the first accepted message.
+    Wanted(Name),
+    /// The source of the first accepted message is, or was, owned.
+    Settled,
+    /// By `hello` only.
+    ByHello,
+}
+
+impl Session {
+    /// The first accepted message claims its source, if nobody owns it.
+    pub(super) fn claim_source(&mut self, sender: SenderIndex) {
+        let name = self.answers.sender_name(sender).clone();
+        self.claiming = Claiming::Wanted(name);
+        self.retry_claim();
+    }
+
+    pub(super) fn retry_claim(&mut self) {
+        if let Claiming::Wanted(name) = &self.claiming
+            && let Some(claim) = self.shared.registry.claim_if_free(name, &self.peer)
+        {
+            self.claims.push(claim);
+            self.claiming = Claiming::Settled;
+        }
+    }
+
+    /// The name under which the connection is told what concerns all of it:
+    /// the first that it owns, or owned when its input ended.
+    pub(super) fn name(&self) -> Option<Name> {
+        let first = self.claims.first().map(Claim::name);
+        first.or(self.former_name.as_ref()).cloned()
+    }
+
+    /// Owns `name` from now on, and nothing else, as by a `hello`. Whoever
+    /// owned it is told.
+    ///
+    /// # Errors
+    /// It is the server's own name.
+    pub fn own(&mut self, name: &Name) -> Result<(), Refusal> {
+        let names = std::slice::from_ref(name);
+        self.check_names(names)?;
+        self.own_exactly(names);
+        self.claiming = Claiming::ByHello;
+        Ok(())
+    }
+
+    /// The names that the connection owns now.
+    pub fn names(&self) -> impl Iterator<Item = &Name> {
+        self.claims
+            .iter()
+            .filter(|claim| claim.is_current())
+            .map(Claim::name)
+    }
+
+    pub(super) fn check_names(&self, names: &[Name]) -> Result<(), Refusal> {
+        let own = &self.shared.config.name;
+        match names.iter().position(|name| name == own) {
+            None => Ok(()),
+            Some(index) => Err(Refusal::new(
+                ErrorCode::SourceNotAllowed,
+                "this is the server's own name: nobody else can own it",
+            )
+            .of_field(format!("payload.names[{index}]"))),
+        }
+    }
+
+    pub(super) fn own_exactly(&mut self, names: &[Name]) {
+        let before = std::mem::take(&mut self.claims);
+        for name in names {
+            let kept = before
+                .iter()
+                .find(|claim| claim.name() == name && claim.is_current());
+            let claim = match kept {
+                Some(claim) => claim.clone(),
+                None => self.shared.registry.claim(name, &self.peer),
+            };
+            self.claims.push(claim);
+        }
+        for claim in before.iter().filter(|claim| !names.contains(claim.name())) {
+            self.shared.registry.release(claim, &self.peer);
+        }
+    }
+}

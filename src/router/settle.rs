@@ -1,0 +1,258 @@
+//! Settling a run: its frames are admitted, refused or dropped together, and
+//! each is answered.
+
+#![forbid(unsafe_code)]
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::names::Claiming;
+use super::now::Now;
+use super::outbox::{Outbox, Share};
+use super::pause::Pause;
+use super::routes::Destination;
+use super::run::{Run, Workspace};
+use super::session::{Halt, Session};
+use super::stalls::Verdict;
+use crate::limits::FRAME_PREFIX_BYTES;
+use crate::wire::{ErrorCode, Kind, Refusal};
+
+impl Session {
+    /// Admits, refuses or drops the frames of the run, and answers each. Where
+    /// an event must wait, it says where that begins.
+    pub(super) fn settle(
+        &mut self,
+        workspace: &mut Workspace,
+        window: &[u8],
+        now: Now,
+    ) -> Option<(usize, Halt)> {
+        if workspace.run.is_empty() {
+            return None;
+        }
+        // Whatever becomes of them, these frames are valid.
+        self.invalid_in_a_row = 0;
+        let paused = match self.routes.destination(workspace.run.route) {
+            Destination::Everyone => {
+                self.settle_broadcast(workspace, window, now);
+                None
+            }
+            Destination::Outbox(outbox) => {
+                let outbox = Arc::clone(outbox);
+                self.settle_named(workspace, window, outbox, now)
+            }
+            _ => {
+                self.settle_inside(workspace, window, 0, now);
+                None
+            }
+        };
+        workspace.run.clear();
+        paused.map(|(at, pause)| (at, Halt::Pause(pause)))
+    }
+
+    /// To the queue of a name.
+    fn settle_named(
+        &mut self,
+        workspace: &mut Workspace,
+        window: &[u8],
+        mut outbox: Arc<Outbox>,
+        now: Now,
+    ) -> Option<(usize, Pause)> {
+        let share = match workspace.run.kind {
+            Kind::Ack | Kind::Error => Share::Whole,
+            _ => Share::Ordinary,
+        };
+        let mut first = 0;
+        loop {
+            let run = &workspace.run;
+            let Ok(granted) = outbox.reserve(&run.sizes[first..], run.total, share) else {
+                // Its owner left; perhaps the name has another by now.
+                self.routes.renew(run.route, &self.shared);
+                match self.routes.destination(run.route) {
+                    Destination::Outbox(renewed) => outbox = Arc::clone(renewed),
+                    _ => {
+                        self.settle_inside(workspace, window, first, now);
+                        return None;
+                    }
+                }
+                continue;
+            };
+            if granted > 0 {
+                let bytes = self.accept(workspace, window, first..first + granted, &[], now);
+                let range = workspace.run.start..workspace.run.start + bytes;
+                workspace.forward.add_named(&outbox, range, granted as u32);
+                workspace.run.start += bytes;
+                workspace.run.total -= bytes;
+                first += granted;
+                if workspace.run.kind == Kind::IngestEvent {
+                    self.stalls.admitted(&outbox, now);
+                }
+            }
+            if first == workspace.run.ids.len() {
+                return None;
+            }
+            if let Some(pause) = self.settle_full(workspace, window, &outbox, first, now) {
+                return Some((workspace.run.start, pause));
+            }
+            first += 1;
+            if first == workspace.run.ids.len() {
+                return None;
+            }
+        }
+    }
+
+    /// The frame `index` of the run doesn't fit its target's queue.
+    #[cold]
+    fn settle_full(
+        &mut self,
+        workspace: &mut Workspace,
+        window: &[u8],
+        outbox: &Arc<Outbox>,
+        index: usize,
+        now: Now,
+    ) -> Option<Pause> {
+        let msg_id = workspace.run.ids[index];
+        let size = workspace.run.sizes[index];
+        match workspace.run.kind {
+            Kind::LogRecord | Kind::Heartbeat => {
+                self.accept(workspace, window, index..index + 1, &[1], now);
+                self.done.dropped += 1;
+            }
+            Kind::IngestEvent => {
+                let timeout = self.shared.config.stall_timeout;
+                if let Verdict::PauseUntil(deadline) = self.stalls.full(outbox, now, timeout) {
+                    return Some(Pause {
+                        outbox: Arc::clone(outbox),
+                        connection: self.peer.id(),
+                        waits: false,
+                        size,
+                        deadline,
+                        msg_id,
+                    });
+                }
+                self.refuse_queue_full(&workspace.run, index);
+            }
+            _ => self.refuse_queue_full(&workspace.run, index),
+        }
+        workspace.run.start += size as usize;
+        workspace.run.total -= size as usize;
+        None
+    }
+
+    fn refuse_queue_full(&mut self, run: &Run, index: usize) {
+        let reason = format!(
+            "the queue of {:?} is full and its owner doesn't read: send it again later",
+            String::from_utf8_lossy(self.routes.target(run.route)),
+        );
+        self.refuse_of_run(run, index, Refusal::new(ErrorCode::QueueFull, reason));
+    }
+
+    /// To all who own a name.
+    fn settle_broadcast(&mut self, workspace: &mut Workspace, window: &[u8], now: Now) {
+        let Workspace {
+            run,
+            forward,
+            missed,
+            ..
+        } = workspace;
+        if !forward.knows_audience() {
+            forward.set_audience(&self.shared.registry.audience(), self.peer.id());
+        }
+        let capacity = self.shared.config.capacity();
+        forward.add_broadcasts(run.start, &run.sizes, run.total, capacity, missed);
+        let missed = std::mem::take(missed);
+        self.done.dropped += missed.iter().map(|&count| u64::from(count)).sum::<u64>();
+        let frames = 0..workspace.run.ids.len();
+        self.accept(workspace, window, frames, &missed, now);
+        workspace.missed = missed;
+    }
+
+    /// To a service of tickwire's, to the server itself, or to nobody: what of
+    /// the run is left from `first` on.
+    fn settle_inside(&mut self, workspace: &mut Workspace, window: &[u8], first: usize, now: Now) {
+        let run = &workspace.run;
+        let all = first..run.ids.len();
+        match self.routes.destination(run.route) {
+            Destination::Service => {
+                self.accept(workspace, window, all, &[], now);
+            }
+            // Accepted and discarded: a client that acknowledges everything
+            // would never stop otherwise.
+            Destination::Server if matches!(run.kind, Kind::Ack | Kind::Error) => {
+                self.accept(workspace, window, all, &[], now);
+            }
+            Destination::Server => {
+                for index in all {
+                    let refusal = Refusal::new(
+                        ErrorCode::TargetUnavailable,
+                        "the server itself takes only acks and errors: address a participant",
+                    );
+                    self.refuse_of_run(run, index, refusal);
+                }
+            }
+            _ => {
+                for index in all {
+                    let reason = format!(
+                        "nobody owns the name {:?}: its connector is not connected",
+                        String::from_utf8_lossy(self.routes.target(run.route)),
+                    );
+                    let refusal = Refusal::new(ErrorCode::TargetUnavailable, reason);
+                    self.refuse_of_run(run, index, refusal);
+                }
+            }
+        }
+    }
+
+    /// Answers frames of the run that are accepted, and lets the services see
+    /// them. Says how many bytes they have. `missed` counts the receivers that
+    /// missed each.
+    fn accept(
+        &mut self,
+        workspace: &Workspace,
+        window: &[u8],
+        frames: Range<usize>,
+        missed: &[u32],
+        now: Now,
+    ) -> usize {
+        let run = &workspace.run;
+        self.done.accepted += frames.len() as u64;
+        if run.kind != Kind::Ack {
+            self.answers
+                .ack_each(run.sender, &run.ids[frames.clone()], missed);
+        }
+        if self.claiming == Claiming::Unsettled {
+            self.claim_source(run.sender);
+        }
+        let sizes = &run.sizes[frames];
+        if matches!(run.kind, Kind::Heartbeat | Kind::LogRecord) {
+            self.show_services(run, window, sizes, now);
+        }
+        if sizes.len() == run.sizes.len() {
+            return run.total;
+        }
+        sizes.iter().map(|&size| size as usize).sum()
+    }
+
+    /// Liveness and the log see every accepted heartbeat and log record.
+    fn show_services(&self, run: &Run, window: &[u8], sizes: &[u32], now: Now) {
+        let services = &self.shared.services;
+        let source = self.answers.sender_name(run.sender);
+        let mut at = run.start;
+        for &size in sizes {
+            let json = &window[at + FRAME_PREFIX_BYTES..at + size as usize];
+            match run.kind {
+                Kind::Heartbeat => services.heartbeat(source, json, now),
+                _ => services.log_record(json),
+            }
+            at += size as usize;
+        }
+    }
+
+    fn refuse_of_run(&mut self, run: &Run, index: usize, refusal: Refusal) {
+        let refusal = Refusal {
+            msg_id: Some(run.ids[index]),
+            source: Some(self.answers.sender_name(run.sender).clone()),
+            ..refusal
+        };
+        self.refuse(&refusal);
+    }
+}
