@@ -5,6 +5,7 @@
 //! `tickwire listen api-gateway`, and then
 //! `cargo run --example connector [HOST:PORT]`.
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use tickwire::exchange::Event;
@@ -12,7 +13,17 @@ use tickwire::wire::{Message, Number, Order, Side};
 use tickwire::{Client, ClientConfig, limits};
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1);
     let address = address.unwrap_or_else(|| limits::LISTEN_DEFAULT.to_owned());
     let config = ClientConfig::new("quantower-connector").heartbeat(Duration::from_secs(5));

@@ -210,7 +210,12 @@ macro_rules! fields {
         impl $name {
             /// One with its required fields; the optional ones are absent.
             #[must_use]
-            #[allow(clippy::new_without_default, clippy::too_many_arguments, dead_code)]
+            #[allow(
+                clippy::new_without_default,
+                clippy::too_many_arguments,
+                dead_code,
+                reason = "one macro makes them all: some require nothing, some much, some are never built here"
+            )]
             pub fn new($($req: impl Into<$req_type>,)*) -> Self {
                 Self {
                     $($req: $req.into(),)*
