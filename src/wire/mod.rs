@@ -19,6 +19,7 @@ mod refusal;
 mod rules;
 mod run;
 mod second_opinion;
+mod shape;
 mod tape;
 mod timestamp;
 mod value;
@@ -42,6 +43,7 @@ pub use message::{
 pub use parser::Parser;
 pub use refusal::Refusal;
 pub(crate) use run::{first_msg_id, frames};
+pub(crate) use shape::{Hints, Learned, Shapes, Table};
 
 #[cfg(test)]
 mod tests;
