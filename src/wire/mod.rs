@@ -43,7 +43,7 @@ pub use message::{
 pub use parser::Parser;
 pub use refusal::Refusal;
 pub(crate) use run::{first_msg_id, frames};
-pub(crate) use shape::{Hints, Learned, Shapes, Table};
+pub use shape::{Hints, Learned, ShapeIndex, Shapes, Table};
 
 #[cfg(test)]
 mod tests;
