@@ -20,3 +20,7 @@ mod binary;
 #[cfg(feature = "cli")]
 mod process;
 mod python;
+
+// The comparison with other brokers isn't run by the tests; how it judges is.
+#[path = "../../benches/peers/statistics.rs"]
+mod peers_statistics;
