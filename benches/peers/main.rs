@@ -106,15 +106,18 @@ fn compare(options: &Options, rows: &[Row]) -> Result<bool, String> {
             println!("{reason}\n");
             continue;
         }
-        let mine: Vec<&Row> = rows.iter().filter(|row| row.experiment == experiment).collect();
+        let mine: Vec<&Row> = rows
+            .iter()
+            .filter(|row| row.experiment == experiment)
+            .collect();
         reports.extend(measure(experiment, &mine, &found, options.cores, pace));
     }
     let folder = out_folder(options);
     write_results(&folder, &found, options.cores, pace, &reports)?;
     println!("figures: {}", folder.join("results.json").display());
-    Ok(!reports.iter().any(|report| {
-        report.judged.iter().any(|judged| judged.judgement.is_bad())
-    }))
+    Ok(!reports
+        .iter()
+        .any(|report| report.judged.iter().any(|judged| judged.judgement.is_bad())))
 }
 
 fn measure(
@@ -179,7 +182,10 @@ fn impossible(experiment: Experiment) -> Option<String> {
 }
 
 fn find_servers(options: &Options) -> Result<Vec<Found>, String> {
-    let tickwire = options.tickwire.as_deref().unwrap_or(Path::new(BUILT_TICKWIRE));
+    let tickwire = options
+        .tickwire
+        .as_deref()
+        .unwrap_or(Path::new(BUILT_TICKWIRE));
     let mut found = Vec::new();
     for (kind, given) in [(Kind::Tickwire, Some(tickwire)), (Kind::CopyLoop, None)] {
         let server = Found::find(kind, given);

@@ -90,9 +90,8 @@ impl RowReport {
         let samples = |contestant| outcome.samples(contestant, row.metric);
         let ratio = |one: Contestant, other: Kind| {
             let other = Contestant::of(other);
-            (one != other).then(|| {
-                Estimate::of_ratios(samples(one).into_iter().zip(samples(other)))
-            })?
+            (one != other)
+                .then(|| Estimate::of_ratios(samples(one).into_iter().zip(samples(other))))?
         };
         let lines = (row.contestants().into_iter())
             .filter_map(|contestant| {
@@ -234,7 +233,10 @@ fn judge(row: &Row, bound: Bound, outcome: &Outcome, counts: bool) -> Judged {
                 }
             });
             let missing = one.is_empty() && other.is_empty();
-            (Estimate::of_ratios(subject.iter().copied().zip(faster)), missing)
+            (
+                Estimate::of_ratios(subject.iter().copied().zip(faster)),
+                missing,
+            )
         }
     };
     let judgement = match &estimate {

@@ -174,12 +174,18 @@ fn configure_peer(
         }
         Kind::Rumqttd => {
             let path = folder.join("rumqttd.toml");
-            fs::write(&path, RUMQTTD_SETTINGS.replace("ADDRESS", &address.to_string()))?;
+            fs::write(
+                &path,
+                RUMQTTD_SETTINGS.replace("ADDRESS", &address.to_string()),
+            )?;
             command.arg("-c").arg(path);
         }
         Kind::Mosquitto => {
             let path = folder.join("mosquitto.conf");
-            fs::write(&path, MOSQUITTO_SETTINGS.replace("ADDRESS", &format!("{port} {host}")))?;
+            fs::write(
+                &path,
+                MOSQUITTO_SETTINGS.replace("ADDRESS", &format!("{port} {host}")),
+            )?;
             command.arg("-c").arg(path);
         }
         Kind::CopyLoop | Kind::Tickwire | Kind::OtherTickwire => {}

@@ -1,15 +1,17 @@
 //! The messages that are sent, the same JSON to every server.
 
-#[path = "../load/mod.rs"]
-mod load;
+#[allow(dead_code, reason = "the command `bench` uses all of it")]
+#[allow(unused_imports, reason = "its tests are run where it belongs")]
+#[path = "../../src/cli/bench/messages.rs"]
+mod messages;
 
-use load::{EXAMPLES, variants};
+use messages::{DISTINCT, Example, Selection, Target, variants};
 
-/// How many distinct ones there are of a kind: one message repeated would stay
-/// in the nearest cache, and a server that learns would learn it by heart.
-const DISTINCT: usize = 10_000;
+use crate::protocol::SUBJECT;
 
-/// Messages to be sent in this order.
+/// Messages to be sent in this order, all of them distinct: one message repeated
+/// would stay in the nearest cache, and a server that learns would learn it by
+/// heart.
 #[derive(Debug)]
 pub struct Messages {
     /// Each as compact JSON.
@@ -24,38 +26,27 @@ impl Messages {
 
     /// Order events of about 423 bytes.
     pub fn orders() -> Self {
-        Self {
-            bodies: variants(EXAMPLES[0].1, DISTINCT),
-        }
+        Self::of(&Selection::One(Example::Order), Target::Name(SUBJECT))
     }
 
     /// The same with escapes and text in another script in the payload.
     pub fn escaped() -> Self {
-        let escape = |body: Vec<u8>| {
-            let text = String::from_utf8(body).expect("the examples are text");
-            text.replace("\"LIMIT\"", "\"\\\"ü\\\"\"").into_bytes()
-        };
-        Self {
-            bodies: Self::orders().bodies.into_iter().map(escape).collect(),
-        }
+        Self::of(&Selection::EscapedOrder, Target::Name(SUBJECT))
     }
 
-    /// All eleven kinds in turns.
+    /// All eleven kinds in turns, to whom each is for.
     pub fn mix() -> Self {
-        let kinds: Vec<_> = EXAMPLES
-            .iter()
-            .map(|(_, example)| variants(example, DISTINCT / EXAMPLES.len() + 1))
-            .collect();
-        let bodies = (0..kinds[0].len())
-            .flat_map(|index| kinds.iter().map(move |kind| kind[index].clone()))
-            .collect();
-        Self { bodies }
+        Self::of(&Selection::Mix, Target::Keep)
     }
 
     /// Bars of market data of about 494 bytes, to everybody.
     pub fn bars() -> Self {
+        Self::of(&Selection::One(Example::MarketData), Target::Broadcast)
+    }
+
+    fn of(selection: &Selection, target: Target<'_>) -> Self {
         Self {
-            bodies: variants(EXAMPLES[2].1, DISTINCT),
+            bodies: variants(selection, DISTINCT, None, target),
         }
     }
 }

@@ -9,6 +9,7 @@ mod conformance;
 mod embedded;
 mod hostile;
 mod names;
+mod peers;
 mod protocol_document;
 mod queues;
 mod refusals;
@@ -20,7 +21,3 @@ mod binary;
 #[cfg(feature = "cli")]
 mod process;
 mod python;
-
-// The comparison with other brokers isn't run by the tests; how it judges is.
-#[path = "../../benches/peers/statistics.rs"]
-mod peers_statistics;

@@ -108,7 +108,9 @@ impl Readers {
     fn read(&mut self) -> Result<bool, String> {
         let explain = |error: io::Error| broken("receiving", &error);
         let patience = Some(Duration::from_millis(100));
-        self.poll.poll(&mut self.events, patience).map_err(explain)?;
+        self.poll
+            .poll(&mut self.events, patience)
+            .map_err(explain)?;
         for event in &self.events {
             let index = event.token().0;
             loop {
