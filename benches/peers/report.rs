@@ -36,6 +36,8 @@ pub struct Line {
     pub by_nats: Option<Estimate>,
     /// Processor time of the server for a message, where it was taken.
     pub cpu_micros: Option<Estimate>,
+    /// The same of the load.
+    pub load_micros: Option<Estimate>,
 }
 
 /// A bound and what became of it.
@@ -105,6 +107,7 @@ impl RowReport {
                     by_copy_loop: ratio(contestant, Kind::CopyLoop),
                     by_nats: ratio(contestant, Kind::Nats),
                     cpu_micros: Estimate::of(&known(Metric::CpuMicros)),
+                    load_micros: Estimate::of(&known(Metric::LoadMicros)),
                 })
             })
             .collect();
@@ -141,7 +144,10 @@ impl RowReport {
                 let _ = write!(text, "  {:>16}", ratio.unwrap_or_default());
             }
             if let (Some(cpu), Metric::PerSecond) = (line.cpu_micros, self.row.metric) {
-                let _ = write!(text, "  {:>7.3} µs CPU", cpu.median);
+                let _ = write!(text, "  {:>6.3} µs CPU", cpu.median);
+            }
+            if let Some(load) = line.load_micros {
+                let _ = write!(text, ", load {:.3}", load.median);
             }
             text.truncate(text.trim_end().len());
             text.push('\n');
@@ -165,6 +171,7 @@ impl RowReport {
                     "by_copy_loop": line.by_copy_loop.as_ref().map(estimate_json),
                     "by_nats": line.by_nats.as_ref().map(estimate_json),
                     "server_cpu_us_per_message": line.cpu_micros.as_ref().map(estimate_json),
+                    "load_cpu_us_per_message": line.load_micros.as_ref().map(estimate_json),
                 })
             })
             .collect();
@@ -279,7 +286,7 @@ pub fn figure_text(metric: Metric, estimate: &Estimate) -> String {
 pub fn scale(metric: Metric) -> (f64, usize) {
     match metric {
         Metric::PerSecond => (1e3, 0),
-        Metric::CpuMicros => (1.0, 2),
+        Metric::CpuMicros | Metric::LoadMicros => (1.0, 2),
         Metric::P50Micros | Metric::P99Micros => (1.0, 1),
         Metric::BytesPerConnection => (1024.0, 1),
     }
@@ -289,7 +296,7 @@ pub fn scale(metric: Metric) -> (f64, usize) {
 pub fn unit(metric: Metric) -> &'static str {
     match metric {
         Metric::PerSecond => "k/s",
-        Metric::CpuMicros | Metric::P50Micros | Metric::P99Micros => "µs",
+        Metric::CpuMicros | Metric::LoadMicros | Metric::P50Micros | Metric::P99Micros => "µs",
         Metric::BytesPerConnection => "KiB",
     }
 }

@@ -30,6 +30,9 @@ pub enum Metric {
     PerSecond,
     /// Processor time of the server for a message, µs.
     CpuMicros,
+    /// Processor time of the load for a message, µs: what keeps it from going
+    /// faster where the server isn't.
+    LoadMicros,
     /// From the write to the arrival, half of the messages, µs.
     P50Micros,
     /// The same, 99 of 100.

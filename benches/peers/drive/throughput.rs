@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use super::answers::AnswerCount;
 use super::flow::{Flow, Schedule};
 use super::{Figures, Metric, READ_BYTES, broken, check_excess};
+use crate::process::own_cpu_ns;
 use crate::protocol::Acks;
 use crate::server::Server;
 use crate::stream::Stream;
@@ -30,10 +31,12 @@ pub fn run(server: &Server, stream: &Stream, plan: Plan) -> Result<Figures, Stri
     let answers = AnswerCount::new(protocol.answers(plan.acks, 1));
 
     let cpu_before = server.process.cpu_ns();
+    let load_before = own_cpu_ns();
     let flow = Flow::new(stream, plan.schedule);
     let stray = protocol.stray_bytes();
     let bytes_per_second = flow.run(sender, answers, || receive(receiver, stream, &flow, stray))?;
     let cpu_ns = server.process.cpu_ns() - cpu_before;
+    let load_ns = own_cpu_ns() - load_before;
     let messages = flow.messages().unwrap_or_default() as f64;
     Ok(vec![
         (
@@ -41,6 +44,7 @@ pub fn run(server: &Server, stream: &Stream, plan: Plan) -> Result<Figures, Stri
             bytes_per_second / stream.delivered_bytes_mean(),
         ),
         (Metric::CpuMicros, cpu_ns as f64 / messages / 1e3),
+        (Metric::LoadMicros, load_ns as f64 / messages / 1e3),
     ])
 }
 
