@@ -3,13 +3,17 @@
 
 use std::io::{self, Write};
 use std::net::TcpStream;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use super::answers::AnswerCount;
 use super::broken;
 use crate::stream::{Stream, WRITE_BYTES};
+
+/// After so long a waiting sender looks whether the run still goes on.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// When a run is measured, and what its sender has to mind.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +37,10 @@ pub struct Flow<'a> {
     messages: AtomicU64,
     /// Bytes that the slowest receiver has got.
     slowest: AtomicU64,
+    /// Where it must be for a sender that waits; otherwise all bits are set.
+    awaited: AtomicU64,
+    /// Who waits.
+    sender: OnceLock<Thread>,
     /// Somebody has failed, so that nobody waits for the others.
     failed: AtomicBool,
 }
@@ -46,6 +54,8 @@ impl<'a> Flow<'a> {
             begin: Instant::now(),
             messages: AtomicU64::new(u64::MAX),
             slowest: AtomicU64::new(0),
+            awaited: AtomicU64::new(u64::MAX),
+            sender: OnceLock::new(),
             failed: AtomicBool::new(false),
         }
     }
@@ -86,7 +96,12 @@ impl<'a> Flow<'a> {
     /// everything has arrived; an error if somebody else has failed.
     pub fn arrived(&self, slowest: u64) -> Result<bool, String> {
         if self.schedule.ahead_max.is_some() {
-            self.slowest.store(slowest, Ordering::Release);
+            self.slowest.store(slowest, Ordering::SeqCst);
+            if slowest >= self.awaited.load(Ordering::SeqCst)
+                && let Some(sender) = self.sender.get()
+            {
+                sender.unpark();
+            }
         }
         if self.failed.load(Ordering::Acquire) {
             return Err("receiving: given up".to_owned());
@@ -122,15 +137,16 @@ impl<'a> Flow<'a> {
     fn send(&self, mut sender: TcpStream) -> Result<(), String> {
         let explain = |error: io::Error| broken("sending", &error);
         let end = self.begin + self.schedule.warm_up + self.schedule.measured;
-        let ahead_max = self.schedule.ahead_max.unwrap_or(u64::MAX);
+        self.sender.get_or_init(thread::current);
         let mut position = 0;
         while Instant::now() < end {
             if self.failed.load(Ordering::Acquire) {
                 return Ok(());
             }
-            if position - self.slowest.load(Ordering::Acquire).min(position) > ahead_max {
-                // The receiver runs on the same core.
-                thread::yield_now();
+            if let Some(ahead_max) = self.schedule.ahead_max
+                && position > self.slowest.load(Ordering::SeqCst) + ahead_max
+            {
+                self.wait_for_slowest(position - ahead_max / 2);
                 continue;
             }
             let chunk = self.stream.write_at(position);
@@ -143,6 +159,15 @@ impl<'a> Flow<'a> {
         self.messages.store(messages, Ordering::Release);
         let rest = &self.stream.write_at(position)[..(whole - position) as usize];
         sender.write_all(rest).map_err(explain)
+    }
+
+    /// Waits until the slowest receiver has got so much, or for a while.
+    fn wait_for_slowest(&self, bytes: u64) {
+        self.awaited.store(bytes, Ordering::SeqCst);
+        if self.slowest.load(Ordering::SeqCst) < bytes {
+            thread::park_timeout(PATIENCE);
+        }
+        self.awaited.store(u64::MAX, Ordering::SeqCst);
     }
 }
 
