@@ -127,9 +127,14 @@ impl<'a> Arena<'a> {
     }
 
     fn start(&self, kind: Kind) -> Result<Server, String> {
-        let found = self.found.iter().find(|found| found.kind == kind);
+        Self::start_one(self.found, kind, self.cores)
+    }
+
+    /// Starts one of those that were found.
+    pub fn start_one(found: &[Found], kind: Kind, cores: Cores) -> Result<Server, String> {
+        let found = found.iter().find(|found| found.kind == kind);
         found
             .ok_or_else(|| format!("{} is not on this machine", kind.label()))?
-            .start(self.cores)
+            .start(cores)
     }
 }

@@ -56,8 +56,8 @@ pub struct Options {
     /// Where the figures and charts go [default: target/peers]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Also put figures and charts into docs/
-    #[arg(long)]
+    /// Also put figures and charts into docs/; of a whole run only
+    #[arg(long, conflicts_with_all = ["only", "quick", "against"])]
     pub publish: bool,
     /// Given by `cargo bench`
     #[arg(long, hide = true)]

@@ -71,6 +71,7 @@ impl Judgement {
             Self::Measured(Verdict::Holds) => "holds",
             Self::Measured(Verdict::HoldsWithinNoise) => "holds, within noise",
             Self::Measured(Verdict::Missed) => "MISSED",
+            Self::Measured(Verdict::TooFew) => "too few pairs to judge",
             Self::DoesNotCount => "does not count",
             Self::NothingToCompareWith => "nothing to compare with",
             Self::Failed => "FAILED",
@@ -79,9 +80,9 @@ impl Judgement {
 
     /// Whether the whole comparison is to end with 1.
     pub fn is_bad(self) -> bool {
-        !matches!(
+        matches!(
             self,
-            Self::Measured(Verdict::Holds | Verdict::HoldsWithinNoise) | Self::NothingToCompareWith
+            Self::Measured(Verdict::Missed) | Self::DoesNotCount | Self::Failed
         )
     }
 }
@@ -194,22 +195,28 @@ impl RowReport {
 impl Judged {
     /// The bound, what it came to, and the verdict.
     pub fn text(&self) -> String {
-        let value = self.estimate.map_or_else(String::new, |estimate| {
-            let (median, low, high) = match self.bound.reference {
-                Reference::Itself => (
-                    format!("{:.0}", estimate.median),
-                    format!("{:.0}", estimate.low),
-                    format!("{:.0}", estimate.high),
-                ),
-                _ => (
-                    format!("{:.2}", estimate.median),
-                    format!("{:.2}", estimate.low),
-                    format!("{:.2}", estimate.high),
-                ),
-            };
-            format!(": {median} [{low}, {high}] of {}", estimate.samples)
-        });
+        let value = self.value_text().map(|value| format!(": {value}"));
+        let value = value.unwrap_or_default();
         format!("{}{value}: {}", self.bound.text(), self.judgement.text())
+    }
+
+    /// What was measured.
+    pub fn value_text(&self) -> Option<String> {
+        let digits = match self.bound.reference {
+            Reference::Itself => 0,
+            _ => 2,
+        };
+        self.estimate.map(
+            |Estimate {
+                 median,
+                 low,
+                 high,
+                 samples,
+                 ..
+             }| {
+                format!("{median:.digits$} [{low:.digits$}, {high:.digits$}] of {samples}")
+            },
+        )
     }
 }
 
@@ -301,7 +308,8 @@ pub fn unit(metric: Metric) -> &'static str {
     }
 }
 
-fn estimate_json(estimate: &Estimate) -> Value {
+/// An estimate for a program.
+pub fn estimate_json(estimate: &Estimate) -> Value {
     json!({
         "median": estimate.median, "low": estimate.low, "high": estimate.high,
         "coverage": estimate.coverage, "samples": estimate.samples,

@@ -49,6 +49,11 @@ impl Estimate {
         })
     }
 
+    /// Whether it holds the true median as often as it must.
+    pub fn is_interval(&self) -> bool {
+        self.coverage >= CONFIDENCE
+    }
+
     /// Of the ratios of what was measured in pairs; a pair of which one half is
     /// missing doesn't count.
     pub fn of_ratios(pairs: impl IntoIterator<Item = (Option<f64>, Option<f64>)>) -> Option<Self> {
@@ -91,11 +96,12 @@ pub enum Limit {
 pub enum Verdict {
     /// The whole interval keeps it.
     Holds,
-    /// The interval lies on both sides of it, or the samples are too few for an
-    /// interval: nothing shows that it is missed.
+    /// The interval lies on both sides of it: nothing shows that it is missed.
     HoldsWithinNoise,
     /// The whole interval is beyond it.
     Missed,
+    /// The samples are too few for an interval.
+    TooFew,
 }
 
 impl Limit {
@@ -105,8 +111,8 @@ impl Limit {
             Self::AtLeast(bound) => (estimate.low >= bound, estimate.high < bound),
             Self::AtMost(bound) => (estimate.high <= bound, estimate.low > bound),
         };
-        if estimate.coverage < CONFIDENCE {
-            Verdict::HoldsWithinNoise
+        if !estimate.is_interval() {
+            Verdict::TooFew
         } else if missed {
             Verdict::Missed
         } else if kept {

@@ -65,7 +65,7 @@ fn a_bound_is_missed_only_when_the_interval_excludes_it() {
 fn too_few_samples_miss_nothing() {
     let estimate = Estimate::of(&numbers(5)).unwrap();
     let verdict = Limit::AtLeast(100.0).judge(&estimate);
-    assert_eq!(verdict, Verdict::HoldsWithinNoise);
+    assert_eq!(verdict, Verdict::TooFew);
 }
 
 #[test]

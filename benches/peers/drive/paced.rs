@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use super::{Figures, Metric, READ_BYTES, broken, check_excess, is_timeout};
-use crate::protocol::{Acks, IO_TIMEOUT, SUBJECT};
+use crate::protocol::{Acks, Answers, IO_TIMEOUT, SUBJECT};
 use crate::rows::PACED_PER_SECOND;
 use crate::server::Server;
 use crate::stream::Stream;
@@ -30,6 +30,10 @@ pub fn run(
         .collect::<Result<Vec<TcpStream>, _>>()
         .map_err(explain)?;
     receiver.set_nonblocking(true).map_err(explain)?;
+    let answered = protocol.answers(acks, 1) != Answers::None;
+    for sender in senders.iter().filter(|_| answered) {
+        sender.set_nonblocking(true).map_err(explain)?;
+    }
 
     let messages = (measured.as_secs_f64() * f64::from(PACED_PER_SECOND)) as u64;
     let interval = 1.0 / f64::from(PACED_PER_SECOND);
@@ -43,8 +47,12 @@ pub fn run(
         let now = Instant::now();
         let due = ((now - start).as_secs_f64() / interval) as u64;
         while sent < due.min(messages) {
-            let connection = (sent % connections as u64) as usize;
-            senders[connection]
+            let sender = &mut senders[(sent % connections as u64) as usize];
+            if answered {
+                // Not looked at, only made room for.
+                let _ = sender.read(&mut buffer);
+            }
+            sender
                 .write_all(stream.message(sent).0)
                 .map_err(|error| broken("sending", &error))?;
             sent += 1;
