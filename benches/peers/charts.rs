@@ -21,7 +21,9 @@ const BARS_TO: f64 = 690.0;
 const BAR_HEIGHT: f64 = 20.0;
 const BAR_STEP: f64 = 28.0;
 const HEADING_STEP: f64 = 40.0;
-const TITLE_HEIGHT: f64 = 50.0;
+const TITLE_HEIGHT: f64 = 32.0;
+/// Room that a value takes, more or less.
+const VALUE_WIDTH: f64 = 100.0;
 
 /// A chart of some rows.
 struct Chart {
@@ -279,7 +281,10 @@ fn draw_bar(body: &mut String, bar: &Bar, metric: Metric, y: f64, x: &impl Fn(f6
             y - 3.0,
             BAR_HEIGHT + 6.0
         );
-        end = end.max(bound);
+        // The value stands behind both, unless it fits between them.
+        if bound < end + VALUE_WIDTH {
+            end = end.max(bound);
+        }
     }
     let (divisor, digits) = scale(metric);
     let value = grouped(bar.figure.median / divisor, digits);
