@@ -156,3 +156,53 @@ async fn details_are_there_also_when_nothing_was_dropped() {
     let ack = peer.ask_acked(&beat()).await;
     assert_eq!(ack.json["payload"]["dropped"], json!([0]));
 }
+
+#[cfg(feature = "client")]
+#[tokio::test]
+async fn a_client_that_asks_for_batches_answers_each_send_by_itself() {
+    use futures_util::future::join_all;
+    use tickwire::client::SendError;
+    use tickwire::wire::{Level, LogRecord, Message, Order, Side, Timestamp};
+    use tickwire::{Client, ClientConfig};
+
+    let server = tickwire::Server::builder()
+        .listen("127.0.0.1:0")
+        .queue_messages(16)
+        .start()
+        .await
+        .expect("starts");
+    // It doesn't receive, so what is addressed to it is dropped in the end.
+    let (_busy, _inbox) = server.attach("busy").expect("attached");
+    let config = ClientConfig::new("me").batch_acks(true);
+    let connecting = Client::connect(server.local_addr(), config);
+    let (client, _events) = connecting.await.expect("welcomed");
+    let messages: Vec<Message> = (0..300)
+        .map(|number| match number % 3 {
+            0 => Message::heartbeat("me", "alive").unwrap(),
+            1 => {
+                let record = LogRecord::new(Timestamp::now(), Level::Info, "tests", "all is well");
+                Message::new("me", "busy", record).unwrap()
+            }
+            _ => Message::order("me", "nobody", "run", Order::new("o", "X", Side::Buy, 1)).unwrap(),
+        })
+        .collect();
+    let sends = messages.iter().map(|message| client.send(message.clone()));
+    let outcomes = join_all(sends).await;
+    let mut dropped = 0;
+    for (number, (message, outcome)) in messages.iter().zip(outcomes).enumerate() {
+        match outcome {
+            Ok(ack) => {
+                assert_eq!(ack.acknowledged_msg_id, message.msg_id);
+                assert!(ack.dropped() == 0 || number % 3 == 1);
+                dropped += ack.dropped();
+            }
+            Err(SendError::Refused(report)) => {
+                assert_eq!(number % 3, 2);
+                assert_eq!(report.code, "TARGET_UNAVAILABLE");
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert_eq!(dropped, 100 - 14, "seven eighths of the queue took it");
+    client.close().await.expect("everything was answered");
+}
