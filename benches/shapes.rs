@@ -2,7 +2,7 @@
 //! rules, the same messages, nanoseconds a message.
 
 #[path = "../src/cli/bench/messages.rs"]
-#[allow(dead_code, reason = "the file serves several programs")]
+#[allow(dead_code, unused_imports, reason = "the file serves several programs")]
 mod messages;
 
 use std::hint::black_box;
