@@ -90,7 +90,7 @@ impl Judgement {
 
 impl RowReport {
     /// What an experiment's rounds say about one of its rows.
-    pub fn new(row: &Row, outcome: &Outcome, outrun: Option<bool>) -> Self {
+    pub fn new(row: &Row, outcome: &Outcome, outrun: Option<Verdict>) -> Self {
         let samples = |contestant| outcome.samples(contestant, row.metric);
         let ratio = |one: Contestant, other: Kind| {
             let other = Contestant::of(other);
@@ -119,7 +119,7 @@ impl RowReport {
                 Some(format!("{}: {}", contestant.label(), reasons.join("; ")))
             })
             .collect();
-        let counts = row.experiment != Experiment::Throughput || outrun != Some(false);
+        let counts = row.experiment != Experiment::Throughput || outrun != Some(Verdict::Missed);
         let judged = (row.bounds.iter())
             .map(|&bound| judge(row, bound, outcome, counts))
             .collect();
@@ -270,12 +270,11 @@ fn judge(row: &Row, bound: Bound, outcome: &Outcome, counts: bool) -> Judged {
     }
 }
 
-/// Whether the copy loop was fast enough, with its ratio to NATS; `None` if one
-/// of them has no figures.
-pub fn outrun(outcome: &Outcome) -> Option<(bool, Estimate)> {
+/// How the copy loop's ratio to NATS is judged, and the ratio; `None` if one of
+/// them has no figures.
+pub fn outrun(outcome: &Outcome) -> Option<(Verdict, Estimate)> {
     let samples = |kind| outcome.samples(Contestant::of(kind), Metric::PerSecond);
     let pairs = samples(Kind::CopyLoop).into_iter().zip(samples(Kind::Nats));
     let ratio = Estimate::of_ratios(pairs)?;
-    let verdict = Limit::AtLeast(COPY_LOOP_BY_NATS_MIN).judge(&ratio);
-    Some((verdict != Verdict::Missed, ratio))
+    Some((Limit::AtLeast(COPY_LOOP_BY_NATS_MIN).judge(&ratio), ratio))
 }
