@@ -119,6 +119,7 @@ impl Session {
         self.answers.set_time(now);
         self.retry_claim();
         let (consumed, halt) = self.take_frames(workspace, window, now);
+        self.answers.close_batch();
         workspace.forward.commit(window, consumed, &self.peer);
         self.shared.counters.add(&std::mem::take(&mut self.done));
         Step { consumed, halt }

@@ -1,6 +1,7 @@
 //! Floor 1: frames, envelopes, typed messages, answers.
 
 mod answer;
+mod batch_ack;
 mod code;
 #[cfg(feature = "codec")]
 mod codec;
@@ -24,6 +25,7 @@ mod timestamp;
 mod value;
 
 pub use answer::{AckTemplate, AnswerIds, AnswerTime, Answering, ErrorDetails};
+pub use batch_ack::BatchAck;
 pub use code::ErrorCode;
 #[cfg(feature = "codec")]
 #[cfg_attr(docsrs, doc(cfg(feature = "codec")))]

@@ -5,6 +5,7 @@
 mod draft;
 mod peer;
 
+mod acks;
 mod conformance;
 mod embedded;
 mod hostile;

@@ -307,12 +307,11 @@ impl<'a> Answers<'a> {
         }
         let code = body.code.as_deref();
         let mut ids: Vec<&str> = Vec::new();
-        match (code, &body.acknowledged_msg_ids) {
+        match code {
             // A report about messages that were acknowledged before.
-            (Some(code), _) if ErrorCode::from_text(code) == Some(ErrorCode::Undelivered) => {}
-            (Some(_), _) => ids.extend(body.details.msg_id.as_deref()),
-            (None, Some(batch)) => ids.extend(batch.iter().map(String::as_str)),
-            (None, None) => ids.extend(body.acknowledged_msg_id.as_deref()),
+            Some(code) if ErrorCode::from_text(code) == Some(ErrorCode::Undelivered) => {}
+            Some(_) => ids.extend(body.details.msg_id.as_deref()),
+            None => ids.extend(body.covered()),
         }
         let place = |id: &&str| self.load.place_of_id(id.as_bytes());
         let places: Option<Vec<Place>> = ids.iter().map(place).collect();
@@ -334,14 +333,12 @@ impl<'a> Answers<'a> {
             None => {
                 self.acknowledged += places.len() as u64;
                 self.ack_frames += 1;
-                self.dropped += body.dropped.unwrap_or(0);
-                match body.acknowledged_msg_ids {
-                    Some(_) => self.batch = behind(frame, b"\"acknowledged_msg_ids\":[\""),
-                    None if body.dropped.is_none() => {
-                        let at = behind(frame, b"\"acknowledged_msg_id\":\"");
-                        self.single = at.map(|at| (frame.len(), at));
-                    }
-                    None => {}
+                self.dropped += body.dropped();
+                if let Some(at) = behind(frame, b"\"acknowledged_msg_ids\":[\"") {
+                    self.batch = Some(at);
+                } else if body.dropped() == 0 {
+                    let at = behind(frame, b"\"acknowledged_msg_id\":\"");
+                    self.single = at.map(|at| (frame.len(), at));
                 }
             }
         }
