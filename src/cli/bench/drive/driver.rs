@@ -11,7 +11,7 @@ use super::super::count::{Answers, Deliveries};
 use super::super::latency::Latency;
 use super::super::load::Lane;
 use super::schedule::Schedule;
-use super::shared::Shared;
+use super::shared::{Flow, Shared};
 use super::{Outcome, TICK};
 use crate::cli::peer::Peer;
 
@@ -274,27 +274,18 @@ impl<'a, 's> Driver<'a, 's> {
     /// Writes once for each sender that may; how long may be waited then.
     fn write(&mut self, start: Instant) -> Duration {
         for _ in 0..self.queue.len() {
-            let room = match self.shared.flow() {
-                Some(flow) => match flow.room() {
-                    0 => flow.await_room(),
-                    room => room,
-                },
-                None => u64::MAX,
-            };
-            let Some(number) = self.queue.front().copied() else {
+            let Some(number) = self.queue.pop_front() else {
                 break;
             };
             let sender = &mut self.senders[number];
-            let room = match room {
+            let room = match self.shared.flow().map_or(u64::MAX, Flow::room) {
                 0 => sender.pen.left_of_message(),
                 room => room,
             };
             if room == 0 && !sender.wants_to_fence() {
-                // Woken when there is room again.
-                self.queue.rotate_left(1);
+                self.queue.push_back(number);
                 continue;
             }
-            self.queue.pop_front();
             sender.is_queued = false;
             match sender.write(room) {
                 Ok(bytes) => {
@@ -306,9 +297,17 @@ impl<'a, 's> Driver<'a, 's> {
                 Err(error) => self.breaks("writing", &error),
             }
         }
-        let has_room = self.shared.flow().is_none_or(|flow| flow.room() > 0);
+        self.wait(start)
+    }
+
+    /// How long may be waited, if nothing arrives.
+    fn wait(&self, start: Instant) -> Duration {
+        if !self.queue.is_empty() {
+            let room = self.shared.flow().map_or(u64::MAX, Flow::await_room);
+            // Without room it is woken as soon as there is some.
+            return if room > 0 { Duration::ZERO } else { TICK };
+        }
         match &self.paced {
-            _ if !self.queue.is_empty() && has_room => Duration::ZERO,
             Some(paced) if !paced.schedule.is_over() => {
                 let now_ns = start.elapsed().as_nanos() as u64;
                 paced.schedule.sleep(now_ns, paced.may_spin)

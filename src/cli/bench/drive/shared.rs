@@ -172,8 +172,12 @@ impl Flow {
         if room < ROOM_MIN { 0 } else { room }
     }
 
-    /// A sender is going to wait, unless there is room: the room there is.
+    /// The room there is; if there is none, its thread is woken once there is.
     pub fn await_room(&self) -> u64 {
+        let room = self.room();
+        if room > 0 {
+            return room;
+        }
         self.is_awaited.store(true, Ordering::Relaxed);
         // Pairs with the one in `wake`: either this sees what was received, or
         // the receiver sees that it is waited for.
@@ -194,5 +198,72 @@ impl Flow {
                 let _ = waker.wake();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mio::{Events, Poll, Token};
+
+    use super::super::super::messages::{Example, Selection};
+    use super::*;
+
+    const KIB: u64 = 1_024;
+
+    fn flow(receivers: usize, broadcast: bool) -> Flow {
+        let names = |count| -> Vec<String> { (0..count).map(|n: usize| n.to_string()).collect() };
+        let selection = Selection::One(Example::Order);
+        let load = Load::new(&selection, &names(1), &names(receivers), broadcast);
+        Flow::new(&load, 512 * KIB)
+    }
+
+    #[test]
+    fn a_broadcaster_stays_near_the_slowest_receiver() {
+        let flow = flow(3, true);
+        assert_eq!(flow.room(), 512 * KIB);
+        flow.add_sent(500 * KIB);
+        assert_eq!(flow.room(), 0);
+        flow.set_received(0, 500 * KIB);
+        flow.set_received(1, 400 * KIB);
+        assert_eq!(flow.room(), 0);
+        flow.set_received(2, 300 * KIB);
+        assert_eq!(flow.room(), 312 * KIB);
+        flow.take_back(200 * KIB);
+        assert_eq!(flow.room(), 512 * KIB);
+    }
+
+    #[test]
+    fn addressed_messages_have_room_at_each_receiver() {
+        let flow = flow(2, false);
+        flow.add_sent(1_000 * KIB);
+        assert_eq!(flow.room(), 0);
+        flow.set_received(0, 30 * KIB);
+        flow.set_received(1, 30 * KIB);
+        assert_eq!(flow.room(), 84 * KIB);
+    }
+
+    #[test]
+    fn who_waits_for_room_is_woken_once() {
+        let flow = flow(1, false);
+        let mut poll = Poll::new().unwrap();
+        let waker = Waker::new(poll.registry(), Token(7)).unwrap();
+        flow.register(waker);
+        let mut is_woken = || {
+            let mut events = Events::with_capacity(4);
+            poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+            !events.is_empty()
+        };
+        flow.wake();
+        assert!(!is_woken(), "nobody waits");
+        flow.add_sent(512 * KIB);
+        assert_eq!(flow.await_room(), 0);
+        flow.set_received(0, 64 * KIB);
+        flow.wake();
+        assert!(!is_woken(), "not for so little");
+        flow.set_received(0, 128 * KIB);
+        flow.wake();
+        assert!(is_woken());
+        flow.wake();
+        assert!(!is_woken(), "once is enough");
     }
 }
