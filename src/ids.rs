@@ -185,6 +185,12 @@ impl MsgId {
         (right == 1).then_some(Self(*text))
     }
 
+    /// The id that `text` spells, which was already found to be one.
+    #[inline]
+    pub(crate) const fn from_checked(text: [u8; Self::LEN]) -> Self {
+        Self(text)
+    }
+
     /// The text as the sender wrote it.
     #[must_use]
     #[inline]

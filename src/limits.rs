@@ -57,6 +57,22 @@ pub const WINDOW_BYTES: usize = 64 * 1024;
 /// Runs shorter than this are copied out of their window instead of pinning it.
 pub const RUN_PIN_BYTES_MIN: usize = 4 * 1024;
 
+/// Shapes that one server has learned at most.
+pub const SHAPES_MAX: usize = 256;
+/// Largest frame that a shape is learned from.
+pub const SHAPE_FRAME_BYTES_MAX: usize = 4 * 1024;
+/// Bytes of model and classes that one shape may have: two for each position.
+pub const SHAPE_BYTES_MAX: usize = 3 * SHAPE_FRAME_BYTES_MAX;
+/// Values of varying width that one shape may have.
+pub const SHAPE_HOLES_MAX: usize = 64;
+/// Skeletons seen once that are remembered until they are seen again.
+pub const SKELETONS_SEEN_MAX: usize = 64;
+/// Shapes that one connection may have learned, but for one more every
+/// [`SHAPE_CREDIT_INTERVAL`]: one peer can't push out what others use.
+pub const SHAPES_PER_CONNECTION_MAX: u8 = 64;
+/// How often a connection may learn one more shape.
+pub const SHAPE_CREDIT_INTERVAL: Duration = Duration::from_secs(10);
+
 /// How long the answers and the reason of a close may take to be written.
 pub const CLOSE_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long input is discarded after the writing side was shut down.

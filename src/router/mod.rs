@@ -10,6 +10,7 @@ mod answers;
 mod forward;
 mod hello;
 mod in_flight;
+mod learning;
 mod names;
 mod now;
 mod outbox;
@@ -46,7 +47,7 @@ pub use session::{Alarm, Attention, Halt, Session, Step};
 use crate::ids::{ConnectionId, Name};
 use crate::limits;
 use crate::stats::{Counters, Stats};
-use crate::wire::Validation;
+use crate::wire::{Shapes, Validation};
 use queue::Capacity;
 use registry::Registry;
 use services::Services;
@@ -97,6 +98,7 @@ pub(crate) struct RouterShared {
     config: RouterConfig,
     registry: Registry,
     services: Services,
+    shapes: Shapes,
     counters: Counters,
     connections: AtomicU64,
 }
@@ -112,6 +114,7 @@ impl Router {
         Self(Arc::new(RouterShared {
             registry: Registry::new(config.capacity()),
             services: Services::default(),
+            shapes: Shapes::new(config.validation),
             counters: Counters::default(),
             connections: AtomicU64::new(0),
             config,

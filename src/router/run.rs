@@ -8,13 +8,14 @@ use super::answers::SenderIndex;
 use super::forward::Forward;
 use super::routes::RouteIndex;
 use crate::ids::MsgId;
-use crate::wire::{Kind, Parser, Validation};
+use crate::wire::{Hints, Kind, Parser, Validation};
 
 /// The buffers that [`Session::receive`](super::Session::receive) works in. One a thread is enough: a
 /// session keeps nothing there between reads, so an idle connection holds none.
 #[derive(Debug)]
 pub struct Workspace {
     pub(super) parser: Parser,
+    pub(super) hints: Hints,
     pub(super) run: Run,
     pub(super) forward: Forward,
     /// How many receivers missed each frame of a run.
@@ -25,6 +26,7 @@ impl Default for Workspace {
     fn default() -> Self {
         Self {
             parser: Parser::new(Validation::Payload),
+            hints: Hints::default(),
             run: Run::default(),
             forward: Forward::default(),
             missed: Vec::new(),

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::RouterShared;
 use super::answers::{Answers, SenderIndex};
 use super::in_flight::Write;
+use super::learning::Learning;
 use super::names::Claiming;
 use super::now::Now;
 use super::output::{Output, Progress};
@@ -32,7 +33,7 @@ use super::stalls::Stalls;
 use crate::ids::{ConnectionId, MsgId, Name};
 use crate::limits::{FRAME_PREFIX_BYTES, REFUSED_IN_A_ROW_MAX};
 use crate::stats::Stats;
-use crate::wire::{ErrorCode, ErrorDetails, FrameState, Header, Kind, Refusal, frame_state};
+use crate::wire::{ErrorCode, ErrorDetails, FrameState, Header, Kind, Refusal, Table, frame_state};
 
 /// What became of the bytes handed in.
 #[derive(Debug)]
@@ -80,6 +81,7 @@ pub struct Session {
     pub(super) routes: Routes,
     pub(super) stalls: Stalls,
     output: Output,
+    learning: Learning,
     pub(super) invalid_in_a_row: u32,
     /// What was done since it was last added to the shared counters.
     pub(super) done: Stats,
@@ -97,6 +99,7 @@ impl Session {
             routes: Routes::default(),
             stalls: Stalls::default(),
             output: Output::default(),
+            learning: Learning::default(),
             invalid_in_a_row: 0,
             done: Stats::default(),
         }
@@ -133,6 +136,8 @@ impl Session {
         window: &mut [u8],
         now: Now,
     ) -> (usize, Option<Halt>) {
+        let shared = Arc::clone(&self.shared);
+        let shapes = shared.shapes.load();
         let mut at = 0;
         loop {
             if self.answers.is_full() {
@@ -159,7 +164,7 @@ impl Session {
                 }
             };
             let frame = at..at + FRAME_PREFIX_BYTES + len;
-            if let Some((at, halt)) = self.take_frame(workspace, window, &frame, now) {
+            if let Some((at, halt)) = self.take_frame(workspace, &shapes, window, &frame, now) {
                 return (at, Some(halt));
             }
             at = frame.end;
@@ -172,19 +177,23 @@ impl Session {
     fn take_frame(
         &mut self,
         workspace: &mut Workspace,
+        shapes: &Table,
         window: &mut [u8],
         frame: &Range<usize>,
         now: Now,
     ) -> Option<(usize, Halt)> {
         let json = frame.start + FRAME_PREFIX_BYTES..frame.end;
-        let header = match workspace.parser.parse(&mut window[json.clone()]) {
-            Ok(header) => header,
-            Err(refusal) => {
-                return self
-                    .settle(workspace, window, now)
-                    .or_else(|| self.refuse(&refusal).map(|halt| (frame.end, halt)));
-            }
-        };
+        let seconds = now.mono.as_secs() as u32;
+        let known = (workspace.hints).recognize(shapes, &window[json.start..], json.len(), seconds);
+        let header =
+            match known.map_or_else(|| self.parse(workspace, &mut window[json.clone()], now), Ok) {
+                Ok(header) => header,
+                Err(refusal) => {
+                    return self
+                        .settle(workspace, window, now)
+                        .or_else(|| self.refuse(&refusal).map(|halt| (frame.end, halt)));
+                }
+            };
         let Workspace { parser, run, .. } = workspace;
         let json = &window[json];
         let source = parser.source(json, &header);
@@ -198,6 +207,23 @@ impl Session {
             return None;
         }
         self.begin_run(workspace, window, frame, &header, now)
+    }
+
+    /// Checks a frame that no shape recognised, and learns from it.
+    fn parse(
+        &mut self,
+        workspace: &mut Workspace,
+        json: &mut [u8],
+        now: Now,
+    ) -> Result<Header, Refusal> {
+        let header = workspace.parser.parse(json)?;
+        if self.learning.may_learn(now) {
+            let seconds = now.mono.as_secs() as u32;
+            let learned = self.shared.shapes.learn(json, &header, seconds);
+            self.learning.note(learned);
+            workspace.hints.note(learned, json.len());
+        }
+        Ok(header)
     }
 
     /// Settles the run so far and begins another with this frame.

@@ -20,6 +20,7 @@ mod refusal;
 mod rules;
 mod run;
 mod second_opinion;
+mod shape;
 mod tape;
 mod timestamp;
 mod value;
@@ -44,6 +45,7 @@ pub use message::{
 pub use parser::Parser;
 pub use refusal::Refusal;
 pub(crate) use run::{first_msg_id, frames};
+pub use shape::{Hints, Learned, ShapeIndex, Shapes, Table};
 
 #[cfg(test)]
 mod tests;

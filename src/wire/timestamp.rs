@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use super::echo::echo;
 
 /// Bytes of `YYYY-MM-DDThh:mm:ss`.
-const SECONDS_END: usize = 19;
+pub(super) const SECONDS_END: usize = 19;
 
 /// Whether `text` is a timestamp with `Z` or an offset.
 #[inline]
@@ -23,8 +23,9 @@ pub(super) fn is_timestamp(text: &[u8]) -> bool {
     is_date_and_time(head) && is_fraction_and_offset(tail)
 }
 
+/// Whether the first 19 bytes of a timestamp are a date and a time.
 #[inline]
-fn is_date_and_time(head: &[u8; SECONDS_END]) -> bool {
+pub(super) fn is_date_and_time(head: &[u8; SECONDS_END]) -> bool {
     const SHAPE: &[u8; SECONDS_END] = b"0000-00-00T00:00:00";
     let mut fits = true;
     for (&byte, &shape) in head.iter().zip(SHAPE) {

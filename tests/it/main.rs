@@ -10,6 +10,7 @@ mod conformance;
 mod embedded;
 mod hostile;
 mod names;
+mod peers;
 mod protocol_document;
 mod queues;
 mod refusals;

@@ -1,0 +1,121 @@
+//! Learned shapes: frames that look like one that was accepted are recognised
+//! without being parsed.
+//!
+//! A connector sends the same shape over and over: the same keys in the same
+//! order, other values. The parser accepts the first frames of a shape; from
+//! them the shape is learned, and the next frame is held against it, position
+//! by position, at a tenth of the parser's price. What doesn't fit goes to the
+//! parser, which alone words errors: a shape only ever says yes.
+//!
+//! A shape is a run of *stretches* and *holes*. For each position a stretch has
+//! a model byte and classes: the byte passes if it equals the model or is of
+//! one of the classes. A value whose width has been seen to change is a hole:
+//! its end is searched.
+//!
+//! A yes must never be wrong. The rules for that:
+//! - Only string and number values may differ from the learned frame
+//!   ([`skeleton`]); of those the words that a rule enumerates stay literal.
+//! - A string position admits printable ASCII without quote and backslash; a
+//!   hole where characters beyond ASCII were seen admits those as well, checked
+//!   as UTF-8. Frames with backslashes are not learned.
+//! - A model byte that is not of its own classes is not learned ([`build`]).
+//! - Numbers keep JSON's grammar, timestamps the calendar, names their length.
+//! - Every end is held against the frame's end ([`sweep`]).
+//! - A new shape must accept the frames it was made of with the parser's
+//!   headers, or it is discarded ([`table`]).
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod build;
+mod class;
+mod skeleton;
+mod sweep;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use table::{Hints, Learned, ShapeIndex, Shapes, Table};
+
+use super::envelope::Kind;
+
+/// What frames of one shape have in common. Never changes once it is built.
+#[derive(Debug)]
+struct Shape {
+    kind: Kind,
+    /// Bytes of all stretches.
+    frame_bytes_min: u32,
+    locators: Locators,
+    segments: Box<[Segment]>,
+    blocks: Box<[Block]>,
+    /// Where timestamps begin in their stretches.
+    times: Box<[u32]>,
+}
+
+/// 32 positions of a stretch.
+#[derive(Debug, Clone)]
+#[repr(align(64))]
+struct Block {
+    model: [u8; Self::BYTES],
+    classes: [class::Classes; Self::BYTES],
+}
+
+impl Block {
+    const BYTES: usize = 32;
+}
+
+impl Default for Block {
+    fn default() -> Self {
+        Self {
+            model: [0; Self::BYTES],
+            classes: [0; Self::BYTES],
+        }
+    }
+}
+
+/// A stretch, and what follows it.
+#[derive(Debug)]
+struct Segment {
+    /// Bytes of the stretch; at least one.
+    bytes: u32,
+    /// How many of the shape's blocks, in their order, are its own.
+    blocks: u16,
+    /// Which positions of the last block belong to the stretch.
+    last_mask: u32,
+    /// How many of the shape's timestamps are its own.
+    times: u16,
+    /// The byte that follows the hole.
+    terminator: u8,
+    hole: Hole,
+}
+
+/// A value whose width varies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hole {
+    /// None: the frame ends here.
+    End,
+    /// The text of a string, all printable ASCII.
+    Ascii,
+    /// The text of a string, with characters beyond ASCII.
+    Text,
+    /// A participant's name.
+    Name,
+    /// A number.
+    Number,
+    /// A timestamp.
+    Timestamp,
+}
+
+/// A place in a frame: so far behind the start of a segment.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    segment: u32,
+    offset: u32,
+}
+
+/// Where the header's texts stand.
+#[derive(Debug)]
+struct Locators {
+    msg_id: Place,
+    source: (Place, Place),
+    target: Option<(Place, Place)>,
+}

@@ -1,0 +1,311 @@
+//! The shapes of one server: a table that is read without a lock, and the
+//! learner that adds to it.
+
+#![forbid(unsafe_code)]
+
+use std::collections::VecDeque;
+use std::hash::RandomState;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, TryLockError};
+
+use arc_swap::{ArcSwap, Guard};
+
+use super::super::envelope::{Header, Validation};
+use super::build::Exemplar;
+use super::sweep::{self, Starts};
+use super::{Shape, build};
+use crate::limits::{SHAPES_MAX, SKELETONS_SEEN_MAX};
+
+/// The shapes that frames are held against, as of one moment. A read loads them
+/// once ([`Shapes::load`]).
+#[derive(Debug, Default)]
+pub struct Table {
+    /// An index stays the same skeleton's until that is replaced.
+    entries: Vec<Arc<Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    shape: Shape,
+    /// When a frame was recognised by it last; see [`Table::recognize`].
+    used: AtomicU32,
+}
+
+/// The shapes that a server has learned: frames that look like one that its
+/// parser accepted are recognised without being parsed.
+///
+/// ```
+/// use tickwire::wire::{Hints, Parser, Shapes, Validation};
+///
+/// let shapes = Shapes::new(Validation::Payload);
+/// let mut parser = Parser::new(Validation::Payload);
+/// let mut hints = Hints::default();
+/// for n in 0..3 {
+///     let mut frame = format!(
+///         r#"{{"msg_id":"550e8400-e29b-41d4-a716-44665544000{n}","msg_type":"heartbeat",
+///             "timestamp":"2026-01-03T12:41:0{n}Z","source":"feed","target":null,
+///             "payload":{{"status":"alive","timestamp":"2026-01-03T12:41:0{n}Z"}}}}"#
+///     )
+///     .into_bytes();
+///     let recognized = hints.recognize(&shapes.load(), &frame, frame.len(), 0);
+///     // The first two are parsed, and the shape is learned from them.
+///     assert_eq!(recognized.is_some(), n == 2);
+///     if recognized.is_none() {
+///         let header = parser.parse(&mut frame).unwrap();
+///         hints.note(shapes.learn(&frame, &header, 0), frame.len());
+///     }
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Shapes {
+    table: ArcSwap<Table>,
+    validation: Validation,
+    learner: Mutex<Learner>,
+}
+
+/// What came of learning from a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Learned {
+    /// Nothing: the frame can't be learned from, or the learner was busy.
+    Nothing,
+    /// A skeleton was seen for the first time.
+    FirstSighting,
+    /// This shape recognises such frames already.
+    Known(ShapeIndex),
+    /// This shape is new or was widened; such frames are recognised from the
+    /// next read on.
+    Shape(ShapeIndex),
+}
+
+/// Which shape of the table. One that is out of date only misses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShapeIndex(u16);
+
+const _: () = assert!(SHAPES_MAX <= u16::MAX as usize);
+
+#[derive(Debug, Default)]
+struct Learner {
+    /// Of this process alone, so that no peer can make skeletons collide.
+    state: RandomState,
+    /// For each shape of the table, by the same index.
+    known: Vec<(u64, Exemplar)>,
+    /// Seen once, the oldest first.
+    seen: VecDeque<(u64, Exemplar)>,
+}
+
+impl Shapes {
+    /// No shape is known yet. What is learned holds for frames that are
+    /// checked as `validation` says.
+    #[must_use]
+    pub fn new(validation: Validation) -> Self {
+        Self {
+            table: ArcSwap::default(),
+            validation,
+            learner: Mutex::default(),
+        }
+    }
+
+    /// The shapes as of now.
+    #[inline]
+    pub fn load(&self) -> Guard<Arc<Table>> {
+        self.table.load()
+    }
+
+    /// Learns from a frame that the parser accepted and no shape recognised.
+    /// `now` is as in [`Table::recognize`].
+    #[cold]
+    pub fn learn(&self, frame: &[u8], header: &Header, now: u32) -> Learned {
+        let mut learner = match self.learner.try_lock() {
+            Ok(learner) => learner,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            // Another thread learns: there will be other frames.
+            Err(TryLockError::WouldBlock) => return Learned::Nothing,
+        };
+        let Some(exemplar) = Exemplar::read(frame, header, self.validation) else {
+            return Learned::Nothing;
+        };
+        let hash = exemplar.hash(&learner.state);
+        if let Some(index) = position(&learner.known, hash, &exemplar) {
+            return self.widen(&mut learner, index, &exemplar, now);
+        }
+        let Some(seen) = position(&learner.seen, hash, &exemplar) else {
+            if learner.seen.len() == SKELETONS_SEEN_MAX {
+                learner.seen.pop_front();
+            }
+            learner.seen.push_back((hash, exemplar));
+            return Learned::FirstSighting;
+        };
+        let Some((_, mut first)) = learner.seen.remove(seen) else {
+            return Learned::Nothing;
+        };
+        first.widen(&exemplar);
+        let Some(shape) = build::shape_of(&first, &exemplar) else {
+            return Learned::Nothing;
+        };
+        let index = self.place();
+        self.publish(index, shape, now);
+        if index == learner.known.len() {
+            learner.known.push((hash, first));
+        } else {
+            learner.known[index] = (hash, first);
+        }
+        Learned::Shape(ShapeIndex(index as u16))
+    }
+
+    fn widen(&self, learner: &mut Learner, index: usize, exemplar: &Exemplar, now: u32) -> Learned {
+        let known = ShapeIndex(index as u16);
+        let mut wider = learner.known[index].1.clone();
+        if !wider.widen(exemplar) {
+            return Learned::Known(known);
+        }
+        let Some(shape) = build::shape_of(&wider, exemplar) else {
+            return Learned::Nothing;
+        };
+        self.publish(index, shape, now);
+        learner.known[index].1 = wider;
+        Learned::Shape(known)
+    }
+
+    /// Where the next shape goes: behind the others, or in the place of the
+    /// one that was unused for longest.
+    fn place(&self) -> usize {
+        let table = self.table.load();
+        if table.entries.len() < SHAPES_MAX {
+            return table.entries.len();
+        }
+        let by_use = |(_, entry): &(usize, &Arc<Entry>)| entry.used.load(Ordering::Relaxed);
+        let oldest = table.entries.iter().enumerate().min_by_key(by_use);
+        oldest.map_or(0, |(index, _)| index)
+    }
+
+    fn publish(&self, index: usize, shape: Shape, now: u32) {
+        let mut entries = self.table.load().entries.clone();
+        let entry = Arc::new(Entry {
+            shape,
+            used: AtomicU32::new(now),
+        });
+        match entries.get_mut(index) {
+            Some(place) => *place = entry,
+            None => entries.push(entry),
+        }
+        self.table.store(Arc::new(Table { entries }));
+    }
+}
+
+fn position<'a>(
+    among: impl IntoIterator<Item = &'a (u64, Exemplar)>,
+    hash: u64,
+    exemplar: &Exemplar,
+) -> Option<usize> {
+    among
+        .into_iter()
+        .position(|(known, candidate)| *known == hash && candidate.agrees(exemplar))
+}
+
+impl Table {
+    /// Whether the frame of `len` bytes at the front of `bytes` has the shape
+    /// at `index`. `now` is any count that grows with time; what is used least
+    /// lately makes room for other shapes.
+    #[inline]
+    fn recognize(
+        &self,
+        index: ShapeIndex,
+        bytes: &[u8],
+        len: usize,
+        now: u32,
+        starts: &mut Starts,
+    ) -> Option<Header> {
+        let entry = self.entries.get(usize::from(index.0))?;
+        let header = sweep::recognize(&entry.shape, bytes, len, starts)?;
+        if entry.used.load(Ordering::Relaxed) != now {
+            entry.used.store(now, Ordering::Relaxed);
+        }
+        Some(header)
+    }
+}
+
+/// Lengths that are told apart when a shape is guessed.
+const LENGTHS: usize = 1024;
+/// Shapes that are tried, the last used first, when the guess is wrong.
+const RECENT: usize = 16;
+
+/// Which shapes are likely, as one thread has seen them: what it tries first.
+#[derive(Debug)]
+pub struct Hints {
+    by_length: [ShapeIndex; LENGTHS],
+    /// The last used first.
+    recent: [ShapeIndex; RECENT],
+    starts: Starts,
+}
+
+impl Default for Hints {
+    fn default() -> Self {
+        Self {
+            by_length: [ShapeIndex::NONE; LENGTHS],
+            recent: [ShapeIndex::NONE; RECENT],
+            starts: Starts::default(),
+        }
+    }
+}
+
+impl ShapeIndex {
+    const NONE: Self = Self(u16::MAX);
+}
+
+impl Hints {
+    /// The header of the frame of `len` bytes at the front of `bytes`, if a
+    /// shape recognises it. What stands behind the frame doesn't matter. `now`
+    /// is as in [`Table::recognize`].
+    #[inline]
+    pub fn recognize(
+        &mut self,
+        table: &Table,
+        bytes: &[u8],
+        len: usize,
+        now: u32,
+    ) -> Option<Header> {
+        let guess = self.by_length[len % LENGTHS];
+        if let Some(header) = table.recognize(guess, bytes, len, now, &mut self.starts) {
+            return Some(header);
+        }
+        self.try_recent(table, guess, bytes, len, now)
+    }
+
+    fn try_recent(
+        &mut self,
+        table: &Table,
+        tried: ShapeIndex,
+        bytes: &[u8],
+        len: usize,
+        now: u32,
+    ) -> Option<Header> {
+        for place in 0..RECENT {
+            let index = self.recent[place];
+            if index == ShapeIndex::NONE {
+                return None;
+            }
+            if index == tried {
+                continue;
+            }
+            if let Some(header) = table.recognize(index, bytes, len, now, &mut self.starts) {
+                self.by_length[len % LENGTHS] = index;
+                self.recent.copy_within(..place, 1);
+                self.recent[0] = index;
+                return Some(header);
+            }
+        }
+        None
+    }
+
+    /// Takes note of what learning from a frame of `len` bytes came to.
+    pub fn note(&mut self, learned: Learned, len: usize) {
+        let (Learned::Known(index) | Learned::Shape(index)) = learned else {
+            return;
+        };
+        self.by_length[len % LENGTHS] = index;
+        let known = self.recent.iter().position(|recent| *recent == index);
+        let place = known.unwrap_or(RECENT - 1);
+        self.recent.copy_within(..place, 1);
+        self.recent[0] = index;
+    }
+}
