@@ -35,13 +35,13 @@ pub use self::arguments::Arguments;
 
 /// Runs the load and prints what came of it.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
-    let common = match &arguments.mode {
-        None => &arguments.throughput.common,
-        Some(Mode::Throughput(mode)) => &mode.common,
-        Some(Mode::Paced(mode)) => &mode.common,
-        Some(Mode::OneAtATime(mode)) => &mode.common,
-        Some(Mode::FanOut(mode)) => &mode.common,
-        Some(Mode::Connections(mode)) => &mode.common,
+    let (mode, common) = match &arguments.mode {
+        None => ("throughput", &arguments.throughput.common),
+        Some(Mode::Throughput(mode)) => ("throughput", &mode.common),
+        Some(Mode::Paced(mode)) => ("paced", &mode.common),
+        Some(Mode::OneAtATime(mode)) => ("one-at-a-time", &mode.common),
+        Some(Mode::FanOut(mode)) => ("fan-out", &mode.common),
+        Some(Mode::Connections(mode)) => ("connections", &mode.common),
     };
     // Read before the run: a wrong file should not cost one.
     let saved = common.compare.iter().map(|path| Report::load(path));
@@ -50,6 +50,12 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         let table = compare::table(old, new).map_err(Failure::usage)?;
         print(format_args!("{table}"))?;
         return Ok(Outcome::Done);
+    }
+    if let [old] = &saved[..] {
+        compare::check(&old.mode, mode).map_err(Failure::usage)?;
+    }
+    if let Some(path) = &common.save {
+        report::check_folder(path).map_err(Failure::usage)?;
     }
     let report = match &arguments.mode {
         None => streams::throughput(&arguments.throughput),

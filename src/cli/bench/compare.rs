@@ -11,11 +11,17 @@ use super::report::Report;
 #[error("can't compare {0} with {1}: save a run of the same mode")]
 pub struct OtherMode(String, String);
 
+/// Whether results of these modes can be compared.
+pub fn check(old: &str, new: &str) -> Result<(), OtherMode> {
+    match old == new {
+        true => Ok(()),
+        false => Err(OtherMode(old.to_owned(), new.to_owned())),
+    }
+}
+
 /// The figures of both, and how many times the old one the new one is.
 pub fn table(old: &Report, new: &Report) -> Result<String, OtherMode> {
-    if old.mode != new.mode {
-        return Err(OtherMode(old.mode.clone(), new.mode.clone()));
-    }
+    check(&old.mode, &new.mode)?;
     let mut text = String::new();
     let mut line = |arguments: std::fmt::Arguments<'_>| {
         writeln!(text, "{arguments}").expect("a String takes everything");

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use tickwire::limits::{FRAME_BYTES_MAX_DEFAULT, FRAME_PREFIX_BYTES};
-use tickwire::wire::write_frame;
+use tickwire::wire::{ErrorCode, write_frame};
 
 use super::arguments::Connections;
 use super::drive::Extent;
@@ -16,7 +16,7 @@ use super::messages::{Example, Selection, Target, Variants};
 use super::process::Process;
 use super::progress;
 use super::report::{Report, micros, number, per_second};
-use super::setup::{CpuClock, Setup};
+use super::setup::{ConnectError, CpuClock, Setup};
 use crate::cli::Failure;
 use crate::cli::answer::ServerMessage;
 use crate::cli::peer::{self, PeerError};
@@ -41,11 +41,8 @@ enum OpenError {
          net.ipv4.ip_local_port_range, or use fewer --connections"
     )]
     Ports,
-    #[error(
-        "the server takes no more connections: start it with TICKWIRE_CONNECTIONS_MAX={0} or more, \
-         or use fewer --connections"
-    )]
-    Limit(u64),
+    #[error(transparent)]
+    Full(ConnectError),
     #[error("the heartbeat was refused: {code}: {message}")]
     Refused { code: String, message: String },
     #[error("the heartbeat got no ack: {0}")]
@@ -69,7 +66,7 @@ pub fn run(arguments: &Connections) -> Result<Report, Failure> {
     let names = names("idle", count as usize + 1);
     let mut open = |name: &str| {
         let json = heartbeats.next_for(Some(name), Target::Keep);
-        open(setup.address(), &json, count)
+        open(setup.address(), &json)
     };
     let _first = open(&names[count as usize]).map_err(Failure::failed)?;
     let process = setup.process.as_ref();
@@ -148,7 +145,7 @@ pub fn run(arguments: &Connections) -> Result<Report, Failure> {
 }
 
 /// Opens a connection, sends `json` and reads the ack.
-fn open(to: &str, json: &[u8], wanted: u64) -> Result<TcpStream, OpenError> {
+fn open(to: &str, json: &[u8]) -> Result<TcpStream, OpenError> {
     let mut stream = peer::connect(to).map_err(|error| match error {
         PeerError::Unreachable { error, .. } if error.raw_os_error() == Some(libc::EMFILE) => {
             OpenError::Files
@@ -171,7 +168,9 @@ fn open(to: &str, json: &[u8], wanted: u64) -> Result<TcpStream, OpenError> {
     };
     match answer.payload.code {
         None => Ok(stream),
-        Some(code) if code == "LIMIT_EXCEEDED" => Err(OpenError::Limit(wanted + 16)),
+        Some(code) if code == ErrorCode::LimitExceeded.as_str() => {
+            Err(OpenError::Full(ConnectError::Full))
+        }
         Some(code) => Err(OpenError::Refused {
             code,
             message: answer.payload.message.unwrap_or_default(),

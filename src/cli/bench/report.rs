@@ -148,6 +148,21 @@ impl Report {
     }
 }
 
+/// Whether there is a folder for a file to be saved in: better known before the
+/// run than after it.
+pub fn check_folder(path: &Path) -> Result<(), String> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    match folder.is_none_or(Path::is_dir) && !path.is_dir() {
+        true => Ok(()),
+        false => Err(format!(
+            "--save {}: name a file in a folder that exists",
+            path.display()
+        )),
+    }
+}
+
 /// A number of things as people read it.
 pub fn number(count: u64) -> String {
     HumanCount(count).to_string()

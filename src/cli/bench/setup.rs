@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tickwire::ids::Name;
+use tickwire::wire::ErrorCode;
 
 use super::count::Acks;
 use super::process::Process;
@@ -14,6 +15,8 @@ use crate::cli::peer::{Peer, PeerError};
 
 /// Files that a process has open beside its connections.
 const FILES_BESIDE: u64 = 40;
+/// Below this a process's time is known too coarsely to be divided.
+const CPU_MIN: Duration = Duration::from_millis(200);
 
 /// The server under load, and what is known of it.
 #[derive(Debug)]
@@ -76,14 +79,33 @@ impl Setup {
     }
 
     /// Connects under `name` with these acks.
-    pub fn connect(&self, name: &Name, acks: Acks) -> Result<Peer, PeerError> {
+    pub fn connect(&self, name: &Name, acks: Acks) -> Result<Peer, ConnectError> {
         let mut options = Map::new();
         // A server that knows no others need not be asked for the usual.
         if acks != Acks::Each {
             options.insert("acks".to_owned(), acks.as_str().into());
         }
-        Peer::connect_with(&self.to, name, options)
+        Peer::connect_with(&self.to, name, options).map_err(|error| match error {
+            PeerError::Refused { code, .. } if code == ErrorCode::LimitExceeded.as_str() => {
+                ConnectError::Full
+            }
+            error => error.into(),
+        })
     }
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The server takes no more.
+    #[error(
+        "the server takes no more connections: start it with a larger TICKWIRE_CONNECTIONS_MAX, \
+         or ask for fewer here"
+    )]
+    Full,
+    /// Something else.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
 }
 
 /// A name of our own making.
@@ -143,7 +165,7 @@ impl CpuClock {
         let server = self.server.as_ref().and_then(Process::cpu_of_threads);
         Cpu {
             server: since(self.server_before, server),
-            load: since(self.load_before, Process::this().cpu()),
+            load: since(self.load_before, Process::this().cpu()).filter(|time| *time >= CPU_MIN),
         }
     }
 }
