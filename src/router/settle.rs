@@ -241,13 +241,14 @@ impl Session {
         let services = &self.shared.services;
         let source = self.answers.sender_name(run.sender);
         let mut at = run.start;
-        for &size in sizes {
+        let frames = sizes.iter().map(|&size| {
             let json = &window[at + FRAME_PREFIX_BYTES..at + size as usize];
-            match run.kind {
-                Kind::Heartbeat => services.heartbeat(source, json, now),
-                _ => services.log_record(json),
-            }
             at += size as usize;
+            json
+        });
+        match run.kind {
+            Kind::Heartbeat => frames.for_each(|json| services.heartbeat(source, json, now)),
+            _ => services.log_records(frames),
         }
     }
 
