@@ -31,6 +31,11 @@ other ids and numbers of other lengths. Without --to a server is started in a \
 process of its own, and ended at the end. CPU times are those of the processes; \
 the server's is known if it runs on this machine.";
 
+const MESSAGE_HELP: &str = "\
+What to send: order, execution, market-data, info-log, error-log, heartbeat, error, ack, strategy, \
+oco-group, batch; all of these in turn (mix); orders whose text is full of escapes \
+(escaped-order); or the messages of a file";
+
 const PACED_HELP: &str = "\
 Examples:
   tickwire bench paced --rate 10000
@@ -160,9 +165,7 @@ pub struct FanOut {
     pub receivers: u64,
     #[command(flatten)]
     pub extent: ExtentArguments,
-    /// What is broadcast: one of the names above for --message of other modes
-    /// but ack, or a file
-    #[arg(long, value_name = "NAME|FILE", default_value = "market-data")]
+    #[arg(long, value_name = "NAME|FILE", default_value = "market-data", help = MESSAGE_HELP)]
     pub message: String,
     /// Which acks the broadcaster asks for
     #[arg(long, value_enum, default_value_t = Acks::Each)]
@@ -207,11 +210,7 @@ impl ExtentArguments {
 /// What is sent, and what is said to it.
 #[derive(Debug, Args)]
 pub struct MessageArguments {
-    /// What to send: order, execution, market-data, info-log, error-log,
-    /// heartbeat, error, ack, strategy, oco-group, batch; all of these in turn
-    /// (mix); orders whose text is full of escapes (escaped-order); or the
-    /// messages of a file
-    #[arg(long, value_name = "NAME|FILE", default_value = "order")]
+    #[arg(long, value_name = "NAME|FILE", default_value = "order", help = MESSAGE_HELP)]
     pub message: String,
     /// Which acks the senders ask for
     #[arg(long, value_enum, default_value_t = Acks::Each)]

@@ -13,6 +13,9 @@ const TAG_BYTES: usize = 8;
 /// How many different messages a sender has at least, however many senders
 /// share the distinct ones.
 const PER_LANE_MIN: usize = 20;
+/// Bytes of a load, about, at which it has fewer different messages: large ones
+/// leave every cache soon enough.
+const BYTES_MAX: usize = 512 * 1024 * 1024;
 
 /// What all senders of a load send.
 #[derive(Debug)]
@@ -105,16 +108,15 @@ fn key_of(id: &[u8]) -> Option<Key> {
 
 impl Load {
     /// Messages from each of `senders` to `receivers` in turn, or to everyone.
+    /// What is broadcast must not consist of acks.
     pub fn new(
         selection: &Selection,
         senders: &[String],
         receivers: &[String],
         broadcast: bool,
     ) -> Self {
-        // Whole turns, so that a lane's next round goes on where this one ends.
-        let per_lane = DISTINCT.div_ceil(senders.len()).max(PER_LANE_MIN);
-        let per_lane = per_lane.next_multiple_of(receivers.len());
         let mut variants = Variants::new(selection, 0x7411);
+        let per_lane = messages_per_lane(senders.len(), receivers.len(), variants.bytes_expected());
         let mut parser = Parser::new(Validation::Payload);
         let mut load = Self {
             lanes: Vec::with_capacity(senders.len()),
@@ -133,7 +135,9 @@ impl Load {
                     false => Target::Name(&receivers[(index + sender) % receivers.len()]),
                 };
                 let mut json = variants.next_for(Some(source), target);
-                let header = parser.parse(&mut json).expect("the messages are valid");
+                let header = parser
+                    .parse(&mut json)
+                    .expect("what varies keeps to the rules");
                 if broadcast && header.kind == Kind::Ack {
                     continue;
                 }
@@ -216,6 +220,14 @@ impl Load {
         let frames: usize = self.lanes.iter().map(Lane::messages).sum();
         bytes as f64 / frames as f64
     }
+}
+
+/// How many different messages each sender has.
+fn messages_per_lane(senders: usize, receivers: usize, bytes_expected: usize) -> usize {
+    let wanted = DISTINCT.div_ceil(senders).max(PER_LANE_MIN);
+    let most = (BYTES_MAX / senders / bytes_expected).max(2);
+    // Whole turns, so that a lane's next round goes on where this one ends.
+    wanted.min(most).next_multiple_of(receivers)
 }
 
 /// Where in a valid message its id stands. The first place that reads like it
@@ -322,6 +334,15 @@ mod tests {
             assert!(load.lanes.iter().all(|lane| lane.messages() >= 16));
             assert!((415.0..440.0).contains(&load.frame_bytes_mean()));
         }
+    }
+
+    #[test]
+    fn large_messages_are_fewer_and_turns_are_whole() {
+        assert_eq!(messages_per_lane(1, 1, 423), DISTINCT);
+        assert_eq!(messages_per_lane(3, 4, 423), 3_336);
+        assert_eq!(messages_per_lane(1, 1, 1 << 20), 512);
+        assert_eq!(messages_per_lane(40, 3, 8 << 20), 3);
+        assert_eq!(messages_per_lane(1_000_000, 1, 423), 2);
     }
 
     #[test]

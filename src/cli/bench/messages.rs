@@ -179,7 +179,7 @@ impl Variants {
             Selection::One(example) => vec![compact(example)],
             Selection::Mix => Example::ALL.iter().map(compact).collect(),
             Selection::Custom(messages) => messages.iter().map(|json| Template::of(json)).collect(),
-            Selection::EscapedOrder => vec![Template::of(ESCAPED_ORDER)],
+            Selection::EscapedOrder => vec![Template::with_open_text(ESCAPED_ORDER)],
         };
         assert!(!templates.is_empty(), "there must be a message");
         Self {
@@ -188,6 +188,12 @@ impl Variants {
             given: 0,
             surplus: 0,
         }
+    }
+
+    /// Bytes of a message, about, in the mean.
+    pub fn bytes_expected(&self) -> usize {
+        let bytes: usize = self.templates.iter().map(|t| t.bytes_expected).sum();
+        bytes / self.templates.len()
     }
 
     /// The next message, from `source` (`None`: as it stands) to `target`.

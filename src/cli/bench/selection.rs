@@ -1,9 +1,13 @@
 //! Which messages `--message` means.
 
+use tickwire::limits::FRAME_BYTES_MAX_MAX;
 use tickwire::wire::{Kind, Parser, Validation};
 
 use super::messages::{Example, Selection};
 use crate::cli::input::{Event, Input, InputError};
+
+/// Numbers in other widths must not make a message longer than a frame may be.
+const MESSAGE_BYTES_MAX: usize = FRAME_BYTES_MAX_MAX / 4;
 
 /// Why a load can't be made of what was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +77,10 @@ fn read(path: &str) -> Result<Selection, SelectionError> {
                 Ok(header) if header.kind.is_control() => Some(format!(
                     "a {} is for the server itself; a load consists of messages that are passed on",
                     header.kind.as_str()
+                )),
+                Ok(_) if json.len() > MESSAGE_BYTES_MAX => Some(format!(
+                    "has {} bytes; a load is made of messages of {MESSAGE_BYTES_MAX} at most",
+                    json.len()
                 )),
                 Ok(_) => None,
                 Err(refusal) => Some(refusal.to_string()),

@@ -107,8 +107,18 @@ impl Part {
 impl Template {
     /// Takes apart `json`, which must be a valid message.
     pub fn of(json: &[u8]) -> Self {
+        Self::taken(json, false)
+    }
+
+    /// The same of a message with a place where text goes.
+    pub fn with_open_text(json: &[u8]) -> Self {
+        Self::taken(json, true)
+    }
+
+    fn taken(json: &[u8], has_open_text: bool) -> Self {
         let mut taking = Taking {
             json,
+            has_open_text,
             parts: Vec::new(),
             kept: 0,
         };
@@ -186,6 +196,7 @@ impl Template {
 /// A message that is being taken apart.
 struct Taking<'a> {
     json: &'a [u8],
+    has_open_text: bool,
     parts: Vec<Part>,
     /// How far it has been.
     kept: usize,
@@ -205,7 +216,7 @@ impl Taking<'_> {
     /// Takes what is between the quotes of a value.
     fn string(&mut self, range: Range<usize>) {
         let text = &self.json[range.clone()];
-        if text == OPEN_TEXT {
+        if self.has_open_text && text == OPEN_TEXT {
             self.replace(range, Part::Text);
         } else if is_uuid(text) {
             self.replace(range, Part::Id);

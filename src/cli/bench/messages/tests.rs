@@ -173,7 +173,7 @@ fn escaped_orders_have_423_bytes_in_the_mean_and_need_unescaping() {
 
 #[test]
 fn messages_of_a_file_keep_their_spelling() {
-    let file = br#" { "payload": {"status": "up \"1\"", "timestamp": "2026-01-03t12:41:60z",
+    let file = br#" { "payload": {"status": "up \"1\"", "note": "<text>", "timestamp": "2026-01-03t12:41:60z",
         "big": -12345678901234567890123e+7, "n": 0, "list": [1.50, {"source": "x-1"}]},
         "\u006dsg_type": "heartbeat", "source" : "me", "timestamp": "2026-01-03T12:41:00+01:00",
         "msg_id": "550E8400-E29B-41D4-A716-446655440000" } "#;
@@ -182,7 +182,7 @@ fn messages_of_a_file_keep_their_spelling() {
     let distinct: HashSet<_> = messages.iter().collect();
     assert_eq!(distinct.len(), COUNT);
     let mut expected = keys(file);
-    expected.insert(9, "\"target\"".to_owned());
+    expected.insert(10, "\"target\"".to_owned());
     for (json, value) in messages.iter().zip(values(&messages)) {
         assert_eq!(keys(json), expected);
         assert_eq!(
@@ -190,6 +190,7 @@ fn messages_of_a_file_keep_their_spelling() {
             (&"tx".into(), &"rx".into())
         );
         assert_eq!(value["payload"]["status"], "up \"1\"");
+        assert_eq!(value["payload"]["note"], "<text>");
         assert!(json.starts_with(b" { \"payload\": {\"status\": \"up"));
     }
     // To everyone, or as it was: it had no target.
