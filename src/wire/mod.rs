@@ -9,6 +9,8 @@ mod echo;
 mod envelope;
 mod fields;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod json_fault;
 mod keys;
 mod locate;

@@ -26,6 +26,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(any(test, fuzzing))]
+mod bed;
 mod build;
 mod class;
 mod skeleton;
@@ -36,6 +38,8 @@ mod tests;
 
 use std::ops::Range;
 
+#[cfg(any(test, fuzzing))]
+pub(super) use bed::Bed;
 pub(crate) use table::{Hints, Learned, Shapes, Table};
 
 use super::envelope::Kind;

@@ -245,7 +245,7 @@ fn odd_number_end(bytes: &[u8], at: usize) -> Option<usize> {
 
 /// The header of a frame that fits.
 #[inline]
-fn header(shape: &Shape, bytes: &[u8], starts: &Starts) -> Option<Header> {
+pub(super) fn header(shape: &Shape, bytes: &[u8], starts: &Starts) -> Option<Header> {
     let at = |place: Place| {
         let start = starts.0.get(place.segment as usize).copied();
         start.unwrap_or_default() as usize + place.offset as usize
