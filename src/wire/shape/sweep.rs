@@ -204,7 +204,7 @@ fn number_end(lanes: impl Lanes, bytes: &[u8], at: usize) -> Option<usize> {
             // The first that is no digit behind the point, which is none.
             let behind = others & others.wrapping_sub(1);
             let end = behind.trailing_zeros() as usize;
-            if end == whole + 1 {
+            if end == whole + 1 && end < Block::BYTES {
                 return None;
             }
             end
