@@ -222,7 +222,7 @@ fn with_small_numbers(json: &str) -> String {
     out
 }
 
-fn follows_grammar(number: &str) -> bool {
+pub(in crate::wire) fn follows_grammar(number: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let number = number.strip_prefix('-').unwrap_or(number);
     let (number, exponent) = match number.split_once(['e', 'E']) {

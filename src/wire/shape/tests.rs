@@ -4,10 +4,12 @@
 use super::super::fuzz::generate::{Seed, message};
 use super::super::fuzz::vary::{Taste, behind, edit, vary};
 use super::super::fuzz::{MESSAGES, compact, reversed};
+use super::Learned;
 use super::bed::Bed;
 use crate::wire::Validation;
 
 mod against_parser;
+mod rules;
 
 /// The platform's messages in three spellings.
 fn spellings() -> Vec<Vec<u8>> {
