@@ -6,10 +6,12 @@ use super::super::fuzz::vary::{Taste, behind, edit, vary};
 use super::super::fuzz::{MESSAGES, compact, reversed};
 use super::Learned;
 use super::bed::Bed;
-use crate::wire::Validation;
+use crate::wire::{Parser, Validation};
 
 mod against_parser;
+mod limits;
 mod rules;
+mod usefulness;
 
 /// The platform's messages in three spellings.
 fn spellings() -> Vec<Vec<u8>> {

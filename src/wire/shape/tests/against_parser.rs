@@ -3,7 +3,6 @@
 //! say the same. The bed holds all that.
 
 use super::*;
-use crate::wire::Parser;
 use crate::wire::fuzz::{parser_and_judge_agree, shapes_and_parser_agree};
 use crate::wire::tests::seeds;
 

@@ -3,7 +3,6 @@
 //! none, and what must not be lost by that.
 
 use super::*;
-use crate::wire::Parser;
 use crate::wire::fuzz::oracle;
 
 mod header;
