@@ -14,6 +14,7 @@ use super::{Attention, Halt, Now, Progress, Router, RouterConfig, Session, Step,
 mod delivery;
 mod names;
 mod queues;
+mod shapes;
 mod stream;
 
 /// A session with a window in front of it, and everything it wrote behind it.

@@ -6,9 +6,9 @@
 
 #![forbid(unsafe_code)]
 
-pub(super) mod generate;
+pub(crate) mod generate;
 pub(super) mod oracle;
-pub(super) mod vary;
+pub(crate) mod vary;
 
 use self::generate::Seed;
 use self::oracle::{Refused, judge};

@@ -3,10 +3,10 @@
 
 /// Xorshift: the same seed gives the same frames on every machine.
 #[derive(Debug)]
-pub(in crate::wire) struct Seed(u64);
+pub(crate) struct Seed(u64);
 
 impl Seed {
-    pub(in crate::wire) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
@@ -18,21 +18,21 @@ impl Seed {
     }
 
     /// Any byte.
-    pub(in crate::wire) fn byte(&mut self) -> u8 {
+    pub(crate) fn byte(&mut self) -> u8 {
         (self.next() & 0xFF) as u8
     }
 
     /// A number below `end`, which is above 0.
-    pub(in crate::wire) fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }
 
     /// True once in `n` times.
-    pub(in crate::wire) fn once_in(&mut self, n: usize) -> bool {
+    pub(crate) fn once_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
 
-    pub(in crate::wire) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
 }
@@ -124,7 +124,7 @@ const VALUES: &[&str] = &[
 ];
 
 /// Bytes that edits put into frames.
-pub(in crate::wire) const NASTY: &[&[u8]] = &[
+pub(crate) const NASTY: &[&[u8]] = &[
     b"\"",
     b"\\",
     b"{",
@@ -176,7 +176,7 @@ pub(in crate::wire) const NASTY: &[&[u8]] = &[
 ];
 
 /// A message: mostly valid in some spelling, else with a rule or two broken.
-pub(in crate::wire) fn message(seed: &mut Seed) -> String {
+pub(crate) fn message(seed: &mut Seed) -> String {
     let id = r#""550e8400-e29b-41d4-a716-446655440000""#;
     let now = r#""2026-01-03T12:41:00.000Z""#;
     let (kind, payload): (&str, Vec<(&str, &str)>) = match seed.below(7) {
@@ -318,7 +318,7 @@ fn respell(seed: &mut Seed, string: &str) -> String {
 }
 
 /// The frame after a few edits of its bytes.
-pub(in crate::wire) fn mutate(seed: &mut Seed, mut frame: Vec<u8>) -> Vec<u8> {
+pub(crate) fn mutate(seed: &mut Seed, mut frame: Vec<u8>) -> Vec<u8> {
     for _ in 0..=seed.below(3) {
         let at = seed.below(frame.len() + 1);
         let end = (at + seed.below(9)).min(frame.len());

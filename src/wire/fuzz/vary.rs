@@ -15,7 +15,7 @@ struct Token {
 
 /// What the values of a frame are replaced by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::wire) enum Taste {
+pub(crate) enum Taste {
     /// Valid values of the same sort and width: digits by digits.
     SameWidth,
     /// Valid values of the same sort, of any width, in printable ASCII.
@@ -27,7 +27,7 @@ pub(in crate::wire) enum Taste {
 }
 
 /// The frame with some of its values replaced.
-pub(in crate::wire) fn vary(seed: &mut Seed, frame: &[u8], taste: Taste) -> Vec<u8> {
+pub(crate) fn vary(seed: &mut Seed, frame: &[u8], taste: Taste) -> Vec<u8> {
     let mut out = Vec::with_capacity(frame.len() + 64);
     let mut at = 0;
     let one_in = 1 + seed.below(16);
@@ -51,7 +51,7 @@ pub(in crate::wire) fn vary(seed: &mut Seed, frame: &[u8], taste: Taste) -> Vec<
 
 /// The frame after an edit or two where a string or number begins or ends, or
 /// anywhere.
-pub(in crate::wire) fn edit(seed: &mut Seed, mut frame: Vec<u8>) -> Vec<u8> {
+pub(crate) fn edit(seed: &mut Seed, mut frame: Vec<u8>) -> Vec<u8> {
     for _ in 0..=seed.below(2) {
         let tokens = tokens(&frame);
         if tokens.is_empty() || seed.once_in(4) {
@@ -78,7 +78,7 @@ pub(in crate::wire) fn edit(seed: &mut Seed, mut frame: Vec<u8>) -> Vec<u8> {
 }
 
 /// What may stand behind a frame in a window: at least `least` bytes.
-pub(in crate::wire) fn behind(seed: &mut Seed, frame: &[u8], least: usize) -> Vec<u8> {
+pub(crate) fn behind(seed: &mut Seed, frame: &[u8], least: usize) -> Vec<u8> {
     let mut bytes = match seed.below(7) {
         0 => Vec::new(),
         1 => vec![seed.byte(); least],
