@@ -5,6 +5,7 @@
 //! A body takes any bytes, and panics if what it holds together differs.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), allow(dead_code, reason = "tests use more of it"))]
 
 pub(crate) mod generate;
 pub(super) mod oracle;
@@ -17,126 +18,18 @@ use super::shape::Bed;
 use super::{ErrorCode, FrameError, FrameState, Kind, Parser, Validation, frame_state, locate};
 use crate::limits::FRAME_PREFIX_BYTES;
 
-/// The platform's eleven example messages.
-pub(crate) const MESSAGES: [&str; 11] = [
-    include_str!("../../tests/fixtures/messages/01-order-event.json"),
-    include_str!("../../tests/fixtures/messages/02-execution-event.json"),
-    include_str!("../../tests/fixtures/messages/03-market-data-event.json"),
-    include_str!("../../tests/fixtures/messages/04-info-log.json"),
-    include_str!("../../tests/fixtures/messages/05-error-log.json"),
-    include_str!("../../tests/fixtures/messages/06-heartbeat.json"),
-    include_str!("../../tests/fixtures/messages/07-error-message.json"),
-    include_str!("../../tests/fixtures/messages/08-acknowledgment.json"),
-    include_str!("../../tests/fixtures/messages/09-strategy-instance-update.json"),
-    include_str!("../../tests/fixtures/messages/10-oco-group-creation.json"),
-    include_str!("../../tests/fixtures/messages/11-multiple-ingest-events.json"),
-];
-
-/// What routing gets of a frame: id, kind, source, target.
-pub(super) type Routed = (String, Kind, String, Option<String>);
-
-/// Fails if parser and judge differ on `frame` in either mode: the same verdict,
-/// header, code, field, id and source. Says whether any accepted it.
-pub(super) fn parser_and_judge_agree(parsers: &mut [Parser; 2], frame: &[u8]) -> bool {
-    let mut accepted = false;
-    for parser in parsers {
-        let mut bytes = frame.to_vec();
-        let outcome = parser.parse(&mut bytes);
-        assert_eq!(bytes, frame, "the frame must be left as it was");
-        let verdict = outcome
-            .map(|header| {
-                let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-                (
-                    header.msg_id.to_string(),
-                    header.kind,
-                    text(parser.source(&bytes, &header)),
-                    parser.target(&bytes, &header).map(text),
-                )
-            })
-            .map_err(|refusal| {
-                assert!(refusal.to_string().chars().count() < 400, "{refusal}");
-                assert!(
-                    locate(frame, &refusal).is_none_or(|at| at <= frame.len()),
-                    "{refusal}"
-                );
-                Refused {
-                    code: refusal.code,
-                    field: refusal.field.map(std::borrow::Cow::into_owned),
-                    msg_id: refusal.msg_id.map(|id| id.to_string()),
-                    source: refusal.source.map(|name| name.to_string()),
-                }
-            });
-        let judged = judge(frame, parser.validation());
-        // Keys that a refusal shortens or escapes are no concern of the judge.
-        let echoes_differ = matches!((&verdict, &judged), (Err(ours), Err(theirs))
-            if ours.code == ErrorCode::DuplicateField
-                && ours.code == theirs.code
-                && theirs.field.as_deref().is_some_and(|key| key.contains(['\\', '\0'])
-                    || key.contains(char::is_control) || !key.is_ascii()));
-        assert!(
-            verdict == judged || echoes_differ,
-            "{:?}\nparser {verdict:?}\njudge  {judged:?}",
-            String::from_utf8_lossy(frame)
-        );
-        accepted |= verdict.is_ok();
-    }
-    accepted
-}
-
-pub(super) fn compact(json: &str) -> String {
-    let value: serde_json::Value = serde_json::from_str(json).unwrap();
-    // serde_json sorts keys, which is one more order to be accepted.
-    let raw: Box<serde_json::value::RawValue> = serde_json::from_str(json).unwrap();
-    let mut out = String::new();
-    let mut in_string = false;
-    let mut escaped = false;
-    for c in raw.get().chars() {
-        if in_string || !c.is_ascii_whitespace() {
-            out.push(c);
-        }
-        in_string ^= c == '"' && !escaped;
-        escaped = c == '\\' && !escaped;
-    }
-    assert_eq!(
-        serde_json::from_str::<serde_json::Value>(&out).unwrap(),
-        value
-    );
-    out
-}
-
-/// The message with the members of every object in reverse.
-pub(super) fn reversed(json: &str) -> String {
-    fn write(value: &serde_json::Value, out: &mut String) {
-        match value.as_object() {
-            None => out.push_str(&value.to_string()),
-            Some(members) => {
-                out.push('{');
-                for (at, (key, value)) in members.iter().rev().enumerate() {
-                    if at > 0 {
-                        out.push(',');
-                    }
-                    out.push_str(&format!("{key:?}:"));
-                    write(value, out);
-                }
-                out.push('}');
-            }
-        }
-    }
-    let mut out = String::new();
-    write(&serde_json::from_str(json).unwrap(), &mut out);
-    out
-}
-
 /// Fails if a shape learned from some of the frames that `data` holds says of a
-/// frame what the parser doesn't: see [`shape::bed`](super::shape). Frames are
-/// separated by the byte 0xFF, which is part of none.
+/// frame what the parser doesn't: see the bed.
+/// Frames are separated by the byte 0xFF, which is part of none.
 pub fn shapes_and_parser_agree(data: &[u8]) {
     for validation in [Validation::Payload, Validation::Envelope] {
         let mut bed = Bed::new(validation);
         let mut at = 0;
         for frame in data.split(|byte| *byte == 0xFF) {
             at += frame.len();
-            let mut seed = Seed::new(at as u64 ^ data.get(at / 2).copied().unwrap_or(0) as u64);
+            // Other frames, other seeds.
+            let sum = |sum: u64, byte: &u8| (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01B3);
+            let mut seed = Seed::new(frame.iter().fold(0, sum));
             bed.hold(frame, &data[at..]);
             at = (at + 1).min(data.len());
             if !bed.teach(frame) {
@@ -205,4 +98,114 @@ pub fn streams_decode(data: &[u8]) {
     }
     assert_eq!(found, plain);
     assert_eq!(last, end);
+}
+
+/// Fails if parser and judge differ on `frame` in either mode: the same verdict,
+/// header, code, field, id and source. Says whether any accepted it.
+pub(super) fn parser_and_judge_agree(parsers: &mut [Parser; 2], frame: &[u8]) -> bool {
+    let mut accepted = false;
+    for parser in parsers {
+        let mut bytes = frame.to_vec();
+        let outcome = parser.parse(&mut bytes);
+        assert_eq!(bytes, frame, "the frame must be left as it was");
+        let verdict = outcome
+            .map(|header| {
+                let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+                (
+                    header.msg_id.to_string(),
+                    header.kind,
+                    text(parser.source(&bytes, &header)),
+                    parser.target(&bytes, &header).map(text),
+                )
+            })
+            .map_err(|refusal| {
+                assert!(refusal.to_string().chars().count() < 400, "{refusal}");
+                assert!(
+                    locate(frame, &refusal).is_none_or(|at| at <= frame.len()),
+                    "{refusal}"
+                );
+                Refused {
+                    code: refusal.code,
+                    field: refusal.field.map(std::borrow::Cow::into_owned),
+                    msg_id: refusal.msg_id.map(|id| id.to_string()),
+                    source: refusal.source.map(|name| name.to_string()),
+                }
+            });
+        let judged = judge(frame, parser.validation());
+        // Keys that a refusal shortens or escapes are no concern of the judge.
+        let echoes_differ = matches!((&verdict, &judged), (Err(ours), Err(theirs))
+            if ours.code == ErrorCode::DuplicateField
+                && ours.code == theirs.code
+                && theirs.field.as_deref().is_some_and(|key| key.contains(['\\', '\0'])
+                    || key.contains(char::is_control) || !key.is_ascii()));
+        assert!(
+            verdict == judged || echoes_differ,
+            "{:?}\nparser {verdict:?}\njudge  {judged:?}",
+            String::from_utf8_lossy(frame)
+        );
+        accepted |= verdict.is_ok();
+    }
+    accepted
+}
+
+/// The platform's eleven example messages.
+pub(crate) const MESSAGES: [&str; 11] = [
+    include_str!("../../tests/fixtures/messages/01-order-event.json"),
+    include_str!("../../tests/fixtures/messages/02-execution-event.json"),
+    include_str!("../../tests/fixtures/messages/03-market-data-event.json"),
+    include_str!("../../tests/fixtures/messages/04-info-log.json"),
+    include_str!("../../tests/fixtures/messages/05-error-log.json"),
+    include_str!("../../tests/fixtures/messages/06-heartbeat.json"),
+    include_str!("../../tests/fixtures/messages/07-error-message.json"),
+    include_str!("../../tests/fixtures/messages/08-acknowledgment.json"),
+    include_str!("../../tests/fixtures/messages/09-strategy-instance-update.json"),
+    include_str!("../../tests/fixtures/messages/10-oco-group-creation.json"),
+    include_str!("../../tests/fixtures/messages/11-multiple-ingest-events.json"),
+];
+
+/// What routing gets of a frame: id, kind, source, target.
+pub(super) type Routed = (String, Kind, String, Option<String>);
+
+pub(super) fn compact(json: &str) -> String {
+    let value: serde_json::Value = serde_json::from_str(json).unwrap();
+    // serde_json sorts keys, which is one more order to be accepted.
+    let raw: Box<serde_json::value::RawValue> = serde_json::from_str(json).unwrap();
+    let mut out = String::new();
+    let mut in_string = false;
+    let mut escaped = false;
+    for c in raw.get().chars() {
+        if in_string || !c.is_ascii_whitespace() {
+            out.push(c);
+        }
+        in_string ^= c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+    }
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&out).unwrap(),
+        value
+    );
+    out
+}
+
+/// The message with the members of every object in reverse.
+pub(super) fn reversed(json: &str) -> String {
+    fn write(value: &serde_json::Value, out: &mut String) {
+        match value.as_object() {
+            None => out.push_str(&value.to_string()),
+            Some(members) => {
+                out.push('{');
+                for (at, (key, value)) in members.iter().rev().enumerate() {
+                    if at > 0 {
+                        out.push(',');
+                    }
+                    out.push_str(&format!("{key:?}:"));
+                    write(value, out);
+                }
+                out.push('}');
+            }
+        }
+    }
+    let mut out = String::new();
+    write(&serde_json::from_str(json).unwrap(), &mut out);
+    out
 }

@@ -7,6 +7,7 @@ use super::{ErrorCode, Kind, Parser, Refusal, Validation, timestamp};
 
 mod against_oracle;
 mod forms;
+mod fuzz_bodies;
 mod json;
 mod rules;
 mod wording;
