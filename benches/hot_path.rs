@@ -12,7 +12,9 @@ use bytes::BytesMut;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tickwire::ids::{MsgId, Name};
 use tickwire::router::{Now, Router, RouterConfig, Session, Workspace};
-use tickwire::wire::{AckTemplate, AnswerIds, FrameState, Parser, Validation, frame_state};
+use tickwire::wire::{
+    AckTemplate, AnswerIds, BatchAck, FrameState, Parser, Validation, frame_state,
+};
 use uuid::Uuid;
 
 use load::{EXAMPLES, stream, variants};
@@ -141,7 +143,7 @@ fn route(c: &mut Criterion) {
 
 fn ack(c: &mut Criterion) {
     let name = |text| Name::new(text).expect("a name");
-    let template = AckTemplate::new(&name("tickwire"), &name("quantower-connector"));
+    let template = AckTemplate::new(&name("tickwire"), Some(&name("quantower-connector")));
     let mut ids = AnswerIds::new(Uuid::new_v4());
     let acknowledged = MsgId::from(Uuid::new_v4());
     let mut out = Vec::with_capacity(64 * 1024);
@@ -153,6 +155,17 @@ fn ack(c: &mut Criterion) {
                 out.clear();
             }
             template.append(&mut out, &mut ids, black_box(&acknowledged));
+        });
+    });
+    const TOGETHER: usize = 64;
+    let mut batch = BatchAck::new(&name("tickwire"), Some(&name("quantower-connector")), false);
+    let messages = [acknowledged; TOGETHER];
+    group.throughput(Throughput::Elements(TOGETHER as u64));
+    group.bench_function("64 together", |b| {
+        b.iter(|| {
+            out.clear();
+            batch.append(&mut out, &mut ids, 0, black_box(&messages), &[]);
+            batch.close(&mut out);
         });
     });
     group.finish();

@@ -23,6 +23,8 @@ pub const NAME_BYTES_MAX: usize = 128;
 pub const NAMES_PER_CONNECTION_MAX: usize = 64;
 /// After so many invalid frames in a row a connection is closed.
 pub const REFUSED_IN_A_ROW_MAX: u32 = 100;
+/// Most messages that one batch ack covers.
+pub const BATCH_ACK_MESSAGES_MAX: usize = 1024;
 /// How long a frame may stay incomplete while tickwire is reading.
 pub const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -21,11 +21,11 @@ pub struct ServerMessage {
 #[serde(default)]
 pub struct Body {
     /// Of an ack: the message.
-    pub acknowledged_msg_id: Option<String>,
+    acknowledged_msg_id: Option<String>,
     /// Of a batch ack: all messages.
-    pub acknowledged_msg_ids: Option<Vec<String>>,
-    /// Of an ack: how many receivers missed the message.
-    pub dropped: Option<u64>,
+    acknowledged_msg_ids: Option<Vec<String>>,
+    /// Of an ack: how many receivers missed the message, or each.
+    dropped: Option<Dropped>,
     /// Of an error.
     pub code: Option<String>,
     /// Of an error.
@@ -38,6 +38,23 @@ pub struct Body {
     pub server: Option<Server>,
     /// Of a welcome: what is allowed.
     pub limits: Option<Limits>,
+    /// Of a welcome: the options in force.
+    granted: Option<Granted>,
+}
+
+/// The two forms of `dropped`.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Dropped {
+    Sum(u64),
+    OfEach(Vec<u64>),
+}
+
+/// The options in force.
+#[derive(Debug, Deserialize)]
+struct Granted {
+    #[serde(default)]
+    acks: Option<String>,
 }
 
 /// An error's details.
@@ -72,6 +89,31 @@ impl Body {
     /// Of a welcome: the hello that it answers.
     pub fn hello_msg_id(&self) -> Option<&str> {
         self.hello_msg_id.as_deref()
+    }
+
+    /// Of a welcome: whether accepted messages get no acks from now on.
+    pub fn silences_acks(&self) -> bool {
+        let granted = self.granted.as_ref();
+        granted.and_then(|granted| granted.acks.as_deref()) == Some("none")
+    }
+
+    /// Of an ack: the messages that it covers.
+    pub fn covered(&self) -> impl Iterator<Item = &str> {
+        let alone = match self.acknowledged_msg_ids {
+            Some(_) => None,
+            None => self.acknowledged_msg_id.as_deref(),
+        };
+        let together = self.acknowledged_msg_ids.iter().flatten();
+        together.map(String::as_str).chain(alone)
+    }
+
+    /// Of an ack: how many receivers missed the messages, in sum.
+    pub fn dropped(&self) -> u64 {
+        match &self.dropped {
+            Some(Dropped::Sum(sum)) => *sum,
+            Some(Dropped::OfEach(list)) => list.iter().sum(),
+            None => 0,
+        }
     }
 }
 
@@ -119,10 +161,23 @@ mod tests {
     fn tells_the_servers_messages_from_others() {
         let ack = br#"{"msg_type":"ack","source":"tickwire","payload":{"acknowledged_msg_id":"x","dropped":2}}"#;
         let message = ServerMessage::of("tickwire", ack).unwrap();
-        assert_eq!(message.payload.acknowledged_msg_id.as_deref(), Some("x"));
-        assert_eq!(message.payload.dropped, Some(2));
+        assert_eq!(message.payload.covered().collect::<Vec<_>>(), ["x"]);
+        assert_eq!(message.payload.dropped(), 2);
         assert!(ServerMessage::of("other", ack).is_none());
         assert!(ServerMessage::of("tickwire", b"{}").is_none());
         assert!(ServerMessage::of("tickwire", b"nonsense").is_none());
+    }
+
+    #[test]
+    fn reads_an_ack_of_many_messages() {
+        for (dropped, sum) in [("3", 3), ("[1,2]", 3), ("[0,0]", 0)] {
+            let ack = format!(
+                r#"{{"msg_type":"ack","source":"tickwire","payload":{{"acknowledged_msg_id":"y",
+                "acknowledged_msg_ids":["x","y"],"dropped":{dropped}}}}}"#
+            );
+            let message = ServerMessage::of("tickwire", ack.as_bytes()).unwrap();
+            assert_eq!(message.payload.covered().collect::<Vec<_>>(), ["x", "y"]);
+            assert_eq!(message.payload.dropped(), sum);
+        }
     }
 }

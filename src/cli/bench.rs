@@ -21,6 +21,8 @@ use super::{Failure, Outcome, print, say};
 mod count;
 mod drive;
 mod load;
+#[allow(dead_code)]
+mod messages;
 
 const EXAMPLES: &str = "\
 Examples:

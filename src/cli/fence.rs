@@ -34,6 +34,9 @@ pub struct Tally {
     pub acknowledged: u64,
     /// Acks that were routed: they get no answer of their own.
     pub routed: u64,
+    /// Accepted without an ack, because a `hello` among the messages asked for
+    /// none.
+    pub silent: u64,
     /// Refused.
     pub refused: u64,
     /// Without an answer.
@@ -55,6 +58,8 @@ impl Tally {
 #[derive(Debug, Default)]
 pub struct Ledger {
     waiting: VecDeque<Sent>,
+    /// Whether an accepted message gets no answer.
+    silent: bool,
     tally: Tally,
 }
 
@@ -77,6 +82,12 @@ impl Ledger {
         if self.take(answered).is_some() {
             self.tally.acknowledged += 1;
         }
+    }
+
+    /// Notes whether accepted messages get acks from here on: what was answered
+    /// last is the `hello` that chose.
+    pub fn expect_acks(&mut self, acks: bool) {
+        self.silent = !acks;
     }
 
     /// Notes that `count` receivers missed an acknowledged message.
@@ -131,6 +142,8 @@ impl Ledger {
         for sent in self.waiting.drain(..count) {
             if sent.is_ack {
                 self.tally.routed += 1;
+            } else if self.silent {
+                self.tally.silent += 1;
             } else {
                 self.tally.unanswered += 1;
             }
@@ -259,6 +272,26 @@ mod tests {
         ledger.fenced();
         assert_eq!(ledger.tally().unanswered, 2);
         assert!(!ledger.tally().is_clean());
+    }
+
+    #[test]
+    fn what_answers_pass_over_after_a_hello_that_wants_no_acks_was_accepted() {
+        // Messages 2 and 5 are hellos.
+        let mut ledger = ledger((1..8).map(|n| message(n, n.into())));
+        ledger.acknowledged(&id(2));
+        ledger.expect_acks(false);
+        ledger.refused(Some(&id(4)));
+        ledger.acknowledged(&id(5));
+        ledger.expect_acks(true);
+        ledger.acknowledged(&id(6));
+        ledger.fenced();
+        let tally = ledger.tally();
+        assert_eq!((tally.silent, tally.refused), (1, 1), "3; 4");
+        assert_eq!(
+            (tally.acknowledged, tally.unanswered),
+            (3, 2),
+            "2, 5, 6; 1, 7"
+        );
     }
 
     #[test]

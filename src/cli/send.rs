@@ -290,16 +290,14 @@ fn take_answer(message: ServerMessage, shared: &Shared, report: &Report) {
     if message.msg_type != "error" {
         let mut ledger = shared.ledger();
         // A hello among the messages is answered by its welcome.
-        let answered = body.hello_msg_id().and_then(id);
-        let batch = body.acknowledged_msg_ids.iter().flatten();
-        let mut covered: Vec<MsgId> = batch.filter_map(|text| id(text)).collect();
-        if covered.is_empty() {
-            covered.extend(body.acknowledged_msg_id.as_deref().and_then(id));
+        if let Some(hello) = body.hello_msg_id().and_then(id) {
+            ledger.acknowledged(&hello);
+            ledger.expect_acks(!body.silences_acks());
         }
-        for msg_id in answered.iter().chain(&covered) {
-            ledger.acknowledged(msg_id);
+        for msg_id in body.covered().filter_map(id) {
+            ledger.acknowledged(&msg_id);
         }
-        ledger.dropped(body.dropped.unwrap_or(0));
+        ledger.dropped(body.dropped());
         return;
     }
     let code = body.code.unwrap_or_default();
@@ -343,6 +341,12 @@ fn summary(tally: &Tally) -> String {
             tally.routed
         );
     }
+    if tally.silent > 0 {
+        line += &format!(
+            ", {} accepted in silence (a hello among them asked for no acks)",
+            tally.silent
+        );
+    }
     line += &format!(", {} refused", tally.refused);
     if tally.undelivered > 0 {
         line += &format!(", {} given up before delivery", tally.undelivered);
@@ -372,6 +376,15 @@ mod tests {
             summary(&tally),
             "11 sent: 10 acknowledged, 1 routed (an ack gets no answer of its own), 0 refused"
         );
+        tally.routed = 0;
+        tally.silent = 1;
+        assert_eq!(
+            summary(&tally),
+            "11 sent: 10 acknowledged, 1 accepted in silence (a hello among them asked for no \
+             acks), 0 refused"
+        );
+        tally.silent = 0;
+        tally.routed = 1;
         tally.unanswered = 2;
         tally.dropped = 3;
         assert_eq!(

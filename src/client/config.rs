@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::ids::{Name, NameError};
 use crate::limits;
-use crate::wire::{Hello, Token};
+use crate::wire::{Acks, Hello, Token};
 
 /// What a client can be told. Names are checked when it connects.
 #[derive(Debug, Clone)]
@@ -13,6 +13,7 @@ pub struct ClientConfig {
     names: Option<Vec<String>>,
     register: Option<bool>,
     token: Option<Token>,
+    batch_acks: bool,
     pub(super) heartbeat: Option<Duration>,
     pub(super) connect_timeout: Duration,
     pub(super) answer_timeout: Duration,
@@ -31,6 +32,7 @@ impl ClientConfig {
             names: None,
             register: None,
             token: None,
+            batch_acks: false,
             heartbeat: None,
             connect_timeout: limits::CONNECT_TIMEOUT_DEFAULT,
             answer_timeout: limits::ANSWER_TIMEOUT_DEFAULT,
@@ -59,6 +61,15 @@ impl ClientConfig {
     #[must_use]
     pub fn token(mut self, token: impl Into<Box<str>>) -> Self {
         self.token = Some(Token::new(token));
+        self
+    }
+
+    /// Whether the server is to acknowledge many messages at once. That saves
+    /// most of the bytes of its answers; each send still gets an ack of its
+    /// own, which says as much. Default: no.
+    #[must_use]
+    pub fn batch_acks(mut self, batch: bool) -> Self {
+        self.batch_acks = batch;
         self
     }
 
@@ -134,6 +145,9 @@ impl ClientConfig {
             names: names.transpose()?,
             register: self.register,
             token: self.token.clone(),
+            acks: self.batch_acks.then_some(Acks::Batch),
+            // A sum of what was dropped couldn't be told to whom it concerns.
+            ack_details: self.batch_acks.then_some(true),
             ..Hello::default()
         })
     }

@@ -129,15 +129,8 @@ impl Session {
     }
 
     fn settle_ack(&self, ack: Ack) {
-        match &ack.covered()[..] {
-            [_] => {
-                self.settle(&ack.acknowledged_msg_id.clone(), Ok(ack));
-            }
-            covered => {
-                for id in covered {
-                    self.settle(id, Ok(Ack::new(*id, ack.timestamp.clone())));
-                }
-            }
+        for ack in ack.split() {
+            self.settle(&ack.acknowledged_msg_id.clone(), Ok(ack));
         }
     }
 

@@ -9,7 +9,7 @@ use super::now::Now;
 use crate::ids::{MsgId, Name};
 use crate::limits::CONTROL_LANE_BYTES;
 use crate::wire::{
-    AckTemplate, AnswerIds, AnswerTime, Answering, ErrorCode, ErrorDetails, Refusal, Welcome,
+    AckTemplate, Acks, AnswerIds, Answering, BatchAck, ErrorCode, ErrorDetails, Refusal, Welcome,
 };
 
 /// Sources whose template is kept: most connections have one, one that speaks
@@ -21,13 +21,28 @@ const SENDERS_MAX: usize = 8;
 struct Sender {
     name: Name,
     template: AckTemplate,
-    /// The time that the template carries.
-    stamped_unix_ms: i64,
 }
 
 /// Which of the remembered senders; valid until another one is looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct SenderIndex(usize);
+
+/// How a client wants its accepted messages acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AckOptions {
+    pub(crate) acks: Acks,
+    /// Whether an ack says in any case how many receivers missed each message.
+    pub(crate) details: bool,
+}
+
+impl Default for AckOptions {
+    fn default() -> Self {
+        Self {
+            acks: Acks::Each,
+            details: false,
+        }
+    }
+}
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -38,6 +53,10 @@ pub(crate) struct Answers {
     /// Bytes of `out` that are written.
     written: usize,
     unix_ms: i64,
+    ack_options: AckOptions,
+    /// Where several messages share an ack. It is open only while frames are
+    /// taken: all that looks at `out` finds whole frames.
+    batch: Option<Box<BatchAck>>,
     senders: Vec<Sender>,
     /// The next place to give to another sender once all are taken.
     next: usize,
@@ -51,6 +70,8 @@ impl Answers {
             out: Vec::new(),
             written: 0,
             unix_ms: 0,
+            ack_options: AckOptions::default(),
+            batch: None,
             senders: Vec::new(),
             next: 0,
         }
@@ -64,6 +85,7 @@ impl Answers {
     // ---- what waits ----
 
     pub(crate) fn unwritten(&self) -> &[u8] {
+        debug_assert!(self.is_whole());
         &self.out[self.written..]
     }
 
@@ -97,6 +119,7 @@ impl Answers {
 
     /// Takes everything that waits.
     pub(crate) fn take(&mut self) -> Vec<u8> {
+        debug_assert!(self.is_whole());
         self.written = 0;
         std::mem::take(&mut self.out)
     }
@@ -105,8 +128,14 @@ impl Answers {
     pub(crate) fn shrink(&mut self) {
         if self.is_empty() {
             self.out = Vec::new();
+            self.batch = None;
             self.written = 0;
         }
+    }
+
+    /// Whether nothing waits but whole frames.
+    fn is_whole(&self) -> bool {
+        !self.batch.as_ref().is_some_and(|batch| batch.is_open())
     }
 
     // ---- senders ----
@@ -127,8 +156,7 @@ impl Answers {
         }
         let name = Name::from_utf8(name).ok()?;
         let sender = Sender {
-            template: AckTemplate::new(&self.server, &name),
-            stamped_unix_ms: i64::MIN,
+            template: AckTemplate::new(&self.server, Some(&name)),
             name,
         };
         if self.senders.len() < SENDERS_MAX {
@@ -147,26 +175,67 @@ impl Answers {
 
     // ---- answers ----
 
-    /// Acknowledges messages of one sender. `missed[i]` receivers missed the
-    /// i-th; what is beyond its end was missed by nobody.
-    pub(crate) fn ack_each(&mut self, sender: SenderIndex, messages: &[MsgId], missed: &[u32]) {
-        let sender = &mut self.senders[sender.0];
-        if sender.stamped_unix_ms != self.unix_ms {
-            sender.stamped_unix_ms = self.unix_ms;
-            sender
-                .template
-                .set_time(&AnswerTime::from_unix_ms(self.unix_ms));
+    pub(crate) fn ack_options(&self) -> &AckOptions {
+        &self.ack_options
+    }
+
+    /// Sets how the messages that follow are acknowledged.
+    pub(crate) fn set_ack_options(&mut self, options: AckOptions) {
+        self.close_batch();
+        self.batch = None;
+        self.ack_options = options;
+    }
+
+    /// Acknowledges messages of one sender as the client wants it.
+    /// `first_name` is the first name of the connection; `missed[i]` receivers
+    /// missed the i-th message, and nobody what is beyond its end.
+    pub(crate) fn acknowledge(
+        &mut self,
+        sender: SenderIndex,
+        first_name: Option<&Name>,
+        messages: &[MsgId],
+        missed: &[u32],
+    ) {
+        match self.ack_options.acks {
+            Acks::Batch => self.ack_together(first_name, messages, missed),
+            Acks::None => {}
+            _ => self.ack_each(sender, messages, missed),
         }
+    }
+
+    /// Acknowledges messages of one sender, each by itself.
+    pub(crate) fn ack_each(&mut self, sender: SenderIndex, messages: &[MsgId], missed: &[u32]) {
+        self.close_batch();
+        let details = self.ack_options.details;
+        let (out, ids) = (&mut self.out, &mut self.ids);
+        let template = &mut self.senders[sender.0].template;
+        template.set_time(self.unix_ms);
         for (index, message) in messages.iter().enumerate() {
-            let (out, ids) = (&mut self.out, &mut self.ids);
             match missed.get(index) {
-                None | Some(0) => sender.template.append(out, ids, message),
-                Some(&dropped) => {
-                    sender
-                        .template
-                        .append_dropped(out, ids, message, dropped.into());
+                None | Some(0) if !details => template.append(out, ids, message),
+                missed => {
+                    let dropped = missed.copied().unwrap_or(0);
+                    template.append_dropped(out, ids, message, dropped.into());
                 }
             }
+        }
+    }
+
+    fn ack_together(&mut self, first_name: Option<&Name>, messages: &[MsgId], missed: &[u32]) {
+        let known = self.batch.take();
+        let known = known.filter(|batch| batch.is_open() || batch.target() == first_name);
+        let batch = self.batch.insert(known.unwrap_or_else(|| {
+            let details = self.ack_options.details;
+            Box::new(BatchAck::new(&self.server, first_name, details))
+        }));
+        batch.append(&mut self.out, &mut self.ids, self.unix_ms, messages, missed);
+    }
+
+    /// Completes the ack that several messages share, if one is open. Every
+    /// other answer does so first, and so does whoever ends a read.
+    pub(crate) fn close_batch(&mut self) {
+        if let Some(batch) = &mut self.batch {
+            batch.close(&mut self.out);
         }
     }
 
@@ -199,7 +268,9 @@ impl Answers {
         answering.append_welcome(out, target, welcome);
     }
 
+    /// Every answer but an ack begins here.
     fn answering(&mut self) -> (Answering<'_>, &mut Vec<u8>) {
+        self.close_batch();
         let answering = Answering {
             server: &self.server,
             ids: &mut self.ids,

@@ -15,6 +15,7 @@ use super::outbox::Outbox;
 use super::peer::Peer;
 use super::queue::{Capacity, Entry};
 use super::registry::Audience;
+use super::run_bytes::RunBytes;
 use crate::ids::ConnectionId;
 use crate::limits::RUN_PIN_BYTES_MIN;
 
@@ -73,12 +74,8 @@ impl Parts {
         self.ranges.len() == 1 && self.bytes >= RUN_PIN_BYTES_MIN && self.bytes >= block_bytes / 4
     }
 
-    fn copy_from(&self, window: &[u8]) -> Bytes {
-        let mut run = Vec::with_capacity(self.bytes);
-        for range in &self.ranges {
-            run.extend_from_slice(&window[range.clone()]);
-        }
-        Bytes::from(run)
+    fn copy_from(&self, window: &[u8]) -> RunBytes {
+        RunBytes::copy(window, self.ranges.iter().cloned(), self.bytes)
     }
 }
 
@@ -200,21 +197,26 @@ impl Forward {
     }
 
     fn commit_broadcasts(&mut self, cut: &Cut, unpinned: &[u8]) {
-        let shared = cut.entry(&self.everyone, unpinned, None);
-        for receiver in &mut self.receivers {
+        let gets_everything = |receiver: &&Receiver| receiver.own.is_none();
+        let mut sharers = self.receivers.iter().filter(gets_everything).count();
+        let mut shared = (sharers > 0).then(|| cut.entry(&self.everyone, unpinned, None));
+        for receiver in &self.receivers {
             let (entry, bytes) = match &receiver.own {
                 None => {
-                    let entry = Entry {
-                        bytes: shared.bytes.clone(),
-                        origin: None,
-                        ..shared
+                    sharers -= 1;
+                    // For the last one nothing needs to be shared any more.
+                    let entry = match &mut shared {
+                        Some(entry) if sharers > 0 => Some(entry.share()),
+                        _ => shared.take(),
                     };
                     (entry, self.everyone.bytes)
                 }
-                Some(own) if own.frames > 0 => (cut.entry(own, unpinned, None), own.bytes),
+                Some(own) if own.frames > 0 => (Some(cut.entry(own, unpinned, None)), own.bytes),
                 Some(_) => continue,
             };
-            receiver.peer.broadcast(entry, bytes);
+            if let Some(entry) = entry {
+                receiver.peer.broadcast(entry, bytes);
+            }
         }
     }
 
@@ -245,7 +247,7 @@ impl Cut {
             let share = (self.block_bytes as u64 * parts.bytes as u64
                 / self.pinned_bytes.max(1) as u64) as usize;
             return Entry {
-                bytes: self.window.slice(parts.ranges[0].clone()),
+                bytes: RunBytes::Slice(self.window.slice(parts.ranges[0].clone())),
                 frames: parts.frames,
                 charge: share.clamp(parts.bytes, self.block_bytes),
                 origin,
@@ -256,10 +258,11 @@ impl Cut {
         } else {
             &self.window
         };
+        let bytes = parts.copy_from(source);
         Entry {
-            bytes: parts.copy_from(source),
+            charge: bytes.copied_bytes().unwrap_or(parts.bytes),
+            bytes,
             frames: parts.frames,
-            charge: parts.bytes,
             origin,
         }
     }

@@ -2,14 +2,14 @@
 
 #![forbid(unsafe_code)]
 
-use super::answers::SenderIndex;
+use super::answers::{AckOptions, SenderIndex};
 use super::names::Claiming;
 use super::registry::Claim;
 use super::session::{Attention, Halt, Session};
 use crate::ids::{MsgId, Name};
 use crate::limits::PROTOCOL_VERSION;
 use crate::wire::{
-    Acks, Broadcasts, ErrorCode, Granted, GrantedLimits, Header, HelloRequest, Kind, Refusal,
+    Broadcasts, ErrorCode, Granted, GrantedLimits, Header, HelloRequest, Kind, Refusal,
     ServerIdentity, Welcome,
 };
 
@@ -59,6 +59,7 @@ impl Session {
             self.own_exactly(&names);
         }
         self.claiming = Claiming::ByHello;
+        self.choose_acks(hello);
         self.welcome(source, msg_id);
         Ok(())
     }
@@ -77,6 +78,16 @@ impl Session {
         (first || asks_again).then(|| vec![source.clone()])
     }
 
+    /// An option that the `hello` leaves out stays as it is.
+    fn choose_acks(&mut self, hello: HelloRequest) {
+        let now = self.answers.ack_options();
+        let options = AckOptions {
+            acks: hello.acks.unwrap_or_else(|| now.acks.clone()),
+            details: hello.ack_details.unwrap_or(now.details),
+        };
+        self.answers.set_ack_options(options);
+    }
+
     /// Tells what was reported so far, before a `hello` changes the names: a
     /// client that takes a name back must not hear of its loss afterwards.
     fn tell_before_hello(&mut self) -> Attention {
@@ -93,19 +104,19 @@ impl Session {
             config.queue_messages as u64,
         );
         let server = ServerIdentity::new(config.name.clone(), env!("CARGO_PKG_VERSION"));
-        let granted = granted(!names.is_empty());
+        let granted = granted(!names.is_empty(), self.answers.ack_options());
         let welcome = Welcome::new(PROTOCOL_VERSION, msg_id, server, names, limits, granted);
         self.answers.welcome(source.as_str(), &welcome);
     }
 }
 
-/// The options as they are in force. All but `register` stand at the only
-/// value that is built.
-fn granted(register: bool) -> Granted {
+/// The options as they are in force. All but `register` and those of the acks
+/// stand at the only value that is built.
+fn granted(register: bool, acks: &AckOptions) -> Granted {
     Granted {
         register: Some(register),
-        acks: Some(Acks::Each),
-        ack_details: Some(false),
+        acks: Some(acks.acks.clone()),
+        ack_details: Some(acks.details),
         broadcasts: Some(Broadcasts::All),
         group: Some(false),
         resumable: Some(false),

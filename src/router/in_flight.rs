@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 
 use super::queue::{Entry, Queue};
 use crate::wire;
@@ -136,7 +136,7 @@ impl InFlight {
             start = end;
             whole += 1;
         }
-        let rest = (written > start).then(|| head.bytes.slice(written..end));
+        let rest = (written > start).then(|| head.bytes.part(written..end));
         head.bytes.advance(start);
         head.frames -= whole;
         BrokenOff {

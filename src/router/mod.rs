@@ -21,6 +21,7 @@ mod queue;
 mod registry;
 mod routes;
 mod run;
+mod run_bytes;
 mod services;
 mod session;
 mod settle;

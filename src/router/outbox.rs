@@ -176,7 +176,7 @@ impl Outbox {
             return Ok(None);
         };
         self.release(entry.frames as usize, entry.charge);
-        Ok(Some(entry.bytes))
+        Ok(Some(entry.bytes.into()))
     }
 
     fn consume(&self, epoch: Epoch) -> Result<MutexGuard<'_, InFlight>, NotOwner> {

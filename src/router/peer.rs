@@ -94,7 +94,7 @@ impl Peer {
     pub(crate) fn take_broadcasts(&self) -> Option<Bytes> {
         let entry = self.broadcasts.pop()?;
         self.broadcasts.release(entry.frames as usize, entry.charge);
-        Some(entry.bytes)
+        Some(entry.bytes.into())
     }
 
     /// The connection hears no more broadcasts; those queued die with it.

@@ -12,23 +12,35 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use bytes::Bytes;
 use crossbeam_queue::SegQueue;
 
 use super::peer::Peer;
+use super::run_bytes::RunBytes;
 use crate::limits::{QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
 
 /// A run of whole frames, length prefixes included.
 #[derive(Debug)]
 pub(crate) struct Entry {
     /// The frames, side by side.
-    pub(crate) bytes: Bytes,
+    pub(crate) bytes: RunBytes,
     /// How many there are.
     pub(crate) frames: u32,
     /// What the entry is charged: at least its bytes, more if it pins more.
     pub(crate) charge: usize,
     /// Who is told if the frames are given up; nobody for broadcasts.
     pub(crate) origin: Option<Arc<Peer>>,
+}
+
+impl Entry {
+    /// Another entry of the same frames, which share their memory.
+    pub(crate) fn share(&mut self) -> Self {
+        Self {
+            bytes: self.bytes.share(),
+            frames: self.frames,
+            charge: self.charge,
+            origin: self.origin.clone(),
+        }
+    }
 }
 
 /// How much a queue may hold.
@@ -203,6 +215,8 @@ fn fitting(load: Load, sizes: &[u32], total: usize, capacity: Capacity) -> (usiz
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     const CAPACITY: Capacity = Capacity {
@@ -212,7 +226,7 @@ mod tests {
 
     fn entry(bytes: &'static [u8]) -> Entry {
         Entry {
-            bytes: Bytes::from_static(bytes),
+            bytes: RunBytes::Slice(Bytes::from_static(bytes)),
             frames: 1,
             charge: bytes.len(),
             origin: None,

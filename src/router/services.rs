@@ -57,10 +57,37 @@ struct Seen {
     frame: Vec<u8>,
 }
 
+/// The latest log records side by side, so that keeping one more allocates
+/// nothing once it is as large as it gets.
 #[derive(Debug, Default)]
 struct Log {
-    records: VecDeque<Bytes>,
-    bytes: usize,
+    text: VecDeque<u8>,
+    /// Bytes of each, the oldest first.
+    lengths: VecDeque<usize>,
+}
+
+impl Log {
+    fn push(&mut self, record: &[u8]) {
+        if record.len() > LOG_BYTES_MAX {
+            return;
+        }
+        while self.text.len() + record.len() > LOG_BYTES_MAX
+            || self.lengths.len() >= LOG_RECORDS_MAX
+        {
+            let Some(oldest) = self.lengths.pop_front() else {
+                break;
+            };
+            self.text.drain(..oldest);
+        }
+        self.text.extend(record);
+        self.lengths.push_back(record.len());
+    }
+
+    fn records(&self) -> Vec<Bytes> {
+        let mut text = self.text.iter().copied();
+        let record = |&length: &usize| text.by_ref().take(length).collect();
+        self.lengths.iter().map(record).collect()
+    }
 }
 
 /// See the [module](self).
@@ -97,21 +124,10 @@ impl Services {
             .beat(frame, now);
     }
 
-    /// A log record was accepted. `frame` is without its prefix.
-    pub(crate) fn log_record(&self, frame: &[u8]) {
-        if frame.len() > LOG_BYTES_MAX {
-            return;
-        }
-        let record = Bytes::copy_from_slice(frame);
+    /// Log records were accepted. The frames are without their prefixes.
+    pub(crate) fn log_records<'a>(&self, frames: impl Iterator<Item = &'a [u8]>) {
         let mut log = lock(&self.log);
-        log.bytes += record.len();
-        log.records.push_back(record);
-        while log.bytes > LOG_BYTES_MAX || log.records.len() > LOG_RECORDS_MAX {
-            let Some(oldest) = log.records.pop_front() else {
-                break;
-            };
-            log.bytes -= oldest.len();
-        }
+        frames.for_each(|frame| log.push(frame));
     }
 
     /// What is known of each participant that sent heartbeats, by name.
@@ -132,7 +148,7 @@ impl Services {
 
     /// The latest log records, oldest first.
     pub(crate) fn recent_logs(&self) -> Vec<Bytes> {
-        lock(&self.log).records.iter().cloned().collect()
+        lock(&self.log).records()
     }
 
     /// At most once a second, so that a flood of invented sources costs little.
@@ -215,14 +231,14 @@ mod tests {
     fn keeps_the_latest_log_records_within_bounds() {
         let services = Services::default();
         for index in 0..LOG_RECORDS_MAX + 5 {
-            services.log_record(format!("{index}").as_bytes());
+            services.log_records(std::iter::once(format!("{index}").as_bytes()));
         }
         let logs = services.recent_logs();
         assert_eq!(logs.len(), LOG_RECORDS_MAX);
         assert_eq!(&logs[0][..], b"5");
-        services.log_record(&vec![b'x'; LOG_BYTES_MAX]);
+        services.log_records(std::iter::once(&vec![b'x'; LOG_BYTES_MAX][..]));
         assert_eq!(services.recent_logs().len(), 1);
-        services.log_record(&vec![b'x'; LOG_BYTES_MAX + 1]);
+        services.log_records(std::iter::once(&vec![b'x'; LOG_BYTES_MAX + 1][..]));
         assert_eq!(services.recent_logs().len(), 1);
     }
 }

@@ -33,9 +33,7 @@ use super::stalls::Stalls;
 use crate::ids::{ConnectionId, MsgId, Name};
 use crate::limits::{FRAME_PREFIX_BYTES, REFUSED_IN_A_ROW_MAX};
 use crate::stats::Stats;
-use crate::wire::{
-    ErrorCode, ErrorDetails, FrameState, Header, Kind, Learned, Refusal, Table, frame_state,
-};
+use crate::wire::{ErrorCode, ErrorDetails, FrameState, Header, Kind, Refusal, Table, frame_state};
 
 /// What became of the bytes handed in.
 #[derive(Debug)]
@@ -124,6 +122,7 @@ impl Session {
         self.answers.set_time(now);
         self.retry_claim();
         let (consumed, halt) = self.take_frames(workspace, window, now);
+        self.answers.close_batch();
         workspace.forward.commit(window, consumed, &self.peer);
         self.shared.counters.add(&std::mem::take(&mut self.done));
         Step { consumed, halt }
@@ -222,9 +221,7 @@ impl Session {
             let seconds = now.mono.as_secs() as u32;
             let learned = self.shared.shapes.learn(json, &header, seconds);
             self.learning.note(learned);
-            if let Learned::Shape(index) | Learned::Known(index) = learned {
-                workspace.hints.expect(index, json.len());
-            }
+            workspace.hints.note(learned, json.len());
         }
         Ok(header)
     }

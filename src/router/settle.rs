@@ -10,6 +10,7 @@ use super::names::Claiming;
 use super::now::Now;
 use super::outbox::{Outbox, Share};
 use super::pause::Pause;
+use super::registry::Claim;
 use super::routes::Destination;
 use super::run::{Run, Workspace};
 use super::session::{Halt, Session};
@@ -216,8 +217,11 @@ impl Session {
         let run = &workspace.run;
         self.done.accepted += frames.len() as u64;
         if run.kind != Kind::Ack {
+            let first_name = self.claims.first().map(Claim::name);
+            let first_name = first_name.or(self.former_name.as_ref());
+            let messages = &run.ids[frames.clone()];
             self.answers
-                .ack_each(run.sender, &run.ids[frames.clone()], missed);
+                .acknowledge(run.sender, first_name, messages, missed);
         }
         if self.claiming == Claiming::Unsettled {
             self.claim_source(run.sender);
@@ -237,13 +241,14 @@ impl Session {
         let services = &self.shared.services;
         let source = self.answers.sender_name(run.sender);
         let mut at = run.start;
-        for &size in sizes {
+        let frames = sizes.iter().map(|&size| {
             let json = &window[at + FRAME_PREFIX_BYTES..at + size as usize];
-            match run.kind {
-                Kind::Heartbeat => services.heartbeat(source, json, now),
-                _ => services.log_record(json),
-            }
             at += size as usize;
+            json
+        });
+        match run.kind {
+            Kind::Heartbeat => frames.for_each(|json| services.heartbeat(source, json, now)),
+            _ => services.log_records(frames),
         }
     }
 

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Attention, Halt, Now, Progress, Router, RouterConfig, Session, Step, Workspace};
 
+mod acks;
 mod delivery;
 mod names;
 mod queues;

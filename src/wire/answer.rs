@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+use std::io::Write;
+
 use chrono::{DateTime, Datelike, Timelike};
 use serde::Serialize;
 use uuid::Uuid;
@@ -96,14 +98,19 @@ pub struct AckTemplate {
     frame: Vec<u8>,
     msg_id_at: usize,
     timestamp_at: usize,
-    acknowledged_at: usize,
+    pub(super) acknowledged_at: usize,
     payload_timestamp_at: usize,
+    /// The time that it carries.
+    unix_ms: Option<i64>,
 }
 
 impl AckTemplate {
-    /// The template of acks from `server` to `target`.
+    /// Closes the payload and the message.
+    const END: &str = "}}";
+
+    /// The template of acks from `server` to `target`, or to no name.
     #[must_use]
-    pub fn new(server: &Name, target: &Name) -> Self {
+    pub fn new(server: &Name, target: Option<&Name>) -> Self {
         const ID: &str = "00000000-0000-0000-0000-000000000000";
         const TIME: &str = "0000-00-00T00:00:00.000Z";
         let mut text = vec![0; FRAME_PREFIX_BYTES];
@@ -118,12 +125,13 @@ impl AckTemplate {
         put(r#"","source":"#);
         put(&json_string(server.as_str()));
         put(r#","target":"#);
-        put(&json_string(target.as_str()));
+        put(&target.map_or_else(|| "null".to_owned(), |target| json_string(target.as_str())));
         put(r#","payload":{"acknowledged_msg_id":""#);
         let acknowledged_at = put(ID);
         put(r#"","timestamp":""#);
         let payload_timestamp_at = put(TIME);
-        put(r#""}}"#);
+        put("\"");
+        put(Self::END);
         set_prefix(&mut text, 0);
         Self {
             frame: text,
@@ -131,11 +139,17 @@ impl AckTemplate {
             timestamp_at,
             acknowledged_at,
             payload_timestamp_at,
+            unix_ms: None,
         }
     }
 
     /// Sets the time of the acks that follow: once a read, not once a message.
-    pub fn set_time(&mut self, time: &AnswerTime) {
+    pub fn set_time(&mut self, unix_ms: i64) {
+        if self.unix_ms == Some(unix_ms) {
+            return;
+        }
+        self.unix_ms = Some(unix_ms);
+        let time = AnswerTime::from_unix_ms(unix_ms);
         for at in [self.timestamp_at, self.payload_timestamp_at] {
             self.frame[at..at + AnswerTime::LEN].copy_from_slice(&time.0);
         }
@@ -152,7 +166,7 @@ impl AckTemplate {
             .copy_from_slice(acknowledged.as_bytes());
     }
 
-    /// Appends the ack of `acknowledged`, which `dropped` receivers missed.
+    /// Appends the ack of `acknowledged`, and says how many receivers missed it.
     pub fn append_dropped(
         &self,
         out: &mut Vec<u8>,
@@ -162,9 +176,18 @@ impl AckTemplate {
     ) {
         let start = out.len();
         self.append(out, ids, acknowledged);
-        out.truncate(out.len() - "}}".len());
-        out.extend_from_slice(format!(r#","dropped":{dropped}}}}}"#).as_bytes());
+        out.truncate(out.len() - Self::END.len());
+        write!(out, r#","dropped":{dropped}}}}}"#).expect("memory takes every write");
         set_prefix(out, start);
+    }
+
+    /// Appends an ack that the caller has to complete: it names no message yet,
+    /// and its payload takes more fields.
+    pub(super) fn append_open(&self, out: &mut Vec<u8>, ids: &mut AnswerIds) {
+        let start = out.len();
+        out.extend_from_slice(&self.frame[..self.frame.len() - Self::END.len()]);
+        let msg_id_at = start + self.msg_id_at;
+        out[msg_id_at..msg_id_at + MsgId::LEN].copy_from_slice(ids.next_text());
     }
 }
 
@@ -272,7 +295,7 @@ fn json_string(text: &str) -> String {
 
 /// Sets the length prefix of the frame that starts at `start` and ends with
 /// the buffer.
-fn set_prefix(out: &mut [u8], start: usize) {
+pub(super) fn set_prefix(out: &mut [u8], start: usize) {
     let bytes =
         u32::try_from(out.len() - start - FRAME_PREFIX_BYTES).expect("answers are far below 4 GiB");
     out[start..start + FRAME_PREFIX_BYTES].copy_from_slice(&bytes.to_be_bytes());
@@ -331,8 +354,8 @@ mod tests {
     fn renders_an_ack_that_names_the_message_as_its_sender_wrote_it() {
         let server = Name::new("tickwire").unwrap();
         let target = Name::new("a \"quoted\" \\ näme").unwrap();
-        let mut template = AckTemplate::new(&server, &target);
-        template.set_time(&AnswerTime::from_unix_ms(1_000));
+        let mut template = AckTemplate::new(&server, Some(&target));
+        template.set_time(1_000);
         let mut ids = AnswerIds::new(Uuid::nil());
         let id = MsgId::from_text(b"550E8400-e29b-41d4-a716-446655440000").unwrap();
         let mut out = Vec::new();

@@ -29,7 +29,7 @@ pub(crate) struct HelloRequest {
     pub register: Option<bool>,
     /// How accepted messages are acknowledged.
     pub acks: Option<Acks>,
-    /// Whether a batch ack counts what was dropped per message.
+    /// Whether an ack says of each message how many receivers missed it.
     pub ack_details: Option<bool>,
     /// Which broadcasts the connection gets.
     pub broadcasts: Option<Broadcasts>,
@@ -111,16 +111,6 @@ impl HelloRequest {
     /// message: that is known to the caller.
     pub fn check_supported(&self) -> Result<(), Refusal> {
         let unbuilt = [
-            (
-                self.acks.as_ref().is_some_and(|acks| *acks != Acks::Each),
-                "payload.acks",
-                "\"each\"",
-            ),
-            (
-                self.ack_details == Some(true),
-                "payload.ack_details",
-                "false",
-            ),
             (
                 self.broadcasts
                     .as_ref()
@@ -420,13 +410,10 @@ mod tests {
                 refusal.field.unwrap().into_owned()
             })
         };
-        let today = r#""names":["a"],"register":false,"acks":"each","ack_details":false,
+        let today = r#""names":["a"],"register":false,"acks":"batch","ack_details":true,
             "broadcasts":"all","group":false,"resumable":false,"resume":false,"replay":false"#;
         assert_eq!(check(today), Ok(()));
         for member in [
-            r#""acks":"batch""#,
-            r#""acks":"none""#,
-            r#""ack_details":true"#,
             r#""broadcasts":"none""#,
             r#""group":true"#,
             r#""group_key":"/source""#,

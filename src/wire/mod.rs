@@ -1,6 +1,7 @@
 //! Floor 1: frames, envelopes, typed messages, answers.
 
 mod answer;
+mod batch_ack;
 mod code;
 #[cfg(feature = "codec")]
 mod codec;
@@ -28,6 +29,7 @@ mod timestamp;
 mod value;
 
 pub use answer::{AckTemplate, AnswerIds, AnswerTime, Answering, ErrorDetails};
+pub use batch_ack::BatchAck;
 pub use code::ErrorCode;
 #[cfg(feature = "codec")]
 #[cfg_attr(docsrs, doc(cfg(feature = "codec")))]
@@ -46,7 +48,7 @@ pub use message::{
 pub use parser::Parser;
 pub use refusal::Refusal;
 pub(crate) use run::{first_msg_id, frames};
-pub(crate) use shape::{Hints, Learned, Shapes, Table};
+pub use shape::{Hints, Learned, ShapeIndex, Shapes, Table};
 
 #[cfg(test)]
 mod tests;

@@ -167,6 +167,34 @@ async fn send_takes_concatenated_json_and_json_lines_from_standard_input() {
 // `tickwire send orders.jsonl | head -0` must not call messages a failure that
 // were all accepted.
 #[tokio::test]
+async fn send_accounts_for_every_message_whatever_acks_a_hello_among_them_chooses() {
+    let serve = Serve::start(&[]).await;
+    let _gateway = Peer::owning(serve.address, &["api-gateway"]).await;
+    let hello = |acks: &str| {
+        Draft::hello("a")
+            .payload("acks", acks)
+            .payload("register", false)
+    };
+    let order = || Draft::order("a", "api-gateway");
+    let mut messages = vec![order(), hello("batch").payload("ack_details", true)];
+    messages.extend((0..50).map(|_| order()));
+    messages.extend([hello("none"), order(), Draft::order("a", "nobody"), order()]);
+    messages.extend([hello("each"), order()]);
+    let frames: Vec<u8> = messages.iter().flat_map(Draft::frame).collect();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("messages.json");
+    std::fs::write(&path, frames).expect("written");
+    let outcome = send(&serve, &[path.display().to_string()]).await;
+    assert!(
+        outcome.stdout.contains(
+            "58 sent: 55 acknowledged, 2 accepted in silence (a hello among them asked for no \
+             acks), 1 refused"
+        ),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test]
 async fn nobody_reading_the_summary_is_no_failure() {
     let serve = Serve::start(&[]).await;
     let to = serve.address.to_string();

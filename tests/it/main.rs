@@ -5,10 +5,12 @@
 mod draft;
 mod peer;
 
+mod acks;
 mod conformance;
 mod embedded;
 mod hostile;
 mod names;
+mod peers;
 mod protocol_document;
 mod queues;
 mod refusals;

@@ -158,7 +158,7 @@ impl<'a> Answers<'a> {
             // A report about messages that were acknowledged before.
             Some(code) if ErrorCode::from_text(code) == Some(ErrorCode::Undelivered) => None,
             Some(_) => body.details.msg_id.as_deref(),
-            None => body.acknowledged_msg_id.as_deref(),
+            None => body.covered().next(),
         };
         let tag = about.and_then(|id| id.as_bytes().first_chunk::<TAG_BYTES>());
         let gap = tag.and_then(|tag| distance(self.marks, self.next, |mark| mark.tag == *tag));

@@ -75,6 +75,7 @@ async fn an_ack_of_many_answers_all_that_it_covers() {
         }
         let mut ack = Ack::new(ids[2], crate::wire::Timestamp::now());
         ack.unknown.insert("acknowledged_msg_ids", &ids).unwrap();
+        ack.unknown.insert("dropped", &[0, 2, 0]).unwrap();
         peer.say(Message::new(SERVER, Target::Everyone, ack).unwrap())
             .await;
         ids
@@ -83,9 +84,10 @@ async fn an_ack_of_many_answers_all_that_it_covers() {
     let (acks, ids) = join(sends, server).await;
     let acked: Vec<_> = acks
         .into_iter()
-        .map(|ack| ack.unwrap().acknowledged_msg_id)
+        .map(|ack| ack.unwrap())
+        .map(|ack| (ack.acknowledged_msg_id, ack.dropped()))
         .collect();
-    assert_eq!(acked, ids);
+    assert_eq!(acked, [(ids[0], 0), (ids[1], 2), (ids[2], 0)]);
 }
 
 #[tokio::test]

@@ -65,9 +65,7 @@ fn warm(router: &Router, peer: &mut Peer, frames: &[Vec<u8>]) -> usize {
     for frame in [frames, frames, frames].concat() {
         if let Ok(header) = parser.parse(&mut frame.clone()) {
             let learned = router.0.shapes.learn(&frame, &header, 0);
-            if let Learned::Shape(index) | Learned::Known(index) = learned {
-                peer.workspace.hints.expect(index, frame.len());
-            }
+            peer.workspace.hints.note(learned, frame.len());
         }
     }
     let known = |frame: &&Vec<u8>| is_known(router, peer, frame);

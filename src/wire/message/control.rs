@@ -22,7 +22,8 @@ fields! {
         register: bool,
         /// How accepted messages are acknowledged.
         acks: Acks,
-        /// Whether a batch ack says `dropped` for each of its messages.
+        /// Whether acks say of each message how many receivers missed it, also
+        /// if none did.
         ack_details: bool,
         /// Which broadcasts to receive.
         broadcasts: Broadcasts,

@@ -229,19 +229,54 @@ impl Ack {
     /// batch it is the sum.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.unknown
-            .get("dropped")
-            .and_then(|raw| serde_json::from_str(raw.get()).ok())
-            .unwrap_or(0)
+        match self.field("dropped") {
+            Some(Dropped::Sum(sum)) => sum,
+            Some(Dropped::OfEach(list)) => list.iter().sum(),
+            None => 0,
+        }
     }
 
     /// All messages that the ack covers: `acknowledged_msg_ids` of a batch ack,
     /// otherwise the one.
     #[must_use]
     pub fn covered(&self) -> Vec<MsgId> {
-        self.unknown
-            .get("acknowledged_msg_ids")
-            .and_then(|raw| serde_json::from_str(raw.get()).ok())
+        self.field("acknowledged_msg_ids")
             .unwrap_or_else(|| vec![self.acknowledged_msg_id])
     }
+
+    /// An ack for each message that this one covers, with what it says of that
+    /// message alone: `dropped` in sum, of more than one message, says nothing
+    /// of each.
+    #[must_use]
+    pub fn split(self) -> Vec<Self> {
+        let covered = self.covered();
+        let dropped = match self.field("dropped") {
+            Some(Dropped::OfEach(list)) => list,
+            Some(Dropped::Sum(sum)) if covered.len() == 1 => vec![sum],
+            _ => Vec::new(),
+        };
+        let dropped = dropped.into_iter().chain(std::iter::repeat(0));
+        let ack_of = |(msg_id, dropped)| {
+            let mut ack = Self::new(msg_id, self.timestamp.clone());
+            if dropped > 0 {
+                let written = ack.unknown.insert("dropped", &dropped);
+                written.expect("a number can always be written as JSON");
+            }
+            ack
+        };
+        covered.into_iter().zip(dropped).map(ack_of).collect()
+    }
+
+    fn field<T: serde::de::DeserializeOwned>(&self, name: &str) -> Option<T> {
+        serde_json::from_str(self.unknown.get(name)?.get()).ok()
+    }
+}
+
+/// The two forms of `dropped`.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum Dropped {
+    Sum(u64),
+    /// In a batch ack with details.
+    OfEach(Vec<u64>),
 }

@@ -1,20 +1,19 @@
 //! The sweep on processors with AVX2: 32 bytes at once.
 //!
 //! All that is unsafe here is calling functions compiled for AVX2 (an [`Avx2`]
-//! proves that the processor has it) and loads whose bounds are checked right
-//! before.
+//! proves that the processor has it) and loads from references to arrays.
 
 use std::arch::x86_64::{
     __m128i, __m256i, _mm_cmpgt_epi16, _mm_loadu_si128, _mm_maddubs_epi16, _mm_movemask_epi8,
     _mm_or_si128, _mm_set1_epi8, _mm_setr_epi8, _mm_setr_epi16, _mm_shuffle_epi8, _mm_sub_epi8,
     _mm256_and_si256, _mm256_andnot_si256, _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8,
-    _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_set1_epi8, _mm256_setzero_si256,
-    _mm256_shuffle_epi8, _mm256_srli_epi16,
+    _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
+    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_testz_si256,
 };
 
 use super::super::timestamp;
 use super::class::{self, BY_HIGH, BY_LOW};
-use super::sweep::{Lanes, Starts, fits_by};
+use super::sweep::{Lane, Lanes, Starts, fits_by};
 use super::{Block, Shape};
 
 /// The proof that this processor has AVX2.
@@ -50,51 +49,70 @@ pub(super) fn fits(
 #[allow(unsafe_code, reason = "an `Avx2` proves that the processor has AVX2")]
 impl Lanes for Avx2 {
     #[inline(always)]
-    fn misfits(self, bytes: &[u8], at: usize, block: &Block) -> u32 {
+    fn fits(self, text: &[Lane], blocks: &[Block], last_mask: u32) -> bool {
         // SAFETY: an `Avx2` exists only where the processor has AVX2.
-        unsafe { misfits(bytes, at, block) }
+        unsafe { all_fit(text, blocks, last_mask) }
     }
 
     #[inline(always)]
-    fn outside(self, bytes: &[u8], at: usize, classes: class::Classes) -> u32 {
+    fn equal(self, text: &Lane, byte: u8) -> u32 {
         // SAFETY: an `Avx2` exists only where the processor has AVX2.
-        unsafe { outside(bytes, at, classes) }
+        unsafe { equal(text, byte) }
     }
 
     #[inline(always)]
-    fn is_date_and_time(self, bytes: &[u8], at: usize) -> bool {
+    fn outside(self, text: &Lane, classes: class::Classes) -> u32 {
         // SAFETY: an `Avx2` exists only where the processor has AVX2.
-        unsafe { is_date_and_time(bytes, at) }
+        unsafe { outside(text, classes) }
+    }
+
+    #[inline(always)]
+    fn is_date_and_time(self, text: &Lane) -> bool {
+        // SAFETY: an `Avx2` exists only where the processor has AVX2.
+        unsafe { is_date_and_time(text) }
     }
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn misfits(bytes: &[u8], at: usize, block: &Block) -> u32 {
-    let Some(text) = load(bytes, at) else {
-        return u32::MAX;
+fn all_fit(text: &[Lane], blocks: &[Block], last_mask: u32) -> bool {
+    let (Some((last_text, text)), Some((last_block, blocks))) =
+        (text.split_last(), blocks.split_last())
+    else {
+        return text.len() == blocks.len();
     };
-    let equal = _mm256_cmpeq_epi8(text, load_array(&block.model));
-    let common = _mm256_and_si256(classes_of(text), load_array(&block.classes));
+    let last = _mm256_movemask_epi8(misfits(last_text, last_block)).cast_unsigned() & last_mask;
+    let mut before = _mm256_setzero_si256();
+    for (text, block) in text.iter().zip(blocks) {
+        before = _mm256_or_si256(before, misfits(text, block));
+    }
+    last == 0 && _mm256_testz_si256(before, before) == 1
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn misfits(text: &Lane, block: &Block) -> __m256i {
+    let text = load(text);
+    let equal = _mm256_cmpeq_epi8(text, load(&block.model));
+    let common = _mm256_and_si256(classes_of(text), load(&block.classes));
     let in_none = _mm256_cmpeq_epi8(common, _mm256_setzero_si256());
-    _mm256_movemask_epi8(_mm256_andnot_si256(equal, in_none)).cast_unsigned()
+    _mm256_andnot_si256(equal, in_none)
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn outside(bytes: &[u8], at: usize, classes: class::Classes) -> u32 {
-    let Some(text) = load(bytes, at) else {
-        return outside_at_the_end(bytes, at, classes);
-    };
+fn equal(text: &Lane, byte: u8) -> u32 {
+    let equal = _mm256_cmpeq_epi8(load(text), _mm256_set1_epi8(byte.cast_signed()));
+    _mm256_movemask_epi8(equal).cast_unsigned()
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn outside(text: &Lane, classes: class::Classes) -> u32 {
     let wanted = _mm256_set1_epi8(classes.cast_signed());
-    let common = _mm256_and_si256(classes_of(text), wanted);
+    let common = _mm256_and_si256(classes_of(load(text)), wanted);
     let in_none = _mm256_cmpeq_epi8(common, _mm256_setzero_si256());
     _mm256_movemask_epi8(in_none).cast_unsigned()
-}
-
-#[cold]
-fn outside_at_the_end(bytes: &[u8], at: usize, classes: class::Classes) -> u32 {
-    super::sweep::Scalar.outside(bytes, at, classes)
 }
 
 /// The classes of 32 bytes, by two lookups of nibbles.
@@ -114,13 +132,10 @@ fn classes_of(text: __m256i) -> __m256i {
 /// calendar, and so is second 60.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn is_date_and_time(bytes: &[u8], at: usize) -> bool {
-    let Some(head) = bytes.get(at..).and_then(|rest| rest.first_chunk::<32>()) else {
-        return false;
-    };
+fn is_date_and_time(text: &Lane) -> bool {
     // From the month on: `MM-DDThh:mm:ss`.
-    let text = load_half(&head[5..21]);
-    let digits = _mm_sub_epi8(text, _mm_set1_epi8(b'0'.cast_signed()));
+    let from_month: &[u8; 16] = text[5..21].first_chunk().expect("16 bytes");
+    let digits = _mm_sub_epi8(load_half(from_month), _mm_set1_epi8(b'0'.cast_signed()));
     let pairs = _mm_shuffle_epi8(
         digits,
         _mm_setr_epi8(0, 1, 3, 4, 6, 7, 9, 10, 12, 13, -1, -1, -1, -1, -1, -1),
@@ -130,7 +145,7 @@ fn is_date_and_time(bytes: &[u8], at: usize) -> bool {
     let too_large = _mm_cmpgt_epi16(values, _mm_setr_epi16(12, 28, 23, 59, 59, 0, 0, 0));
     let too_small = _mm_cmpgt_epi16(_mm_setr_epi16(1, 1, 0, 0, 0, 0, 0, 0), values);
     _mm_movemask_epi8(_mm_or_si128(too_large, too_small)) == 0
-        || head.first_chunk().is_some_and(timestamp::is_date_and_time)
+        || text.first_chunk().is_some_and(timestamp::is_date_and_time)
 }
 
 #[inline]
@@ -141,15 +156,8 @@ fn both_halves(table: &[u8; 16]) -> __m256i {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load(bytes: &[u8], at: usize) -> Option<__m256i> {
-    let these = bytes.get(at..at.checked_add(Block::BYTES)?)?;
-    Some(load_array(these.first_chunk()?))
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
 #[allow(unsafe_code, reason = "intrinsics load from pointers")]
-fn load_array(bytes: &[u8; Block::BYTES]) -> __m256i {
+fn load(bytes: &[u8; Block::BYTES]) -> __m256i {
     // SAFETY: the reference covers the 32 bytes, and the load needs no
     // alignment.
     unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
@@ -158,8 +166,8 @@ fn load_array(bytes: &[u8; Block::BYTES]) -> __m256i {
 #[inline]
 #[target_feature(enable = "avx2")]
 #[allow(unsafe_code, reason = "intrinsics load from pointers")]
-fn load_half(bytes: &[u8]) -> __m128i {
-    assert!(bytes.len() >= 16, "16 bytes are loaded");
-    // SAFETY: the slice has 16 bytes, and the load needs no alignment.
+fn load_half(bytes: &[u8; 16]) -> __m128i {
+    // SAFETY: the reference covers the 16 bytes, and the load needs no
+    // alignment.
     unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
 }

@@ -46,9 +46,7 @@ impl Bed {
         self.now += 1;
         let header = self.parser.parse(&mut frame.to_vec()).ok()?;
         let learned = self.shapes.learn(frame, &header, self.now);
-        if let Learned::Shape(index) | Learned::Known(index) = learned {
-            self.hints.expect(index, frame.len());
-        }
+        self.hints.note(learned, frame.len());
         Some(learned)
     }
 

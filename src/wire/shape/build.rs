@@ -209,12 +209,14 @@ impl Builder {
             let start = self.place();
             match *width {
                 Width::Fixed => self.fixed(slot.form, text)?,
-                Width::Varying { beyond_ascii } => self.end_stretch(hole(slot.form, beyond_ascii)?),
+                Width::Varying { beyond_ascii } => {
+                    self.end_stretch(hole(slot.form, beyond_ascii)?, *frame.get(at)?);
+                }
             }
             places.push((start, self.place()));
         }
         self.literal(frame.get(at..)?);
-        self.end_stretch(Hole::End);
+        self.end_stretch(Hole::End, 0);
 
         let bytes = self.blocks.len() * size_of::<Block>();
         if bytes > SHAPE_BYTES_MAX || self.segments.len() > SHAPE_HOLES_MAX + 1 {
@@ -295,29 +297,31 @@ impl Builder {
         Some(())
     }
 
-    fn end_stretch(&mut self, hole: Hole) {
-        let first_block = self.blocks.len();
-        let first_time = self.times.len();
-        for chunk in self.stretch.chunks(BLOCK) {
+    /// `terminator` is the byte that follows the hole.
+    fn end_stretch(&mut self, hole: Hole, terminator: u8) {
+        let chunks = self.stretch.chunks(BLOCK);
+        let blocks = chunks.len() as u16;
+        self.blocks.extend(chunks.map(|chunk| {
             let mut block = Block::default();
             for (at, &(model, classes)) in chunk.iter().enumerate() {
                 block.model[at] = model;
                 block.classes[at] = classes;
             }
-            self.blocks.push(block);
-        }
+            block
+        }));
         let in_last = match self.stretch.len() % BLOCK {
             0 => BLOCK,
             some => some,
         };
-        self.times.append(&mut self.stretch_times);
         self.segments.push(Segment {
             bytes: self.stretch.len() as u32,
-            blocks: first_block as u16..self.blocks.len() as u16,
+            blocks,
             last_mask: u32::MAX >> (BLOCK - in_last),
-            times: first_time as u16..self.times.len() as u16,
+            times: self.stretch_times.len() as u16,
+            terminator,
             hole,
         });
+        self.times.append(&mut self.stretch_times);
         self.stretch.clear();
     }
 }

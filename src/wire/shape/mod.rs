@@ -36,11 +36,9 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::ops::Range;
-
 #[cfg(any(test, fuzzing))]
 pub(super) use bed::Bed;
-pub(crate) use table::{Hints, Learned, Shapes, Table};
+pub use table::{Hints, Learned, ShapeIndex, Shapes, Table};
 
 use super::envelope::Kind;
 
@@ -83,12 +81,14 @@ impl Default for Block {
 struct Segment {
     /// Bytes of the stretch; at least one.
     bytes: u32,
-    /// Which of the shape's blocks are its own.
-    blocks: Range<u16>,
+    /// How many of the shape's blocks, in their order, are its own.
+    blocks: u16,
     /// Which positions of the last block belong to the stretch.
     last_mask: u32,
-    /// Which of the shape's timestamps are its own.
-    times: Range<u16>,
+    /// How many of the shape's timestamps are its own.
+    times: u16,
+    /// The byte that follows the hole.
+    terminator: u8,
     hole: Hole,
 }
 

@@ -8,7 +8,7 @@
 use super::super::envelope::{Header, Span};
 use super::super::timestamp;
 use super::class;
-use super::{Block, Hole, Place, Segment, Shape};
+use super::{Block, Hole, Place, Shape};
 use crate::ids::{MsgId, Name};
 use crate::limits::{NAME_BYTES_MAX, SHAPE_FRAME_BYTES_MAX, SHAPE_HOLES_MAX};
 
@@ -25,19 +25,24 @@ impl Default for Starts {
 /// Bytes behind a frame that the sweep may look at (and not heed).
 pub(super) const LOOKAHEAD: usize = Block::BYTES;
 
-/// What a processor can do at once. All of it is safe for any arguments: what
-/// lies beyond `bytes` fails.
+/// 32 bytes of a frame, or of what follows it.
+pub(super) type Lane = [u8; Block::BYTES];
+
+/// What a processor can do at once.
 pub(super) trait Lanes: Copy {
-    /// Which of the 32 bytes at `at` are neither their model nor of their
-    /// classes.
-    fn misfits(self, bytes: &[u8], at: usize, block: &Block) -> u32;
+    /// Whether each byte of `text` is its model or of its classes; of the last
+    /// block only those in `last_mask`.
+    fn fits(self, text: &[Lane], blocks: &[Block], last_mask: u32) -> bool;
 
-    /// Which of the 32 bytes at `at` are not of `classes`.
-    fn outside(self, bytes: &[u8], at: usize, classes: class::Classes) -> u32;
+    /// Which bytes equal `byte`.
+    fn equal(self, text: &Lane, byte: u8) -> u32;
 
-    /// Whether the 19 bytes at `at`, whose digits and separators are in their
+    /// Which bytes are not of `classes`.
+    fn outside(self, text: &Lane, classes: class::Classes) -> u32;
+
+    /// Whether the first 19 bytes, whose digits and separators are in their
     /// places, are a date and a time.
-    fn is_date_and_time(self, bytes: &[u8], at: usize) -> bool;
+    fn is_date_and_time(self, text: &Lane) -> bool;
 }
 
 /// Holds the frame of `len` bytes at the front of `bytes` against a shape, and
@@ -90,157 +95,169 @@ pub(super) fn fits_by(
     len: usize,
     starts: &mut Starts,
 ) -> bool {
+    let mut blocks = &shape.blocks[..];
+    let mut times = &shape.times[..];
     let mut at = 0;
     for (segment, start) in shape.segments.iter().zip(&mut starts.0) {
         let end = at + segment.bytes as usize;
         *start = at as u32;
-        if end > len || !fits_stretch(lanes, shape, segment, bytes, at) {
+        let (Some((own_blocks, other_blocks)), Some((own_times, other_times))) = (
+            blocks.split_at_checked(usize::from(segment.blocks)),
+            times.split_at_checked(usize::from(segment.times)),
+        ) else {
+            return false;
+        };
+        (blocks, times) = (other_blocks, other_times);
+        if end > len || !fits_stretch(lanes, own_blocks, segment.last_mask, &bytes[at..]) {
             return false;
         }
-        at = match fill(lanes, segment.hole, bytes, end) {
-            Some(hole_end) if segment.hole != Hole::End => hole_end,
-            _ => return segment.hole == Hole::End && end == len,
+        for &time in own_times {
+            let text = lane(bytes, at + time as usize);
+            if !text.is_some_and(|text| lanes.is_date_and_time(text)) {
+                return false;
+            }
+        }
+        if segment.hole == Hole::End {
+            return end == len;
+        }
+        at = match fill(lanes, segment.hole, segment.terminator, bytes, end) {
+            Some(hole_end) => hole_end,
+            None => return false,
         };
     }
     false
 }
 
 #[inline(always)]
-fn fits_stretch(
-    lanes: impl Lanes,
-    shape: &Shape,
-    segment: &Segment,
-    bytes: &[u8],
-    at: usize,
-) -> bool {
+fn fits_stretch(lanes: impl Lanes, blocks: &[Block], last_mask: u32, bytes: &[u8]) -> bool {
     /// So many blocks are checked before it is seen whether they fit: a branch
     /// a block would cost more, none at all would sweep wrong shapes to the end.
-    const BLOCKS_AT_ONCE: usize = 4;
+    const BLOCKS_AT_ONCE: usize = 6;
 
-    let blocks = shape
-        .blocks
-        .get(usize::from(segment.blocks.start)..usize::from(segment.blocks.end));
-    let Some((last, before)) = blocks.and_then(|blocks| blocks.split_last()) else {
+    let (text, _) = bytes.as_chunks();
+    let Some(text) = text.get(..blocks.len()) else {
         return false;
     };
-    let mut at = at;
-    for few in before.chunks(BLOCKS_AT_ONCE) {
-        let mut misfits = 0;
-        for block in few {
-            misfits |= lanes.misfits(bytes, at, block);
-            at += Block::BYTES;
+    if blocks.len() <= BLOCKS_AT_ONCE {
+        return lanes.fits(text, blocks, last_mask);
+    }
+    let (text, last_text) = text.split_at(text.len() - BLOCKS_AT_ONCE);
+    let (blocks, last_blocks) = blocks.split_at(blocks.len() - BLOCKS_AT_ONCE);
+    let texts = text.chunks(BLOCKS_AT_ONCE);
+    let mut pairs = texts.zip(blocks.chunks(BLOCKS_AT_ONCE));
+    pairs.all(|(text, blocks)| lanes.fits(text, blocks, u32::MAX))
+        && lanes.fits(last_text, last_blocks, last_mask)
+}
+
+#[inline(always)]
+fn lane(bytes: &[u8], at: usize) -> Option<&Lane> {
+    bytes.get(at..)?.first_chunk()
+}
+
+/// Where the value that begins at `at` ends, if it is what the hole asks for:
+/// at the first `terminator`, the literal that follows it. That may lie beyond
+/// the frame: what follows the hole then doesn't fit.
+///
+/// Where the value ends is found without looking at what it is, because all
+/// that follows in the frame waits for that.
+#[inline(always)]
+fn fill(lanes: impl Lanes, hole: Hole, terminator: u8, bytes: &[u8], at: usize) -> Option<usize> {
+    let text = lane(bytes, at)?;
+    let ends = lanes.equal(text, terminator);
+    if ends == 0 {
+        return fill_long(hole, terminator, bytes, at);
+    }
+    let end = ends.trailing_zeros();
+    // Those before the terminator.
+    let inside = (ends & ends.wrapping_neg()).wrapping_sub(1);
+    let right = match hole {
+        Hole::Ascii => lanes.outside(text, class::STRING) & inside == 0,
+        Hole::Number => {
+            let others = lanes.outside(text, class::DIGIT) & inside;
+            is_plain_number(text, end, others) || is_number(text.get(..end as usize)?)
         }
-        if misfits != 0 {
+        _ => fills(hole, text.get(..end as usize)?),
+    };
+    right.then_some(at + end as usize)
+}
+
+#[cold]
+#[inline(never)]
+fn fill_long(hole: Hole, terminator: u8, bytes: &[u8], at: usize) -> Option<usize> {
+    let text = bytes.get(at..)?;
+    let text = text.get(..memchr::memchr(terminator, text)?)?;
+    fills(hole, text).then_some(at + text.len())
+}
+
+/// Whether the value is what the hole asks for.
+#[inline(never)]
+fn fills(hole: Hole, text: &[u8]) -> bool {
+    let all = |classes| text.iter().all(|&byte| class::is(byte, classes));
+    match hole {
+        Hole::End => false,
+        Hole::Ascii => all(class::STRING),
+        Hole::Number => is_number(text),
+        Hole::Timestamp => timestamp::is_timestamp(text),
+        Hole::Text => all(class::STRING | class::BEYOND_ASCII) && str::from_utf8(text).is_ok(),
+        Hole::Name => {
+            all(class::STRING | class::BEYOND_ASCII)
+                && (1..=NAME_BYTES_MAX).contains(&text.len())
+                && (text.is_ascii() || str::from_utf8(text).is_ok() && Name::check(text).is_ok())
+        }
+    }
+}
+
+/// Whether the first `end` bytes are a number without exponent, of which
+/// `others` are no digits. False for some that are numbers all the same.
+#[inline(always)]
+fn is_plain_number(text: &Lane, end: u32, others: u32) -> bool {
+    let negative = text[0] == b'-';
+    let others = others >> u32::from(negative);
+    let length = end - u32::from(negative).min(end);
+    // The first that is no digit: the point, if there is one.
+    let whole = if others == 0 {
+        length
+    } else {
+        others.trailing_zeros()
+    };
+    let first = text[usize::from(negative)];
+    let has_point = others != 0;
+    let point = text[((u32::from(negative) + whole) % Block::BYTES as u32) as usize];
+    let only_a_point = others & others.wrapping_sub(1) == 0 && point == b'.' && whole + 1 < length;
+    whole > 0 && (first != b'0' || whole == 1) && (!has_point || only_a_point)
+}
+
+/// Whether the text is a number by JSON's grammar.
+#[cold]
+#[inline(never)]
+fn is_number(text: &[u8]) -> bool {
+    let digits = |text: &mut &[u8]| {
+        let count = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        *text = &text[count..];
+        count
+    };
+    let mut rest = text.strip_prefix(b"-").unwrap_or(text);
+    let leading_zero = rest.first() == Some(&b'0');
+    let whole = digits(&mut rest);
+    if whole == 0 || leading_zero && whole > 1 {
+        return false;
+    }
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        rest = fraction;
+        if digits(&mut rest) == 0 {
             return false;
         }
     }
-    if lanes.misfits(bytes, at, last) & segment.last_mask != 0 {
-        return false;
-    }
-    let times = shape
-        .times
-        .get(usize::from(segment.times.start)..usize::from(segment.times.end))
-        .unwrap_or_default();
-    let start = at - before.len() * Block::BYTES;
-    times
-        .iter()
-        .all(|&time| lanes.is_date_and_time(bytes, start + time as usize))
-}
-
-/// Where the value that begins at `at` ends, if it is what the hole asks for.
-/// It may reach beyond the frame: what follows the hole then doesn't fit.
-#[inline(always)]
-fn fill(lanes: impl Lanes, hole: Hole, bytes: &[u8], at: usize) -> Option<usize> {
-    match hole {
-        Hole::End => None,
-        Hole::Ascii => run_end(lanes, bytes, at, class::STRING),
-        Hole::Number => number_end(lanes, bytes, at),
-        Hole::Text | Hole::Name | Hole::Timestamp => fill_rarer(lanes, hole, bytes, at),
-    }
-}
-
-#[inline(always)]
-fn fill_rarer(lanes: impl Lanes, hole: Hole, bytes: &[u8], at: usize) -> Option<usize> {
-    let end = run_end(lanes, bytes, at, class::STRING | class::BEYOND_ASCII)?;
-    let text = bytes.get(at..end)?;
-    let right = match hole {
-        Hole::Text => text.is_ascii() || str::from_utf8(text).is_ok(),
-        Hole::Timestamp => timestamp::is_timestamp(text),
-        _ if text.is_ascii() => (1..=NAME_BYTES_MAX).contains(&text.len()),
-        _ => str::from_utf8(text).is_ok() && Name::check(text).is_ok(),
-    };
-    right.then_some(end)
-}
-
-/// Where the bytes of `classes` that begin at `at` end.
-#[inline(always)]
-fn run_end(
-    lanes: impl Lanes,
-    bytes: &[u8],
-    mut at: usize,
-    classes: class::Classes,
-) -> Option<usize> {
-    while at < bytes.len() {
-        match lanes.outside(bytes, at, classes) {
-            0 => at += Block::BYTES,
-            outside => return Some(at + outside.trailing_zeros() as usize),
+    if let [b'e' | b'E', exponent @ ..] = rest {
+        rest = match exponent {
+            [b'+' | b'-', exponent @ ..] => exponent,
+            exponent => exponent,
+        };
+        if digits(&mut rest) == 0 {
+            return false;
         }
     }
-    None
-}
-
-/// Where the number that begins at `at` ends: the longest stretch that JSON's
-/// grammar takes.
-#[inline(always)]
-fn number_end(lanes: impl Lanes, bytes: &[u8], at: usize) -> Option<usize> {
-    let first = at + usize::from(bytes.get(at) == Some(&b'-'));
-    let others = lanes.outside(bytes, first, class::DIGIT);
-    let whole = others.trailing_zeros() as usize;
-    if whole == 0 || whole > 1 && bytes.get(first) == Some(&b'0') {
-        return None;
-    }
-    let end = match bytes.get(first + whole)? {
-        b'.' => {
-            // The first that is no digit behind the point, which is none.
-            let behind = others & others.wrapping_sub(1);
-            let end = behind.trailing_zeros() as usize;
-            if end == whole + 1 && end < Block::BYTES {
-                return None;
-            }
-            end
-        }
-        _ => whole,
-    };
-    match bytes.get(first + end)? {
-        _ if end == Block::BYTES => odd_number_end(bytes, at),
-        b'e' | b'E' => odd_number_end(bytes, at),
-        _ => Some(first + end),
-    }
-}
-
-/// The same for numbers with an exponent, or of many digits.
-#[cold]
-#[inline(never)]
-fn odd_number_end(bytes: &[u8], at: usize) -> Option<usize> {
-    let digits_end = |at: usize| {
-        let rest = bytes.get(at..)?;
-        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        (digits > 0).then_some(at + digits)
-    };
-    let is_at = |at: usize, these: &[u8]| bytes.get(at).is_some_and(|byte| these.contains(byte));
-    let first = at + usize::from(is_at(at, b"-"));
-    let mut end = digits_end(first)?;
-    if end > first + 1 && is_at(first, b"0") {
-        return None;
-    }
-    if is_at(end, b".") {
-        end = digits_end(end + 1)?;
-    }
-    if is_at(end, b"eE") {
-        let sign = usize::from(is_at(end + 1, b"+-"));
-        end = digits_end(end + 1 + sign)?;
-    }
-    Some(end)
+    rest.is_empty()
 }
 
 /// The header of a frame that fits.
@@ -270,30 +287,38 @@ pub(super) struct Scalar;
 
 impl Lanes for Scalar {
     #[inline]
-    fn misfits(self, bytes: &[u8], at: usize, block: &Block) -> u32 {
-        let mut misfits = 0;
-        for lane in 0..Block::BYTES {
-            let fits = bytes.get(at + lane).is_some_and(|&byte| {
-                byte == block.model[lane] || class::is(byte, block.classes[lane])
-            });
-            misfits |= u32::from(!fits) << lane;
-        }
-        misfits
+    fn fits(self, text: &[Lane], blocks: &[Block], last_mask: u32) -> bool {
+        let misfits = |text: &Lane, block: &Block| {
+            bits(|lane| {
+                text[lane] != block.model[lane] && !class::is(text[lane], block.classes[lane])
+            })
+        };
+        let last = blocks.len().saturating_sub(1);
+        let mut pairs = text.iter().zip(blocks).enumerate();
+        text.len() == blocks.len()
+            && pairs.all(|(at, (text, block))| {
+                let mask = if at == last { last_mask } else { u32::MAX };
+                misfits(text, block) & mask == 0
+            })
     }
 
     #[inline]
-    fn outside(self, bytes: &[u8], at: usize, classes: class::Classes) -> u32 {
-        let mut outside = 0;
-        for lane in 0..Block::BYTES {
-            let inside = (bytes.get(at + lane)).is_some_and(|&byte| class::is(byte, classes));
-            outside |= u32::from(!inside) << lane;
-        }
-        outside
+    fn equal(self, text: &Lane, byte: u8) -> u32 {
+        bits(|lane| text[lane] == byte)
     }
 
     #[inline]
-    fn is_date_and_time(self, bytes: &[u8], at: usize) -> bool {
-        let head = bytes.get(at..).and_then(|rest| rest.first_chunk());
-        head.is_some_and(timestamp::is_date_and_time)
+    fn outside(self, text: &Lane, classes: class::Classes) -> u32 {
+        bits(|lane| !class::is(text[lane], classes))
     }
+
+    #[inline]
+    fn is_date_and_time(self, text: &Lane) -> bool {
+        text.first_chunk().is_some_and(timestamp::is_date_and_time)
+    }
+}
+
+#[inline]
+fn bits(of: impl Fn(usize) -> bool) -> u32 {
+    (0..Block::BYTES).fold(0, |bits, lane| bits | u32::from(of(lane)) << lane)
 }

@@ -16,9 +16,10 @@ use super::sweep::{self, Starts};
 use super::{Shape, build};
 use crate::limits::{SHAPES_MAX, SKELETONS_SEEN_MAX};
 
-/// The shapes that frames are held against. Loaded once a read.
+/// The shapes that frames are held against, as of one moment. A read loads them
+/// once ([`Shapes::load`]).
 #[derive(Debug, Default)]
-pub(crate) struct Table {
+pub struct Table {
     /// An index stays the same skeleton's until that is replaced.
     entries: Vec<Arc<Entry>>,
 }
@@ -30,10 +31,33 @@ struct Entry {
     used: AtomicU32,
 }
 
-/// All shapes of a server, and how they came to be. See the
-/// [module](super).
+/// The shapes that a server has learned: frames that look like one that its
+/// parser accepted are recognised without being parsed.
+///
+/// ```
+/// use tickwire::wire::{Hints, Parser, Shapes, Validation};
+///
+/// let shapes = Shapes::new(Validation::Payload);
+/// let mut parser = Parser::new(Validation::Payload);
+/// let mut hints = Hints::default();
+/// for n in 0..3 {
+///     let mut frame = format!(
+///         r#"{{"msg_id":"550e8400-e29b-41d4-a716-44665544000{n}","msg_type":"heartbeat",
+///             "timestamp":"2026-01-03T12:41:0{n}Z","source":"feed","target":null,
+///             "payload":{{"status":"alive","timestamp":"2026-01-03T12:41:0{n}Z"}}}}"#
+///     )
+///     .into_bytes();
+///     let recognized = hints.recognize(&shapes.load(), &frame, frame.len(), 0);
+///     // The first two are parsed, and the shape is learned from them.
+///     assert_eq!(recognized.is_some(), n == 2);
+///     if recognized.is_none() {
+///         let header = parser.parse(&mut frame).unwrap();
+///         hints.note(shapes.learn(&frame, &header, 0), frame.len());
+///     }
+/// }
+/// ```
 #[derive(Debug)]
-pub(crate) struct Shapes {
+pub struct Shapes {
     table: ArcSwap<Table>,
     validation: Validation,
     learner: Mutex<Learner>,
@@ -41,7 +65,7 @@ pub(crate) struct Shapes {
 
 /// What came of learning from a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Learned {
+pub enum Learned {
     /// Nothing: the frame can't be learned from, or the learner was busy.
     Nothing,
     /// A skeleton was seen for the first time.
@@ -55,7 +79,7 @@ pub(crate) enum Learned {
 
 /// Which shape of the table. One that is out of date only misses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ShapeIndex(u16);
+pub struct ShapeIndex(u16);
 
 const _: () = assert!(SHAPES_MAX <= u16::MAX as usize);
 
@@ -72,7 +96,8 @@ struct Learner {
 impl Shapes {
     /// No shape is known yet. What is learned holds for frames that are
     /// checked as `validation` says.
-    pub(crate) fn new(validation: Validation) -> Self {
+    #[must_use]
+    pub fn new(validation: Validation) -> Self {
         Self {
             table: ArcSwap::default(),
             validation,
@@ -82,14 +107,14 @@ impl Shapes {
 
     /// The shapes as of now.
     #[inline]
-    pub(crate) fn load(&self) -> Guard<Arc<Table>> {
+    pub fn load(&self) -> Guard<Arc<Table>> {
         self.table.load()
     }
 
     /// Learns from a frame that the parser accepted and no shape recognised.
     /// `now` is as in [`Table::recognize`].
     #[cold]
-    pub(crate) fn learn(&self, frame: &[u8], header: &Header, now: u32) -> Learned {
+    pub fn learn(&self, frame: &[u8], header: &Header, now: u32) -> Learned {
         let mut learner = match self.learner.try_lock() {
             Ok(learner) => learner,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -206,13 +231,13 @@ impl Table {
 }
 
 /// Lengths that are told apart when a shape is guessed.
-const LENGTHS: usize = 64;
+const LENGTHS: usize = 1024;
 /// Shapes that are tried, the last used first, when the guess is wrong.
 const RECENT: usize = 16;
 
 /// Which shapes are likely, as one thread has seen them: what it tries first.
 #[derive(Debug)]
-pub(crate) struct Hints {
+pub struct Hints {
     by_length: [ShapeIndex; LENGTHS],
     /// The last used first.
     recent: [ShapeIndex; RECENT],
@@ -238,7 +263,7 @@ impl Hints {
     /// shape recognises it. What stands behind the frame doesn't matter. `now`
     /// is as in [`Table::recognize`].
     #[inline]
-    pub(crate) fn recognize(
+    pub fn recognize(
         &mut self,
         table: &Table,
         bytes: &[u8],
@@ -278,9 +303,11 @@ impl Hints {
         None
     }
 
-    /// Frames of `len` bytes are likely to be recognised by the shape at
-    /// `index`.
-    pub(crate) fn expect(&mut self, index: ShapeIndex, len: usize) {
+    /// Takes note of what learning from a frame of `len` bytes came to.
+    pub fn note(&mut self, learned: Learned, len: usize) {
+        let (Learned::Known(index) | Learned::Shape(index)) = learned else {
+            return;
+        };
         self.by_length[len % LENGTHS] = index;
         let known = self.recent.iter().position(|recent| *recent == index);
         let place = known.unwrap_or(RECENT - 1);

@@ -170,8 +170,6 @@ async fn values_that_name_what_happens_anyway_are_granted() {
     let server = start_server().await;
     let mut peer = Peer::connect(server.local_addr()).await;
     let options = [
-        ("acks", json!("each")),
-        ("ack_details", json!(false)),
         ("broadcasts", json!("all")),
         ("group", json!(false)),
         ("resumable", json!(false)),
@@ -200,9 +198,6 @@ async fn what_is_not_built_yet_is_refused_and_nothing_changes() {
     let mut fresh = Peer::connect(server.local_addr()).await;
     let mut owner = Peer::owning(server.local_addr(), &["mine"]).await;
     for (key, value) in [
-        ("acks", json!("batch")),
-        ("acks", json!("none")),
-        ("ack_details", json!(true)),
         ("broadcasts", json!("none")),
         ("group", json!(true)),
         ("resumable", json!(true)),

@@ -264,6 +264,18 @@ fn answers_say_what_they_are_about() {
     )
     .unwrap();
     assert_eq!((ack.dropped(), ack.covered().len()), (2, 2));
+    let dropped = |ack: Ack| -> Vec<u64> { ack.split().iter().map(Ack::dropped).collect() };
+    assert_eq!(dropped(ack.clone()), [0, 0], "of which two is not said");
+    let mut detailed = ack.clone();
+    detailed.unknown.insert("dropped", &[0, 3]).unwrap();
+    assert_eq!(detailed.dropped(), 3);
+    assert_eq!(dropped(detailed), [0, 3]);
+    let ids: Vec<_> = ack.clone().split().iter().map(Ack::covered).collect();
+    assert_eq!(ids.concat(), ack.covered());
+    let mut alone = ack;
+    let only = [alone.acknowledged_msg_id];
+    alone.unknown.insert("acknowledged_msg_ids", &only).unwrap();
+    assert_eq!(dropped(alone), [2]);
     let Payload::Ack(alone) = example(8).payload else {
         panic!("no ack");
     };

@@ -70,16 +70,15 @@ fn the_shape_that_was_unused_for_longest_makes_room() {
     for number in 0..SHAPES_MAX {
         let frame = order_number(number);
         bed.learn(&frame);
-        let Some(Learned::Shape(index)) = bed.learn(&frame) else {
-            panic!("the second sighting leads to a shape");
-        };
-        known.push((index, frame));
+        let learned = bed.learn(&frame).unwrap();
+        assert!(matches!(learned, Learned::Shape(_)), "{learned:?}");
+        known.push((learned, frame));
     }
     let late = 1_000_000;
     let mut hints = Hints::default();
     let table = bed.shapes.load();
-    for (number, (index, frame)) in known.iter().enumerate() {
-        hints.expect(*index, frame.len());
+    for (number, (learned, frame)) in known.iter().enumerate() {
+        hints.note(*learned, frame.len());
         if number != 77 && number != 78 {
             let found = hints.recognize(&table, frame, frame.len(), late);
             assert!(found.is_some());
@@ -116,11 +115,9 @@ fn a_stale_hint_only_misses() {
     let mut bed = Bed::new(Validation::Payload);
     let known = order_number(0);
     bed.learn(&known);
-    let Some(Learned::Shape(index)) = bed.learn(&known) else {
-        panic!("the second sighting leads to a shape");
-    };
+    let learned = bed.learn(&known).unwrap();
     let mut hints = Hints::default();
-    hints.expect(index, known.len());
+    hints.note(learned, known.len());
     // Another server's shapes: none, or another at that index.
     let mut other = Bed::new(Validation::Envelope);
     let nothing = hints.recognize(&other.shapes.load(), &known, known.len(), 0);

@@ -1,0 +1,97 @@
+//! tickwire beside the brokers that people would otherwise take, on this machine
+//! and in the same rounds.
+//!
+//! `cargo bench --bench peers --features peers` measures everything in about a
+//! quarter of an hour; `-- --help` says how to measure less. What is measured,
+//! and what tickwire is held to, stands in `rows.rs`; how the servers are spoken
+//! to in `protocol/`, how they are driven in `drive/`, who takes turns with whom
+//! in `rounds.rs`, and how it is judged in `statistics.rs`.
+
+#![forbid(unsafe_code)]
+
+mod against;
+mod arena;
+mod charts;
+mod copy_loop;
+mod drive;
+mod machine;
+mod options;
+mod process;
+mod protocol;
+mod publish;
+mod report;
+mod rounds;
+mod rows;
+mod server;
+mod session;
+mod statistics;
+mod stream;
+mod workload;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use options::Options;
+use rows::Row;
+use session::Session;
+
+fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some(copy_loop::ARGUMENT) {
+        return match copy_loop::serve() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&format!("the copy loop can't listen: {error}"), 1),
+        };
+    }
+    let options = Options::parse();
+    let rows = match chosen_rows(&options.only) {
+        Ok(rows) => rows,
+        Err(text) => return fail(&text, 2),
+    };
+    if options.list {
+        list(&rows);
+        return ExitCode::SUCCESS;
+    }
+    let outcome = Session::new(&options).and_then(|session| match options.against {
+        Some(_) => session.compare_builds(),
+        None => session.compare_peers(&rows),
+    });
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(text) => fail(&text, 1),
+    }
+}
+
+fn fail(text: &str, code: u8) -> ExitCode {
+    eprintln!("error: {text}");
+    ExitCode::from(code)
+}
+
+/// Prints a line. Who doesn't read it is no reason to stop.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+fn chosen_rows(words: &[String]) -> Result<Vec<Row>, String> {
+    let all = rows::all();
+    for word in words {
+        if !all.iter().any(|row| row.is_meant_by(word)) {
+            let known: Vec<&str> = all.iter().map(|row| row.id.as_str()).collect();
+            let known = known.join(", ");
+            return Err(format!("there is no row {word:?}; there are {known}"));
+        }
+    }
+    let chosen = |row: &Row| words.is_empty() || words.iter().any(|word| row.is_meant_by(word));
+    Ok(all.into_iter().filter(chosen).collect())
+}
+
+fn list(rows: &[Row]) {
+    for row in rows {
+        say(&format!("{:<18} {}", row.id, row.work));
+        for bound in &row.bounds {
+            say(&format!("{:<18} {}", "", bound.text()));
+        }
+    }
+}

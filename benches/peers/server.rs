@@ -1,0 +1,240 @@
+//! The servers that are compared: found on the machine, or said to be missing.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::copy_loop;
+use crate::machine::{Cores, find_program};
+use crate::process::{Process, Ready, free_address};
+use crate::protocol::{Framed, Mqtt, Nats, Protocol, Redis};
+
+/// A server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// The limit.
+    CopyLoop,
+    /// The one this is about.
+    Tickwire,
+    /// Another build of it, to be compared with.
+    OtherTickwire,
+    /// NATS core.
+    Nats,
+    /// Redis pub/sub.
+    Redis,
+    /// An MQTT broker in Rust.
+    Rumqttd,
+    /// An MQTT broker in C.
+    Mosquitto,
+}
+
+/// All that are not tickwire's own.
+pub const PEERS: [Kind; 4] = [Kind::Nats, Kind::Redis, Kind::Rumqttd, Kind::Mosquitto];
+
+impl Kind {
+    /// What it is called in tables.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::CopyLoop => "copy loop",
+            Self::Tickwire => "tickwire",
+            Self::OtherTickwire => "other tickwire",
+            Self::Nats => "NATS",
+            Self::Redis => "Redis",
+            Self::Rumqttd => "rumqttd",
+            Self::Mosquitto => "Mosquitto",
+        }
+    }
+
+    /// How it is spoken to.
+    pub fn protocol(self) -> &'static dyn Protocol {
+        match self {
+            Self::CopyLoop => &Framed::CopyLoop,
+            Self::Tickwire | Self::OtherTickwire => &Framed::Tickwire,
+            Self::Nats => &Nats,
+            Self::Redis => &Redis,
+            Self::Rumqttd | Self::Mosquitto => &Mqtt,
+        }
+    }
+
+    /// The name of its program.
+    pub fn program(self) -> &'static str {
+        match self {
+            Self::CopyLoop => "peers",
+            Self::Tickwire | Self::OtherTickwire => "tickwire",
+            Self::Nats => "nats-server",
+            Self::Redis => "redis-server",
+            Self::Rumqttd => "rumqttd",
+            Self::Mosquitto => "mosquitto",
+        }
+    }
+}
+
+/// A server that is on this machine.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Which.
+    pub kind: Kind,
+    /// Its program.
+    pub program: PathBuf,
+    /// What it says of its version.
+    pub version: String,
+}
+
+impl Found {
+    /// Looks for it, at `given` if there is something.
+    pub fn find(kind: Kind, given: Option<&Path>) -> Option<Self> {
+        let program = match kind {
+            Kind::CopyLoop => std::env::current_exe().ok()?,
+            _ => find_program(kind.program(), given)?,
+        };
+        let version = version(kind, &program);
+        Some(Self {
+            kind,
+            program,
+            version,
+        })
+    }
+
+    /// Starts it on its core.
+    pub fn start(&self, cores: Cores) -> Result<Server, String> {
+        self.try_start(cores)
+            .map_err(|reason| format!("{}: {reason}", self.kind.label()))
+    }
+
+    fn try_start(&self, cores: Cores) -> Result<Server, String> {
+        let mut command = cores.on_server_core(&self.program);
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        command.current_dir(folder.path());
+        let address = free_address()?;
+        let ready = match self.kind {
+            Kind::CopyLoop => {
+                command.arg(copy_loop::ARGUMENT);
+                Ready::Says
+            }
+            Kind::Tickwire | Kind::OtherTickwire => {
+                command.args(["serve", "--listen", "127.0.0.1:0", "--threads", "1"]);
+                Ready::Says
+            }
+            _ => {
+                configure_peer(self.kind, &mut command, address, folder.path())
+                    .map_err(|error| error.to_string())?;
+                Ready::Listens(address)
+            }
+        };
+        Ok(Server {
+            kind: self.kind,
+            process: Process::start(command, ready)?,
+            _folder: folder,
+        })
+    }
+}
+
+/// A server that runs.
+#[derive(Debug)]
+pub struct Server {
+    /// Which.
+    pub kind: Kind,
+    /// Its process.
+    pub process: Process,
+    /// Where it may leave files.
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.process.address
+    }
+
+    /// How it is spoken to.
+    pub fn protocol(&self) -> &'static dyn Protocol {
+        self.kind.protocol()
+    }
+}
+
+/// One core each, nothing on disk, and no limit at which a receiver would be cut
+/// off.
+fn configure_peer(
+    kind: Kind,
+    command: &mut Command,
+    address: SocketAddr,
+    folder: &Path,
+) -> std::io::Result<()> {
+    let (host, port) = (address.ip().to_string(), address.port().to_string());
+    match kind {
+        Kind::Nats => {
+            command.env("GOMAXPROCS", "1");
+            command.args(["-a", &host, "-p", &port]);
+        }
+        Kind::Redis => {
+            command.args(["--port", &port, "--bind", &host]);
+            command.args(["--save", "", "--appendonly", "no", "--maxclients", "15000"]);
+            command.args(["--client-output-buffer-limit", "pubsub 0 0 0"]);
+        }
+        Kind::Rumqttd => {
+            let path = folder.join("rumqttd.toml");
+            fs::write(
+                &path,
+                RUMQTTD_SETTINGS.replace("ADDRESS", &address.to_string()),
+            )?;
+            command.arg("-c").arg(path);
+        }
+        Kind::Mosquitto => {
+            let path = folder.join("mosquitto.conf");
+            fs::write(
+                &path,
+                MOSQUITTO_SETTINGS.replace("ADDRESS", &format!("{port} {host}")),
+            )?;
+            command.arg("-c").arg(path);
+        }
+        Kind::CopyLoop | Kind::Tickwire | Kind::OtherTickwire => {}
+    }
+    Ok(())
+}
+
+/// Its sample settings, of which the first listener is left.
+const RUMQTTD_SETTINGS: &str = "\
+id = 0
+[router]
+id = 0
+max_connections = 10010
+max_outgoing_packet_count = 200
+max_segment_size = 104857600
+max_segment_count = 10
+[v4.1]
+name = \"v4-1\"
+listen = \"ADDRESS\"
+next_connection_delay_ms = 1
+[v4.1.connections]
+connection_timeout_ms = 60000
+max_payload_size = 20480
+max_inflight_count = 100
+dynamic_filters = true
+";
+
+const MOSQUITTO_SETTINGS: &str = "\
+listener ADDRESS
+allow_anonymous true
+max_queued_messages 0
+set_tcp_nodelay true
+";
+
+/// The number in what the program says of itself.
+fn version(kind: Kind, program: &Path) -> String {
+    let argument = match kind {
+        Kind::CopyLoop => return String::new(),
+        Kind::Mosquitto => "-h",
+        _ => "--version",
+    };
+    let output = Command::new(program).arg(argument).output();
+    let text = output.map_or_else(
+        |_| String::new(),
+        |output| String::from_utf8_lossy(&output.stdout).into_owned(),
+    );
+    text.split_whitespace()
+        .map(|word| word.trim_start_matches("v=").trim_start_matches('v'))
+        .find(|word| word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit()))
+        .unwrap_or("of unknown version")
+        .to_owned()
+}

@@ -1,0 +1,186 @@
+//! The bytes of a queued run: a slice of the window that they arrived in, or a
+//! copy out of it.
+//!
+//! Copies are made where several short runs share a read, a few each read; so
+//! their buffers are used again. A thread keeps a bounded number of them.
+
+#![forbid(unsafe_code)]
+
+use std::cell::RefCell;
+use std::mem;
+use std::ops::{Deref, Range};
+
+use bytes::{Buf, Bytes};
+
+/// Buffers that a thread keeps for copies to come.
+const BUFFERS_KEPT_MAX: usize = 32;
+/// Larger buffers are given back at once.
+const BUFFER_BYTES_MAX: usize = 16 * 1024;
+
+thread_local! {
+    static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) enum RunBytes {
+    /// Keeps its window in memory.
+    Slice(Bytes),
+    /// Keeps nothing but itself.
+    Copy(Copied),
+}
+
+/// A copy in a buffer that is used again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Copied {
+    buffer: Vec<u8>,
+    /// Bytes taken off the front.
+    start: usize,
+}
+
+impl RunBytes {
+    /// A copy of parts of a window, which have `bytes` bytes together.
+    pub(crate) fn copy(
+        window: &[u8],
+        parts: impl IntoIterator<Item = Range<usize>>,
+        bytes: usize,
+    ) -> Self {
+        let mut buffer = BUFFERS
+            .with_borrow_mut(|buffers| {
+                // A queued run shall not hold much more than its bytes.
+                let fits = |buffer: &Vec<u8>| (bytes..=2 * bytes).contains(&buffer.capacity());
+                let found = buffers.iter().position(fits)?;
+                Some(buffers.swap_remove(found))
+            })
+            .unwrap_or_else(|| Vec::with_capacity(bytes));
+        for part in parts {
+            buffer.extend_from_slice(&window[part]);
+        }
+        Self::Copy(Copied { buffer, start: 0 })
+    }
+
+    /// Bytes of memory that are held, if no window is.
+    pub(crate) fn copied_bytes(&self) -> Option<usize> {
+        match self {
+            Self::Slice(_) => None,
+            Self::Copy(copied) => Some(copied.buffer.capacity()),
+        }
+    }
+
+    /// The same bytes once more.
+    pub(crate) fn share(&mut self) -> Self {
+        let bytes = match mem::replace(self, Self::Slice(Bytes::new())) {
+            Self::Slice(bytes) => bytes,
+            copy @ Self::Copy(_) => copy.into(),
+        };
+        *self = Self::Slice(bytes.clone());
+        Self::Slice(bytes)
+    }
+
+    /// Takes `count` bytes off the front.
+    pub(crate) fn advance(&mut self, count: usize) {
+        match self {
+            Self::Slice(bytes) => bytes.advance(count),
+            Self::Copy(copied) => copied.start += count,
+        }
+    }
+
+    /// A part of it that lives by itself.
+    pub(crate) fn part(&self, range: Range<usize>) -> Bytes {
+        match self {
+            Self::Slice(bytes) => bytes.slice(range),
+            Self::Copy(_) => Bytes::copy_from_slice(&self[range]),
+        }
+    }
+}
+
+impl Deref for RunBytes {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Slice(bytes) => bytes,
+            Self::Copy(copied) => &copied.buffer[copied.start..],
+        }
+    }
+}
+
+impl From<RunBytes> for Bytes {
+    fn from(run: RunBytes) -> Self {
+        match run {
+            RunBytes::Slice(bytes) => bytes,
+            RunBytes::Copy(mut copied) => {
+                let mut bytes = Self::from(mem::take(&mut copied.buffer));
+                bytes.advance(copied.start);
+                bytes
+            }
+        }
+    }
+}
+
+impl Drop for Copied {
+    fn drop(&mut self) {
+        let capacity = self.buffer.capacity();
+        if capacity == 0 || capacity > BUFFER_BYTES_MAX {
+            return;
+        }
+        let mut buffer = mem::take(&mut self.buffer);
+        buffer.clear();
+        // A thread that ends has no place for it any more.
+        let _ = BUFFERS.try_with(|buffers| {
+            let mut buffers = buffers.borrow_mut();
+            if buffers.len() < BUFFERS_KEPT_MAX {
+                buffers.push(buffer);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::iter::once;
+
+    use super::*;
+
+    #[test]
+    fn a_copy_holds_its_parts_and_gives_its_buffer_back() {
+        let window = b"0123456789";
+        let mut run = RunBytes::copy(window, [1..3, 5..9], 6);
+        assert_eq!(&run[..], b"125678");
+        run.advance(2);
+        assert_eq!(&run[..], b"5678");
+        assert_eq!(&run.part(1..3)[..], b"67");
+        let address = run.as_ptr() as usize - 2;
+        drop(run);
+        let again = RunBytes::copy(window, once(0..4), 4);
+        assert_eq!(again.as_ptr() as usize, address);
+        assert_eq!(&Bytes::from(again)[..], b"0123");
+    }
+
+    #[test]
+    fn a_small_run_does_not_hold_a_large_buffer() {
+        let window = [0; 1_000];
+        drop(RunBytes::copy(&window, once(0..1_000), 1_000));
+        let small = RunBytes::copy(&window, once(0..10), 10);
+        assert!(small.copied_bytes().unwrap() <= 20);
+    }
+
+    #[test]
+    fn keeps_a_bounded_number_of_buffers_of_bounded_size() {
+        let window = vec![0; 2 * BUFFER_BYTES_MAX];
+        drop(RunBytes::copy(&window, once(0..window.len()), window.len()));
+        let many: Vec<_> = (0..2 * BUFFERS_KEPT_MAX)
+            .map(|_| RunBytes::copy(&window, once(0..9), 9))
+            .collect();
+        drop(many);
+        BUFFERS.with_borrow(|buffers| {
+            assert_eq!(buffers.len(), BUFFERS_KEPT_MAX);
+            assert!(
+                buffers
+                    .iter()
+                    .all(|buffer| buffer.capacity() <= BUFFER_BYTES_MAX)
+            );
+        });
+    }
+}

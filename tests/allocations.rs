@@ -1,0 +1,150 @@
+//! What a message costs in allocations, from its bytes to its ack: next to
+//! none once the buffers are warm. A program of its own, for it counts what its
+//! allocator does.
+
+#![allow(missing_docs, reason = "a test")]
+
+#[path = "../src/cli/bench/messages.rs"]
+#[allow(dead_code, unused_imports, reason = "the file serves several programs")]
+mod messages;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::IoSlice;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tickwire::router::{Now, Router, RouterConfig, Session, Workspace};
+use tickwire::wire::write_frame;
+
+use messages::{Example, Selection, Target, variants};
+
+struct Counting;
+
+thread_local! {
+    /// Of this thread, for other tests run beside it.
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[allow(unsafe_code, reason = "an allocator can't be written without")]
+// SAFETY: everything is left to the system's allocator; only counted.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps the contract, which is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract, which is the same.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps the contract, which is the same.
+        unsafe { System.realloc(pointer, layout, bytes) }
+    }
+}
+
+fn count() {
+    // A thread that ends has no counter any more.
+    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+}
+
+/// Frames in a read: the fewest for which the promise holds.
+const FRAMES_A_READ: usize = 64;
+/// Allocations a message at most, in the steady state.
+const ALLOCATIONS_A_MESSAGE: f64 = 0.05;
+
+/// A session fed by hand, and its output thrown away.
+struct Endpoint {
+    session: Session,
+    workspace: Workspace,
+}
+
+impl Endpoint {
+    fn saying(router: &Router, hello: &str) -> Self {
+        let mut endpoint = Self {
+            session: router.connect(),
+            workspace: Workspace::default(),
+        };
+        let mut window = BytesMut::new();
+        write_frame(&mut window, hello.as_bytes()).unwrap();
+        endpoint.receive(&mut window);
+        endpoint.discard_output();
+        endpoint
+    }
+
+    fn receive(&mut self, window: &mut BytesMut) {
+        let now = Now {
+            mono: Duration::from_secs(1),
+            unix_ms: 1_767_444_060_000,
+        };
+        let step = self.session.receive(&mut self.workspace, window, now);
+        assert!(step.halt.is_none() && window.is_empty());
+    }
+
+    fn discard_output(&mut self) -> usize {
+        let mut all = |slices: &[IoSlice<'_>]| Ok(slices.iter().map(|s| s.len()).sum());
+        let written = self.session.transmit(usize::MAX, &mut all);
+        written.unwrap().0
+    }
+}
+
+fn hello(source: &str, payload: &str) -> String {
+    format!(
+        r#"{{"msg_id":"550e8400-e29b-41d4-a716-446655440000","msg_type":"hello","timestamp":"2026-01-03T12:41:00Z","source":"{source}","payload":{{"protocol":1,{payload}}}}}"#
+    )
+}
+
+/// Allocations a message of reads that were taken, delivered and acknowledged.
+fn allocations_a_message(selection: &Selection) -> f64 {
+    const WARM_READS: usize = 400;
+    const READS: usize = 200;
+
+    let router = Router::new(RouterConfig::default());
+    let names =
+        r#""names":["api-gateway","log-aggregator","health-monitor","quantower-connector"]"#;
+    let mut receiver = Endpoint::saying(&router, &hello("everybody", names));
+    let mut sender = Endpoint::saying(&router, &hello("load", r#""register":false"#));
+    let messages = variants(selection, FRAMES_A_READ * 20, None, Target::Keep);
+    let mut window = BytesMut::new();
+    let mut counted = 0;
+    for read in 0..WARM_READS + READS {
+        // As the server does: a window is used again when nothing holds it.
+        window.clear();
+        if !window.try_reclaim(64 * 1024) {
+            window = BytesMut::with_capacity(64 * 1024);
+        }
+        let first = read % 20 * FRAMES_A_READ;
+        let mut bytes = 0;
+        for json in &messages[first..first + FRAMES_A_READ] {
+            write_frame(&mut window, json).unwrap();
+            bytes += 4 + json.len();
+        }
+        let before = ALLOCATIONS.get();
+        sender.receive(&mut window);
+        assert!(sender.discard_output() > 0, "acks");
+        assert_eq!(receiver.discard_output(), bytes, "all is delivered");
+        if read >= WARM_READS {
+            counted += ALLOCATIONS.get() - before;
+        }
+    }
+    counted as f64 / (READS * FRAMES_A_READ) as f64
+}
+
+#[test]
+fn a_message_costs_next_to_no_allocation() {
+    for selection in [Selection::One(Example::Order), Selection::Mix] {
+        let allocations = allocations_a_message(&selection);
+        println!("{allocations:.4} allocations a message: {selection:?}");
+        assert!(
+            allocations <= ALLOCATIONS_A_MESSAGE,
+            "{allocations} allocations a message: {selection:?}"
+        );
+    }
+}
