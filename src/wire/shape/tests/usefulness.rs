@@ -1,5 +1,6 @@
 //! Frames that repeat get a shape, and few shapes are enough.
 
+use super::super::{Hints, Shapes};
 use super::*;
 
 /// Frames like `model` that can be learned from: accepted, and without numbers
@@ -110,5 +111,30 @@ fn only_what_was_seen_to_vary_may_vary() {
         for (from, to) in values {
             assert_eq!(bed.hold(&with(from, to), &[]), from == seen, "{seen}: {to}");
         }
+    }
+}
+
+#[test]
+fn a_thread_that_gets_all_eleven_messages_guesses_their_shapes() {
+    for taste in [Taste::SameWidth, Taste::Ascii] {
+        let seed = &mut Seed::new(5);
+        let kinds: Vec<_> = (MESSAGES.iter())
+            .map(|message| some_like(seed, compact(message).as_bytes(), taste, 100))
+            .collect();
+        let shapes = Shapes::new(Validation::Payload);
+        let mut parser = Parser::default();
+        let mut hints = Hints::default();
+        let mut missed = 0;
+        for number in 0..5_000 {
+            let frames = &kinds[seed.below(kinds.len())];
+            let frame = &frames[seed.below(frames.len())];
+            let found = hints.recognize(&shapes.load(), frame, frame.len(), number);
+            if found.is_none() {
+                missed += 1;
+                let header = parser.parse(&mut frame.clone()).unwrap();
+                hints.note(shapes.learn(frame, &header, number), frame.len());
+            }
+        }
+        assert!(missed < 150, "{missed}");
     }
 }
