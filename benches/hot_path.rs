@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tickwire::ids::{MsgId, Name};
+use tickwire::limits::WINDOW_BYTES;
 use tickwire::router::{Now, Router, RouterConfig, Session, Workspace};
 use tickwire::wire::{
     AckTemplate, AnswerIds, BatchAck, FrameState, Parser, Validation, frame_state,
@@ -141,6 +142,63 @@ fn route(c: &mut Criterion) {
     group.finish();
 }
 
+/// Two threads that route at once: on one router, and on one each. What they
+/// share must not slow them.
+fn two_threads(c: &mut Criterion) {
+    const FRAMES: usize = 64;
+    let mut group = c.benchmark_group("two threads");
+    group.throughput(Throughput::Elements(2 * FRAMES as u64));
+    for what in ["on one router", "on a router each"] {
+        let shared = Router::new(RouterConfig::default());
+        let mut pairs: Vec<(Endpoint, Endpoint, BytesMut)> = ["left-gateway", "right-gateway"]
+            .into_iter()
+            .map(|name| {
+                let router = match what {
+                    "on one router" => shared.clone(),
+                    _ => Router::new(RouterConfig::default()),
+                };
+                let receiver = Endpoint::owning(&router, name);
+                let example = EXAMPLES[0].1.replace("api-gateway", name);
+                let bytes = stream(&variants(&example, FRAMES));
+                (Endpoint::new(&router), receiver, bytes)
+            })
+            .collect();
+        group.bench_function(what, |b| {
+            b.iter_custom(|rounds| {
+                let start = std::sync::Barrier::new(pairs.len());
+                let took = std::thread::scope(|scope| {
+                    let threads: Vec<_> = pairs
+                        .iter_mut()
+                        .map(|(sender, receiver, bytes)| {
+                            let start = &start;
+                            scope.spawn(move || {
+                                let mut window = BytesMut::new();
+                                start.wait();
+                                let began = std::time::Instant::now();
+                                for _ in 0..rounds {
+                                    window.clear();
+                                    if !window.try_reclaim(WINDOW_BYTES) {
+                                        window = BytesMut::with_capacity(WINDOW_BYTES);
+                                    }
+                                    window.extend_from_slice(bytes);
+                                    sender.receive(&mut window);
+                                    black_box(sender.discard_output());
+                                    black_box(receiver.discard_output());
+                                }
+                                began.elapsed()
+                            })
+                        })
+                        .collect();
+                    let took = threads.into_iter().map(|thread| thread.join());
+                    took.map(|took| took.expect("it doesn't panic")).max()
+                });
+                took.unwrap_or_default()
+            });
+        });
+    }
+    group.finish();
+}
+
 fn ack(c: &mut Criterion) {
     let name = |text| Name::new(text).expect("a name");
     let template = AckTemplate::new(&name("tickwire"), Some(&name("quantower-connector")));
@@ -171,5 +229,12 @@ fn ack(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, frame_decode, envelope_parse, route, ack);
+criterion_group!(
+    benches,
+    frame_decode,
+    envelope_parse,
+    route,
+    two_threads,
+    ack
+);
 criterion_main!(benches);

@@ -11,8 +11,10 @@ macro_rules! counters {
             $($(#[$doc])* pub $field: u64,)*
         }
 
-        /// The counters as many threads add to them.
+        /// The counters as many threads add to them; on cache lines of their
+        /// own, because what lies beside them is read with each message.
         #[derive(Debug, Default)]
+        #[repr(align(128))]
         pub(crate) struct Counters {
             $($field: AtomicU64,)*
         }

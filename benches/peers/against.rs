@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::arena::Arena;
 use crate::drive::Metric;
+use crate::figures::{estimate_json, figure_text};
 use crate::machine::Cores;
 use crate::options::Pace;
 use crate::protocol::Acks;
-use crate::report::{estimate_json, figure_text};
 use crate::rounds;
 use crate::rows::{Bound, Contestant, Experiment, Reference, Row};
 use crate::server::{Found, Kind};

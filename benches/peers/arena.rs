@@ -23,8 +23,11 @@ const TARGETS: [&str; 4] = [
 ];
 
 /// How far the sender of messages that may be dropped is ahead of the slowest
-/// receiver at most, in bytes.
-const AHEAD_MAX: u64 = 2 * 1024 * 1024;
+/// receiver at most, in bytes. One receiver's messages may fill what the kernel
+/// holds on the way, as orders do, but not tickwire's queue, which holds 8 MiB;
+/// many receivers' together would fill the caches, whatever the server does.
+const AHEAD_OF_ONE_MAX: u64 = 6 * 1024 * 1024;
+const AHEAD_OF_MANY_MAX: u64 = 2 * 1024 * 1024;
 
 /// Where an experiment takes place.
 #[derive(Debug)]
@@ -99,11 +102,15 @@ impl<'a> Arena<'a> {
             .or_insert_with(|| Stream::new(kind.protocol(), &self.messages));
         let pace = self.pace;
         // What a full queue drops must not meet a full queue.
-        let may_drop = matches!(self.experiment, Experiment::Mix | Experiment::FanOut(_));
+        let ahead_max = match self.experiment {
+            Experiment::Mix => Some(AHEAD_OF_ONE_MAX),
+            Experiment::FanOut(_) => Some(AHEAD_OF_MANY_MAX),
+            _ => None,
+        };
         let schedule = Schedule {
             warm_up: pace.warm_up,
             measured: pace.measured,
-            ahead_max: may_drop.then_some(AHEAD_MAX),
+            ahead_max,
         };
         match self.experiment {
             Experiment::OneAtATime => {

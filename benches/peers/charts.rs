@@ -8,7 +8,8 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::drive::Metric;
-use crate::report::{Judgement, RowReport, scale, unit};
+use crate::figures::{grouped, scale, unit};
+use crate::report::{Judgement, RowReport};
 use crate::rows::{Reference, Row};
 use crate::server::Kind;
 use crate::statistics::{Estimate, Limit};
@@ -21,7 +22,9 @@ const BARS_TO: f64 = 690.0;
 const BAR_HEIGHT: f64 = 20.0;
 const BAR_STEP: f64 = 28.0;
 const HEADING_STEP: f64 = 40.0;
-const TITLE_HEIGHT: f64 = 50.0;
+const TITLE_HEIGHT: f64 = 32.0;
+/// Room that a value takes, more or less.
+const VALUE_WIDTH: f64 = 100.0;
 
 /// A chart of some rows.
 struct Chart {
@@ -144,6 +147,8 @@ fn heading(row: &Row) -> String {
     let work = work.split(", no acks").next().unwrap_or(work);
     match row.metric {
         Metric::P50Micros => "half of the messages within (p50)".to_owned(),
+        // It is the title.
+        Metric::BytesPerConnection => String::new(),
         Metric::P99Micros => "99 of 100 messages within (p99)".to_owned(),
         _ => work.trim_start_matches("1 → 1, ").to_owned(),
     }
@@ -196,14 +201,16 @@ fn svg(chart: &Chart, groups: &[Group]) -> String {
     let mut body = String::new();
     let mut y = MARGIN + TITLE_HEIGHT;
     for group in groups.iter().filter(|group| !group.bars.is_empty()) {
-        y += HEADING_STEP - BAR_STEP;
-        let _ = writeln!(
-            body,
-            r#"<text class="heading" x="{MARGIN}" y="{:.1}">{}</text>"#,
-            y + 8.0,
-            escaped(&group.heading)
-        );
-        y += BAR_STEP - 8.0;
+        if !group.heading.is_empty() {
+            y += HEADING_STEP - BAR_STEP;
+            let _ = writeln!(
+                body,
+                r#"<text class="heading" x="{MARGIN}" y="{:.1}">{}</text>"#,
+                y + 8.0,
+                escaped(&group.heading)
+            );
+            y += BAR_STEP - 8.0;
+        }
         for bar in &group.bars {
             draw_bar(&mut body, bar, group.metric, y, &x);
             y += BAR_STEP;
@@ -275,11 +282,15 @@ fn draw_bar(body: &mut String, bar: &Bar, metric: Metric, y: f64, x: &impl Fn(f6
     if let Some(bound) = bar.bound.map(x) {
         let _ = writeln!(
             body,
-            r##"<path d="M{bound:.1} {:.1}v{:.1}" stroke="#cf222e" stroke-width="2" stroke-dasharray="4 2"/>"##,
-            y - 3.0,
-            BAR_HEIGHT + 6.0
+            r##"<path d="M{bound:.1} {top:.1}v{height:.1}" stroke="#ffffff" stroke-width="5"/>
+<path d="M{bound:.1} {top:.1}v{height:.1}" stroke="#cf222e" stroke-width="2" stroke-dasharray="4 2"/>"##,
+            top = y - 3.0,
+            height = BAR_HEIGHT + 6.0
         );
-        end = end.max(bound);
+        // The value stands behind both, unless it fits between them.
+        if bound < end + VALUE_WIDTH {
+            end = end.max(bound);
+        }
     }
     let (divisor, digits) = scale(metric);
     let value = grouped(bar.figure.median / divisor, digits);
@@ -290,20 +301,6 @@ fn draw_bar(body: &mut String, bar: &Bar, metric: Metric, y: f64, x: &impl Fn(f6
         middle + 5.0,
         unit(metric)
     );
-}
-
-/// A number with commas between thousands.
-pub fn grouped(number: f64, digits: usize) -> String {
-    let text = format!("{number:.digits$}");
-    let whole_len = text.find('.').unwrap_or(text.len());
-    let mut grouped = String::new();
-    for (index, digit) in text.char_indices() {
-        if index > 0 && index < whole_len && (whole_len - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }
 
 fn escaped(text: &str) -> String {

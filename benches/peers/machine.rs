@@ -20,15 +20,17 @@ impl Cores {
     /// Pins this process, and with it every thread it starts from now on.
     pub fn pin_load(self) -> Result<(), String> {
         let available = std::thread::available_parallelism().map_or(1, usize::from);
-        if available < 2 || self.server == self.load {
-            return Err(format!(
-                "a server and its load need a core each, and this process may use {available}"
-            ));
+        if available < 2 {
+            return Err("a server and its load need a core each, and there is one".to_owned());
+        }
+        if self.server == self.load {
+            return Err("a server and its load need a core each: --cores SERVER,LOAD".to_owned());
         }
         let id = std::process::id().to_string();
         let pinned = Command::new("taskset")
             .args(["-p", "-c", &self.load.to_string(), &id])
             .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .status();
         match pinned {
             Ok(status) if status.success() => Ok(()),

@@ -14,6 +14,7 @@ mod arena;
 mod charts;
 mod copy_loop;
 mod drive;
+mod figures;
 mod machine;
 mod options;
 mod process;
@@ -49,6 +50,13 @@ fn main() -> ExitCode {
         Ok(rows) => rows,
         Err(text) => return fail(&text, 2),
     };
+    if options.publish && options.pace().rounds < options::ROUNDS {
+        let text = format!(
+            "what is published takes {} rounds at least",
+            options::ROUNDS
+        );
+        return fail(&text, 2);
+    }
     if options.list {
         list(&rows);
         return ExitCode::SUCCESS;

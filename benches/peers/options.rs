@@ -7,6 +7,9 @@ use clap::Parser;
 
 use crate::machine::Cores;
 
+/// Rounds that a bound takes.
+pub const ROUNDS: u32 = 20;
+
 const HELP: &str = "\
 Examples:
   cargo bench --bench peers --features peers
@@ -89,7 +92,7 @@ impl Options {
             }
         } else {
             Pace {
-                rounds: 20,
+                rounds: ROUNDS,
                 warm_up: Duration::from_millis(200),
                 measured: Duration::from_secs(1),
                 measured_paced: Duration::from_secs(2),

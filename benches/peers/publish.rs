@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::charts::grouped;
-use crate::report::{Judgement, RowReport, scale, unit};
+use crate::figures::{grouped, scale, unit};
+use crate::report::{Judgement, RowReport};
 use crate::rows::Contestant;
 use crate::server::{Found, Kind, PEERS};
 use crate::statistics::Verdict;

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use crate::drive::Metric;
+use crate::figures::{estimate_json, figure_text, unit};
 use crate::rounds::Outcome;
 use crate::rows::{Bound, COPY_LOOP_BY_NATS_MIN, Contestant, Experiment, Reference, Row};
 use crate::server::Kind;
@@ -89,7 +90,7 @@ impl Judgement {
 
 impl RowReport {
     /// What an experiment's rounds say about one of its rows.
-    pub fn new(row: &Row, outcome: &Outcome, outrun: Option<bool>) -> Self {
+    pub fn new(row: &Row, outcome: &Outcome, outrun: Option<Verdict>) -> Self {
         let samples = |contestant| outcome.samples(contestant, row.metric);
         let ratio = |one: Contestant, other: Kind| {
             let other = Contestant::of(other);
@@ -118,7 +119,7 @@ impl RowReport {
                 Some(format!("{}: {}", contestant.label(), reasons.join("; ")))
             })
             .collect();
-        let counts = row.experiment != Experiment::Throughput || outrun != Some(false);
+        let counts = row.experiment != Experiment::Throughput || outrun != Some(Verdict::Missed);
         let judged = (row.bounds.iter())
             .map(|&bound| judge(row, bound, outcome, counts))
             .collect();
@@ -202,10 +203,12 @@ impl Judged {
 
     /// What was measured.
     pub fn value_text(&self) -> Option<String> {
-        let digits = match self.bound.reference {
-            Reference::Itself => 0,
-            _ => 2,
-        };
+        if self.bound.reference == Reference::Itself {
+            return self
+                .estimate
+                .map(|estimate| figure_text(Metric::BytesPerConnection, &estimate));
+        }
+        let digits = 2;
         self.estimate.map(
             |Estimate {
                  median,
@@ -267,51 +270,11 @@ fn judge(row: &Row, bound: Bound, outcome: &Outcome, counts: bool) -> Judged {
     }
 }
 
-/// Whether the copy loop was fast enough, with its ratio to NATS; `None` if one
-/// of them has no figures.
-pub fn outrun(outcome: &Outcome) -> Option<(bool, Estimate)> {
+/// How the copy loop's ratio to NATS is judged, and the ratio; `None` if one of
+/// them has no figures.
+pub fn outrun(outcome: &Outcome) -> Option<(Verdict, Estimate)> {
     let samples = |kind| outcome.samples(Contestant::of(kind), Metric::PerSecond);
     let pairs = samples(Kind::CopyLoop).into_iter().zip(samples(Kind::Nats));
     let ratio = Estimate::of_ratios(pairs)?;
-    let verdict = Limit::AtLeast(COPY_LOOP_BY_NATS_MIN).judge(&ratio);
-    Some((verdict != Verdict::Missed, ratio))
-}
-
-/// A figure and its interval in the unit that suits it.
-pub fn figure_text(metric: Metric, estimate: &Estimate) -> String {
-    let (scale, digits) = scale(metric);
-    format!(
-        "{:.digits$} [{:.digits$}, {:.digits$}] {}",
-        estimate.median / scale,
-        estimate.low / scale,
-        estimate.high / scale,
-        unit(metric),
-    )
-}
-
-/// What a figure is divided by to be shown, and the digits behind the point.
-pub fn scale(metric: Metric) -> (f64, usize) {
-    match metric {
-        Metric::PerSecond => (1e3, 0),
-        Metric::CpuMicros | Metric::LoadMicros => (1.0, 2),
-        Metric::P50Micros | Metric::P99Micros => (1.0, 1),
-        Metric::BytesPerConnection => (1024.0, 1),
-    }
-}
-
-/// The unit in which a figure is shown.
-pub fn unit(metric: Metric) -> &'static str {
-    match metric {
-        Metric::PerSecond => "k/s",
-        Metric::CpuMicros | Metric::LoadMicros | Metric::P50Micros | Metric::P99Micros => "µs",
-        Metric::BytesPerConnection => "KiB",
-    }
-}
-
-/// An estimate for a program.
-pub fn estimate_json(estimate: &Estimate) -> Value {
-    json!({
-        "median": estimate.median, "low": estimate.low, "high": estimate.high,
-        "coverage": estimate.coverage, "samples": estimate.samples,
-    })
+    Some((Limit::AtLeast(COPY_LOOP_BY_NATS_MIN).judge(&ratio), ratio))
 }

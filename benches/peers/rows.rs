@@ -1,6 +1,7 @@
 //! What is measured, and what tickwire is held to.
 
 use crate::drive::Metric;
+use crate::figures::grouped;
 use crate::protocol::Acks;
 use crate::server::Kind;
 use crate::statistics::Limit;
@@ -134,8 +135,9 @@ pub fn all() -> Vec<Row> {
         rows.push(Row {
             id: format!("paced/{connections}"),
             work: format!(
-                "{PACED_PER_SECOND} orders a second over {connections} connections to one \
-                 receiver, no acks: server CPU"
+                "{} orders a second over {} connections to one receiver, no acks: server CPU",
+                grouped(f64::from(PACED_PER_SECOND), 0),
+                grouped(connections as f64, 0)
             ),
             experiment: Experiment::Paced(connections),
             metric: Metric::CpuMicros,
@@ -232,7 +234,8 @@ fn idle() -> [Row; 2] {
         Row {
             id: "idle-memory".to_owned(),
             work: format!(
-                "memory for each of {IDLE_CONNECTIONS} connections that have sent one message"
+                "memory for each of {} connections that have sent one message",
+                grouped(IDLE_CONNECTIONS as f64, 0)
             ),
             experiment: Experiment::IdleMemory,
             metric: Metric::BytesPerConnection,
@@ -242,7 +245,10 @@ fn idle() -> [Row; 2] {
         },
         Row {
             id: "idle-neighbours".to_owned(),
-            work: format!("1 → 1, order events, no acks, beside {NEIGHBOURS} idle connections"),
+            work: format!(
+                "1 → 1, order events, no acks, beside {} idle connections",
+                grouped(NEIGHBOURS as f64, 0)
+            ),
             experiment: Experiment::IdleNeighbours,
             metric: Metric::PerSecond,
             subject: CROWDED,
@@ -312,17 +318,19 @@ impl Bound {
             Limit::AtMost(factor) => ("at most", factor),
         };
         match self.reference {
-            Reference::Itself => format!("{word} {factor}"),
-            Reference::One(one) if one.kind == Kind::Tickwire => {
-                format!("{word} {factor} × without them")
+            // Only memory is.
+            Reference::Itself => format!("{word} {} KiB", factor / 1024.0),
+            Reference::One(one) => {
+                let other = match one.kind {
+                    Kind::CopyLoop => "the copy loop",
+                    Kind::Tickwire => "without them",
+                    kind => kind.label(),
+                };
+                format!("{word} {factor:?} × {other}")
             }
-            Reference::One(one) => format!("{word} {factor} × {}", one.label()),
             Reference::FasterOf(one, other) => {
-                format!(
-                    "{word} {factor} × the better of {} and {}",
-                    one.label(),
-                    other.label()
-                )
+                let (one, other) = (one.label(), other.label());
+                format!("{word} {factor:?} × the better of {one} and {other}")
             }
         }
     }

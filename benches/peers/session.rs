@@ -10,6 +10,7 @@ use crate::options::{Options, Pace};
 use crate::report::{self, RowReport};
 use crate::rows::{COPY_LOOP_BY_NATS_MIN, Experiment, IDLE_CONNECTIONS, NEIGHBOURS, Row};
 use crate::server::{Found, Kind, PEERS};
+use crate::statistics::Verdict;
 use crate::{against, charts, machine, publish, rounds, say};
 
 /// The tickwire that cargo has built for this.
@@ -77,22 +78,23 @@ impl<'a> Session<'a> {
             Experiment::Throughput => report::outrun(&outcome),
             _ => None,
         };
-        if let Some((enough, ratio)) = outrun {
+        if let Some((verdict, ratio)) = outrun {
+            let conclusion = match verdict {
+                Verdict::Holds => "the load outruns the servers",
+                Verdict::HoldsWithinNoise => "the load outruns the servers, within noise",
+                Verdict::Missed => {
+                    "the load is what is measured, so the rows of throughput don't count"
+                }
+                Verdict::TooFew => "too few pairs to tell whether the load outruns the servers",
+            };
             say(&format!(
                 "the copy loop reaches {:.2} [{:.2}, {:.2}] × NATS, of {COPY_LOOP_BY_NATS_MIN} that \
-                 are asked: {}\n",
-                ratio.median,
-                ratio.low,
-                ratio.high,
-                if enough {
-                    "the load outruns the servers"
-                } else {
-                    "the load is what is measured, so these rows don't count"
-                }
+                 are asked: {conclusion}\n",
+                ratio.median, ratio.low, ratio.high,
             ));
         }
-        let enough = outrun.map(|(enough, _)| enough);
-        let report = |row: &&Row| RowReport::new(row, &outcome, enough);
+        let outrun = outrun.map(|(verdict, _)| verdict);
+        let report = |row: &&Row| RowReport::new(row, &outcome, outrun);
         let reports: Vec<RowReport> = rows.iter().map(report).collect();
         for report in &reports {
             say(&report.text());
@@ -117,11 +119,8 @@ impl<'a> Session<'a> {
         let folder = self.folder();
         let mut files = charts::draw(reports, &folder)
             .map_err(|error| format!("can't draw into {}: {error}", folder.display()))?;
-        say(&format!(
-            "{} with {}",
-            folder.join("results.json").display(),
-            files.join(", ")
-        ));
+        let named = [&["results.json"], files.as_slice()].concat().join(", ");
+        say(&format!("in {}: {named}", folder.display()));
         if self.options.publish {
             files.push("results.json");
             let blocks = publish::blocks(&machine, &self.found, self.pace.rounds, reports);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read};
 
 use tickwire::limits::{FRAME_BYTES_MAX_MAX, FRAME_PREFIX_BYTES, WINDOW_BYTES};
-use tickwire::wire::{FrameError, FrameState, frame_state};
+use tickwire::wire::{FrameError, FrameState, frame_state, write_frame};
 
 /// Whether a read ended because its time was up.
 pub fn is_timeout(error: &io::Error) -> bool {
@@ -52,6 +52,17 @@ impl<R: Read> Frames<R> {
     /// Gives `frames` again before all others.
     pub fn put_back(&mut self, frames: Vec<Vec<u8>>) {
         self.early.extend(frames);
+    }
+
+    /// What was read and not given yet: frames with their prefixes, the last of
+    /// them perhaps in part.
+    pub fn into_unread(self) -> Vec<u8> {
+        let mut unread = Vec::new();
+        for frame in &self.early {
+            write_frame(&mut unread, frame).expect("it was a frame before");
+        }
+        unread.extend_from_slice(&self.buffer[self.begin..self.end]);
+        unread
     }
 
     /// The next frame without its prefix; `None` at the end of the stream, in
@@ -115,8 +126,6 @@ impl<R: Read> Frames<R> {
 
 #[cfg(test)]
 mod tests {
-    use tickwire::wire::write_frame;
-
     use super::*;
 
     #[test]
@@ -142,5 +151,14 @@ mod tests {
         assert!(!frames.is_drained().unwrap());
         assert_eq!(frames.next().unwrap(), Some(b"{1}".as_slice()));
         assert_eq!(frames.next().unwrap(), Some(b"{}".as_slice()));
+    }
+
+    #[test]
+    fn what_is_unread_can_be_taken_over() {
+        let mut frames = Frames::new(b"\0\0\0\x02{}\0\0\0\x03{".as_slice());
+        frames.fill().unwrap();
+        frames.put_back(vec![b"{1}".to_vec()]);
+        let unread = frames.into_unread();
+        assert_eq!(unread, b"\0\0\0\x03{1}\0\0\0\x02{}\0\0\0\x03{");
     }
 }

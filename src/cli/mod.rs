@@ -24,7 +24,6 @@ mod fence;
 mod frames;
 mod input;
 mod listen;
-mod local;
 mod peer;
 mod random;
 mod send;
@@ -109,7 +108,7 @@ enum Command {
     Listen(listen::Arguments),
     Check(check::Arguments),
     Demo(demo::Arguments),
-    Bench(bench::Arguments),
+    Bench(Box<bench::Arguments>),
 }
 
 /// Runs the command that the process was started with.

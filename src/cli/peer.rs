@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tickwire::ids::{MsgId, Name};
 use tickwire::limits::{FRAME_BYTES_MAX_MAX, LISTEN_DEFAULT, PROTOCOL_VERSION};
 use tickwire::wire::write_frame;
@@ -94,13 +94,24 @@ pub enum Claim {
     Nothing,
 }
 
+impl Claim {
+    /// The options of a `hello` that say so.
+    fn options(self) -> Map<String, Value> {
+        let nothing = (self == Self::Nothing).then(|| ("register".to_owned(), false.into()));
+        nothing.into_iter().collect()
+    }
+}
+
 /// A `hello` as a frame, and its id.
 pub fn hello(source: &Name, claim: Claim) -> (MsgId, Vec<u8>) {
+    hello_with(source, claim.options())
+}
+
+/// A `hello` with these options as a frame, and its id.
+fn hello_with(source: &Name, options: Map<String, Value>) -> (MsgId, Vec<u8>) {
     let msg_id = MsgId::from(uuid::Uuid::new_v4());
-    let mut payload = json!({ "protocol": PROTOCOL_VERSION });
-    if claim == Claim::Nothing {
-        payload["register"] = false.into();
-    }
+    let mut payload = options;
+    payload.insert("protocol".to_owned(), PROTOCOL_VERSION.into());
     let json = json!({
         "msg_id": msg_id.as_str(),
         "msg_type": "hello",
@@ -122,13 +133,23 @@ pub fn now() -> String {
 impl Peer {
     /// Connects to `to`, says hello and waits for the welcome.
     pub fn connect(to: &str, source: &Name, claim: Claim) -> Result<Self, PeerError> {
+        Self::connect_with(to, source, claim.options())
+    }
+
+    /// Connects to `to`, says hello with these options and waits for the
+    /// welcome.
+    pub fn connect_with(
+        to: &str,
+        source: &Name,
+        options: Map<String, Value>,
+    ) -> Result<Self, PeerError> {
         let stream = connect(to)?;
         let unreachable = |error| PeerError::Unreachable {
             to: to.to_owned(),
             error,
         };
         stream.set_nodelay(true).map_err(unreachable)?;
-        let (hello_id, frame) = hello(source, claim);
+        let (hello_id, frame) = hello_with(source, options);
         (&stream).write_all(&frame).map_err(unreachable)?;
         stream
             .set_read_timeout(Some(WELCOME_TIMEOUT))
@@ -188,7 +209,8 @@ impl Peer {
     }
 }
 
-fn connect(to: &str) -> Result<TcpStream, PeerError> {
+/// A plain connection to `to`.
+pub fn connect(to: &str) -> Result<TcpStream, PeerError> {
     let addresses: Vec<SocketAddr> = to
         .to_socket_addrs()
         .map_err(|error| PeerError::Unresolved {

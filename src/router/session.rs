@@ -136,8 +136,7 @@ impl Session {
         window: &mut [u8],
         now: Now,
     ) -> (usize, Option<Halt>) {
-        let shared = Arc::clone(&self.shared);
-        let shapes = shared.shapes.load();
+        let shapes = self.shared.shapes.load();
         let mut at = 0;
         loop {
             if self.answers.is_full() {

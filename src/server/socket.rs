@@ -24,8 +24,24 @@ pub(super) fn set_up(stream: &TcpStream) -> io::Result<()> {
         .with_interval(KEEPALIVE_INTERVAL);
     #[cfg(not(windows))]
     let keepalive = keepalive.with_retries(KEEPALIVE_RETRIES);
-    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)?;
+    if stream.peer_addr()?.ip().is_loopback() {
+        leave_unpaced(stream);
+    }
+    Ok(())
 }
+
+/// Takes the pacing off a connection within this machine: there is no network
+/// whose congestion it could prevent, and where the system's default is BBR, it
+/// costs a timer for every few segments. That Reno may not be there is no
+/// reason not to serve.
+#[cfg(target_os = "linux")]
+fn leave_unpaced(stream: &TcpStream) {
+    let _ = SockRef::from(stream).set_tcp_congestion(b"reno");
+}
+
+#[cfg(not(target_os = "linux"))]
+fn leave_unpaced(_stream: &TcpStream) {}
 
 /// What the kernel knows of data in flight to the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! The binary as a newcomer runs it: serve, listen, send, check and demo.
 
+mod bench;
 mod configuration;
 
 use std::io::Write;

@@ -2,143 +2,243 @@
 //!
 //! Order is kept from a connection to a name, and answers leave in the order of
 //! the messages. So both counters know what must come next, and compare one
-//! length and eight bytes to see that it did; only what differs is parsed.
+//! length and eight bytes to see that it did; only what differs is looked up.
 
 use std::collections::BTreeMap;
 
 use tickwire::ids::MsgId;
 use tickwire::wire::ErrorCode;
 
-use super::load::{Load, Mark, TAG_BYTES};
+use super::load::{Load, Place};
 use crate::cli::answer::ServerMessage;
 
-/// Counts frames as they come.
-pub trait Count {
-    /// Takes a frame.
-    fn take(&mut self, frame: &[u8]);
-    /// Messages whose fate this connection has seen.
-    fn settled(&self) -> u64;
-}
+/// What a server says beside is kept up to so many lines.
+const NOTICES_MAX: usize = 20;
 
-/// Counts messages at the receiver.
+/// Counts messages at a receiver.
 #[derive(Debug)]
 pub struct Deliveries<'a> {
-    marks: &'a [Mark],
-    server: &'a str,
-    /// The message of the round that comes next.
-    next: usize,
+    load: &'a Load,
+    receiver: usize,
+    server: String,
+    /// What comes next from each lane.
+    next: Vec<Next>,
+    /// The lane of the last message.
+    current: usize,
     /// Messages that arrived.
     pub delivered: u64,
     /// Messages that were passed over.
     pub missing: u64,
+    /// Bytes of both, prefixes included.
+    pub bytes: u64,
     /// Frames that nobody sent here.
     pub foreign: u64,
     /// What the server said.
     pub notices: Vec<String>,
 }
 
-impl Count for Deliveries<'_> {
-    #[inline]
-    fn take(&mut self, frame: &[u8]) {
-        if Mark::of(frame) == self.marks[self.next] {
-            self.delivered += 1;
-            self.advance(1);
-        } else {
-            self.take_unexpected(frame);
-        }
-    }
+/// The message of a lane that comes next.
+#[derive(Debug, Clone, Copy)]
+struct Next {
+    /// Which of its round.
+    index: usize,
+    /// Which of all.
+    number: u64,
+}
 
-    fn settled(&self) -> u64 {
-        self.delivered + self.missing
-    }
+/// A message that has arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivery {
+    /// Whose.
+    pub lane: usize,
+    /// Which of all that the lane sends.
+    pub number: u64,
 }
 
 impl<'a> Deliveries<'a> {
-    /// Nothing has arrived of `load`.
-    pub fn new(load: &'a Load, server: &'a str) -> Self {
+    /// Nothing has arrived of `load` at this receiver.
+    pub fn new(load: &'a Load, receiver: usize, server: &str) -> Self {
+        let first = |lane| load.first_for(receiver, lane);
         Self {
-            marks: &load.marks,
-            server,
-            next: 0,
+            load,
+            receiver,
+            server: server.to_owned(),
+            next: (0..load.lanes.len())
+                .map(|lane| Next {
+                    index: first(lane),
+                    number: first(lane) as u64,
+                })
+                .collect(),
+            current: 0,
             delivered: 0,
             missing: 0,
+            bytes: 0,
             foreign: 0,
             notices: Vec::new(),
         }
     }
 
-    #[cold]
-    fn take_unexpected(&mut self, frame: &[u8]) {
-        if let Some(message) = ServerMessage::of(self.server, frame) {
-            self.notices.push(notice(&message));
-            return;
+    /// Takes a frame, and says which message it is if it is one of the load.
+    #[inline]
+    pub fn take(&mut self, frame: &[u8]) -> Option<Delivery> {
+        let lane = self.current;
+        let next = self.next[lane];
+        if !self.load.lanes[lane].marks[next.index].fits(frame) {
+            return self.take_unexpected(frame);
         }
-        let mark = Mark::of(frame);
-        match distance(self.marks, self.next, |candidate| *candidate == mark) {
-            Some(gap) => {
-                self.missing += gap as u64;
-                self.delivered += 1;
-                self.advance(gap + 1);
-            }
-            None => self.foreign += 1,
-        }
+        self.advance(lane);
+        self.delivered += 1;
+        self.bytes += frame.len() as u64 + 4;
+        Some(Delivery {
+            lane,
+            number: next.number,
+        })
     }
 
-    fn advance(&mut self, by: usize) {
-        self.next = (self.next + by) % self.marks.len();
+    /// Messages of which it has been seen whether they came.
+    pub fn settled(&self) -> u64 {
+        self.delivered + self.missing
+    }
+
+    /// A message of another lane than the last, one with others missing before
+    /// it, or none of the load.
+    fn take_unexpected(&mut self, frame: &[u8]) -> Option<Delivery> {
+        let place = self.load.place_of_frame(frame);
+        let Some(place) = place.filter(|place| self.load.is_for(self.receiver, *place)) else {
+            match ServerMessage::of(&self.server, frame) {
+                Some(message) => note(&mut self.notices, &message),
+                None => self.foreign += 1,
+            }
+            return None;
+        };
+        self.current = place.lane;
+        while self.next[place.lane].index != place.index {
+            self.missing += 1;
+            let skipped = self.next[place.lane].index;
+            self.bytes += self.load.lanes[place.lane].marks[skipped].frame_bytes();
+            self.advance(place.lane);
+        }
+        self.take(frame)
+    }
+
+    #[inline]
+    fn advance(&mut self, lane: usize) {
+        let stride = self.load.stride();
+        let next = &mut self.next[lane];
+        next.number += stride as u64;
+        next.index += stride;
+        let messages = self.load.lanes[lane].messages();
+        if next.index >= messages {
+            next.index -= messages;
+        }
     }
 }
 
-/// Counts answers at the sender.
+/// Which acks a sender has asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Acks {
+    /// One for each message
+    Each,
+    /// One for up to 1,024 messages
+    Batch,
+    /// None; errors still come
+    None,
+}
+
+impl Acks {
+    /// As a `hello` asks for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Each => "each",
+            Self::Batch => "batch",
+            Self::None => "none",
+        }
+    }
+}
+
+/// Counts answers at a sender.
 #[derive(Debug)]
 pub struct Answers<'a> {
-    marks: &'a [Mark],
-    server: &'a str,
+    load: &'a Load,
+    lane: usize,
+    server: String,
+    acks: Acks,
+    /// The message whose answer comes next, by its place among those that get
+    /// one.
     next: usize,
-    /// The length of the last ack, and where in it the acknowledged id stands.
-    shape: Option<(usize, usize)>,
+    /// The length of the last single ack, and where in it the id stands.
+    single: Option<(usize, usize)>,
+    /// Where in the last batch ack the first id stood.
+    batch: Option<usize>,
+    /// The `hello` whose welcome shows that all has been answered.
+    fence: MsgId,
+    /// Whether it has come.
+    pub fenced: bool,
     /// Messages acknowledged.
     pub acknowledged: u64,
+    /// Frames that acknowledged them.
+    pub ack_frames: u64,
+    /// Receivers that missed an acknowledged message.
+    pub dropped: u64,
     /// Messages refused, by code.
     pub refused: BTreeMap<String, u64>,
+    /// Bytes of them, prefixes included.
+    pub refused_bytes: u64,
     /// Messages that the answers passed over.
     pub unanswered: u64,
     /// What the server said beside.
     pub notices: Vec<String>,
 }
 
-impl Count for Answers<'_> {
+/// From one id of a batch ack to the next: `","` stands between them.
+const ID_STEP: usize = MsgId::LEN + 3;
+
+impl<'a> Answers<'a> {
+    /// Nothing that `lane` sends is answered; `fence` is the id of the `hello`
+    /// behind it all.
+    pub fn new(load: &'a Load, lane: usize, server: &str, acks: Acks, fence: MsgId) -> Self {
+        Self {
+            load,
+            lane,
+            server: server.to_owned(),
+            acks,
+            next: 0,
+            single: None,
+            batch: None,
+            fence,
+            fenced: false,
+            acknowledged: 0,
+            ack_frames: 0,
+            dropped: 0,
+            refused: BTreeMap::new(),
+            refused_bytes: 0,
+            unanswered: 0,
+            notices: Vec::new(),
+        }
+    }
+
+    /// Takes a frame.
     #[inline]
-    fn take(&mut self, frame: &[u8]) {
-        if let Some((len, at)) = self.shape
+    pub fn take(&mut self, frame: &[u8]) {
+        if let Some((len, at)) = self.single
             && frame.len() == len
-            && frame[at..at + TAG_BYTES] == self.marks[self.next].tag
+            && self.is_next(&frame[at..])
         {
-            self.acknowledged += 1;
-            self.advance(1);
-        } else {
+            self.ack_frames += 1;
+            self.acknowledge_next();
+        } else if !self.take_batch(frame) {
             self.take_other(frame);
         }
     }
 
-    fn settled(&self) -> u64 {
+    /// Messages whose fate is known.
+    pub fn settled(&self) -> u64 {
         self.acknowledged + self.refused_in_all() + self.unanswered
     }
-}
 
-impl<'a> Answers<'a> {
-    /// Nothing of `load` is answered.
-    pub fn new(load: &'a Load, server: &'a str) -> Self {
-        Self {
-            marks: &load.marks,
-            server,
-            next: 0,
-            shape: None,
-            acknowledged: 0,
-            refused: BTreeMap::new(),
-            unanswered: 0,
-            notices: Vec::new(),
-        }
+    /// How many receivers each message is for.
+    pub fn copies(&self) -> u64 {
+        self.load.copies()
     }
 
     /// Messages refused.
@@ -146,142 +246,138 @@ impl<'a> Answers<'a> {
         self.refused.values().sum()
     }
 
-    #[cold]
+    #[inline]
+    fn is_next(&self, id: &[u8]) -> bool {
+        let lane = &self.load.lanes[self.lane];
+        let next = lane.answered.get(self.next);
+        next.is_some_and(|index| lane.marks[*index].has_id(id))
+    }
+
+    #[inline]
+    fn acknowledge_next(&mut self) {
+        self.acknowledged += 1;
+        self.advance(1);
+    }
+
+    #[inline]
+    fn advance(&mut self, by: usize) {
+        self.next += by;
+        let round = self.load.lanes[self.lane].answered.len();
+        if self.next >= round {
+            self.next -= round;
+        }
+    }
+
+    /// Takes a batch ack of the same form as the last, if all the ids in it are
+    /// the next ones and nobody missed a message.
+    #[inline]
+    fn take_batch(&mut self, frame: &[u8]) -> bool {
+        let Some(ids) = self.batch.and_then(|at| frame.get(at..)) else {
+            return false;
+        };
+        let (next, acknowledged) = (self.next, self.acknowledged);
+        let mut ids = ids;
+        while self.is_next(ids) {
+            self.acknowledge_next();
+            match ids.get(MsgId::LEN..ID_STEP) {
+                Some(br#"",""#) => ids = &ids[ID_STEP..],
+                // What follows the last id of a list that names no drops.
+                Some([b'"', b']', b'}' | b',', ..])
+                    if memchr::memmem::find(&ids[MsgId::LEN..], b"\"dropped\"").is_none() =>
+                {
+                    self.ack_frames += 1;
+                    return true;
+                }
+                _ => break,
+            }
+        }
+        (self.next, self.acknowledged) = (next, acknowledged);
+        false
+    }
+
     fn take_other(&mut self, frame: &[u8]) {
-        let Some(message) = ServerMessage::of(self.server, frame) else {
+        let Some(message) = ServerMessage::of(&self.server, frame) else {
             self.notices.push("a message that is no answer".to_owned());
             return;
         };
         let body = &message.payload;
+        if body.hello_msg_id() == Some(self.fence.as_str()) {
+            self.fenced = true;
+            return;
+        }
         let code = body.code.as_deref();
-        let about = match code {
+        let mut ids: Vec<&str> = Vec::new();
+        match code {
             // A report about messages that were acknowledged before.
-            Some(code) if ErrorCode::from_text(code) == Some(ErrorCode::Undelivered) => None,
-            Some(_) => body.details.msg_id.as_deref(),
-            None => body.covered().next(),
-        };
-        let tag = about.and_then(|id| id.as_bytes().first_chunk::<TAG_BYTES>());
-        let gap = tag.and_then(|tag| distance(self.marks, self.next, |mark| mark.tag == *tag));
-        let Some(gap) = gap else {
-            self.notices.push(notice(&message));
+            Some(code) if ErrorCode::from_text(code) == Some(ErrorCode::Undelivered) => {}
+            Some(_) => ids.extend(body.details.msg_id.as_deref()),
+            None => ids.extend(body.covered()),
+        }
+        let place = |id: &&str| self.load.place_of_id(id.as_bytes());
+        let places: Option<Vec<Place>> = ids.iter().map(place).collect();
+        let places = places.filter(|p| !p.is_empty() && p.iter().all(|p| p.lane == self.lane));
+        let Some(places) = places else {
+            note(&mut self.notices, &message);
             return;
         };
-        self.unanswered += gap as u64;
+        for place in &places {
+            self.pass_to(*place);
+        }
         match code {
-            Some(code) => *self.refused.entry(code.to_owned()).or_default() += 1,
+            Some(code) => {
+                *self.refused.entry(code.to_owned()).or_default() += 1;
+                let marks = &self.load.lanes[self.lane].marks;
+                let bytes = places.iter().map(|p| marks[p.index].frame_bytes());
+                self.refused_bytes += bytes.sum::<u64>();
+            }
             None => {
-                self.acknowledged += 1;
-                self.shape = shape_of(frame);
+                self.acknowledged += places.len() as u64;
+                self.ack_frames += 1;
+                self.dropped += body.dropped();
+                if let Some(at) = behind(frame, b"\"acknowledged_msg_ids\":[\"") {
+                    self.batch = Some(at);
+                } else if body.dropped() == 0 {
+                    let at = behind(frame, b"\"acknowledged_msg_id\":\"");
+                    self.single = at.map(|at| (frame.len(), at));
+                }
             }
         }
-        self.advance(gap + 1);
     }
 
-    fn advance(&mut self, by: usize) {
-        self.next = (self.next + by) % self.marks.len();
+    /// Goes on behind the message at `place`; what is passed over got no
+    /// answer, unless none were to come.
+    fn pass_to(&mut self, place: Place) {
+        let answered = &self.load.lanes[self.lane].answered;
+        let Ok(at) = answered.binary_search(&place.index) else {
+            // An ack that was refused: nobody waits for its answer.
+            return;
+        };
+        let gap = (at + answered.len() - self.next) % answered.len();
+        if self.acks != Acks::None {
+            self.unanswered += gap as u64;
+        }
+        self.advance(gap);
+        self.advance(1);
     }
 }
 
-/// Where in an ack the id stands. An ack with other fields (`dropped`) has
-/// another length, and is parsed.
-fn shape_of(frame: &[u8]) -> Option<(usize, usize)> {
-    const KEY: &[u8] = b"\"acknowledged_msg_id\":\"";
-    let at = memchr::memmem::find(frame, KEY)? + KEY.len();
-    (at + MsgId::LEN <= frame.len()).then_some((frame.len(), at))
+/// Where in `frame` that begins which stands behind `key`.
+fn behind(frame: &[u8], key: &[u8]) -> Option<usize> {
+    let at = memchr::memmem::find(frame, key)? + key.len();
+    (at + MsgId::LEN <= frame.len()).then_some(at)
 }
 
-/// How far behind `next` the first mark is that fits, around the end.
-fn distance(marks: &[Mark], next: usize, fits: impl Fn(&Mark) -> bool) -> Option<usize> {
-    let (before, behind) = marks.split_at(next);
-    behind.iter().chain(before).position(fits)
-}
-
-fn notice(message: &ServerMessage) -> String {
+fn note(notices: &mut Vec<String>, message: &ServerMessage) {
+    if notices.len() >= NOTICES_MAX {
+        return;
+    }
     let body = &message.payload;
     let (code, text) = (body.code.as_deref(), body.message.as_deref());
-    match code {
+    notices.push(match code {
         Some(code) => format!("{code}: {}", text.unwrap_or_default()),
         None => format!("an unexpected {}", message.msg_type),
-    }
+    });
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn load() -> Load {
-        Load::orders("s", "r", "2026-01-03T12:41:00.000Z")
-    }
-
-    fn frame(load: &Load, index: usize) -> &[u8] {
-        let start = index.checked_sub(1).map_or(0, |before| load.ends[before]);
-        &load.bytes[start + 4..load.ends[index]]
-    }
-
-    fn id(load: &Load, index: usize) -> String {
-        let value: serde_json::Value = serde_json::from_slice(frame(load, index)).unwrap();
-        value["msg_id"].as_str().unwrap().to_owned()
-    }
-
-    fn ack(load: &Load, index: usize) -> Vec<u8> {
-        serde_json::json!({
-            "msg_type": "ack", "source": "tickwire",
-            "payload": {"acknowledged_msg_id": id(load, index)},
-        })
-        .to_string()
-        .into_bytes()
-    }
-
-    fn error(code: &str, msg_id: Option<String>) -> Vec<u8> {
-        serde_json::json!({
-            "msg_type": "error", "source": "tickwire",
-            "payload": {"code": code, "message": "m", "details": {"msg_id": msg_id}},
-        })
-        .to_string()
-        .into_bytes()
-    }
-
-    #[test]
-    fn counts_deliveries_and_gaps() {
-        let load = load();
-        let mut deliveries = Deliveries::new(&load, "tickwire");
-        for index in [0, 1, 4, 5] {
-            deliveries.take(frame(&load, index));
-        }
-        assert_eq!((deliveries.delivered, deliveries.missing), (4, 2));
-        deliveries.take(b"{\"msg_id\":\"stranger\"}");
-        deliveries.take(&error("MESSAGES_DROPPED", None));
-        deliveries.take(frame(&load, 6));
-        assert_eq!((deliveries.delivered, deliveries.missing), (5, 2));
-        assert_eq!(deliveries.foreign, 1);
-        assert_eq!(deliveries.notices, ["MESSAGES_DROPPED: m"]);
-    }
-
-    #[test]
-    fn goes_round() {
-        let load = load();
-        let mut deliveries = Deliveries::new(&load, "tickwire");
-        for index in (0..load.ends.len()).chain([0, 1]) {
-            deliveries.take(frame(&load, index));
-        }
-        assert_eq!(deliveries.delivered, load.ends.len() as u64 + 2);
-        assert_eq!(deliveries.missing, 0);
-    }
-
-    #[test]
-    fn counts_acks_refusals_and_what_is_never_answered() {
-        let load = load();
-        let mut answers = Answers::new(&load, "tickwire");
-        answers.take(&ack(&load, 0));
-        assert!(answers.shape.is_some());
-        answers.take(&ack(&load, 1));
-        answers.take(&error("QUEUE_FULL", Some(id(&load, 2))));
-        answers.take(&ack(&load, 5));
-        answers.take(&error("SERVER_SHUTTING_DOWN", None));
-        assert_eq!(answers.acknowledged, 3);
-        assert_eq!(answers.refused["QUEUE_FULL"], 1);
-        assert_eq!(answers.unanswered, 2);
-        assert_eq!(answers.settled(), 6);
-        assert_eq!(answers.notices, ["SERVER_SHUTTING_DOWN: m"]);
-    }
-}
+mod tests;

@@ -1,17 +1,27 @@
-//! The threads of a load: one writes, one reads the answers, one receives. The
-//! caller's thread watches them.
+//! A load on its way: the threads that write it, receive it and read its
+//! answers, and the caller's thread, which watches them.
+//!
+//! Flat out, some threads serve the senders and others the receivers. At a
+//! rate, one thread serves all, so that nothing but the server stands between a
+//! message's being due and its arrival.
 
-use std::io::{self, Write};
-use std::net::{Shutdown, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io;
 use std::time::{Duration, Instant};
 
-use tickwire::limits::WINDOW_BYTES;
+use super::count::{Acks, Answers, Deliveries};
+use super::latency::Latency;
+use super::load::Load;
+use crate::cli::peer::{self, Claim, Peer};
+use tickwire::ids::Name;
 
-use super::count::{Answers, Count, Deliveries};
-use super::load::{DISTINCT, Load};
-use crate::cli::frames::{Frames, is_timeout};
-use crate::cli::peer::Peer;
+use self::driver::{Driver, Receiver, Sender};
+use self::shared::{Flow, Shared};
+
+mod driver;
+mod schedule;
+mod shared;
+
+pub use self::schedule::Schedule;
 
 /// Nothing arrived for so long: it won't any more.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -19,6 +29,9 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 const SETTLE_TIME: Duration = Duration::from_secs(2);
 /// How often the threads look around while nothing arrives.
 const TICK: Duration = Duration::from_millis(50);
+/// How far senders stay ahead of what has arrived at a receiver: well below
+/// what a server's queue holds, so that nothing is dropped or refused.
+const AHEAD_BYTES_MAX: u64 = 2 * 1024 * 1024;
 
 /// When a load ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,264 +42,213 @@ pub enum Extent {
     Time(Duration),
 }
 
+/// Who sends, and who receives.
+#[derive(Debug)]
+pub struct Parties {
+    /// The senders, in the order of the load's lanes.
+    pub senders: Vec<(Name, Peer)>,
+    /// The receivers.
+    pub receivers: Vec<Peer>,
+    /// What acks the senders have asked for.
+    pub acks: Acks,
+}
+
 /// What came of a load.
 #[derive(Debug)]
 pub struct Outcome<'a> {
     /// Messages written.
     pub sent: u64,
-    /// What arrived at the receiver.
-    pub deliveries: Deliveries<'a>,
-    /// What arrived at the sender.
-    pub answers: Answers<'a>,
+    /// Of them, those that get an answer when they are accepted.
+    pub answerable: u64,
+    /// What arrived at each receiver.
+    pub deliveries: Vec<Deliveries<'a>>,
+    /// What arrived at each sender.
+    pub answers: Vec<Answers<'a>>,
     /// From the first write to the last delivery.
     pub delivering: Duration,
     /// From the first write to the last answer.
     pub answering: Duration,
+    /// From when a message was due to its arrival, if they were due.
+    pub latency: Option<Latency>,
+    /// How much later than due messages were written.
+    pub late: Option<Latency>,
     /// Whether it was given up because nothing arrived any more.
     pub stalled: bool,
     /// What broke, if anything did.
     pub broken: Vec<String>,
 }
 
-/// How far a load has come, for whoever shows it.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// Messages written, once all are; until then all bits are set.
-    total: AtomicU64,
-    /// Messages that the receiver has seen.
-    delivered: AtomicU64,
-    /// Messages that have been answered.
-    answered: AtomicU64,
-}
-
-impl Progress {
-    const UNKNOWN: u64 = u64::MAX;
-
-    /// Messages that the receiver has seen.
-    pub fn delivered(&self) -> u64 {
-        self.delivered.load(Ordering::Relaxed)
-    }
-
-    /// How writing ended, once it has.
-    fn end(&self) -> End {
-        if self.total.load(Ordering::Acquire) == Self::UNKNOWN {
-            End::Broken
-        } else if self.is_complete(self.answered.load(Ordering::Relaxed)) {
-            End::Answered
-        } else {
-            End::NotYet
-        }
-    }
-
-    fn is_complete(&self, settled: u64) -> bool {
-        settled >= self.total.load(Ordering::Acquire)
-    }
-}
-
-/// Sends `load` from `sender` to `receiver` up to `extent`, and calls `watch`
-/// from time to time.
-pub fn run<'a>(
+/// Sends `load` flat out up to `extent`, and calls `watch` with the deliveries
+/// so far from time to time.
+pub fn flat_out<'a>(
     load: &'a Load,
-    sender: &'a mut Peer,
-    receiver: &'a mut Peer,
+    parties: Parties,
     extent: Extent,
-    mut watch: impl FnMut(&Progress, Duration),
+    watch: impl FnMut(u64, Duration),
 ) -> io::Result<Outcome<'a>> {
-    for stream in [&sender.stream, &receiver.stream] {
-        stream.set_read_timeout(Some(TICK))?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let shared = Shared::new(
+        parties.senders.len(),
+        Some(Flow::new(load, AHEAD_BYTES_MAX)),
+    );
+    let acks = parties.acks;
+    let mut senders = Vec::new();
+    for (lane, party) in parties.senders.into_iter().enumerate() {
+        senders.push(sender(load, lane, party, acks)?);
     }
-    let progress = Progress::default();
-    progress.total.store(Progress::UNKNOWN, Ordering::Release);
-    let mut deliveries = Deliveries::new(load, &receiver.server);
-    let mut answers = Answers::new(load, &sender.server);
-    let start = Instant::now();
-    let mut vigil = Vigil::new([&sender.stream, &receiver.stream]);
-    let (written, delivering, answering) = std::thread::scope(|scope| {
-        let writing = scope.spawn(|| {
-            let sent = write(load, &sender.stream, extent, start);
-            if let Ok(sent) = &sent {
-                progress.total.store(*sent, Ordering::Release);
+    let mut receivers = Vec::new();
+    for (number, peer) in parties.receivers.into_iter().enumerate() {
+        receivers.push(receiver(load, number, peer)?);
+    }
+    let end = match extent {
+        Extent::Messages(messages) => {
+            let lanes = senders.len() as u64;
+            for (lane, sender) in senders.iter_mut().enumerate() {
+                sender.allow_in_all((messages + lanes - 1 - lane as u64) / lanes);
             }
-            sent
-        });
-        let (delivered, answered) = (&progress.delivered, &progress.answered);
-        let delivering =
-            scope.spawn(|| read(&mut receiver.frames, &mut deliveries, delivered, &progress));
-        let answering = scope.spawn(|| read(&mut sender.frames, &mut answers, answered, &progress));
-        while !(delivering.is_finished() && answering.is_finished() && writing.is_finished()) {
-            std::thread::sleep(TICK);
-            watch(&progress, start.elapsed());
-            vigil.look(&progress, writing.is_finished());
+            None
         }
-        let joined = "a thread of the load doesn't panic";
-        (
-            writing.join().expect(joined),
-            delivering.join().expect(joined),
-            answering.join().expect(joined),
-        )
-    });
-    let mut broken = Vec::new();
-    broken.extend(written.as_ref().err().map(|e| format!("writing: {e}")));
-    // After giving up, the end of a connection is our own doing.
-    if vigil.given_up.is_none() {
-        broken.extend(delivering.error.map(|e| format!("receiving: {e}")));
-        broken.extend(answering.error.map(|e| format!("reading answers: {e}")));
+        Extent::Time(time) => {
+            senders.iter_mut().for_each(Sender::allow_all);
+            Some(time)
+        }
+    };
+    let mut drivers = Vec::new();
+    for group in grouped(senders, cores / 4) {
+        drivers.push(Driver::new(&shared, group, Vec::new())?);
     }
-    let since_start = |last: Option<Instant>| last.map_or(Duration::ZERO, |last| last - start);
-    Ok(Outcome {
-        sent: written.unwrap_or(answers.settled()),
-        delivering: since_start(delivering.last),
-        answering: since_start(answering.last),
-        deliveries,
-        answers,
-        stalled: vigil.given_up == Some(End::NotYet),
-        broken,
-    })
+    for group in grouped(receivers, cores / 4) {
+        drivers.push(Driver::new(&shared, Vec::new(), group)?);
+    }
+    Ok(run(&shared, drivers, end, watch))
 }
 
-/// How writing ended, and what is still to be waited for.
+/// Sends `load` as `schedule` says.
+pub fn paced<'a>(
+    load: &'a Load,
+    parties: Parties,
+    schedule: Schedule,
+    watch: impl FnMut(u64, Duration),
+) -> io::Result<Outcome<'a>> {
+    let shared = Shared::new(parties.senders.len(), None);
+    let acks = parties.acks;
+    let mut senders = Vec::new();
+    for (lane, party) in parties.senders.into_iter().enumerate() {
+        senders.push(sender(load, lane, party, acks)?);
+    }
+    let mut receivers = Vec::new();
+    for (number, peer) in parties.receivers.into_iter().enumerate() {
+        receivers.push(receiver(load, number, peer)?);
+    }
+    let driver = Driver::new(&shared, senders, receivers)?.with_schedule(schedule);
+    Ok(run(&shared, vec![driver], None, watch))
+}
+
+fn sender(load: &Load, lane: usize, party: (Name, Peer), acks: Acks) -> io::Result<Sender<'_>> {
+    let (name, peer) = party;
+    let (fence_id, fence) = peer::hello(&name, Claim::Source);
+    let answers = Answers::new(load, lane, &peer.server, acks, fence_id);
+    Sender::new(peer, &load.lanes[lane], answers, fence)
+}
+
+fn receiver(load: &Load, number: usize, peer: Peer) -> io::Result<Receiver<'_>> {
+    let deliveries = Deliveries::new(load, number, &peer.server);
+    Receiver::new(peer, number, deliveries)
+}
+
+/// `all` in as many groups as are wanted, and at least one.
+fn grouped<T>(all: Vec<T>, groups: usize) -> Vec<Vec<T>> {
+    let groups = groups.clamp(1, all.len().max(1));
+    let mut grouped: Vec<Vec<T>> = (0..groups).map(|_| Vec::new()).collect();
+    for (number, one) in all.into_iter().enumerate() {
+        grouped[number % groups].push(one);
+    }
+    grouped
+}
+
+fn run<'a>(
+    shared: &Shared,
+    drivers: Vec<Driver<'a, '_>>,
+    end: Option<Duration>,
+    mut watch: impl FnMut(u64, Duration),
+) -> Outcome<'a> {
+    let start = Instant::now();
+    let mut vigil = Vigil::new();
+    let drivers: Vec<Driver<'a, '_>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = drivers
+            .into_iter()
+            .map(|driver| scope.spawn(move || driver.run(start, end)))
+            .collect();
+        while !threads.iter().all(|thread| thread.is_finished()) {
+            std::thread::sleep(TICK);
+            watch(shared.delivered(), start.elapsed());
+            vigil.look(shared);
+        }
+        let joined = threads.into_iter().map(|thread| thread.join());
+        joined
+            .map(|driver| driver.expect("a thread of the load doesn't panic"))
+            .collect()
+    });
+    let mut outcome = Outcome {
+        sent: 0,
+        answerable: 0,
+        deliveries: Vec::new(),
+        answers: Vec::new(),
+        delivering: Duration::ZERO,
+        answering: Duration::ZERO,
+        latency: None,
+        late: None,
+        stalled: vigil.given_up == Some(End::NotYet),
+        broken: Vec::new(),
+    };
+    for driver in drivers {
+        driver.add_to(&mut outcome, start);
+    }
+    outcome
+}
+
+/// What is still to be waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     /// Messages are still being written, or wait for their answers.
     NotYet,
     /// All messages have been answered; refused ones will not be delivered.
     Answered,
-    /// The connection broke.
-    Broken,
 }
 
-impl End {
-    /// For how long nothing may arrive.
-    fn patience(self) -> Duration {
-        match self {
-            Self::NotYet => STALL_TIMEOUT,
-            Self::Answered => SETTLE_TIME,
-            Self::Broken => Duration::ZERO,
-        }
-    }
-}
-
-/// Notices when nothing moves any more, and then closes the connections, which
-/// ends the threads.
-struct Vigil<'a> {
-    streams: [&'a TcpStream; 2],
+/// Notices when nothing moves any more, and then ends the threads.
+struct Vigil {
     seen: (u64, u64),
     since: Instant,
     /// How things stood when it was given up.
     given_up: Option<End>,
 }
 
-impl<'a> Vigil<'a> {
-    fn new(streams: [&'a TcpStream; 2]) -> Self {
+impl Vigil {
+    fn new() -> Self {
         Self {
-            streams,
             seen: (0, 0),
             since: Instant::now(),
             given_up: None,
         }
     }
 
-    fn look(&mut self, progress: &Progress, all_written: bool) {
-        let now = (
-            progress.delivered(),
-            progress.answered.load(Ordering::Relaxed),
-        );
+    fn look(&mut self, shared: &Shared) {
+        let now = (shared.delivered(), shared.answered());
         if now != self.seen {
             self.seen = now;
             self.since = Instant::now();
         }
-        let end = if all_written {
-            progress.end()
-        } else {
-            End::NotYet
+        let (end, patience) = match shared.all_answered() {
+            false => (End::NotYet, STALL_TIMEOUT + shared.pause()),
+            true => (End::Answered, SETTLE_TIME),
         };
-        if self.given_up.is_none() && self.since.elapsed() > end.patience() {
+        if self.given_up.is_none() && self.since.elapsed() > patience {
             self.given_up = Some(end);
-            for stream in self.streams {
-                // Fails only if the connection is gone, which serves as well.
-                let _ = stream.shutdown(Shutdown::Both);
-            }
+            shared.stop();
         }
     }
 }
 
-/// Writes the load round and round, 64 KiB at a time; how many messages that
-/// were.
-fn write(load: &Load, mut stream: &TcpStream, extent: Extent, start: Instant) -> io::Result<u64> {
-    let mut rounds = 0;
-    let mut at = 0;
-    // How far the last round goes, once that is known.
-    let mut end = None;
-    if let Extent::Messages(messages) = extent {
-        let full = messages / DISTINCT as u64;
-        end = Some((
-            full,
-            (load.bytes_of(messages) - load.bytes_of(full * DISTINCT as u64)) as usize,
-        ));
-    }
-    loop {
-        let limit = match end {
-            Some((last, limit)) if last == rounds => limit,
-            _ => load.bytes.len(),
-        };
-        if at == limit {
-            let sent = rounds * DISTINCT as u64 + load.messages_before(at) as u64;
-            if end.is_some_and(|(last, _)| last == rounds) {
-                return Ok(sent);
-            }
-            rounds += 1;
-            at = 0;
-            continue;
-        }
-        let chunk = &load.bytes[at..limit.min(at + WINDOW_BYTES)];
-        stream.write_all(chunk)?;
-        at += chunk.len();
-        if let Extent::Time(time) = extent
-            && end.is_none()
-            && start.elapsed() >= time
-        {
-            // The message that was begun is still finished.
-            end = Some((rounds, load.ends[load.messages_before(at) - 1]));
-        }
-    }
-}
-
-/// How reading ended.
-struct Read {
-    /// When something was read last.
-    last: Option<Instant>,
-    /// Why it ended early.
-    error: Option<String>,
-}
-
-/// Counts frames until all have come, and shows the count in `seen` after each
-/// read.
-fn read(
-    frames: &mut Frames<TcpStream>,
-    counter: &mut impl Count,
-    seen: &AtomicU64,
-    progress: &Progress,
-) -> Read {
-    let mut last = None;
-    let error = loop {
-        match frames.fill() {
-            Ok(0) => break Some("the server closed the connection".to_owned()),
-            Ok(_) => last = Some(Instant::now()),
-            Err(error) if is_timeout(&error) => {}
-            Err(error) => break Some(error.to_string()),
-        }
-        let lost = loop {
-            match frames.next_at_hand() {
-                Ok(Some(frame)) => counter.take(frame),
-                Ok(None) => break None,
-                Err(error) => break Some(error.to_string()),
-            }
-        };
-        let settled = counter.settled();
-        seen.store(settled, Ordering::Relaxed);
-        if lost.is_some() || progress.is_complete(settled) {
-            break lost;
-        }
-    };
-    Read { last, error }
-}
+#[cfg(test)]
+mod tests;

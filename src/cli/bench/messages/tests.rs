@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 use tickwire::wire::{Kind, Parser, Validation};
 
+use super::template::end_of_string;
 use super::*;
 
 const COUNT: usize = 2_000;

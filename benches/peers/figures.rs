@@ -1,0 +1,59 @@
+//! How figures are written.
+
+use serde_json::{Value, json};
+
+use crate::drive::Metric;
+use crate::statistics::Estimate;
+
+/// A figure and its interval in the unit that suits it.
+pub fn figure_text(metric: Metric, estimate: &Estimate) -> String {
+    let (scale, digits) = scale(metric);
+    format!(
+        "{:.digits$} [{:.digits$}, {:.digits$}] {}",
+        estimate.median / scale,
+        estimate.low / scale,
+        estimate.high / scale,
+        unit(metric),
+    )
+}
+
+/// What a figure is divided by to be shown, and the digits behind the point.
+pub fn scale(metric: Metric) -> (f64, usize) {
+    match metric {
+        Metric::PerSecond => (1e3, 0),
+        Metric::CpuMicros | Metric::LoadMicros => (1.0, 2),
+        Metric::P50Micros | Metric::P99Micros => (1.0, 1),
+        Metric::BytesPerConnection => (1024.0, 1),
+    }
+}
+
+/// The unit in which a figure is shown.
+pub fn unit(metric: Metric) -> &'static str {
+    match metric {
+        Metric::PerSecond => "k/s",
+        Metric::CpuMicros | Metric::LoadMicros | Metric::P50Micros | Metric::P99Micros => "µs",
+        Metric::BytesPerConnection => "KiB",
+    }
+}
+
+/// An estimate for a program.
+pub fn estimate_json(estimate: &Estimate) -> Value {
+    json!({
+        "median": estimate.median, "low": estimate.low, "high": estimate.high,
+        "coverage": estimate.coverage, "samples": estimate.samples,
+    })
+}
+
+/// A number with commas between thousands.
+pub fn grouped(number: f64, digits: usize) -> String {
+    let text = format!("{number:.digits$}");
+    let whole_len = text.find('.').unwrap_or(text.len());
+    let mut grouped = String::new();
+    for (index, digit) in text.char_indices() {
+        if index > 0 && index < whole_len && (whole_len - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}

@@ -1,0 +1,247 @@
+//! The command line of `tickwire bench`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, Subcommand};
+
+use super::count::Acks;
+use super::drive::Extent;
+use crate::cli::peer;
+
+const EXAMPLES: &str = "\
+Examples:
+  tickwire bench                                   a server of its own, 5 seconds
+  tickwire bench --to 127.0.0.1:7411 --seconds 20
+  tickwire bench --senders 4 --receivers 4 --message mix --acks batch
+  tickwire bench paced --rate 50000 --connections 100
+  tickwire bench one-at-a-time
+  tickwire bench fan-out --receivers 100
+  tickwire bench connections --connections 10000
+  tickwire bench --save before.json                then change something …
+  tickwire bench --compare before.json             … and see what came of it
+  tickwire bench --compare before.json after.json  compares, and runs nothing
+
+All messages are checked, routed and answered, and every one is accounted for: \
+the exit code is 1 if any was lost, refused, out of order or not answered.
+
+Messages are prepared beforehand, ten thousand different ones or more, with \
+other ids and numbers of other lengths. Without --to a server is started in a \
+process of its own, and ended at the end. CPU times are those of the processes; \
+the server's is known if it runs on this machine.";
+
+const PACED_HELP: &str = "\
+Examples:
+  tickwire bench paced --rate 10000
+  tickwire bench paced --rate 50000 --connections 1000 --message mix
+
+The messages are due at even intervals, from one connection after the other, \
+whether or not those before them have arrived. Latency is counted from when a \
+message was due to its arrival at the receiver: if the server or this program \
+is late, all that waits behind counts as late too. How late this program wrote \
+is shown beside; where that comes near the latency, the rate is too high for \
+this machine. It keeps one core busy while messages are due.";
+
+const ONE_AT_A_TIME_HELP: &str = "\
+Examples:
+  tickwire bench one-at-a-time
+  tickwire bench one-at-a-time --message heartbeat --messages 20000
+
+Writes one message, waits until it has arrived at the receiver and its ack at \
+the sender, and only then writes the next. Two figures come of it: from writing \
+to the arrival of the message, and to the arrival of both.";
+
+const FAN_OUT_HELP: &str = "\
+Examples:
+  tickwire bench fan-out
+  tickwire bench fan-out --receivers 1000 --seconds 10
+
+One connection broadcasts, and stays at most 2 MiB ahead of the slowest \
+receiver, so that nothing needs to be dropped; if anything is, that is a \
+failure. Everybody who owns a name on the server gets the broadcasts, so don't \
+run it where others are at work.";
+
+const CONNECTIONS_HELP: &str = "\
+Examples:
+  tickwire bench connections
+  tickwire bench connections --connections 15000
+
+Opens connections one after the other; each sends a heartbeat under a name of \
+its own and reads its ack. Then all stay open and idle, and what they cost the \
+server is looked at. The limit of open files counts here and at the server: \
+`ulimit -n 65536` raises it for what is started from that shell.";
+
+/// Measure how fast a server passes messages on
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub struct Arguments {
+    /// What is measured
+    #[command(subcommand)]
+    pub mode: Option<Mode>,
+    /// Without a mode: throughput
+    #[command(flatten)]
+    pub throughput: Throughput,
+}
+
+/// What is measured.
+#[derive(Debug, Subcommand)]
+pub enum Mode {
+    /// As fast as the server takes them; also without a mode
+    #[command(after_long_help = EXAMPLES)]
+    Throughput(Throughput),
+    /// At a fixed rate: latency from when a message was due
+    #[command(after_long_help = PACED_HELP)]
+    Paced(Paced),
+    /// Each message when the one before has arrived: the round trip
+    #[command(after_long_help = ONE_AT_A_TIME_HELP)]
+    OneAtATime(OneAtATime),
+    /// One broadcaster, many receivers
+    #[command(after_long_help = FAN_OUT_HELP)]
+    FanOut(FanOut),
+    /// Many idle connections: what each costs
+    #[command(after_long_help = CONNECTIONS_HELP)]
+    Connections(Connections),
+}
+
+/// `throughput`
+#[derive(Debug, Args)]
+pub struct Throughput {
+    /// Connections that send, each to all receivers in turn
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = connections())]
+    pub senders: u64,
+    /// Connections that receive
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = connections())]
+    pub receivers: u64,
+    #[command(flatten)]
+    pub extent: ExtentArguments,
+    #[command(flatten)]
+    pub messages: MessageArguments,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `paced`
+#[derive(Debug, Args)]
+pub struct Paced {
+    /// Messages a second, of all connections together
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = rate)]
+    pub rate: u64,
+    /// Connections that send
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = connections())]
+    pub connections: u64,
+    /// Connections that receive, one after the other
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = connections())]
+    pub receivers: u64,
+    #[command(flatten)]
+    pub extent: ExtentArguments,
+    #[command(flatten)]
+    pub messages: MessageArguments,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `one-at-a-time`
+#[derive(Debug, Args)]
+pub struct OneAtATime {
+    #[command(flatten)]
+    pub extent: ExtentArguments,
+    #[command(flatten)]
+    pub messages: MessageArguments,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `fan-out`
+#[derive(Debug, Args)]
+pub struct FanOut {
+    /// Connections that receive
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = connections())]
+    pub receivers: u64,
+    #[command(flatten)]
+    pub extent: ExtentArguments,
+    /// What is broadcast: one of the names above for --message of other modes
+    /// but ack, or a file
+    #[arg(long, value_name = "NAME|FILE", default_value = "market-data")]
+    pub message: String,
+    /// Which acks the broadcaster asks for
+    #[arg(long, value_enum, default_value_t = Acks::Each)]
+    pub acks: Acks,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `connections`
+#[derive(Debug, Args)]
+pub struct Connections {
+    /// How many are opened
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = connections())]
+    pub connections: u64,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// How long a load lasts.
+#[derive(Debug, Args)]
+pub struct ExtentArguments {
+    /// How long to send
+    #[arg(long, value_name = "S", default_value_t = 5,
+        value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub seconds: u64,
+    /// How many messages to send, instead of for how long
+    #[arg(long, value_name = "N", conflicts_with = "seconds",
+        value_parser = clap::value_parser!(u64).range(1..))]
+    pub messages: Option<u64>,
+}
+
+impl ExtentArguments {
+    /// When the load ends.
+    pub fn extent(&self) -> Extent {
+        match self.messages {
+            Some(messages) => Extent::Messages(messages),
+            None => Extent::Time(Duration::from_secs(self.seconds)),
+        }
+    }
+}
+
+/// What is sent, and what is said to it.
+#[derive(Debug, Args)]
+pub struct MessageArguments {
+    /// What to send: order, execution, market-data, info-log, error-log,
+    /// heartbeat, error, ack, strategy, oco-group, batch; all of these in turn
+    /// (mix); orders whose text is full of escapes (escaped-order); or the
+    /// messages of a file
+    #[arg(long, value_name = "NAME|FILE", default_value = "order")]
+    pub message: String,
+    /// Which acks the senders ask for
+    #[arg(long, value_enum, default_value_t = Acks::Each)]
+    pub acks: Acks,
+}
+
+/// What all modes have.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// The server [default: one of its own on a free port]
+    #[arg(long, value_name = "HOST:PORT", value_parser = peer::address)]
+    pub to: Option<String>,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Write the result to a file too, to compare others with
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+    /// Compare this run with a saved one; or two saved ones, without a run
+    #[arg(long, value_name = "FILE", num_args = 1..=2)]
+    pub compare: Vec<PathBuf>,
+}
+
+fn connections() -> RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..=1_000_000)
+}
+
+fn rate(text: &str) -> Result<u64, String> {
+    match text.replace('_', "").parse() {
+        Ok(rate) if (1..=100_000_000).contains(&rate) => Ok(rate),
+        _ => Err("must be messages a second, 1 or more, such as 10000".to_owned()),
+    }
+}

@@ -1,0 +1,231 @@
+//! What came of a run: for people, for programs, and for the next run to be
+//! compared with.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use indicatif::HumanCount;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::latency::Latency;
+use super::machine::Machine;
+use super::setup::Cpu;
+
+/// The form of a saved result; another one is not read.
+const FORM: u64 = 1;
+
+/// A result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The form of this.
+    tickwire_bench: u64,
+    /// What was measured.
+    pub mode: String,
+    /// When.
+    pub time: String,
+    /// The version of the program that measured.
+    pub version: String,
+    /// Where.
+    pub machine: Machine,
+    /// What was asked for.
+    pub options: Map<String, Value>,
+    /// How many.
+    pub counts: Map<String, Value>,
+    /// How fast and how dear.
+    pub figures: Map<String, Value>,
+    /// Latencies in microseconds, by what they are of.
+    pub latency_us: Map<String, Value>,
+    /// What did not go as it should.
+    pub faults: Vec<String>,
+    /// What stands above the figures for people.
+    #[serde(skip)]
+    title: String,
+    /// The figures for people.
+    #[serde(skip)]
+    lines: String,
+}
+
+impl Report {
+    /// Nothing is known yet.
+    pub fn new(mode: &str, title: String) -> Self {
+        Self {
+            tickwire_bench: FORM,
+            mode: mode.to_owned(),
+            time: crate::cli::peer::now(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            machine: Machine::this(),
+            options: Map::new(),
+            counts: Map::new(),
+            figures: Map::new(),
+            latency_us: Map::new(),
+            faults: Vec::new(),
+            title,
+            lines: String::new(),
+        }
+    }
+
+    /// Notes what was asked for.
+    pub fn option(&mut self, name: &str, value: impl Into<Value>) {
+        self.options.insert(name.to_owned(), value.into());
+    }
+
+    /// Notes a number of things.
+    pub fn count(&mut self, name: &str, count: u64) {
+        self.counts.insert(name.to_owned(), count.into());
+    }
+
+    /// Notes a figure, if it is known.
+    pub fn figure(&mut self, name: &str, value: Option<f64>) {
+        self.figures.insert(name.to_owned(), value.into());
+    }
+
+    /// Adds a line for people.
+    pub fn line(&mut self, label: &str, text: &str) {
+        writeln!(self.lines, "{label:<15}{text}").expect("a String takes everything");
+    }
+
+    /// Adds latencies, for both.
+    pub fn latency(&mut self, name: &str, label: &str, latency: &Latency) {
+        let percentiles = latency.percentiles_us();
+        let shown = percentiles.iter();
+        let shown: Vec<_> = shown
+            .map(|(name, us)| format!("{name} {}", micros(*us)))
+            .collect();
+        self.line(label, &shown.join("  "));
+        let percentiles = percentiles.into_iter();
+        let percentiles: Map<String, Value> = percentiles
+            .map(|(name, us)| (name.to_owned(), us.into()))
+            .collect();
+        self.latency_us.insert(name.to_owned(), percentiles.into());
+    }
+
+    /// Adds what server and load have spent on each of `count` things.
+    pub fn cpu(&mut self, cpu: Cpu, count: u64, thing: &str) {
+        for (who, time) in [("server", cpu.server), ("load", cpu.load)] {
+            let time = time.filter(|_| count > 0);
+            let us = time.map(|time| time.as_secs_f64() * 1e6 / count as f64);
+            self.figure(&format!("{who}_cpu_us_per_{thing}"), us);
+            if let Some(us) = us {
+                let shown = match us {
+                    us if us < 10.0 => format!("{us:.3} µs"),
+                    us => micros(us),
+                };
+                self.line(&format!("{who} CPU"), &format!("{shown} a {thing}"));
+            }
+        }
+    }
+
+    /// The result for people.
+    pub fn text(&self) -> String {
+        format!("{}\n{}", self.title, self.lines)
+    }
+
+    /// The result for programs.
+    pub fn json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("nothing in it can fail to be JSON")
+    }
+
+    /// Writes the result to a file.
+    pub fn save(&self, path: &Path) -> Result<(), String> {
+        std::fs::write(path, self.json() + "\n")
+            .map_err(|error| format!("can't write {}: {error}", path.display()))
+    }
+
+    /// Reads a result from a file.
+    pub fn load(path: &Path) -> Result<Self, String> {
+        let shown = path.display();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("can't read {shown}: {error}"))?;
+        let report = serde_json::from_str::<Self>(&text).ok();
+        report
+            .filter(|report| report.tickwire_bench == FORM)
+            .ok_or_else(|| {
+                format!(
+                    "{shown} is no result of this version: make one with `bench --save {shown}`"
+                )
+            })
+    }
+}
+
+/// Whether there is a folder for a file to be saved in: better known before the
+/// run than after it.
+pub fn check_folder(path: &Path) -> Result<(), String> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    match folder.is_none_or(Path::is_dir) && !path.is_dir() {
+        true => Ok(()),
+        false => Err(format!(
+            "--save {}: name a file in a folder that exists",
+            path.display()
+        )),
+    }
+}
+
+/// A number of things as people read it.
+pub fn number(count: u64) -> String {
+    HumanCount(count).to_string()
+}
+
+/// A rate as people read it.
+pub fn per_second(rate: f64) -> String {
+    format!("{}/s", number(rate.round() as u64))
+}
+
+/// A time in microseconds as people read it.
+pub fn micros(us: f64) -> String {
+    match us {
+        us if us < 100.0 => format!("{us:.1} µs"),
+        us if us < 10_000.0 => format!("{us:.0} µs"),
+        us if us < 1_000_000.0 => format!("{:.1} ms", us / 1_000.0),
+        us => format!("{:.2} s", us / 1_000_000.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_saved_result_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.json");
+        let mut report = Report::new("throughput", String::new());
+        report.option("senders", 3);
+        report.count("sent", 12);
+        report.figure("messages_per_second", Some(1_234_567.25));
+        report.figure("server_cpu_us_per_message", None);
+        report.faults.push("a fault".to_owned());
+        let mut latency = Latency::new();
+        latency.record_ns(1_500);
+        report.latency("from_due", "latency", &latency);
+        report.save(&path).unwrap();
+        let mut read = Report::load(&path).unwrap();
+        read.lines = report.lines.clone();
+        assert_eq!(read, report);
+        assert!(report.text().contains("latency        p50 1.5 µs  p90 "));
+    }
+
+    #[test]
+    fn what_is_no_result_is_told_in_one_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.json");
+        let error = Report::load(&path).unwrap_err();
+        assert!(error.starts_with("can't read "), "{error}");
+        for text in ["", "{}", "nonsense", "{\"tickwire_bench\": 1}"] {
+            std::fs::write(&path, text).unwrap();
+            let error = Report::load(&path).unwrap_err();
+            assert!(error.contains("is no result"), "{error}");
+            assert!(!error.contains('\n'));
+        }
+    }
+
+    #[test]
+    fn times_are_shown_in_a_fitting_unit() {
+        assert_eq!(micros(26.04), "26.0 µs");
+        assert_eq!(micros(260.4), "260 µs");
+        assert_eq!(micros(26_040.0), "26.0 ms");
+        assert_eq!(micros(2_604_000.0), "2.60 s");
+    }
+}
