@@ -15,6 +15,7 @@ mod acks;
 mod delivery;
 mod names;
 mod queues;
+mod shapes;
 mod stream;
 
 /// A session with a window in front of it, and everything it wrote behind it.

@@ -10,6 +10,9 @@ mod echo;
 mod envelope;
 mod fields;
 mod frame;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod json_fault;
 mod keys;
 mod locate;

@@ -26,6 +26,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(any(test, fuzzing))]
+mod bed;
 mod build;
 mod class;
 mod skeleton;
@@ -34,6 +36,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+#[cfg(any(test, fuzzing))]
+pub(super) use bed::Bed;
 pub use table::{Hints, Learned, ShapeIndex, Shapes, Table};
 
 use super::envelope::Kind;

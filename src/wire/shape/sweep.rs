@@ -8,7 +8,7 @@
 use super::super::envelope::{Header, Span};
 use super::super::timestamp;
 use super::class;
-use super::{Block, Hole, Place, Shape};
+use super::{Block, Hole, Place, Segment, Shape};
 use crate::ids::{MsgId, Name};
 use crate::limits::{NAME_BYTES_MAX, SHAPE_FRAME_BYTES_MAX, SHAPE_HOLES_MAX};
 
@@ -120,7 +120,7 @@ pub(super) fn fits_by(
         if segment.hole == Hole::End {
             return end == len;
         }
-        at = match fill(lanes, segment.hole, segment.terminator, bytes, end) {
+        at = match fill(lanes, segment, bytes, end, len) {
             Some(hole_end) => hole_end,
             None => return false,
         };
@@ -161,11 +161,21 @@ fn lane(bytes: &[u8], at: usize) -> Option<&Lane> {
 /// Where the value ends is found without looking at what it is, because all
 /// that follows in the frame waits for that.
 #[inline(always)]
-fn fill(lanes: impl Lanes, hole: Hole, terminator: u8, bytes: &[u8], at: usize) -> Option<usize> {
+fn fill(
+    lanes: impl Lanes,
+    segment: &Segment,
+    bytes: &[u8],
+    at: usize,
+    len: usize,
+) -> Option<usize> {
+    let Segment {
+        hole, terminator, ..
+    } = *segment;
     let text = lane(bytes, at)?;
     let ends = lanes.equal(text, terminator);
     if ends == 0 {
-        return fill_long(hole, terminator, bytes, at);
+        // Not beyond the frame: nothing bounds what stands there.
+        return Some(at + fill_long(hole, terminator, bytes.get(at..len)?)?);
     }
     let end = ends.trailing_zeros();
     // Those before the terminator.
@@ -183,10 +193,9 @@ fn fill(lanes: impl Lanes, hole: Hole, terminator: u8, bytes: &[u8], at: usize) 
 
 #[cold]
 #[inline(never)]
-fn fill_long(hole: Hole, terminator: u8, bytes: &[u8], at: usize) -> Option<usize> {
-    let text = bytes.get(at..)?;
-    let text = text.get(..memchr::memchr(terminator, text)?)?;
-    fills(hole, text).then_some(at + text.len())
+fn fill_long(hole: Hole, terminator: u8, rest: &[u8]) -> Option<usize> {
+    let text = rest.get(..memchr::memchr(terminator, rest)?)?;
+    fills(hole, text).then_some(text.len())
 }
 
 /// Whether the value is what the hole asks for.
@@ -262,7 +271,7 @@ fn is_number(text: &[u8]) -> bool {
 
 /// The header of a frame that fits.
 #[inline]
-fn header(shape: &Shape, bytes: &[u8], starts: &Starts) -> Option<Header> {
+pub(super) fn header(shape: &Shape, bytes: &[u8], starts: &Starts) -> Option<Header> {
     let at = |place: Place| {
         let start = starts.0.get(place.segment as usize).copied();
         start.unwrap_or_default() as usize + place.offset as usize

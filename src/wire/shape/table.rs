@@ -222,6 +222,12 @@ impl Table {
         }
         Some(header)
     }
+
+    /// All of them.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn shapes(&self) -> impl Iterator<Item = &Shape> {
+        self.entries.iter().map(|entry| &entry.shape)
+    }
 }
 
 /// Lengths that are told apart when a shape is guessed.

@@ -1,66 +1,12 @@
 //! The parser against the judge: the same verdict, header, code, field, id and
 //! source for every frame.
 
+use super::super::fuzz::parser_and_judge_agree as agree_on;
 use super::generate::{Seed, message, mutate};
-use super::oracle::{self, Refused, judge};
 use super::*;
-
-/// Fails if parser and judge differ on `frame` in either mode: the body of a
-/// fuzz target, for any bytes.
-fn agree_on(parsers: &mut [Parser; 2], frame: &[u8]) -> bool {
-    let mut accepted = false;
-    for parser in parsers {
-        let mut bytes = frame.to_vec();
-        let outcome = parser.parse(&mut bytes);
-        assert_eq!(bytes, frame, "the frame must be left as it was");
-        let verdict = outcome
-            .map(|header| {
-                let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-                (
-                    header.msg_id.to_string(),
-                    header.kind,
-                    text(parser.source(&bytes, &header)),
-                    parser.target(&bytes, &header).map(text),
-                )
-            })
-            .map_err(|refusal| {
-                assert!(refusal.to_string().chars().count() < 400, "{refusal}");
-                assert!(
-                    locate(frame, &refusal).is_none_or(|at| at <= frame.len()),
-                    "{refusal}"
-                );
-                Refused {
-                    code: refusal.code,
-                    field: refusal.field.map(std::borrow::Cow::into_owned),
-                    msg_id: refusal.msg_id.map(|id| id.to_string()),
-                    source: refusal.source.map(|name| name.to_string()),
-                }
-            });
-        let judged = judge(frame, parser.validation());
-        // Keys that a refusal shortens or escapes are no concern of the judge.
-        let echoes_differ = matches!((&verdict, &judged), (Err(ours), Err(theirs))
-            if ours.code == ErrorCode::DuplicateField
-                && ours.code == theirs.code
-                && theirs.field.as_deref().is_some_and(|key| key.contains(['\\', '\0'])
-                    || key.contains(char::is_control) || !key.is_ascii()));
-        assert!(
-            verdict == judged || echoes_differ,
-            "{:?}\nparser {verdict:?}\njudge  {judged:?}",
-            String::from_utf8_lossy(frame)
-        );
-        accepted |= verdict.is_ok();
-    }
-    accepted
-}
 
 fn parsers() -> [Parser; 2] {
     [Validation::Payload, Validation::Envelope].map(Parser::new)
-}
-
-/// How many seeds a test runs; more by `TICKWIRE_SEEDS`.
-fn seeds(usual: u64) -> std::ops::Range<u64> {
-    let wanted = std::env::var("TICKWIRE_SEEDS").ok();
-    0..wanted.and_then(|count| count.parse().ok()).unwrap_or(usual)
 }
 
 #[test]

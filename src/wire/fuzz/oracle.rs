@@ -7,18 +7,19 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::super::{ErrorCode, Kind, Validation};
+use super::Routed;
+use crate::wire::{ErrorCode, Kind, Validation};
 
 /// What the judge says of a frame: what routing gets, or code, field, and the
 /// id and source that the refusal may name.
-pub(super) type Verdict = Result<super::Routed, Refused>;
+pub(in crate::wire) type Verdict = Result<Routed, Refused>;
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refused {
-    pub(super) code: ErrorCode,
-    pub(super) field: Option<String>,
-    pub(super) msg_id: Option<String>,
-    pub(super) source: Option<String>,
+pub(in crate::wire) struct Refused {
+    pub(in crate::wire) code: ErrorCode,
+    pub(in crate::wire) field: Option<String>,
+    pub(in crate::wire) msg_id: Option<String>,
+    pub(in crate::wire) source: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -31,7 +32,7 @@ enum Json {
     Object(Vec<(String, Json)>),
 }
 
-pub(super) fn judge(frame: &[u8], validation: Validation) -> Verdict {
+pub(in crate::wire) fn judge(frame: &[u8], validation: Validation) -> Verdict {
     let invalid_json = || Refused {
         code: ErrorCode::InvalidJson,
         field: None,
@@ -57,7 +58,7 @@ pub(super) fn judge(frame: &[u8], validation: Validation) -> Verdict {
 fn rules(
     envelope: &[(String, Json)],
     validation: Validation,
-) -> Result<super::Routed, (ErrorCode, String)> {
+) -> Result<Routed, (ErrorCode, String)> {
     use ErrorCode::{DuplicateField, InvalidEnvelope, InvalidPayload, UnknownMsgType};
     if let Some(key) = repeated(envelope) {
         return Err((DuplicateField, key));
@@ -184,7 +185,7 @@ fn is_uuid(text: &str) -> bool {
     text.len() == 36 && uuid::Uuid::try_parse(text).is_ok()
 }
 
-pub(super) fn is_timestamp(text: &str) -> bool {
+pub(in crate::wire) fn is_timestamp(text: &str) -> bool {
     // chrono also takes a space for the T, and a typographic minus.
     text.is_ascii() && !text.contains(' ') && chrono::DateTime::parse_from_rfc3339(text).is_ok()
 }
@@ -221,7 +222,7 @@ fn with_small_numbers(json: &str) -> String {
     out
 }
 
-fn follows_grammar(number: &str) -> bool {
+pub(in crate::wire) fn follows_grammar(number: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let number = number.strip_prefix('-').unwrap_or(number);
     let (number, exponent) = match number.split_once(['e', 'E']) {

@@ -2,10 +2,11 @@
 //! careless or hostile edits make of them.
 
 /// Xorshift: the same seed gives the same frames on every machine.
-pub(super) struct Seed(u64);
+#[derive(Debug)]
+pub(crate) struct Seed(u64);
 
 impl Seed {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
@@ -16,17 +17,22 @@ impl Seed {
         self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 16
     }
 
+    /// Any byte.
+    pub(crate) fn byte(&mut self) -> u8 {
+        (self.next() & 0xFF) as u8
+    }
+
     /// A number below `end`, which is above 0.
-    pub(super) fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }
 
     /// True once in `n` times.
-    pub(super) fn once_in(&mut self, n: usize) -> bool {
+    pub(crate) fn once_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
 
-    pub(super) fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
 }
@@ -118,7 +124,7 @@ const VALUES: &[&str] = &[
 ];
 
 /// Bytes that edits put into frames.
-const NASTY: &[&[u8]] = &[
+pub(crate) const NASTY: &[&[u8]] = &[
     b"\"",
     b"\\",
     b"{",
@@ -170,7 +176,7 @@ const NASTY: &[&[u8]] = &[
 ];
 
 /// A message: mostly valid in some spelling, else with a rule or two broken.
-pub(super) fn message(seed: &mut Seed) -> String {
+pub(crate) fn message(seed: &mut Seed) -> String {
     let id = r#""550e8400-e29b-41d4-a716-446655440000""#;
     let now = r#""2026-01-03T12:41:00.000Z""#;
     let (kind, payload): (&str, Vec<(&str, &str)>) = match seed.below(7) {
@@ -312,7 +318,7 @@ fn respell(seed: &mut Seed, string: &str) -> String {
 }
 
 /// The frame after a few edits of its bytes.
-pub(super) fn mutate(seed: &mut Seed, mut frame: Vec<u8>) -> Vec<u8> {
+pub(crate) fn mutate(seed: &mut Seed, mut frame: Vec<u8>) -> Vec<u8> {
     for _ in 0..=seed.below(3) {
         let at = seed.below(frame.len() + 1);
         let end = (at + seed.below(9)).min(frame.len());
@@ -323,11 +329,11 @@ pub(super) fn mutate(seed: &mut Seed, mut frame: Vec<u8>) -> Vec<u8> {
                 let to = seed.below(frame.len() + 1);
                 drop(frame.splice(to..to, copy));
             }
-            2 if at < frame.len() => frame[at] = (seed.next() & 0xFF) as u8,
+            2 if at < frame.len() => frame[at] = seed.byte(),
             3 if at < frame.len() => frame[at] ^= 1 << seed.below(8),
             4 => frame.truncate(at),
             _ => {
-                let nasty = NASTY[seed.below(NASTY.len())];
+                let nasty = seed.pick(NASTY);
                 let end = if seed.once_in(2) { at } else { end };
                 drop(frame.splice(at..end, nasty.iter().copied()));
             }

@@ -1,0 +1,147 @@
+//! A test bed: shapes learned from frames, and every one of them, by every
+//! lane, held to what the parser says of a frame.
+
+#![forbid(unsafe_code)]
+
+use super::super::envelope::{Header, Kind, Validation};
+use super::super::parser::Parser;
+use super::sweep::{self, LOOKAHEAD, Scalar, Starts};
+use super::{Hints, Learned, Shape, Shapes};
+use crate::limits::SHAPE_FRAME_BYTES_MAX;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(in crate::wire) struct Bed {
+    pub(super) shapes: Shapes,
+    pub(super) parser: Parser,
+    hints: Hints,
+    window: Vec<u8>,
+    starts: Starts,
+    now: u32,
+}
+
+/// What routing gets of a frame.
+#[derive(Debug, PartialEq, Eq)]
+struct Found {
+    msg_id: String,
+    kind: Kind,
+    source: Vec<u8>,
+    target: Option<Vec<u8>>,
+}
+
+impl Bed {
+    pub(in crate::wire) fn new(validation: Validation) -> Self {
+        Self {
+            shapes: Shapes::new(validation),
+            parser: Parser::new(validation),
+            hints: Hints::default(),
+            window: Vec::new(),
+            starts: Starts::default(),
+            now: 0,
+        }
+    }
+
+    /// What comes of learning from a frame; `None` if the parser refuses it.
+    pub(super) fn learn(&mut self, frame: &[u8]) -> Option<Learned> {
+        self.now += 1;
+        let header = self.parser.parse(&mut frame.to_vec()).ok()?;
+        let learned = self.shapes.learn(frame, &header, self.now);
+        self.hints.note(learned, frame.len());
+        Some(learned)
+    }
+
+    /// Learns from a frame as if it had been seen before. Says whether a shape
+    /// recognises it now; one must if it can be learned from.
+    pub(in crate::wire) fn teach(&mut self, frame: &[u8]) -> bool {
+        if self.learn(frame) == Some(Learned::FirstSighting) {
+            self.learn(frame);
+        }
+        self.hold(frame, &[])
+    }
+
+    /// Whether a shape recognises the frame, with `behind` behind it in the
+    /// window. Fails if any does that the parser refuses, or finds another
+    /// header than the parser, and if lanes differ.
+    pub(in crate::wire) fn hold(&mut self, frame: &[u8], behind: &[u8]) -> bool {
+        self.window.clear();
+        self.window.extend_from_slice(frame);
+        self.window.extend_from_slice(behind);
+        // What a read's last frame has behind it.
+        let cut = self.window.len();
+        if behind.len() < LOOKAHEAD {
+            self.window.resize(frame.len() + LOOKAHEAD, 0);
+        }
+        let table = self.shapes.load();
+        let mut recognized = None;
+        for shape in table.shapes() {
+            let found = by_every_lane(shape, &self.window, frame.len(), &mut self.starts);
+            for end in [frame.len(), cut] {
+                let bytes = &self.window[..end];
+                let again = sweep::recognize(shape, bytes, frame.len(), &mut self.starts);
+                assert_same(frame, found.as_ref(), again.as_ref());
+            }
+            recognized = recognized.or(found);
+            if let Some(found) = found {
+                let mut bytes = frame.to_vec();
+                let parsed = self.parser.parse(&mut bytes).unwrap_or_else(|refusal| {
+                    panic!("recognised, but {refusal}: {:?}", show(frame))
+                });
+                let text = |text: &[u8]| text.to_vec();
+                let parsed = Found {
+                    msg_id: parsed.msg_id.to_string(),
+                    kind: parsed.kind,
+                    source: text(self.parser.source(frame, &parsed)),
+                    target: self.parser.target(frame, &parsed).map(text),
+                };
+                assert_eq!(read(frame, &found), parsed, "{:?}", show(frame));
+            }
+        }
+        let (window, len) = (&self.window, frame.len());
+        if let Some(found) = self.hints.recognize(&table, window, len, self.now) {
+            assert_same(frame, recognized.as_ref(), Some(&found));
+        }
+        recognized.is_some()
+    }
+}
+
+fn by_every_lane(shape: &Shape, window: &[u8], len: usize, starts: &mut Starts) -> Option<Header> {
+    if len > SHAPE_FRAME_BYTES_MAX {
+        return None;
+    }
+    let fits = sweep::fits_by(Scalar, shape, window, len, starts);
+    let found = fits.then(|| sweep::header(shape, window, starts)).flatten();
+    #[cfg(target_arch = "x86_64")]
+    if let Some(avx2) = super::avx2::Avx2::detect() {
+        let fits = super::avx2::fits(avx2, shape, window, len, starts);
+        let again = fits.then(|| sweep::header(shape, window, starts)).flatten();
+        assert_same(&window[..len], found.as_ref(), again.as_ref());
+    }
+    found
+}
+
+fn assert_same(frame: &[u8], one: Option<&Header>, other: Option<&Header>) {
+    let same = match (one, other) {
+        (None, None) => true,
+        (Some(one), Some(other)) => {
+            one.msg_id == other.msg_id
+                && (one.kind, one.source, one.target, one.in_scratch)
+                    == (other.kind, other.source, other.target, other.in_scratch)
+        }
+        _ => false,
+    };
+    assert!(same, "{one:?} and {other:?}: {:?}", show(frame));
+}
+
+fn read(frame: &[u8], header: &Header) -> Found {
+    assert!(!header.in_scratch);
+    Found {
+        msg_id: header.msg_id.to_string(),
+        kind: header.kind,
+        source: header.source.of(frame).to_vec(),
+        target: header.target.map(|span| span.of(frame).to_vec()),
+    }
+}
+
+fn show(frame: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(frame)
+}

@@ -1,0 +1,153 @@
+//! What the shapes may cost.
+
+use super::super::Hints;
+use super::*;
+use crate::limits::{
+    SHAPE_BYTES_MAX, SHAPE_FRAME_BYTES_MAX, SHAPE_HOLES_MAX, SHAPES_MAX, SKELETONS_SEEN_MAX,
+};
+
+/// The order with another member in it.
+fn order_with(key: &str, value: &str) -> Vec<u8> {
+    let more = format!("\"payload_json\":{{\"{key}\":{value},");
+    let order = compact(MESSAGES[0]).replacen("\"payload_json\":{", &more, 1);
+    order.into_bytes()
+}
+
+/// An order of a skeleton of its own.
+fn order_number(number: usize) -> Vec<u8> {
+    order_with(&format!("key-{number:05}"), "1")
+}
+
+#[test]
+fn learns_and_recognises_frames_of_up_to_4_kib() {
+    let filled = |bytes: usize| {
+        let without = order_with("filler", "\"\"").len();
+        order_with("filler", &format!("\"{}\"", "x".repeat(bytes - without)))
+    };
+    let mut bed = Bed::new(Validation::Payload);
+    assert!(bed.teach(&filled(SHAPE_FRAME_BYTES_MAX)));
+    assert!(bed.teach(&filled(1_000)));
+    assert!(bed.hold(&filled(2_000), &[]));
+    let longer = filled(SHAPE_FRAME_BYTES_MAX + 1);
+    assert!(!bed.hold(&longer, &[]));
+    assert!(!bed.hold(&longer, &[b'x'; 100]));
+    assert_eq!(bed.learn(&longer), Some(Learned::Nothing));
+    assert!(!bed.hold(&filled(10_000), &[]));
+}
+
+#[test]
+fn sixty_four_values_may_vary() {
+    let list = |long: usize| {
+        let numbers: Vec<_> = (0..80)
+            .map(|at| if at < long { "22" } else { "1" })
+            .collect();
+        order_with("list", &format!("[{}]", numbers.join(",")))
+    };
+    let mut bed = Bed::new(Validation::Payload);
+    assert!(bed.teach(&list(0)));
+    assert!(bed.teach(&list(SHAPE_HOLES_MAX)));
+    let largest = |bed: &Bed| {
+        let table = bed.shapes.load();
+        let blocks = table.shapes().map(|shape| shape.blocks.len());
+        blocks.max().unwrap_or(0) * size_of::<super::super::Block>()
+    };
+    assert!(largest(&bed) <= SHAPE_BYTES_MAX);
+    // One more would be too many, and costs nothing that was known.
+    assert_eq!(
+        bed.learn(&list(SHAPE_HOLES_MAX + 1)),
+        Some(Learned::Nothing)
+    );
+    assert!(!bed.hold(&list(SHAPE_HOLES_MAX + 1), &[]));
+    for long in 0..=SHAPE_HOLES_MAX {
+        assert!(bed.hold(&list(long), &[]), "{long}");
+    }
+}
+
+#[test]
+fn the_shape_that_was_unused_for_longest_makes_room() {
+    let mut bed = Bed::new(Validation::Payload);
+    let mut known = Vec::new();
+    for number in 0..SHAPES_MAX {
+        let frame = order_number(number);
+        bed.learn(&frame);
+        let learned = bed.learn(&frame).unwrap();
+        assert!(matches!(learned, Learned::Shape(_)), "{learned:?}");
+        known.push((learned, frame));
+    }
+    let late = 1_000_000;
+    let mut hints = Hints::default();
+    let table = bed.shapes.load();
+    for (number, (learned, frame)) in known.iter().enumerate() {
+        hints.note(*learned, frame.len());
+        if number != 77 && number != 78 {
+            let found = hints.recognize(&table, frame, frame.len(), late);
+            assert!(found.is_some());
+        }
+    }
+    drop(table);
+    for (number, forgotten) in [(1_000, 77), (1_001, 78)] {
+        // What is new counts as used.
+        let frame = order_number(number);
+        let header = bed.parser.parse(&mut frame.clone()).unwrap();
+        assert_eq!(
+            bed.shapes.learn(&frame, &header, late),
+            Learned::FirstSighting
+        );
+        let learned = bed.shapes.learn(&frame, &header, late);
+        assert!(matches!(learned, Learned::Shape(_)));
+        assert_eq!(bed.shapes.load().shapes().count(), SHAPES_MAX);
+        assert!(bed.hold(&frame, &[]));
+        assert!(!bed.hold(&known[forgotten].1, &[]));
+    }
+    for (number, (_, frame)) in known.iter().enumerate() {
+        assert_eq!(
+            bed.hold(frame, &[]),
+            number != 77 && number != 78,
+            "{number}"
+        );
+    }
+    // What was forgotten is learned anew.
+    assert_eq!(bed.learn(&known[77].1), Some(Learned::FirstSighting));
+}
+
+#[test]
+fn a_stale_hint_only_misses() {
+    let mut bed = Bed::new(Validation::Payload);
+    let known = order_number(0);
+    bed.learn(&known);
+    let learned = bed.learn(&known).unwrap();
+    let mut hints = Hints::default();
+    hints.note(learned, known.len());
+    // Another server's shapes: none, or another at that index.
+    let mut other = Bed::new(Validation::Envelope);
+    let nothing = hints.recognize(&other.shapes.load(), &known, known.len(), 0);
+    assert!(nothing.is_none());
+    assert!(other.teach(&order_number(1)));
+    let nothing = hints.recognize(&other.shapes.load(), &known, known.len(), 0);
+    assert!(nothing.is_none());
+    let found = hints.recognize(&bed.shapes.load(), &known, known.len(), 0);
+    assert!(found.is_some());
+}
+
+#[test]
+fn sixty_four_skeletons_seen_once_are_remembered() {
+    let mut bed = Bed::new(Validation::Payload);
+    for number in 0..SKELETONS_SEEN_MAX {
+        assert_eq!(
+            bed.learn(&order_number(number)),
+            Some(Learned::FirstSighting)
+        );
+    }
+    let second = bed.learn(&order_number(0));
+    assert!(matches!(second, Some(Learned::Shape(_))));
+    // Room for one was made by that; the second one more takes the oldest's.
+    for number in [1_000, 1_001] {
+        assert_eq!(
+            bed.learn(&order_number(number)),
+            Some(Learned::FirstSighting)
+        );
+    }
+    assert_eq!(bed.learn(&order_number(1)), Some(Learned::FirstSighting));
+    let kept = bed.learn(&order_number(5));
+    assert!(matches!(kept, Some(Learned::Shape(_))));
+}

@@ -1,0 +1,140 @@
+//! Frames that repeat get a shape, and few shapes are enough.
+
+use super::super::{Hints, Shapes};
+use super::*;
+
+/// Frames like `model` that can be learned from: accepted, and without numbers
+/// so large that the second opinion had to decide.
+fn some_like(seed: &mut Seed, model: &[u8], taste: Taste, count: usize) -> Vec<Vec<u8>> {
+    let mut parser = Parser::default();
+    std::iter::repeat_with(|| vary(seed, model, taste))
+        .filter(|frame| {
+            let header = parser.parse(&mut frame.clone());
+            header.is_ok_and(|header| !header.in_scratch)
+        })
+        .take(count)
+        .collect()
+}
+
+#[test]
+fn the_second_frame_of_a_skeleton_leads_to_a_shape() {
+    for message in spellings() {
+        let seed = &mut Seed::new(5);
+        let frames = some_like(seed, &message, Taste::Ascii, 3);
+        let mut bed = Bed::new(Validation::Payload);
+        assert_eq!(bed.learn(&frames[0]), Some(Learned::FirstSighting));
+        assert!(!bed.hold(&frames[0], &[]));
+        let learned = bed.learn(&frames[1]);
+        assert!(matches!(learned, Some(Learned::Shape(_))), "{learned:?}");
+        assert!(bed.hold(&frames[0], &[]));
+        assert!(bed.hold(&frames[1], &[]));
+        let again = bed.learn(&frames[1]);
+        assert!(matches!(again, Some(Learned::Known(_))), "{again:?}");
+    }
+}
+
+#[test]
+fn frames_of_the_learned_widths_are_all_recognised() {
+    for message in spellings() {
+        let seed = &mut Seed::new(5);
+        let mut bed = Bed::new(Validation::Payload);
+        assert!(bed.teach(&message));
+        for frame in some_like(seed, &message, Taste::SameWidth, 200) {
+            assert!(bed.hold(&frame, &message), "{}", show(&frame));
+        }
+    }
+}
+
+#[test]
+fn a_few_frames_of_varying_widths_are_enough_for_those_that_follow() {
+    let (mut held, mut recognized) = (0, 0);
+    for (number, message) in spellings().into_iter().enumerate() {
+        for (taste, lessons) in [(Taste::Ascii, 8), (Taste::Valid, 40)] {
+            let seed = &mut Seed::new(number as u64);
+            let mut bed = Bed::new(Validation::Payload);
+            for frame in some_like(seed, &message, taste, lessons) {
+                assert!(bed.teach(&frame), "{}", show(&frame));
+            }
+            for frame in some_like(seed, &message, taste, 300) {
+                held += 1;
+                recognized += usize::from(bed.hold(&frame, &message));
+            }
+            assert_eq!(bed.shapes.load().shapes().count(), 1);
+        }
+    }
+    println!("{recognized} of {held} recognised");
+    assert!(recognized * 100 >= held * 99, "{recognized} of {held}");
+}
+
+#[test]
+fn all_messages_at_once_need_one_shape_each() {
+    let mut bed = Bed::new(Validation::Payload);
+    let messages = spellings();
+    let seed = &mut Seed::new(5);
+    let lessons: Vec<_> = (messages.iter())
+        .map(|message| some_like(seed, message, Taste::Ascii, 10))
+        .collect();
+    for round in 0..10 {
+        for frames in &lessons {
+            bed.learn(&frames[round]);
+        }
+    }
+    let kinds: std::collections::HashSet<_> = messages.iter().collect();
+    let shapes = bed.shapes.load().shapes().count();
+    assert!(shapes <= kinds.len(), "{shapes} for {}", kinds.len());
+    for frames in &lessons {
+        for frame in frames {
+            assert!(bed.hold(frame, &[]));
+        }
+    }
+}
+
+#[test]
+fn only_what_was_seen_to_vary_may_vary() {
+    let order = compact(MESSAGES[0]);
+    let with = |from: &str, to: &str| order.replacen(from, to, 1).into_bytes();
+    let values = [
+        ("quantower-connector", "q"),
+        ("api-gateway", "a gateway"),
+        ("run-123", "run-1234"),
+        ("ord-456", ""),
+        ("BTCUSDT", "ETH"),
+        ("0.1", "0.125"),
+        ("45000.0", "9.5"),
+        ("2026-01-03T12:41:00.000Z", "2026-01-03T12:41:00Z"),
+        ("2026-01-03T12:41:00.100Z", "2026-01-03T12:41:00.100+00:00"),
+    ];
+    for (seen, to) in values {
+        let mut bed = Bed::new(Validation::Payload);
+        assert!(bed.teach(order.as_bytes()));
+        assert!(bed.teach(&with(seen, to)));
+        for (from, to) in values {
+            assert_eq!(bed.hold(&with(from, to), &[]), from == seen, "{seen}: {to}");
+        }
+    }
+}
+
+#[test]
+fn a_thread_that_gets_all_eleven_messages_guesses_their_shapes() {
+    for taste in [Taste::SameWidth, Taste::Ascii] {
+        let seed = &mut Seed::new(5);
+        let kinds: Vec<_> = (MESSAGES.iter())
+            .map(|message| some_like(seed, compact(message).as_bytes(), taste, 100))
+            .collect();
+        let shapes = Shapes::new(Validation::Payload);
+        let mut parser = Parser::default();
+        let mut hints = Hints::default();
+        let mut missed = 0;
+        for number in 0..5_000 {
+            let frames = &kinds[seed.below(kinds.len())];
+            let frame = &frames[seed.below(frames.len())];
+            let found = hints.recognize(&shapes.load(), frame, frame.len(), number);
+            if found.is_none() {
+                missed += 1;
+                let header = parser.parse(&mut frame.clone()).unwrap();
+                hints.note(shapes.learn(frame, &header, number), frame.len());
+            }
+        }
+        assert!(missed < 150, "{missed}");
+    }
+}
