@@ -7,7 +7,7 @@ use std::io::{self, IoSlice};
 
 use bytes::{Buf, Bytes};
 
-use super::queue::{Entry, Queue};
+use super::queue::{Entry, Queue, ROOM_KEPT, give_back_room};
 use crate::wire;
 
 /// Most slices handed to one vectored write.
@@ -64,10 +64,7 @@ impl InFlight {
         ahead: &[u8],
         write: Write<'_>,
     ) -> io::Result<Written> {
-        while self.entries.len() < SLICES_MAX - 1 {
-            let Some(entry) = queue.pop() else { break };
-            self.entries.push_back(entry);
-        }
+        queue.take(SLICES_MAX - 1 - self.entries.len(), &mut self.entries);
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let mut count = 0;
         let mut skip = self.written;
@@ -108,7 +105,13 @@ impl InFlight {
             charge += head.charge;
             self.entries.pop_front();
         }
+        give_back_room(&mut self.entries, ROOM_KEPT);
         (frames, charge)
+    }
+
+    /// Gives back what an idle connection doesn't need.
+    pub(crate) fn shrink(&mut self) {
+        give_back_room(&mut self.entries, 0);
     }
 
     /// Takes the oldest entry whole. To be called only while none is partly

@@ -1,9 +1,10 @@
 //! What is addressed to one name, in order, until the connection that owns the
 //! name has taken it.
 //!
-//! Producers reserve, enqueue and wake, without a lock. The consumer's side
-//! (who owns the name, what is being written and how much of it is) is behind
-//! a mutex that only the owner, a takeover and the end of the name take. The
+//! Producers reserve, enqueue and wake, and wait for no write. The consumer's
+//! side (who owns the name, what is being written and how much of it is) is
+//! behind a mutex that only the owner, a takeover and the end of the name take,
+//! and the owner holds while it writes. The
 //! outbox survives a takeover; the epoch tells the owner of today from those
 //! before.
 
@@ -177,6 +178,14 @@ impl Outbox {
         };
         self.release(entry.frames as usize, entry.charge);
         Ok(Some(entry.bytes))
+    }
+
+    /// Gives back what an owner doesn't need while it is idle.
+    pub(crate) fn shrink(&self, epoch: Epoch) {
+        if let Ok(mut in_flight) = self.consume(epoch) {
+            in_flight.shrink();
+            self.queue.shrink();
+        }
     }
 
     fn consume(&self, epoch: Epoch) -> Result<MutexGuard<'_, InFlight>, NotOwner> {

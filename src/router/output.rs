@@ -84,6 +84,15 @@ impl Output {
         None
     }
 
+    /// Gives back what an idle connection doesn't need.
+    pub(crate) fn shrink(&mut self, claims: &[Claim], peer: &Peer) {
+        for claim in claims {
+            claim.outbox.shrink(claim.epoch);
+        }
+        self.broadcasts.shrink();
+        peer.broadcasts.shrink();
+    }
+
     /// One write of what comes next; `None` if there is nothing.
     fn write_once(
         &mut self,

@@ -1,5 +1,5 @@
 //! A bounded multi-producer queue: one atomic word says whether it is closed
-//! and how much it holds, a lock-free queue holds it.
+//! and how much it holds, a list behind a lock holds it.
 //!
 //! A producer first *reserves*, then *enqueues*. A reservation is refused when
 //! the queue is closed or full, so what was reserved may be acknowledged: it
@@ -9,13 +9,13 @@
 
 #![forbid(unsafe_code)]
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use crossbeam_queue::SegQueue;
 
-use super::peer::Peer;
+use super::peer::{Peer, lock};
 use crate::limits::{QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
 
 /// A run of whole frames, length prefixes included.
@@ -94,8 +94,12 @@ impl Load {
 pub(crate) struct Queue {
     /// Closed bit, messages, bytes: what is reserved or queued.
     state: AtomicU64,
-    entries: SegQueue<Entry>,
+    /// Locked for as long as it takes to put one entry in, or to move some out.
+    entries: Mutex<VecDeque<Entry>>,
 }
+
+/// Entries for which a list that runs empty keeps room, for those that follow.
+pub(super) const ROOM_KEPT: usize = 64;
 
 impl Queue {
     /// Reserves room for as many of the frames as fit within `capacity`, from
@@ -143,7 +147,7 @@ impl Queue {
         if pinned_more > 0 {
             self.state.fetch_add(pinned_more as u64, Ordering::Relaxed);
         }
-        self.entries.push(entry);
+        lock(&self.entries).push_back(entry);
         // The entry must be visible before the state is looked at, as closing
         // makes its bit visible before it sweeps: one of the two sees the other.
         fence(Ordering::SeqCst);
@@ -152,7 +156,31 @@ impl Queue {
 
     /// Takes the oldest entry. Its room stays reserved until [`Self::release`].
     pub(crate) fn pop(&self) -> Option<Entry> {
-        self.entries.pop()
+        let mut entries = lock(&self.entries);
+        let oldest = entries.pop_front();
+        give_back_room(&mut entries, ROOM_KEPT);
+        oldest
+    }
+
+    /// Takes the oldest entries, `count` at most, and puts them behind those
+    /// in `taken`. Their room stays reserved until [`Self::release`].
+    pub(crate) fn take(&self, count: usize, taken: &mut VecDeque<Entry>) {
+        if count == 0 || self.is_empty() {
+            return;
+        }
+        let mut entries = lock(&self.entries);
+        if taken.is_empty() && entries.len() <= count {
+            std::mem::swap(&mut *entries, taken);
+        } else {
+            let count = count.min(entries.len());
+            taken.extend(entries.drain(..count));
+            give_back_room(&mut entries, ROOM_KEPT);
+        }
+    }
+
+    /// Gives back what an idle queue doesn't need.
+    pub(crate) fn shrink(&self) {
+        give_back_room(&mut lock(&self.entries), 0);
     }
 
     /// Gives back the room of entries that were delivered or given up, and
@@ -173,8 +201,17 @@ impl Queue {
         Load(self.state.load(Ordering::Acquire))
     }
 
+    /// Whether nothing is queued, or about to be.
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.load().messages() == 0
+    }
+}
+
+/// Gives back the room of an empty list that is for more than `kept` entries.
+pub(super) fn give_back_room(entries: &mut VecDeque<Entry>, kept: usize) {
+    if entries.is_empty() && entries.capacity() > kept {
+        *entries = VecDeque::new();
     }
 }
 
@@ -259,6 +296,57 @@ mod tests {
         assert_eq!(queue.load().messages(), 0);
         assert_eq!(queue.load().bytes(), 0);
         assert!(queue.load().is_closed());
+    }
+
+    #[test]
+    fn gives_its_room_back_when_it_runs_empty_and_when_it_is_idle() {
+        const MANY: usize = 1_000;
+        let capacity = Capacity {
+            bytes: MANY,
+            messages: MANY,
+        };
+        let room = |queue: &Queue| lock(&queue.entries).capacity();
+        let queue = Queue::default();
+        for count in [MANY, ROOM_KEPT] {
+            let reserved = queue.reserve(&vec![1; count], count, capacity);
+            assert_eq!(reserved, Ok(count));
+            for _ in 0..count {
+                assert!(!queue.enqueue(entry(b"a"), 1));
+            }
+            assert!(room(&queue) >= count);
+            while queue.pop().is_some() {
+                queue.release(1, 1);
+            }
+            assert!(room(&queue) <= ROOM_KEPT);
+        }
+        assert!(room(&queue) > 0, "it is in use");
+        queue.shrink();
+        assert_eq!(room(&queue), 0);
+        assert!(size_of::<Queue>() <= 64);
+    }
+
+    #[test]
+    fn what_is_taken_stands_behind_what_was_taken_before() {
+        let queue = Queue::default();
+        let put = |frames: &[&'static [u8]]| {
+            for frame in frames {
+                assert_eq!(queue.reserve(&[1], 1, CAPACITY), Ok(1));
+                assert!(!queue.enqueue(entry(frame), 1));
+            }
+        };
+        let mut taken = VecDeque::new();
+        let mut take = |count| -> Vec<u8> {
+            queue.take(count, &mut taken);
+            taken.iter().map(|entry| entry.bytes[0]).collect()
+        };
+        assert_eq!(take(9), b"");
+        put(&[b"a", b"b", b"c"]);
+        assert_eq!(take(0), b"");
+        assert_eq!(take(2), b"ab");
+        put(&[b"d"]);
+        assert_eq!(take(9), b"abcd");
+        assert_eq!(take(9), b"abcd");
+        assert!(queue.pop().is_none());
     }
 
     #[test]
