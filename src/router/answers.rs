@@ -20,7 +20,8 @@ const SENDERS_MAX: usize = 8;
 #[derive(Debug)]
 struct Sender {
     name: Name,
-    template: AckTemplate,
+    /// Made for the first ack, and again after an idle time.
+    template: Option<AckTemplate>,
 }
 
 /// Which of the remembered senders; valid until another one is looked up.
@@ -124,12 +125,15 @@ impl Answers {
         std::mem::take(&mut self.out)
     }
 
-    /// Gives the buffer back while nothing waits in it.
+    /// Gives back what is made anew when it is needed, unless answers wait.
     pub(crate) fn shrink(&mut self) {
         if self.is_empty() {
             self.out = Vec::new();
-            self.batch = None;
             self.written = 0;
+            self.batch = None;
+            for sender in &mut self.senders {
+                sender.template = None;
+            }
         }
     }
 
@@ -156,9 +160,13 @@ impl Answers {
         }
         let name = Name::from_utf8(name).ok()?;
         let sender = Sender {
-            template: AckTemplate::new(&self.server, Some(&name)),
+            template: None,
             name,
         };
+        if self.senders.is_empty() {
+            // Most connections never have another.
+            self.senders.reserve_exact(1);
+        }
         if self.senders.len() < SENDERS_MAX {
             self.senders.push(sender);
             return Some(SenderIndex(self.senders.len() - 1));
@@ -208,7 +216,8 @@ impl Answers {
         self.close_batch();
         let details = self.ack_options.details;
         let (out, ids) = (&mut self.out, &mut self.ids);
-        let template = &mut self.senders[sender.0].template;
+        let Sender { name, template } = &mut self.senders[sender.0];
+        let template = template.get_or_insert_with(|| AckTemplate::new(&self.server, Some(name)));
         template.set_time(self.unix_ms);
         for (index, message) in messages.iter().enumerate() {
             match missed.get(index) {

@@ -111,6 +111,13 @@ impl InFlight {
         (frames, charge)
     }
 
+    /// Gives back what an idle connection doesn't need.
+    pub(crate) fn shrink(&mut self) {
+        if self.entries.is_empty() {
+            self.entries = VecDeque::new();
+        }
+    }
+
     /// Takes the oldest entry whole. To be called only while none is partly
     /// written.
     pub(crate) fn pop(&mut self, queue: &Queue) -> Option<Entry> {

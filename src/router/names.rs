@@ -33,6 +33,8 @@ impl Session {
         if let Claiming::Wanted(name) = &self.claiming
             && let Some(claim) = self.shared.registry.claim_if_free(name, &self.peer)
         {
+            // Most connections never have another.
+            self.claims.reserve_exact(1);
             self.claims.push(claim);
             self.claiming = Claiming::Settled;
         }
@@ -79,7 +81,8 @@ impl Session {
     }
 
     pub(super) fn own_exactly(&mut self, names: &[Name]) {
-        let before = std::mem::take(&mut self.claims);
+        let claims = Vec::with_capacity(names.len());
+        let before = std::mem::replace(&mut self.claims, claims);
         for name in names {
             let kept = before
                 .iter()

@@ -179,6 +179,13 @@ impl Outbox {
         Ok(Some(entry.bytes.into()))
     }
 
+    /// Gives back what an owner doesn't need while it is idle.
+    pub(crate) fn shrink(&self, epoch: Epoch) {
+        if let Ok(mut in_flight) = self.consume(epoch) {
+            in_flight.shrink();
+        }
+    }
+
     fn consume(&self, epoch: Epoch) -> Result<MutexGuard<'_, InFlight>, NotOwner> {
         let in_flight = lock(&self.consumer);
         if self.is_owned_at(epoch) {

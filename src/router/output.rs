@@ -84,6 +84,14 @@ impl Output {
         None
     }
 
+    /// Gives back what an idle connection doesn't need.
+    pub(crate) fn shrink(&mut self, claims: &[Claim]) {
+        for claim in claims {
+            claim.outbox.shrink(claim.epoch);
+        }
+        self.broadcasts.shrink();
+    }
+
     /// One write of what comes next; `None` if there is nothing.
     fn write_once(
         &mut self,

@@ -9,8 +9,8 @@
 
 #![forbid(unsafe_code)]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::{Arc, OnceLock};
 
 use crossbeam_queue::SegQueue;
 
@@ -106,7 +106,9 @@ impl Load {
 pub(crate) struct Queue {
     /// Closed bit, messages, bytes: what is reserved or queued.
     state: AtomicU64,
-    entries: SegQueue<Entry>,
+    /// Made for the first entry: most names and connections that are idle were
+    /// never sent anything, and an empty one has 2 KB.
+    entries: OnceLock<Box<SegQueue<Entry>>>,
 }
 
 impl Queue {
@@ -155,7 +157,7 @@ impl Queue {
         if pinned_more > 0 {
             self.state.fetch_add(pinned_more as u64, Ordering::Relaxed);
         }
-        self.entries.push(entry);
+        self.entries.get_or_init(Box::default).push(entry);
         // The entry must be visible before the state is looked at, as closing
         // makes its bit visible before it sweeps: one of the two sees the other.
         fence(Ordering::SeqCst);
@@ -164,7 +166,7 @@ impl Queue {
 
     /// Takes the oldest entry. Its room stays reserved until [`Self::release`].
     pub(crate) fn pop(&self) -> Option<Entry> {
-        self.entries.pop()
+        self.entries.get()?.pop()
     }
 
     /// Gives back the room of entries that were delivered or given up, and
@@ -185,8 +187,10 @@ impl Queue {
         Load(self.state.load(Ordering::Acquire))
     }
 
+    /// Whether nothing is queued, or about to be.
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.load().messages() == 0
     }
 }
 
@@ -273,6 +277,57 @@ mod tests {
         assert_eq!(queue.load().messages(), 0);
         assert_eq!(queue.load().bytes(), 0);
         assert!(queue.load().is_closed());
+    }
+
+    #[test]
+    fn gives_its_room_back_when_it_runs_empty_and_when_it_is_idle() {
+        const MANY: usize = 1_000;
+        let capacity = Capacity {
+            bytes: MANY,
+            messages: MANY,
+        };
+        let room = |queue: &Queue| lock(&queue.entries).capacity();
+        let queue = Queue::default();
+        for count in [MANY, ROOM_KEPT] {
+            let reserved = queue.reserve(&vec![1; count], count, capacity);
+            assert_eq!(reserved, Ok(count));
+            for _ in 0..count {
+                assert!(!queue.enqueue(entry(b"a"), 1));
+            }
+            assert!(room(&queue) >= count);
+            while queue.pop().is_some() {
+                queue.release(1, 1);
+            }
+            assert!(room(&queue) <= ROOM_KEPT);
+        }
+        assert!(room(&queue) > 0, "it is in use");
+        queue.shrink();
+        assert_eq!(room(&queue), 0);
+        assert!(size_of::<Queue>() <= 64);
+    }
+
+    #[test]
+    fn what_is_taken_stands_behind_what_was_taken_before() {
+        let queue = Queue::default();
+        let put = |frames: &[&'static [u8]]| {
+            for frame in frames {
+                assert_eq!(queue.reserve(&[1], 1, CAPACITY), Ok(1));
+                assert!(!queue.enqueue(entry(frame), 1));
+            }
+        };
+        let mut taken = VecDeque::new();
+        let mut take = |count| -> Vec<u8> {
+            queue.take(count, &mut taken);
+            taken.iter().map(|entry| entry.bytes[0]).collect()
+        };
+        assert_eq!(take(9), b"");
+        put(&[b"a", b"b", b"c"]);
+        assert_eq!(take(0), b"");
+        assert_eq!(take(2), b"ab");
+        put(&[b"d"]);
+        assert_eq!(take(9), b"abcd");
+        assert_eq!(take(9), b"abcd");
+        assert!(queue.pop().is_none());
     }
 
     #[test]

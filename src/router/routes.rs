@@ -92,6 +92,10 @@ impl Routes {
             target: target.map(Into::into),
             generation,
         };
+        if self.routes.is_empty() {
+            // Most connections never have another.
+            self.routes.reserve_exact(1);
+        }
         if self.routes.len() < ROUTES_MAX {
             self.routes.push(route);
             return RouteIndex(self.routes.len() - 1);

@@ -443,6 +443,7 @@ impl Session {
     /// Gives back the buffers that an idle connection doesn't need.
     pub fn shrink(&mut self) {
         self.answers.shrink();
+        self.output.shrink(&self.claims);
     }
 
     // ---- the end ----

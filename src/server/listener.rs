@@ -49,10 +49,11 @@ fn serve(stream: TcpStream, shared: &Arc<ServerShared>, tasks: &TaskTracker) {
     }
     let connections = shared.phases.connections();
     let max = shared.config.connections_max;
+    let connection = |stream| Box::new(Connection::new(stream, Arc::clone(shared)));
     if connections < max {
-        tasks.spawn(Connection::new(stream, Arc::clone(shared)).run());
+        tasks.spawn(connection(stream).run());
     } else if connections < max + REFUSING_MAX {
         tracing::warn!(max, "too many connections: one was refused");
-        tasks.spawn(Connection::new(stream, Arc::clone(shared)).refuse());
+        tasks.spawn(connection(stream).refuse());
     }
 }

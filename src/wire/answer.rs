@@ -95,7 +95,7 @@ impl AnswerIds {
 /// An ack to one sender with places for its ids and its time.
 #[derive(Debug, Clone)]
 pub struct AckTemplate {
-    frame: Vec<u8>,
+    frame: Box<[u8]>,
     msg_id_at: usize,
     timestamp_at: usize,
     pub(super) acknowledged_at: usize,
@@ -134,7 +134,7 @@ impl AckTemplate {
         put(Self::END);
         set_prefix(&mut text, 0);
         Self {
-            frame: text,
+            frame: text.into_boxed_slice(),
             msg_id_at,
             timestamp_at,
             acknowledged_at,
