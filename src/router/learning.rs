@@ -22,6 +22,8 @@ pub(super) struct Learning {
     credit: u8,
     /// Attempts in a row that led to no shape.
     fruitless: u8,
+    /// Whether the table has changed since it was last asked.
+    news: bool,
     /// Frames to be left alone before the next attempt.
     rest: u16,
     /// When the credit was last raised, in whole intervals.
@@ -33,6 +35,7 @@ impl Default for Learning {
         Self {
             credit: SHAPES_PER_CONNECTION_MAX,
             fruitless: 0,
+            news: false,
             rest: 0,
             raised: 0,
         }
@@ -54,11 +57,19 @@ impl Learning {
         self.credit > 0
     }
 
+    /// Whether a shape was learned since this was last asked: then the table
+    /// that was loaded for the read is out of date.
+    #[inline]
+    pub(super) fn has_news(&mut self) -> bool {
+        std::mem::take(&mut self.news)
+    }
+
     /// Takes note of what an attempt came to.
     pub(super) fn note(&mut self, learned: Learned) {
         match learned {
             Learned::Shape(_) => {
                 self.credit = self.credit.saturating_sub(1);
+                self.news = true;
                 self.fruitless = 0;
             }
             Learned::Known(_) => self.fruitless = 0,

@@ -136,7 +136,7 @@ impl Session {
         window: &mut [u8],
         now: Now,
     ) -> (usize, Option<Halt>) {
-        let shapes = self.shared.shapes.load();
+        let mut shapes = self.shared.shapes.load();
         let mut at = 0;
         loop {
             if self.answers.is_full() {
@@ -167,6 +167,9 @@ impl Session {
                 return (at, Some(halt));
             }
             at = frame.end;
+            if self.learning.has_news() {
+                shapes = self.shared.shapes.load();
+            }
         }
     }
 

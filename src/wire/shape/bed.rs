@@ -5,7 +5,7 @@
 
 use super::super::envelope::{Header, Kind, Validation};
 use super::super::parser::Parser;
-use super::sweep::{self, LOOKAHEAD, Scalar, Starts};
+use super::sweep::{self, LOOKAHEAD, Lookahead, Scalar, Starts};
 use super::{Hints, Learned, Shape, Shapes};
 use crate::limits::SHAPE_FRAME_BYTES_MAX;
 
@@ -17,6 +17,7 @@ pub(in crate::wire) struct Bed {
     hints: Hints,
     window: Vec<u8>,
     starts: Starts,
+    lookahead: Lookahead,
     now: u32,
 }
 
@@ -37,6 +38,7 @@ impl Bed {
             hints: Hints::default(),
             window: Vec::new(),
             starts: Starts::default(),
+            lookahead: Lookahead::default(),
             now: 0,
         }
     }
@@ -75,8 +77,8 @@ impl Bed {
         let mut recognized = None;
         for shape in table.shapes() {
             let found = by_every_lane(shape, &self.window, frame.len(), &mut self.starts);
-            for end in [frame.len(), cut] {
-                let bytes = &self.window[..end];
+            let window = (behind.len() >= LOOKAHEAD).then_some(&self.window[..]);
+            for bytes in [window, self.lookahead.copy(frame)].into_iter().flatten() {
                 let again = sweep::recognize(shape, bytes, frame.len(), &mut self.starts);
                 assert_same(frame, found.as_ref(), again.as_ref());
             }
@@ -96,9 +98,11 @@ impl Bed {
                 assert_eq!(read(frame, &found), parsed, "{:?}", show(frame));
             }
         }
-        let (window, len) = (&self.window, frame.len());
-        if let Some(found) = self.hints.recognize(&table, window, len, self.now) {
-            assert_same(frame, recognized.as_ref(), Some(&found));
+        for end in [frame.len(), cut] {
+            let bytes = &self.window[..end];
+            if let Some(found) = self.hints.recognize(&table, bytes, frame.len(), self.now) {
+                assert_same(frame, recognized.as_ref(), Some(&found));
+            }
         }
         recognized.is_some()
     }

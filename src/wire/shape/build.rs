@@ -8,7 +8,7 @@ use super::super::envelope::{Header, Validation};
 use super::super::timestamp;
 use super::class::{self, Classes};
 use super::skeleton::{Form, Skeleton, Slot};
-use super::sweep::{self, Starts};
+use super::sweep::{self, Lookahead, Starts};
 use super::{Block, Hole, Locators, Place, Segment, Shape};
 use crate::limits::{NAME_BYTES_MAX, SHAPE_BYTES_MAX, SHAPE_FRAME_BYTES_MAX, SHAPE_HOLES_MAX};
 
@@ -100,8 +100,10 @@ impl Exemplar {
 
     /// Whether the shape recognises this frame, with the parser's header.
     fn is_recognized_by(&self, shape: &Shape) -> bool {
-        let mut starts = Starts::default();
-        let found = sweep::recognize(shape, &self.frame, self.frame.len(), &mut starts);
+        let (mut starts, mut lookahead) = (Starts::default(), Lookahead::default());
+        let bytes = lookahead.copy(&self.frame);
+        let found =
+            bytes.and_then(|bytes| sweep::recognize(shape, bytes, self.frame.len(), &mut starts));
         found.is_some_and(|found| {
             found.msg_id == self.header.msg_id
                 && found.kind == self.header.kind

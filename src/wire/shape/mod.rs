@@ -30,6 +30,7 @@ mod avx2;
 mod bed;
 mod build;
 mod class;
+mod hints;
 mod skeleton;
 mod sweep;
 mod table;
@@ -38,7 +39,8 @@ mod tests;
 
 #[cfg(any(test, fuzzing))]
 pub(super) use bed::Bed;
-pub use table::{Hints, Learned, ShapeIndex, Shapes, Table};
+pub use hints::Hints;
+pub use table::{Learned, ShapeIndex, Shapes, Table};
 
 use super::envelope::Kind;
 

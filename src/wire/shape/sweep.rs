@@ -45,8 +45,36 @@ pub(super) trait Lanes: Copy {
     fn is_date_and_time(self, text: &Lane) -> bool;
 }
 
+/// A place for a frame with nothing behind it, such as a read's last: there the
+/// sweep finds what it looks at beyond the end.
+#[derive(Debug)]
+pub(super) struct Lookahead(Box<[u8]>);
+
+impl Default for Lookahead {
+    fn default() -> Self {
+        Self(vec![0; SHAPE_FRAME_BYTES_MAX + LOOKAHEAD].into())
+    }
+}
+
+impl Lookahead {
+    /// No place; takes no memory.
+    pub(super) fn nowhere() -> Self {
+        Self(Box::default())
+    }
+
+    /// A copy of the frame that can be held against shapes; `None` if no shape
+    /// is for frames so large.
+    pub(super) fn copy(&mut self, frame: &[u8]) -> Option<&[u8]> {
+        let fits = frame.len() <= SHAPE_FRAME_BYTES_MAX;
+        let place = self.0.get_mut(..frame.len()).filter(|_| fits)?;
+        place.copy_from_slice(frame);
+        Some(&self.0)
+    }
+}
+
 /// Holds the frame of `len` bytes at the front of `bytes` against a shape, and
-/// finds its header. What stands behind the frame doesn't matter.
+/// finds its header. There must be [`LOOKAHEAD`] bytes behind it; what they are
+/// doesn't matter.
 #[inline]
 pub(super) fn recognize(
     shape: &Shape,
@@ -54,27 +82,11 @@ pub(super) fn recognize(
     len: usize,
     starts: &mut Starts,
 ) -> Option<Header> {
-    if len < shape.frame_bytes_min as usize || len > SHAPE_FRAME_BYTES_MAX {
-        return None;
-    }
-    if bytes.len() < len + LOOKAHEAD {
-        return recognize_copy(shape, bytes.get(..len)?, starts);
-    }
-    if !fits(shape, bytes, len, starts) {
+    let small = shape.frame_bytes_min as usize <= len && len <= SHAPE_FRAME_BYTES_MAX;
+    if !small || bytes.len() < len + LOOKAHEAD || !fits(shape, bytes, len, starts) {
         return None;
     }
     header(shape, bytes, starts)
-}
-
-/// The last frame of a read: there is nothing behind it to look at.
-#[cold]
-fn recognize_copy(shape: &Shape, frame: &[u8], starts: &mut Starts) -> Option<Header> {
-    let mut copy = [0; SHAPE_FRAME_BYTES_MAX + LOOKAHEAD];
-    copy.get_mut(..frame.len())?.copy_from_slice(frame);
-    if !fits(shape, &copy, frame.len(), starts) {
-        return None;
-    }
-    header(shape, &copy, starts)
 }
 
 #[inline]

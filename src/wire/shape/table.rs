@@ -72,8 +72,8 @@ pub enum Learned {
     FirstSighting,
     /// This shape recognises such frames already.
     Known(ShapeIndex),
-    /// This shape is new or was widened; such frames are recognised from the
-    /// next read on.
+    /// This shape is new or was widened; a table that is loaded from now on has
+    /// it.
     Shape(ShapeIndex),
 }
 
@@ -81,7 +81,12 @@ pub enum Learned {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShapeIndex(u16);
 
-const _: () = assert!(SHAPES_MAX <= u16::MAX as usize);
+impl ShapeIndex {
+    /// No shape.
+    pub(super) const NONE: Self = Self(u16::MAX);
+}
+
+const _: () = assert!(SHAPES_MAX < u16::MAX as usize);
 
 #[derive(Debug, Default)]
 struct Learner {
@@ -207,7 +212,7 @@ impl Table {
     /// at `index`. `now` is any count that grows with time; what is used least
     /// lately makes room for other shapes.
     #[inline]
-    fn recognize(
+    pub(super) fn recognize(
         &self,
         index: ShapeIndex,
         bytes: &[u8],
@@ -227,91 +232,5 @@ impl Table {
     #[cfg(any(test, fuzzing))]
     pub(super) fn shapes(&self) -> impl Iterator<Item = &Shape> {
         self.entries.iter().map(|entry| &entry.shape)
-    }
-}
-
-/// Lengths that are told apart when a shape is guessed.
-const LENGTHS: usize = 1024;
-/// Shapes that are tried, the last used first, when the guess is wrong.
-const RECENT: usize = 16;
-
-/// Which shapes are likely, as one thread has seen them: what it tries first.
-#[derive(Debug)]
-pub struct Hints {
-    by_length: [ShapeIndex; LENGTHS],
-    /// The last used first.
-    recent: [ShapeIndex; RECENT],
-    starts: Starts,
-}
-
-impl Default for Hints {
-    fn default() -> Self {
-        Self {
-            by_length: [ShapeIndex::NONE; LENGTHS],
-            recent: [ShapeIndex::NONE; RECENT],
-            starts: Starts::default(),
-        }
-    }
-}
-
-impl ShapeIndex {
-    const NONE: Self = Self(u16::MAX);
-}
-
-impl Hints {
-    /// The header of the frame of `len` bytes at the front of `bytes`, if a
-    /// shape recognises it. What stands behind the frame doesn't matter. `now`
-    /// is as in [`Table::recognize`].
-    #[inline]
-    pub fn recognize(
-        &mut self,
-        table: &Table,
-        bytes: &[u8],
-        len: usize,
-        now: u32,
-    ) -> Option<Header> {
-        let guess = self.by_length[len % LENGTHS];
-        if let Some(header) = table.recognize(guess, bytes, len, now, &mut self.starts) {
-            return Some(header);
-        }
-        self.try_recent(table, guess, bytes, len, now)
-    }
-
-    fn try_recent(
-        &mut self,
-        table: &Table,
-        tried: ShapeIndex,
-        bytes: &[u8],
-        len: usize,
-        now: u32,
-    ) -> Option<Header> {
-        for place in 0..RECENT {
-            let index = self.recent[place];
-            if index == ShapeIndex::NONE {
-                return None;
-            }
-            if index == tried {
-                continue;
-            }
-            if let Some(header) = table.recognize(index, bytes, len, now, &mut self.starts) {
-                self.by_length[len % LENGTHS] = index;
-                self.recent.copy_within(..place, 1);
-                self.recent[0] = index;
-                return Some(header);
-            }
-        }
-        None
-    }
-
-    /// Takes note of what learning from a frame of `len` bytes came to.
-    pub fn note(&mut self, learned: Learned, len: usize) {
-        let (Learned::Known(index) | Learned::Shape(index)) = learned else {
-            return;
-        };
-        self.by_length[len % LENGTHS] = index;
-        let known = self.recent.iter().position(|recent| *recent == index);
-        let place = known.unwrap_or(RECENT - 1);
-        self.recent.copy_within(..place, 1);
-        self.recent[0] = index;
     }
 }
