@@ -12,7 +12,7 @@ const LENGTHS: usize = 1024;
 /// Shapes that are remembered for a length.
 const A_LENGTH: usize = 4;
 /// Shapes that are tried for a length that they were not seen with.
-const RECENT: usize = 16;
+const RECENT: usize = 32;
 
 /// What one thread has seen lately: which shapes frames of a length had, and
 /// which were used last.

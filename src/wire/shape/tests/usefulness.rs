@@ -115,17 +115,24 @@ fn only_what_was_seen_to_vary_may_vary() {
 }
 
 #[test]
-fn a_thread_that_gets_all_eleven_messages_guesses_their_shapes() {
+fn a_thread_that_gets_all_eleven_messages_in_three_spellings_guesses_their_shapes() {
     for taste in [Taste::SameWidth, Taste::Ascii] {
         let seed = &mut Seed::new(5);
+        let spellings =
+            |message: &&str| [compact(message), (*message).to_owned(), reversed(message)];
         let kinds: Vec<_> = (MESSAGES.iter())
-            .map(|message| some_like(seed, compact(message).as_bytes(), taste, 100))
+            .flat_map(spellings)
+            .map(|message| some_like(seed, message.as_bytes(), taste, 100))
             .collect();
         let shapes = Shapes::new(Validation::Payload);
         let mut parser = Parser::default();
         let mut hints = Hints::default();
         let mut missed = 0;
-        for number in 0..5_000 {
+        for number in 0..10_000 {
+            // What is learned at first doesn't count.
+            if number == 5_000 {
+                missed = 0;
+            }
             let frames = &kinds[seed.below(kinds.len())];
             let frame = &frames[seed.below(frames.len())];
             let found = hints.recognize(&shapes.load(), frame, frame.len(), number);
@@ -135,6 +142,6 @@ fn a_thread_that_gets_all_eleven_messages_guesses_their_shapes() {
                 hints.note(shapes.learn(frame, &header, number), frame.len());
             }
         }
-        assert!(missed < 150, "{missed}");
+        assert!(missed < 50, "{missed} of 5,000");
     }
 }
