@@ -7,6 +7,7 @@
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 
+use crate::protocol::leave_unpaced;
 use tickwire::limits::{FRAME_BYTES_MAX_DEFAULT as FRAME_BYTES_MAX, WINDOW_BYTES};
 
 /// The hidden argument by which this program becomes the loop.
@@ -21,6 +22,9 @@ pub fn serve() -> io::Result<()> {
         let (receiver, _) = listener.accept()?;
         let (sender, _) = listener.accept()?;
         receiver.set_nodelay(true)?;
+        for stream in [&receiver, &sender] {
+            leave_unpaced(stream);
+        }
         // Its end is the end of a run, whatever it looks like.
         let _ = copy(sender, receiver);
     }

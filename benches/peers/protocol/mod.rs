@@ -79,8 +79,22 @@ fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(IO_TIMEOUT))?;
     stream.set_write_timeout(Some(IO_TIMEOUT))?;
+    leave_unpaced(&stream);
     Ok(stream)
 }
+
+/// Takes the pacing of BBR, which some systems have by default, off a connection:
+/// the load shall outrun the servers, and the copy loop is to be the limit also
+/// for tickwire, which does the same. The other servers are left as they come.
+#[cfg(target_os = "linux")]
+pub fn leave_unpaced(stream: &TcpStream) {
+    // Where there is no Reno there is no need for it.
+    let _ = socket2::SockRef::from(stream).set_tcp_congestion(b"reno");
+}
+
+/// There is nothing to take off.
+#[cfg(not(target_os = "linux"))]
+pub fn leave_unpaced(_stream: &TcpStream) {}
 
 /// Reads exactly what is expected.
 fn expect(stream: &mut TcpStream, expected: &[u8]) -> io::Result<()> {
