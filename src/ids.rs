@@ -187,8 +187,8 @@ impl MsgId {
 
     /// The id that `text` spells, which was already found to be one.
     #[inline]
-    pub(crate) const fn from_checked(text: [u8; Self::LEN]) -> Self {
-        Self(text)
+    pub(crate) const fn from_checked(text: &[u8; Self::LEN]) -> Self {
+        Self(*text)
     }
 
     /// The text as the sender wrote it.

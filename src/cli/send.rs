@@ -201,7 +201,7 @@ impl Writer {
                 is_ack: header.kind == Kind::Ack,
                 target: self
                     .parser
-                    .target(frame, &header)
+                    .target(frame, &header.names)
                     .map(|target| String::from_utf8_lossy(target).into()),
                 input,
                 line,

@@ -62,6 +62,15 @@ impl Routes {
         &self.routes[index.0].to
     }
 
+    /// The queue that the route leads to, if it leads to one.
+    #[inline]
+    pub(crate) fn outbox(&self, index: RouteIndex) -> Option<&Arc<Outbox>> {
+        match self.destination(index) {
+            Destination::Outbox(outbox) => Some(outbox),
+            _ => None,
+        }
+    }
+
     /// The target's name; empty for everyone.
     pub(crate) fn target(&self, index: RouteIndex) -> &[u8] {
         self.routes[index.0].target.as_deref().unwrap_or_default()

@@ -187,27 +187,41 @@ impl Session {
         let json = frame.start + FRAME_PREFIX_BYTES..frame.end;
         let seconds = now.mono.as_secs() as u32;
         let known = (workspace.hints).recognize(shapes, &window[json.start..], json.len(), seconds);
-        let header =
-            match known.map_or_else(|| self.parse(workspace, &mut window[json.clone()], now), Ok) {
-                Ok(header) => header,
+        let (kind, names, msg_id) = match known {
+            Some(known) => {
+                let msg_id = known.msg_id(&window[json.clone()]);
+                (
+                    known.kind,
+                    known.names,
+                    msg_id.expect("it was recognised there"),
+                )
+            }
+            None => match self.parse(workspace, &mut window[json.clone()], now) {
+                Ok(header) => (header.kind, header.names, header.msg_id),
                 Err(refusal) => {
                     return self
                         .settle(workspace, window, now)
                         .or_else(|| self.refuse(&refusal).map(|halt| (frame.end, halt)));
                 }
-            };
+            },
+        };
         let Workspace { parser, run, .. } = workspace;
         let json = &window[json];
-        let source = parser.source(json, &header);
-        let target = parser.target(json, &header);
         let joins = !run.is_empty()
-            && run.kind == header.kind
-            && self.answers.is_sender(run.sender, source)
-            && self.routes.leads_to(run.route, target);
+            && run.kind == kind
+            && self
+                .answers
+                .is_sender(run.sender, parser.source(json, &names))
+            && self.routes.leads_to(run.route, parser.target(json, &names));
         if joins {
-            run.push(frame, header.msg_id);
+            run.push(frame, msg_id);
             return None;
         }
+        let header = Header {
+            kind,
+            names,
+            msg_id,
+        };
         self.begin_run(workspace, window, frame, &header, now)
     }
 
@@ -242,7 +256,7 @@ impl Session {
         }
         let Workspace { parser, run, .. } = workspace;
         let json = &window[frame.start + FRAME_PREFIX_BYTES..frame.end];
-        let source = parser.source(json, header);
+        let source = parser.source(json, &header.names);
         let allowed = self.check_source(header, source);
         let sender = match allowed {
             Ok(sender) => sender,
@@ -260,7 +274,7 @@ impl Session {
         run.sender = sender;
         run.route = self
             .routes
-            .resolve(parser.target(json, header), &self.shared);
+            .resolve(parser.target(json, &header.names), &self.shared);
         run.push(frame, header.msg_id);
         None
     }

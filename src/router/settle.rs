@@ -37,10 +37,7 @@ impl Session {
                 self.settle_broadcast(workspace, window, now);
                 None
             }
-            Destination::Outbox(outbox) => {
-                let outbox = Arc::clone(outbox);
-                self.settle_named(workspace, window, outbox, now)
-            }
+            Destination::Outbox(_) => self.settle_named(workspace, window, now),
             _ => {
                 self.settle_inside(workspace, window, 0, now);
                 None
@@ -55,50 +52,46 @@ impl Session {
         &mut self,
         workspace: &mut Workspace,
         window: &[u8],
-        mut outbox: Arc<Outbox>,
         now: Now,
     ) -> Option<(usize, Pause)> {
         let share = match workspace.run.kind {
             Kind::Ack | Kind::Error => Share::Whole,
             _ => Share::Ordinary,
         };
+        let route = workspace.run.route;
         let mut first = 0;
-        loop {
+        while first < workspace.run.ids.len() {
             let run = &workspace.run;
+            let Some(outbox) = self.routes.outbox(route) else {
+                self.settle_inside(workspace, window, first, now);
+                return None;
+            };
             let Ok(granted) = outbox.reserve(&run.sizes[first..], run.total, share) else {
                 // Its owner left; perhaps the name has another by now.
-                self.routes.renew(run.route, &self.shared);
-                match self.routes.destination(run.route) {
-                    Destination::Outbox(renewed) => outbox = Arc::clone(renewed),
-                    _ => {
-                        self.settle_inside(workspace, window, first, now);
-                        return None;
-                    }
-                }
+                self.routes.renew(route, &self.shared);
                 continue;
             };
-            if granted > 0 {
-                let bytes = self.accept(workspace, window, first..first + granted, &[], now);
-                let range = workspace.run.start..workspace.run.start + bytes;
-                workspace.forward.add_named(&outbox, range, granted as u32);
-                workspace.run.start += bytes;
-                workspace.run.total -= bytes;
-                first += granted;
-                if workspace.run.kind == Kind::IngestEvent {
-                    self.stalls.admitted(&outbox, now);
+            if granted == 0 {
+                let outbox = Arc::clone(outbox);
+                if let Some(pause) = self.settle_full(workspace, window, &outbox, first, now) {
+                    return Some((workspace.run.start, pause));
+                }
+                first += 1;
+                continue;
+            }
+            let bytes = self.accept(workspace, window, first..first + granted, &[], now);
+            let Workspace { run, forward, .. } = workspace;
+            if let Some(outbox) = self.routes.outbox(route) {
+                forward.add_named(outbox, run.start..run.start + bytes, granted as u32);
+                if run.kind == Kind::IngestEvent {
+                    self.stalls.admitted(outbox, now);
                 }
             }
-            if first == workspace.run.ids.len() {
-                return None;
-            }
-            if let Some(pause) = self.settle_full(workspace, window, &outbox, first, now) {
-                return Some((workspace.run.start, pause));
-            }
-            first += 1;
-            if first == workspace.run.ids.len() {
-                return None;
-            }
+            run.start += bytes;
+            run.total -= bytes;
+            first += granted;
         }
+        None
     }
 
     /// The frame `index` of the run doesn't fit its target's queue.

@@ -110,6 +110,12 @@ impl Span {
         (start <= end).then_some(span)
     }
 
+    /// The span from `start` to before `end`.
+    #[inline]
+    pub(super) const fn between(start: u32, end: u32) -> Self {
+        Self { start, end }
+    }
+
     /// What the span covers of `text`; nothing if it reaches beyond.
     #[inline]
     pub(super) fn of(self, text: &[u8]) -> &[u8] {
@@ -125,6 +131,13 @@ pub struct Header {
     pub msg_id: MsgId,
     /// The message's type.
     pub kind: Kind,
+    /// Where the names stand.
+    pub names: Names,
+}
+
+/// Where the names stand that a frame is routed by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Names {
     pub(super) source: Span,
     pub(super) target: Option<Span>,
     /// Whether the spans lie in the parser's scratch instead of in the frame.

@@ -114,8 +114,8 @@ pub(super) fn parser_and_judge_agree(parsers: &mut [Parser; 2], frame: &[u8]) ->
                 (
                     header.msg_id.to_string(),
                     header.kind,
-                    text(parser.source(&bytes, &header)),
-                    parser.target(&bytes, &header).map(text),
+                    text(parser.source(&bytes, &header.names)),
+                    parser.target(&bytes, &header.names).map(text),
                 )
             })
             .map_err(|refusal| {

@@ -35,7 +35,7 @@ pub use code::ErrorCode;
 #[cfg_attr(docsrs, doc(cfg(feature = "codec")))]
 pub use codec::{FrameCodec, FrameCodecError};
 pub(crate) use control::HelloRequest;
-pub use envelope::{Envelope, Header, Kind, Span, Validation};
+pub use envelope::{Envelope, Header, Kind, Names, Span, Validation};
 pub use frame::{FrameError, FrameState, frame_prefix, frame_state, write_frame};
 pub use locate::{line_and_column, locate};
 pub use message::{
@@ -48,7 +48,7 @@ pub use message::{
 pub use parser::Parser;
 pub use refusal::Refusal;
 pub(crate) use run::{first_msg_id, frames};
-pub use shape::{Hints, Learned, ShapeIndex, Shapes, Table};
+pub use shape::{Hints, Learned, Recognized, ShapeIndex, Shapes, Table};
 
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use std::mem;
 
 use simd_json::{Buffers, INPUT_PADDING, Tape};
 
-use super::envelope::{Envelope, Header, Span, Validation};
+use super::envelope::{Envelope, Header, Names, Span, Validation};
 use super::keys::KeySet;
 use super::rules::{self, Checked};
 use super::tape::TapeValue;
@@ -80,33 +80,34 @@ impl Parser {
     /// The first rule that the frame breaks.
     pub fn envelope<'a>(&'a mut self, frame: &'a mut [u8]) -> Result<Envelope<'a>, Refusal> {
         let Found { header, timestamp } = self.check(frame)?;
-        let text = |span: Span| str::from_utf8(self.text(frame, &header, span)).unwrap_or_default();
+        let text =
+            |span: Span| str::from_utf8(self.text(frame, &header.names, span)).unwrap_or_default();
         Ok(Envelope {
             msg_id: header.msg_id,
             kind: header.kind,
             timestamp: text(timestamp),
-            source: text(header.source),
-            target: header.target.map(text),
+            source: text(header.names.source),
+            target: header.names.target.map(text),
         })
     }
 
     /// The `source` of the frame that was parsed last.
     #[must_use]
     #[inline]
-    pub fn source<'a>(&'a self, frame: &'a [u8], header: &Header) -> &'a [u8] {
-        self.text(frame, header, header.source)
+    pub fn source<'a>(&'a self, frame: &'a [u8], names: &Names) -> &'a [u8] {
+        self.text(frame, names, names.source)
     }
 
     /// The `target` of the frame that was parsed last.
     #[must_use]
     #[inline]
-    pub fn target<'a>(&'a self, frame: &'a [u8], header: &Header) -> Option<&'a [u8]> {
-        header.target.map(|span| self.text(frame, header, span))
+    pub fn target<'a>(&'a self, frame: &'a [u8], names: &Names) -> Option<&'a [u8]> {
+        names.target.map(|span| self.text(frame, names, span))
     }
 
     #[inline]
-    fn text<'a>(&'a self, frame: &'a [u8], header: &Header, span: Span) -> &'a [u8] {
-        span.of(if header.in_scratch {
+    fn text<'a>(&'a self, frame: &'a [u8], names: &Names, span: Span) -> &'a [u8] {
+        span.of(if names.in_scratch {
             &self.scratch
         } else {
             frame
@@ -165,12 +166,14 @@ impl Parser {
                 header: Header {
                     msg_id: checked.msg_id,
                     kind: checked.kind,
-                    source: keep(checked.source)?,
-                    target: match checked.target {
-                        Some(target) => Some(keep(target)?),
-                        None => None,
+                    names: Names {
+                        source: keep(checked.source)?,
+                        target: match checked.target {
+                            Some(target) => Some(keep(target)?),
+                            None => None,
+                        },
+                        in_scratch: true,
                     },
-                    in_scratch: true,
                 },
             })
         })();
@@ -185,15 +188,16 @@ impl Parser {
         self.tape = Tape(Vec::new());
         self.keys.shrink();
         let mut found = outcome?;
-        if found.header.in_scratch {
+        let names = &mut found.header.names;
+        if names.in_scratch {
             let mut keep = |span: &mut Span| {
                 let start = self.scratch.len();
                 self.scratch.extend_from_slice(span.of(&large));
                 *span = Span::new(start, self.scratch.len()).unwrap_or(*span);
             };
             keep(&mut found.timestamp);
-            keep(&mut found.header.source);
-            if let Some(target) = &mut found.header.target {
+            keep(&mut names.source);
+            if let Some(target) = &mut names.target {
                 keep(target);
             }
         }
@@ -245,9 +249,13 @@ impl Found {
             header: Header {
                 msg_id: checked.msg_id,
                 kind: checked.kind,
-                source,
-                target,
-                in_scratch: escaped(source) || escaped(timestamp) || target.is_some_and(escaped),
+                names: Names {
+                    source,
+                    target,
+                    in_scratch: escaped(source)
+                        || escaped(timestamp)
+                        || target.is_some_and(escaped),
+                },
             },
             timestamp,
         })

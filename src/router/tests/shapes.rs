@@ -52,7 +52,7 @@ fn by_lane(stream: &[u8]) -> [Vec<u8>; 2] {
     for frame in frames(stream) {
         let json = &stream[frame.start + 4..frame.end];
         let header = parser.parse(&mut json.to_vec()).expect("it was accepted");
-        let lane = usize::from(parser.target(json, &header).is_none());
+        let lane = usize::from(parser.target(json, &header.names).is_none());
         lanes[lane].extend_from_slice(&stream[frame]);
     }
     lanes

@@ -3,10 +3,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::super::envelope::{Header, Kind, Validation};
+use super::super::envelope::{Kind, Validation};
 use super::super::parser::Parser;
 use super::sweep::{self, LOOKAHEAD, Lookahead, Scalar, Starts};
-use super::{Hints, Learned, Shape, Shapes};
+use super::{Hints, Learned, Recognized, Shape, Shapes};
 use crate::limits::SHAPE_FRAME_BYTES_MAX;
 
 /// See the [module](self).
@@ -92,8 +92,8 @@ impl Bed {
                 let parsed = Found {
                     msg_id: parsed.msg_id.to_string(),
                     kind: parsed.kind,
-                    source: text(self.parser.source(frame, &parsed)),
-                    target: self.parser.target(frame, &parsed).map(text),
+                    source: text(self.parser.source(frame, &parsed.names)),
+                    target: self.parser.target(frame, &parsed.names).map(text),
                 };
                 assert_eq!(read(frame, &found), parsed, "{:?}", show(frame));
             }
@@ -108,41 +108,38 @@ impl Bed {
     }
 }
 
-fn by_every_lane(shape: &Shape, window: &[u8], len: usize, starts: &mut Starts) -> Option<Header> {
+fn by_every_lane(
+    shape: &Shape,
+    window: &[u8],
+    len: usize,
+    starts: &mut Starts,
+) -> Option<Recognized> {
     if len > SHAPE_FRAME_BYTES_MAX {
         return None;
     }
     let fits = sweep::fits_by(Scalar, shape, window, len, starts);
-    let found = fits.then(|| sweep::header(shape, window, starts)).flatten();
+    let found = fits.then(|| sweep::found(shape, starts));
     #[cfg(target_arch = "x86_64")]
     if let Some(avx2) = super::avx2::Avx2::detect() {
         let fits = super::avx2::fits(avx2, shape, window, len, starts);
-        let again = fits.then(|| sweep::header(shape, window, starts)).flatten();
+        let again = fits.then(|| sweep::found(shape, starts));
         assert_same(&window[..len], found.as_ref(), again.as_ref());
     }
     found
 }
 
-fn assert_same(frame: &[u8], one: Option<&Header>, other: Option<&Header>) {
-    let same = match (one, other) {
-        (None, None) => true,
-        (Some(one), Some(other)) => {
-            one.msg_id == other.msg_id
-                && (one.kind, one.source, one.target, one.in_scratch)
-                    == (other.kind, other.source, other.target, other.in_scratch)
-        }
-        _ => false,
-    };
+fn assert_same(frame: &[u8], one: Option<&Recognized>, other: Option<&Recognized>) {
+    let same = one == other;
     assert!(same, "{one:?} and {other:?}: {:?}", show(frame));
 }
 
-fn read(frame: &[u8], header: &Header) -> Found {
-    assert!(!header.in_scratch);
+fn read(frame: &[u8], known: &Recognized) -> Found {
+    assert!(!known.names.in_scratch);
     Found {
-        msg_id: header.msg_id.to_string(),
-        kind: header.kind,
-        source: header.source.of(frame).to_vec(),
-        target: header.target.map(|span| span.of(frame).to_vec()),
+        msg_id: known.msg_id(frame).unwrap().to_string(),
+        kind: known.kind,
+        source: known.source(frame).to_vec(),
+        target: known.target(frame).map(<[u8]>::to_vec),
     }
 }
 

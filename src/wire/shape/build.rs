@@ -42,7 +42,7 @@ pub(super) struct Exemplar {
 impl Exemplar {
     /// Reads a frame. `None` if it can't be learned from.
     pub(super) fn read(frame: &[u8], header: &Header, validation: Validation) -> Option<Self> {
-        let plain = !header.in_scratch && memchr::memchr(b'\\', frame).is_none();
+        let plain = !header.names.in_scratch && memchr::memchr(b'\\', frame).is_none();
         if !plain || header.kind.is_control() || frame.len() > SHAPE_FRAME_BYTES_MAX {
             return None;
         }
@@ -105,10 +105,9 @@ impl Exemplar {
         let found =
             bytes.and_then(|bytes| sweep::recognize(shape, bytes, self.frame.len(), &mut starts));
         found.is_some_and(|found| {
-            found.msg_id == self.header.msg_id
+            found.msg_id(&self.frame) == Some(self.header.msg_id)
                 && found.kind == self.header.kind
-                && found.source == self.header.source
-                && found.target == self.header.target
+                && found.names == self.header.names
         })
     }
 }

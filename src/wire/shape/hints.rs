@@ -2,9 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::super::envelope::Header;
 use super::sweep::{LOOKAHEAD, Lookahead, Starts};
-use super::{Learned, ShapeIndex, Table};
+use super::{Learned, Recognized, ShapeIndex, Table};
 use crate::limits::SHAPE_FRAME_BYTES_MAX;
 
 /// Lengths that are told apart.
@@ -41,8 +40,8 @@ impl Default for Hints {
 }
 
 impl Hints {
-    /// The header of the frame of `len` bytes at the front of `bytes`, if a
-    /// shape recognises it. What stands behind the frame doesn't matter. `now`
+    /// What a shape tells of the frame of `len` bytes at the front of `bytes`, if
+    /// one recognises it. What stands behind the frame doesn't matter. `now`
     /// is any count that grows with time; shapes that are used least lately make
     /// room for others.
     #[inline]
@@ -52,29 +51,36 @@ impl Hints {
         bytes: &[u8],
         len: usize,
         now: u32,
-    ) -> Option<Header> {
+    ) -> Option<Recognized> {
         if bytes.len() < len + LOOKAHEAD {
             return self.recognize_last(table, bytes.get(..len)?, now);
         }
         let likeliest = self.by_length[len % LENGTHS][0];
-        if let Some(header) = table.recognize(likeliest, bytes, len, now, &mut self.starts) {
-            return Some(header);
+        let known = table.recognize(likeliest, bytes, len, now, &mut self.starts);
+        if known.is_some() {
+            return known;
         }
         self.try_others(table, bytes, len, now)
     }
 
     /// A frame with too little behind it.
     #[cold]
-    fn recognize_last(&mut self, table: &Table, frame: &[u8], now: u32) -> Option<Header> {
+    fn recognize_last(&mut self, table: &Table, frame: &[u8], now: u32) -> Option<Recognized> {
         let mut lookahead = std::mem::replace(&mut self.lookahead, Lookahead::nowhere());
         let bytes = lookahead.copy(frame);
-        let header = bytes.and_then(|bytes| self.recognize(table, bytes, frame.len(), now));
+        let known = bytes.and_then(|bytes| self.recognize(table, bytes, frame.len(), now));
         self.lookahead = lookahead;
-        header
+        known
     }
 
     #[inline(never)]
-    fn try_others(&mut self, table: &Table, bytes: &[u8], len: usize, now: u32) -> Option<Header> {
+    fn try_others(
+        &mut self,
+        table: &Table,
+        bytes: &[u8],
+        len: usize,
+        now: u32,
+    ) -> Option<Recognized> {
         if len > SHAPE_FRAME_BYTES_MAX {
             return None;
         }
@@ -82,9 +88,10 @@ impl Hints {
         let others = known.iter().skip(1).chain(&self.recent);
         let untried = |index: &ShapeIndex| *index != known[0] && *index != ShapeIndex::NONE;
         for index in others.copied().filter(untried) {
-            if let Some(header) = table.recognize(index, bytes, len, now, &mut self.starts) {
+            let known = table.recognize(index, bytes, len, now, &mut self.starts);
+            if known.is_some() {
                 self.expect(index, len);
-                return Some(header);
+                return known;
             }
         }
         None

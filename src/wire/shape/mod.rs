@@ -42,7 +42,44 @@ pub(super) use bed::Bed;
 pub use hints::Hints;
 pub use table::{Learned, ShapeIndex, Shapes, Table};
 
-use super::envelope::Kind;
+use super::envelope::{Kind, Names};
+use crate::ids::MsgId;
+
+/// What a shape tells of a frame: what routing needs to know. Ranges, no
+/// copies: most frames join a run and need no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recognized {
+    /// The message's type.
+    pub kind: Kind,
+    /// Where the names stand; never in a parser's scratch.
+    pub names: Names,
+    msg_id_at: u32,
+}
+
+impl Recognized {
+    /// The message's id, in the frame that was recognised; `None` in a shorter
+    /// one.
+    #[must_use]
+    #[inline]
+    pub fn msg_id(&self, frame: &[u8]) -> Option<MsgId> {
+        let text = frame.get(self.msg_id_at as usize..)?.first_chunk()?;
+        Some(MsgId::from_checked(text))
+    }
+
+    /// The message's source, in the frame that was recognised.
+    #[must_use]
+    #[inline]
+    pub fn source<'a>(&self, frame: &'a [u8]) -> &'a [u8] {
+        self.names.source.of(frame)
+    }
+
+    /// The message's target, in the frame that was recognised.
+    #[must_use]
+    #[inline]
+    pub fn target<'a>(&self, frame: &'a [u8]) -> Option<&'a [u8]> {
+        self.names.target.map(|span| span.of(frame))
+    }
+}
 
 /// What frames of one shape have in common. Never changes once it is built.
 #[derive(Debug)]

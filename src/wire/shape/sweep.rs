@@ -5,11 +5,11 @@
 
 #![forbid(unsafe_code)]
 
-use super::super::envelope::{Header, Span};
+use super::super::envelope::{Names, Span};
 use super::super::timestamp;
 use super::class;
-use super::{Block, Hole, Place, Segment, Shape};
-use crate::ids::{MsgId, Name};
+use super::{Block, Hole, Place, Recognized, Segment, Shape};
+use crate::ids::Name;
 use crate::limits::{NAME_BYTES_MAX, SHAPE_FRAME_BYTES_MAX, SHAPE_HOLES_MAX};
 
 /// Where the segments of a shape begin in the frame at hand.
@@ -72,8 +72,7 @@ impl Lookahead {
     }
 }
 
-/// Holds the frame of `len` bytes at the front of `bytes` against a shape, and
-/// finds its header. There must be [`LOOKAHEAD`] bytes behind it; what they are
+/// Holds the frame of `len` bytes at the front of `bytes` against a shape. There must be [`LOOKAHEAD`] bytes behind it; what they are
 /// doesn't matter.
 #[inline]
 pub(super) fn recognize(
@@ -81,12 +80,10 @@ pub(super) fn recognize(
     bytes: &[u8],
     len: usize,
     starts: &mut Starts,
-) -> Option<Header> {
+) -> Option<Recognized> {
     let small = shape.frame_bytes_min as usize <= len && len <= SHAPE_FRAME_BYTES_MAX;
-    if !small || bytes.len() < len + LOOKAHEAD || !fits(shape, bytes, len, starts) {
-        return None;
-    }
-    header(shape, bytes, starts)
+    let fits = small && bytes.len() >= len + LOOKAHEAD && fits(shape, bytes, len, starts);
+    fits.then(|| found(shape, starts))
 }
 
 #[inline]
@@ -281,25 +278,23 @@ fn is_number(text: &[u8]) -> bool {
     rest.is_empty()
 }
 
-/// The header of a frame that fits.
-#[inline]
-pub(super) fn header(shape: &Shape, bytes: &[u8], starts: &Starts) -> Option<Header> {
+/// What is recognised of a frame that fits.
+#[inline(always)]
+pub(super) fn found(shape: &Shape, starts: &Starts) -> Recognized {
     let at = |place: Place| {
         let start = starts.0.get(place.segment as usize).copied();
-        start.unwrap_or_default() as usize + place.offset as usize
+        start.unwrap_or_default() + place.offset
     };
-    let span = |(start, end): (Place, Place)| Span::new(at(start), at(end));
-    let msg_id = bytes.get(at(shape.locators.msg_id)..)?.first_chunk()?;
-    Some(Header {
-        msg_id: MsgId::from_checked(*msg_id),
+    let span = |(start, end): (Place, Place)| Span::between(at(start), at(end));
+    Recognized {
         kind: shape.kind,
-        source: span(shape.locators.source)?,
-        target: match shape.locators.target {
-            Some(target) => Some(span(target)?),
-            None => None,
+        msg_id_at: at(shape.locators.msg_id),
+        names: Names {
+            source: span(shape.locators.source),
+            target: shape.locators.target.map(span),
+            in_scratch: false,
         },
-        in_scratch: false,
-    })
+    }
 }
 
 /// A byte at a time, on any processor.

@@ -13,7 +13,7 @@ use arc_swap::{ArcSwap, Guard};
 use super::super::envelope::{Header, Validation};
 use super::build::Exemplar;
 use super::sweep::{self, Starts};
-use super::{Shape, build};
+use super::{Recognized, Shape, build};
 use crate::limits::{SHAPES_MAX, SKELETONS_SEEN_MAX};
 
 /// The shapes that frames are held against, as of one moment. A read loads them
@@ -219,13 +219,13 @@ impl Table {
         len: usize,
         now: u32,
         starts: &mut Starts,
-    ) -> Option<Header> {
+    ) -> Option<Recognized> {
         let entry = self.entries.get(usize::from(index.0))?;
-        let header = sweep::recognize(&entry.shape, bytes, len, starts)?;
+        let known = sweep::recognize(&entry.shape, bytes, len, starts)?;
         if entry.used.load(Ordering::Relaxed) != now {
             entry.used.store(now, Ordering::Relaxed);
         }
-        Some(header)
+        Some(known)
     }
 
     /// All of them.

@@ -30,8 +30,8 @@ pub(super) fn parse_by(validation: Validation, frame: impl AsRef<[u8]>) -> Resul
     Ok((
         header.msg_id.to_string(),
         header.kind,
-        text(parser.source(&bytes, &header)),
-        parser.target(&bytes, &header).map(text),
+        text(parser.source(&bytes, &header.names)),
+        parser.target(&bytes, &header.names).map(text),
     ))
 }
 

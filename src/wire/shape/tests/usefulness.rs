@@ -10,7 +10,7 @@ fn some_like(seed: &mut Seed, model: &[u8], taste: Taste, count: usize) -> Vec<V
     std::iter::repeat_with(|| vary(seed, model, taste))
         .filter(|frame| {
             let header = parser.parse(&mut frame.clone());
-            header.is_ok_and(|header| !header.in_scratch)
+            header.is_ok_and(|header| !header.names.in_scratch)
         })
         .take(count)
         .collect()

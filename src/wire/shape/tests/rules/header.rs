@@ -48,9 +48,10 @@ fn discards_a_shape_that_finds_another_header_than_the_parser() {
     let bed = Bed::new(Validation::Payload);
     let right = Parser::default().parse(&mut frame.clone()).unwrap();
     let mut swapped = right;
-    (swapped.source, swapped.target) = (right.target.unwrap(), Some(right.source));
+    (swapped.names.source, swapped.names.target) =
+        (right.names.target.unwrap(), Some(right.names.source));
     let mut untargeted = right;
-    untargeted.target = None;
+    untargeted.names.target = None;
     let mut other_id = right;
     other_id.msg_id = uuid::Uuid::nil().into();
     for wrong in [swapped, untargeted, other_id] {
