@@ -25,15 +25,41 @@ pub(crate) struct InFlight {
     written: usize,
 }
 
-/// What a write achieved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Written {
-    /// Bytes, those that went ahead included.
-    pub(crate) bytes: usize,
-    /// Frames of the entries that are wholly written now.
-    pub(crate) frames: usize,
-    /// What those entries were charged.
-    pub(crate) charge: usize,
+/// What one vectored write is offered.
+#[derive(Debug)]
+pub(crate) struct Slices<'a> {
+    slices: [IoSlice<'a>; SLICES_MAX],
+    count: usize,
+}
+
+impl Default for Slices<'_> {
+    fn default() -> Self {
+        Self {
+            slices: [IoSlice::new(&[]); SLICES_MAX],
+            count: 0,
+        }
+    }
+}
+
+impl<'a> Slices<'a> {
+    /// Adds `part` behind the others, unless it is empty. Says whether there
+    /// was room.
+    pub(crate) fn push(&mut self, part: &'a [u8]) -> bool {
+        if part.is_empty() {
+            return true;
+        }
+        let Some(place) = self.slices.get_mut(self.count) else {
+            return false;
+        };
+        *place = IoSlice::new(part);
+        self.count += 1;
+        true
+    }
+
+    /// All of them.
+    pub(crate) fn as_slice(&self) -> &[IoSlice<'a>] {
+        &self.slices[..self.count]
+    }
 }
 
 /// What is left of an entry whose writing was broken off within a frame.
@@ -56,46 +82,33 @@ impl InFlight {
         self.entries.is_empty()
     }
 
-    /// Offers `ahead`, and then entries of `queue`, to `write` once. Without
-    /// either, nothing is offered.
-    pub(crate) fn write(
-        &mut self,
-        queue: &Queue,
-        ahead: &[u8],
-        write: Write<'_>,
-    ) -> io::Result<Written> {
-        while self.entries.len() < SLICES_MAX - 1 {
+    /// Takes entries from `queue`, as many as one write can have.
+    pub(crate) fn fill(&mut self, queue: &Queue) {
+        while self.entries.len() < SLICES_MAX {
             let Some(entry) = queue.pop() else { break };
             self.entries.push_back(entry);
         }
-        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        let mut count = 0;
+    }
+
+    /// Adds what is to be written to `slices`, as far as there is room. Says
+    /// how many bytes that are.
+    pub(crate) fn offer<'a>(&'a self, slices: &mut Slices<'a>) -> usize {
+        let mut bytes = 0;
         let mut skip = self.written;
-        let parts = self.entries.iter().map(|entry| {
+        for entry in &self.entries {
             let part = &entry.bytes[skip..];
             skip = 0;
-            part
-        });
-        let ahead_of_all = Some(ahead).filter(|ahead| !ahead.is_empty());
-        for (slice, part) in slices.iter_mut().zip(ahead_of_all.into_iter().chain(parts)) {
-            *slice = IoSlice::new(part);
-            count += 1;
+            if !slices.push(part) {
+                break;
+            }
+            bytes += part.len();
         }
-        if count == 0 {
-            return Ok(Written::default());
-        }
-        let bytes = write(&slices[..count])?;
-        let (frames, charge) = self.advance(bytes.saturating_sub(ahead.len()));
-        Ok(Written {
-            bytes,
-            frames,
-            charge,
-        })
+        bytes
     }
 
     /// Accounts for `bytes` more that were written, and says how many frames
     /// and how much charge that sets free.
-    fn advance(&mut self, bytes: usize) -> (usize, usize) {
+    pub(crate) fn advance(&mut self, bytes: usize) -> (usize, usize) {
         let mut frames = 0;
         let mut charge = 0;
         self.written += bytes;

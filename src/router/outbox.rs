@@ -10,15 +10,14 @@
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::task::Waker;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 
-use super::in_flight::{InFlight, Write};
+use super::in_flight::{InFlight, Slices};
 use super::peer::{Peer, Report, lock};
 use super::queue::{Capacity, Closed, Entry, Load, Queue};
 use super::waiters::Waiters;
@@ -149,23 +148,27 @@ impl Outbox {
         self.queue.load().messages() > 0
     }
 
-    /// Offers `ahead` and then what is queued to `write`, once, and accounts
-    /// for what it took. Says how many bytes that was, and whether a run is
-    /// now partly written: nothing else may go to the connection before its
-    /// rest.
-    pub(crate) fn deliver(
-        &self,
-        epoch: Epoch,
-        ahead: &[u8],
-        write: Write<'_>,
-    ) -> Result<io::Result<(usize, bool)>, NotOwner> {
-        let mut in_flight = self.consume(epoch)?;
-        let written = match in_flight.write(&self.queue, ahead, write) {
-            Ok(written) => written,
-            Err(error) => return Ok(Err(error)),
+    /// Begins a delivery of what is queued. Until it is dropped nobody can take
+    /// the name over, so it is to be short.
+    pub(crate) fn deliver(&self, epoch: Epoch) -> Result<Delivery<'_>, NotOwner> {
+        self.consume(epoch)
+            .map(|in_flight| Delivery::begin(self, in_flight))
+    }
+
+    /// The same; `None` if somebody else is at the name just now. Who delivers for
+    /// several names at once waits for the first only: two who took names from
+    /// each other could otherwise wait for one another.
+    pub(crate) fn try_deliver(&self, epoch: Epoch) -> Option<Result<Delivery<'_>, NotOwner>> {
+        let in_flight = match self.consumer.try_lock() {
+            Ok(in_flight) => in_flight,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
         };
-        self.release(written.frames, written.charge);
-        Ok(Ok((written.bytes, in_flight.is_partial())))
+        Some(if self.is_owned_at(epoch) {
+            Ok(Delivery::begin(self, in_flight))
+        } else {
+            Err(NotOwner)
+        })
     }
 
     /// Takes the oldest run of frames whole: how an owner inside the process
@@ -283,6 +286,38 @@ impl Outbox {
                 first_msg_id,
             });
         }
+    }
+}
+
+/// The right to write what is queued for a name.
+#[derive(Debug)]
+pub(crate) struct Delivery<'a> {
+    outbox: &'a Outbox,
+    in_flight: MutexGuard<'a, InFlight>,
+}
+
+impl<'a> Delivery<'a> {
+    fn begin(outbox: &'a Outbox, mut in_flight: MutexGuard<'a, InFlight>) -> Self {
+        in_flight.fill(&outbox.queue);
+        Self { outbox, in_flight }
+    }
+
+    /// Whether there is nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+
+    /// See [`InFlight::offer`].
+    pub(crate) fn offer<'s>(&'s self, slices: &mut Slices<'s>) -> usize {
+        self.in_flight.offer(slices)
+    }
+
+    /// `bytes` of what was offered were written. Says whether a run is now
+    /// partly written: nothing else may go to the connection before its rest.
+    pub(crate) fn advance(&mut self, bytes: usize) -> bool {
+        let (frames, charge) = self.in_flight.advance(bytes);
+        self.outbox.release(frames, charge);
+        self.in_flight.is_partial()
     }
 }
 

@@ -9,8 +9,10 @@ use std::io::{self, IoSlice};
 use bytes::{Buf, Bytes};
 
 use super::answers::Answers;
-use super::in_flight::{InFlight, Write};
+use super::in_flight::{InFlight, Slices, Write};
+use super::outbox::{Delivery, NotOwner};
 use super::peer::Peer;
+use super::queue::Queue;
 use super::registry::Claim;
 
 /// How far the output got.
@@ -103,46 +105,65 @@ impl Output {
         if let Some(bytes) = self.finish_frame(peer, write)? {
             return Ok(Some(bytes));
         }
+        let count = claims.len() + 1;
         let ahead = answers.unwritten().len();
-        let lanes = claims.len() + 1;
-        let first = self.turn;
-        for lane in (0..lanes).map(|step| (first + step) % lanes) {
-            let bytes = match claims.get(lane) {
-                Some(claim) => self.write_mail(claim, answers.unwritten(), write)?,
-                None => self.write_broadcasts(peer, answers.unwritten(), write)?,
-            };
-            if bytes > 0 {
-                self.turn = lane + 1;
-                answers.advance(bytes.min(ahead));
-                return Ok(Some(bytes));
+        loop {
+            let first = self.turn;
+            let mut lanes = Lanes::default();
+            let mut passed_over = None;
+            let mut broadcasts = Some(&mut self.broadcasts);
+            for index in (0..count).map(|step| (first + step) % count) {
+                let opened = match claims.get(index) {
+                    Some(claim) => Lane::of_mail(claim, lanes.is_empty()),
+                    None => (broadcasts.take())
+                        .map_or(Opened::Empty, |own| Lane::of_broadcasts(own, peer)),
+                };
+                match opened {
+                    Opened::Empty => {}
+                    Opened::Busy => passed_over = Some(index),
+                    Opened::Lane(lane) => {
+                        if lanes.is_empty() {
+                            self.turn = index + 1;
+                        }
+                        if !lanes.push(lane) {
+                            break;
+                        }
+                    }
+                }
+            }
+            if let Some(written) = lanes.write(answers.unwritten(), write)? {
+                answers.advance(written.bytes.min(ahead));
+                self.partial = written.partial;
+                return Ok(Some(written.bytes));
+            }
+            // Nobody would announce again what is there already.
+            match passed_over {
+                Some(index) => self.turn = index,
+                None => return Ok(None),
             }
         }
-        if ahead == 0 {
-            return Ok(None);
-        }
-        let bytes = write(&[IoSlice::new(answers.unwritten())])?;
-        answers.advance(bytes);
-        Ok(Some(bytes))
     }
 
     /// Goes on with the frame that is partly written, if one is.
     fn finish_frame(&mut self, peer: &Peer, write: Write<'_>) -> io::Result<Option<usize>> {
         if self.broadcasts.is_partial() {
-            return self.write_broadcasts(peer, &[], write).map(Some);
+            let mut lanes = Lanes::default();
+            lanes.push(Lane::Broadcasts(&mut self.broadcasts, &peer.broadcasts));
+            let written = lanes.write(&[], write)?;
+            return Ok(written.map(|written| written.bytes));
         }
-        if let Some(claim) = &self.partial {
-            match claim.outbox.deliver(claim.epoch, &[], write) {
-                Ok(delivered) => {
-                    let (bytes, partial) = delivered?;
-                    if !partial {
-                        self.partial = None;
-                    }
-                    return Ok(Some(bytes));
+        if let Some(claim) = self.partial.take() {
+            match finish_mail(&claim, write) {
+                Ok(Ok(written)) => {
+                    let written = written.unwrap_or_default();
+                    self.partial = written.partial;
+                    return Ok(Some(written.bytes));
                 }
-                Err(_) => {
-                    self.partial = None;
-                    self.unfinished = peer.take_unfinished();
+                Ok(Err(error)) => {
+                    self.partial = Some(claim);
+                    return Err(error);
                 }
+                Err(NotOwner) => self.unfinished = peer.take_unfinished(),
             }
         }
         let Some(rest) = &mut self.unfinished else {
@@ -155,36 +176,141 @@ impl Output {
         }
         Ok(Some(bytes))
     }
+}
 
-    /// Writes `ahead` and what is addressed to one name; nothing at all if no
-    /// mail waits.
-    fn write_mail(&mut self, claim: &Claim, ahead: &[u8], write: Write<'_>) -> io::Result<usize> {
+fn finish_mail(claim: &Claim, write: Write<'_>) -> Result<io::Result<Option<Written>>, NotOwner> {
+    let mut lanes = Lanes::default();
+    lanes.push(Lane::Mail(claim, claim.outbox.deliver(claim.epoch)?));
+    Ok(lanes.write(&[], write))
+}
+
+/// Lanes that one write takes from.
+const LANES_AT_ONCE: usize = 8;
+
+/// What one write takes from: the first lane first, until it has enough.
+#[derive(Debug, Default)]
+struct Lanes<'a> {
+    lanes: [Option<Lane<'a>>; LANES_AT_ONCE],
+    count: usize,
+}
+
+/// Where what is to be written comes from.
+#[derive(Debug)]
+enum Lane<'a> {
+    /// What is addressed to a name.
+    Mail(&'a Claim, Delivery<'a>),
+    /// What is for everyone.
+    Broadcasts(&'a mut InFlight, &'a Queue),
+}
+
+/// What came of looking at a lane.
+enum Opened<'a> {
+    /// Nothing waits there, or the name was lost.
+    Empty,
+    /// Somebody else is at the name just now.
+    Busy,
+    /// Something waits there.
+    Lane(Lane<'a>),
+}
+
+/// What a write came to.
+#[derive(Debug, Default)]
+struct Written {
+    bytes: usize,
+    /// The name of whose mail a run is partly written.
+    partial: Option<Claim>,
+}
+
+impl<'a> Lane<'a> {
+    /// What is addressed to a name. The first lane of a write waits for whoever
+    /// else is at the name; for others see [`Outbox::try_deliver`].
+    ///
+    /// [`Outbox::try_deliver`]: super::outbox::Outbox::try_deliver
+    fn of_mail(claim: &'a Claim, is_first: bool) -> Opened<'a> {
         if !claim.outbox.has_mail() {
-            return Ok(0);
+            return Opened::Empty;
         }
-        // Who lost the name has nothing to write for it.
-        let Ok(delivered) = claim.outbox.deliver(claim.epoch, ahead, write) else {
-            return Ok(0);
+        let delivery = match is_first {
+            true => claim.outbox.deliver(claim.epoch),
+            false => match claim.outbox.try_deliver(claim.epoch) {
+                Some(delivery) => delivery,
+                None => return Opened::Busy,
+            },
         };
-        let (bytes, partial) = delivered?;
-        if partial {
-            self.partial = Some(claim.clone());
+        match delivery {
+            // What is about to be queued will be announced.
+            Ok(delivery) if !delivery.is_empty() => Opened::Lane(Self::Mail(claim, delivery)),
+            _ => Opened::Empty,
         }
-        Ok(bytes)
     }
 
-    /// Writes `ahead` and broadcasts; nothing at all if none waits.
-    fn write_broadcasts(
-        &mut self,
-        peer: &Peer,
-        ahead: &[u8],
-        write: Write<'_>,
-    ) -> io::Result<usize> {
-        if self.broadcasts.is_empty() && peer.broadcasts.is_empty() {
-            return Ok(0);
+    /// What is for everyone.
+    fn of_broadcasts(in_flight: &'a mut InFlight, peer: &'a Peer) -> Opened<'a> {
+        in_flight.fill(&peer.broadcasts);
+        if in_flight.is_empty() {
+            return Opened::Empty;
         }
-        let written = self.broadcasts.write(&peer.broadcasts, ahead, write)?;
-        peer.broadcasts.release(written.frames, written.charge);
-        Ok(written.bytes)
+        Opened::Lane(Self::Broadcasts(in_flight, &peer.broadcasts))
+    }
+
+    fn offer<'s>(&'s self, slices: &mut Slices<'s>) -> usize {
+        match self {
+            Self::Mail(_, delivery) => delivery.offer(slices),
+            Self::Broadcasts(in_flight, _) => in_flight.offer(slices),
+        }
+    }
+
+    /// `bytes` were written. Gives the name of whose mail a run is partly
+    /// written.
+    fn advance(&mut self, bytes: usize) -> Option<Claim> {
+        match self {
+            Self::Mail(claim, delivery) => delivery.advance(bytes).then(|| claim.clone()),
+            Self::Broadcasts(in_flight, queue) => {
+                let (frames, charge) = in_flight.advance(bytes);
+                queue.release(frames, charge);
+                None
+            }
+        }
+    }
+}
+
+impl<'a> Lanes<'a> {
+    fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Adds a lane behind the others. Says whether there is room for another.
+    fn push(&mut self, lane: Lane<'a>) -> bool {
+        if let Some(place) = self.lanes.get_mut(self.count) {
+            *place = Some(lane);
+            self.count += 1;
+        }
+        self.count < LANES_AT_ONCE
+    }
+
+    /// Offers `ahead`, and then the lanes, to `write` once, and accounts for
+    /// what it took. Without anything to write, nothing is offered.
+    fn write(&mut self, ahead: &[u8], write: Write<'_>) -> io::Result<Option<Written>> {
+        let mut slices = Slices::default();
+        slices.push(ahead);
+        let mut offered = [0; LANES_AT_ONCE];
+        for (lane, offered) in self.lanes.iter().flatten().zip(&mut offered) {
+            *offered = lane.offer(&mut slices);
+        }
+        if slices.as_slice().is_empty() {
+            return Ok(None);
+        }
+        let mut written = Written {
+            bytes: write(slices.as_slice())?,
+            partial: None,
+        };
+        let mut left = written.bytes.saturating_sub(ahead.len());
+        for (lane, offered) in self.lanes.iter_mut().flatten().zip(offered) {
+            let own = left.min(offered);
+            left -= own;
+            // Only where the write ended can a run be partly written.
+            written.partial = written.partial.or(lane.advance(own));
+        }
+        Ok(Some(written))
     }
 }

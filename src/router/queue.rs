@@ -186,12 +186,6 @@ impl Queue {
     pub(crate) fn load(&self) -> Load {
         Load(self.state.load(Ordering::Acquire))
     }
-
-    /// Whether nothing is queued, or about to be.
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.load().messages() == 0
-    }
 }
 
 /// How many of the frames fit, and how many bytes they have.

@@ -13,12 +13,46 @@ use std::ops::{Deref, Range};
 use bytes::{Buf, Bytes};
 
 /// Buffers that a thread keeps for copies to come.
-const BUFFERS_KEPT_MAX: usize = 32;
-/// Larger buffers are given back at once.
-const BUFFER_BYTES_MAX: usize = 16 * 1024;
+const BUFFERS_KEPT_MAX: usize = 64;
+/// Bytes that they may have together.
+const BYTES_KEPT_MAX: usize = 1024 * 1024;
 
 thread_local! {
-    static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static BUFFERS: RefCell<Buffers> = const { RefCell::new(Buffers::new()) };
+}
+
+/// The buffers that a thread keeps.
+struct Buffers {
+    buffers: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Buffers {
+    const fn new() -> Self {
+        Self {
+            buffers: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    /// An empty buffer for `bytes` bytes. A queued run shall not hold much more
+    /// than its bytes, so it is never much larger.
+    fn take(&mut self, bytes: usize) -> Option<Vec<u8>> {
+        let fits = |buffer: &Vec<u8>| (bytes..=2 * bytes).contains(&buffer.capacity());
+        let found = self.buffers.iter().position(fits)?;
+        let buffer = self.buffers.swap_remove(found);
+        self.bytes -= buffer.capacity();
+        Some(buffer)
+    }
+
+    fn give(&mut self, mut buffer: Vec<u8>) {
+        let bytes = self.bytes + buffer.capacity();
+        if bytes <= BYTES_KEPT_MAX && self.buffers.len() < BUFFERS_KEPT_MAX {
+            buffer.clear();
+            self.buffers.push(buffer);
+            self.bytes = bytes;
+        }
+    }
 }
 
 /// See the [module](self).
@@ -46,12 +80,7 @@ impl RunBytes {
         bytes: usize,
     ) -> Self {
         let mut buffer = BUFFERS
-            .with_borrow_mut(|buffers| {
-                // A queued run shall not hold much more than its bytes.
-                let fits = |buffer: &Vec<u8>| (bytes..=2 * bytes).contains(&buffer.capacity());
-                let found = buffers.iter().position(fits)?;
-                Some(buffers.swap_remove(found))
-            })
+            .with_borrow_mut(|buffers| buffers.take(bytes))
             .unwrap_or_else(|| Vec::with_capacity(bytes));
         for part in parts {
             buffer.extend_from_slice(&window[part]);
@@ -121,19 +150,11 @@ impl From<RunBytes> for Bytes {
 
 impl Drop for Copied {
     fn drop(&mut self) {
-        let capacity = self.buffer.capacity();
-        if capacity == 0 || capacity > BUFFER_BYTES_MAX {
-            return;
+        if self.buffer.capacity() > 0 {
+            let buffer = mem::take(&mut self.buffer);
+            // A thread that ends has no place for it any more.
+            let _ = BUFFERS.try_with(|buffers| buffers.borrow_mut().give(buffer));
         }
-        let mut buffer = mem::take(&mut self.buffer);
-        buffer.clear();
-        // A thread that ends has no place for it any more.
-        let _ = BUFFERS.try_with(|buffers| {
-            let mut buffers = buffers.borrow_mut();
-            if buffers.len() < BUFFERS_KEPT_MAX {
-                buffers.push(buffer);
-            }
-        });
     }
 }
 
@@ -167,20 +188,21 @@ mod tests {
     }
 
     #[test]
-    fn keeps_a_bounded_number_of_buffers_of_bounded_size() {
-        let window = vec![0; 2 * BUFFER_BYTES_MAX];
-        drop(RunBytes::copy(&window, once(0..window.len()), window.len()));
+    fn keeps_a_bounded_number_of_buffers_of_a_bounded_size_together() {
+        let window = vec![0; BYTES_KEPT_MAX / 4];
+        let large: Vec<_> = (0..9)
+            .map(|_| RunBytes::copy(&window, once(0..window.len()), window.len()))
+            .collect();
+        drop(large);
+        BUFFERS.with_borrow(|buffers| assert_eq!(buffers.buffers.len(), 4));
+        BUFFERS.set(Buffers::new());
         let many: Vec<_> = (0..2 * BUFFERS_KEPT_MAX)
             .map(|_| RunBytes::copy(&window, once(0..9), 9))
             .collect();
         drop(many);
         BUFFERS.with_borrow(|buffers| {
-            assert_eq!(buffers.len(), BUFFERS_KEPT_MAX);
-            assert!(
-                buffers
-                    .iter()
-                    .all(|buffer| buffer.capacity() <= BUFFER_BYTES_MAX)
-            );
+            assert_eq!(buffers.buffers.len(), BUFFERS_KEPT_MAX);
+            assert_eq!(buffers.bytes, BUFFERS_KEPT_MAX * 9);
         });
     }
 }
