@@ -150,7 +150,7 @@ fn two_threads(c: &mut Criterion) {
     group.throughput(Throughput::Elements(2 * FRAMES as u64));
     for what in ["on one router", "on a router each"] {
         let shared = Router::new(RouterConfig::default());
-        let mut pairs: Vec<(Endpoint, Endpoint, BytesMut)> = ["left-gateway", "right-gateway"]
+        let mut pairs: Vec<(Endpoint, Endpoint, BytesMut)> = ["gateway-one", "gateway-two"]
             .into_iter()
             .map(|name| {
                 let router = match what {

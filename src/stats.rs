@@ -2,6 +2,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::ids::ConnectionId;
+
+/// Connections add to one of so many stripes.
+const STRIPES: usize = 16;
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $field:ident,)*) => {
         /// What a router has done since it started.
@@ -11,19 +16,25 @@ macro_rules! counters {
             $($(#[$doc])* pub $field: u64,)*
         }
 
-        /// The counters as many threads add to them; on cache lines of their
-        /// own, because what lies beside them is read with each message.
+        /// The counters as many threads add to them: in stripes on cache lines
+        /// of their own, so that threads rarely wait for each other.
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters {
+            stripes: [Stripe; STRIPES],
+        }
+
         #[derive(Debug, Default)]
         #[repr(align(128))]
-        pub(crate) struct Counters {
+        struct Stripe {
             $($field: AtomicU64,)*
         }
 
         impl Counters {
-            /// Adds what one session did in one read.
-            pub(crate) fn add(&self, done: &Stats) {
+            /// Adds what a connection did in one read.
+            pub(crate) fn add(&self, connection: ConnectionId, done: &Stats) {
+                let stripe = &self.stripes[connection.0 as usize % STRIPES];
                 $(if done.$field > 0 {
-                    self.$field.fetch_add(done.$field, Ordering::Relaxed);
+                    stripe.$field.fetch_add(done.$field, Ordering::Relaxed);
                 })*
             }
 
@@ -31,8 +42,13 @@ macro_rules! counters {
             /// be some messages apart.
             pub(crate) fn snapshot(&self) -> Stats {
                 Stats {
-                    $($field: self.$field.load(Ordering::Relaxed),)*
+                    $($field: self.sum(|stripe| &stripe.$field),)*
                 }
+            }
+
+            fn sum(&self, of: impl Fn(&Stripe) -> &AtomicU64) -> u64 {
+                let counts = self.stripes.iter().map(|stripe| of(stripe).load(Ordering::Relaxed));
+                counts.sum()
             }
         }
     };

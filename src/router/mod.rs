@@ -126,11 +126,13 @@ impl Router {
     #[must_use]
     pub fn connect(&self) -> Session {
         let id = self.0.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        self.0.counters.add(&Stats {
+        let id = ConnectionId(id);
+        let opened = Stats {
             connections: 1,
             ..Stats::default()
-        });
-        Session::new(Arc::clone(&self.0), ConnectionId(id))
+        };
+        self.0.counters.add(id, &opened);
+        Session::new(Arc::clone(&self.0), id)
     }
 
     /// What was done so far.

@@ -124,7 +124,8 @@ impl Session {
         let (consumed, halt) = self.take_frames(workspace, window, now);
         self.answers.close_batch();
         workspace.forward.commit(window, consumed, &self.peer);
-        self.shared.counters.add(&std::mem::take(&mut self.done));
+        let done = std::mem::take(&mut self.done);
+        self.shared.counters.add(self.peer.id(), &done);
         Step { consumed, halt }
     }
 

@@ -22,6 +22,11 @@ impl Default for Starts {
     }
 }
 
+const _: () = assert!(
+    Block::BYTES <= NAME_BYTES_MAX,
+    "what fits a block is no longer than a name"
+);
+
 /// Bytes behind a frame that the sweep may look at (and not heed).
 pub(super) const LOOKAHEAD: usize = Block::BYTES;
 
@@ -191,11 +196,15 @@ fn fill(
     let inside = (ends & ends.wrapping_neg()).wrapping_sub(1);
     let right = match hole {
         Hole::Ascii => lanes.outside(text, class::STRING) & inside == 0,
+        Hole::Name | Hole::Text => {
+            let plain = lanes.outside(text, class::STRING) & inside == 0;
+            plain && (hole == Hole::Text || end > 0) || fills(hole, text.get(..end as usize)?)
+        }
         Hole::Number => {
             let others = lanes.outside(text, class::DIGIT) & inside;
             is_plain_number(text, end, others) || is_number(text.get(..end as usize)?)
         }
-        _ => fills(hole, text.get(..end as usize)?),
+        Hole::Timestamp | Hole::End => fills(hole, text.get(..end as usize)?),
     };
     right.then_some(at + end as usize)
 }
