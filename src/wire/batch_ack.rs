@@ -12,7 +12,8 @@ use super::answer::{AckTemplate, AnswerIds, set_prefix};
 use crate::ids::{MsgId, Name};
 use crate::limits::BATCH_ACK_MESSAGES_MAX;
 
-/// See the [module](self).
+/// One ack for many messages, written into the answers as it grows: it is open
+/// from its first message until it is closed.
 #[derive(Debug, Clone)]
 pub struct BatchAck {
     target: Option<Name>,

@@ -117,7 +117,7 @@ impl Shapes {
     }
 
     /// Learns from a frame that the parser accepted and no shape recognised.
-    /// `now` is as in [`Table::recognize`].
+    /// `now` is as in [`Hints::recognize`](super::Hints::recognize).
     #[cold]
     pub fn learn(&self, frame: &[u8], header: &Header, now: u32) -> Learned {
         let mut learner = match self.learner.try_lock() {
