@@ -12,7 +12,8 @@ use tickwire::Server;
 use tickwire::wire::{FrameState, frame_state};
 use uuid::Uuid;
 
-use load::{EXAMPLES, stream, variants};
+use load::messages::Example;
+use load::{stream, variants};
 
 /// Messages sent at once.
 const BURST: usize = 2_000;
@@ -60,8 +61,8 @@ fn end_to_end(c: &mut Criterion) {
         .expect("a server on a free port");
     let mut receiver = connect(server.local_addr(), "api-gateway", true);
     let mut sender = connect(server.local_addr(), "quantower-connector", false);
-    let burst = stream(&variants(EXAMPLES[0].1, BURST));
-    let one = stream(&variants(EXAMPLES[0].1, 1));
+    let burst = stream(&variants(Example::Order, BURST));
+    let one = stream(&variants(Example::Order, 1));
 
     let mut group = c.benchmark_group("end to end over TCP");
     group.sample_size(20);

@@ -18,14 +18,15 @@ use tickwire::wire::{
 };
 use uuid::Uuid;
 
-use load::{EXAMPLES, stream, variants};
+use load::messages::{self, Example, Selection, Target};
+use load::{stream, variants};
 
 /// Distinct messages of each kind.
 const VARIANTS: usize = 1_000;
 const FRAME_BYTES_MAX: usize = 1024 * 1024;
 
 fn frame_decode(c: &mut Criterion) {
-    let bytes = stream(&variants(EXAMPLES[0].1, VARIANTS));
+    let bytes = stream(&variants(Example::Order, VARIANTS));
     let mut group = c.benchmark_group("frame decode");
     group.throughput(Throughput::Elements(VARIANTS as u64));
     group.bench_function("orders", |b| {
@@ -44,7 +45,8 @@ fn frame_decode(c: &mut Criterion) {
 
 fn envelope_parse(c: &mut Criterion) {
     let mut group = c.benchmark_group("envelope parse");
-    for (name, example) in EXAMPLES {
+    for example in Example::ALL {
+        let name = example.name();
         let mut messages = variants(example, VARIANTS);
         let bytes: usize = messages.iter().map(Vec::len).sum();
         group.throughput(Throughput::Bytes(bytes as u64));
@@ -116,7 +118,7 @@ impl Endpoint {
 /// outputs taken.
 fn route(c: &mut Criterion) {
     const FRAMES: usize = 64;
-    let messages = variants(EXAMPLES[0].1, FRAMES);
+    let messages = variants(Example::Order, FRAMES);
     let window = stream(&messages);
     let mut group = c.benchmark_group("route");
     group.throughput(Throughput::Elements(FRAMES as u64));
@@ -158,8 +160,9 @@ fn two_threads(c: &mut Criterion) {
                     _ => Router::new(RouterConfig::default()),
                 };
                 let receiver = Endpoint::owning(&router, name);
-                let example = EXAMPLES[0].1.replace("api-gateway", name);
-                let bytes = stream(&variants(&example, FRAMES));
+                let orders = Selection::One(Example::Order);
+                let target = Target::Name(name);
+                let bytes = stream(&messages::variants(&orders, FRAMES, None, target));
                 (Endpoint::new(&router), receiver, bytes)
             })
             .collect();
