@@ -6,9 +6,16 @@ mod code;
 #[cfg(feature = "codec")]
 mod codec;
 mod control;
+mod control_payload;
 mod echo;
 mod envelope;
 mod fields;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the router's side of subscriptions uses it"
+)]
+pub(crate) mod filter;
 mod frame;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
