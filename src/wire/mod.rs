@@ -57,6 +57,8 @@ pub use parser::Parser;
 pub use refusal::Refusal;
 pub(crate) use run::{first_msg_id, frames};
 pub use shape::{Hints, Learned, Recognized, ShapeIndex, Shapes, Table};
+#[allow(unused_imports, reason = "with `filter`")]
+pub(crate) use shape::{SlotPlace, Slots};
 
 #[cfg(test)]
 mod tests;

@@ -56,6 +56,6 @@ fn matches(filter: &Filter, frame: &str) -> bool {
         .map(|condition| condition.field().clone());
     let probe = Probe::new(fields);
     let mut values = Values::default();
-    let view = values.read(&probe, frame.as_bytes());
+    let view = values.read(&probe, frame.as_bytes(), None);
     filter.matches(|field| view.get(probe.position(field).unwrap()))
 }

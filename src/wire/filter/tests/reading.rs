@@ -7,7 +7,7 @@ use super::*;
 fn at(pointer: &str, frame: &str) -> Option<String> {
     let probe = Probe::new([Field::parse(pointer).unwrap()]);
     let mut values = Values::default();
-    let value = values.read(&probe, frame.as_bytes()).get(0)?;
+    let value = values.read(&probe, frame.as_bytes(), None).get(0)?;
     Some(match value {
         Value::Number(spelling) => String::from_utf8(spelling.to_vec()).unwrap(),
         Value::Text(text) => format!("{:?}", str::from_utf8(text).unwrap()),
@@ -78,7 +78,7 @@ fn finds_many_fields_at_once() {
     assert_eq!(probe.position(&Field::MsgType), None);
     let mut values = Values::default();
     for _ in 0..2 {
-        let view = values.read(&probe, frame.as_bytes());
+        let view = values.read(&probe, frame.as_bytes(), None);
         let found: Vec<_> = (0..8).map(|field| view.get(field)).collect();
         let expected = [
             Some(Value::Text(b"x")),
@@ -105,11 +105,11 @@ fn takes_any_bytes() {
     for cut in 0..whole.len() {
         for byte in [b'"', b'\\', b'{', b']', b'u', 0xFF] {
             let mut frame = whole.as_bytes()[..cut].to_vec();
-            values.read(&probe, &frame);
+            values.read(&probe, &frame, None);
             frame.push(byte);
-            values.read(&probe, &frame);
+            values.read(&probe, &frame, None);
             frame.extend_from_slice(&whole.as_bytes()[cut..]);
-            let view = values.read(&probe, &frame);
+            let view = values.read(&probe, &frame, None);
             for field in 0..probe.fields().len() {
                 view.get(field);
             }
