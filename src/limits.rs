@@ -68,6 +68,10 @@ pub const TEND_INTERVAL: Duration = Duration::from_secs(1);
 pub const LINGERING_NAMES_MAX: usize = 16 * 1024;
 /// Bytes that they may hold together; beyond, the oldest are given up.
 pub const LINGERING_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// What a member of a group takes from its queue at once.
+pub const GROUP_TAKE_BYTES: usize = 64 * 1024;
+/// How much a member sorts for others at once, where a key binds messages.
+pub const GROUP_SORT_BYTES: usize = 256 * 1024;
 /// Bytes of unwritten answers beyond which a connection's input is paused.
 pub const CONTROL_LANE_BYTES: usize = 256 * 1024;
 /// A connection that takes no byte for so long while answers wait is closed.
