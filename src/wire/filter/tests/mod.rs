@@ -4,6 +4,7 @@ use super::*;
 use crate::wire::tests::ID;
 use crate::wire::{ErrorCode, Kind, Parser, Refusal};
 
+mod against_judge;
 mod operators;
 mod reading;
 mod requests;
