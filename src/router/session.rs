@@ -469,7 +469,7 @@ impl Session {
     // ---- the end ----
 
     /// The peer sends no more: its names are free at once, and what was queued
-    /// for them is reported to those who sent it. Answers can still be written.
+    /// for them waits for their next owners. Answers can still be written.
     pub fn end_input(&mut self) {
         self.former_name = self.name();
         for claim in std::mem::take(&mut self.claims) {

@@ -287,7 +287,7 @@ impl EndpointReceiver {
                 return Poll::Ready(Some(notice));
             }
             if let Some(json) = self.next_frame() {
-                return Poll::Ready(Some(Event::Message(Inbound::new(json))));
+                return Poll::Ready(Some(self.event_of(json)));
             }
             if self.ended {
                 self.draining = None;
@@ -305,6 +305,14 @@ impl EndpointReceiver {
         let json = self.run.slice(frame.start + FRAME_PREFIX_BYTES..frame.end);
         self.run.advance(frame.end);
         Some(json)
+    }
+
+    /// What stands in the stream is a message, or tells what is missing there.
+    fn event_of(&self, json: Bytes) -> Event {
+        match self.endpoint.voice.answer_in(&json) {
+            Some(Answer::Error(report)) => Event::Notice(report),
+            _ => Event::Message(Inbound::new(json)),
+        }
     }
 
     /// Takes what is there. False if there is nothing, and the task will be
