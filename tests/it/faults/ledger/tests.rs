@@ -1,0 +1,1 @@
+//! The books find what is wrong in made-up histories.
