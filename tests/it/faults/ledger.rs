@@ -14,14 +14,16 @@
 //! - a frame that was partly written when its receiver left may be seen twice:
 //!   as the last before, and the first after.
 
+mod broadcasts;
 mod history;
+mod page;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
-use std::fmt::{self, Write as _};
 
 pub use history::{Fate, Key, Kind, Life, Receiver, Seen, SenderLife, Sent, Undelivered, key_of};
+use page::Fault;
 
 /// Where a message was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,19 +32,6 @@ pub struct Sighting {
     life: usize,
     /// Which of all that this life saw.
     place: usize,
-}
-
-/// A promise that was not kept.
-#[derive(Debug)]
-pub struct Fault {
-    what: String,
-    page: String,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n{}", self.what, self.page)
-    }
 }
 
 /// How often what happened, so that a test can tell whether it tested anything.
@@ -120,13 +109,13 @@ impl<'a> Ledger<'a> {
                 for (place, Seen { key, frame }) in lived.seen.iter().enumerate() {
                     let here = format!("{} in its life {life}", owner.names[0]);
                     let Some(sent) = sent.get(key) else {
-                        return Err(bare(format!("{here} saw {key}, which nobody sent")));
+                        return Err(Fault::bare(format!("{here} saw {key}, which nobody sent")));
                     };
                     if frame != &sent.frame {
-                        return Err(bare(format!("{here} saw {key} altered: {frame:?}")));
+                        return Err(Fault::bare(format!("{here} saw {key} altered: {frame:?}")));
                     }
                     if sent.target.is_some_and(|name| !owner.names.contains(&name)) {
-                        return Err(bare(format!("{here} saw {key}, which is another's")));
+                        return Err(Fault::bare(format!("{here} saw {key}, which is another's")));
                     }
                     self.seen.entry(*key).or_default().push(Sighting {
                         receiver,
@@ -233,7 +222,7 @@ impl<'a> Ledger<'a> {
             }
             for pair in sightings.windows(2) {
                 let is_partly_written = pair[0].life < pair[1].life
-                    && self.is_last_of_name(pair[0], sent)
+                    && self.was_begun_last(pair[0], sent)
                     && self.is_first_of_name(pair[1], sent);
                 if !is_partly_written {
                     return Err(self.fault(group.sender, place, "was seen twice"));
@@ -249,11 +238,11 @@ impl<'a> Ledger<'a> {
         &self.receivers[sighting.receiver].lives[sighting.life]
     }
 
-    fn is_last_of_name(&self, sighting: Sighting, sent: &Sent) -> bool {
-        let later = &self.life(sighting).seen[sighting.place + 1..];
-        later
-            .iter()
-            .all(|seen| self.target_of(seen.key) != sent.target)
+    /// Whether it may have been partly written when its receiver left.
+    fn was_begun_last(&self, sighting: Sighting, sent: &Sent) -> bool {
+        let is_final = sighting.life + 1 == self.receivers[sighting.receiver].lives.len();
+        let mut later = self.life(sighting).seen[sighting.place + 1..].iter();
+        !is_final && later.all(|seen| self.target_of(seen.key) != sent.target)
     }
 
     fn is_first_of_name(&self, sighting: Sighting, sent: &Sent) -> bool {
@@ -302,7 +291,7 @@ impl<'a> Ledger<'a> {
                 let sent = &sender.sent[place];
                 let seen = self.sightings(sent).last().copied();
                 let is_first = sent.key == report.first;
-                if seen.is_some_and(|seen| self.is_last_of_name(seen, sent)) && !is_first {
+                if seen.is_some_and(|seen| self.was_begun_last(seen, sent)) && !is_first {
                     doubles += 1;
                 }
                 if seen.is_some() && !is_first {
@@ -311,7 +300,7 @@ impl<'a> Ledger<'a> {
                 if left == 0 {
                     break;
                 }
-                if is_first && seen.is_some_and(|seen| !self.is_last_of_name(seen, sent)) {
+                if is_first && seen.is_some_and(|seen| !self.was_begun_last(seen, sent)) {
                     return Err(self.fault(sender, place, "was reported undelivered, but seen"));
                 }
                 if self.covered.insert(sent.key, number).is_some() {
@@ -382,143 +371,5 @@ impl<'a> Ledger<'a> {
             self.sums.lost_in_the_kernel += 1;
         }
         Ok(())
-    }
-
-    /// Each life sees the broadcasts of a connection in order, once, and misses
-    /// in between only what an ack said was dropped.
-    fn check_broadcasts(&mut self) -> Result<(), Fault> {
-        for sender in self.senders {
-            let mut missed = vec![0; sender.sent.len()];
-            for (index, receiver) in self.receivers.iter().enumerate() {
-                for life in 0..receiver.lives.len() {
-                    self.check_broadcasts_of(sender, (index, life), &mut missed)?;
-                }
-            }
-            for (place, sent) in sender.sent.iter().enumerate() {
-                if let Fate::Accepted { dropped } = sent.fate
-                    && missed[place] > dropped
-                {
-                    let what = format!("was missed by {} who were there", missed[place]);
-                    return Err(self.fault(sender, place, &what));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn check_broadcasts_of(
-        &self,
-        sender: &SenderLife,
-        (receiver, life): (usize, usize),
-        missed: &mut [u64],
-    ) -> Result<(), Fault> {
-        let is_here = |seen: &&Sighting| (seen.receiver, seen.life) == (receiver, life);
-        // Who stays was there before the first message, and sees the last.
-        let stays = self.receivers[receiver].stays;
-        let mut last: Option<Sighting> = None;
-        let mut since_last = Vec::new();
-        for (place, sent) in sender.sent.iter().enumerate() {
-            if sent.target.is_some() {
-                continue;
-            }
-            let mut here = self.sightings(sent).iter().filter(is_here);
-            let Some(seen) = here.next().copied() else {
-                since_last.push(place);
-                continue;
-            };
-            if here.next().is_some() {
-                return Err(self.fault(sender, place, "was seen twice"));
-            }
-            if last.is_some_and(|last| seen <= last) {
-                return Err(self.fault(sender, place, "was seen out of order"));
-            }
-            let was_there = last.is_some() || stays;
-            for place in since_last.drain(..).filter(|_| was_there) {
-                missed[place] += 1;
-            }
-            last = Some(seen);
-        }
-        for place in since_last.drain(..).filter(|_| stays) {
-            missed[place] += 1;
-        }
-        Ok(())
-    }
-
-    /// A fault with the page of its message: the message, its neighbours on the
-    /// way to the same target, the reports, and the receiver's lives.
-    fn fault(&self, sender: &SenderLife, place: usize, what: &str) -> Fault {
-        let sent = &sender.sent[place];
-        let mut page = String::new();
-        let same_way: Vec<usize> = (0..sender.sent.len())
-            .filter(|&other| sender.sent[other].target == sent.target)
-            .collect();
-        let here = same_way
-            .iter()
-            .position(|&other| other == place)
-            .unwrap_or_default();
-        for &other in &same_way[here.saturating_sub(4)..same_way.len().min(here + 5)] {
-            let mark = if other == place { '>' } else { ' ' };
-            let sent = &sender.sent[other];
-            let seen: Vec<String> = self
-                .sightings(sent)
-                .iter()
-                .map(|seen| {
-                    let names = &self.receivers[seen.receiver].names;
-                    format!("by {} in life {} at {}", names[0], seen.life, seen.place)
-                })
-                .collect();
-            let covered = self.covered.get(&sent.key);
-            let _ = writeln!(
-                page,
-                "{mark} {} {:?} to {:?}: {:?}; seen {}; covered by {covered:?}",
-                sent.key,
-                sent.kind,
-                sent.target,
-                sent.fate,
-                if seen.is_empty() {
-                    "by nobody".to_owned()
-                } else {
-                    seen.join(", ")
-                },
-            );
-        }
-        let _ = writeln!(
-            page,
-            "  its sender {} of {} messages; reports: {:?}",
-            if sender.in_order {
-                "ended in order"
-            } else {
-                "was cut off"
-            },
-            sender.sent.len(),
-            sender.reports,
-        );
-        for receiver in self.receivers {
-            if sent
-                .target
-                .is_none_or(|name| receiver.names.contains(&name))
-            {
-                for (life, lived) in receiver.lives.iter().enumerate() {
-                    let end = if lived.whole { "in order" } else { "broken" };
-                    let _ = writeln!(
-                        page,
-                        "  {} life {life}: saw {}, ended {end}",
-                        receiver.names[0],
-                        lived.seen.len()
-                    );
-                }
-            }
-        }
-        Fault {
-            what: format!("{} {what}", sent.key),
-            page,
-        }
-    }
-}
-
-fn bare(what: String) -> Fault {
-    Fault {
-        what,
-        page: String::new(),
     }
 }

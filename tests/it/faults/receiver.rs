@@ -100,7 +100,7 @@ impl Living {
         let plan = Plan {
             seed: random.next(),
             rough_percent: random.below(25),
-            buffer_bytes: 16 * 1024 << random.below(3),
+            buffer_bytes: (16 * 1024) << random.below(3),
             ending: (habit == Habit::IsCutOff && !is_last).then(|| ending(random)),
         };
         let mut link = Link::to(stage.server, plan).await;

@@ -120,7 +120,7 @@ async fn live(
     let plan = Plan {
         seed: random.next(),
         rough_percent: random.below(20),
-        buffer_bytes: 16 * 1024 << random.below(4),
+        buffer_bytes: (16 * 1024) << random.below(4),
         ending: match habit {
             Habit::Stays => None,
             Habit::ComesAndGoes => ending(random),
