@@ -272,7 +272,7 @@ impl<'a> Ledger<'a> {
             let accepted: Vec<usize> = places
                 .iter()
                 .copied()
-                .filter(|&place| sender.sent[place].fate.is_queued())
+                .filter(|&place| sender.sent[place].may_be_queued())
                 .collect();
             let first = accepted
                 .iter()

@@ -82,6 +82,15 @@ pub struct Sent {
     pub fate: Fate,
 }
 
+impl Sent {
+    /// Whether it is in the queue of its target, or may be: an `ack` as the last
+    /// before the connection broke is accepted without a word.
+    pub fn may_be_queued(&self) -> bool {
+        let silent = self.kind == Kind::Ack && self.fate == Fate::Unknown;
+        silent || self.fate.is_queued()
+    }
+}
+
 /// An `UNDELIVERED`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Undelivered {

@@ -141,6 +141,21 @@ fn what_waited_when_a_receiver_left_in_order_is_reported_or_lost() {
 }
 
 #[test]
+fn an_ack_may_be_reported_though_nothing_told_that_it_was_accepted() {
+    let unknown = |kind| {
+        let lives: &[(&[u64], bool)] = &[(&[0], true), (&[], true)];
+        let cut_off = |history: &mut History| {
+            history.sender.in_order = false;
+            history.sender.sent[1].kind = kind;
+        };
+        let history = History::of(2, lives).told(1, Fate::Unknown);
+        history.reported(1, 1).changed(cut_off)
+    };
+    unknown(Kind::Ack).holds();
+    unknown(Kind::Order).fails(0, "a report begins with");
+}
+
+#[test]
 fn reports_of_two_endings_may_be_one() {
     let lives: &[(&[u64], bool)] = &[(&[0], true), (&[2, 3], true), (&[6], true)];
     History::of(7, lives).reported(1, 3).holds();
