@@ -23,6 +23,16 @@ pub const NAME_BYTES_MAX: usize = 128;
 pub const NAMES_PER_CONNECTION_MAX: usize = 64;
 /// After so many invalid frames in a row a connection is closed.
 pub const REFUSED_IN_A_ROW_MAX: u32 = 100;
+/// Largest id of a subscription, in bytes of UTF-8.
+pub const SUBSCRIPTION_ID_BYTES_MAX: usize = 128;
+/// Most conditions that one filter may have.
+pub const FILTER_CONDITIONS_MAX: usize = 64;
+/// Most values that one condition may compare with.
+pub const FILTER_VALUES_MAX: usize = 1024;
+/// Largest string that a condition may compare with, in bytes of UTF-8.
+pub const FILTER_TEXT_BYTES_MAX: usize = 1024;
+/// Largest JSON pointer, in bytes of UTF-8 as it is written.
+pub const POINTER_BYTES_MAX: usize = 1024;
 /// Most messages that one batch ack covers.
 pub const BATCH_ACK_MESSAGES_MAX: usize = 1024;
 /// How long a frame may stay incomplete while tickwire is reading.
@@ -47,6 +57,17 @@ pub const QUEUE_RESERVE_DIVISOR: usize = 8;
 pub const STALL_TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
 /// Largest value that `stall_timeout` may be configured to.
 pub const STALL_TIMEOUT_MAX: Duration = Duration::from_secs(60 * 60);
+/// How long what is queued for a name waits for its next owner.
+pub const LINGER_DEFAULT: Duration = Duration::from_secs(30);
+/// Largest value that `linger` may be configured to.
+pub const LINGER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often it is looked whether names have waited for long enough.
+pub const TEND_INTERVAL: Duration = Duration::from_secs(1);
+/// Names without an owner that are kept at once; beyond, the oldest are given
+/// up.
+pub const LINGERING_NAMES_MAX: usize = 16 * 1024;
+/// Bytes that they may hold together; beyond, the oldest are given up.
+pub const LINGERING_BYTES_MAX: usize = 1024 * 1024 * 1024;
 /// Bytes of unwritten answers beyond which a connection's input is paused.
 pub const CONTROL_LANE_BYTES: usize = 256 * 1024;
 /// A connection that takes no byte for so long while answers wait is closed.
@@ -133,6 +154,8 @@ const _: () = assert!(FRAME_BYTES_MAX_DEFAULT <= FRAME_BYTES_MAX_MAX);
 const _: () = assert!(FRAME_BYTES_MAX_MAX + WINDOW_BYTES <= u32::MAX as usize);
 const _: () = assert!(CONNECTIONS_MAX_DEFAULT <= CONNECTIONS_MAX_MAX);
 const _: () = assert!(STALL_TIMEOUT_DEFAULT.as_millis() <= STALL_TIMEOUT_MAX.as_millis());
+const _: () = assert!(LINGER_DEFAULT.as_millis() <= LINGER_MAX.as_millis());
+const _: () = assert!(TEND_INTERVAL.as_millis() < LINGER_DEFAULT.as_millis());
 const _: () = assert!(DRAIN_TIMEOUT_DEFAULT.as_millis() <= DRAIN_TIMEOUT_MAX.as_millis());
 const _: () = assert!(INBOUND_BYTES_DEFAULT <= INBOUND_BYTES_MAX_DEFAULT);
 // The client's queue is counted by a semaphore's 32-bit requests.

@@ -5,7 +5,8 @@
 //! (who owns the name, what is being written and how much of it is) is behind
 //! a mutex that only the owner, a takeover and the end of the name take. The
 //! outbox survives a takeover; the epoch tells the owner of today from those
-//! before.
+//! before. When its owner leaves it is closed, and *lingers* with what it holds
+//! until somebody claims the name or it is ended.
 
 #![forbid(unsafe_code)]
 
@@ -17,6 +18,7 @@ use std::task::Waker;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 
+use super::gap::Gap;
 use super::in_flight::{InFlight, Slices};
 use super::peer::{Peer, Report, lock};
 use super::queue::{Capacity, Closed, Entry, Load, Queue};
@@ -24,6 +26,28 @@ use super::waiters::Waiters;
 use crate::ids::{ConnectionId, Epoch, MsgId, Name};
 use crate::limits::QUEUE_RESERVE_DIVISOR;
 use crate::wire;
+
+/// What becomes of an event that doesn't fit the queue of its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// Its sender is paused until there is room, and after `stall_timeout` it is
+    /// refused.
+    #[default]
+    Pause,
+    /// It is refused at once.
+    Refuse,
+    /// It is dropped: its sender is told so in the ack, the target in its
+    /// stream.
+    Drop,
+}
+
+/// How the queue of a name is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct QueueRules {
+    pub(crate) capacity: Capacity,
+    pub(crate) overflow: Overflow,
+}
 
 /// Which part of the queue a message may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +62,7 @@ pub(crate) enum Share {
 #[derive(Debug)]
 pub(crate) struct Outbox {
     name: Name,
-    capacity: Capacity,
+    rules: QueueRules,
     queue: Queue,
     /// Whom to wake. Changed under the consumer's lock only.
     owner: ArcSwapOption<Peer>,
@@ -57,10 +81,10 @@ pub(crate) struct NotOwner;
 
 impl Outbox {
     /// The outbox of a name that nobody owned, and its first epoch.
-    pub(crate) fn new(name: Name, capacity: Capacity, owner: &Arc<Peer>) -> (Self, Epoch) {
+    pub(crate) fn new(name: Name, rules: QueueRules, owner: &Arc<Peer>) -> (Self, Epoch) {
         let outbox = Self {
             name,
-            capacity,
+            rules,
             queue: Queue::default(),
             owner: ArcSwapOption::from(Some(Arc::clone(owner))),
             epoch: AtomicU64::new(1),
@@ -97,8 +121,9 @@ impl Outbox {
     #[inline]
     fn capacity_of(&self, share: Share) -> Capacity {
         match share {
-            Share::Whole => self.capacity,
+            Share::Whole => self.rules.capacity,
             Share::Ordinary => self
+                .rules
                 .capacity
                 .part(QUEUE_RESERVE_DIVISOR - 1, QUEUE_RESERVE_DIVISOR),
         }
@@ -107,15 +132,34 @@ impl Outbox {
     /// Queues what was reserved and wakes the owner.
     pub(crate) fn enqueue(&self, entry: Entry, reserved_bytes: usize) {
         if self.queue.enqueue(entry, reserved_bytes) {
-            // Closed since the reservation, and perhaps swept already.
+            // Ended since the reservation, and perhaps swept already.
             self.sweep(&mut lock(&self.consumer));
-        } else if let Some(owner) = &*self.owner.load() {
+        } else {
+            self.wake_owner();
+        }
+    }
+
+    /// Notes what was dropped for the owner since the last entry.
+    #[cold]
+    pub(crate) fn note_gap(&self, gap: Gap) {
+        self.queue.note_gap(gap);
+        self.wake_owner();
+    }
+
+    #[inline]
+    fn wake_owner(&self) {
+        if let Some(owner) = &*self.owner.load() {
             owner.wake();
         }
     }
 
-    /// Has `waker` woken when the queue has fallen below three quarters, or is
-    /// closed. The caller must try again after this call.
+    /// What becomes of events that don't fit.
+    pub(crate) fn overflow(&self) -> Overflow {
+        self.rules.overflow
+    }
+
+    /// Has `waker` woken when the queue has fallen below three quarters, or its
+    /// owner left. The caller must try again after this call.
     pub(crate) fn wait_for_room(&self, id: ConnectionId, waker: &Waker) {
         self.waiters.wait(id, waker);
     }
@@ -131,7 +175,7 @@ impl Outbox {
     pub(crate) fn has_room(&self, size: u32) -> bool {
         let load = self.queue.load();
         load.is_closed()
-            || load.is_below(self.capacity.part(3, 4))
+            || load.is_below(self.rules.capacity.part(3, 4))
                 && self.queue.fits(size, self.capacity_of(Share::Ordinary))
     }
 
@@ -145,7 +189,7 @@ impl Outbox {
     /// Whether anything waits to be delivered (or is about to be queued).
     #[inline]
     pub(crate) fn has_mail(&self) -> bool {
-        self.queue.load().messages() > 0
+        !self.queue.load().is_empty()
     }
 
     /// Begins a delivery of what is queued. Until it is dropped nobody can take
@@ -203,7 +247,7 @@ impl Outbox {
             return;
         }
         let (before, after) = self.queue.release(frames, charge);
-        let below = |load: Load, part| load.is_below(self.capacity.part(part, 4));
+        let below = |load: Load, part| load.is_below(self.rules.capacity.part(part, 4));
         // A queue can be too full for a large event while it is below half: it
         // is relieved when it is empty.
         if below(after, 2) && (!below(before, 2) || after.messages() == 0) {
@@ -216,9 +260,14 @@ impl Outbox {
 
     // ---- changes of owner ----
 
+    /// Whether no connection owns the name.
+    pub(crate) fn is_lingering(&self) -> bool {
+        self.queue.load().is_closed()
+    }
+
     /// Gives the name to `new`. Whoever owned it is told, and finishes the
     /// frame it was writing; that frame goes whole to `new` as well. To be
-    /// called under the registry's lock of the name.
+    /// called under the registry's lock.
     pub(super) fn take_over(&self, new: &Arc<Peer>) -> (Epoch, Option<Arc<Peer>>) {
         let mut in_flight = lock(&self.consumer);
         let epoch = self.epoch.fetch_add(1, Ordering::AcqRel) + 1;
@@ -227,6 +276,7 @@ impl Outbox {
         // look that follows this fence finds it.
         fence(Ordering::SeqCst);
         self.take_back(&mut in_flight, old.as_deref());
+        self.queue.reopen();
         drop(in_flight);
         if let Some(old) = &old {
             old.report(Report::NameTakenOver(self.name.clone()));
@@ -235,19 +285,32 @@ impl Outbox {
         (Epoch(epoch), old)
     }
 
-    /// Ends the outbox, after it was taken out of the registry. What is still
-    /// queued is given up and reported to those who sent it.
-    pub(super) fn close(&self) {
+    /// The owner leaves: nothing more can be queued, and what is stays for the
+    /// next. Says whether anything is. To be called under the registry's lock.
+    pub(super) fn let_go(&self) -> bool {
         let mut in_flight = lock(&self.consumer);
         self.queue.close();
         self.epoch.fetch_add(1, Ordering::AcqRel);
         let old = self.owner.swap(None);
         self.take_back(&mut in_flight, old.as_deref());
-        self.sweep(&mut in_flight);
         drop(in_flight);
         // Who keeps account of this queue's stalls has nothing to keep any more.
         self.relieved.fetch_add(1, Ordering::AcqRel);
         self.waiters.wake_all();
+        self.queue.load().messages() > 0
+    }
+
+    /// Ends the outbox, after it was let go and taken out of the registry. What
+    /// is still queued is given up and reported to those who sent it.
+    pub(super) fn end(&self) {
+        let mut in_flight = lock(&self.consumer);
+        self.queue.end();
+        self.sweep(&mut in_flight);
+    }
+
+    /// Bytes that are queued, or held for what is.
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.queue.load().bytes()
     }
 
     /// Makes the queue start with the first frame that is not wholly written;
@@ -260,7 +323,7 @@ impl Outbox {
         self.release(broken_off.frames, 0);
     }
 
-    /// Gives up everything that a closed queue still holds.
+    /// Gives up everything that a queue that has ended still holds.
     fn sweep(&self, in_flight: &mut InFlight) {
         let mut given_up: HashMap<ConnectionId, GivenUp> = HashMap::new();
         while let Some(entry) = in_flight.pop(&self.queue) {

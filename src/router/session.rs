@@ -368,7 +368,7 @@ impl Session {
                 Report::NameTakenOver(name) => {
                     lost_name = true;
                     let details = ErrorDetails {
-                        name: Some(name.as_str()),
+                        name: Some(Some(name.as_str())),
                         ..ErrorDetails::default()
                     };
                     self.answers.error(
