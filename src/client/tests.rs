@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
 use tokio_util::codec::Framed;
 
 use super::*;
+use crate::ids::MsgId;
 use crate::wire::{
     ErrorReport, FrameCodec, Granted, GrantedLimits, Payload, RawObject, ServerIdentity, Target,
 };
