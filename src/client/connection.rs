@@ -15,6 +15,7 @@ use super::greet::Welcomed;
 use super::outbox::Outbox;
 use super::outgoing::{Outgoing, Purpose};
 use super::session::Session;
+use super::subscriptions::Change;
 use super::{Disconnect, Event, SendError, ending, frame_bytes_max};
 use crate::exchange::{Answer, ServerVoice};
 use crate::ids::MsgId;
@@ -151,6 +152,15 @@ impl<'a> Connection<'a> {
             return false;
         };
         self.session.shared.give_back(&message);
+        let subscriptions = &mut self.session.state().subscriptions;
+        match (&message.purpose, &outcome) {
+            (Purpose::Change(change) | Purpose::Again(change), Ok(_)) => {
+                subscriptions.granted(change.clone());
+            }
+            (Purpose::Again(change), Err(_)) => subscriptions.lost(change),
+            // A refused change changes nothing.
+            _ => {}
+        }
         message.resolve(outcome)
     }
 
@@ -210,30 +220,51 @@ impl<'a> Connection<'a> {
         writer.shutdown().await
     }
 
-    /// Writes once more what was handed to an earlier connection, in order and
-    /// before anything newer.
+    /// Says again what this connection must know of earlier ones, before
+    /// anything newer: the subscriptions, then what was handed to an earlier
+    /// connection and is to be written once more.
     async fn repeat<W: AsyncWrite + Unpin>(
         &self,
         writer: &mut W,
         outbox: &mut Outbox,
     ) -> io::Result<()> {
-        let mut from = 0;
-        loop {
-            while !outbox.batch.is_full() {
-                let state = self.session.state();
-                let next = state.unanswered.to_repeat(from, self.repeats_before);
-                let Some((place, message)) = next else { break };
-                from = place + 1;
-                if self.takes(&message.frame) {
-                    outbox.batch.put(&message.frame, None);
-                }
-            }
-            if outbox.batch.is_empty() {
-                return Ok(());
-            }
-            outbox.batch.write(writer).await?;
-            self.settle_batch(outbox);
+        let subscriptions = self.session.state().subscriptions.all();
+        for change in subscriptions {
+            self.subscribe_again(change, outbox);
         }
+        for changes in [true, false] {
+            let mut from = 0;
+            loop {
+                while !outbox.batch.is_full() {
+                    let state = self.session.state();
+                    let unanswered = &state.unanswered;
+                    let next = unanswered.to_repeat(from, self.repeats_before, changes);
+                    let Some((place, message)) = next else { break };
+                    from = place + 1;
+                    if self.takes(&message.frame) {
+                        outbox.batch.put(&message.frame, None);
+                    }
+                }
+                if outbox.batch.is_empty() {
+                    break;
+                }
+                outbox.batch.write(writer).await?;
+                self.settle_batch(outbox);
+            }
+        }
+        Ok(())
+    }
+
+    fn subscribe_again(&self, change: Change, outbox: &mut Outbox) {
+        let (id, frame) = self.session.shared.message_of(&change);
+        outbox.batch.put(&frame, None);
+        self.await_answer(Outgoing {
+            frame: Bytes::new(),
+            queued_bytes: 0,
+            answered_as: Some(id),
+            waiter: None,
+            purpose: Purpose::Again(change),
+        });
     }
 
     /// Whether the server takes a frame of this size.

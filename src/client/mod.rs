@@ -64,12 +64,14 @@ mod outgoing;
 mod receiver;
 mod registration;
 mod session;
+mod subscriptions;
 mod unanswered;
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -79,10 +81,11 @@ pub use receiver::Receiver;
 
 pub use crate::exchange::{Disconnect, Event, Inbound, Reconnection, SendError};
 
-use crate::ids::Name;
+use crate::ids::{MsgId, Name};
 use crate::limits::CLIENT_QUEUE_BYTES;
-use crate::wire::{Ack, Message, Payload, Welcome};
+use crate::wire::{Ack, Message, Payload, Subscribe, Target, Welcome};
 use outgoing::{Outgoing, Purpose, Waiter};
+use subscriptions::Change;
 
 /// A connection to a server, for sending. Clones share the connection.
 #[derive(Clone)]
@@ -150,7 +153,8 @@ impl Client {
             return Err(SendError::NeverAnswered);
         }
         let (waiter, answer) = Waiter::new();
-        self.enqueue(&message, Some(waiter)).await?;
+        self.enqueue(&message, Purpose::Message, Some(waiter))
+            .await?;
         // A waiter answers even when dropped; were it leaked, nobody would know.
         answer.await.unwrap_or(Err(SendError::FateUnknown))
     }
@@ -164,7 +168,40 @@ impl Client {
     /// # Errors
     /// The message can't be sent, or the connection is closed.
     pub async fn post(&self, message: Message) -> Result<(), SendError> {
-        self.enqueue(&message, None).await
+        self.enqueue(&message, Purpose::Message, None).await
+    }
+
+    /// Subscribes to those broadcasts that meet the conditions, and waits for
+    /// the server's answer. A subscription with the same id is replaced.
+    ///
+    /// Whenever the connection is made again, the client says its subscriptions
+    /// again, before any message. One that asks for a snapshot gets another
+    /// then. If the server refuses one of them, the receiver gets an
+    /// [`Event::Notice`].
+    ///
+    /// # Errors
+    /// What became of the subscription instead of being granted: with
+    /// [`SendError::Refused`] the earlier one of this id stands, if there was
+    /// one; with [`SendError::FateUnknown`] this connection may have it and the
+    /// next won't.
+    pub async fn subscribe(&self, subscribe: Subscribe) -> Result<Ack, SendError> {
+        self.change(Change::Subscribe(Box::new(subscribe))).await
+    }
+
+    /// Ends the subscription `id`, and waits for the server's answer.
+    ///
+    /// # Errors
+    /// What became of the wish instead of being granted.
+    pub async fn unsubscribe(&self, id: impl Into<Box<str>>) -> Result<Ack, SendError> {
+        self.change(Change::Unsubscribe(id.into())).await
+    }
+
+    async fn change(&self, change: Change) -> Result<Ack, SendError> {
+        let message = self.handle.shared.change(&change);
+        let (waiter, answer) = Waiter::new();
+        self.enqueue(&message, Purpose::Change(change), Some(waiter))
+            .await?;
+        answer.await.unwrap_or(Err(SendError::FateUnknown))
     }
 
     /// Closes the connection for all clones: writes what is queued, ends the
@@ -208,11 +245,19 @@ impl Client {
         self.handle.shared.unanswered_room.is_closed()
     }
 
-    async fn enqueue(&self, message: &Message, waiter: Option<Waiter>) -> Result<(), SendError> {
+    async fn enqueue(
+        &self,
+        message: &Message,
+        purpose: Purpose,
+        waiter: Option<Waiter>,
+    ) -> Result<(), SendError> {
         let shared = &self.handle.shared;
-        let answered_as = match &message.payload {
-            Payload::Hello(_) | Payload::Welcome(_) => return Err(SendError::OfTheConnection),
-            Payload::Ack(_) => None,
+        let answered_as = match (&message.payload, &purpose) {
+            (Payload::Hello(_) | Payload::Welcome(_), _)
+            | (Payload::Subscribe(_) | Payload::Unsubscribe(_), Purpose::Message) => {
+                return Err(SendError::OfTheConnection);
+            }
+            (Payload::Ack(_), _) => None,
             _ => Some(message.msg_id),
         };
         let limit = shared.frame_bytes_max.load(Ordering::Relaxed);
@@ -240,7 +285,7 @@ impl Client {
                 queued_bytes,
                 answered_as,
                 waiter,
-                purpose: Purpose::Message,
+                purpose,
             })
             .map_err(|_| SendError::Closed)
     }
@@ -273,6 +318,18 @@ impl Shared {
         self.unanswered_room
             .add_permits(usize::from(message.takes_place()));
         self.queue_room.add_permits(message.queued_bytes as usize);
+    }
+
+    /// A message that says `change`.
+    fn change(&self, change: &Change) -> Message {
+        Message::new(&self.name, Target::Everyone, change.payload())
+            .expect("the client's name is a name")
+    }
+
+    /// The same as a frame, and its id.
+    fn message_of(&self, change: &Change) -> (MsgId, Bytes) {
+        let message = self.change(change);
+        (message.msg_id, message.to_frame())
     }
 
     fn welcome(&self) -> MutexGuard<'_, Arc<Welcome>> {

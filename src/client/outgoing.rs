@@ -4,6 +4,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::SendError;
+use super::subscriptions::Change;
 use crate::ids::MsgId;
 use crate::wire::Ack;
 
@@ -26,10 +27,15 @@ pub(super) struct Outgoing {
 }
 
 /// Whose message an [`Outgoing`] is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// The program's.
     Message,
+    /// A change of the subscriptions by the program. It is said to every
+    /// connection until it is answered, for it does no harm twice.
+    Change(Change),
+    /// A subscription that the client says again to this connection.
+    Again(Change),
     /// The client's own, of this connection only.
     Heartbeat,
 }
@@ -37,7 +43,15 @@ pub(super) enum Purpose {
 impl Outgoing {
     /// Whether it takes one of the places of messages under way.
     pub(super) fn takes_place(&self) -> bool {
-        self.purpose == Purpose::Message && self.answered_as.is_some()
+        self.is_the_programs() && self.answered_as.is_some()
+    }
+
+    pub(super) fn is_the_programs(&self) -> bool {
+        matches!(self.purpose, Purpose::Message | Purpose::Change(_))
+    }
+
+    pub(super) fn is_change(&self) -> bool {
+        matches!(self.purpose, Purpose::Change(_))
     }
 
     /// Gives the outcome to who waits for it; says whether anybody does.

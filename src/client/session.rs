@@ -22,6 +22,7 @@ use super::greet::Welcomed;
 use super::outbox::Outbox;
 use super::receiver::Inbox;
 use super::registration::Registration;
+use super::subscriptions::Subscriptions;
 use super::unanswered::Unanswered;
 use super::{ClientConfig, Disconnect, Event, LeftBehind, Reconnection, Shared, ending};
 use crate::limits::RECONNECT_STABLE;
@@ -39,6 +40,7 @@ pub(super) struct Session {
 pub(super) struct State {
     pub registration: Registration,
     pub unanswered: Unanswered,
+    pub subscriptions: Subscriptions,
     /// The reason for which there won't be another connection.
     pub final_word: Option<Disconnect>,
 }
@@ -60,6 +62,7 @@ impl Session {
             state: Mutex::new(State {
                 registration,
                 unanswered: Unanswered::new(config.answer_timeout),
+                subscriptions: Subscriptions::default(),
                 final_word: None,
             }),
             config,
@@ -124,7 +127,7 @@ impl Session {
             (Disconnect::Framing(_), _) | (_, None) => return Err(Some(end)),
             (_, Some(dialer)) => dialer,
         };
-        drop(state.unanswered.take_heartbeats());
+        drop(state.unanswered.take_the_clients_own());
         drop(state);
         self.inbox.tell(Event::Disconnected(end));
         Ok(dialer)
@@ -198,9 +201,12 @@ impl Session {
         let mut state = self.state();
         let given_up = match resumes {
             true => Vec::new(),
-            false => state.unanswered.take_all(),
+            false => state.unanswered.take_messages(),
         };
-        let resent = state.unanswered.len();
+        let resent = state.unanswered.messages();
+        state
+            .unanswered
+            .renew_changes(|change| self.shared.message_of(change));
         drop(state);
         for message in &given_up {
             self.shared.give_back(message);
@@ -221,7 +227,7 @@ impl Session {
         self.shared.refuse_more();
         let unsent = outbox.give_up();
         let mut state = self.state();
-        drop(state.unanswered.take_heartbeats());
+        drop(state.unanswered.take_the_clients_own());
         let given_up = state.unanswered.take_all();
         drop(state);
         let fate_unknown = given_up.len();

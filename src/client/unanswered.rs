@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::outgoing::{Outgoing, Purpose};
+use super::subscriptions::Change;
 use crate::ids::MsgId;
 
 /// The messages under way.
@@ -54,9 +55,11 @@ impl Unanswered {
         self.places.is_empty()
     }
 
-    /// How many messages are under way.
-    pub(super) fn len(&self) -> usize {
-        self.under_way.len()
+    /// How many messages are under way, those of the client itself left out.
+    pub(super) fn messages(&self) -> usize {
+        let all = self.under_way.values();
+        all.filter(|it| it.message.purpose == Purpose::Message)
+            .count()
     }
 
     /// The place that the next message will have.
@@ -70,17 +73,7 @@ impl Unanswered {
         let place = self.next_place;
         self.next_place += 1;
         message.set_handed(true);
-        if let Some(id) = message.answered_as {
-            match self.places.entry(id) {
-                Entry::Occupied(places) => places.into_mut().later.push_back(place),
-                Entry::Vacant(vacant) => {
-                    vacant.insert(Places {
-                        first: place,
-                        later: VecDeque::new(),
-                    });
-                }
-            }
-        }
+        add_place(&mut self.places, message.answered_as, place);
         let deadline = now + self.timeout;
         self.under_way.insert(place, UnderWay { message, deadline });
         place
@@ -102,7 +95,7 @@ impl Unanswered {
         if message.answered_as.is_none() {
             return self.remove(place).map_or(0, |message| message.queued_bytes);
         }
-        if keep {
+        if keep || message.is_change() {
             return 0;
         }
         message.frame = Bytes::new();
@@ -117,17 +110,39 @@ impl Unanswered {
         Some(message)
     }
 
-    /// The first message at `from` or behind it, and before `end`, to be
-    /// written again.
-    pub(super) fn to_repeat(&self, from: u64, end: u64) -> Option<(u64, &Outgoing)> {
+    /// The first message at `from` or behind it, and before `end`, that is to
+    /// be written again: a change of the subscriptions, or any other.
+    pub(super) fn to_repeat(&self, from: u64, end: u64, change: bool) -> Option<(u64, &Outgoing)> {
         let mut places = self.under_way.range(from..end);
-        let (place, under_way) = places.find(|(_, it)| !it.message.frame.is_empty())?;
+        let (place, under_way) = places
+            .find(|(_, it)| !it.message.frame.is_empty() && it.message.is_change() == change)?;
         Some((*place, &under_way.message))
     }
 
+    /// Gives the changes of the subscriptions other ids and frames: no server
+    /// must take them for ones that it has seen.
+    pub(super) fn renew_changes(&mut self, renew: impl Fn(&Change) -> (MsgId, Bytes)) {
+        for (place, UnderWay { message, .. }) in &mut self.under_way {
+            let Purpose::Change(change) = &message.purpose else {
+                continue;
+            };
+            let (id, frame) = renew(change);
+            message.frame = frame;
+            let former = message.answered_as.replace(id);
+            remove_place(&mut self.places, former, *place);
+            add_place(&mut self.places, Some(id), *place);
+        }
+    }
+
     /// Takes out what belonged to the connection that ended.
-    pub(super) fn take_heartbeats(&mut self) -> Vec<Outgoing> {
-        self.take_where(|message| message.purpose == Purpose::Heartbeat)
+    pub(super) fn take_the_clients_own(&mut self) -> Vec<Outgoing> {
+        self.take_where(|message| !message.is_the_programs())
+    }
+
+    /// Takes out what must not be written again: all but changes of the
+    /// subscriptions.
+    pub(super) fn take_messages(&mut self) -> Vec<Outgoing> {
+        self.take_where(|message| !message.is_change())
     }
 
     /// Takes out all messages.
@@ -136,19 +151,9 @@ impl Unanswered {
     }
 
     /// Takes the message at `place` out.
-    pub(super) fn remove(&mut self, place: u64) -> Option<Outgoing> {
+    fn remove(&mut self, place: u64) -> Option<Outgoing> {
         let UnderWay { message, .. } = self.under_way.remove(&place)?;
-        if let Some(id) = message.answered_as
-            && let Entry::Occupied(mut places) = self.places.entry(id)
-        {
-            if places.get().first != place {
-                places.get_mut().later.retain(|later| *later != place);
-            } else if let Some(next) = places.get_mut().later.pop_front() {
-                places.get_mut().first = next;
-            } else {
-                places.remove();
-            }
-        }
+        remove_place(&mut self.places, message.answered_as, place);
         Some(message)
     }
 
@@ -180,6 +185,32 @@ impl Unanswered {
             .collect();
         let removed = places.into_iter().filter_map(|place| self.remove(place));
         removed.collect()
+    }
+}
+
+fn add_place(all: &mut HashMap<MsgId, Places>, id: Option<MsgId>, place: u64) {
+    match id.map(|id| all.entry(id)) {
+        None => {}
+        Some(Entry::Occupied(places)) => places.into_mut().later.push_back(place),
+        Some(Entry::Vacant(vacant)) => {
+            vacant.insert(Places {
+                first: place,
+                later: VecDeque::new(),
+            });
+        }
+    }
+}
+
+fn remove_place(all: &mut HashMap<MsgId, Places>, id: Option<MsgId>, place: u64) {
+    let Some(Entry::Occupied(mut places)) = id.map(|id| all.entry(id)) else {
+        return;
+    };
+    if places.get().first != place {
+        places.get_mut().later.retain(|later| *later != place);
+    } else if let Some(next) = places.get_mut().later.pop_front() {
+        places.get_mut().first = next;
+    } else {
+        places.remove();
     }
 }
 
@@ -277,7 +308,7 @@ mod tests {
         assert_eq!(table.handed_over(1, false), 10);
         assert!(table.take(&id(3)).is_some());
         let (mut from, mut repeated) = (0, Vec::new());
-        while let Some((place, message)) = table.to_repeat(from, 5) {
+        while let Some((place, message)) = table.to_repeat(from, 5, false) {
             repeated.push(message.answered_as.unwrap());
             from = place + 1;
         }

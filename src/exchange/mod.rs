@@ -147,8 +147,12 @@ pub enum SendError {
     /// An `ack` is never acknowledged, and was not sent: post it.
     #[error("an ack is never acknowledged, so nothing was sent: post it instead")]
     NeverAnswered,
-    /// The client says `hello` itself, and nobody but a server says `welcome`;
-    /// the message was not sent.
-    #[error("hello and welcome belong to the connection and were not sent: see ClientConfig")]
+    /// The client says `hello` itself, nobody but a server says `welcome`, and
+    /// subscriptions are said again on each connection; the message was not
+    /// sent.
+    #[error(
+        "hello, welcome and subscriptions belong to the connection and were not sent: \
+         see ClientConfig and Client::subscribe"
+    )]
     OfTheConnection,
 }
