@@ -34,6 +34,9 @@ pub enum AttachError {
     /// The name is the server's own.
     #[error("{0:?} is the server's own name: attach under another")]
     ServerName(Name),
+    /// Connections share the name as a group.
+    #[error("a group of connections shares {0:?}: attach under another name")]
+    Group(Name),
     /// The server is stopping, or has stopped.
     #[error("the server is stopping")]
     Stopping,
@@ -95,9 +98,12 @@ pub(super) fn attach(
         return Err(AttachError::Stopping);
     }
     let mut session = shared.router.connect();
+    if name == shared.config.name {
+        return Err(AttachError::ServerName(name));
+    }
     session
         .own(&name)
-        .map_err(|_| AttachError::ServerName(name.clone()))?;
+        .map_err(|_| AttachError::Group(name.clone()))?;
     let mut permits = shared.phases.join(session.id(), session.alarm());
     let endpoint = Arc::new(Endpoint {
         name,

@@ -9,6 +9,7 @@ mod peer;
 mod acks;
 mod conformance;
 mod embedded;
+mod faults;
 mod hostile;
 mod names;
 mod peers;

@@ -324,8 +324,17 @@ impl Reader {
 
     /// The next frame, or `None` at the end of the stream, in order or not.
     pub async fn receive_or_break(&mut self) -> Option<Received> {
+        self.receive_or_fault().await.ok().flatten()
+    }
+
+    /// The next frame, or `None` when the stream ended in order. May be given up
+    /// before it is there, and called again.
+    ///
+    /// # Errors
+    /// A reset, or an end within a frame.
+    pub async fn receive_or_fault(&mut self) -> std::io::Result<Option<Received>> {
         let frame = within("a frame or the end", self.next_frame()).await;
-        frame.ok().flatten().map(Received::new)
+        Ok(frame?.map(Received::new))
     }
 
     pub async fn expect_end(&mut self) {

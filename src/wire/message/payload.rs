@@ -5,8 +5,8 @@ use serde_json::value::RawValue;
 
 use super::fields::fields;
 use super::words::closed_words;
-use super::{Hello, MessageError, RawObject, Timestamp, Welcome};
-use crate::ids::MsgId;
+use super::{Hello, MessageError, RawObject, Subscribe, Timestamp, Unsubscribe, Welcome};
+use crate::ids::{MsgId, Name};
 use crate::wire::ErrorCode;
 
 /// What a message carries, by its `msg_type`.
@@ -27,6 +27,10 @@ pub enum Payload {
     Hello(Box<Hello>),
     /// `welcome`
     Welcome(Box<Welcome>),
+    /// `subscribe`
+    Subscribe(Box<Subscribe>),
+    /// `unsubscribe`
+    Unsubscribe(Unsubscribe),
 }
 
 fields! {
@@ -145,6 +149,8 @@ impl Payload {
             Self::Ack(_) => "ack",
             Self::Hello(_) => "hello",
             Self::Welcome(_) => "welcome",
+            Self::Subscribe(_) => "subscribe",
+            Self::Unsubscribe(_) => "unsubscribe",
         }
     }
 
@@ -160,6 +166,8 @@ impl Payload {
             "ack" => Self::Ack(typed(payload)?),
             "hello" => Self::Hello(typed(payload)?),
             "welcome" => Self::Welcome(typed(payload)?),
+            "subscribe" => Self::Subscribe(typed(payload)?),
+            "unsubscribe" => Self::Unsubscribe(typed(payload)?),
             _ => return Err(MessageError::UnknownType(msg_type.into())),
         })
     }
@@ -175,6 +183,8 @@ impl Serialize for Payload {
             Self::Ack(payload) => payload.serialize(serializer),
             Self::Hello(payload) => payload.serialize(serializer),
             Self::Welcome(payload) => payload.serialize(serializer),
+            Self::Subscribe(payload) => payload.serialize(serializer),
+            Self::Unsubscribe(payload) => payload.serialize(serializer),
         }
     }
 }
@@ -196,6 +206,8 @@ payload_from! {
     Ack: Ack,
     Hello: Hello,
     Welcome: Welcome,
+    Subscribe: Subscribe,
+    Unsubscribe: Unsubscribe,
 }
 
 impl ErrorReport {
@@ -216,6 +228,12 @@ impl ErrorReport {
     #[must_use]
     pub fn field(&self) -> Option<String> {
         self.detail("field")
+    }
+
+    /// `details.name`: the name that the error concerns, if it concerns one.
+    #[must_use]
+    pub fn name(&self) -> Option<Name> {
+        self.detail("name")
     }
 
     fn detail<T: serde::de::DeserializeOwned>(&self, key: &str) -> Option<T> {
