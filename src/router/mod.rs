@@ -31,6 +31,8 @@ mod settle;
 mod stalls;
 mod waiters;
 
+#[cfg(all(test, loom))]
+mod models;
 #[cfg(test)]
 mod tests;
 

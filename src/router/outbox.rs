@@ -11,11 +11,9 @@
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::sync::{Arc, TryLockError};
 use std::task::Waker;
 
-use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 
 use super::gap::Gap;
@@ -25,6 +23,7 @@ use super::queue::{Capacity, Closed, Entry, Load, Queue};
 use super::waiters::Waiters;
 use crate::ids::{ConnectionId, Epoch, MsgId, Name};
 use crate::limits::QUEUE_RESERVE_DIVISOR;
+use crate::sync::{ArcSwapOption, AtomicU64, Mutex, MutexGuard, Ordering, fence};
 use crate::wire;
 
 /// What becomes of an event that doesn't fit the queue of its target.

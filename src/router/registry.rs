@@ -9,8 +9,8 @@
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
@@ -20,6 +20,7 @@ use super::lingering::Lingering;
 use super::outbox::{Outbox, QueueRules};
 use super::peer::{Peer, lock};
 use crate::ids::{ConnectionId, Epoch, Name};
+use crate::sync::Mutex;
 
 /// The right to receive what is addressed to a name, until somebody takes it
 /// over.
