@@ -97,7 +97,8 @@ fn an_outbox_that_was_open_again_before_it_ended_loses_nothing() {
         let delivered = take_all(&outbox, epoch).len();
         outbox.let_go();
         outbox.end();
-        assert_eq!(delivered + given_up(&sender), accepted(producers));
+        let accepted = accepted(producers);
+        assert_eq!(delivered + given_up(&sender), accepted);
         assert_eq!(outbox.queued_bytes(), 0);
     });
 }
