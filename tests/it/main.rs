@@ -3,6 +3,7 @@
 //! that a mistake in the client can't hide one in the server.
 
 mod draft;
+mod due;
 mod peer;
 
 mod acks;

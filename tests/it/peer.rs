@@ -52,7 +52,7 @@ pub struct Received {
 }
 
 impl Received {
-    fn new(frame: Bytes) -> Self {
+    pub fn new(frame: Bytes) -> Self {
         let json = serde_json::from_slice(&frame)
             .unwrap_or_else(|error| panic!("not JSON ({error}): {frame:?}"));
         Self { frame, json }
