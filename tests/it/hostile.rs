@@ -109,7 +109,13 @@ async fn open_and_drop(address: SocketAddr, count: usize) {
             open.push(Peer::connect(address).await);
         }
         settle(address).await;
-        drop(open);
+        // Every other one with a reset.
+        for (number, peer) in open.into_iter().enumerate() {
+            match number % 2 {
+                0 => drop(peer),
+                _ => peer.reset(),
+            }
+        }
         settle(address).await;
     }
 }
