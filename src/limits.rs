@@ -57,6 +57,21 @@ pub const QUEUE_RESERVE_DIVISOR: usize = 8;
 pub const STALL_TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
 /// Largest value that `stall_timeout` may be configured to.
 pub const STALL_TIMEOUT_MAX: Duration = Duration::from_secs(60 * 60);
+/// How long what is queued for a name waits for its next owner.
+pub const LINGER_DEFAULT: Duration = Duration::from_secs(30);
+/// Largest value that `linger` may be configured to.
+pub const LINGER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often it is looked whether names have waited for long enough.
+pub const TEND_INTERVAL: Duration = Duration::from_secs(1);
+/// Names without an owner that are kept at once; beyond, the oldest are given
+/// up.
+pub const LINGERING_NAMES_MAX: usize = 16 * 1024;
+/// Bytes that they may hold together; beyond, the oldest are given up.
+pub const LINGERING_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// What a member of a group takes from its queue at once.
+pub const GROUP_TAKE_BYTES: usize = 64 * 1024;
+/// How much a member sorts for others at once, where a key binds messages.
+pub const GROUP_SORT_BYTES: usize = 256 * 1024;
 /// Bytes of unwritten answers beyond which a connection's input is paused.
 pub const CONTROL_LANE_BYTES: usize = 256 * 1024;
 /// A connection that takes no byte for so long while answers wait is closed.
@@ -155,6 +170,8 @@ const _: () = assert!(FRAME_BYTES_MAX_DEFAULT <= FRAME_BYTES_MAX_MAX);
 const _: () = assert!(FRAME_BYTES_MAX_MAX + WINDOW_BYTES <= u32::MAX as usize);
 const _: () = assert!(CONNECTIONS_MAX_DEFAULT <= CONNECTIONS_MAX_MAX);
 const _: () = assert!(STALL_TIMEOUT_DEFAULT.as_millis() <= STALL_TIMEOUT_MAX.as_millis());
+const _: () = assert!(LINGER_DEFAULT.as_millis() <= LINGER_MAX.as_millis());
+const _: () = assert!(TEND_INTERVAL.as_millis() < LINGER_DEFAULT.as_millis());
 const _: () = assert!(DRAIN_TIMEOUT_DEFAULT.as_millis() <= DRAIN_TIMEOUT_MAX.as_millis());
 const _: () = assert!(INBOUND_BYTES_DEFAULT <= INBOUND_BYTES_MAX_DEFAULT);
 const _: () = assert!(UNANSWERED_MAX_DEFAULT <= RESUMABLE_UNANSWERED_MAX);
