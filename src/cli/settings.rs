@@ -19,6 +19,7 @@ use self::keys::{KEYS, Key};
 
 mod file;
 mod keys;
+mod names;
 #[cfg(test)]
 mod tests;
 
@@ -34,7 +35,7 @@ pub struct Settings {
     pub threads: usize,
     /// Which log lines are written, as `tracing-subscriber` filters spell it.
     pub log: String,
-    origins: BTreeMap<&'static str, Origin>,
+    origins: BTreeMap<String, Origin>,
 }
 
 /// Where a value came from.
@@ -205,27 +206,47 @@ impl Settings {
     /// The settings as a configuration file that would give the same.
     #[must_use]
     pub fn to_toml(&self) -> String {
-        let lines: Vec<(String, String)> = KEYS
-            .iter()
-            .map(|key| {
-                let origin = self.origins.get(key.name).unwrap_or(&Origin::Default);
-                let line = format!("{} = {}", key.name, (key.show)(self));
-                (line, origin.to_string())
-            })
-            .collect();
+        let origin = |key: &str| {
+            self.origins
+                .get(key)
+                .unwrap_or(&Origin::Default)
+                .to_string()
+        };
+        let shown = |key: &Key| {
+            let line = format!("{} = {}", key.name, (key.show)(self));
+            (line, origin(key.name))
+        };
+        let mut lines: Vec<(String, String)> = KEYS.iter().map(shown).collect();
+        for (name, section) in names::sections(self) {
+            lines.push((
+                format!("[names.{}]", keys::quoted(name.as_str())),
+                String::new(),
+            ));
+            lines.extend(section.into_iter().map(|(key, value)| {
+                let line = format!("{key} = {value}");
+                (line, origin(&names::key_of(name, key)))
+            }));
+        }
         let width = lines.iter().map(|(line, _)| line.len()).max().unwrap_or(0);
         let mut toml = String::from("# The settings in effect, and where each comes from.\n");
         for (line, origin) in lines {
-            toml.push_str(&format!("{line:width$}  # {}\n", origin.escape_debug()));
+            if origin.is_empty() {
+                toml.push_str(&format!("\n{line}\n"));
+            } else {
+                toml.push_str(&format!("{line:width$}  # {}\n", origin.escape_debug()));
+            }
         }
         toml
     }
 
     fn set(&mut self, given: Given) -> Result<(), SettingsError> {
-        let Some(key) = KEYS.iter().find(|key| key.name == given.key) else {
-            return Err(unknown(given));
+        let taken = match KEYS.iter().find(|key| key.name == given.key) {
+            Some(key) => (key.set)(self, &given),
+            None => match names::set(self, &given) {
+                Some(taken) => taken,
+                None => return Err(unknown(given)),
+            },
         };
-        let taken = (key.set)(self, &given);
         if let Err(allowed) = taken {
             return Err(SettingsError::Value {
                 value: given.shown(),
@@ -234,7 +255,7 @@ impl Settings {
                 allowed,
             });
         }
-        self.origins.insert(key.name, given.origin);
+        self.origins.insert(given.key, given.origin);
         Ok(())
     }
 
@@ -247,10 +268,10 @@ impl Settings {
                 allowed,
                 ..
             } = error;
-            let origin = self.origins.get(key).cloned().unwrap_or(Origin::Default);
+            let origin = self.origins.get(&*key).cloned().unwrap_or(Origin::Default);
             SettingsError::Value {
                 origin,
-                key: key.to_owned(),
+                key: key.into_owned(),
                 value,
                 allowed,
             }
@@ -309,7 +330,9 @@ fn unknown(given: Given) -> SettingsError {
     let remedy = match nearest {
         Some((_, name)) => format!(": did you mean {}?", spelled(name)),
         None => {
-            let all: Vec<_> = KEYS.iter().map(|key| spelled(key.name)).collect();
+            let of_names = names::KEYS.map(|key| format!("names.NAME.{key}"));
+            let all = KEYS.iter().map(|key| key.name.to_owned()).chain(of_names);
+            let all: Vec<_> = all.map(|key| spelled(&key)).collect();
             format!("; there are {}", all.join(", "))
         }
     };

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use super::gap::Gap;
 use super::outbox::Outbox;
 use super::peer::Peer;
 use super::queue::{Capacity, Entry};
@@ -31,6 +32,8 @@ struct Parts {
 struct NamedBatch {
     outbox: Arc<Outbox>,
     parts: Parts,
+    /// What was dropped for the same name behind these parts.
+    gap: Option<Gap>,
 }
 
 #[derive(Debug)]
@@ -83,22 +86,36 @@ impl Forward {
     /// Adds `frames` frames, for which room in `outbox` is reserved.
     #[inline]
     pub(crate) fn add_named(&mut self, outbox: &Arc<Outbox>, range: Range<usize>, frames: u32) {
-        let known = self
-            .named
-            .iter_mut()
-            .rev()
-            .find(|batch| Arc::ptr_eq(&batch.outbox, outbox));
-        let parts = match known {
-            Some(batch) => &mut batch.parts,
-            None => {
-                self.named.push(NamedBatch {
-                    outbox: Arc::clone(outbox),
-                    parts: self.spare.pop().unwrap_or_default(),
-                });
-                &mut self.named.last_mut().expect("just pushed").parts
-            }
+        let parts = match self.latest(outbox) {
+            Some(index) if self.named[index].gap.is_none() => &mut self.named[index].parts,
+            _ => &mut self.begin_batch(outbox).parts,
         };
         parts.add(range, frames);
+    }
+
+    /// Notes what was dropped for a name behind all that was added for it.
+    #[cold]
+    pub(crate) fn add_gap(&mut self, outbox: &Arc<Outbox>, gap: Gap) {
+        let batch = match self.latest(outbox) {
+            Some(index) => &mut self.named[index],
+            None => self.begin_batch(outbox),
+        };
+        Gap::note(&mut batch.gap, gap);
+    }
+
+    #[inline]
+    fn latest(&self, outbox: &Arc<Outbox>) -> Option<usize> {
+        let mut batches = self.named.iter();
+        batches.rposition(|batch| Arc::ptr_eq(&batch.outbox, outbox))
+    }
+
+    fn begin_batch(&mut self, outbox: &Arc<Outbox>) -> &mut NamedBatch {
+        self.named.push(NamedBatch {
+            outbox: Arc::clone(outbox),
+            parts: self.spare.pop().unwrap_or_default(),
+            gap: None,
+        });
+        self.named.last_mut().expect("just pushed")
     }
 
     /// Whether the audience of this read was already set.
@@ -163,34 +180,31 @@ impl Forward {
             return;
         }
         let block_bytes = window.capacity();
-        let named = self.named.iter().map(|batch| &batch.parts);
-        let pinned_bytes: usize = named
-            .chain([&self.everyone])
-            .filter(|parts| parts.pins(block_bytes))
-            .map(|parts| parts.bytes)
-            .sum();
+        let mut named = self.named.iter().map(|batch| &batch.parts);
+        let is_pinned =
+            named.any(|parts| parts.pins(block_bytes)) || self.everyone.pins(block_bytes);
         let cut = Cut {
             block_bytes,
-            pinned_bytes,
-            window: if pinned_bytes > 0 {
+            window: if is_pinned {
                 window.split_to(consumed).freeze()
             } else {
                 Bytes::new()
             },
         };
-        let unpinned: &[u8] = if pinned_bytes > 0 {
-            &[]
-        } else {
-            &window[..consumed]
-        };
+        let unpinned: &[u8] = if is_pinned { &[] } else { &window[..consumed] };
         for batch in &mut self.named {
-            let entry = cut.entry(&batch.parts, unpinned, Some(Arc::clone(origin)));
-            batch.outbox.enqueue(entry, batch.parts.bytes);
+            if batch.parts.frames > 0 {
+                let entry = cut.entry(&batch.parts, unpinned, Some(Arc::clone(origin)));
+                batch.outbox.enqueue(entry, batch.parts.bytes);
+            }
+            if let Some(gap) = batch.gap.take() {
+                batch.outbox.note_gap(gap);
+            }
         }
         if self.everyone.frames > 0 {
             self.commit_broadcasts(&cut, unpinned);
         }
-        if pinned_bytes == 0 {
+        if !is_pinned {
             window.advance(consumed);
         }
         self.clear();
@@ -237,19 +251,16 @@ struct Cut {
     /// The consumed window, if any part pins it.
     window: Bytes,
     block_bytes: usize,
-    pinned_bytes: usize,
 }
 
 impl Cut {
     fn entry(&self, parts: &Parts, unpinned: &[u8], origin: Option<Arc<Peer>>) -> Entry {
         if !self.window.is_empty() && parts.pins(self.block_bytes) {
-            // The parts that pin the block share its cost by their size.
-            let share = (self.block_bytes as u64 * parts.bytes as u64
-                / self.pinned_bytes.max(1) as u64) as usize;
             return Entry {
                 bytes: RunBytes::Slice(self.window.slice(parts.ranges[0].clone())),
                 frames: parts.frames,
-                charge: share.clamp(parts.bytes, self.block_bytes),
+                // The slice keeps the whole block in memory, whoever else does.
+                charge: self.block_bytes.max(parts.bytes),
                 origin,
             };
         }

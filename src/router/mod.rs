@@ -4,13 +4,18 @@
 //! A [`Router`] is shared by all connections. Each connection has a
 //! [`Session`]: feed it what arrives with [`Session::receive`], write what
 //! [`Session::transmit`] offers, call [`Session::attend`] when it was woken;
-//! dropping it ends it. Time is an argument ([`Now`]).
+//! dropping it ends it. Call [`Router::tend`] now and then. Time is an argument
+//! ([`Now`]).
 
 mod answers;
+mod claim;
 mod forward;
+mod gap;
+mod group;
 mod hello;
 mod in_flight;
 mod learning;
+mod lingering;
 mod names;
 mod now;
 mod outbox;
@@ -31,6 +36,7 @@ mod waiters;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -39,6 +45,7 @@ use bytes::Bytes;
 
 pub use in_flight::Write;
 pub use now::Now;
+pub use outbox::Overflow;
 pub use output::Progress;
 pub use pause::Pause;
 pub use run::Workspace;
@@ -49,6 +56,7 @@ use crate::ids::{ConnectionId, Name};
 use crate::limits;
 use crate::stats::{Counters, Stats};
 use crate::wire::{Shapes, Validation};
+use outbox::QueueRules;
 use queue::Capacity;
 use registry::Registry;
 use services::Services;
@@ -67,8 +75,26 @@ pub struct RouterConfig {
     pub queue_messages: usize,
     /// How long in sum a session is paused for one full queue.
     pub stall_timeout: Duration,
+    /// How long what is queued for a name waits for another owner once its own
+    /// has left.
+    pub linger: Duration,
     /// How much of each frame is checked.
     pub validation: Validation,
+    /// What is different for the queues of some names.
+    pub names: HashMap<Name, NameConfig>,
+}
+
+/// What is different for the queue of one name. What is `None` is as for all
+/// others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct NameConfig {
+    /// Bytes that the queue may hold.
+    pub queue_bytes: Option<usize>,
+    /// Messages that the queue may hold.
+    pub queue_messages: Option<usize>,
+    /// What becomes of events that don't fit it.
+    pub overflow: Overflow,
 }
 
 impl Default for RouterConfig {
@@ -79,7 +105,9 @@ impl Default for RouterConfig {
             queue_bytes: limits::QUEUE_BYTES_DEFAULT,
             queue_messages: limits::QUEUE_MESSAGES_DEFAULT,
             stall_timeout: limits::STALL_TIMEOUT_DEFAULT,
+            linger: limits::LINGER_DEFAULT,
             validation: Validation::Payload,
+            names: HashMap::new(),
         }
     }
 }
@@ -90,6 +118,22 @@ impl RouterConfig {
             bytes: self.queue_bytes,
             messages: self.queue_messages,
         }
+    }
+
+    fn registry(&self) -> Registry {
+        let rules = |own: &NameConfig| QueueRules {
+            capacity: Capacity {
+                bytes: own.queue_bytes.unwrap_or(self.queue_bytes),
+                messages: own.queue_messages.unwrap_or(self.queue_messages),
+            },
+            overflow: own.overflow,
+        };
+        let by_name = (self.names.iter()).map(|(name, own)| (name.clone(), rules(own)));
+        Registry::new(
+            rules(&NameConfig::default()),
+            by_name.collect(),
+            self.linger,
+        )
     }
 }
 
@@ -113,7 +157,7 @@ impl Router {
     #[must_use]
     pub fn new(config: RouterConfig) -> Self {
         Self(Arc::new(RouterShared {
-            registry: Registry::new(config.capacity()),
+            registry: config.registry(),
             services: Services::default(),
             shapes: Shapes::new(config.validation),
             counters: Counters::default(),
@@ -145,6 +189,24 @@ impl Router {
     #[must_use]
     pub fn name_count(&self) -> usize {
         self.0.registry.name_count()
+    }
+
+    /// For how many names without an owner something is kept.
+    #[must_use]
+    pub fn lingering_count(&self) -> usize {
+        self.0.registry.lingering_count()
+    }
+
+    /// Gives up what has waited for an owner for `linger`. To be called about
+    /// once a second: the time counts from the first call after the owner left.
+    pub fn tend(&self, now: Now) {
+        self.0.registry.tend(now.mono);
+    }
+
+    /// Gives up all that waits for an owner, and from now on whatever is queued
+    /// for a name whose owner leaves.
+    pub fn stop_lingering(&self) {
+        self.0.registry.stop_lingering();
     }
 
     /// What heartbeats tell of each participant, by name.

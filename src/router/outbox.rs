@@ -5,18 +5,22 @@
 //! (who owns the name, what is being written and how much of it is) is behind
 //! a mutex that only the owner, a takeover and the end of the name take. The
 //! outbox survives a takeover; the epoch tells the owner of today from those
-//! before.
+//! before. When its owner leaves it is closed, and *lingers* with what it holds
+//! until somebody claims the name or it is ended.
 
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
 use std::task::Waker;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 
+use super::claim::{Excluded, Ownership};
+use super::gap::Gap;
+use super::group::{Group, Seat};
 use super::in_flight::{InFlight, Slices};
 use super::peer::{Peer, Report, lock};
 use super::queue::{Capacity, Closed, Entry, Load, Queue};
@@ -24,6 +28,29 @@ use super::waiters::Waiters;
 use crate::ids::{ConnectionId, Epoch, MsgId, Name};
 use crate::limits::QUEUE_RESERVE_DIVISOR;
 use crate::wire;
+use crate::wire::filter::Pointer;
+
+/// What becomes of an event that doesn't fit the queue of its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// Its sender is paused until there is room, and after `stall_timeout` it is
+    /// refused.
+    #[default]
+    Pause,
+    /// It is refused at once.
+    Refuse,
+    /// It is dropped: its sender is told so in the ack, the target in its
+    /// stream.
+    Drop,
+}
+
+/// How the queue of a name is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct QueueRules {
+    pub(crate) capacity: Capacity,
+    pub(crate) overflow: Overflow,
+}
 
 /// Which part of the queue a message may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,14 +65,17 @@ pub(crate) enum Share {
 #[derive(Debug)]
 pub(crate) struct Outbox {
     name: Name,
-    capacity: Capacity,
+    rules: QueueRules,
     queue: Queue,
     /// Whom to wake. Changed under the consumer's lock only.
     owner: ArcSwapOption<Peer>,
     /// Counts the owners. Changed under the consumer's lock only.
     epoch: AtomicU64,
-    /// What the owner has taken from the queue but not yet written.
+    /// What the owner has taken from the queue but not yet written; of a group,
+    /// what members gave back.
     consumer: Mutex<InFlight>,
+    /// Those who share the name. Made for the first that does.
+    group: OnceLock<Box<Group>>,
     waiters: Waiters,
     /// How often the queue has fallen below half, or was emptied.
     relieved: AtomicU64,
@@ -56,19 +86,21 @@ pub(crate) struct Outbox {
 pub(crate) struct NotOwner;
 
 impl Outbox {
-    /// The outbox of a name that nobody owned, and its first epoch.
-    pub(crate) fn new(name: Name, capacity: Capacity, owner: &Arc<Peer>) -> (Self, Epoch) {
-        let outbox = Self {
+    /// The outbox of a name that nobody owns.
+    pub(crate) fn new(name: Name, rules: QueueRules) -> Self {
+        let queue = Queue::default();
+        queue.close();
+        Self {
             name,
-            capacity,
-            queue: Queue::default(),
-            owner: ArcSwapOption::from(Some(Arc::clone(owner))),
-            epoch: AtomicU64::new(1),
+            rules,
+            queue,
+            owner: ArcSwapOption::empty(),
+            epoch: AtomicU64::new(0),
             consumer: Mutex::default(),
+            group: OnceLock::new(),
             waiters: Waiters::default(),
             relieved: AtomicU64::new(0),
-        };
-        (outbox, Epoch(1))
+        }
     }
 
     pub(crate) fn name(&self) -> &Name {
@@ -97,8 +129,9 @@ impl Outbox {
     #[inline]
     fn capacity_of(&self, share: Share) -> Capacity {
         match share {
-            Share::Whole => self.capacity,
+            Share::Whole => self.rules.capacity,
             Share::Ordinary => self
+                .rules
                 .capacity
                 .part(QUEUE_RESERVE_DIVISOR - 1, QUEUE_RESERVE_DIVISOR),
         }
@@ -107,15 +140,46 @@ impl Outbox {
     /// Queues what was reserved and wakes the owner.
     pub(crate) fn enqueue(&self, entry: Entry, reserved_bytes: usize) {
         if self.queue.enqueue(entry, reserved_bytes) {
-            // Closed since the reservation, and perhaps swept already.
+            // Ended since the reservation, and perhaps swept already.
             self.sweep(&mut lock(&self.consumer));
-        } else if let Some(owner) = &*self.owner.load() {
-            owner.wake();
+        } else {
+            self.wake_owner();
         }
     }
 
-    /// Has `waker` woken when the queue has fallen below three quarters, or is
-    /// closed. The caller must try again after this call.
+    /// Notes what was dropped for the owner since the last entry.
+    #[cold]
+    pub(crate) fn note_gap(&self, gap: Gap) {
+        self.queue.note_gap(gap);
+        self.wake_owner();
+    }
+
+    #[inline]
+    fn wake_owner(&self) {
+        match &*self.owner.load() {
+            Some(owner) => owner.wake(),
+            None => self.wake_group(),
+        }
+    }
+
+    #[cold]
+    fn wake_group(&self) {
+        if let Some(group) = self.group.get() {
+            group.wake();
+        }
+    }
+
+    fn group(&self) -> &Group {
+        self.group.get_or_init(Box::default)
+    }
+
+    /// What becomes of events that don't fit.
+    pub(crate) fn overflow(&self) -> Overflow {
+        self.rules.overflow
+    }
+
+    /// Has `waker` woken when the queue has fallen below three quarters, or its
+    /// owner left. The caller must try again after this call.
     pub(crate) fn wait_for_room(&self, id: ConnectionId, waker: &Waker) {
         self.waiters.wait(id, waker);
     }
@@ -131,7 +195,7 @@ impl Outbox {
     pub(crate) fn has_room(&self, size: u32) -> bool {
         let load = self.queue.load();
         load.is_closed()
-            || load.is_below(self.capacity.part(3, 4))
+            || load.is_below(self.rules.capacity.part(3, 4))
                 && self.queue.fits(size, self.capacity_of(Share::Ordinary))
     }
 
@@ -145,20 +209,17 @@ impl Outbox {
     /// Whether anything waits to be delivered (or is about to be queued).
     #[inline]
     pub(crate) fn has_mail(&self) -> bool {
-        self.queue.load().messages() > 0
+        !self.queue.load().is_empty()
     }
 
-    /// Begins a delivery of what is queued. Until it is dropped nobody can take
-    /// the name over, so it is to be short.
-    pub(crate) fn deliver(&self, epoch: Epoch) -> Result<Delivery<'_>, NotOwner> {
+    /// See [`Claim::deliver`](super::claim::Claim::deliver).
+    pub(super) fn deliver(&self, epoch: Epoch) -> Result<Delivery<'_>, NotOwner> {
         self.consume(epoch)
             .map(|in_flight| Delivery::begin(self, in_flight))
     }
 
-    /// The same; `None` if somebody else is at the name just now. Who delivers for
-    /// several names at once waits for the first only: two who took names from
-    /// each other could otherwise wait for one another.
-    pub(crate) fn try_deliver(&self, epoch: Epoch) -> Option<Result<Delivery<'_>, NotOwner>> {
+    /// See [`Claim::try_deliver`](super::claim::Claim::try_deliver).
+    pub(super) fn try_deliver(&self, epoch: Epoch) -> Option<Result<Delivery<'_>, NotOwner>> {
         let in_flight = match self.consumer.try_lock() {
             Ok(in_flight) => in_flight,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -171,22 +232,38 @@ impl Outbox {
         })
     }
 
-    /// Takes the oldest run of frames whole: how an owner inside the process
-    /// receives.
-    pub(crate) fn take(&self, epoch: Epoch) -> Result<Option<Bytes>, NotOwner> {
-        let mut in_flight = self.consume(epoch)?;
-        let Some(entry) = in_flight.pop(&self.queue) else {
-            return Ok(None);
-        };
-        self.release(entry.frames as usize, entry.charge);
-        Ok(Some(entry.bytes.into()))
+    /// Begins a delivery to a member of the group.
+    pub(super) fn deliver_to_member<'s>(
+        &'s self,
+        seat: &'s Seat,
+    ) -> Result<Delivery<'s>, NotOwner> {
+        let in_flight = self.group().fill(seat, &self.consumer, &self.queue);
+        if seat.has_left() {
+            return Err(NotOwner);
+        }
+        Ok(Delivery {
+            outbox: self,
+            in_flight,
+        })
     }
 
-    /// Gives back what an owner doesn't need while it is idle.
-    pub(crate) fn shrink(&self, epoch: Epoch) {
-        if let Ok(mut in_flight) = self.consume(epoch) {
-            in_flight.shrink();
-        }
+    /// See [`Claim::take`](super::claim::Claim::take).
+    pub(super) fn take(&self, epoch: Epoch) -> Option<Bytes> {
+        let entry = self.consume(epoch).ok()?.pop(&self.queue)?;
+        Some(self.hand_over(entry))
+    }
+
+    /// The same for a member of the group.
+    pub(super) fn take_for_member(&self, seat: &Seat) -> Option<Bytes> {
+        let mut in_flight = self.group().fill(seat, &self.consumer, &self.queue);
+        let entry = in_flight.take_first()?;
+        drop(in_flight);
+        Some(self.hand_over(entry))
+    }
+
+    fn hand_over(&self, entry: Entry) -> Bytes {
+        self.release(entry.frames as usize, entry.charge);
+        entry.bytes.into()
     }
 
     fn consume(&self, epoch: Epoch) -> Result<MutexGuard<'_, InFlight>, NotOwner> {
@@ -203,7 +280,7 @@ impl Outbox {
             return;
         }
         let (before, after) = self.queue.release(frames, charge);
-        let below = |load: Load, part| load.is_below(self.capacity.part(part, 4));
+        let below = |load: Load, part| load.is_below(self.rules.capacity.part(part, 4));
         // A queue can be too full for a large event while it is below half: it
         // is relieved when it is empty.
         if below(after, 2) && (!below(before, 2) || after.messages() == 0) {
@@ -216,9 +293,14 @@ impl Outbox {
 
     // ---- changes of owner ----
 
+    /// Whether no connection owns the name.
+    pub(crate) fn is_lingering(&self) -> bool {
+        self.queue.load().is_closed()
+    }
+
     /// Gives the name to `new`. Whoever owned it is told, and finishes the
     /// frame it was writing; that frame goes whole to `new` as well. To be
-    /// called under the registry's lock of the name.
+    /// called under the registry's lock.
     pub(super) fn take_over(&self, new: &Arc<Peer>) -> (Epoch, Option<Arc<Peer>>) {
         let mut in_flight = lock(&self.consumer);
         let epoch = self.epoch.fetch_add(1, Ordering::AcqRel) + 1;
@@ -227,6 +309,7 @@ impl Outbox {
         // look that follows this fence finds it.
         fence(Ordering::SeqCst);
         self.take_back(&mut in_flight, old.as_deref());
+        self.queue.reopen();
         drop(in_flight);
         if let Some(old) = &old {
             old.report(Report::NameTakenOver(self.name.clone()));
@@ -235,19 +318,77 @@ impl Outbox {
         (Epoch(epoch), old)
     }
 
-    /// Ends the outbox, after it was taken out of the registry. What is still
-    /// queued is given up and reported to those who sent it.
-    pub(super) fn close(&self) {
+    /// Whether `peer` may have the name in this way. To be called under the
+    /// registry's lock.
+    pub(super) fn check(&self, peer: &Peer, ownership: &Ownership) -> Result<(), Excluded> {
+        if self.is_lingering() {
+            return Ok(());
+        }
+        let owner = self.owner.load();
+        match (ownership, &*owner) {
+            (Ownership::Sole, Some(_)) => Ok(()),
+            (Ownership::Group { .. }, Some(owner)) if owner.id() == peer.id() => Ok(()),
+            (Ownership::Group { .. }, Some(_)) => Err(Excluded::Owner),
+            (_, None) => {
+                let others = self.group().peers();
+                let alone = others.iter().all(|other| other.id() == peer.id());
+                match ownership {
+                    _ if alone => Ok(()),
+                    Ownership::Sole => Err(Excluded::Group),
+                    Ownership::Group { key } if *key == self.group().key() => Ok(()),
+                    Ownership::Group { .. } => Err(Excluded::Key),
+                }
+            }
+        }
+    }
+
+    /// The key that the group has agreed on.
+    pub(super) fn group_key(&self) -> Option<Pointer> {
+        self.group().key()
+    }
+
+    /// Takes `peer` into the group that shares the name, which has no other
+    /// owner. To be called under the registry's lock.
+    pub(super) fn join(&self, peer: &Arc<Peer>, key: Option<&Pointer>) -> (Epoch, Arc<Seat>) {
+        let seat = self.group().join(peer, key, &self.consumer);
+        self.queue.reopen();
+        (Epoch(self.epoch.load(Ordering::Acquire)), seat)
+    }
+
+    /// A member leaves the group. Says whether it was the last: then the outbox
+    /// is to be let go. To be called under the registry's lock.
+    pub(super) fn leave(&self, seat: &Seat) -> bool {
+        let (frames, was_last) = self.group().leave(seat, &self.consumer);
+        self.release(frames, 0);
+        was_last
+    }
+
+    /// The owner leaves: nothing more can be queued, and what is stays for the
+    /// next. Says whether anything is. To be called under the registry's lock.
+    pub(super) fn let_go(&self) -> bool {
         let mut in_flight = lock(&self.consumer);
         self.queue.close();
         self.epoch.fetch_add(1, Ordering::AcqRel);
         let old = self.owner.swap(None);
         self.take_back(&mut in_flight, old.as_deref());
-        self.sweep(&mut in_flight);
         drop(in_flight);
         // Who keeps account of this queue's stalls has nothing to keep any more.
         self.relieved.fetch_add(1, Ordering::AcqRel);
         self.waiters.wake_all();
+        self.queue.load().messages() > 0
+    }
+
+    /// Ends the outbox, after it was let go and taken out of the registry. What
+    /// is still queued is given up and reported to those who sent it.
+    pub(super) fn end(&self) {
+        let mut in_flight = lock(&self.consumer);
+        self.queue.end();
+        self.sweep(&mut in_flight);
+    }
+
+    /// Bytes that are queued, or held for what is.
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.queue.load().bytes()
     }
 
     /// Makes the queue start with the first frame that is not wholly written;
@@ -260,7 +401,7 @@ impl Outbox {
         self.release(broken_off.frames, 0);
     }
 
-    /// Gives up everything that a closed queue still holds.
+    /// Gives up everything that a queue that has ended still holds.
     fn sweep(&self, in_flight: &mut InFlight) {
         let mut given_up: HashMap<ConnectionId, GivenUp> = HashMap::new();
         while let Some(entry) = in_flight.pop(&self.queue) {
@@ -305,6 +446,11 @@ impl<'a> Delivery<'a> {
     /// Whether there is nothing to write.
     pub(crate) fn is_empty(&self) -> bool {
         self.in_flight.is_empty()
+    }
+
+    /// Gives back what an owner doesn't need while it is idle.
+    pub(crate) fn shrink(&mut self) {
+        self.in_flight.shrink();
     }
 
     /// See [`InFlight::offer`].

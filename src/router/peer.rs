@@ -99,7 +99,7 @@ impl Peer {
 
     /// The connection hears no more broadcasts; those queued die with it.
     pub(crate) fn close_broadcasts(&self) {
-        self.broadcasts.close();
+        self.broadcasts.end();
         self.sweep_broadcasts();
     }
 

@@ -3,18 +3,26 @@
 //!
 //! A producer first *reserves*, then *enqueues*. A reservation is refused when
 //! the queue is closed or full, so what was reserved may be acknowledged: it
-//! will be delivered, or reported by whoever closes the queue. Because the two
-//! steps are apart, an entry may arrive after the queue was closed and swept;
+//! will be delivered, or reported by whoever ends the queue. A closed queue
+//! keeps what it holds and may be opened again; one that has ended is swept.
+//! Because reserving and queueing are apart, an entry may arrive after that;
 //! `enqueue` tells its caller, who then sweeps again.
+//!
+//! What was dropped for the queue's receiver is noted as a [`Gap`]. Whoever
+//! queues the next entry puts the report of it in front; if nobody does, the
+//! consumer finds it once the queue is empty. So the report stands between what
+//! was queued before the drop and what was queued after it.
 
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
+use bytes::Bytes;
 use crossbeam_queue::SegQueue;
 
-use super::peer::Peer;
+use super::gap::Gap;
+use super::peer::{Peer, lock};
 use super::run_bytes::RunBytes;
 use crate::limits::{QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
 
@@ -23,7 +31,7 @@ use crate::limits::{QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
 pub(crate) struct Entry {
     /// The frames, side by side.
     pub(crate) bytes: RunBytes,
-    /// How many there are.
+    /// How many messages they are; the report of a gap is none.
     pub(crate) frames: u32,
     /// What the entry is charged: at least its bytes, more if it pins more.
     pub(crate) charge: usize,
@@ -32,6 +40,17 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// The report of what was dropped.
+    fn report(gap: &Gap) -> Self {
+        let report = gap.report();
+        Self {
+            frames: 0,
+            charge: report.len(),
+            bytes: RunBytes::Slice(Bytes::from(report)),
+            origin: None,
+        }
+    }
+
     /// Another entry of the same frames, which share their memory.
     pub(crate) fn share(&mut self) -> Self {
         Self {
@@ -69,15 +88,20 @@ pub(crate) struct Closed;
 pub(crate) struct Load(u64);
 
 const BYTES_BITS: u32 = 38;
-const MESSAGES_BITS: u32 = 24;
+const MESSAGES_BITS: u32 = 23;
 const ONE_MESSAGE: u64 = 1 << BYTES_BITS;
+/// No reservation succeeds.
 const CLOSED: u64 = 1 << 63;
+/// What is queued, and what may yet come, is to be swept.
+const ENDED: u64 = 1 << 62;
+/// A gap waits to be reported.
+const GAP: u64 = 1 << 61;
 
 // The word has room for a full queue, one more message of any size, and the
 // memory that its entries pin beyond their bytes.
 const _: () = assert!(QUEUE_BYTES_MAX as u64 * 8 <= 1 << BYTES_BITS);
 const _: () = assert!((QUEUE_MESSAGES_MAX as u64) * 2 <= 1 << MESSAGES_BITS);
-const _: () = assert!(BYTES_BITS + MESSAGES_BITS < 63);
+const _: () = assert!(BYTES_BITS + MESSAGES_BITS <= 61);
 
 impl Load {
     fn of(messages: usize, bytes: usize) -> u64 {
@@ -88,12 +112,25 @@ impl Load {
         self.0 & CLOSED != 0
     }
 
+    fn has_ended(self) -> bool {
+        self.0 & ENDED != 0
+    }
+
+    fn has_gap(self) -> bool {
+        self.0 & GAP != 0
+    }
+
+    /// Whether there is nothing to deliver, and nothing is about to be queued.
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 & !(CLOSED | ENDED) == 0
+    }
+
     pub(crate) fn bytes(self) -> usize {
         (self.0 & (ONE_MESSAGE - 1)) as usize
     }
 
     pub(crate) fn messages(self) -> usize {
-        ((self.0 & !CLOSED) >> BYTES_BITS) as usize
+        ((self.0 & (GAP - 1)) >> BYTES_BITS) as usize
     }
 
     pub(crate) fn is_below(self, capacity: Capacity) -> bool {
@@ -104,11 +141,13 @@ impl Load {
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    /// Closed bit, messages, bytes: what is reserved or queued.
+    /// Closed, ended and gap bits, messages, bytes: what is reserved or queued.
     state: AtomicU64,
     /// Made for the first entry: most names and connections that are idle were
     /// never sent anything, and an empty one has 2 KB.
     entries: OnceLock<Box<SegQueue<Entry>>>,
+    /// What was dropped since the last entry. Changes together with its bit.
+    gap: Mutex<Option<Box<Gap>>>,
 }
 
 impl Queue {
@@ -149,24 +188,80 @@ impl Queue {
         fitting(self.load(), &[size], size as usize, capacity).0 > 0
     }
 
-    /// Queues what was reserved. Says whether the queue was closed in between:
+    /// Queues what was reserved. Says whether the queue has ended in between:
     /// then the caller must sweep it.
     #[must_use]
     pub(crate) fn enqueue(&self, entry: Entry, reserved_bytes: usize) -> bool {
-        let pinned_more = entry.charge - reserved_bytes;
-        if pinned_more > 0 {
-            self.state.fetch_add(pinned_more as u64, Ordering::Relaxed);
+        let pinned_more = (entry.charge - reserved_bytes) as u64;
+        let state = match pinned_more {
+            0 => self.state.load(Ordering::Acquire),
+            more => self.state.fetch_add(more, Ordering::AcqRel),
+        };
+        let entries = self.entries();
+        if Load(state).has_gap() {
+            self.report_gap(entries);
         }
-        self.entries.get_or_init(Box::default).push(entry);
-        // The entry must be visible before the state is looked at, as closing
+        entries.push(entry);
+        // The entry must be visible before the state is looked at, as ending
         // makes its bit visible before it sweeps: one of the two sees the other.
         fence(Ordering::SeqCst);
-        self.load().is_closed()
+        self.load().has_ended()
+    }
+
+    fn entries(&self) -> &SegQueue<Entry> {
+        self.entries.get_or_init(Box::default)
+    }
+
+    /// Notes what was dropped since the last entry.
+    #[cold]
+    pub(crate) fn note_gap(&self, gap: Gap) {
+        let mut known = lock(&self.gap);
+        match &mut *known {
+            Some(known) => known.extend(&gap),
+            None => *known = Some(Box::new(gap)),
+        }
+        self.state.fetch_or(GAP, Ordering::AcqRel);
+    }
+
+    /// Queues the report of the gap, if nobody else did.
+    #[cold]
+    fn report_gap(&self, entries: &SegQueue<Entry>) {
+        let mut gap = lock(&self.gap);
+        if let Some(report) = self.take_gap(&mut gap) {
+            entries.push(report);
+            // Who finds the bit cleared queues behind the report.
+            self.state.fetch_and(!GAP, Ordering::AcqRel);
+        }
+    }
+
+    /// The report of the gap, which is charged from now on.
+    fn take_gap(&self, gap: &mut Option<Box<Gap>>) -> Option<Entry> {
+        let report = Entry::report(&*gap.take()?);
+        self.state.fetch_add(report.charge as u64, Ordering::AcqRel);
+        Some(report)
     }
 
     /// Takes the oldest entry. Its room stays reserved until [`Self::release`].
     pub(crate) fn pop(&self) -> Option<Entry> {
-        self.entries.get()?.pop()
+        let entry = self.entries.get().and_then(|entries| entries.pop());
+        if entry.is_some() || !self.load().has_gap() {
+            return entry;
+        }
+        self.pop_behind_gap()
+    }
+
+    /// The queue was found empty, and something was dropped since.
+    #[cold]
+    fn pop_behind_gap(&self) -> Option<Entry> {
+        let mut gap = lock(&self.gap);
+        // What was queued before the drop is visible by now, for the drop was
+        // noted after it. It comes first.
+        if let Some(entry) = self.entries.get().and_then(|entries| entries.pop()) {
+            return Some(entry);
+        }
+        let report = self.take_gap(&mut gap)?;
+        self.state.fetch_and(!GAP, Ordering::AcqRel);
+        Some(report)
     }
 
     /// Gives back the room of entries that were delivered or given up, and
@@ -177,9 +272,20 @@ impl Queue {
         (Load(before), Load(before - freed))
     }
 
-    /// No reservation succeeds any more.
+    /// No reservation succeeds any more; what is queued stays.
     pub(crate) fn close(&self) {
         self.state.fetch_or(CLOSED, Ordering::AcqRel);
+    }
+
+    /// Reservations succeed again. To be called only while nobody can end the
+    /// queue.
+    pub(crate) fn reopen(&self) {
+        self.state.fetch_and(!CLOSED, Ordering::AcqRel);
+    }
+
+    /// Closes the queue for good. The caller must sweep it.
+    pub(crate) fn end(&self) {
+        self.state.fetch_or(CLOSED | ENDED, Ordering::AcqRel);
         fence(Ordering::SeqCst);
     }
 
@@ -213,9 +319,8 @@ fn fitting(load: Load, sizes: &[u32], total: usize, capacity: Capacity) -> (usiz
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
+    use crate::ids::{MsgId, Name};
 
     const CAPACITY: Capacity = Capacity {
         bytes: 100,
@@ -260,10 +365,10 @@ mod tests {
     }
 
     #[test]
-    fn refuses_every_reservation_once_closed_and_tells_a_late_producer() {
+    fn refuses_every_reservation_once_ended_and_tells_a_late_producer() {
         let queue = Queue::default();
         assert_eq!(queue.reserve(&[3], 3, CAPACITY), Ok(1));
-        queue.close();
+        queue.end();
         assert_eq!(queue.reserve(&[1], 1, CAPACITY), Err(Closed));
         assert!(queue.enqueue(entry(b"abc"), 3), "the producer must sweep");
         let swept = queue.pop().unwrap();
@@ -274,10 +379,68 @@ mod tests {
     }
 
     #[test]
+    fn keeps_what_it_holds_while_it_is_closed() {
+        let queue = Queue::default();
+        assert_eq!(queue.reserve(&[3], 3, CAPACITY), Ok(1));
+        queue.close();
+        assert_eq!(queue.reserve(&[1], 1, CAPACITY), Err(Closed));
+        assert!(!queue.enqueue(entry(b"abc"), 3), "nothing is to be swept");
+        queue.reopen();
+        assert_eq!(queue.reserve(&[1], 1, CAPACITY), Ok(1));
+        assert_eq!(&queue.pop().unwrap().bytes[..], b"abc");
+    }
+
+    fn gap(number: u128) -> Gap {
+        let server = Name::new("tickwire").unwrap();
+        let id = MsgId::from(uuid::Uuid::from_u128(number));
+        Gap::new(&server, None, id, 0)
+    }
+
+    /// What is taken from the queue, and its room given back: of a report, how
+    /// many messages it says were dropped.
+    fn taken(queue: &Queue) -> Vec<String> {
+        let entries = std::iter::from_fn(|| queue.pop());
+        entries
+            .map(|entry| {
+                queue.release(entry.frames as usize, entry.charge);
+                if entry.frames > 0 {
+                    return String::from_utf8(entry.bytes.to_vec()).unwrap();
+                }
+                let report: serde_json::Value = serde_json::from_slice(&entry.bytes[4..]).unwrap();
+                assert_eq!(report["payload"]["code"], "MESSAGES_DROPPED");
+                report["payload"]["details"]["count"].to_string()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn tells_what_was_dropped_in_its_place() {
+        let queue = Queue::default();
+        let put = |bytes: &'static [u8]| {
+            assert_eq!(
+                queue.reserve(&[bytes.len() as u32], bytes.len(), CAPACITY),
+                Ok(1)
+            );
+            assert!(!queue.enqueue(entry(bytes), bytes.len()));
+        };
+        put(b"a");
+        queue.note_gap(gap(1));
+        queue.note_gap(gap(2));
+        assert!(!queue.load().is_empty());
+        put(b"b");
+        assert_eq!(taken(&queue), ["a", "2", "b"]);
+        queue.note_gap(gap(3));
+        assert!(!queue.load().is_empty());
+        assert_eq!(queue.load().messages(), 0);
+        assert_eq!(taken(&queue), ["1"]);
+        assert!(queue.load().is_empty());
+    }
+
+    #[test]
     fn an_empty_queue_that_was_never_used_is_small() {
         let queue = Queue::default();
         assert!(queue.pop().is_none() && queue.entries.get().is_none());
-        assert!(size_of::<Queue>() <= 32);
+        assert!(size_of::<Queue>() <= 40);
         assert_eq!(queue.reserve(&[1], 1, CAPACITY), Ok(1));
         assert!(!queue.enqueue(entry(b"a"), 1));
         assert_eq!(&queue.pop().unwrap().bytes[..], b"a");

@@ -2,40 +2,25 @@
 //!
 //! Asked only when a session meets a target that it has not resolved yet; what
 //! it then keeps (the outbox) tells by itself when it is no longer valid.
+//!
+//! Whoever changes who owns what holds the lock of [`Lingering`], so that these
+//! changes come one after the other. Messages never wait for it.
 
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
 
-use super::outbox::Outbox;
+use super::claim::{Claim, Excluded, Ownership};
+use super::lingering::Lingering;
+use super::outbox::{Outbox, QueueRules};
 use super::peer::{Peer, lock};
-use super::queue::Capacity;
-use crate::ids::{ConnectionId, Epoch, Name};
-
-/// The right to receive what is addressed to a name, until somebody takes it
-/// over.
-#[derive(Debug, Clone)]
-pub(crate) struct Claim {
-    pub(crate) outbox: Arc<Outbox>,
-    pub(crate) epoch: Epoch,
-}
-
-impl Claim {
-    pub(crate) fn name(&self) -> &Name {
-        self.outbox.name()
-    }
-
-    /// Whether the name was not taken over since.
-    pub(crate) fn is_current(&self) -> bool {
-        self.outbox.is_owned_at(self.epoch)
-    }
-}
+use crate::ids::{ConnectionId, Name};
 
 /// Those who hear broadcasts, as of one generation.
 #[derive(Debug, Default)]
@@ -47,31 +32,47 @@ pub(crate) struct Audience {
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Registry {
+    /// The outboxes of names that somebody owns, or that linger.
     names: DashMap<Name, Arc<Outbox>>,
+    lingering: Mutex<Lingering>,
+    /// Names that somebody owns.
+    owned: AtomicUsize,
     /// Counts the names that came and went, so that a session can tell whether
     /// what it knows of absent names still holds.
     generation: AtomicU64,
     members: Mutex<HashMap<ConnectionId, Arc<Peer>>>,
     members_generation: AtomicU64,
     audience: ArcSwap<Audience>,
-    capacity: Capacity,
+    rules: QueueRules,
+    /// The rules of names that have their own.
+    rules_by_name: HashMap<Name, QueueRules>,
 }
 
 impl Registry {
-    pub(crate) fn new(capacity: Capacity) -> Self {
+    /// Nobody owns a name yet. What is queued for one waits for `linger` after
+    /// its owner has left.
+    pub(crate) fn new(
+        rules: QueueRules,
+        rules_by_name: HashMap<Name, QueueRules>,
+        linger: Duration,
+    ) -> Self {
         Self {
             names: DashMap::new(),
+            lingering: Mutex::new(Lingering::new(linger)),
+            owned: AtomicUsize::new(0),
             generation: AtomicU64::new(0),
             members: Mutex::default(),
             members_generation: AtomicU64::new(0),
             audience: ArcSwap::default(),
-            capacity,
+            rules,
+            rules_by_name,
         }
     }
 
     /// The outbox of a name that somebody owns.
     pub(crate) fn lookup(&self, name: &[u8]) -> Option<Arc<Outbox>> {
-        self.names.get(name).map(|outbox| Arc::clone(&outbox))
+        let outbox = self.names.get(name)?;
+        (!outbox.is_lingering()).then(|| Arc::clone(&outbox))
     }
 
     pub(crate) fn generation(&self) -> u64 {
@@ -80,60 +81,167 @@ impl Registry {
 
     /// How many names are owned.
     pub(crate) fn name_count(&self) -> usize {
-        self.names.len()
+        self.owned.load(Ordering::Relaxed)
+    }
+
+    /// For how many names without an owner something is kept.
+    pub(crate) fn lingering_count(&self) -> usize {
+        lock(&self.lingering).count()
     }
 
     /// Claims a name unless somebody owns it.
     pub(crate) fn claim_if_free(&self, name: &Name, peer: &Arc<Peer>) -> Option<Claim> {
-        if self.names.contains_key(name.as_bytes()) {
+        if self.lookup(name.as_bytes()).is_some() {
             return None;
         }
-        match self.names.entry(name.clone()) {
-            Entry::Occupied(_) => None,
-            Entry::Vacant(vacant) => {
-                let (outbox, epoch) = Outbox::new(name.clone(), self.capacity, peer);
-                let outbox = Arc::clone(&vacant.insert(Arc::new(outbox)));
-                self.generation.fetch_add(1, Ordering::AcqRel);
-                self.gained(peer);
-                Some(Claim { outbox, epoch })
-            }
+        let mut lingering = lock(&self.lingering);
+        if self.lookup(name.as_bytes()).is_some() {
+            return None;
         }
+        Some(self.claim(&mut lingering, name, peer, &Ownership::Sole))
     }
 
-    /// Claims a name, from whoever owns it.
-    pub(crate) fn claim(&self, name: &Name, peer: &Arc<Peer>) -> Claim {
-        loop {
-            if let Some(claim) = self.claim_if_free(name, peer) {
-                return claim;
+    /// Makes exactly `names` the names of `peer`, whose claims so far are
+    /// `claims`, from whoever owns them. All are claimed, or nothing changes.
+    ///
+    /// # Errors
+    /// Which of the names can't be had in this way, and why.
+    pub(crate) fn own_exactly(
+        &self,
+        claims: &mut Vec<Claim>,
+        names: &[Name],
+        peer: &Arc<Peer>,
+        ownership: &Ownership,
+    ) -> Result<(), (usize, Excluded)> {
+        let mut lingering = lock(&self.lingering);
+        for (index, name) in names.iter().enumerate() {
+            if let Some(outbox) = self.names.get(name.as_bytes()) {
+                outbox.check(peer, ownership).map_err(|why| (index, why))?;
             }
-            // Somebody owns it, or did a moment ago.
-            let Some(owned) = self.names.get(name.as_bytes()) else {
-                continue;
-            };
-            // The guard holds off the end of the outbox, which begins with its
-            // removal from this map.
-            let (epoch, old) = owned.take_over(peer);
-            let outbox = Arc::clone(&owned);
-            drop(owned);
-            self.gained(peer);
-            if let Some(old) = old {
-                self.lost(&old);
-            }
-            return Claim { outbox, epoch };
         }
+        let (mut kept, given_up): (Vec<_>, Vec<_>) =
+            std::mem::take(claims).into_iter().partition(|claim| {
+                names.contains(claim.name()) && claim.is_current() && claim.is(ownership)
+            });
+        // What changes hands between two ways of owning it is given up first.
+        let (again, others): (Vec<_>, Vec<_>) =
+            (given_up.into_iter()).partition(|claim| names.contains(claim.name()));
+        for claim in &again {
+            self.give_up(&mut lingering, claim, peer);
+        }
+        for name in names {
+            let known = kept.iter().position(|claim| claim.name() == name);
+            let claim = match known {
+                Some(index) => kept.swap_remove(index),
+                None => self.claim(&mut lingering, name, peer, ownership),
+            };
+            claims.push(claim);
+        }
+        for claim in &others {
+            self.give_up(&mut lingering, claim, peer);
+        }
+        Ok(())
+    }
+
+    /// Claims a name that can be had in this way.
+    fn claim(
+        &self,
+        lingering: &mut Lingering,
+        name: &Name,
+        peer: &Arc<Peer>,
+        ownership: &Ownership,
+    ) -> Claim {
+        let known = self
+            .names
+            .get(name.as_bytes())
+            .map(|known| Arc::clone(&known));
+        let outbox = known.unwrap_or_else(|| {
+            let rules = self.rules_by_name.get(name).unwrap_or(&self.rules);
+            let outbox = Arc::new(Outbox::new(name.clone(), *rules));
+            self.names.insert(name.clone(), Arc::clone(&outbox));
+            outbox
+        });
+        let was_free = outbox.is_lingering();
+        let claim = match ownership {
+            Ownership::Sole => {
+                let (epoch, old) = outbox.take_over(peer);
+                if let Some(old) = old {
+                    self.lost(&old);
+                }
+                Claim {
+                    outbox,
+                    epoch,
+                    seat: None,
+                }
+            }
+            Ownership::Group { key } => {
+                let (epoch, seat) = outbox.join(peer, key.as_ref());
+                Claim {
+                    outbox,
+                    epoch,
+                    seat: Some(seat),
+                }
+            }
+        };
+        self.gained(peer);
+        if was_free {
+            lingering.remove(name);
+            self.owned.fetch_add(1, Ordering::Relaxed);
+            self.generation.fetch_add(1, Ordering::AcqRel);
+        }
+        claim
     }
 
     /// Gives a name up, unless it was taken over. What is still queued for it
-    /// is reported to those who sent it.
+    /// goes to others who share it, or lingers.
     pub(crate) fn release(&self, claim: &Claim, peer: &Arc<Peer>) {
-        let removed = self.names.remove_if(claim.name().as_bytes(), |_, outbox| {
-            Arc::ptr_eq(outbox, &claim.outbox) && claim.is_current()
-        });
-        if let Some((_, outbox)) = removed {
-            self.generation.fetch_add(1, Ordering::AcqRel);
-            outbox.close();
-            self.lost(peer);
+        self.give_up(&mut lock(&self.lingering), claim, peer);
+    }
+
+    fn give_up(&self, lingering: &mut Lingering, claim: &Claim, peer: &Peer) {
+        if !claim.is_current() {
+            return;
         }
+        let outbox = &claim.outbox;
+        self.lost(peer);
+        if let Some(seat) = &claim.seat
+            && !outbox.leave(seat)
+        {
+            return;
+        }
+        let holds_something = outbox.let_go();
+        self.owned.fetch_sub(1, Ordering::Relaxed);
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        if holds_something && lingering.is_allowed() {
+            for outbox in lingering.add(outbox) {
+                self.end(&outbox);
+            }
+        } else {
+            self.end(outbox);
+        }
+    }
+
+    /// Ends what has lingered for long enough at monotonic time `now`.
+    pub(crate) fn tend(&self, now: Duration) {
+        let mut lingering = lock(&self.lingering);
+        for outbox in lingering.take_overdue(now) {
+            self.end(&outbox);
+        }
+    }
+
+    /// Ends all that lingers, and from now on whatever loses its owner.
+    pub(crate) fn stop_lingering(&self) {
+        let mut lingering = lock(&self.lingering);
+        for outbox in lingering.stop() {
+            self.end(&outbox);
+        }
+    }
+
+    /// Ends an outbox without an owner: what it holds is reported to those who
+    /// sent it. To be called under the lock of what lingers.
+    fn end(&self, outbox: &Arc<Outbox>) {
+        self.names.remove(outbox.name().as_bytes());
+        outbox.end();
     }
 
     /// Those who hear broadcasts now.
@@ -186,10 +294,15 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::router::outbox::Overflow;
+    use crate::router::queue::Capacity;
 
-    const CAPACITY: Capacity = Capacity {
-        bytes: 1_000,
-        messages: 16,
+    const RULES: QueueRules = QueueRules {
+        capacity: Capacity {
+            bytes: 1_000,
+            messages: 16,
+        },
+        overflow: Overflow::Pause,
     };
 
     fn peer(id: u64) -> Arc<Peer> {
@@ -198,9 +311,9 @@ mod tests {
 
     #[test]
     fn nobody_is_missing_from_the_audience_while_others_come_and_go() {
-        let registry = Registry::new(CAPACITY);
+        let registry = Registry::new(RULES, HashMap::new(), Duration::ZERO);
         let stays = Name::new("stays").unwrap();
-        registry.claim(&stays, &peer(0));
+        registry.claim_if_free(&stays, &peer(0));
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
             for id in 1..4 {
@@ -209,7 +322,7 @@ mod tests {
                     let comes = Name::new(format!("comes {id}")).unwrap();
                     let peer = peer(id);
                     while !done.load(Ordering::Relaxed) {
-                        let claim = registry.claim(&comes, &peer);
+                        let claim = registry.claim_if_free(&comes, &peer).unwrap();
                         registry.release(&claim, &peer);
                     }
                 });

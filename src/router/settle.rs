@@ -6,11 +6,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::claim::Claim;
+use super::gap::Gap;
 use super::names::Claiming;
 use super::now::Now;
-use super::outbox::{Outbox, Share};
+use super::outbox::{Outbox, Overflow, Share};
 use super::pause::Pause;
-use super::registry::Claim;
 use super::routes::Destination;
 use super::run::{Run, Workspace};
 use super::session::{Halt, Session};
@@ -106,12 +107,15 @@ impl Session {
     ) -> Option<Pause> {
         let msg_id = workspace.run.ids[index];
         let size = workspace.run.sizes[index];
-        match workspace.run.kind {
-            Kind::LogRecord | Kind::Heartbeat => {
+        match (workspace.run.kind, outbox.overflow()) {
+            (Kind::LogRecord | Kind::Heartbeat, _) | (Kind::IngestEvent, Overflow::Drop) => {
                 self.accept(workspace, window, index..index + 1, &[1], now);
                 self.done.dropped += 1;
+                let server = &self.shared.config.name;
+                let gap = Gap::new(server, Some(outbox.name()), msg_id, now.unix_ms);
+                workspace.forward.add_gap(outbox, gap);
             }
-            Kind::IngestEvent => {
+            (Kind::IngestEvent, Overflow::Pause) => {
                 let timeout = self.shared.config.stall_timeout;
                 if let Verdict::PauseUntil(deadline) = self.stalls.full(outbox, now, timeout) {
                     return Some(Pause {

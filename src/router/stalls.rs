@@ -90,26 +90,32 @@ impl Stalls {
 mod tests {
     use super::*;
     use crate::ids::{ConnectionId, Name};
+    use crate::router::outbox::{Overflow, QueueRules};
     use crate::router::peer::Peer;
     use crate::router::queue::Capacity;
 
     #[test]
     fn a_queue_that_ended_is_forgotten() {
-        let capacity = Capacity {
-            bytes: 100,
-            messages: 16,
+        let rules = QueueRules {
+            capacity: Capacity {
+                bytes: 100,
+                messages: 16,
+            },
+            overflow: Overflow::Pause,
         };
         let owner = Arc::new(Peer::new(ConnectionId(1)));
         let outbox = |name| {
             let name = Name::new(name).unwrap();
-            Arc::new(Outbox::new(name, capacity, &owner).0)
+            let outbox = Arc::new(Outbox::new(name, rules));
+            outbox.take_over(&owner);
+            outbox
         };
         let (gone, other) = (outbox("gone"), outbox("other"));
         let mut stalls = Stalls::default();
         let timeout = Duration::from_secs(2);
         let verdict = stalls.full(&gone, Now::default(), timeout);
         assert_eq!(verdict, Verdict::PauseUntil(timeout));
-        gone.close();
+        gone.let_go();
         stalls.full(&other, Now::default(), timeout);
         assert_eq!(
             Arc::strong_count(&gone),

@@ -13,6 +13,9 @@ use super::{Attention, Halt, Now, Progress, Router, RouterConfig, Session, Step,
 
 mod acks;
 mod delivery;
+mod gaps;
+mod groups;
+mod linger;
 mod names;
 mod queues;
 mod shapes;
@@ -122,6 +125,14 @@ fn at_ms(ms: u64) -> Now {
 
 fn router() -> Router {
     Router::new(RouterConfig::default())
+}
+
+/// One that gives up at once what is queued for a name whose owner leaves.
+fn without_linger() -> Router {
+    Router::new(RouterConfig {
+        linger: Duration::ZERO,
+        ..RouterConfig::default()
+    })
 }
 
 /// A UUID that says `number`.

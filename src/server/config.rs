@@ -1,10 +1,13 @@
 //! What a server can be told, and what is allowed.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::ids::Name;
 use crate::limits;
+use crate::router::NameConfig;
 use crate::wire::Validation;
 
 /// What a server can be told. Start from [`ServerConfig::default`] and change
@@ -26,6 +29,9 @@ pub struct ServerConfig {
     /// How long in sum a connection is paused for one full queue before its
     /// events to it are refused.
     pub stall_timeout: Duration,
+    /// How long what is queued for a name waits for another owner once its own
+    /// has left. 0: not at all.
+    pub linger: Duration,
     /// How long queued messages may take to be written at shutdown.
     pub drain_timeout: Duration,
     /// Connections served at once; further ones are told `LIMIT_EXCEEDED` and
@@ -33,6 +39,8 @@ pub struct ServerConfig {
     pub connections_max: usize,
     /// How much of each frame is checked.
     pub validation: Validation,
+    /// What is different for the queues of some names.
+    pub names: HashMap<Name, NameConfig>,
 }
 
 impl Default for ServerConfig {
@@ -44,9 +52,11 @@ impl Default for ServerConfig {
             queue_bytes: limits::QUEUE_BYTES_DEFAULT,
             queue_messages: limits::QUEUE_MESSAGES_DEFAULT,
             stall_timeout: limits::STALL_TIMEOUT_DEFAULT,
+            linger: limits::LINGER_DEFAULT,
             drain_timeout: limits::DRAIN_TIMEOUT_DEFAULT,
             connections_max: limits::CONNECTIONS_MAX_DEFAULT,
             validation: Validation::Payload,
+            names: HashMap::new(),
         }
     }
 }
@@ -57,7 +67,7 @@ impl Default for ServerConfig {
 #[non_exhaustive]
 pub struct ConfigError {
     /// The setting's key.
-    pub key: &'static str,
+    pub key: Cow<'static, str>,
     /// The value that it was given.
     pub value: String,
     /// What is allowed instead.
@@ -77,18 +87,18 @@ impl ServerConfig {
             limits::FRAME_BYTES_MAX_MIN..=limits::FRAME_BYTES_MAX_MAX,
             " bytes",
         )?;
-        within(
-            "queue_bytes",
-            self.queue_bytes,
-            limits::QUEUE_BYTES_MIN..=limits::QUEUE_BYTES_MAX,
-            " bytes",
-        )?;
-        within(
-            "queue_messages",
-            self.queue_messages,
-            limits::QUEUE_MESSAGES_MIN..=limits::QUEUE_MESSAGES_MAX,
-            "",
-        )?;
+        queue_bytes("queue_bytes", self.queue_bytes)?;
+        queue_messages("queue_messages", self.queue_messages)?;
+        for (name, own) in &self.names {
+            let key = |key| format!("names.{:?}.{key}", name.as_str());
+            if let Some(bytes) = own.queue_bytes {
+                queue_bytes(key("queue_bytes"), bytes)?;
+            }
+            if let Some(messages) = own.queue_messages {
+                queue_messages(key("queue_messages"), messages)?;
+            }
+        }
+        at_most("linger", self.linger, limits::LINGER_MAX)?;
         at_most(
             "stall_timeout",
             self.stall_timeout,
@@ -108,6 +118,16 @@ impl ServerConfig {
     }
 }
 
+fn queue_bytes(key: impl Into<Cow<'static, str>>, bytes: usize) -> Result<(), ConfigError> {
+    let allowed = limits::QUEUE_BYTES_MIN..=limits::QUEUE_BYTES_MAX;
+    within(key, bytes, allowed, " bytes")
+}
+
+fn queue_messages(key: impl Into<Cow<'static, str>>, messages: usize) -> Result<(), ConfigError> {
+    let allowed = limits::QUEUE_MESSAGES_MIN..=limits::QUEUE_MESSAGES_MAX;
+    within(key, messages, allowed, "")
+}
+
 /// `HOST:PORT`, an IPv6 address in brackets. Whether the host exists shows when
 /// the server binds it.
 fn listen(value: &str) -> Result<(), ConfigError> {
@@ -120,7 +140,7 @@ fn listen(value: &str) -> Result<(), ConfigError> {
         return Ok(());
     }
     Err(ConfigError {
-        key: "listen",
+        key: "listen".into(),
         value: format!("{value:?}"),
         allowed: format!(
             "must be HOST:PORT with a port from 0 (any free one) to 65535, \
@@ -131,7 +151,7 @@ fn listen(value: &str) -> Result<(), ConfigError> {
 }
 
 fn within(
-    key: &'static str,
+    key: impl Into<Cow<'static, str>>,
     value: usize,
     allowed: RangeInclusive<usize>,
     unit: &str,
@@ -140,7 +160,7 @@ fn within(
         return Ok(());
     }
     Err(ConfigError {
-        key,
+        key: key.into(),
         value: value.to_string(),
         allowed: format!(
             "must be between {} and {}{unit}",
@@ -155,7 +175,7 @@ fn at_most(key: &'static str, value: Duration, max: Duration) -> Result<(), Conf
         return Ok(());
     }
     Err(ConfigError {
-        key,
+        key: key.into(),
         value: format!("{value:?}"),
         allowed: format!("must be between 0s and {max:?}"),
     })

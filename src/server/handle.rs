@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -15,6 +15,7 @@ use super::endpoint::{self, AttachError, EndpointReceiver, EndpointSender};
 use super::phase::Phase;
 use super::{ServerConfig, ServerShared, StartError, listener};
 use crate::ids::Name;
+use crate::limits::TEND_INTERVAL;
 use crate::router::Liveness;
 use crate::stats::Stats;
 
@@ -47,6 +48,7 @@ pub(super) async fn start(config: ServerConfig) -> Result<ServerHandle, StartErr
         tasks.clone(),
         stop.clone(),
     ));
+    tasks.spawn(tend(Arc::clone(&shared), stop.clone()));
     Ok(ServerHandle {
         local_addr,
         shared,
@@ -54,6 +56,15 @@ pub(super) async fn start(config: ServerConfig) -> Result<ServerHandle, StartErr
         stop,
         accepting: Arc::new(Mutex::new(Some(accepting))),
     })
+}
+
+/// Gives up what has waited for too long, until the server stops.
+async fn tend(shared: Arc<ServerShared>, stop: CancellationToken) {
+    let mut ticks = interval(TEND_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        shared.router.tend(shared.clock.now());
+    }
 }
 
 impl ServerHandle {
@@ -129,6 +140,7 @@ impl ServerHandle {
                 tracing::warn!("some messages could not be delivered before the drain timeout");
             }
         }
+        self.shared.router.stop_lingering();
         phases.begin(Phase::GivingUp);
         self.shared.endpoints.give_up();
         phases.done(Phase::GivingUp).await;

@@ -75,6 +75,11 @@ impl Input {
             Workbench::lend(|bench| session.receive(&mut bench.workspace, &mut self.rest, now));
         if self.rest.is_empty() {
             self.rest = BytesMut::new();
+        } else if step.consumed > 0 {
+            // What was taken may keep the block in memory, which then is charged
+            // to its queue; what is left must not share it, for its own queue
+            // would be charged too little.
+            self.rest = BytesMut::from(&self.rest[..]);
         }
         step
     }

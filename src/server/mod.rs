@@ -20,7 +20,7 @@ pub use endpoint::{AttachError, EndpointReceiver, EndpointSender};
 pub use handle::ServerHandle;
 
 use crate::ids::{Name, NameError};
-use crate::router::{Router, RouterConfig};
+use crate::router::{NameConfig, Router, RouterConfig};
 use crate::wire::Validation;
 use clock::Clock;
 use endpoint::Endpoints;
@@ -44,7 +44,9 @@ impl ServerShared {
             queue_bytes: config.queue_bytes,
             queue_messages: config.queue_messages,
             stall_timeout: config.stall_timeout,
+            linger: config.linger,
             validation: config.validation,
+            names: config.names.clone(),
         });
         Self {
             config,
@@ -63,8 +65,8 @@ pub enum StartError {
     /// A setting is not allowed.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The server's name is none.
-    #[error("the server's name: {0}")]
+    /// A name is none.
+    #[error("the name of the server, or of a queue: {0}")]
     Name(#[from] NameError),
     /// The address can't be listened on.
     #[error("can't listen on {address}: {source}")]
@@ -148,6 +150,27 @@ impl ServerBuilder {
     #[must_use]
     pub fn stall_timeout(mut self, timeout: Duration) -> Self {
         self.config.stall_timeout = timeout;
+        self
+    }
+
+    /// How long what is queued for a name waits for another owner once its own
+    /// has left.
+    #[must_use]
+    pub fn linger(mut self, linger: Duration) -> Self {
+        self.config.linger = linger;
+        self
+    }
+
+    /// What is different for the queue of `name`; replaces what was said of it
+    /// before.
+    #[must_use]
+    pub fn queue_of(mut self, name: impl AsRef<str>, own: NameConfig) -> Self {
+        match Name::new(name) {
+            Ok(name) => {
+                self.config.names.insert(name, own);
+            }
+            Err(error) => self.wrong_name = Some(error),
+        }
         self
     }
 

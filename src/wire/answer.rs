@@ -203,15 +203,19 @@ pub struct ErrorDetails<'a> {
     /// The name whose queue was given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<&'a str>,
-    /// The name that was taken over.
+    /// The name that was taken over, or whose owner missed messages; null for
+    /// who missed broadcasts.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<&'a str>,
+    pub name: Option<Option<&'a str>>,
     /// How many messages are meant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
     /// The first message that is meant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_msg_id: Option<&'a str>,
+    /// The last message that is meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_msg_id: Option<&'a str>,
 }
 
 /// Who answers, when, and under which ids: what each answer needs.

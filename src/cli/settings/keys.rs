@@ -84,6 +84,14 @@ pub const KEYS: &[Key] = &[
         show: |settings| quoted(&units::show_duration(settings.server.stall_timeout)),
     },
     Key {
+        name: "linger",
+        set: |settings, given| {
+            settings.server.linger = duration(given)?;
+            Ok(())
+        },
+        show: |settings| quoted(&units::show_duration(settings.server.linger)),
+    },
+    Key {
         name: "drain_timeout",
         set: |settings, given| {
             settings.server.drain_timeout = duration(given)?;
@@ -149,14 +157,14 @@ fn says_which_lines(filter: &str) -> bool {
 }
 
 /// A whole number. In a file it may not stand in quotes.
-fn number(given: &Given) -> Option<usize> {
+pub fn number(given: &Given) -> Option<usize> {
     match given.kind {
         ValueKind::Untyped | ValueKind::Number => given.text.replace('_', "").parse().ok(),
         ValueKind::Text | ValueKind::Other => None,
     }
 }
 
-fn size(given: &Given) -> Result<usize, String> {
+pub fn size(given: &Given) -> Result<usize, String> {
     let size = match given.kind {
         ValueKind::Other => None,
         _ => units::size(&given.text),
@@ -173,7 +181,7 @@ fn duration(given: &Given) -> Result<std::time::Duration, String> {
 }
 
 /// A size as TOML: in quotes only if it has a unit.
-fn shown_size(bytes: usize) -> String {
+pub fn shown_size(bytes: usize) -> String {
     let text = units::show_size(bytes);
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         text
@@ -183,6 +191,6 @@ fn shown_size(bytes: usize) -> String {
 }
 
 /// A text as TOML. What JSON escapes, TOML's basic strings escape alike.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

@@ -161,7 +161,7 @@ fn a_batch_leaves_before_a_pause_and_before_a_close() {
 
 #[test]
 fn a_batch_comes_before_the_report_about_what_it_acknowledges() {
-    let router = router();
+    let router = without_linger();
     let mut sender = batching(&router);
     let _ = sender.say_all(&[
         order(1, "me", "me"),
@@ -211,7 +211,7 @@ fn a_batch_says_what_was_dropped_in_sum_or_of_each_message() {
 
 #[test]
 fn without_acks_everything_but_an_ack_is_still_said() {
-    let router = router();
+    let router = without_linger();
     let mut gateway = Peer::named(&router, "gateway");
     let mut sender = choosing(&router, json!({"acks": "none"}));
     let _ = sender.say_all(&[

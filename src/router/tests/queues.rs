@@ -12,6 +12,7 @@ fn small() -> Router {
     Router::new(RouterConfig {
         queue_messages: QUEUE_MESSAGES,
         stall_timeout: Duration::from_secs(2),
+        linger: Duration::ZERO,
         ..RouterConfig::default()
     })
 }
@@ -190,7 +191,9 @@ fn heartbeats_are_dropped_for_a_full_queue_and_the_ack_says_so() {
     let answers = sender.read();
     assert_eq!(acked(&answers), [id(100)]);
     assert_eq!(answers[0]["payload"]["dropped"], 1);
-    assert_eq!(gateway.read().len(), ORDINARY);
+    let seen = gateway.read();
+    assert_eq!(seen.len(), ORDINARY + 1);
+    assert_eq!(kinds(&seen)[ORDINARY], "MESSAGES_DROPPED");
     assert_eq!(router.stats().dropped, 1);
 }
 
@@ -225,7 +228,7 @@ fn broadcasts_are_dropped_for_the_receiver_that_is_behind_only() {
 
 #[test]
 fn what_was_queued_when_the_owner_left_is_reported_to_each_who_sent_it() {
-    let router = router();
+    let router = without_linger();
     let mut gateway = Peer::named(&router, "gateway");
     let mut first = Peer::named(&router, "first");
     let mut second = Peer::anonymous(&router);

@@ -1,0 +1,77 @@
+//! Settings of single names: `[names."api-gateway"]`.
+
+use std::collections::BTreeMap;
+
+use tickwire::ids::Name;
+use tickwire::router::{NameConfig, Overflow};
+
+use super::keys::{number, quoted, shown_size, size};
+use super::{Given, Settings};
+
+/// What the keys of these settings begin with.
+const PREFIX: &str = "names.";
+
+/// What can be set of a name.
+pub const KEYS: [&str; 3] = ["queue_bytes", "queue_messages", "overflow"];
+
+const OVERFLOWS: [(&str, Overflow); 3] = [
+    ("pause", Overflow::Pause),
+    ("refuse", Overflow::Refuse),
+    ("drop", Overflow::Drop),
+];
+
+/// The name, and what of it is set, if `key` is about a name.
+fn parts(key: &str) -> Option<(&str, &'static str)> {
+    let (name, key) = key.strip_prefix(PREFIX)?.rsplit_once('.')?;
+    let key = KEYS.into_iter().find(|known| *known == key)?;
+    Some((name, key))
+}
+
+/// Takes a value over, if it is about a name; `Err` says what is allowed.
+pub fn set(settings: &mut Settings, given: &Given) -> Option<Result<(), String>> {
+    let (name, key) = parts(&given.key)?;
+    Some(
+        Name::new(name)
+            .map_err(|error| error.to_string())
+            .and_then(|name| {
+                let own = settings.server.names.entry(name).or_default();
+                match key {
+                    "queue_bytes" => own.queue_bytes = Some(size(given)?),
+                    "queue_messages" => {
+                        own.queue_messages = Some(number(given).ok_or("must be a whole number")?);
+                    }
+                    _ => {
+                        let known = OVERFLOWS.iter().find(|(word, _)| *word == given.text);
+                        let (_, overflow) =
+                            known.ok_or("must be \"pause\", \"refuse\" or \"drop\"")?;
+                        own.overflow = *overflow;
+                    }
+                }
+                Ok(())
+            }),
+    )
+}
+
+/// The settings of names by name: for each its section's head, and what is set
+/// of it as key and value in TOML.
+pub fn sections(settings: &Settings) -> BTreeMap<&Name, Vec<(&'static str, String)>> {
+    let section = |own: &NameConfig| {
+        let word = OVERFLOWS.iter().find(|(_, known)| *known == own.overflow);
+        let values = [
+            own.queue_bytes.map(shown_size),
+            own.queue_messages.map(|messages| messages.to_string()),
+            word.map(|(word, _)| quoted(word)),
+        ];
+        let shown = KEYS.into_iter().zip(values);
+        shown
+            .filter_map(|(key, value)| Some((key, value?)))
+            .collect()
+    };
+    let names = settings.server.names.iter();
+    names.map(|(name, own)| (name, section(own))).collect()
+}
+
+/// The key of a setting of `name`.
+pub fn key_of(name: &Name, key: &str) -> String {
+    format!("{PREFIX}{name}.{key}")
+}

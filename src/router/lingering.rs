@@ -1,0 +1,123 @@
+//! Outboxes whose owners have left and that still hold something: they wait for
+//! the next owner, for a time and within bounds.
+
+#![forbid(unsafe_code)]
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::outbox::Outbox;
+use crate::ids::Name;
+use crate::limits::{LINGERING_BYTES_MAX, LINGERING_NAMES_MAX};
+
+#[derive(Debug)]
+struct Waiting {
+    outbox: Arc<Outbox>,
+    /// What it held when its owner left.
+    bytes: usize,
+    /// When it is to end, in monotonic time; unknown until the next look.
+    until: Option<Duration>,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Lingering {
+    linger: Duration,
+    /// In the order in which they lost their owners.
+    waiting: BTreeMap<u64, Waiting>,
+    places: HashMap<Name, u64>,
+    next_place: u64,
+    bytes: usize,
+}
+
+impl Lingering {
+    pub(super) fn new(linger: Duration) -> Self {
+        Self {
+            linger,
+            waiting: BTreeMap::new(),
+            places: HashMap::new(),
+            next_place: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Whether anything lingers at all.
+    pub(super) fn is_allowed(&self) -> bool {
+        !self.linger.is_zero()
+    }
+
+    /// How many outboxes linger.
+    pub(super) fn count(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// `outbox` lingers from now on. Gives those that have to make room for it,
+    /// the oldest first.
+    pub(super) fn add(&mut self, outbox: &Arc<Outbox>) -> Vec<Arc<Outbox>> {
+        let bytes = outbox.queued_bytes();
+        let place = self.next_place;
+        self.next_place += 1;
+        self.places.insert(outbox.name().clone(), place);
+        let waiting = Waiting {
+            outbox: Arc::clone(outbox),
+            bytes,
+            until: None,
+        };
+        self.waiting.insert(place, waiting);
+        self.bytes += bytes;
+        let mut too_many = Vec::new();
+        let too_much = |held: &Self| {
+            held.waiting.len() > LINGERING_NAMES_MAX || held.bytes > LINGERING_BYTES_MAX
+        };
+        // One name may hold more by itself: its queue was allowed to.
+        while self.waiting.len() > 1 && too_much(self) {
+            let Some((_, oldest)) = self.waiting.pop_first() else {
+                break;
+            };
+            too_many.push(self.forget(oldest));
+        }
+        too_many
+    }
+
+    /// The outbox of `name` has an owner again.
+    pub(super) fn remove(&mut self, name: &Name) {
+        let place = self.places.get(name);
+        if let Some(waiting) = place.and_then(|place| self.waiting.remove(place)) {
+            self.forget(waiting);
+        }
+    }
+
+    /// Gives those that have waited for long enough at monotonic time `now`.
+    pub(super) fn take_overdue(&mut self, now: Duration) -> Vec<Arc<Outbox>> {
+        let until = now.saturating_add(self.linger);
+        self.take_where(|waiting| *waiting.until.get_or_insert(until) <= now)
+    }
+
+    /// Nothing lingers from now on. Gives those that do.
+    pub(super) fn stop(&mut self) -> Vec<Arc<Outbox>> {
+        self.linger = Duration::ZERO;
+        self.take_where(|_| true)
+    }
+
+    fn take_where(&mut self, mut ends: impl FnMut(&mut Waiting) -> bool) -> Vec<Arc<Outbox>> {
+        let places: Vec<u64> = self
+            .waiting
+            .iter_mut()
+            .filter_map(|(&place, waiting)| ends(waiting).then_some(place))
+            .collect();
+        places
+            .iter()
+            .filter_map(|place| self.waiting.remove(place))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .map(|waiting| self.forget(waiting))
+            .collect()
+    }
+
+    fn forget(&mut self, waiting: Waiting) -> Arc<Outbox> {
+        self.bytes -= waiting.bytes;
+        self.places.remove(waiting.outbox.name());
+        waiting.outbox
+    }
+}
