@@ -59,6 +59,7 @@ impl Session {
             self.own_exactly(&names);
         }
         self.claiming = Claiming::ByHello;
+        self.choose_memory(&hello);
         self.choose_acks(hello);
         self.welcome(source, msg_id);
         Ok(())
@@ -104,14 +105,18 @@ impl Session {
             config.queue_messages as u64,
         );
         let server = ServerIdentity::new(config.name.clone(), env!("CARGO_PKG_VERSION"));
-        let granted = granted(!names.is_empty(), self.answers.ack_options());
+        let granted = Granted {
+            resumable: Some(self.is_resumable()),
+            resume: Some(self.has_resumed()),
+            ..granted(!names.is_empty(), self.answers.ack_options())
+        };
         let welcome = Welcome::new(PROTOCOL_VERSION, msg_id, server, names, limits, granted);
         self.answers.welcome(source.as_str(), &welcome);
     }
 }
 
-/// The options as they are in force. All but `register` and those of the acks
-/// stand at the only value that is built.
+/// The options as they are in force, but for those about resuming. All but
+/// `register` and those of the acks stand at the only value that is built.
 fn granted(register: bool, acks: &AckOptions) -> Granted {
     Granted {
         register: Some(register),
@@ -119,8 +124,6 @@ fn granted(register: bool, acks: &AckOptions) -> Granted {
         ack_details: Some(acks.details),
         broadcasts: Some(Broadcasts::All),
         group: Some(false),
-        resumable: Some(false),
-        resume: Some(false),
         replay: Some(false),
         ..Granted::new()
     }

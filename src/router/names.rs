@@ -37,6 +37,7 @@ impl Session {
             self.claims.reserve_exact(1);
             self.claims.push(claim);
             self.claiming = Claiming::Settled;
+            self.keep_memory(false, false);
         }
     }
 
@@ -56,6 +57,7 @@ impl Session {
         let names = std::slice::from_ref(name);
         self.check_names(names)?;
         self.own_exactly(names);
+        self.keep_memory(false, false);
         self.claiming = Claiming::ByHello;
         Ok(())
     }
@@ -94,6 +96,8 @@ impl Session {
             self.claims.push(claim);
         }
         for claim in before.iter().filter(|claim| !names.contains(claim.name())) {
+            // What is remembered goes with the connection.
+            claim.outbox.drop_memory(claim.epoch);
             self.shared.registry.release(claim, &self.peer);
         }
     }

@@ -17,6 +17,7 @@ mod gaps;
 mod linger;
 mod names;
 mod queues;
+mod resume;
 mod shapes;
 mod stream;
 

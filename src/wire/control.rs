@@ -120,8 +120,6 @@ impl HelloRequest {
             ),
             (self.group == Some(true), "payload.group", "false"),
             (self.group_key.is_some(), "payload.group_key", ""),
-            (self.resumable == Some(true), "payload.resumable", "false"),
-            (self.resume == Some(true), "payload.resume", "false"),
             (self.replay == Some(true), "payload.replay", "false"),
             (self.token.is_some(), "payload.token", ""),
         ];
@@ -411,14 +409,12 @@ mod tests {
             })
         };
         let today = r#""names":["a"],"register":false,"acks":"batch","ack_details":true,
-            "broadcasts":"all","group":false,"resumable":false,"resume":false,"replay":false"#;
+            "broadcasts":"all","group":false,"resumable":true,"resume":true,"replay":false"#;
         assert_eq!(check(today), Ok(()));
         for member in [
             r#""broadcasts":"none""#,
             r#""group":true"#,
             r#""group_key":"/source""#,
-            r#""resumable":true"#,
-            r#""resume":true"#,
             r#""replay":true"#,
             r#""token":"x""#,
         ] {
