@@ -23,6 +23,16 @@ pub const NAME_BYTES_MAX: usize = 128;
 pub const NAMES_PER_CONNECTION_MAX: usize = 64;
 /// After so many invalid frames in a row a connection is closed.
 pub const REFUSED_IN_A_ROW_MAX: u32 = 100;
+/// Largest id of a subscription, in bytes of UTF-8.
+pub const SUBSCRIPTION_ID_BYTES_MAX: usize = 128;
+/// Most conditions that one filter may have.
+pub const FILTER_CONDITIONS_MAX: usize = 64;
+/// Most values that one condition may compare with.
+pub const FILTER_VALUES_MAX: usize = 1024;
+/// Largest string that a condition may compare with, in bytes of UTF-8.
+pub const FILTER_TEXT_BYTES_MAX: usize = 1024;
+/// Largest JSON pointer, in bytes of UTF-8 as it is written.
+pub const POINTER_BYTES_MAX: usize = 1024;
 /// Most messages that one batch ack covers.
 pub const BATCH_ACK_MESSAGES_MAX: usize = 1024;
 /// How long a frame may stay incomplete while tickwire is reading.

@@ -7,16 +7,15 @@
 
 #![forbid(unsafe_code)]
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 
 use serde_json::value::RawValue;
 
-use super::echo::{echo, plain};
+use super::control_payload::{self, ControlPayload, text, wrong};
+use super::echo::plain;
 use super::message::{Acks, Broadcasts, Token};
-use super::raw::{self, Members};
 use super::{ErrorCode, Refusal};
-use crate::ids::{MsgId, Name};
+use crate::ids::Name;
 use crate::limits::{NAMES_PER_CONNECTION_MAX, PROTOCOL_VERSION};
 
 /// The payload of a `hello`. An option that is `None` stays as it is.
@@ -57,29 +56,13 @@ impl HelloRequest {
     /// `LIMIT_EXCEEDED` for too many names, `INVALID_PAYLOAD` for whatever has
     /// the wrong type. The refusal names the message.
     pub fn read(json: &[u8]) -> Result<Self, Refusal> {
-        let members = |json| serde_json::from_str::<Members<'_>>(json).ok();
-        let frame = str::from_utf8(json).ok().and_then(members);
-        let frame = frame.unwrap_or(Members(Vec::new()));
-        let payload = frame.last("payload").and_then(members);
-        Self::from_payload(payload).map_err(|refusal| {
-            let text_of = |key| frame.last(key).and_then(text);
-            Refusal {
-                msg_id: text_of("msg_id").and_then(|text| MsgId::from_text(text.as_bytes())),
-                source: text_of("source").and_then(|text| Name::new(text).ok()),
-                ..refusal
-            }
-        })
+        control_payload::read(json, Self::from_payload)
     }
 
-    fn from_payload(payload: Option<Members<'_>>) -> Result<Self, Refusal> {
-        let Some(members) = payload else {
-            let refusal = Refusal::new(ErrorCode::InvalidEnvelope, "must be an object");
-            return Err(refusal.of_field("payload"));
-        };
-        let payload = Payload { members };
-        payload.protocol()?;
+    fn from_payload(payload: ControlPayload<'_>) -> Result<Self, Refusal> {
+        check_protocol(&payload)?;
         Ok(Self {
-            names: payload.names()?,
+            names: names(&payload)?,
             register: payload.flag("payload.register")?,
             acks: payload.one_of(
                 "payload.acks",
@@ -95,7 +78,9 @@ impl HelloRequest {
                 &[("all", Broadcasts::All), ("none", Broadcasts::None)],
             )?,
             group: payload.flag("payload.group")?,
-            group_key: payload.pointer("payload.group_key")?,
+            group_key: payload
+                .pointer("payload.group_key")?
+                .map(|pointer| pointer.to_string()),
             resumable: payload.flag("payload.resumable")?,
             resume: payload.flag("payload.resume")?,
             replay: payload.flag("payload.replay")?,
@@ -141,159 +126,66 @@ impl HelloRequest {
     }
 }
 
-/// The members of a `hello`'s payload, read by type. Fields are asked for by
-/// their dotted path, as a refusal names them.
-struct Payload<'a> {
-    members: Members<'a>,
+fn check_protocol(payload: &ControlPayload<'_>) -> Result<(), Refusal> {
+    const FIELD: &str = "payload.protocol";
+    let (code, reason) = match payload.get(FIELD) {
+        None => (
+            ErrorCode::InvalidPayload,
+            format!("is missing: it must be {PROTOCOL_VERSION}"),
+        ),
+        Some(version) if version.parse() == Ok(PROTOCOL_VERSION) => return Ok(()),
+        Some(version) if is_integer(version) => (
+            ErrorCode::ProtocolUnsupported,
+            format!(
+                "this server speaks version {PROTOCOL_VERSION} only; this is {}",
+                plain(version)
+            ),
+        ),
+        Some(other) => return Err(wrong(FIELD, "an integer", other)),
+    };
+    Err(Refusal::new(code, reason).of_field(FIELD))
 }
 
-impl<'a> Payload<'a> {
-    fn get(&self, field: &str) -> Option<&'a str> {
-        self.members.last(field.strip_prefix("payload.")?)
-    }
-
-    fn protocol(&self) -> Result<(), Refusal> {
-        const FIELD: &str = "payload.protocol";
-        let (code, reason) = match self.get(FIELD) {
-            None => (
-                ErrorCode::InvalidPayload,
-                format!("is missing: it must be {PROTOCOL_VERSION}"),
-            ),
-            Some(version) if version.parse() == Ok(PROTOCOL_VERSION) => return Ok(()),
-            Some(version) if is_integer(version) => (
-                ErrorCode::ProtocolUnsupported,
-                format!(
-                    "this server speaks version {PROTOCOL_VERSION} only; this is {}",
-                    plain(version)
-                ),
-            ),
-            Some(other) => return Err(wrong(FIELD, "an integer", other)),
+fn names(payload: &ControlPayload<'_>) -> Result<Option<Vec<Name>>, Refusal> {
+    const FIELD: &str = "payload.names";
+    let Some(json) = payload.get(FIELD) else {
+        return Ok(None);
+    };
+    let values: Vec<&RawValue> =
+        serde_json::from_str(json).map_err(|_| wrong(FIELD, "an array of names", json))?;
+    let mut names = Vec::new();
+    let mut seen = HashSet::new();
+    for (at, value) in values.into_iter().enumerate() {
+        let field = || format!("{FIELD}[{at}]");
+        let Some(text) = text(value.get()) else {
+            return Err(wrong(
+                field(),
+                "a name, a string of 1 to 128 bytes",
+                value.get(),
+            ));
         };
-        Err(Refusal::new(code, reason).of_field(FIELD))
-    }
-
-    fn names(&self) -> Result<Option<Vec<Name>>, Refusal> {
-        const FIELD: &str = "payload.names";
-        let Some(json) = self.get(FIELD) else {
-            return Ok(None);
-        };
-        let values: Vec<&RawValue> =
-            serde_json::from_str(json).map_err(|_| wrong(FIELD, "an array of names", json))?;
-        let mut names = Vec::new();
-        let mut seen = HashSet::new();
-        for (at, value) in values.into_iter().enumerate() {
-            let field = || format!("{FIELD}[{at}]");
-            let Some(text) = text(value.get()) else {
-                return Err(wrong(
-                    field(),
-                    "a name, a string of 1 to 128 bytes",
-                    value.get(),
-                ));
-            };
-            let name = Name::new(text).map_err(|error| {
-                Refusal::new(ErrorCode::InvalidPayload, error.to_string()).of_field(field())
-            })?;
-            if !seen.insert(name.clone()) {
-                continue;
-            }
-            if names.len() == NAMES_PER_CONNECTION_MAX {
-                return Err(Refusal::new(
-                    ErrorCode::LimitExceeded,
-                    format!("a connection may own at most {NAMES_PER_CONNECTION_MAX} names"),
-                )
-                .of_field(FIELD));
-            }
-            names.push(name);
+        let name = Name::new(text).map_err(|error| {
+            Refusal::new(ErrorCode::InvalidPayload, error.to_string()).of_field(field())
+        })?;
+        if !seen.insert(name.clone()) {
+            continue;
         }
-        Ok(Some(names))
-    }
-
-    fn flag(&self, field: &'static str) -> Result<Option<bool>, Refusal> {
-        match self.get(field) {
-            None => Ok(None),
-            Some("true") => Ok(Some(true)),
-            Some("false") => Ok(Some(false)),
-            Some(other) => Err(wrong(field, "true or false", other)),
-        }
-    }
-
-    fn text(&self, field: &'static str) -> Result<Option<String>, Refusal> {
-        match self.get(field) {
-            None => Ok(None),
-            Some(json) => text(json)
-                .map(Some)
-                .ok_or_else(|| wrong(field, "a string", json)),
-        }
-    }
-
-    fn pointer(&self, field: &'static str) -> Result<Option<String>, Refusal> {
-        match self.text(field)? {
-            Some(text) if !is_pointer(&text) => Err(Refusal::new(
-                ErrorCode::InvalidPayload,
-                format!(
-                    "must be a JSON pointer like /payload/run_id; this is {}",
-                    echo(&text)
-                ),
+        if names.len() == NAMES_PER_CONNECTION_MAX {
+            return Err(Refusal::new(
+                ErrorCode::LimitExceeded,
+                format!("a connection may own at most {NAMES_PER_CONNECTION_MAX} names"),
             )
-            .of_field(field)),
-            text => Ok(text),
+            .of_field(FIELD));
         }
+        names.push(name);
     }
-
-    fn one_of<T: Clone>(
-        &self,
-        field: &'static str,
-        allowed: &[(&str, T)],
-    ) -> Result<Option<T>, Refusal> {
-        let Some(text) = self.text(field)? else {
-            return Ok(None);
-        };
-        match allowed.iter().find(|(word, _)| *word == text) {
-            Some((_, value)) => Ok(Some(value.clone())),
-            None => {
-                let words: Vec<&str> = allowed.iter().map(|(word, _)| *word).collect();
-                Err(Refusal::new(
-                    ErrorCode::InvalidPayload,
-                    format!(
-                        "must be one of {}; this is {}",
-                        words.join(", "),
-                        echo(&text)
-                    ),
-                )
-                .of_field(field))
-            }
-        }
-    }
-}
-
-/// The string that `json` holds, if it holds one.
-fn text(json: &str) -> Option<String> {
-    serde_json::from_str(json).ok()
+    Ok(Some(names))
 }
 
 /// Whether a JSON number is written as an integer.
 fn is_integer(number: &str) -> bool {
     let digits = number.strip_prefix('-').unwrap_or(number);
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// Whether `text` is a JSON pointer by RFC 6901.
-fn is_pointer(text: &str) -> bool {
-    let mut tildes = text.split('~').skip(1);
-    text.is_empty() || (text.starts_with('/') && tildes.all(|rest| rest.starts_with(['0', '1'])))
-}
-
-fn wrong(field: impl Into<Cow<'static, str>>, asked: &str, json: &str) -> Refusal {
-    let is = match raw::kind(json) {
-        raw::Kind::Null => "null; leave it out instead",
-        raw::Kind::Bool => "a boolean",
-        raw::Kind::Number => "a number",
-        raw::Kind::Text => "a string",
-        raw::Kind::Array => "an array",
-        raw::Kind::Object => "an object",
-    };
-    let reason = format!("must be {asked}, this is {is}");
-    Refusal::new(ErrorCode::InvalidPayload, reason).of_field(field)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod fields;
 mod number;
 mod payload;
 mod raw;
+mod subscription;
 mod timestamp;
 mod words;
 
@@ -34,6 +35,9 @@ pub use fields::UnknownFields;
 pub use number::{Number, NumberError};
 pub use payload::{Ack, ErrorReport, EventType, Heartbeat, IngestEvent, Level, LogRecord, Payload};
 pub use raw::{RawObject, RawObjectError};
+pub use subscription::{
+    Condition, FilterValue, Operator, Subscribe, SubscriptionMode, Unsubscribe,
+};
 pub use timestamp::{Timestamp, TimestampError};
 pub use words::UnknownWord;
 

@@ -6,9 +6,16 @@ mod code;
 #[cfg(feature = "codec")]
 mod codec;
 mod control;
+mod control_payload;
 mod echo;
 mod envelope;
 mod fields;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the router's side of subscriptions uses it"
+)]
+pub(crate) mod filter;
 mod frame;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -39,16 +46,19 @@ pub use envelope::{Envelope, Header, Kind, Names, Span, Validation};
 pub use frame::{FrameError, FrameState, frame_prefix, frame_state, write_frame};
 pub use locate::{line_and_column, locate};
 pub use message::{
-    Ack, Acks, Bar, Batch, BatchedEvent, Broadcasts, DomainEvent, ErrorReport, EventType,
-    Execution, Granted, GrantedLimits, Heartbeat, Hello, IngestEvent, Level, LogRecord, MarketData,
-    Message, MessageError, Number, NumberError, OcoGroup, OcoGroupEvent, Order, OrderType, Payload,
-    RawObject, RawObjectError, ServerIdentity, Side, StrategyEvent, StrategyInstance, Target,
-    Timestamp, TimestampError, Token, UnknownFields, UnknownWord, Welcome,
+    Ack, Acks, Bar, Batch, BatchedEvent, Broadcasts, Condition, DomainEvent, ErrorReport,
+    EventType, Execution, FilterValue, Granted, GrantedLimits, Heartbeat, Hello, IngestEvent,
+    Level, LogRecord, MarketData, Message, MessageError, Number, NumberError, OcoGroup,
+    OcoGroupEvent, Operator, Order, OrderType, Payload, RawObject, RawObjectError, ServerIdentity,
+    Side, StrategyEvent, StrategyInstance, Subscribe, SubscriptionMode, Target, Timestamp,
+    TimestampError, Token, UnknownFields, UnknownWord, Unsubscribe, Welcome,
 };
 pub use parser::Parser;
 pub use refusal::Refusal;
 pub(crate) use run::{first_msg_id, frames, msg_ids};
 pub use shape::{Hints, Learned, Recognized, ShapeIndex, Shapes, Table};
+#[allow(unused_imports, reason = "with `filter`")]
+pub(crate) use shape::{SlotPlace, Slots};
 
 #[cfg(test)]
 mod tests;

@@ -41,6 +41,12 @@ impl<'a> Members<'a> {
         let found = self.0.iter().rev().find(|(name, _)| name == key);
         found.map(|(_, raw)| raw.get())
     }
+
+    /// The text of the first value under `key`.
+    pub(super) fn first(&self, key: &str) -> Option<&'a str> {
+        let found = self.0.iter().find(|(name, _)| name == key);
+        found.map(|(_, raw)| raw.get())
+    }
 }
 
 impl<'de> Deserialize<'de> for Members<'de> {

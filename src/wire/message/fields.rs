@@ -188,14 +188,15 @@ pub(super) fn repeated<E: de::Error>(field: &str) -> E {
 /// Defines a struct of required and `optional` fields that keeps all others in
 /// `unknown`, with `new` (from the required fields) and serde's traits.
 ///
-/// In the struct an optional field of type `T` is an `Option<T>`.
+/// In the struct an optional field of type `T` is an `Option<T>`. Where its key
+/// can't be a Rust name, it is `name as "key": T`.
 macro_rules! fields {
     (
         $(#[$doc:meta])*
         $vis:vis struct $name:ident {
             $($(#[$req_doc:meta])* $req:ident: $req_type:ty,)*
         } $(optional {
-            $($(#[$opt_doc:meta])* $opt:ident: $opt_type:ty,)*
+            $($(#[$opt_doc:meta])* $opt:ident $(as $opt_key:literal)?: $opt_type:ty,)*
         })?
     ) => {
         $(#[$doc])*
@@ -231,11 +232,11 @@ macro_rules! fields {
                 let mut map = serializer.serialize_map(None)?;
                 $(map.serialize_entry(stringify!($req), &self.$req)?;)*
                 $($(if let Some(value) = &self.$opt {
-                    map.serialize_entry(stringify!($opt), value)?;
+                    map.serialize_entry($crate::wire::message::fields::key_of!($opt $($opt_key)?), value)?;
                 })*)?
                 self.unknown.write(&mut map, |key| {
                     $(key == stringify!($req) ||)*
-                    $($((key == stringify!($opt) && self.$opt.is_some()) ||)*)?
+                    $($((key == $crate::wire::message::fields::key_of!($opt $($opt_key)?) && self.$opt.is_some()) ||)*)?
                     false
                 })?;
                 map.end()
@@ -261,7 +262,7 @@ macro_rules! fields {
                         mut map: A,
                     ) -> Result<$name, A::Error> {
                         const KNOWN: &[&str] =
-                            &[$(stringify!($req),)* $($(stringify!($opt),)*)?];
+                            &[$(stringify!($req),)* $($($crate::wire::message::fields::key_of!($opt $($opt_key)?),)*)?];
                         $(let mut $req: Option<$req_type> = None;)*
                         // The outer option: whether the field has been seen.
                         $($(let mut $opt: Option<Option<$opt_type>> = None;)*)?
@@ -281,7 +282,7 @@ macro_rules! fields {
                                 $req = Some(map.next_value().map_err(|e| in_field(known, &e))?);
                                 continue;
                             })*
-                            $($(if known == stringify!($opt) {
+                            $($(if known == $crate::wire::message::fields::key_of!($opt $($opt_key)?) {
                                 if $opt.is_some() {
                                     return Err(repeated(known));
                                 }
@@ -307,3 +308,14 @@ macro_rules! fields {
     };
 }
 pub(super) use fields;
+
+/// The key under which a field stands in JSON.
+macro_rules! key_of {
+    ($name:ident) => {
+        stringify!($name)
+    };
+    ($name:ident $key:literal) => {
+        $key
+    };
+}
+pub(super) use key_of;

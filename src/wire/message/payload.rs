@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::fields::fields;
 use super::words::closed_words;
-use super::{Hello, MessageError, RawObject, Timestamp, Welcome};
+use super::{Hello, MessageError, RawObject, Subscribe, Timestamp, Unsubscribe, Welcome};
 use crate::ids::MsgId;
 use crate::wire::ErrorCode;
 
@@ -27,6 +27,10 @@ pub enum Payload {
     Hello(Box<Hello>),
     /// `welcome`
     Welcome(Box<Welcome>),
+    /// `subscribe`
+    Subscribe(Box<Subscribe>),
+    /// `unsubscribe`
+    Unsubscribe(Unsubscribe),
 }
 
 fields! {
@@ -145,6 +149,8 @@ impl Payload {
             Self::Ack(_) => "ack",
             Self::Hello(_) => "hello",
             Self::Welcome(_) => "welcome",
+            Self::Subscribe(_) => "subscribe",
+            Self::Unsubscribe(_) => "unsubscribe",
         }
     }
 
@@ -160,6 +166,8 @@ impl Payload {
             "ack" => Self::Ack(typed(payload)?),
             "hello" => Self::Hello(typed(payload)?),
             "welcome" => Self::Welcome(typed(payload)?),
+            "subscribe" => Self::Subscribe(typed(payload)?),
+            "unsubscribe" => Self::Unsubscribe(typed(payload)?),
             _ => return Err(MessageError::UnknownType(msg_type.into())),
         })
     }
@@ -175,6 +183,8 @@ impl Serialize for Payload {
             Self::Ack(payload) => payload.serialize(serializer),
             Self::Hello(payload) => payload.serialize(serializer),
             Self::Welcome(payload) => payload.serialize(serializer),
+            Self::Subscribe(payload) => payload.serialize(serializer),
+            Self::Unsubscribe(payload) => payload.serialize(serializer),
         }
     }
 }
@@ -196,6 +206,8 @@ payload_from! {
     Ack: Ack,
     Hello: Hello,
     Welcome: Welcome,
+    Subscribe: Subscribe,
+    Unsubscribe: Unsubscribe,
 }
 
 impl ErrorReport {

@@ -2,6 +2,7 @@
 
 mod building;
 mod reading;
+mod subscribing;
 
 use std::collections::BTreeMap;
 

@@ -3,11 +3,14 @@
 #![forbid(unsafe_code)]
 
 use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::envelope::{Header, Validation};
 use super::super::timestamp;
 use super::class::{self, Classes};
 use super::skeleton::{Form, Skeleton, Slot};
+use super::slots::{Model, SlotPlace};
 use super::sweep::{self, Lookahead, Starts};
 use super::{Block, Hole, Locators, Place, Segment, Shape};
 use crate::limits::{NAME_BYTES_MAX, SHAPE_BYTES_MAX, SHAPE_FRAME_BYTES_MAX, SHAPE_HOLES_MAX};
@@ -32,7 +35,7 @@ pub(super) enum Width {
 /// is needed to build the shape, and to build a wider one.
 #[derive(Debug, Clone)]
 pub(super) struct Exemplar {
-    frame: Box<[u8]>,
+    frame: Arc<[u8]>,
     skeleton: Skeleton,
     widths: Vec<Width>,
     /// What the parser says of the frame.
@@ -201,7 +204,7 @@ impl Builder {
             widths,
             header,
         } = exemplar;
-        let mut places = Vec::with_capacity(skeleton.slots.len());
+        let mut places: Vec<SlotPlace> = Vec::with_capacity(skeleton.slots.len());
         let mut at = 0;
         for (slot, width) in skeleton.slots.iter().zip(widths) {
             let text = frame.get(slot.range.clone())?;
@@ -214,7 +217,10 @@ impl Builder {
                     self.end_stretch(hole(slot.form, beyond_ascii)?, *frame.get(at)?);
                 }
             }
-            places.push((start, self.place()));
+            places.push(SlotPlace {
+                start,
+                end: self.place(),
+            });
         }
         self.literal(frame.get(at..)?);
         self.end_stretch(Hole::End, 0);
@@ -223,17 +229,27 @@ impl Builder {
         if bytes > SHAPE_BYTES_MAX || self.segments.len() > SHAPE_HOLES_MAX + 1 {
             return None;
         }
-        let (msg_id, _) = *places.get(skeleton.msg_id)?;
+        let span = |slot: usize| {
+            let place = places.get(slot)?;
+            Some((place.start, place.end))
+        };
+        let ranges = skeleton.slots.iter().map(|slot| slot.range.clone());
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         Some(Shape {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
             kind: header.kind,
             frame_bytes_min: self.segments.iter().map(|segment| segment.bytes).sum(),
             locators: Locators {
-                msg_id,
-                source: *places.get(skeleton.source)?,
+                msg_id: span(skeleton.msg_id)?.0,
+                source: span(skeleton.source)?,
                 target: match skeleton.target {
-                    Some(target) => Some(*places.get(target)?),
+                    Some(target) => Some(span(target)?),
                     None => None,
                 },
+            },
+            model: Model {
+                frame: frame.clone(),
+                slots: ranges.zip(places.iter().copied()).collect(),
             },
             blocks: self.blocks.into(),
             times: self.times.into(),

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::sweep::{LOOKAHEAD, Lookahead, Starts};
-use super::{Learned, Recognized, ShapeIndex, Table};
+use super::{Learned, Recognized, ShapeIndex, Slots, Table};
 use crate::limits::SHAPE_FRAME_BYTES_MAX;
 
 /// Lengths that are told apart.
@@ -95,6 +95,22 @@ impl Hints {
             }
         }
         None
+    }
+
+    /// Where the values stand of the frame of `len` bytes that
+    /// [`Hints::recognize`] has just recognised, by the same table. `None` if
+    /// the last frame was another one, or the table is.
+    #[inline]
+    #[allow(dead_code, reason = "with `filter`")]
+    pub(crate) fn slots<'a>(&'a self, table: &'a Table, len: usize) -> Option<Slots<'a>> {
+        // Whichever shape recognises a frame is the likeliest afterwards.
+        let index = self.by_length[len % LENGTHS][0];
+        let shape = table.shape(index)?;
+        (shape.number == self.starts.shape).then_some(Slots {
+            shape,
+            index,
+            starts: &self.starts,
+        })
     }
 
     /// Takes note of what learning from a frame of `len` bytes came to.

@@ -32,6 +32,7 @@ mod build;
 mod class;
 mod hints;
 mod skeleton;
+mod slots;
 mod sweep;
 mod table;
 #[cfg(test)]
@@ -40,6 +41,7 @@ mod tests;
 #[cfg(any(test, fuzzing))]
 pub(super) use bed::Bed;
 pub use hints::Hints;
+pub(crate) use slots::{SlotPlace, Slots};
 pub use table::{Learned, ShapeIndex, Shapes, Table};
 
 use super::envelope::{Kind, Names};
@@ -84,6 +86,8 @@ impl Recognized {
 /// What frames of one shape have in common. Never changes once it is built.
 #[derive(Debug)]
 struct Shape {
+    /// Above 0; no two shapes of a process share it.
+    number: u64,
     kind: Kind,
     /// Bytes of all stretches.
     frame_bytes_min: u32,
@@ -92,6 +96,7 @@ struct Shape {
     blocks: Box<[Block]>,
     /// Where timestamps begin in their stretches.
     times: Box<[u32]>,
+    model: slots::Model,
 }
 
 /// 32 positions of a stretch.

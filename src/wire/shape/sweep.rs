@@ -14,11 +14,27 @@ use crate::limits::{NAME_BYTES_MAX, SHAPE_FRAME_BYTES_MAX, SHAPE_HOLES_MAX};
 
 /// Where the segments of a shape begin in the frame at hand.
 #[derive(Debug, Clone)]
-pub(crate) struct Starts([u32; SHAPE_HOLES_MAX + 2]);
+pub(crate) struct Starts {
+    of_segment: [u32; SHAPE_HOLES_MAX + 2],
+    /// The number of the shape that recognised the frame; 0 if none did.
+    pub(super) shape: u64,
+}
 
 impl Default for Starts {
     fn default() -> Self {
-        Self([0; SHAPE_HOLES_MAX + 2])
+        Self {
+            of_segment: [0; SHAPE_HOLES_MAX + 2],
+            shape: 0,
+        }
+    }
+}
+
+impl Starts {
+    /// How far behind the frame's start a place is.
+    #[inline(always)]
+    pub(super) fn at(&self, place: Place) -> u32 {
+        let start = self.of_segment.get(place.segment as usize).copied();
+        start.unwrap_or_default() + place.offset
     }
 }
 
@@ -88,6 +104,7 @@ pub(super) fn recognize(
 ) -> Option<Recognized> {
     let small = shape.frame_bytes_min as usize <= len && len <= SHAPE_FRAME_BYTES_MAX;
     let fits = small && bytes.len() >= len + LOOKAHEAD && fits(shape, bytes, len, starts);
+    starts.shape = if fits { shape.number } else { 0 };
     fits.then(|| found(shape, starts))
 }
 
@@ -112,7 +129,7 @@ pub(super) fn fits_by(
     let mut blocks = &shape.blocks[..];
     let mut times = &shape.times[..];
     let mut at = 0;
-    for (segment, start) in shape.segments.iter().zip(&mut starts.0) {
+    for (segment, start) in shape.segments.iter().zip(&mut starts.of_segment) {
         let end = at + segment.bytes as usize;
         *start = at as u32;
         let (Some((own_blocks, other_blocks)), Some((own_times, other_times))) = (
@@ -290,10 +307,7 @@ fn is_number(text: &[u8]) -> bool {
 /// What is recognised of a frame that fits.
 #[inline(always)]
 pub(super) fn found(shape: &Shape, starts: &Starts) -> Recognized {
-    let at = |place: Place| {
-        let start = starts.0.get(place.segment as usize).copied();
-        start.unwrap_or_default() + place.offset
-    };
+    let at = |place: Place| starts.at(place);
     let span = |(start, end): (Place, Place)| Span::between(at(start), at(end));
     Recognized {
         kind: shape.kind,

@@ -79,7 +79,7 @@ pub enum Learned {
 
 /// Which shape of the table. One that is out of date only misses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ShapeIndex(u16);
+pub struct ShapeIndex(pub(super) u16);
 
 impl ShapeIndex {
     /// No shape.
@@ -226,6 +226,13 @@ impl Table {
             entry.used.store(now, Ordering::Relaxed);
         }
         Some(known)
+    }
+
+    /// The shape at `index`.
+    #[inline]
+    pub(super) fn shape(&self, index: ShapeIndex) -> Option<&Shape> {
+        let entry = self.entries.get(usize::from(index.0))?;
+        Some(&entry.shape)
     }
 
     /// All of them.

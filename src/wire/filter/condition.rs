@@ -1,0 +1,142 @@
+//! Conditions, and whether they hold.
+
+use std::cmp::Ordering;
+
+use super::pointer::Field;
+use super::scalar::{Scalar, Value};
+
+/// What a subscription's `where` asks for: all conditions must hold. Without
+/// any, all messages match.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Filter {
+    pub(super) conditions: Box<[Condition]>,
+}
+
+/// One condition on one field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Condition {
+    pub(super) field: Field,
+    pub(super) test: Test,
+}
+
+/// What a condition asks of the value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Test {
+    /// It is one of these, which are sorted.
+    OneOf(Box<[Scalar]>),
+    /// It is a text that begins like this.
+    Prefix(Box<str>),
+    /// It is there, or it is not.
+    Exists(bool),
+    /// It orders with the bound in this way.
+    Order(Relation, Scalar),
+}
+
+/// How a value is to stand to a bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Relation {
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+/// Beyond so many values the right one is looked up, not tried for.
+const TRIED_MAX: usize = 4;
+
+impl Filter {
+    /// The conditions, in the order in which they were given.
+    pub fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+
+    /// Whether all conditions hold, with what `value_of` says of each field.
+    pub fn matches<'v>(&self, mut value_of: impl FnMut(&Field) -> Option<Value<'v>>) -> bool {
+        let holds = |condition: &Condition| condition.holds(value_of(&condition.field).as_ref());
+        self.conditions.iter().all(holds)
+    }
+}
+
+impl Condition {
+    /// What it looks at.
+    pub fn field(&self) -> &Field {
+        &self.field
+    }
+
+    /// Whether it holds of a message that has `value` at the field.
+    #[inline]
+    pub fn holds(&self, value: Option<&Value<'_>>) -> bool {
+        let Some(value) = value else {
+            return self.test == Test::Exists(false);
+        };
+        match &self.test {
+            Test::OneOf(scalars) if scalars.len() <= TRIED_MAX => {
+                scalars.iter().any(|scalar| scalar.equals(value))
+            }
+            Test::OneOf(scalars) => is_among(scalars, value),
+            Test::Prefix(prefix) => match value {
+                Value::Text(text) => text.starts_with(prefix.as_bytes()),
+                _ => false,
+            },
+            Test::Exists(wanted) => *wanted,
+            Test::Order(relation, bound) => {
+                let ordering = bound.compare(value);
+                ordering.is_some_and(|ordering| relation.holds(ordering))
+            }
+        }
+    }
+
+    /// The values of which the field must have one, each once, if that is all
+    /// that the condition asks: then it can be looked up by the value.
+    pub fn equals(&self) -> Option<&[Scalar]> {
+        match &self.test {
+            Test::OneOf(scalars) => Some(scalars),
+            _ => None,
+        }
+    }
+}
+
+/// Whether the value is one of many, which are sorted: by type first.
+fn is_among(scalars: &[Scalar], value: &Value<'_>) -> bool {
+    let rank = |scalar: &Scalar| match scalar {
+        Scalar::Null => 0,
+        Scalar::Bool(_) => 1,
+        Scalar::Number(_) => 2,
+        Scalar::Text(_) => 3,
+    };
+    let own = match value {
+        Value::Null => 0,
+        Value::Bool(_) => 1,
+        Value::Number(_) => 2,
+        Value::Text(_) => 3,
+        Value::Container => return false,
+    };
+    let from = scalars.partition_point(|scalar| rank(scalar) < own);
+    let same = &scalars[from..];
+    let same = &same[..same.partition_point(|scalar| rank(scalar) == own)];
+    match value {
+        Value::Number(spelling) => super::Finite::read(spelling).is_some_and(|number| {
+            let place = same.binary_search(&Scalar::Number(number));
+            place.is_ok()
+        }),
+        Value::Text(text) => {
+            let place = same.binary_search_by(|scalar| match scalar {
+                Scalar::Text(own) => own.as_bytes().cmp(text),
+                _ => Ordering::Less,
+            });
+            place.is_ok()
+        }
+        _ => same.iter().any(|scalar| scalar.equals(value)),
+    }
+}
+
+impl Relation {
+    fn holds(self, ordering: Ordering) -> bool {
+        match self {
+            Self::Less => ordering.is_lt(),
+            Self::LessOrEqual => ordering.is_le(),
+            Self::Greater => ordering.is_gt(),
+            Self::GreaterOrEqual => ordering.is_ge(),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Values of messages and of filters, and how they compare.
+
+use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
+
+/// What a message has at some field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Value<'a> {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number as it is spelled.
+    Number(&'a [u8]),
+    /// A string without its quotes, unescaped.
+    Text(&'a [u8]),
+    /// An object or an array: it is there, and compares with nothing.
+    Container,
+}
+
+/// A value that a filter compares with, or that messages are told apart by.
+///
+/// Two are equal if they mean the same: `1`, `1.0` and `10e-1` are.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Scalar {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number.
+    Number(Finite),
+    /// A string, unescaped.
+    Text(Box<str>),
+}
+
+/// A number that an `f64` holds: not infinite, and zero without a sign.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Finite(f64);
+
+impl Finite {
+    /// The number nearest to the one that `spelling` is, by JSON's grammar.
+    /// `None` if that is beyond all of them.
+    #[inline]
+    pub fn read(spelling: &[u8]) -> Option<Self> {
+        if let Some(number) = read_short(spelling) {
+            return Some(Self(number));
+        }
+        // Rust reads every number that JSON can spell.
+        let number: f64 = str::from_utf8(spelling).ok()?.parse().ok()?;
+        // Minus zero and zero make zero.
+        number.is_finite().then_some(Self(number + 0.0))
+    }
+
+    /// The number.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+/// A number of at most 15 digits and no exponent, the usual case: its digits as
+/// an integer and the power of ten are exact, so one division rounds right.
+#[inline]
+fn read_short(spelling: &[u8]) -> Option<f64> {
+    const DIGITS_MAX: usize = 15;
+    const POWERS: [f64; DIGITS_MAX + 1] = [
+        1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+    ];
+    let (negative, digits) = match spelling {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() || digits.len() > DIGITS_MAX {
+        return None;
+    }
+    let mut whole = 0_u64;
+    let mut point = None;
+    for (at, byte) in digits.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => whole = whole * 10 + u64::from(byte - b'0'),
+            b'.' if point.is_none() => point = Some(at),
+            _ => return None,
+        }
+    }
+    let decimals = point.map_or(0, |point| digits.len() - point - 1);
+    let number = whole as f64 / POWERS[decimals];
+    // Without a sign if it is zero.
+    Some(if negative { 0.0 - number } else { number })
+}
+
+impl PartialEq for Finite {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.0.to_bits() == other.0.to_bits()
+    }
+}
+
+impl Eq for Finite {}
+
+impl Hash for Finite {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.to_bits().hash(state);
+    }
+}
+
+impl PartialOrd for Finite {
+    #[inline]
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Finite {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+impl Value<'_> {
+    /// What the value means. `None` for a container and for a number that is
+    /// beyond an `f64`: they equal nothing.
+    pub fn to_scalar(self) -> Option<Scalar> {
+        Some(match self {
+            Value::Null => Scalar::Null,
+            Value::Bool(value) => Scalar::Bool(value),
+            Value::Number(spelling) => Scalar::Number(Finite::read(spelling)?),
+            Value::Text(text) => Scalar::Text(str::from_utf8(text).ok()?.into()),
+            Value::Container => return None,
+        })
+    }
+}
+
+impl Scalar {
+    /// How `value` stands to this; `None` if it is of another type, or a number
+    /// beyond an `f64`.
+    #[inline]
+    pub fn compare(&self, value: &Value<'_>) -> Option<Ordering> {
+        match (value, self) {
+            (Value::Text(text), Self::Text(own)) => Some((*text).cmp(own.as_bytes())),
+            (Value::Number(spelling), Self::Number(own)) => Some(Finite::read(spelling)?.cmp(own)),
+            (Value::Bool(value), Self::Bool(own)) => Some(value.cmp(own)),
+            (Value::Null, Self::Null) => Some(Ordering::Equal),
+            _ => None,
+        }
+    }
+
+    /// Whether `value` means the same.
+    #[inline]
+    pub fn equals(&self, value: &Value<'_>) -> bool {
+        self.compare(value) == Some(Ordering::Equal)
+    }
+}

@@ -1,0 +1,302 @@
+//! Finding fields in a frame by reading it from the front.
+//!
+//! The frame was accepted, so it is valid JSON and not too deep. Of one that is
+//! not, some fields are found and others aren't; nothing worse.
+
+use std::ops::Range;
+
+use memchr::memchr2;
+
+use super::probe::{Node, ROOT};
+
+/// What stands at a field: a range of the frame, or of the scratch where a
+/// string had to be unescaped.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) enum Found {
+    #[default]
+    Nothing,
+    Null,
+    Bool(bool),
+    Number(Range<usize>),
+    Text(Range<usize>),
+    Unescaped(Range<usize>),
+    Container,
+}
+
+/// Room for one scan, used again.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    /// For each field.
+    pub(super) found: Vec<Found>,
+    /// Strings that were unescaped.
+    pub(super) scratch: Vec<u8>,
+    /// For each node: whether it was met. Of repeated keys the first counts.
+    met: Vec<bool>,
+}
+
+/// Looks for the `fields` fields that stand at `nodes`.
+pub(super) fn scan(nodes: &[Node], fields: usize, frame: &[u8], room: &mut Room) {
+    room.found.clear();
+    room.found.resize(fields, Found::Nothing);
+    room.met.clear();
+    room.met.resize(nodes.len(), false);
+    room.scratch.clear();
+    let mut reader = Reader {
+        nodes,
+        frame,
+        at: 0,
+        wanted: fields,
+        room,
+    };
+    if fields > 0 {
+        reader.value(ROOT);
+    }
+}
+
+struct Reader<'a> {
+    nodes: &'a [Node],
+    frame: &'a [u8],
+    at: usize,
+    /// Fields not met yet: without any the rest of the frame doesn't matter.
+    wanted: usize,
+    room: &'a mut Room,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads the value that comes next, which is at a node. `None` ends it all.
+    ///
+    /// The depth of calls is that of the nodes.
+    fn value(&mut self, node: usize) -> Option<()> {
+        self.skip_space();
+        let Node { field, .. } = self.nodes[node];
+        let first = *self.frame.get(self.at)?;
+        if let Some(field) = field {
+            self.room.found[field] = self.peek(first)?;
+            self.wanted -= 1;
+            if self.wanted == 0 {
+                return None;
+            }
+        }
+        match first {
+            _ if self.nodes[node].is_leaf() => self.skip_value(),
+            b'{' => self.object(node),
+            b'[' => self.array(node),
+            _ => self.skip_value(),
+        }
+    }
+
+    /// What the value is that begins here.
+    fn peek(&mut self, first: u8) -> Option<Found> {
+        Some(match first {
+            b'{' | b'[' => Found::Container,
+            b'"' => {
+                let (text, escaped) = self.string()?;
+                let found = if escaped {
+                    Found::Unescaped(self.unescape(text.clone()))
+                } else {
+                    Found::Text(text.clone())
+                };
+                // The value is yet to be read.
+                self.at = text.start - 1;
+                found
+            }
+            b't' => Found::Bool(true),
+            b'f' => Found::Bool(false),
+            b'n' => Found::Null,
+            _ => Found::Number(self.at..self.end_of_word()),
+        })
+    }
+
+    fn object(&mut self, node: usize) -> Option<()> {
+        self.at += 1;
+        loop {
+            self.skip_space();
+            match *self.frame.get(self.at)? {
+                b'"' => {}
+                b',' => {
+                    self.at += 1;
+                    continue;
+                }
+                b'}' => {
+                    self.at += 1;
+                    return Some(());
+                }
+                _ => return None,
+            }
+            let (key, escaped) = self.string()?;
+            let next = if escaped {
+                let kept = self.room.scratch.len();
+                let key = self.unescape(key);
+                let next = self.nodes[node].under_key(&self.room.scratch[key]);
+                self.room.scratch.truncate(kept);
+                next
+            } else {
+                self.nodes[node].under_key(&self.frame[key])
+            };
+            self.skip_space();
+            if self.frame.get(self.at) != Some(&b':') {
+                return None;
+            }
+            self.at += 1;
+            self.member(next)?;
+        }
+    }
+
+    fn array(&mut self, node: usize) -> Option<()> {
+        self.at += 1;
+        let mut wanted = self.nodes[node].by_index().iter().peekable();
+        for index in 0_u32.. {
+            self.skip_space();
+            if *self.frame.get(self.at)? == b']' {
+                self.at += 1;
+                return Some(());
+            }
+            let next = wanted.next_if(|(own, _)| *own == index);
+            self.member(next.map(|(_, next)| *next))?;
+            self.skip_space();
+            if self.frame.get(self.at) == Some(&b',') {
+                self.at += 1;
+            }
+        }
+        None
+    }
+
+    /// Reads the value that comes next, which may be at a node.
+    fn member(&mut self, node: Option<usize>) -> Option<()> {
+        match node.filter(|node| !self.room.met[*node]) {
+            Some(node) => {
+                self.room.met[node] = true;
+                self.value(node)
+            }
+            None => {
+                self.skip_space();
+                self.skip_value()
+            }
+        }
+    }
+
+    fn skip_space(&mut self) {
+        let rest = self.frame.get(self.at..).unwrap_or_default();
+        let space = |byte: &&u8| matches!(byte, b' ' | b'\n' | b'\t' | b'\r');
+        self.at += rest.iter().take_while(space).count();
+    }
+
+    /// Goes behind the value that begins here.
+    fn skip_value(&mut self) -> Option<()> {
+        match *self.frame.get(self.at)? {
+            b'"' => self.string().map(drop),
+            b'{' | b'[' => self.skip_container(),
+            _ => {
+                let end = self.end_of_word();
+                // Whatever else stands here is no value.
+                (end > self.at).then(|| self.at = end)
+            }
+        }
+    }
+
+    fn skip_container(&mut self) -> Option<()> {
+        let mut depth = 0_usize;
+        loop {
+            match *self.frame.get(self.at)? {
+                b'"' => {
+                    self.string()?;
+                    continue;
+                }
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+            self.at += 1;
+            if depth == 0 {
+                return Some(());
+            }
+        }
+    }
+
+    /// Where a number or one of the three words ends.
+    fn end_of_word(&self) -> usize {
+        let rest = self.frame.get(self.at..).unwrap_or_default();
+        let inside =
+            |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.');
+        self.at + rest.iter().take_while(inside).count()
+    }
+
+    /// Goes behind the string that begins here. Gives what stands between its
+    /// quotes, and whether there are escapes in it.
+    fn string(&mut self) -> Option<(Range<usize>, bool)> {
+        let start = self.at + 1;
+        let mut end = start;
+        let mut escaped = false;
+        loop {
+            end += memchr2(b'"', b'\\', self.frame.get(end..)?)?;
+            if self.frame[end] == b'"' {
+                break;
+            }
+            escaped = true;
+            end += 2;
+        }
+        self.at = end + 1;
+        Some((start..end, escaped))
+    }
+
+    /// Appends the text without its escapes to the scratch.
+    fn unescape(&mut self, text: Range<usize>) -> Range<usize> {
+        let start = self.room.scratch.len();
+        unescape(&self.frame[text], &mut self.room.scratch);
+        start..self.room.scratch.len()
+    }
+}
+
+/// Appends what the text between a string's quotes stands for.
+fn unescape(mut text: &[u8], out: &mut Vec<u8>) {
+    while let Some(at) = memchr::memchr(b'\\', text) {
+        out.extend_from_slice(&text[..at]);
+        text = &text[at + 1..];
+        let Some((&escape, rest)) = text.split_first() else {
+            return;
+        };
+        text = rest;
+        match escape {
+            b'b' => out.push(0x08),
+            b'f' => out.push(0x0C),
+            b'n' => out.push(b'\n'),
+            b'r' => out.push(b'\r'),
+            b't' => out.push(b'\t'),
+            b'u' => {
+                let (character, rest) = code_point(text);
+                out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                text = rest;
+            }
+            itself => out.push(itself),
+        }
+    }
+    out.extend_from_slice(text);
+}
+
+/// The character of a `\u` escape, of which `text` is what follows the `u`, and
+/// what follows the escape.
+fn code_point(text: &[u8]) -> (char, &[u8]) {
+    let Some((unit, rest)) = code_unit(text) else {
+        return (char::REPLACEMENT_CHARACTER, text);
+    };
+    if let Some(character) = char::from_u32(unit) {
+        return (character, rest);
+    }
+    // Half of a pair, of which the parser saw to it that the other follows.
+    let pair = rest.strip_prefix(b"\\u").and_then(code_unit);
+    let both = pair.and_then(|(low, rest)| {
+        let low = low.checked_sub(0xDC00).filter(|low| *low < 0x400)?;
+        let high = unit.checked_sub(0xD800).filter(|high| *high < 0x400)?;
+        Some((char::from_u32(0x1_0000 + (high << 10) + low)?, rest))
+    });
+    both.unwrap_or((char::REPLACEMENT_CHARACTER, rest))
+}
+
+/// Four hex digits.
+fn code_unit(text: &[u8]) -> Option<(u32, &[u8])> {
+    let (digits, rest) = text.split_first_chunk::<4>()?;
+    let unit = digits.iter().try_fold(0, |unit, digit| {
+        Some(unit << 4 | char::from(*digit).to_digit(16)?)
+    })?;
+    Some((unit, rest))
+}
