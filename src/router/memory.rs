@@ -128,19 +128,20 @@ impl Memory {
     }
 
     /// The messages were given up after they had been accepted from `origin`:
-    /// who sends them again shall find them new. A connection that resumed is
-    /// told by `report`; `origin` was told already.
-    pub(crate) fn forget(&self, messages: &[MsgId], origin: &Arc<Peer>, report: Report) {
-        let user = {
-            let ids = lock(&self.ids);
-            (!ids.is_used_by(origin)).then(|| ids.user.upgrade())
-        };
-        // The report first: who finds a message new can tell of it before.
-        if let Some(user) = user.flatten() {
-            user.report(report);
-        }
+    /// who sends them again shall find them new. `origin` is told, and so is the
+    /// connection that has resumed it.
+    pub(crate) fn give_up(&self, messages: &[MsgId], origin: &Arc<Peer>, report: Report) {
         let given_up: HashSet<u128> = messages.iter().copied().map(number).collect();
-        lock(&self.ids).forget(&given_up);
+        // Both in one: who was told must not be told once more that the message
+        // is accepted, and who finds it new can tell of the report before.
+        let mut ids = lock(&self.ids);
+        if !ids.is_used_by(origin)
+            && let Some(user) = ids.user.upgrade()
+        {
+            user.report(report.clone());
+        }
+        origin.report(report);
+        ids.forget(&given_up);
     }
 
     /// Forgets everything, and gives back its room.
@@ -262,11 +263,12 @@ mod tests {
         let memory = Memory::new(&first);
         memory.remember(&ids(1..=4));
         let report = || Report::NameTakenOver(crate::ids::Name::new("a").unwrap());
-        memory.forget(&ids([1]), &first, report());
-        assert!(!first.has_reports(), "it was told already");
+        memory.give_up(&ids([1]), &first, report());
+        assert_eq!(first.take_reports(), [report()]);
         memory.resume(&second);
-        memory.forget(&ids([3]), &first, report());
+        memory.give_up(&ids([3]), &first, report());
         assert_eq!(known(&memory, 1..=9), [2, 4]);
+        assert_eq!(first.take_reports(), [report()]);
         assert_eq!(second.take_reports(), [report()]);
     }
 

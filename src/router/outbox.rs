@@ -311,9 +311,7 @@ impl Outbox {
         let mut in_flight = lock(&self.consumer);
         self.queue.end();
         self.sweep(&mut in_flight);
-        if let Some(memory) = self.memory.swap(None) {
-            memory.clear();
-        }
+        self.memory.store(None);
     }
 
     /// Bytes that are held for the next owner.
@@ -401,9 +399,9 @@ impl Outbox {
                 count,
                 first_msg_id,
             };
-            origin.report(report.clone());
-            if let Some(memory) = memory {
-                memory.forget(&msg_ids, &origin, report);
+            match memory {
+                None => origin.report(report),
+                Some(memory) => memory.give_up(&msg_ids, &origin, report),
             }
         }
     }
