@@ -7,15 +7,12 @@ mod sending;
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
 use tokio_util::codec::Framed;
 
 use super::*;
-use crate::wire::{
-    ErrorReport, FrameCodec, Granted, GrantedLimits, Payload, RawObject, ServerIdentity, Target,
-};
+use crate::wire::{ErrorReport, FrameCodec, Granted, GrantedLimits, RawObject, ServerIdentity};
 
 const SERVER: &str = "tickwire";
 

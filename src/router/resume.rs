@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
+use super::claim::Claim;
 use super::memory::Memory;
 use super::now::Now;
 use super::pause::Pause;
-use super::registry::Claim;
 use super::run::{Run, Workspace};
 use super::session::Session;
 use crate::wire::{HelloRequest, Kind};
@@ -43,13 +43,14 @@ impl Session {
     /// The memory stands at the first name, and no other of the connection's
     /// names has one.
     pub(super) fn keep_memory(&mut self, resumable: bool, resume: bool) {
-        let mut claims = self.claims.iter();
-        let first = if resumable { claims.next() } else { None };
+        // Members of a group have no memory in common, and none for each.
+        let has_place = |claim: &&Claim| resumable && claim.seat.is_none();
+        let first = self.claims.first().filter(has_place);
         let kept = first.and_then(|claim| {
-            let Claim { outbox, epoch } = claim;
-            outbox.attach_memory(*epoch, &self.peer, resume)
+            let outbox = &claim.outbox;
+            outbox.attach_memory(claim.epoch, &self.peer, resume)
         });
-        for claim in claims {
+        for claim in self.claims.iter().skip(usize::from(first.is_some())) {
             claim.outbox.drop_memory(claim.epoch);
         }
         if kept.is_none()

@@ -10,11 +10,27 @@ use crate::peer::{Peer, framed, start_server, within};
 pub struct Random(pub u64);
 
 impl Random {
+    /// Numbers of their own for each of the streams that a seed is split into.
+    pub fn of(seed: u64, stream: u64) -> Self {
+        // The finish of splitmix64: neighbours have nothing in common after it.
+        let mut mixed = seed ^ stream.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        // 0 has no successor.
+        Self((mixed ^ (mixed >> 31)).max(1))
+    }
+
     pub fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    /// A number below `limit`, which is not 0.
+    pub fn below(&mut self, limit: u64) -> u64 {
+        // The upper bits of the generator are the better ones.
+        (self.next() >> 33) % limit
     }
 
     fn bytes(&mut self, count: usize) -> Vec<u8> {

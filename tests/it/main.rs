@@ -3,11 +3,13 @@
 //! that a mistake in the client can't hide one in the server.
 
 mod draft;
+mod due;
 mod peer;
 
 mod acks;
 mod conformance;
 mod embedded;
+mod faults;
 mod hostile;
 mod names;
 mod peers;

@@ -52,7 +52,7 @@ pub struct Received {
 }
 
 impl Received {
-    fn new(frame: Bytes) -> Self {
+    pub fn new(frame: Bytes) -> Self {
         let json = serde_json::from_slice(&frame)
             .unwrap_or_else(|error| panic!("not JSON ({error}): {frame:?}"));
         Self { frame, json }
@@ -324,8 +324,17 @@ impl Reader {
 
     /// The next frame, or `None` at the end of the stream, in order or not.
     pub async fn receive_or_break(&mut self) -> Option<Received> {
+        self.receive_or_fault().await.ok().flatten()
+    }
+
+    /// The next frame, or `None` when the stream ended in order. May be given up
+    /// before it is there, and called again.
+    ///
+    /// # Errors
+    /// A reset, or an end within a frame.
+    pub async fn receive_or_fault(&mut self) -> std::io::Result<Option<Received>> {
         let frame = within("a frame or the end", self.next_frame()).await;
-        frame.ok().flatten().map(Received::new)
+        Ok(frame?.map(Received::new))
     }
 
     pub async fn expect_end(&mut self) {

@@ -42,7 +42,11 @@ async fn says_hello_over_tcp_and_is_welcomed() {
     };
     let (hello, client) = tokio::join!(server, program);
     assert_eq!(hello.source.as_str(), "quantower-connector");
-    assert_eq!(hello_in(&hello), &Hello::default());
+    let expected = Hello {
+        resumable: Some(true),
+        ..Hello::default()
+    };
+    assert_eq!(hello_in(&hello), &expected);
     assert_eq!(client.name(), &hello.source);
     assert_eq!(client.welcome().server.name.as_str(), SERVER);
 }

@@ -444,6 +444,29 @@ fn a_hello_says_what_is_asked_for_and_a_welcome_what_is_in_force() {
 }
 
 #[test]
+fn members_of_a_group_are_not_resumable() {
+    let router = router();
+    let mut gateway = Peer::named(&router, "gateway");
+    let mut alone = resumable(&router, "me");
+    assert_eq!(alone.order("gateway", &[1]), [id(1)]);
+    assert_eq!(alone.says_again(json!({"group": true})), (false, false));
+    alone.cut();
+    let options = json!({"group": true, "resumable": true, "resume": true});
+    let (mut member, resumable, resume) = coming(&router, "me", options);
+    assert_eq!((resumable, resume), (false, false));
+    assert_eq!(member.order("gateway", &[1]), [id(1)]);
+    assert_eq!(ids(&gateway.read()), id_list(&[1, 1]));
+    let to_itself = json!({"group": false, "resume": true});
+    assert_eq!(member.says_again(to_itself), (true, false));
+    member.cut();
+    assert_eq!(router.lingering_count(), 1);
+    // A group that takes the name ends what was remembered.
+    let (member, ..) = coming(&router, "me", json!({"group": true}));
+    member.cut();
+    assert_eq!(router.lingering_count(), 0);
+}
+
+#[test]
 fn a_repeated_hello_turns_resuming_off_and_on() {
     let router = router();
     let mut gateway = Peer::named(&router, "gateway");

@@ -13,8 +13,8 @@ fn what_two_connections_send_at_once_is_delivered_once() {
     let mut gateway = Peer::named(&router, "gateway");
     let mut first = resumable(&router, "me");
     let mut second = resumed(&router, "me");
-    let delivered = thread::scope(|scope| {
-        let together = &Barrier::new(2);
+    let together = &Barrier::new(2);
+    let mut delivered = thread::scope(|scope| {
         let senders = [&mut first, &mut second].map(|peer| {
             scope.spawn(move || {
                 for number in (1..=MESSAGES).step_by(STEP) {
@@ -36,7 +36,6 @@ fn what_two_connections_send_at_once_is_delivered_once() {
         }
         delivered
     });
-    let mut delivered = delivered;
     delivered.extend(ids(&gateway.read()));
     delivered.sort();
     assert_eq!(delivered, (1..=MESSAGES).map(id).collect::<Vec<_>>());
