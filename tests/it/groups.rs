@@ -120,7 +120,11 @@ async fn what_a_leaving_worker_did_not_get_goes_to_another() {
     seen.extend(ids(&shares[0]));
     // A frame that was begun may have gone to both, in place of the last.
     assert!(seen.is_subset(&all));
-    assert!(all.len() - seen.len() <= 1, "{} are lost", all.len() - seen.len());
+    assert!(
+        all.len() - seen.len() <= 1,
+        "{} are lost",
+        all.len() - seen.len()
+    );
 }
 
 #[tokio::test]
