@@ -53,7 +53,8 @@ fn what_is_given_up_while_it_is_sent_again_is_never_lost() {
         let (mut next, told) = thread::scope(|scope| {
             let next = scope.spawn(|| {
                 drop(gateway);
-                Peer::named(&router, "gateway")
+                // It may get what was sent again before its welcome is read.
+                Peer::claiming(&router, "gateway")
             });
             let mut told = Vec::new();
             for number in &sent {
@@ -69,7 +70,7 @@ fn what_is_given_up_while_it_is_sent_again_is_never_lost() {
 /// What is acknowledged after the report was delivered, and what is reported
 /// was acknowledged before.
 fn told_of(told: &[Value], next: &mut Peer, round: usize) {
-    let delivered = ids(&next.read());
+    let delivered = ids(&next.read()).split_off(1);
     let report = told
         .iter()
         .position(|told| kinds(std::slice::from_ref(told)) == ["UNDELIVERED"]);
