@@ -4,6 +4,7 @@ use std::sync::Barrier;
 use std::thread;
 
 use super::*;
+use crate::ids::MsgId;
 
 #[test]
 fn what_two_connections_send_at_once_is_delivered_once() {
@@ -39,6 +40,27 @@ fn what_two_connections_send_at_once_is_delivered_once() {
     delivered.extend(ids(&gateway.read()));
     delivered.sort();
     assert_eq!(delivered, (1..=MESSAGES).map(id).collect::<Vec<_>>());
+}
+
+#[test]
+fn who_is_about_to_accept_a_message_keeps_others_from_finding_it_new() {
+    let router = router();
+    let mut gateway = Peer::named(&router, "gateway");
+    let mut first = resumable(&router, "me");
+    let second = resumed(&router, "me");
+    let memory = second.session.memory.as_ref().unwrap();
+    thread::scope(|scope| {
+        let turn = memory.turn();
+        let other = scope.spawn(|| first.order("gateway", &[1]));
+        // Without a turn it would come to an end now.
+        for _ in 0..10_000 {
+            thread::yield_now();
+        }
+        memory.remember(&[MsgId::from_text(id(1).as_bytes()).unwrap()]);
+        drop(turn);
+        assert_eq!(other.join().unwrap(), [id(1)]);
+    });
+    assert!(gateway.read().is_empty(), "it was known when its turn came");
 }
 
 #[test]
