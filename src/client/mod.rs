@@ -1,8 +1,8 @@
-//! Floor 3: a client's connection to a server.
+//! Floor 3: a client's connections to a server.
 //!
 //! [`Client::connect`] gives two things: a [`Client`] that sends, cheap to
-//! clone, and a [`Receiver`], a stream of what arrives. The connection lives as
-//! long as one of them does.
+//! clone, and a [`Receiver`], a stream of what arrives. The client lives as long
+//! as one of them does, and when its connection is lost it makes another.
 //!
 //! ```no_run
 //! use tickwire::client::{Client, ClientConfig, Event};
@@ -21,6 +21,8 @@
 //!     match event {
 //!         Event::Message(inbound) => println!("{:?}", inbound.message()?),
 //!         Event::Notice(report) => eprintln!("{}: {}", report.code, report.message),
+//!         Event::Disconnected(why) => eprintln!("{why}; connecting again"),
+//!         Event::Closed(why) => eprintln!("{why}; that was all"),
 //!         _ => {}
 //!     }
 //! }
@@ -34,9 +36,46 @@
 //! or of unknown fate. [`Client::post`] doesn't wait; a refusal of what was
 //! posted arrives as an [`Event::Notice`].
 //!
+//! # When the connection is lost
+//! The receiver gets [`Event::Disconnected`], and the client tries to connect
+//! again: after random delays whose bound doubles, by default for ever
+//! ([`ClientConfig::reconnect`], [`ClientConfig::reconnect_within`],
+//! [`ClientConfig::reconnect_delays`]). Messages may be sent all the while; they
+//! wait. Then it says hello under the same names and with the same options, says
+//! its [subscriptions](Client::subscribe) again, and tells of it by
+//! [`Event::Reconnected`].
+//!
+//! What the lost connection had been handed without an answer was accepted or it
+//! wasn't, and only the server knows. If the server remembers what it accepted
+//! ([`ClientConfig::resumable`]), exactly these messages are sent again: in
+//! order, byte for byte, before anything newer; the server delivers none of them
+//! twice. If it doesn't, for instance because it was started anew, sending them
+//! again could double an order, and their sends resolve to
+//! [`SendError::FateUnknown`]. What no connection had got in full is sent on the
+//! next in any case. An `ack` that was posted is never answered and never sent
+//! again.
+//!
+//! Some ends are final: the receiver gets [`Event::Closed`], and nothing is tried
+//! any more.
+//! - `NAME_TAKEN_OVER`, for the last of the client's names: two clients of one
+//!   name would take it from each other for ever. Of several names the client
+//!   claims those again that are left.
+//! - The hello is refused, unless the error says that it is a matter of time
+//!   (`SERVER_SHUTTING_DOWN`, `RATE_LIMITED`, `QUEUE_FULL`,
+//!   `STORAGE_UNAVAILABLE`). A server that is full (`LIMIT_EXCEEDED` before the
+//!   hello was heard) is tried again.
+//! - The server ends the connection for what the client would only repeat:
+//!   `NOT_AUTHENTICATED`, `TOO_MANY_REFUSED`, `FRAME_EMPTY`, `FRAME_TOO_LARGE`.
+//! - What answers isn't tickwire: it breaks the framing or the welcome.
+//! - The time to connect again is over.
+//!
+//! The first connection is tried once: [`Client::connect`] fails with an error.
+//!
 //! # Back-pressure
 //! At most `unanswered_max` messages are under way without an answer, and a few
-//! megabytes wait to be written; beyond that `send` and `post` wait.
+//! megabytes wait to be written or, with a server that remembers, to be
+//! answered; beyond that `send` and `post` wait. The same bounds hold while
+//! there is no connection.
 //!
 //! A program that doesn't receive is itself held back: with `inbound_bytes` of
 //! messages waiting in the [`Receiver`], the client reads no more, and TCP
@@ -87,7 +126,7 @@ use crate::wire::{Ack, Message, Payload, Subscribe, Target, Welcome};
 use outgoing::{Outgoing, Purpose, Waiter};
 use subscriptions::Change;
 
-/// A connection to a server, for sending. Clones share the connection.
+/// A client's connection to a server, for sending. Clones share it.
 #[derive(Clone)]
 pub struct Client {
     handle: Arc<Handle>,

@@ -168,10 +168,11 @@ impl Session {
             let hello = self.state().registration.hello();
             match dialer.attempt(&self.shared.name, hello).await {
                 Ok(welcomed) => return Ok(welcomed),
-                Err(error) => match ending::of_attempt(error) {
-                    Some(end) => return Err(end),
-                    None => {}
-                },
+                Err(error) => {
+                    if let Some(end) = ending::of_attempt(error) {
+                        return Err(end);
+                    }
+                }
             }
         }
     }

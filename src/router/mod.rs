@@ -16,6 +16,7 @@ mod hello;
 mod in_flight;
 mod learning;
 mod lingering;
+mod memory;
 mod names;
 mod now;
 mod outbox;
@@ -24,6 +25,7 @@ mod pause;
 mod peer;
 mod queue;
 mod registry;
+mod resume;
 mod routes;
 mod run;
 mod run_bytes;
@@ -33,6 +35,8 @@ mod settle;
 mod stalls;
 mod waiters;
 
+#[cfg(all(test, loom))]
+mod models;
 #[cfg(test)]
 mod tests;
 
