@@ -47,6 +47,7 @@ pub mod router;
 #[cfg_attr(docsrs, doc(cfg(feature = "server")))]
 pub mod server;
 mod stats;
+mod sync;
 pub mod wire;
 
 #[cfg(feature = "client")]

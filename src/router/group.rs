@@ -14,8 +14,7 @@
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -24,6 +23,7 @@ use super::peer::{Peer, lock};
 use super::queue::{Entry, Queue};
 use super::run_bytes::RunBytes;
 use crate::limits::{FRAME_PREFIX_BYTES, GROUP_SORT_BYTES, GROUP_TAKE_BYTES};
+use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
 use crate::wire;
 use crate::wire::filter::{Field, Finite, Pointer, Probe, Value, Values};
 

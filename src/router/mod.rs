@@ -33,6 +33,8 @@ mod settle;
 mod stalls;
 mod waiters;
 
+#[cfg(all(test, loom))]
+mod models;
 #[cfg(test)]
 mod tests;
 

@@ -11,11 +11,9 @@
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
+use std::sync::{Arc, OnceLock, TryLockError};
 use std::task::Waker;
 
-use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 
 use super::claim::{Excluded, Ownership};
@@ -27,6 +25,7 @@ use super::queue::{Capacity, Closed, Entry, Load, Queue};
 use super::waiters::Waiters;
 use crate::ids::{ConnectionId, Epoch, MsgId, Name};
 use crate::limits::QUEUE_RESERVE_DIVISOR;
+use crate::sync::{ArcSwapOption, AtomicU64, Mutex, MutexGuard, Ordering, fence};
 use crate::wire;
 use crate::wire::filter::Pointer;
 

@@ -4,15 +4,14 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::task::Waker;
 
-use atomic_waker::AtomicWaker;
 use bytes::Bytes;
 
 use super::queue::{Entry, Queue};
 use crate::ids::{ConnectionId, MsgId, Name};
+use crate::sync::{AtomicBool, AtomicUsize, AtomicWaker, Mutex, MutexGuard, Ordering};
 
 /// Something that a connection must be told beside the answers to what it
 /// sends.

@@ -15,16 +15,15 @@
 
 #![forbid(unsafe_code)]
 
-use std::sync::atomic::{AtomicU64, Ordering, fence};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use crossbeam_queue::SegQueue;
 
 use super::gap::Gap;
 use super::peer::{Peer, lock};
 use super::run_bytes::RunBytes;
 use crate::limits::{QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
+use crate::sync::{AtomicU64, Mutex, OnceLock, Ordering, SegQueue, fence};
 
 /// A run of whole frames, length prefixes included.
 #[derive(Debug)]

@@ -9,8 +9,8 @@
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
@@ -21,6 +21,7 @@ use super::lingering::Lingering;
 use super::outbox::{Outbox, QueueRules};
 use super::peer::{Peer, lock};
 use crate::ids::{ConnectionId, Name};
+use crate::sync::Mutex;
 
 /// Those who hear broadcasts, as of one generation.
 #[derive(Debug, Default)]

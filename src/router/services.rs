@@ -7,7 +7,6 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use serde::Deserialize;
 use super::now::Now;
 use super::peer::lock;
 use crate::ids::Name;
+use crate::sync::Mutex;
 
 /// The name that heartbeats go to.
 pub const HEALTH_MONITOR: &str = "health-monitor";

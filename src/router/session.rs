@@ -406,7 +406,8 @@ impl Session {
         self.answers.error(
             name.as_ref().map(Name::as_str),
             ErrorCode::Undelivered,
-            "accepted messages could not be delivered: the connection of their target has ended",
+            "accepted messages could not be delivered: the owner of their target left, and no \
+             other came in time",
             &details,
         );
     }

@@ -3,12 +3,11 @@
 
 #![forbid(unsafe_code)]
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::task::Waker;
 
 use super::peer::lock;
 use crate::ids::ConnectionId;
+use crate::sync::{AtomicBool, Mutex, Ordering, fence};
 
 /// See the [module](self). One place a connection, so that its length is
 /// bounded by the number of connections.

@@ -53,6 +53,12 @@ impl Due {
         self.sent.is_empty()
     }
 
+    /// What is before the message `id` has gone to somebody else.
+    pub fn skip_to(&mut self, id: &str) {
+        let place = self.sent.iter().position(|sent| sent.id == id);
+        self.sent.drain(..place.expect("it was sent"));
+    }
+
     /// `received` must be what is due next: the next message, or the report of
     /// the next that were dropped. How many of those one report covers is the
     /// server's business, unless a message lies between them.

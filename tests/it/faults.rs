@@ -96,8 +96,11 @@ async fn run(seed: u64) -> Sums {
     // With the long one a wake-up that is lost hangs; with the short one
     // senders are refused.
     let stall_ms = [3_600_000, 60][usize::try_from(random.below(2)).expect("small")];
+    // Queues end with their owners, soon after them, or wait for the next.
+    let linger_ms = [0, 100, 30_000][usize::try_from(random.below(3)).expect("small")];
     let server = Server::builder()
         .listen("127.0.0.1:0")
+        .linger(Duration::from_millis(linger_ms))
         .queue_messages(16 << random.below(4))
         .queue_bytes(64 * 1024)
         .stall_timeout(Duration::from_millis(stall_ms))

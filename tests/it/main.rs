@@ -11,6 +11,7 @@ mod acks;
 mod conformance;
 mod embedded;
 mod faults;
+mod groups;
 mod hostile;
 mod names;
 mod peers;

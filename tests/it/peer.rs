@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use serde_json::Value;
+use socket2::SockRef;
 use tickwire::ServerHandle;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -253,6 +254,14 @@ impl Peer {
         assert_eq!(error.code(), code, "{error:?}");
         self.reader.expect_end().await;
         error
+    }
+
+    /// Breaks the connection off, so that the server gets a reset.
+    pub fn reset(self) {
+        let halves = self.reader.input.reunite(self.writer.output);
+        let stream = halves.expect("both are halves of one");
+        let lingers = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        lingers.expect("TCP takes SO_LINGER");
     }
 
     /// Ends this side's input and fails if anything but the end comes back.

@@ -1,6 +1,8 @@
 //! Full queues: who is paused, who is refused, what is dropped, and that the
 //! sums add up.
 
+mod answers;
+mod lingering;
 mod undelivered;
 
 use std::collections::HashSet;

@@ -48,10 +48,10 @@ impl Tree {
 
     /// What a pointer leads to.
     fn at(&self, pointer: &str) -> Option<&Self> {
-        let steps = pointer.split('/').skip(1);
-        steps.fold(Some(self), |at, step| {
+        let mut steps = pointer.split('/').skip(1);
+        steps.try_fold(self, |at, step| {
             let step = step.replace("~1", "/").replace("~0", "~");
-            match at? {
+            match at {
                 Self::Array(elements) => {
                     let mut elements = elements.iter().enumerate();
                     elements.find_map(|(at, of)| (at.to_string() == step).then_some(of))

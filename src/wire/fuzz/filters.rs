@@ -209,14 +209,14 @@ fn scalars(json: &str) -> Vec<&str> {
     let mut rest = json;
     while let Some(start) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
         rest = &rest[start..];
-        let end = if rest.starts_with('"') {
+        let end = if let Some(text) = rest.strip_prefix('"') {
             let mut escaped = false;
             let mut quote = |c: char| {
                 let ends = c == '"' && !escaped;
                 escaped = c == '\\' && !escaped;
                 ends
             };
-            rest[1..].find(&mut quote).map_or(rest.len(), |at| at + 2)
+            text.find(&mut quote).map_or(rest.len(), |at| at + 2)
         } else {
             let inside = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
             rest.find(|c| !inside(c)).unwrap_or(rest.len())

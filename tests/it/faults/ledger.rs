@@ -7,7 +7,8 @@
 //! - it was seen once, and in the order of its sender's connection, by a
 //!   receiver whose connection stayed up;
 //! - or a report to its sender covers it;
-//! - or it was dropped for its receiver, and the ack said so;
+//! - or it was dropped for its receiver, and the ack said so, and the receiver
+//!   was told so between what it saw before and after;
 //! - or it was with the kernel when the receiver's connection broke. Those are
 //!   the last before the break, so they stand side by side between what was
 //!   seen before it and what came after;
@@ -15,6 +16,7 @@
 //!   as the last before, and the first after.
 
 mod broadcasts;
+mod gaps;
 mod history;
 mod page;
 #[cfg(test)]
@@ -22,7 +24,9 @@ mod tests;
 
 use std::collections::HashMap;
 
-pub use history::{Fate, Key, Kind, Life, Receiver, Seen, SenderLife, Sent, Undelivered, key_of};
+pub use history::{
+    Fate, Gap, Key, Kind, Life, Receiver, Seen, SenderLife, Sent, Undelivered, key_of,
+};
 use page::Fault;
 
 /// Where a message was seen.
@@ -42,6 +46,7 @@ pub struct Sums {
     pub refused: usize,
     pub unknown: usize,
     pub dropped: usize,
+    pub gaps: usize,
     pub undelivered: usize,
     pub seen_twice: usize,
     pub lost_in_the_kernel: usize,
@@ -90,7 +95,9 @@ impl<'a> Ledger<'a> {
             }
         }
         ledger.check_broadcasts()?;
+        ledger.check_gaps()?;
         for life in receivers.iter().flat_map(|receiver| &receiver.lives) {
+            ledger.sums.gaps += life.gaps.len();
             ledger.sums.lives += 1;
             ledger.sums.broken_lives += usize::from(!life.whole);
         }
@@ -253,10 +260,15 @@ impl<'a> Ledger<'a> {
     }
 
     fn target_of(&self, key: Key) -> Option<&'static str> {
-        let mut senders = self.senders.iter();
-        let sender =
-            senders.find(|sender| sender.sender == key.sender && sender.life == key.life)?;
-        sender.sent.get(usize::try_from(key.number).ok()?)?.target
+        let (sender, place) = self.place_of(key)?;
+        sender.sent[place].target
+    }
+
+    fn place_of(&self, key: Key) -> Option<(&SenderLife, usize)> {
+        let place = usize::try_from(key.number).ok()?;
+        let is_its = |sender: &&SenderLife| (sender.sender, sender.life) == (key.sender, key.life);
+        let sender = self.senders.iter().find(is_its)?;
+        (place < sender.sent.len()).then_some((sender, place))
     }
 
     /// Notes which messages the reports to a sender cover: from the first that

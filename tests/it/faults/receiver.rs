@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::ledger::{Key, Life, Receiver, Seen, key_of};
+use super::ledger::{Gap, Key, Life, Receiver, Seen, key_of};
 use super::proxy::{Ending, Link, Plan};
 use super::{Phase, Stage};
 use crate::draft::Draft;
@@ -84,6 +84,7 @@ struct Living {
     writer: Writer,
     link: Link,
     seen: Vec<Seen>,
+    gaps: Vec<Gap>,
     /// Ids of what isn't any sender's: the last words of the stage.
     farewells: HashSet<String>,
     ended: Option<bool>,
@@ -118,6 +119,7 @@ impl Living {
             writer: peer.writer,
             link,
             seen: Vec::new(),
+            gaps: Vec::new(),
             farewells: HashSet::new(),
             ended: None,
         }
@@ -125,8 +127,11 @@ impl Living {
 
     fn note(&mut self, received: Received) {
         if received.text("/source") == "tickwire" {
-            let expected = ["NAME_TAKEN_OVER", "MESSAGES_DROPPED"];
-            assert!(expected.contains(&received.code()), "{received:?}");
+            match received.code() {
+                "NAME_TAKEN_OVER" => {}
+                "MESSAGES_DROPPED" => self.gaps.push(gap(&received, self.seen.len())),
+                _ => panic!("unexpected: {received:?}"),
+            }
             return;
         }
         match key_of(received.text("/msg_id")) {
@@ -218,8 +223,20 @@ impl Living {
         drop((self.reader, self.writer));
         Life {
             seen: self.seen,
+            gaps: self.gaps,
             whole: self.link.passed().await.down && self.ended == Some(true),
         }
+    }
+}
+
+fn gap(report: &Received, place: usize) -> Gap {
+    let details = &report.json["payload"]["details"];
+    Gap {
+        place,
+        name: details["name"].as_str().map(str::to_owned),
+        count: details["count"].as_u64().expect("a count"),
+        first: key_of(report.text("/payload/details/first_msg_id")),
+        last: key_of(report.text("/payload/details/last_msg_id")),
     }
 }
 

@@ -120,10 +120,24 @@ pub struct Seen {
     pub frame: Bytes,
 }
 
+/// A `MESSAGES_DROPPED`.
+#[derive(Debug, Clone)]
+pub struct Gap {
+    /// How many messages were seen before it.
+    pub place: usize,
+    /// `None` is broadcasts.
+    pub name: Option<String>,
+    pub count: u64,
+    /// `None` is a message of none of the senders.
+    pub first: Option<Key>,
+    pub last: Option<Key>,
+}
+
 /// One connection of a receiver.
 #[derive(Debug, Default)]
 pub struct Life {
     pub seen: Vec<Seen>,
+    pub gaps: Vec<Gap>,
     /// It saw all that the server wrote, up to the end.
     pub whole: bool,
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{Ledger, SenderLife};
+use super::{Ledger, Life, SenderLife};
 
 /// A promise that was not kept.
 #[derive(Debug)]
@@ -86,9 +86,10 @@ impl Ledger<'_> {
                     let end = if lived.whole { "in order" } else { "broken" };
                     let _ = writeln!(
                         page,
-                        "  {} life {life}: saw {}, ended {end}",
+                        "  {} life {life}: saw {}, ended {end}; missed {:?}",
                         receiver.names[0],
-                        lived.seen.len()
+                        lived.seen.len(),
+                        gaps(lived),
                     );
                 }
             }
@@ -98,4 +99,11 @@ impl Ledger<'_> {
             page,
         }
     }
+}
+
+/// What a life was told that it missed: behind how many, of which name, how many.
+fn gaps(lived: &Life) -> Vec<(usize, Option<&str>, u64)> {
+    let gaps = lived.gaps.iter();
+    gaps.map(|gap| (gap.place, gap.name.as_deref(), gap.count))
+        .collect()
 }

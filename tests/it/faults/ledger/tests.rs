@@ -1,6 +1,6 @@
 //! The books find what is wrong in made-up histories.
 
-use super::{Fate, Key, Kind, Ledger, Life, Receiver, Seen, SenderLife, Sent, Undelivered};
+use super::{Fate, Gap, Key, Kind, Ledger, Life, Receiver, Seen, SenderLife, Sent, Undelivered};
 
 const NAME: &str = "a-receiver";
 
@@ -35,6 +35,7 @@ impl History {
         };
         let lives = lives.iter().map(|(numbers, whole)| Life {
             seen: numbers.iter().map(seen).collect(),
+            gaps: Vec::new(),
             whole: *whole,
         });
         Self {
@@ -64,6 +65,18 @@ impl History {
             target: NAME.into(),
             count,
             first: key(first),
+        });
+        self
+    }
+
+    /// The receiver was told, behind so many, that it missed these of its name.
+    fn missed(mut self, place: usize, count: u64, first: u64, last: u64) -> Self {
+        self.receiver.lives[0].gaps.push(Gap {
+            place,
+            name: Some(NAME.into()),
+            count,
+            first: Some(key(first)),
+            last: Some(key(last)),
         });
         self
     }
@@ -223,6 +236,7 @@ fn answers_are_held_against_what_was_seen() {
     History::of(3, lives)
         .told(1, dropped.clone())
         .changed(record)
+        .missed(1, 1, 1, 1)
         .holds();
     let seen = History::of(3, &[(&[0, 1, 2], true)])
         .told(1, dropped)
@@ -246,6 +260,49 @@ fn broadcast(history: &mut History) {
     for sent in &mut history.sender.sent {
         sent.target = None;
     }
+}
+
+/// All that was sent may be dropped.
+fn records(history: &mut History) {
+    for sent in &mut history.sender.sent {
+        sent.kind = Kind::LogRecord;
+    }
+}
+
+#[test]
+fn who_missed_something_is_told_in_the_right_place() {
+    let dropped = || Fate::Accepted { dropped: 1 };
+    let history = || {
+        let history = History::of(6, &[(&[0, 1, 4, 5], true)]).changed(records);
+        history.told(2, dropped()).told(3, dropped())
+    };
+    history().missed(2, 2, 2, 3).holds();
+    history().fails(2, "was dropped, and its receiver not told");
+    history()
+        .missed(1, 2, 2, 3)
+        .fails(2, "was dropped, and its receiver not told");
+    history()
+        .missed(3, 2, 2, 3)
+        .fails(2, "was dropped, and its receiver not told");
+    history()
+        .missed(2, 2, 1, 3)
+        .fails(1, "was told dropped, but was not");
+    history()
+        .missed(2, 2, 2, 4)
+        .fails(4, "was told dropped, but was not");
+    for count in [1, 3] {
+        let History { sender, receiver } = history().missed(2, count, 2, 3);
+        let fault = Ledger::check(&[sender], &[receiver]).expect_err("two are missing");
+        assert!(
+            fault.what.contains(&format!("was told of {count}")),
+            "{fault}"
+        );
+    }
+    let last = History::of(2, &[(&[0], true)]).changed(records);
+    let last = last.told(1, dropped());
+    let History { sender, receiver } = last;
+    let fault = Ledger::check(&[sender], &[receiver]).expect_err("it is not told of the last");
+    assert!(fault.what.contains("was told of 0"), "{fault}");
 }
 
 #[test]

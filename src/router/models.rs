@@ -1,0 +1,133 @@
+//! The queues, changes of owner and wake-ups under every interleaving that loom
+//! finds, and every value that the memory orders in use let a load see.
+//!
+//! Each model runs the real code on a few threads, a handful of steps each, and
+//! ends when all threads have: a wake-up that was lost leaves one asleep, which
+//! loom reports as a deadlock. Models with more steps bound how often a thread is
+//! interrupted where it need not be; most faults need one or two such places.
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test --profile loom --no-default-features --lib
+//! --target-dir target/loom router::models` runs them. `LOOM_MAX_PREEMPTIONS`
+//! moves the bounds; `LOOM_LOG=trace` with `LOOM_LOCATION=1` shows what led to a
+//! failure.
+
+#![forbid(unsafe_code)]
+
+mod closing;
+mod counting;
+mod gaps;
+mod lanes;
+mod waiting;
+mod waking;
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+
+use super::gap::Gap;
+use super::outbox::{Outbox, Overflow, QueueRules, Share};
+use super::peer::Peer;
+use super::queue::{Capacity, Entry};
+use super::run_bytes::RunBytes;
+use crate::ids::{ConnectionId, Epoch, MsgId, Name};
+use crate::wire;
+
+/// Tries all interleavings with at most `preemptions` interruptions of threads
+/// that could have gone on.
+fn check(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.max_branches = 10_000;
+    builder.preemption_bound.get_or_insert(preemptions);
+    builder.check(model);
+}
+
+const ROOMY: Capacity = Capacity {
+    bytes: 1_000,
+    messages: 100,
+};
+
+/// Bytes of a frame here, prefix included.
+const FRAME: usize = 5;
+
+fn name(name: &str) -> Name {
+    Name::new(name).unwrap()
+}
+
+fn peer(id: u64) -> Arc<Peer> {
+    Arc::new(Peer::new(ConnectionId(id)))
+}
+
+fn outbox(capacity: Capacity, owner: &Arc<Peer>) -> (Arc<Outbox>, Epoch) {
+    let rules = QueueRules {
+        capacity,
+        overflow: Overflow::Pause,
+    };
+    let (outbox, epoch) = Outbox::new(name("gateway"), rules, owner);
+    (Arc::new(outbox), epoch)
+}
+
+/// A run of frames, one a letter, whose sender is `origin`.
+fn entry(letters: &str, origin: Option<&Arc<Peer>>) -> Entry {
+    let bytes: Vec<u8> = letters
+        .bytes()
+        .flat_map(|letter| [0, 0, 0, 1, letter])
+        .collect();
+    Entry {
+        frames: letters.len() as u32,
+        charge: bytes.len(),
+        bytes: RunBytes::Slice(Bytes::from(bytes)),
+        origin: origin.cloned(),
+    }
+}
+
+/// Reserves room for a run of one frame and queues it. Says whether it was
+/// accepted.
+fn put(outbox: &Outbox, letter: &str, origin: Option<&Arc<Peer>>) -> bool {
+    let accepted = outbox.reserve(&[FRAME as u32], FRAME, Share::Ordinary) == Ok(1);
+    if accepted {
+        outbox.enqueue(entry(letter, origin), FRAME);
+    }
+    accepted
+}
+
+/// One message was dropped.
+fn gap() -> Gap {
+    let id = MsgId::from(uuid::Uuid::nil());
+    Gap::new(&name("tickwire"), Some(&name("gateway")), id, 0)
+}
+
+/// What a run says: the letters of its frames; of the report of a gap, the
+/// number of messages that were dropped.
+fn read(run: &[u8]) -> String {
+    let said = |frame: &[u8]| match frame {
+        [letter] => char::from(*letter).to_string(),
+        report => {
+            let report: serde_json::Value = serde_json::from_slice(report).unwrap();
+            report["payload"]["details"]["count"].to_string()
+        }
+    };
+    wire::frames(run)
+        .map(|frame| said(&run[frame][4..]))
+        .collect()
+}
+
+/// What `epoch`'s owner finds queued now.
+fn take_all(outbox: &Outbox, epoch: Epoch) -> String {
+    let runs = std::iter::from_fn(|| outbox.take(epoch).ok().flatten());
+    runs.map(|run| read(&run)).collect()
+}
+
+/// What a connection does: sleeps, and looks whenever it was woken, until it has
+/// seen what it waits for.
+fn sleep_until(peer: &Peer, mut seen: impl FnMut() -> bool) {
+    loom::future::block_on(poll_fn(|cx| {
+        peer.register(cx.waker());
+        if seen() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }));
+}

@@ -1,0 +1,194 @@
+//! What was accepted is delivered, kept for the next owner, or swept and
+//! reported: one of these, once.
+
+use std::io;
+
+use loom::thread;
+
+use super::*;
+use crate::router::in_flight::Slices;
+use crate::router::outbox::NotOwner;
+use crate::router::peer::Report;
+
+/// How many messages `sender` is told were given up.
+fn given_up(sender: &Peer) -> usize {
+    let reports = sender.take_reports();
+    let counts = reports.into_iter().map(|report| match report {
+        Report::Undelivered { count, .. } => count as usize,
+        Report::NameTakenOver(_) => panic!("the sender owns no name"),
+    });
+    counts.sum()
+}
+
+/// Queues one frame a letter from a thread each; joining one says whether it was
+/// accepted.
+fn producers<const N: usize>(
+    letters: [&'static str; N],
+    outbox: &Arc<Outbox>,
+    sender: &Arc<Peer>,
+) -> [thread::JoinHandle<bool>; N] {
+    letters.map(|letter| {
+        let (outbox, sender) = (Arc::clone(outbox), Arc::clone(sender));
+        thread::spawn(move || put(&outbox, letter, Some(&sender)))
+    })
+}
+
+fn accepted<const N: usize>(producers: [thread::JoinHandle<bool>; N]) -> usize {
+    let accepted = producers.map(|producer| usize::from(producer.join().unwrap()));
+    accepted.iter().sum()
+}
+
+#[test]
+fn an_outbox_that_ends_reports_what_it_had_accepted() {
+    check(3, || {
+        let sender = peer(1);
+        let (outbox, _) = outbox(ROOMY, &peer(2));
+        let producers = producers(["a", "b"], &outbox, &sender);
+        outbox.let_go();
+        outbox.end();
+        let accepted = accepted(producers);
+        assert_eq!(given_up(&sender), accepted);
+        assert_eq!(outbox.queued_bytes(), 0);
+        assert!(!outbox.has_mail());
+    });
+}
+
+/// As the registry does: an outbox that holds something is kept for the next
+/// owner, another one ends.
+#[test]
+fn what_a_leaving_owner_did_not_take_is_kept_or_reported() {
+    check(3, || {
+        let (sender, old, new) = (peer(1), peer(2), peer(3));
+        let (outbox, epoch) = outbox(ROOMY, &old);
+        let producers = producers(["a", "b"], &outbox, &sender);
+        let mut delivered = match outbox.take(epoch) {
+            Ok(run) => run.map_or_else(String::new, |run| read(&run)),
+            Err(NotOwner) => panic!("nobody took the name over"),
+        };
+        let kept = outbox.let_go();
+        let epoch = if kept {
+            Some(outbox.take_over(&new).0)
+        } else {
+            outbox.end();
+            None
+        };
+        let accepted = accepted(producers);
+        if let Some(epoch) = epoch {
+            delivered += &take_all(&outbox, epoch);
+        }
+        let given_up = given_up(&sender);
+        assert!(!kept || given_up == 0);
+        assert_eq!(delivered.len() + given_up, accepted);
+        assert_eq!(outbox.queued_bytes(), 0);
+    });
+}
+
+/// The owner leaves, another one comes and leaves, and the outbox ends, with a
+/// producer that may be anywhere in between.
+#[test]
+fn an_outbox_that_was_open_again_before_it_ended_loses_nothing() {
+    check(4, || {
+        let (sender, new) = (peer(1), peer(3));
+        let (outbox, _) = outbox(ROOMY, &peer(2));
+        let producers = producers(["a"], &outbox, &sender);
+        outbox.let_go();
+        let (epoch, old) = outbox.take_over(&new);
+        assert!(old.is_none());
+        let delivered = take_all(&outbox, epoch).len();
+        outbox.let_go();
+        outbox.end();
+        let accepted = accepted(producers);
+        assert_eq!(delivered + given_up(&sender), accepted);
+        assert_eq!(outbox.queued_bytes(), 0);
+    });
+}
+
+#[test]
+fn two_owners_share_what_is_queued_around_a_takeover() {
+    check(3, || {
+        let (sender, old, new) = (peer(1), peer(2), peer(3));
+        let (outbox, first) = outbox(ROOMY, &old);
+        let producers = producers(["a"], &outbox, &sender);
+        let owner = thread::spawn({
+            let outbox = Arc::clone(&outbox);
+            move || take_all(&outbox, first)
+        });
+        let (epoch, _) = outbox.take_over(&new);
+        let mut delivered = take_all(&outbox, epoch);
+        assert_eq!(accepted(producers), 1, "the name was owned throughout");
+        delivered += &owner.join().unwrap();
+        delivered += &take_all(&outbox, epoch);
+        assert_eq!(delivered, "a");
+        assert_eq!(old.take_reports().len(), 1);
+        assert_eq!(outbox.queued_bytes(), 0);
+    });
+}
+
+/// The socket of the old owner takes half a frame at a time.
+#[test]
+fn a_frame_that_is_begun_when_the_name_is_taken_over_arrives_once() {
+    check(3, || {
+        let (old, new) = (peer(2), peer(3));
+        let (outbox, first) = outbox(ROOMY, &old);
+        let frames = [FRAME as u32; 2];
+        assert_eq!(outbox.reserve(&frames, 2 * FRAME, Share::Ordinary), Ok(2));
+        outbox.enqueue(entry("ab", None), 2 * FRAME);
+        let owner = thread::spawn({
+            let (outbox, old) = (Arc::clone(&outbox), Arc::clone(&old));
+            move || {
+                let mut written = Vec::new();
+                let mut write = || -> Result<(), NotOwner> {
+                    let mut delivery = outbox.deliver(first)?;
+                    let mut slices = Slices::default();
+                    delivery.offer(&mut slices);
+                    let next: Option<&io::IoSlice<'_>> = slices.as_slice().first();
+                    let part = next.map_or(&[][..], |next| &next[..next.len().min(3)]);
+                    written.extend_from_slice(part);
+                    let count = part.len();
+                    delivery.advance(count);
+                    Ok(())
+                };
+                let lost = write().and_then(|()| write()).is_err();
+                if lost && let Some(rest) = old.take_unfinished() {
+                    written.extend_from_slice(&rest);
+                }
+                written
+            }
+        });
+        let (epoch, _) = outbox.take_over(&new);
+        let mut written = owner.join().unwrap();
+        if let Some(rest) = old.take_unfinished() {
+            written.extend_from_slice(&rest);
+        }
+        // That frame goes whole to the new owner as well.
+        let whole = written.len() / FRAME;
+        assert_eq!(written.len() % FRAME, 0);
+        let delivered = take_all(&outbox, epoch);
+        assert!("ab".ends_with(&delivered));
+        assert!(whole + delivered.len() >= 2);
+        assert_eq!(outbox.queued_bytes(), 0);
+        assert!(!outbox.has_mail());
+    });
+}
+
+#[test]
+fn broadcasts_to_a_connection_that_closes_leave_nothing_behind() {
+    check(4, || {
+        let receiver = peer(1);
+        let producers = ["a", "b"].map(|letter| {
+            let receiver = Arc::clone(&receiver);
+            thread::spawn(move || {
+                let queue = &receiver.broadcasts;
+                if queue.reserve(&[FRAME as u32], FRAME, ROOMY) == Ok(1) {
+                    receiver.broadcast(entry(letter, None), FRAME);
+                }
+            })
+        });
+        receiver.close_broadcasts();
+        for producer in producers {
+            producer.join().unwrap();
+        }
+        assert!(receiver.broadcasts.load().is_empty());
+        assert!(receiver.take_broadcasts().is_none());
+    });
+}

@@ -1,0 +1,64 @@
+//! An owner holds several outboxes at once, while another takes them over.
+
+use loom::thread;
+
+use super::*;
+use crate::router::answers::Answers;
+use crate::router::output::{Output, Progress};
+use crate::router::registry::Claim;
+
+/// Writes all that can be written now.
+fn write_all(output: &mut Output, claims: &[Claim], peer: &Peer) -> String {
+    let mut answers = Answers::new(name("tickwire"), uuid::Uuid::nil());
+    let mut written = Vec::new();
+    let mut write = |slices: &[std::io::IoSlice<'_>]| {
+        slices
+            .iter()
+            .for_each(|slice| written.extend_from_slice(slice));
+        Ok(slices.iter().map(|slice| slice.len()).sum())
+    };
+    let (_, progress) = output
+        .transmit(&mut answers, claims, peer, usize::MAX, &mut write)
+        .unwrap();
+    assert_eq!(progress, Progress::Idle);
+    read(&written)
+}
+
+/// Both write what is queued for two names: one who has just lost them, and the
+/// other, who took them in the other order. What is queued last is the other's.
+#[test]
+fn two_who_took_names_from_each_other_neither_wait_nor_oversleep() {
+    check(3, || {
+        let (old, new) = (peer(1), peer(2));
+        let (first, first_epoch) = outbox(ROOMY, &old);
+        let (second, second_epoch) = outbox(ROOMY, &old);
+        let claim = |outbox: &Arc<Outbox>, epoch| Claim {
+            outbox: Arc::clone(outbox),
+            epoch,
+        };
+        assert!(put(&first, "a", None));
+        assert!(put(&second, "b", None));
+        let lost = [claim(&first, first_epoch), claim(&second, second_epoch)];
+        let loser = thread::spawn({
+            let old = Arc::clone(&old);
+            move || write_all(&mut Output::default(), &lost, &old)
+        });
+        let taken = [&second, &first].map(|outbox| claim(outbox, outbox.take_over(&new).0));
+        let late = thread::spawn({
+            let first = Arc::clone(&first);
+            move || assert!(put(&first, "c", None))
+        });
+        let mut seen = String::new();
+        let mut output = Output::default();
+        sleep_until(&new, || {
+            seen += &write_all(&mut output, &taken, &new);
+            seen.contains('c')
+        });
+        late.join().unwrap();
+        seen += &loser.join().unwrap();
+        seen += &write_all(&mut output, &taken, &new);
+        let mut letters: Vec<char> = seen.chars().collect();
+        letters.sort_unstable();
+        assert_eq!(letters, ['a', 'b', 'c']);
+    });
+}

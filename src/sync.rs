@@ -1,0 +1,22 @@
+//! What threads meet at: atomics, locks, the lock-free parts of other crates.
+//!
+//! The router's queues, wake-ups and changes of owner take them from here, so
+//! that loom can try their interleavings: built with `--cfg loom` these are
+//! loom's, and stand-ins for what loom can't see into.
+
+#![forbid(unsafe_code)]
+
+#[cfg(loom)]
+mod model;
+
+#[cfg(loom)]
+pub(crate) use model::*;
+
+#[cfg(not(loom))]
+pub(crate) use {
+    arc_swap::ArcSwapOption,
+    atomic_waker::AtomicWaker,
+    crossbeam_queue::SegQueue,
+    std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
+    std::sync::{Mutex, MutexGuard, OnceLock},
+};
