@@ -259,6 +259,7 @@ impl Cut {
             return Entry {
                 bytes: RunBytes::Slice(self.window.slice(parts.ranges[0].clone())),
                 frames: parts.frames,
+                order: 0,
                 // The slice keeps the whole block in memory, whoever else does.
                 charge: self.block_bytes.max(parts.bytes),
                 origin,
@@ -274,6 +275,7 @@ impl Cut {
             charge: bytes.copied_bytes().unwrap_or(parts.bytes),
             bytes,
             frames: parts.frames,
+            order: 0,
             origin,
         }
     }

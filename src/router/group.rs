@@ -12,7 +12,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -26,6 +26,9 @@ use crate::limits::{FRAME_PREFIX_BYTES, GROUP_SORT_BYTES, GROUP_TAKE_BYTES};
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
 use crate::wire;
 use crate::wire::filter::{Field, Finite, Pointer, Probe, Value, Values};
+
+/// An entry has fewer frames than this, and is cut into no more pieces.
+const FRAMES_MAX: u64 = 1 << 24;
 
 /// A member's place in a group.
 #[derive(Debug)]
@@ -46,6 +49,8 @@ struct State {
     binding: Option<Binding>,
     /// Who is woken first, so that each is in turn.
     turn: usize,
+    /// The order of what is taken from the queue next.
+    next_order: u64,
 }
 
 #[derive(Debug)]
@@ -61,7 +66,9 @@ struct Binding {
     key: Pointer,
     probe: Probe,
     values: Values,
-    hasher: RandomState,
+    /// The same each time: who could choose keys that meet at one member could
+    /// as well send one key.
+    hasher: BuildHasherDefault<DefaultHasher>,
 }
 
 impl Seat {
@@ -117,6 +124,7 @@ impl Group {
         let mut state = lock(&self.0);
         if state.members.is_empty() {
             state.binding = key.map(Binding::new);
+            state.number(&mut lock(pool));
         }
         state.unbind(pool);
         let seat = Arc::new(Seat::new(peer));
@@ -140,9 +148,8 @@ impl Group {
             seat.peer.leave_unfinished(rest);
         }
         let mut state = lock(&self.0);
-        // The oldest of it must come out first, so it is given back last.
         state.unbind(pool);
-        lock(pool).give_back(in_flight.take_all());
+        State::give_back(&mut lock(pool), in_flight.take_all());
         (state.members).retain(|member| !std::ptr::eq(&*member.seat, seat));
         let was_last = state.members.is_empty();
         drop(state);
@@ -167,8 +174,11 @@ impl Group {
                 if let Some(rest) = in_flight.take_some(|| own.pop_front(), GROUP_TAKE_BYTES) {
                     own.push_front(rest);
                 }
-            } else if let Some(rest) = in_flight.take_some(|| pool.pop(queue), GROUP_TAKE_BYTES) {
-                pool.give_back([rest]);
+            } else {
+                let next = || state.next(&mut pool, queue);
+                if let Some(rest) = in_flight.take_some(next, GROUP_TAKE_BYTES) {
+                    pool.give_back([rest]);
+                }
             }
         }
         in_flight
@@ -179,9 +189,38 @@ impl State {
     /// Gives back what was bound to members: who comes or goes changes that.
     fn unbind(&mut self, pool: &Mutex<InFlight>) {
         let mut pool = lock(pool);
-        for member in &mut self.members {
-            pool.give_back(member.bound.drain(..));
+        let bound = self.members.iter_mut();
+        let bound: Vec<Entry> = bound.flat_map(|member| member.bound.drain(..)).collect();
+        Self::give_back(&mut pool, bound);
+    }
+
+    /// The oldest entry that nobody has taken.
+    fn next(&mut self, pool: &mut InFlight, queue: &Queue) -> Option<Entry> {
+        pool.take_first().or_else(|| {
+            let order = self.next_order();
+            queue.pop().map(|entry| Entry { order, ..entry })
+        })
+    }
+
+    fn next_order(&mut self) -> u64 {
+        self.next_order += FRAMES_MAX;
+        self.next_order
+    }
+
+    /// Numbers what an earlier owner left.
+    fn number(&mut self, pool: &mut InFlight) {
+        let mut left = pool.take_all();
+        for entry in &mut left {
+            entry.order = self.next_order();
         }
+        pool.give_back(left);
+    }
+
+    /// Puts entries back in the places that they had.
+    fn give_back(pool: &mut InFlight, entries: impl IntoIterator<Item = Entry>) {
+        let mut all: Vec<Entry> = entries.into_iter().chain(pool.take_all()).collect();
+        all.sort_by_key(|entry| entry.order);
+        pool.give_back(all);
     }
 
     /// Sorts what is queued by the members that it is bound to, until there is
@@ -192,14 +231,14 @@ impl State {
         pool: &mut InFlight,
         queue: &Queue,
     ) -> &mut VecDeque<Entry> {
-        let Self {
-            members, binding, ..
-        } = self;
-        let own = (members.iter()).position(|member| std::ptr::eq(&*member.seat, seat));
+        let mut seats = self.members.iter();
+        let own = seats.position(|member| std::ptr::eq(&*member.seat, seat));
         let own = own.unwrap_or_default();
         let mut sorted = 0;
-        while members[own].bound.is_empty() {
-            let Some(entry) = pool.pop(queue) else { break };
+        while self.members[own].bound.is_empty() {
+            let Some(entry) = self.next(pool, queue) else {
+                break;
+            };
             if sorted > GROUP_SORT_BYTES {
                 // Others want their turn: go on in the next one.
                 pool.give_back([entry]);
@@ -207,10 +246,12 @@ impl State {
                 break;
             }
             sorted += entry.bytes.len();
-            let Some(binding) = binding else { break };
-            binding.sort(entry, own, members);
+            match &mut self.binding {
+                Some(binding) => binding.sort(entry, own, &mut self.members),
+                None => self.members[own].bound.push_back(entry),
+            }
         }
-        &mut members[own].bound
+        &mut self.members[own].bound
     }
 }
 
@@ -220,7 +261,7 @@ impl Binding {
             key: key.clone(),
             probe: Probe::new([Field::At(key.clone())]),
             values: Values::default(),
-            hasher: RandomState::new(),
+            hasher: BuildHasherDefault::default(),
         }
     }
 
@@ -252,6 +293,7 @@ impl Binding {
             return;
         }
         let mut charge_left = entry.charge;
+        let mut order = entry.order;
         for (index, (member, frames, range)) in pieces.into_iter().enumerate() {
             // The charge is shared by size, and is at least that.
             let charge = match index + 1 == count {
@@ -263,9 +305,12 @@ impl Binding {
             members[member].bound.push_back(Entry {
                 bytes: RunBytes::Slice(Bytes::copy_from_slice(&entry.bytes[range])),
                 frames,
+                order,
                 charge,
                 origin: entry.origin.clone(),
             });
+            // A piece that is cut once more stays in front of the next.
+            order += u64::from(frames);
         }
     }
 

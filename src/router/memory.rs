@@ -38,6 +38,8 @@ struct Ids {
     /// here once.
     ring: VecDeque<u128>,
     ring_max: usize,
+    /// Whether it was made for a connection that wanted to resume another.
+    is_substitute: bool,
     /// What the ring holds, once somebody has resumed.
     index: Option<HashSet<u128>>,
 }
@@ -48,6 +50,13 @@ impl Memory {
         Self::with_capacity(user, RESUME_IDS_MAX)
     }
 
+    /// An empty one for a connection that wanted to resume what is not known.
+    pub(crate) fn substitute(user: &Arc<Peer>) -> Self {
+        let memory = Self::new(user);
+        lock(&memory.ids).is_substitute = true;
+        memory
+    }
+
     fn with_capacity(user: &Arc<Peer>, ring_max: usize) -> Self {
         Self {
             turn: Mutex::default(),
@@ -55,6 +64,7 @@ impl Memory {
                 user: Arc::downgrade(user),
                 ring: VecDeque::new(),
                 ring_max,
+                is_substitute: false,
                 index: None,
             }),
         }
@@ -70,6 +80,14 @@ impl Memory {
 
     pub(crate) fn is_used_by(&self, peer: &Arc<Peer>) -> bool {
         lock(&self.ids).is_used_by(peer)
+    }
+
+    /// Whether it can be resumed. A client that wanted to resume, and never saw
+    /// that it could not, asks once more: an empty substitute for what it means
+    /// must not make it send again what may have been accepted.
+    pub(crate) fn can_be_resumed(&self) -> bool {
+        let ids = lock(&self.ids);
+        !ids.is_substitute || !ids.ring.is_empty()
     }
 
     /// `user` resumes: what is remembered is recognised from now on.

@@ -208,6 +208,12 @@ impl Outbox {
         self.relieved.load(Ordering::Acquire)
     }
 
+    /// What is reserved or queued.
+    #[cfg(test)]
+    pub(crate) fn load(&self) -> Load {
+        self.queue.load()
+    }
+
     // ---- the owner ----
 
     /// Whether anything waits to be delivered (or is about to be queued).
@@ -380,7 +386,7 @@ impl Outbox {
         // Who keeps account of this queue's stalls has nothing to keep any more.
         self.relieved.fetch_add(1, Ordering::AcqRel);
         self.waiters.wake_all();
-        self.queue.load().messages() > 0 || self.memory.load().is_some()
+        !self.queue.load().is_empty() || self.memory.load().is_some()
     }
 
     /// Ends the outbox, after it was let go and taken out of the registry. What
@@ -413,10 +419,11 @@ impl Outbox {
         let _consumer = self.consume(epoch).ok()?;
         let memory = match (owner.memory(), self.memory.load_full()) {
             (Some(own), _) => own.is_used_by(owner).then_some(own),
-            (None, Some(earlier)) if resume => {
+            (None, Some(earlier)) if resume && earlier.can_be_resumed() => {
                 earlier.resume(owner);
                 Some(earlier)
             }
+            (None, _) if resume => Some(Arc::new(Memory::substitute(owner))),
             (None, _) => Some(Arc::new(Memory::new(owner))),
         };
         if let Some(memory) = &memory {

@@ -32,6 +32,8 @@ pub(crate) struct Entry {
     pub(crate) bytes: RunBytes,
     /// How many messages they are; the report of a gap is none.
     pub(crate) frames: u32,
+    /// Where it stands among what a group took from its queue; else nothing.
+    pub(crate) order: u64,
     /// What the entry is charged: at least its bytes, more if it pins more.
     pub(crate) charge: usize,
     /// Who is told if the frames are given up; nobody for broadcasts.
@@ -44,6 +46,7 @@ impl Entry {
         let report = gap.report();
         Self {
             frames: 0,
+            order: 0,
             charge: report.len(),
             bytes: RunBytes::Slice(Bytes::from(report)),
             origin: None,
@@ -55,6 +58,7 @@ impl Entry {
         Self {
             bytes: self.bytes.share(),
             frames: self.frames,
+            order: self.order,
             charge: self.charge,
             origin: self.origin.clone(),
         }
@@ -330,6 +334,7 @@ mod tests {
         Entry {
             bytes: RunBytes::Slice(Bytes::from_static(bytes)),
             frames: 1,
+            order: 0,
             charge: bytes.len(),
             origin: None,
         }

@@ -76,6 +76,12 @@ impl Registry {
         (!outbox.is_lingering()).then(|| Arc::clone(&outbox))
     }
 
+    /// The outbox of a name that somebody owns, or that lingers.
+    #[cfg(test)]
+    pub(crate) fn kept(&self, name: &[u8]) -> Option<Arc<Outbox>> {
+        self.names.get(name).map(|outbox| Arc::clone(&outbox))
+    }
+
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }

@@ -20,6 +20,7 @@ mod names;
 mod queues;
 mod resume;
 mod shapes;
+mod sim;
 mod stream;
 
 /// A session with a window in front of it, and everything it wrote behind it.

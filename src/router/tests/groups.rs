@@ -105,6 +105,31 @@ fn what_a_leaving_member_had_not_begun_goes_to_the_others_in_order() {
 }
 
 #[test]
+fn what_members_give_back_is_in_its_order_whoever_leaves_first() {
+    for first_leaves_first in [true, false] {
+        let router = router();
+        let mut first = joined(&router);
+        let mut second = joined(&router);
+        let mut sender = Peer::anonymous(&router);
+        // Each takes two, and has begun the first of them.
+        for (member, taken) in [(&mut first, 0..2), (&mut second, 2..4)] {
+            let _ = sender.say_all(&orders(taken));
+            member.write_up_to(10);
+        }
+        let _ = sender.say(&order(4, "me", "workers"));
+        let members = match first_leaves_first {
+            true => [first, second],
+            false => [second, first],
+        };
+        drop(members);
+        let mut next = Peer::new(&router);
+        let _ = next.say(&hello("workers", json!({})));
+        let expected: Vec<_> = (0..5).map(id).collect();
+        assert_eq!(ids(&next.read())[1..], expected);
+    }
+}
+
+#[test]
 fn what_the_last_member_leaves_lingers_and_goes_to_whoever_comes() {
     for group in [true, false] {
         let router = router();

@@ -48,7 +48,7 @@ impl Client {
     fn live(&mut self, router: &Router) {
         let mut peer = Peer::new(router);
         let acks = ["each", "batch"][self.below(2)];
-        let options = json!({"resumable": true, "resume": true, "acks": acks});
+        let options = json!({"resumable": true, "resume": self.was_here, "acks": acks});
         let _ = peer.say(&hello("me", options));
         let told = peer.read();
         let granted = granted(told.last().unwrap());

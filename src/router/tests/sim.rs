@@ -1,0 +1,86 @@
+//! Simulations: clients, a network with its whims, and a clock, all decided by a
+//! seed, around one router; and a plain model that knows what must come of it.
+//!
+//! A failure names its seed. `TICKWIRE_SEED=n` replays that one and tells each
+//! step, `TICKWIRE_SEEDS=n` tries that many:
+//!
+//! ```text
+//! TICKWIRE_SEEDS=100000 cargo test --release --lib router::tests::sim
+//! ```
+
+mod messages;
+mod model;
+mod world;
+
+use std::env;
+use std::thread;
+
+use self::model::Met;
+use self::world::World;
+
+/// Seeds that are tried unless told otherwise.
+const SEEDS: u64 = 2_000;
+
+/// What so many runs must meet, or they test less than they seem to.
+const CASES: [&str; 20] = [
+    "a batch has several",
+    "a broadcast is dropped",
+    "a frame is finished by the owner before",
+    "a group and an owner exclude each other",
+    "a group has several members",
+    "a member leaves a group",
+    "a message is dropped for a name",
+    "a name ends before what was reserved is queued",
+    "a name is taken over",
+    "a pause ends by a wake-up",
+    "a pause ends by its deadline",
+    "a receiver is told MESSAGES_DROPPED",
+    "a report is finished by the owner before",
+    "a sender is told UNDELIVERED",
+    "an event has waited long enough",
+    "an event waits for room",
+    "answers fill their lane",
+    "too many are refused",
+    "what lingers has an owner again",
+    "what lingers is given up",
+];
+
+/// Runs the simulation of `seed`, in a thread of its own: what a thread keeps
+/// for later would make a run depend on those before it.
+fn run(seed: u64, trace: bool) -> Option<Met> {
+    let simulation = thread::Builder::new()
+        .name(format!("seed {seed}"))
+        .spawn(move || World::new(seed, trace).run());
+    simulation.expect("a thread").join().ok()
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = env::var(variable).ok()?;
+    Some(text.parse().expect("a number"))
+}
+
+#[test]
+fn keeps_every_promise_whatever_the_network_does() {
+    if let Some(seed) = number("TICKWIRE_SEED") {
+        let met = run(seed, true);
+        eprintln!("{met:#?}");
+        assert!(met.is_some(), "seed {seed} fails");
+        return;
+    }
+    let seeds = number("TICKWIRE_SEEDS").unwrap_or(SEEDS);
+    let mut met = Met::new();
+    for seed in 0..seeds {
+        let Some(more) = run(seed, false) else {
+            panic!("seed {seed} fails: TICKWIRE_SEED={seed} tells each step of it");
+        };
+        for (what, times) in more {
+            *met.entry(what).or_default() += times;
+        }
+    }
+    eprintln!("met in {seeds} runs: {met:#?}");
+    let missing = CASES.iter().find(|case| !met.contains_key(*case));
+    assert!(
+        missing.is_none() || seeds < SEEDS,
+        "no run meets {missing:?}"
+    );
+}

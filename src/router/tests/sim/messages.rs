@@ -1,0 +1,267 @@
+//! What clients of a simulation say, and what each frame means: the model never
+//! reads a frame, it is told.
+
+use serde_json::json;
+
+use crate::wire::Kind;
+use crate::wire::fuzz::generate::Seed;
+
+/// The server's own name in a simulation.
+pub(super) const SERVER: &str = "tickwire";
+
+/// Names that connections own. Two can only be spelled with escapes, or may be
+/// spelled with them.
+pub(super) const NAMES: [&str; 6] = [
+    "alpha",
+    "beta",
+    "g\"amma",
+    "δelta",
+    "health-monitor",
+    "zeta",
+];
+
+/// A frame, and what it means.
+#[derive(Debug, Clone)]
+pub(super) struct Message {
+    pub(super) id: String,
+    pub(super) kind: Kind,
+    pub(super) source: String,
+    /// `None` is everyone.
+    pub(super) target: Option<String>,
+    /// With its length prefix.
+    pub(super) frame: Vec<u8>,
+    pub(super) meaning: Meaning,
+}
+
+/// What the server is to make of a frame.
+#[derive(Debug, Clone)]
+pub(super) enum Meaning {
+    /// To pass it on.
+    Route,
+    /// To do what it asks.
+    Hello(Hello),
+    /// To refuse it, whatever else holds.
+    Refuse {
+        code: &'static str,
+        /// Whether the error can tell its id.
+        tells_id: bool,
+    },
+    /// To refuse it and to close the connection: the framing is lost.
+    Close { code: &'static str },
+}
+
+/// What a valid `hello` asks for.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Hello {
+    pub(super) names: Option<Vec<String>>,
+    pub(super) register: Option<bool>,
+    pub(super) acks: Option<Acks>,
+    pub(super) details: Option<bool>,
+    /// Whether it shares its names.
+    pub(super) group: Option<bool>,
+    /// By which pointer messages are bound to members.
+    pub(super) key: Option<&'static str>,
+    /// Why it is refused, if it is.
+    pub(super) refused: Option<&'static str>,
+}
+
+/// How accepted messages are acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Acks {
+    Each,
+    Batch,
+    None,
+}
+
+impl Acks {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Each => "each",
+            Self::Batch => "batch",
+            Self::None => "none",
+        }
+    }
+}
+
+/// Writes messages, each with another id.
+#[derive(Debug, Default)]
+pub(super) struct Author {
+    written: usize,
+}
+
+impl Author {
+    /// A valid message of `kind`, with `padding` bytes of its own.
+    pub(super) fn message(
+        &mut self,
+        seed: &mut Seed,
+        kind: Kind,
+        source: &str,
+        target: Option<&str>,
+        padding: usize,
+    ) -> Message {
+        let payload = match kind {
+            Kind::IngestEvent => concat!(
+                r#"{"run_id":"run-1","event_type":"order","event_utc":"2026-01-03T12:41:00Z","#,
+                r#""received_utc":"2026-01-03T12:41:00.1Z","payload_json":{"order_id":"ord-1"}}"#
+            ),
+            Kind::LogRecord => concat!(
+                r#"{"timestamp":"2026-01-03T12:41:00Z","level":"INFO","name":"n","#,
+                r#""message":"m"}"#
+            ),
+            Kind::Heartbeat => r#"{"status":"alive","timestamp":"2026-01-03T12:41:00Z"}"#,
+            Kind::Error => r#"{"code":"X","message":"y"}"#,
+            _ => concat!(
+                r#"{"acknowledged_msg_id":"550e8400-e29b-41d4-a716-446655440000","#,
+                r#""timestamp":"2026-01-03T12:41:00Z"}"#
+            ),
+        };
+        let target_text = match target {
+            Some(name) => format!(r#","target":{}"#, spell(seed, name)),
+            None if seed.once_in(2) => r#","target":null"#.to_owned(),
+            None => String::new(),
+        };
+        let note = match padding {
+            0 => String::new(),
+            bytes => format!(r#","note":"{}""#, "x".repeat(bytes)),
+        };
+        let id = self.next_id();
+        let source_text = spell(seed, source);
+        let kind_text = kind.as_str();
+        let head = format!(r#""msg_id":"{id}","msg_type":"{kind_text}""#);
+        let time = r#","timestamp":"2026-01-03T12:41:00.000Z""#;
+        let body = if seed.once_in(8) {
+            format!(
+                r#"{{ "payload": {payload}, {head}{target_text}{time}{note}, "source": {source_text} }}"#
+            )
+        } else {
+            format!(
+                r#"{{{head}{time},"source":{source_text}{target_text},"payload":{payload}{note}}}"#
+            )
+        };
+        Message {
+            id,
+            kind,
+            source: source.to_owned(),
+            target: target.map(str::to_owned),
+            frame: framed(body.as_bytes()),
+            meaning: Meaning::Route,
+        }
+    }
+
+    /// A `hello` that asks for `options`.
+    pub(super) fn hello(&mut self, seed: &mut Seed, source: &str, mut options: Hello) -> Message {
+        let mut payload = json!({"protocol": 1});
+        if let Some(names) = &options.names {
+            payload["names"] = json!(names);
+            let owns_any = options.register != Some(false);
+            if owns_any && names.iter().any(|name| name == SERVER) {
+                options.refused = Some("SOURCE_NOT_ALLOWED");
+            }
+        }
+        if let Some(register) = options.register {
+            payload["register"] = register.into();
+        }
+        if let Some(acks) = options.acks {
+            payload["acks"] = acks.as_str().into();
+        }
+        if let Some(details) = options.details {
+            payload["ack_details"] = details.into();
+        }
+        if let Some(group) = options.group {
+            payload["group"] = group.into();
+        }
+        if let Some(key) = options.key {
+            payload["group_key"] = key.into();
+        }
+        if seed.once_in(20) {
+            payload["protocol"] = 2.into();
+            options.refused = Some("PROTOCOL_UNSUPPORTED");
+        }
+        let id = self.next_id();
+        let body = json!({
+            "msg_id": id,
+            "msg_type": "hello",
+            "timestamp": "2026-01-03T12:41:00Z",
+            "source": source,
+            "payload": payload,
+        });
+        Message {
+            id,
+            kind: Kind::Hello,
+            source: source.to_owned(),
+            target: None,
+            frame: framed(body.to_string().as_bytes()),
+            meaning: Meaning::Hello(options),
+        }
+    }
+
+    /// A frame that is refused wherever it comes.
+    pub(super) fn wrong(&mut self, seed: &mut Seed, source: &str, target: Option<&str>) -> Message {
+        let mut message = self.message(seed, Kind::IngestEvent, source, target, 0);
+        let text = String::from_utf8_lossy(&message.frame[4..]).into_owned();
+        let (body, code, tells_id) = match seed.below(6) {
+            0 => ("[]".to_owned(), "INVALID_JSON", false),
+            1 => (text.replace("}}", "}"), "INVALID_JSON", false),
+            2 => (text.replace("\"run-1\"", "7"), "INVALID_PAYLOAD", true),
+            3 => (
+                text.replace("ingest_event", "welcome"),
+                "UNKNOWN_MSG_TYPE",
+                true,
+            ),
+            4 => (
+                text.replace("\"msg_id\"", "\"source\":\"twice\",\"msg_id\""),
+                "DUPLICATE_FIELD",
+                true,
+            ),
+            _ => (
+                text.replace("\"timestamp\":\"2026", "\"timestamp\":\"26"),
+                "INVALID_ENVELOPE",
+                true,
+            ),
+        };
+        message.frame = framed(body.as_bytes());
+        message.meaning = Meaning::Refuse { code, tells_id };
+        message
+    }
+
+    /// A message under the server's own name.
+    pub(super) fn impostor(&mut self, seed: &mut Seed, target: Option<&str>) -> Message {
+        let mut message = self.message(seed, Kind::Heartbeat, SERVER, target, 0);
+        message.meaning = Meaning::Refuse {
+            code: "SOURCE_NOT_ALLOWED",
+            tells_id: true,
+        };
+        message
+    }
+
+    /// A length that ends the framing.
+    pub(super) fn broken(&mut self, seed: &mut Seed, source: &str) -> Message {
+        let mut message = self.message(seed, Kind::Heartbeat, source, None, 0);
+        let (prefix, code) = seed.pick(&[(0, "FRAME_EMPTY"), (u32::MAX, "FRAME_TOO_LARGE")]);
+        message.frame = prefix.to_be_bytes().to_vec();
+        message.meaning = Meaning::Close { code };
+        message
+    }
+
+    fn next_id(&mut self) -> String {
+        self.written += 1;
+        format!("00000000-0000-4000-8000-{:012X}", self.written)
+    }
+}
+
+/// A name as JSON, now and then with an escape that it doesn't need.
+fn spell(seed: &mut Seed, name: &str) -> String {
+    let text = json!(name).to_string();
+    match name.chars().next() {
+        Some(first) if first.is_ascii_alphabetic() && seed.once_in(16) => {
+            format!("\"\\u{:04x}{}", u32::from(first), &text[2..])
+        }
+        _ => text,
+    }
+}
+
+fn framed(body: &[u8]) -> Vec<u8> {
+    let mut frame = (body.len() as u32).to_be_bytes().to_vec();
+    frame.extend_from_slice(body);
+    frame
+}

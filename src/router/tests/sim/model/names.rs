@@ -1,0 +1,436 @@
+//! Who owns which name, and what becomes of what is queued for it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::queue::{Item, Load, Queue};
+use super::{Connection, Expected, Model, Report};
+use crate::router::Overflow;
+use crate::router::queue::Capacity;
+use crate::router::tests::sim::messages::Hello;
+
+/// A name that somebody owns, or for which something is kept.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) owner: Option<usize>,
+    /// Those who share it, and their grants.
+    members: Vec<(usize, u64)>,
+    /// What the members have agreed on.
+    key: Option<&'static str>,
+    /// Which of all changes of owner was the last of this name.
+    pub(super) grant: u64,
+    /// Which outbox it is: another one each time that nothing was kept.
+    pub(super) instance: u64,
+    pub(super) queue: Queue,
+    pub(super) capacity: Capacity,
+    pub(super) overflow: Overflow,
+}
+
+/// Whether a connection has its names for itself.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ownership {
+    #[default]
+    Sole,
+    /// It shares them, and messages are bound to members by what is at the
+    /// pointer.
+    Group(Option<&'static str>),
+}
+
+impl Held {
+    pub(super) fn is_owned(&self) -> bool {
+        self.owner.is_some() || !self.members.is_empty()
+    }
+
+    /// Whoever hears broadcasts for it.
+    pub(super) fn owners(&self) -> impl Iterator<Item = usize> + '_ {
+        let members = self.members.iter().map(|(member, _)| *member);
+        self.owner.into_iter().chain(members)
+    }
+
+    fn is_granted(&self, grant: u64) -> bool {
+        let is_member = self.members.iter().any(|(_, own)| *own == grant);
+        self.owner.is_some() && self.grant == grant || is_member
+    }
+
+    /// Whether `connection` may have the name in this way.
+    fn allows(&self, connection: usize, ownership: Ownership) -> bool {
+        if let Some(owner) = self.owner {
+            return ownership == Ownership::Sole || owner == connection;
+        }
+        let alone = self.owners().all(|member| member == connection);
+        alone || ownership == Ownership::Group(self.key)
+    }
+
+    /// Whether the name is had in this way.
+    fn is(&self, ownership: Ownership) -> bool {
+        match ownership {
+            Ownership::Sole => self.owner.is_some(),
+            Ownership::Group(key) => self.owner.is_none() && self.key == key,
+        }
+    }
+}
+
+/// How a connection comes to own names.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) enum Claiming {
+    #[default]
+    Unsettled,
+    Wanted(String),
+    Settled,
+    ByHello,
+}
+
+impl Model {
+    /// The names that `connection` owns, in the order in which it got them.
+    pub(in super::super) fn names_of(&self, connection: usize) -> Vec<&str> {
+        let claims = self.connections[connection].claims.iter();
+        let current = claims.filter(|(name, grant)| self.is_current(name, *grant));
+        current.map(|(name, _)| name.as_str()).collect()
+    }
+
+    pub(in super::super) fn name_count(&self) -> usize {
+        let owners = self.names.values();
+        owners.filter(|held| held.is_owned()).count()
+    }
+
+    pub(in super::super) fn lingering_count(&self) -> usize {
+        self.lingering.len()
+    }
+
+    /// What the router counts for each name that is owned or lingers.
+    pub(in super::super) fn observe_names(&mut self, load: impl Fn(&str) -> Option<Load>) {
+        for (name, held) in &mut self.names {
+            let load = load(name).unwrap_or_else(|| panic!("names: {name:?} is not kept"));
+            held.queue.observe(load, held.capacity);
+            if !held.members.is_empty() {
+                held.queue.share();
+            }
+        }
+    }
+
+    /// What the router counts for the broadcasts of a connection.
+    pub(in super::super) fn observe_lane(&mut self, connection: usize, load: Load) {
+        let capacity = self.config.capacity();
+        self.connections[connection].lane.observe(load, capacity);
+    }
+
+    fn is_current(&self, name: &str, grant: u64) -> bool {
+        self.names
+            .get(name)
+            .is_some_and(|held| held.is_granted(grant))
+    }
+
+    // ---- gaining ----
+
+    /// Without a `hello`, the source of the first accepted message is claimed
+    /// once it is free.
+    pub(super) fn retry_claim(&mut self, connection: usize) {
+        if let Claiming::Wanted(name) = &self.connections[connection].claiming {
+            let name = name.clone();
+            let held = self.names.get(&name);
+            if held.is_none_or(|held| !held.is_owned()) {
+                self.claim(connection, &name, Ownership::Sole);
+                self.connections[connection].claiming = Claiming::Settled;
+            }
+        }
+    }
+
+    /// Makes exactly those names the connection's that a `hello` asks for, in
+    /// the way it asks for; says whether that may be.
+    pub(super) fn grant(&mut self, connection: usize, source: &str, hello: &Hello) -> bool {
+        let known = self.connections[connection].ownership;
+        let ownership = match (hello.group, known) {
+            (None, Ownership::Sole) | (Some(false), _) => Ownership::Sole,
+            (Some(true), Ownership::Sole) => Ownership::Group(hello.key),
+            (_, Ownership::Group(key)) => Ownership::Group(hello.key.or(key)),
+        };
+        let own = self.names_of(connection);
+        let first = self.connections[connection].claiming != Claiming::ByHello;
+        let again = hello.register == Some(true) && own.is_empty();
+        let wanted = match (&hello.names, hello.register) {
+            (_, Some(false)) => Some(Vec::new()),
+            (Some(names), _) => Some(names.clone()),
+            (None, _) if first || again => Some(vec![source.to_owned()]),
+            _ if ownership != known => Some(own.into_iter().map(str::to_owned).collect()),
+            _ => None,
+        };
+        if let Some(wanted) = wanted {
+            let allows = |name: &String| {
+                let held = self.names.get(name);
+                held.is_none_or(|held| held.allows(connection, ownership))
+            };
+            if !wanted.iter().all(allows) {
+                self.meet("a group and an owner exclude each other");
+                return false;
+            }
+            self.own_exactly(connection, &wanted, ownership);
+        }
+        self.connections[connection].ownership = ownership;
+        true
+    }
+
+    fn own_exactly(&mut self, connection: usize, wanted: &[String], ownership: Ownership) {
+        let claims = std::mem::take(&mut self.connections[connection].claims);
+        let keeps = |model: &Self, (name, grant): &(String, u64)| {
+            let held = model.names.get(name);
+            wanted.contains(name)
+                && held.is_some_and(|held| held.is_granted(*grant) && held.is(ownership))
+        };
+        let (kept, given_up): (Vec<_>, Vec<_>) =
+            claims.into_iter().partition(|claim| keeps(self, claim));
+        // What is had in another way from now on is given up first.
+        let (again, others): (Vec<_>, Vec<_>) = given_up
+            .into_iter()
+            .partition(|(name, _)| wanted.contains(name));
+        for (name, grant) in again {
+            self.release(connection, &name, grant);
+        }
+        for name in wanted {
+            match kept.iter().find(|(own, _)| own == name) {
+                Some(claim) => self.connections[connection].claims.push(claim.clone()),
+                None => self.claim(connection, name, ownership),
+            }
+        }
+        for (name, grant) in others {
+            self.release(connection, &name, grant);
+        }
+    }
+
+    /// Gives `name` to the connection, whoever owned it, and what is kept for
+    /// it.
+    fn claim(&mut self, connection: usize, name: &str, ownership: Ownership) {
+        self.grants += 1;
+        let grant = self.grants;
+        let held = self.names.remove(name);
+        let mut held = held.unwrap_or_else(|| self.free(name));
+        if !held.is_owned() {
+            let before = self.lingering.len();
+            self.lingering.retain(|(lingers, _)| lingers != name);
+            if self.lingering.len() < before {
+                self.meet("what lingers has an owner again");
+            }
+        }
+        if let Ownership::Group(key) = ownership {
+            if held.members.is_empty() {
+                held.key = key;
+            } else {
+                self.meet("a group has several members");
+            }
+            held.members.push((connection, grant));
+            held.queue.share();
+        } else {
+            held.grant = grant;
+            if let Some(old) = held.owner.replace(connection) {
+                let items: Vec<_> = held.queue.first_items().collect();
+                held.queue.break_off(held.capacity);
+                self.note_begun(old, &items);
+                self.report(old, Report::TakenOver(name.to_owned()));
+                self.meet("a name is taken over");
+            }
+        }
+        self.names.insert(name.to_owned(), held);
+        let claims = &mut self.connections[connection].claims;
+        claims.push((name.to_owned(), grant));
+    }
+
+    /// A name for which nothing is kept.
+    fn free(&self, name: &str) -> Held {
+        let mut capacity = self.config.capacity();
+        let own = self
+            .config
+            .names
+            .iter()
+            .find(|(own, _)| own.as_str() == name);
+        let own = own.map(|(_, own)| *own).unwrap_or_default();
+        capacity.bytes = own.queue_bytes.unwrap_or(capacity.bytes);
+        capacity.messages = own.queue_messages.unwrap_or(capacity.messages);
+        Held {
+            owner: None,
+            members: Vec::new(),
+            key: None,
+            grant: 0,
+            instance: self.grants,
+            queue: Queue::default(),
+            capacity,
+            overflow: own.overflow,
+        }
+    }
+
+    // ---- losing ----
+
+    /// The input of `connection` has ended.
+    pub(in super::super) fn end_input(&mut self, connection: usize) {
+        for (name, grant) in std::mem::take(&mut self.connections[connection].claims) {
+            self.release(connection, &name, grant);
+        }
+        let ended = &mut self.connections[connection];
+        ended.claiming = Claiming::ByHello;
+        ended.ended = true;
+    }
+
+    /// The session of `connection` is gone. If it was `settled`, it has written
+    /// all that it had to.
+    pub(in super::super) fn leave(&mut self, connection: usize, settled: bool) {
+        self.end_input(connection);
+        let left = &mut self.connections[connection];
+        left.gone = true;
+        if settled {
+            assert!(
+                left.expected.is_empty(),
+                "answers: closed without {:?}",
+                left.expected
+            );
+            assert!(left.partial.is_empty(), "stream: closed within a frame");
+        }
+        let lost: Vec<_> = left.lane.frames().collect();
+        for number in lost {
+            self.records[number].died += 1;
+        }
+    }
+
+    fn release(&mut self, connection: usize, name: &str, grant: u64) {
+        if !self.is_current(name, grant) {
+            return;
+        }
+        let Some(mut held) = self.names.remove(name) else {
+            return;
+        };
+        let items: Vec<_> = held.queue.first_items().collect();
+        self.note_begun(connection, &items);
+        if held.owner.take().is_none() {
+            held.members.retain(|(_, own)| *own != grant);
+            if !held.members.is_empty() {
+                self.meet("a member leaves a group");
+                self.names.insert(name.to_owned(), held);
+                return;
+            }
+        }
+        held.queue.break_off(held.capacity);
+        held.queue.relieve();
+        if held.queue.holds_anything() && !self.config.linger.is_zero() {
+            self.names.insert(name.to_owned(), held);
+            self.lingering.push((name.to_owned(), None));
+        } else {
+            let frames: Vec<_> = held.queue.frames().collect();
+            self.give_up(name, &frames);
+        }
+    }
+
+    /// When what is kept without an owner is next to be looked after.
+    pub(in super::super) fn lingers_until(&self, now: Duration) -> Option<Duration> {
+        let ends = self.lingering.iter().map(|(_, until)| until.unwrap_or(now));
+        ends.min()
+    }
+
+    /// The router looks after what is kept for names without an owner.
+    pub(in super::super) fn tend(&mut self, now: Duration) {
+        let until = now + self.config.linger;
+        let lingering = std::mem::take(&mut self.lingering);
+        for (name, known) in lingering {
+            let ends = known.unwrap_or(until);
+            if ends > now {
+                self.lingering.push((name, Some(ends)));
+            } else if let Some(held) = self.names.remove(&name) {
+                let frames: Vec<_> = held.queue.frames().collect();
+                self.give_up(&name, &frames);
+                self.meet("what lingers is given up");
+            }
+        }
+    }
+
+    /// Tells those who sent them that messages to `name` were given up.
+    pub(super) fn give_up(&mut self, name: &str, frames: &[usize]) {
+        let mut given_up: BTreeMap<usize, (u64, usize)> = BTreeMap::new();
+        for &number in frames {
+            let record = &mut self.records[number];
+            record.given_up += 1;
+            given_up.entry(record.sender).or_insert((0, number)).0 += 1;
+        }
+        for (sender, (count, first)) in given_up {
+            let target = name.to_owned();
+            let first = Some(first);
+            self.report(
+                sender,
+                Report::Undelivered {
+                    target,
+                    count,
+                    first,
+                },
+            );
+        }
+    }
+
+    /// `connection` lost a name of whose queue it had begun to write one of
+    /// `items`, perhaps: it may finish that frame.
+    fn note_begun(&mut self, connection: usize, items: &[Item]) {
+        let writer = &mut self.connections[connection];
+        if writer.partial.is_empty() {
+            return;
+        }
+        for &item in items {
+            let may_be_begun = match item {
+                Item::Missed(_) => true,
+                Item::Message(number) => {
+                    let frame = &self.records[number].message.frame;
+                    frame.starts_with(&writer.partial)
+                }
+            };
+            if may_be_begun {
+                writer.begun.push((item, writer.frames_written));
+            }
+        }
+    }
+
+    // ---- reports ----
+
+    fn report(&mut self, connection: usize, report: Report) {
+        self.connections[connection].be_told(report);
+    }
+
+    /// The session of `connection` attends to what was reported. Says whether
+    /// it lost its last name.
+    pub(in super::super) fn attend(&mut self, connection: usize) -> bool {
+        !self.connections[connection].reports.is_empty() && self.tell(connection)
+    }
+
+    /// Reports become answers.
+    pub(super) fn tell(&mut self, connection: usize) -> bool {
+        let told = &mut self.connections[connection];
+        let mut lost_name = false;
+        for report in std::mem::take(&mut told.reports) {
+            lost_name |= matches!(report, Report::TakenOver(_));
+            if matches!(report, Report::Undelivered { .. }) {
+                *self.met.entry("a sender is told UNDELIVERED").or_default() += 1;
+            }
+            told.expected.push_back(Expected::Report(report));
+        }
+        let claims = std::mem::take(&mut self.connections[connection].claims);
+        let kept = claims
+            .into_iter()
+            .filter(|(name, grant)| self.is_current(name, *grant));
+        let kept = kept.collect();
+        self.connections[connection].claims = kept;
+        lost_name && self.connections[connection].claims.is_empty()
+    }
+}
+
+impl Connection {
+    /// What is said of one target is said at once.
+    fn be_told(&mut self, report: Report) {
+        if let Report::Undelivered { target, count, .. } = &report {
+            for earlier in &mut self.reports {
+                if let Report::Undelivered {
+                    target: known,
+                    count: sum,
+                    ..
+                } = earlier
+                    && known == target
+                {
+                    *sum += count;
+                    return;
+                }
+            }
+        }
+        self.reports.push(report);
+    }
+}

@@ -1,0 +1,252 @@
+//! A queue as plain as it can be: the numbers of messages, in the entries in
+//! which they were queued.
+
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+
+use crate::router::queue::{self, Capacity};
+
+/// What a queue holds, counted as the router counts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Load {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Load {
+    fn is_below(self, capacity: Capacity) -> bool {
+        self.bytes < capacity.bytes && self.messages < capacity.messages
+    }
+}
+
+impl From<queue::Load> for Load {
+    fn from(load: queue::Load) -> Self {
+        Self {
+            messages: load.messages(),
+            bytes: load.bytes(),
+        }
+    }
+}
+
+/// Most bytes that the report of what was dropped has.
+const REPORT_BYTES_MAX: usize = 1_024;
+
+/// Frames that were queued together and are released together, and what was
+/// dropped behind them.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    frames: VecDeque<usize>,
+    /// The bytes that the frames are charged, at least and at most.
+    charge: (usize, usize),
+    /// Frames that were written, and are not released before the others are.
+    written: usize,
+    /// Messages that were dropped.
+    missed: VecDeque<usize>,
+}
+
+/// What comes next out of a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Item {
+    Message(usize),
+    /// To be told that this one, and perhaps more, was dropped.
+    Missed(usize),
+}
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    entries: VecDeque<Entry>,
+    /// What the router said when it was last asked, and what was reserved
+    /// since.
+    load: Load,
+    /// How often the queue fell below half, was emptied, or lost its owner.
+    reliefs: u64,
+    /// A group has shared it since it was last empty: nothing is known of the
+    /// order in which frames leave, and little of when they are released.
+    shared: bool,
+}
+
+impl Entry {
+    pub(super) fn new(frames: &[usize], charge: RangeInclusive<usize>) -> Self {
+        Self {
+            frames: frames.iter().copied().collect(),
+            charge: (*charge.start(), *charge.end()),
+            ..Self::default()
+        }
+    }
+
+    /// Messages, and least and most bytes, that it is charged.
+    fn charge(&self) -> (usize, usize, usize) {
+        let reports = self.missed.len() * REPORT_BYTES_MAX;
+        match self.frames.len() {
+            0 => (0, 0, reports),
+            left => (left + self.written, self.charge.0, self.charge.1 + reports),
+        }
+    }
+}
+
+impl Queue {
+    /// Whether a frame of `size` bytes is taken now.
+    pub(super) fn fits(&self, size: usize, capacity: Capacity) -> bool {
+        let Load { messages, bytes } = self.load;
+        messages == 0 || messages < capacity.messages && bytes + size <= capacity.bytes
+    }
+
+    pub(super) fn reserve(&mut self, size: usize) {
+        self.load.messages += 1;
+        self.load.bytes += size;
+    }
+
+    /// Whether anything is queued, or is about to be.
+    pub(super) fn holds_anything(&self) -> bool {
+        self.load.messages > 0 || !self.is_empty()
+    }
+
+    pub(super) fn push(&mut self, entry: Entry) {
+        self.entries.push_back(entry);
+    }
+
+    /// Messages were dropped behind all that is queued.
+    pub(super) fn miss(&mut self, messages: &[usize]) {
+        if self.entries.is_empty() {
+            self.entries.push_back(Entry::default());
+        }
+        if let Some(last) = self.entries.back_mut() {
+            last.missed.extend(messages);
+        }
+    }
+
+    pub(super) fn front(&self) -> Option<Item> {
+        let entry = self.entries.front()?;
+        let message = entry.frames.front().copied().map(Item::Message);
+        message.or_else(|| entry.missed.front().copied().map(Item::Missed))
+    }
+
+    /// From now on a group shares it.
+    pub(super) fn share(&mut self) {
+        self.shared = true;
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    /// All that is queued, in its order.
+    pub(super) fn items(&self) -> impl Iterator<Item = Item> + '_ {
+        self.entries.iter().flat_map(|entry| {
+            let frames = entry.frames.iter().copied().map(Item::Message);
+            frames.chain(entry.missed.iter().copied().map(Item::Missed))
+        })
+    }
+
+    /// What may have been begun to be written.
+    pub(super) fn first_items(&self) -> impl Iterator<Item = Item> + '_ {
+        let count = if self.shared { usize::MAX } else { 1 };
+        self.items().take(count)
+    }
+
+    /// The receiver was told that `count` messages from `first` on were dropped.
+    /// Gives as many of them as were, in this place.
+    pub(super) fn pull_missed(&mut self, first: usize, count: usize) -> Vec<usize> {
+        let holds = |entry: &Entry| entry.missed.iter().position(|&number| number == first);
+        let mut entries = self.entries.iter().enumerate();
+        let found = entries.find_map(|(index, entry)| Some((index, holds(entry)?)));
+        let Some((index, place)) = found else {
+            return Vec::new();
+        };
+        let entry = &mut self.entries[index];
+        let end = entry.missed.len().min(place + count);
+        let missed = entry.missed.drain(place..end).collect();
+        if entry.frames.is_empty() && entry.missed.is_empty() {
+            self.entries.remove(index);
+        }
+        missed
+    }
+
+    /// One of the members has written a message, wherever it stands. Says
+    /// whether it was there.
+    pub(super) fn pull(&mut self, number: usize) -> bool {
+        for (index, entry) in self.entries.iter_mut().enumerate() {
+            let frames = &mut entry.frames;
+            let Some(place) = frames.iter().position(|&known| known == number) else {
+                continue;
+            };
+            frames.remove(place);
+            entry.written += 1;
+            if entry.frames.is_empty() && entry.missed.is_empty() {
+                self.entries.remove(index);
+            }
+            return true;
+        }
+        false
+    }
+
+    /// The writing was broken off: what was written is released.
+    pub(super) fn break_off(&mut self, capacity: Capacity) {
+        let Some(entry) = self.entries.front_mut().filter(|_| !self.shared) else {
+            return;
+        };
+        let written = std::mem::take(&mut entry.written);
+        if !entry.frames.is_empty() {
+            let before = self.load;
+            self.load.messages -= written;
+            self.note_release(before, capacity);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whoever keeps account of the stalls of this queue begins anew.
+    pub(super) fn relieve(&mut self) {
+        self.reliefs += 1;
+    }
+
+    pub(super) fn reliefs(&self) -> u64 {
+        self.reliefs
+    }
+
+    /// The frames that are queued, in their order.
+    pub(super) fn frames(&self) -> impl Iterator<Item = usize> + '_ {
+        self.entries
+            .iter()
+            .flat_map(|entry| entry.frames.iter().copied())
+    }
+
+    /// Holds what the router counts against what is queued.
+    pub(super) fn observe(&mut self, load: Load, capacity: Capacity) {
+        let before = self.load;
+        let sum = |sum: (usize, usize, usize), entry: &Entry| {
+            let (messages, least, most) = entry.charge();
+            (sum.0 + messages, sum.1 + least, sum.2 + most)
+        };
+        let (messages, least, most) = self.entries.iter().fold((0, 0, 0), sum);
+        let bytes = load.bytes;
+        let (fewest, least) = match self.shared {
+            true => (self.frames().count(), 0),
+            false => (messages, least),
+        };
+        assert!(
+            (fewest..=messages).contains(&load.messages),
+            "charge: {} messages, where it is to be {fewest} to {messages}",
+            load.messages
+        );
+        assert!(
+            (least..=most).contains(&bytes),
+            "charge: {bytes} bytes, where it is to be {least} to {most}"
+        );
+        self.load = load;
+        self.shared &= !self.is_empty();
+        self.note_release(before, capacity);
+    }
+
+    fn note_release(&mut self, before: Load, capacity: Capacity) {
+        let half = capacity.part(2, 4);
+        let released = self.load.messages < before.messages || self.load.bytes < before.bytes;
+        let was_below = before.is_below(half);
+        if released && self.load.is_below(half) && (!was_below || self.load.messages == 0) {
+            self.reliefs += 1;
+        }
+    }
+}
