@@ -49,7 +49,9 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
                 println!("{} from {}", message.msg_type(), message.source);
             }
             Some(Event::Notice(report)) => println!("{}: {}", report.code, report.message),
-            Some(Event::Disconnected(why)) => println!("{why}"),
+            Some(Event::Disconnected(why)) => println!("{why}; connecting again"),
+            Some(Event::Reconnected(_)) => println!("connected again"),
+            Some(Event::Closed(why)) => return Err(why.into()),
             Some(_) => {}
             None => return Ok(()),
         }

@@ -68,6 +68,10 @@ pub const TEND_INTERVAL: Duration = Duration::from_secs(1);
 pub const LINGERING_NAMES_MAX: usize = 16 * 1024;
 /// Bytes that they may hold together; beyond, the oldest are given up.
 pub const LINGERING_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// What a member of a group takes from its queue at once.
+pub const GROUP_TAKE_BYTES: usize = 64 * 1024;
+/// How much a member sorts for others at once, where a key binds messages.
+pub const GROUP_SORT_BYTES: usize = 256 * 1024;
 /// Bytes of unwritten answers beyond which a connection's input is paused.
 pub const CONTROL_LANE_BYTES: usize = 256 * 1024;
 /// A connection that takes no byte for so long while answers wait is closed.
@@ -129,8 +133,20 @@ pub const ANSWER_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 pub const CLOSE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 /// Messages that a client may have under way without an answer.
 pub const UNANSWERED_MAX_DEFAULT: usize = 4096;
-/// Bytes that a client queues for writing. One message may be larger.
+/// With more messages under way than this a client doesn't ask to be
+/// resumable: a server might no longer remember the first of them.
+pub const RESUMABLE_UNANSWERED_MAX: usize = 32_768;
+/// Bytes that a client keeps for writing, and for writing again. One message
+/// may be larger.
 pub const CLIENT_QUEUE_BYTES: usize = 4 * 1024 * 1024;
+/// The longest delay before a client's first attempt to connect again. Each
+/// further attempt doubles it.
+pub const RECONNECT_DELAY_FIRST_DEFAULT: Duration = Duration::from_millis(50);
+/// The longest delay before any of a client's attempts to connect again.
+pub const RECONNECT_DELAY_MAX_DEFAULT: Duration = Duration::from_secs(5);
+/// A connection that has stood for so long was stable: after it the delays
+/// begin anew.
+pub const RECONNECT_STABLE: Duration = Duration::from_secs(10);
 /// Bytes of messages not yet received by the program at which a client stops
 /// reading, unless it has answers to wait for.
 pub const INBOUND_BYTES_DEFAULT: usize = 4 * 1024 * 1024;
@@ -158,6 +174,11 @@ const _: () = assert!(LINGER_DEFAULT.as_millis() <= LINGER_MAX.as_millis());
 const _: () = assert!(TEND_INTERVAL.as_millis() < LINGER_DEFAULT.as_millis());
 const _: () = assert!(DRAIN_TIMEOUT_DEFAULT.as_millis() <= DRAIN_TIMEOUT_MAX.as_millis());
 const _: () = assert!(INBOUND_BYTES_DEFAULT <= INBOUND_BYTES_MAX_DEFAULT);
+const _: () = assert!(UNANSWERED_MAX_DEFAULT <= RESUMABLE_UNANSWERED_MAX);
+const _: () =
+    assert!(RECONNECT_DELAY_FIRST_DEFAULT.as_millis() <= RECONNECT_DELAY_MAX_DEFAULT.as_millis());
+// Or a server that is gone again and again would be asked without a pause.
+const _: () = assert!(RECONNECT_DELAY_MAX_DEFAULT.as_millis() <= RECONNECT_STABLE.as_millis());
 // The client's queue is counted by a semaphore's 32-bit requests.
 const _: () = assert!(CLIENT_QUEUE_BYTES <= u32::MAX as usize);
 // An answer may wait for as long as a target stalls its sender.

@@ -25,6 +25,7 @@ mod rounds;
 mod rows;
 mod server;
 mod session;
+#[path = "../../src/cli/bench/statistics.rs"]
 mod statistics;
 mod stream;
 mod workload;

@@ -29,6 +29,12 @@ mod report;
 mod selection;
 mod server;
 mod setup;
+mod stalled_peer;
+#[allow(
+    dead_code,
+    reason = "the comparison with other servers calls more of it"
+)]
+mod statistics;
 mod streams;
 
 pub use self::arguments::Arguments;
@@ -42,6 +48,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         Some(Mode::OneAtATime(mode)) => ("one-at-a-time", &mode.common),
         Some(Mode::FanOut(mode)) => ("fan-out", &mode.common),
         Some(Mode::Connections(mode)) => ("connections", &mode.common),
+        Some(Mode::StalledPeer(mode)) => ("stalled-peer", &mode.common),
     };
     // Read before the run: a wrong file should not cost one.
     let saved = common.compare.iter().map(|path| Report::load(path));
@@ -64,6 +71,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         Some(Mode::OneAtATime(mode)) => one_at_a_time::run(mode),
         Some(Mode::FanOut(mode)) => streams::fan_out(mode),
         Some(Mode::Connections(mode)) => connections::run(mode),
+        Some(Mode::StalledPeer(mode)) => stalled_peer::run(mode),
     }?;
     if common.json {
         print(format_args!("{}\n", report.json()))?;

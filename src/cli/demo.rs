@@ -258,7 +258,7 @@ impl Participant {
                     self.name,
                     format!("{}: {}", report.code, report.message),
                 )),
-                Event::Disconnected(_) => Some(News::Lost(self.name)),
+                Event::Disconnected(_) | Event::Closed(_) => Some(News::Lost(self.name)),
                 _ => None,
             };
             if let Some(news) = news {

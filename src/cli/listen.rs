@@ -3,15 +3,19 @@
 use std::io::{self, BufWriter, ErrorKind, Write};
 
 use clap::Args;
+use futures_util::FutureExt;
+use tickwire::client::{ConnectError, Disconnect, Event, Receiver, SendError};
 use tickwire::ids::Name;
 use tickwire::limits::{LISTEN_DEFAULT, WINDOW_BYTES};
-use tickwire::wire::{ErrorCode, frame_prefix};
+use tickwire::wire::{Condition, ErrorCode, ErrorReport, Subscribe, frame_prefix};
+use tickwire::{Client, ClientConfig};
 
-use super::answer::ServerMessage;
+use self::condition::{condition, pointer};
 use super::compact::append_compact;
-use super::frames::{Frames, FramesError};
-use super::peer::{self, Claim, Peer};
+use super::peer::{self, PeerError};
 use super::{DIM, Failure, Outcome, say};
+
+mod condition;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,15 +23,34 @@ Examples:
   tickwire listen api-gateway | jq .payload
   tickwire listen api-gateway --count 1        wait for one message
   tickwire listen api-gateway --raw > capture  the exact bytes
+  tickwire listen desk --where payload.payload_json.symbol=BTCUSDT
+  tickwire listen desk --where msg_type=ingest_event --where 'payload.payload_json.bar.close>45000'
+  tickwire listen desk --latest payload.payload_json.symbol --snapshot
 
 Claims the name, from whoever owns it, and prints each message that is sent to \
 it, and every broadcast, on a line of its own: white space outside strings is \
 removed, all else stays as it was sent. --raw writes the exact bytes instead, \
 each message after its length as a big-endian u32.
 
-Exit codes: 0 after --count messages, when the server shuts down (without \
---count), or when nobody reads the output any more; 1 if another connection \
-took the name over, or if the connection ended otherwise; 2 wrong usage.";
+With --where, --latest or --snapshot it subscribes: of the broadcasts only those \
+are printed for which all conditions hold. A condition is a path, an operator \
+and a value:
+  path      source, msg_type, a dotted path like payload.payload_json.symbol, or \
+a JSON pointer like /payload/payload_json/symbol
+  operator  =  <  <=  >  >=  and ^= for the beginning of a text; a path alone: the \
+field is there
+  value     a number, true, false or null is taken as such, everything else as \
+a text, and so is what stands in quotes: 'payload.run_id=\"42\"'
+--latest KEY: while this terminal is behind, a newer message takes the place of \
+the older one with the same value at KEY. --snapshot: first the last broadcast \
+for each value of that key, so that all is there at once.
+
+When the connection is lost it connects again, for as long as it takes, and says \
+so. What is printed then may lack what came meanwhile.
+
+Exit codes: 0 after --count messages, or when nobody reads the output any more; \
+1 if another connection took the name over, or if the server can't be reached \
+or refuses; 2 wrong usage.";
 
 /// Print what is sent to a name
 #[derive(Debug, Args)]
@@ -44,6 +67,19 @@ pub struct Arguments {
     /// Write the exact bytes, each message after its length
     #[arg(long)]
     raw: bool,
+    /// Of the broadcasts only those with this; several must all hold
+    #[arg(long = "where", value_name = "CONDITION", value_parser = condition)]
+    conditions: Vec<Condition>,
+    /// While behind, of each value at this path only the newest broadcast
+    #[arg(long, value_name = "KEY", value_parser = pointer)]
+    latest: Option<String>,
+    /// Begin with the last broadcast for each value of the key
+    #[arg(long)]
+    snapshot: bool,
+    /// The key of --snapshot, where --latest doesn't name it
+    #[arg(long, value_name = "KEY", value_parser = pointer, requires = "snapshot",
+        conflicts_with = "latest")]
+    key: Option<String>,
 }
 
 /// Why listening ended too early.
@@ -51,21 +87,61 @@ pub struct Arguments {
 enum Ended {
     #[error("another connection took over the name {0}")]
     TakenOver(String),
-    #[error("the server shut down before the messages asked for had arrived")]
-    ShutDown,
-    #[error("the server closed the connection")]
-    Closed,
-    #[error("the connection was lost: {0}")]
-    Broken(#[from] FramesError),
+    #[error(transparent)]
+    Closed(Disconnect),
+    #[error("the connection was closed")]
+    Over,
     #[error("can't write: {0}")]
     Output(#[from] io::Error),
 }
 
-/// Prints messages until enough have come, or the connection ends.
+/// Prints messages until enough have come, or there is no connection to be had.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let name = Name::new(&arguments.name)
         .map_err(|error| Failure::usage(format!("{:?}: {error}", arguments.name)))?;
-    let mut peer = Peer::connect(&arguments.to, &name, Claim::Source).map_err(Failure::failed)?;
+    let subscribe = arguments.subscribe().map_err(Failure::usage)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::failed)?;
+    runtime.block_on(listen(arguments, &name, subscribe))
+}
+
+impl Arguments {
+    /// The subscription that they ask for.
+    fn subscribe(&self) -> Result<Option<Subscribe>, &'static str> {
+        if self.conditions.is_empty() && self.latest.is_none() && !self.snapshot {
+            return Ok(None);
+        }
+        let all = Subscribe::new("listen");
+        let mut subscribe = self.conditions.iter().cloned().fold(all, Subscribe::with);
+        if let Some(key) = &self.latest {
+            subscribe = subscribe.latest(key);
+        }
+        if self.snapshot {
+            let key = self.latest.as_ref().or(self.key.as_ref()).ok_or(
+                "--snapshot has the last broadcast for each value of a key: name the key with \
+                 --key payload.payload_json.symbol, or use --latest",
+            )?;
+            subscribe = subscribe.with_snapshot(key);
+        }
+        Ok(Some(subscribe))
+    }
+}
+
+async fn listen(
+    arguments: &Arguments,
+    name: &Name,
+    subscribe: Option<Subscribe>,
+) -> Result<Outcome, Failure> {
+    // It sends nothing that would have to be remembered.
+    let config = ClientConfig::new(name.as_str()).resumable(false);
+    let connecting = Client::connect(&arguments.to, config).await;
+    let (client, mut receiver) = connecting.map_err(|error| explain(&arguments.to, error))?;
+    if let Some(subscribe) = subscribe {
+        let subscribed = client.subscribe(subscribe).await;
+        subscribed.map_err(not_subscribed)?;
+    }
     say(format_args!(
         "{DIM}listening as {name} on {}{DIM:#}",
         arguments.to
@@ -75,60 +151,86 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         raw: arguments.raw,
         line: Vec::new(),
     };
-    match print_messages(&mut peer.frames, &peer.server, arguments, output) {
+    match print_messages(&mut receiver, arguments, output).await {
         Ok(()) => Ok(Outcome::Done),
         Err(Ended::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(Outcome::Done),
         Err(ended) => Err(Failure::failed(ended)),
     }
 }
 
-fn print_messages<R: io::Read>(
-    frames: &mut Frames<R>,
-    server: &str,
+fn explain(to: &str, error: ConnectError) -> Failure {
+    match error {
+        ConnectError::Unreachable { error, .. } if error.kind() == ErrorKind::ConnectionRefused => {
+            Failure::failed(PeerError::NothingListens(to.to_owned()))
+        }
+        error => Failure::failed(error),
+    }
+}
+
+fn not_subscribed(error: SendError) -> Failure {
+    match error {
+        SendError::Refused(report) if report.known_code() == Some(ErrorCode::InvalidFilter) => {
+            let field = report.field().unwrap_or_default();
+            Failure::usage(format!("{field}: {}", report.message))
+        }
+        error => Failure::failed(format!("can't subscribe: {error}")),
+    }
+}
+
+async fn print_messages(
+    receiver: &mut Receiver,
     arguments: &Arguments,
     mut output: Output<impl Write>,
 ) -> Result<(), Ended> {
     let mut remaining = arguments.count;
-    let mut shutting_down = false;
     while remaining != Some(0) {
-        if frames.is_drained().map_err(FramesError::from)? {
-            output.out.flush()?;
-        }
-        let Some(frame) = frames.next()? else {
-            output.out.flush()?;
-            return match (shutting_down, remaining) {
-                (true, None) => Ok(()),
-                (true, Some(_)) => Err(Ended::ShutDown),
-                (false, _) => Err(Ended::Closed),
-            };
+        let event = match receiver.receive().now_or_never() {
+            Some(event) => event,
+            None => {
+                // Nothing more is at hand: show what came.
+                output.out.flush()?;
+                receiver.receive().await
+            }
         };
-        if let Some(message) = ServerMessage::of(server, frame) {
-            match heed(&message) {
-                Some(ErrorCode::NameTakenOver) => {
+        match event {
+            Some(Event::Message(inbound)) => {
+                output.write(inbound.json())?;
+                remaining = remaining.map(|remaining| remaining - 1);
+                continue;
+            }
+            Some(Event::Notice(report)) => {
+                if report.known_code() == Some(ErrorCode::NameTakenOver) {
                     output.out.flush()?;
                     return Err(Ended::TakenOver(arguments.name.clone()));
                 }
-                Some(ErrorCode::ServerShuttingDown) => shutting_down = true,
-                _ => {}
+                say_report(&report);
             }
-            continue;
+            Some(Event::Disconnected(why)) => {
+                output.out.flush()?;
+                say(format_args!("{why}; connecting again"));
+            }
+            Some(Event::Reconnected(_)) => say(format_args!("connected again")),
+            Some(Event::Closed(why)) => {
+                output.out.flush()?;
+                return Err(Ended::Closed(why));
+            }
+            Some(_) => {}
+            None => {
+                output.out.flush()?;
+                return Err(Ended::Over);
+            }
         }
-        output.write(frame)?;
-        remaining = remaining.map(|remaining| remaining - 1);
     }
     output.out.flush()?;
     Ok(())
 }
 
-/// Says what the server itself has to tell, and gives its code.
-fn heed(message: &ServerMessage) -> Option<ErrorCode> {
-    let code = message.payload.code.as_deref()?;
-    let known = ErrorCode::from_text(code);
-    if known != Some(ErrorCode::NameTakenOver) {
-        let text = message.payload.message.as_deref().unwrap_or_default();
-        say(format_args!("the server says {code}: {text}"));
-    }
-    known
+/// Says what the server itself has to tell.
+fn say_report(report: &ErrorReport) {
+    say(format_args!(
+        "the server says {}: {}",
+        report.code, report.message
+    ));
 }
 
 /// Messages as lines, or as frames.
@@ -154,45 +256,79 @@ impl<W: Write> Output<W> {
 
 #[cfg(test)]
 mod tests {
-    use tickwire::wire::write_frame;
+    use clap::Parser;
+    use tickwire::wire::{Message, write_frame};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
     use super::*;
 
     const MESSAGE: &[u8] = b"{ \"source\": \"a\",\n \"msg_type\": \"x\", \"payload\": {} }";
 
+    #[derive(Debug, Parser)]
+    struct CommandLine {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn arguments(more: &[&str]) -> Result<Arguments, clap::Error> {
+        let all = [&["listen", "n"], more].concat();
+        CommandLine::try_parse_from(all).map(|line| line.arguments)
+    }
+
     fn server_error(code: &str) -> Vec<u8> {
-        format!(
-            "{{\"source\":\"tickwire\",\"msg_type\":\"error\",\"payload\":{{\"code\":\"{code}\",\"message\":\"m\"}}}}"
-        )
-        .into_bytes()
+        Message::error("tickwire", "n", code, "m")
+            .unwrap()
+            .to_json()
+            .into_bytes()
+    }
+
+    /// A server that welcomes a client, says `frames`, and ends.
+    async fn serve(mut stream: tokio::io::DuplexStream, frames: &[&[u8]]) {
+        let length = stream.read_u32().await.unwrap();
+        let mut hello = vec![0; length as usize];
+        stream.read_exact(&mut hello).await.unwrap();
+        let hello = Message::from_json(&hello).unwrap();
+        let welcome = format!(
+            r#"{{"msg_id":"{0}","msg_type":"welcome","timestamp":"{1}","source":"tickwire",
+            "payload":{{"protocol":1,"hello_msg_id":"{0}","names":["n"],"granted":{{}},
+            "server":{{"name":"tickwire","version":"0"}},
+            "limits":{{"frame_bytes":9999,"queue_bytes":9999,"queue_messages":9}}}}}}"#,
+            hello.msg_id,
+            peer::now()
+        );
+        let mut bytes = Vec::new();
+        for frame in [&[welcome.as_bytes()], frames].concat() {
+            write_frame(&mut bytes, frame).unwrap();
+        }
+        stream.write_all(&bytes).await.unwrap();
     }
 
     /// What is printed of `frames`, and how it ends.
-    fn listen(frames: &[&[u8]], count: Option<u64>, raw: bool) -> (Vec<u8>, Result<(), String>) {
-        let mut bytes = Vec::new();
-        for frame in frames {
-            write_frame(&mut bytes, frame).unwrap();
-        }
-        let arguments = Arguments {
-            name: "n".to_owned(),
-            to: String::new(),
-            count,
-            raw,
-        };
-        let mut printed = Vec::new();
-        let output = Output {
-            out: &mut printed,
-            raw,
-            line: Vec::new(),
-        };
-        let mut frames = Frames::new(bytes.as_slice());
-        let result = print_messages(&mut frames, "tickwire", &arguments, output);
-        (printed, result.map_err(|ended| ended.to_string()))
+    fn listen(frames: &[&[u8]], more: &[&str]) -> (Vec<u8>, Result<(), String>) {
+        let arguments = arguments(more).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (near, far) = duplex(1 << 20);
+            let connecting = Client::over(near, ClientConfig::new("n"));
+            let (connected, ()) = tokio::join!(connecting, serve(far, frames));
+            let (_client, mut receiver) = connected.unwrap();
+            let mut printed = Vec::new();
+            let output = Output {
+                out: &mut printed,
+                raw: arguments.raw,
+                line: Vec::new(),
+            };
+            let result = print_messages(&mut receiver, &arguments, output).await;
+            (printed, result.map_err(|ended| ended.to_string()))
+        })
     }
 
     #[test]
     fn prints_a_line_a_message_and_stops_at_count() {
-        let (printed, result) = listen(&[MESSAGE, MESSAGE, MESSAGE], Some(2), false);
+        let (printed, result) = listen(&[MESSAGE, MESSAGE, MESSAGE], &["--count", "2"]);
         let line = "{\"source\":\"a\",\"msg_type\":\"x\",\"payload\":{}}\n";
         assert_eq!(String::from_utf8(printed).unwrap(), line.repeat(2));
         assert_eq!(result, Ok(()));
@@ -200,36 +336,67 @@ mod tests {
 
     #[test]
     fn raw_writes_the_bytes_as_they_came() {
-        let (printed, _) = listen(&[MESSAGE], Some(1), true);
+        let (printed, _) = listen(&[MESSAGE], &["--count", "1", "--raw"]);
         let mut expected = Vec::new();
         write_frame(&mut expected, MESSAGE).unwrap();
         assert_eq!(printed, expected);
     }
 
     #[test]
-    fn the_end_of_the_server_is_fine_unless_a_count_is_missing() {
-        let end = server_error("SERVER_SHUTTING_DOWN");
-        assert_eq!(listen(&[MESSAGE, &end], None, false).1, Ok(()));
-        assert!(listen(&[MESSAGE, &end], Some(2), false).1.is_err());
-        assert!(listen(&[MESSAGE], None, false).1.is_err());
-    }
-
-    #[test]
     fn what_the_server_itself_says_is_not_printed() {
         let missed = server_error("MESSAGES_DROPPED");
-        let (printed, result) = listen(&[&missed, MESSAGE], Some(1), false);
+        let (printed, result) = listen(&[&missed, MESSAGE], &["--count", "1"]);
         assert!(printed.starts_with(b"{\"source\":\"a\""));
         assert_eq!(result, Ok(()));
     }
 
     #[test]
-    fn losing_the_name_ends_it() {
+    fn an_end_for_good_is_a_failure_and_all_is_printed_before() {
         let taken = server_error("NAME_TAKEN_OVER");
-        let (printed, result) = listen(&[MESSAGE, &taken, MESSAGE], None, false);
+        let (printed, result) = listen(&[MESSAGE, &taken, MESSAGE], &[]);
         assert_eq!(printed.iter().filter(|byte| **byte == b'\n').count(), 1);
+        let expected = "another connection took over the name n".to_owned();
+        assert_eq!(result, Err(expected));
+        let (printed, result) = listen(&[MESSAGE], &[]);
+        assert_eq!(printed.iter().filter(|byte| **byte == b'\n').count(), 1);
+        assert!(result.is_err());
+    }
+
+    #[test]
+    fn subscribes_only_where_it_is_asked_for_less_or_for_more() {
+        let symbol = "/payload/payload_json/symbol";
+        let dotted = "payload.payload_json.symbol";
+        let with = |more: &[&str]| arguments(more).unwrap().subscribe();
+        let all = || Subscribe::new("listen");
+        assert_eq!(with(&["--count", "1"]), Ok(None));
+        let conditions = ["--where", "source=feed", "--where", "payload.run_id"];
+        let expected = all()
+            .with(Condition::eq("source", "feed"))
+            .with(Condition::present("/payload/run_id"));
+        assert_eq!(with(&conditions), Ok(Some(expected)));
+        let expected = all().latest(symbol);
+        assert_eq!(with(&["--latest", dotted]), Ok(Some(expected.clone())));
+        let expected = expected.with_snapshot(symbol);
         assert_eq!(
-            result,
-            Err("another connection took over the name n".to_owned())
+            with(&["--latest", dotted, "--snapshot"]),
+            Ok(Some(expected))
         );
+        let expected = all().with_snapshot(symbol);
+        assert_eq!(with(&["--snapshot", "--key", symbol]), Ok(Some(expected)));
+    }
+
+    #[test]
+    fn wrong_usage_says_what_to_do() {
+        let error = arguments(&["--snapshot"]).unwrap().subscribe().unwrap_err();
+        assert!(error.contains("--key"), "{error}");
+        for wrong in [
+            &["--where", "a!=b"][..],
+            &["--latest", "a..b"],
+            &["--key", "a"],
+            &["--snapshot", "--key", "a", "--latest", "a"],
+        ] {
+            let error = arguments(wrong).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{error}");
+        }
     }
 }

@@ -31,10 +31,16 @@ TICKWIRE_QUEUE_BYTES:
   queue_bytes       bytes that a name's queue may hold
   queue_messages    messages that a name's queue may hold
   stall_timeout     how long a full queue pauses a sender, such as \"2s\"
+  linger            how long what is queued for a name waits for its next owner
   drain_timeout     how long queued messages may take to be written at shutdown
   connections_max   connections served at once
   validation        \"payload\" checks all of a message, \"envelope\" less
   log               a level or filter, such as \"info,tickwire::server=debug\"
+
+A section [names.\"api-gateway\"] says what is different for that name's queue:
+  queue_bytes, queue_messages
+  overflow          what becomes of events that don't fit: \"pause\" their sender,
+                    \"refuse\" them, or \"drop\" them
 
 When ready it prints `listening tcp ADDR` on standard output; logs go to \
 standard error. SIGTERM or ctrl-c writes what is queued and ends it with 0.";

@@ -240,6 +240,18 @@ impl Settings {
     }
 
     fn set(&mut self, given: Given) -> Result<(), SettingsError> {
+        // TOML refuses most of what stands twice, but `[names.a.b]` and
+        // `[names."a.b"]` are two sections to it.
+        if let (Origin::File(..), Some(first @ Origin::File(..))) =
+            (&given.origin, self.origins.get(&given.key))
+        {
+            return Err(SettingsError::Value {
+                value: given.shown(),
+                allowed: format!("{first} sets it already"),
+                origin: given.origin,
+                key: given.key,
+            });
+        }
         let taken = match KEYS.iter().find(|key| key.name == given.key) {
             Some(key) => (key.set)(self, &given),
             None => match names::set(self, &given) {
@@ -326,9 +338,11 @@ fn unknown(given: Given) -> SettingsError {
         .iter()
         .map(|Key { name, .. }| (strsim::damerau_levenshtein(name, &given.key), *name))
         .min()
-        .filter(|(distance, name)| *distance <= name.len().div_ceil(3));
+        .filter(|(distance, name)| *distance <= name.len().div_ceil(3))
+        .map(|(_, name)| name.to_owned())
+        .or_else(|| names::nearest(&given.key));
     let remedy = match nearest {
-        Some((_, name)) => format!(": did you mean {}?", spelled(name)),
+        Some(name) => format!(": did you mean {}?", spelled(&name)),
         None => {
             let of_names = names::KEYS.map(|key| format!("names.NAME.{key}"));
             let all = KEYS.iter().map(|key| key.name.to_owned()).chain(of_names);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::registration::Registration;
 use crate::ids::{Name, NameError};
 use crate::limits;
 use crate::wire::{Acks, Hello, Token};
@@ -14,6 +15,11 @@ pub struct ClientConfig {
     register: Option<bool>,
     token: Option<Token>,
     batch_acks: bool,
+    resumable: bool,
+    pub(super) reconnect: bool,
+    pub(super) reconnect_within: Option<Duration>,
+    pub(super) reconnect_delay_first: Duration,
+    pub(super) reconnect_delay_max: Duration,
     pub(super) heartbeat: Option<Duration>,
     pub(super) connect_timeout: Duration,
     pub(super) answer_timeout: Duration,
@@ -33,6 +39,11 @@ impl ClientConfig {
             register: None,
             token: None,
             batch_acks: false,
+            resumable: true,
+            reconnect: true,
+            reconnect_within: None,
+            reconnect_delay_first: limits::RECONNECT_DELAY_FIRST_DEFAULT,
+            reconnect_delay_max: limits::RECONNECT_DELAY_MAX_DEFAULT,
             heartbeat: None,
             connect_timeout: limits::CONNECT_TIMEOUT_DEFAULT,
             answer_timeout: limits::ANSWER_TIMEOUT_DEFAULT,
@@ -73,6 +84,45 @@ impl ClientConfig {
         self
     }
 
+    /// Whether to ask the server to remember what it accepted, so that messages
+    /// whose answers were lost with a connection can be sent once more on the
+    /// next without being delivered twice. Default: yes.
+    ///
+    /// Without it, with a server that doesn't do that, without a name and with
+    /// more than [`RESUMABLE_UNANSWERED_MAX`](limits::RESUMABLE_UNANSWERED_MAX)
+    /// messages under way, the fate of such messages is unknown.
+    #[must_use]
+    pub fn resumable(mut self, resumable: bool) -> Self {
+        self.resumable = resumable;
+        self
+    }
+
+    /// Whether to connect again when the connection is lost. Default: yes, and
+    /// for as long as it takes.
+    #[must_use]
+    pub fn reconnect(mut self, reconnect: bool) -> Self {
+        self.reconnect = reconnect;
+        self
+    }
+
+    /// For how long to try to connect again, each time that the connection is
+    /// lost. Default: for ever.
+    #[must_use]
+    pub fn reconnect_within(mut self, time: Duration) -> Self {
+        self.reconnect_within = Some(time);
+        self
+    }
+
+    /// How long to wait before an attempt to connect again: a random time of up
+    /// to `first` before the first, up to twice that before the second, and so
+    /// on, never above `longest`. Default: 50 ms and 5 s.
+    #[must_use]
+    pub fn reconnect_delays(mut self, first: Duration, longest: Duration) -> Self {
+        self.reconnect_delay_first = first;
+        self.reconnect_delay_max = longest;
+        self
+    }
+
     /// Sends a heartbeat to `health-monitor` at once and then every `interval`,
     /// at most every millisecond. Default: none.
     #[must_use]
@@ -88,8 +138,8 @@ impl ClientConfig {
         self
     }
 
-    /// How long to wait for the answer to a message from when it was handed to
-    /// the connection. Default: 30 s.
+    /// How long to wait for the answer to a message from when it was first
+    /// handed to a connection, whatever happens to that. Default: 30 s.
     #[must_use]
     pub fn answer_timeout(mut self, timeout: Duration) -> Self {
         self.answer_timeout = timeout;
@@ -132,23 +182,28 @@ impl ClientConfig {
         self
     }
 
-    pub(super) fn checked_name(&self) -> Result<Name, NameError> {
-        Name::new(&self.name)
-    }
-
-    pub(super) fn hello(&self) -> Result<Hello, NameError> {
+    /// As who the client says hello.
+    pub(super) fn registration(&self) -> Result<Registration, NameError> {
         let names = self
             .names
             .as_ref()
             .map(|names| names.iter().map(Name::new).collect());
-        Ok(Hello {
+        let hello = Hello {
             names: names.transpose()?,
             register: self.register,
             token: self.token.clone(),
+            resumable: self.wants_to_resume().then_some(true),
             acks: self.batch_acks.then_some(Acks::Batch),
             // A sum of what was dropped couldn't be told to whom it concerns.
             ack_details: self.batch_acks.then_some(true),
             ..Hello::default()
-        })
+        };
+        Ok(Registration::new(Name::new(&self.name)?, hello))
+    }
+
+    fn wants_to_resume(&self) -> bool {
+        let owns_a_name = self.register != Some(false)
+            && self.names.as_ref().is_none_or(|names| !names.is_empty());
+        self.resumable && owns_a_name && self.unanswered_max <= limits::RESUMABLE_UNANSWERED_MAX
     }
 }

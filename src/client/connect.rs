@@ -1,25 +1,30 @@
-//! Reaching a server and being welcomed by it.
+//! Reaching a server, for the first time and again.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::StreamExt;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio_util::codec::FramedRead;
 use tokio_util::sync::CancellationToken;
 
+use super::greet::{Welcomed, greet};
+use super::outbox::Outbox;
+use super::registration::Registration;
 use super::session::{Ended, Session};
-use super::{Client, ClientConfig, ConnectError, Handle, Receiver, Shared, receiver};
-use crate::limits::{FRAME_BYTES_MAX_MAX, KEEPALIVE_INTERVAL, WINDOW_BYTES};
-use crate::wire::{ErrorReport, FrameCodec, FrameCodecError, Message, Payload, Welcome};
+use super::{
+    Client, ClientConfig, ConnectError, Handle, Receiver, Shared, frame_bytes_max, receiver,
+};
+use crate::ids::Name;
+use crate::limits::{CLIENT_QUEUE_BYTES, KEEPALIVE_INTERVAL};
+use crate::wire::Hello;
 
 impl Client {
     /// Connects to the server at `address` (`HOST:PORT`) over TCP, says hello
-    /// and waits for the server's welcome.
+    /// and waits for the server's welcome. This is tried once; only a
+    /// connection that stood is made again when it is lost.
     ///
     /// # Errors
     /// Why there is no connection, and by whose fault.
@@ -28,28 +33,45 @@ impl Client {
         config: ClientConfig,
     ) -> Result<(Self, Receiver), ConnectError> {
         let address = address.to_string();
-        within(&address, config.connect_timeout, async {
-            let unreachable = |error| ConnectError::Unreachable {
-                address: address.clone(),
-                error,
-            };
-            let stream = TcpStream::connect(&address).await.map_err(unreachable)?;
-            stream.set_nodelay(true).map_err(unreachable)?;
-            // So that a dead server is found while nothing is sent.
-            let keepalive = socket2::TcpKeepalive::new()
-                .with_time(KEEPALIVE_INTERVAL)
-                .with_interval(KEEPALIVE_INTERVAL);
-            socket2::SockRef::from(&stream)
-                .set_tcp_keepalive(&keepalive)
-                .map_err(unreachable)?;
-            let (reader, writer) = stream.into_split();
-            open(reader, writer, &address, &config).await
-        })
-        .await
+        let dial = {
+            let address = address.clone();
+            move || tcp(address.clone())
+        };
+        Self::connect_through(address, dial, config).await
+    }
+
+    /// Like [`Client::connect`], over streams that `dial` opens, one for each
+    /// attempt: wrapped in TLS, say, or over a Unix socket. `address` is what
+    /// errors call the server.
+    ///
+    /// # Errors
+    /// Why there is no connection, and by whose fault.
+    pub async fn connect_through<S, F, D>(
+        address: impl ToString,
+        dial: D,
+        config: ClientConfig,
+    ) -> Result<(Self, Receiver), ConnectError>
+    where
+        D: FnMut() -> F + Send + 'static,
+        F: Future<Output = io::Result<S>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        let mut dialer = Dialer {
+            address: address.to_string(),
+            dial,
+            timeout: config.connect_timeout,
+        };
+        let registration = config.registration()?;
+        let first = dialer
+            .attempt(registration.source(), registration.hello())
+            .await?;
+        let again = config.reconnect.then_some(dialer);
+        Ok(open(registration, first, again, config))
     }
 
     /// Like [`Client::connect`], over a stream that already stands: one wrapped
-    /// in TLS, a Unix socket, a pipe in a test.
+    /// in TLS, a Unix socket, a pipe in a test. When it is lost there is no way
+    /// to make it again: see [`Client::connect_through`].
     ///
     /// # Errors
     /// Why the server did not welcome the client, and by whose fault.
@@ -57,165 +79,99 @@ impl Client {
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
-        let address = "the stream";
-        let (reader, writer) = tokio::io::split(stream);
-        within(
-            address,
-            config.connect_timeout,
-            open(reader, writer, address, &config),
-        )
-        .await
+        let mut stream = Some(stream);
+        let once = move || std::future::ready(stream.take().ok_or(io::ErrorKind::NotFound.into()));
+        Self::connect_through("the stream", once, config.reconnect(false)).await
     }
 }
 
-async fn within<T>(
-    address: &str,
-    timeout: Duration,
-    work: impl Future<Output = Result<T, ConnectError>>,
-) -> Result<T, ConnectError> {
-    tokio::time::timeout(timeout, work)
-        .await
-        .unwrap_or_else(|_| {
-            Err(ConnectError::Timeout {
-                address: address.to_owned(),
-                timeout,
-            })
-        })
+/// A stream to the server at `address`.
+async fn tcp(address: String) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(&address).await?;
+    stream.set_nodelay(true)?;
+    // So that a dead server is found while nothing is sent.
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(KEEPALIVE_INTERVAL)
+        .with_interval(KEEPALIVE_INTERVAL);
+    socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    Ok(stream)
 }
 
-async fn open<R, W>(
-    reader: R,
-    mut writer: W,
-    address: &str,
-    config: &ClientConfig,
-) -> Result<(Client, Receiver), ConnectError>
-where
-    R: AsyncRead + Send + Unpin + 'static,
-    W: AsyncWrite + Send + Unpin + 'static,
-{
-    let name = config.checked_name()?;
-    let hello = Message::hello(&name, config.hello()?)?;
-    // What the server takes isn't known yet; memory follows the bytes received.
-    let codec = FrameCodec::new(FRAME_BYTES_MAX_MAX);
-    let mut frames = FramedRead::with_capacity(reader, codec, WINDOW_BYTES);
-    let (welcome, early) = greet(&mut frames, &mut writer, &hello)
-        .await
-        .map_err(|error| error.at(address))?;
+/// What makes connections.
+pub(super) struct Dialer<D> {
+    address: String,
+    dial: D,
+    /// How long one attempt may take.
+    timeout: Duration,
+}
 
+impl<D, F, S> Dialer<D>
+where
+    D: FnMut() -> F,
+    F: Future<Output = io::Result<S>>,
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
+    /// Tries once.
+    pub(super) async fn attempt(
+        &mut self,
+        source: &Name,
+        hello: Hello,
+    ) -> Result<Welcomed<S>, ConnectError> {
+        let stream = (self.dial)();
+        let address = &self.address;
+        let attempt = async {
+            let stream = stream.await.map_err(|error| ConnectError::Unreachable {
+                address: address.clone(),
+                error,
+            })?;
+            greet(stream, address, source, hello).await
+        };
+        tokio::time::timeout(self.timeout, attempt)
+            .await
+            .unwrap_or_else(|_| {
+                Err(ConnectError::Timeout {
+                    address: address.clone(),
+                    timeout: self.timeout,
+                })
+            })
+    }
+}
+
+/// Starts what keeps the connection, with the `first` one.
+fn open<S, F, D>(
+    registration: Registration,
+    first: Welcomed<S>,
+    again: Option<Dialer<D>>,
+    config: ClientConfig,
+) -> (Client, Receiver)
+where
+    D: FnMut() -> F + Send + 'static,
+    F: Future<Output = io::Result<S>> + Send + 'static,
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
     let (outgoing, queue) = mpsc::unbounded_channel();
     let (ended_sender, ended) = watch::channel(None);
     let (inbox, receiver) = receiver::inbox(config.inbound_bytes, config.inbound_bytes_max);
     let shared = Arc::new(Shared {
-        name,
-        frame_bytes_max: usize::try_from(welcome.limits.frame_bytes).unwrap_or(usize::MAX),
-        welcome: Arc::new(welcome),
+        name: registration.source().clone(),
+        frame_bytes_max: AtomicUsize::new(frame_bytes_max(&first.welcome)),
+        welcome: Mutex::new(Arc::new(first.welcome.clone())),
         unanswered_room: Semaphore::new(config.unanswered_max),
-        queue_room: Semaphore::new(crate::limits::CLIENT_QUEUE_BYTES),
+        queue_room: Semaphore::new(CLIENT_QUEUE_BYTES),
         closing: CancellationToken::new(),
         ended,
     });
-    let session = Session::new(shared.clone(), config, inbox, Ended(ended_sender));
-    tokio::spawn(session.run(frames, writer, queue, early));
+    let session = Session::new(
+        shared.clone(),
+        config,
+        registration,
+        inbox,
+        Ended(ended_sender),
+    );
+    tokio::spawn(session.run(first, again, Outbox::new(queue)));
     let handle = Arc::new(Handle { shared, outgoing });
     let client = Client {
         handle: handle.clone(),
     };
-    Ok((client, receiver(handle)))
-}
-
-/// Says hello and waits for the welcome. Messages that come before it are
-/// early: they are kept.
-async fn greet<R, W>(
-    frames: &mut FramedRead<R, FrameCodec>,
-    writer: &mut W,
-    hello: &Message,
-) -> Result<(Welcome, Vec<Bytes>), GreetError>
-where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
-{
-    // A server that is full may answer and close without reading the hello.
-    let written = writer.write_all(&hello.to_frame()).await;
-    let mut early = Vec::new();
-    let mut parting_word = None;
-    while let Some(frame) = frames.next().await {
-        let frame = match frame {
-            Ok(frame) => frame,
-            Err(error) => {
-                return Err(parting_word.map_or_else(|| error.into(), GreetError::Refused));
-            }
-        };
-        let message = match Message::from_json(&frame) {
-            Ok(message) => message,
-            Err(error) if speaks_of_welcome(&frame) => {
-                return Err(GreetError::NotTickwire(error.to_string()));
-            }
-            Err(_) => {
-                early.push(frame);
-                continue;
-            }
-        };
-        match message.payload {
-            Payload::Welcome(welcome) if welcome.hello_msg_id == hello.msg_id => {
-                return Ok((*welcome, early));
-            }
-            Payload::Error(report) if report.msg_id() == Some(hello.msg_id) => {
-                return Err(GreetError::Refused(report));
-            }
-            // It may be the server's reason to close, or somebody's message.
-            Payload::Error(report) => {
-                parting_word = Some(report);
-                early.push(frame);
-            }
-            _ => early.push(frame),
-        }
-    }
-    if let Some(report) = parting_word {
-        return Err(GreetError::Refused(report));
-    }
-    written?;
-    Err(GreetError::Closed)
-}
-
-/// Whether a message that can't be read claims to be a welcome.
-fn speaks_of_welcome(json: &[u8]) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Head<'a> {
-        msg_type: std::borrow::Cow<'a, str>,
-    }
-    serde_json::from_slice::<Head<'_>>(json).is_ok_and(|head| head.msg_type == "welcome")
-}
-
-enum GreetError {
-    Refused(ErrorReport),
-    Closed,
-    NotTickwire(String),
-    Io(io::Error),
-}
-
-impl From<io::Error> for GreetError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl From<FrameCodecError> for GreetError {
-    fn from(error: FrameCodecError) -> Self {
-        match error {
-            FrameCodecError::Io(error) => Self::Io(error),
-            FrameCodecError::Frame(error) => Self::NotTickwire(error.to_string()),
-        }
-    }
-}
-
-impl GreetError {
-    fn at(self, address: &str) -> ConnectError {
-        let address = address.to_owned();
-        match self {
-            Self::Refused(report) => ConnectError::Refused(report),
-            Self::Closed => ConnectError::ClosedByServer { address },
-            Self::NotTickwire(reason) => ConnectError::NotTickwire { address, reason },
-            Self::Io(error) => ConnectError::Unreachable { address, error },
-        }
-    }
+    (client, receiver(handle))
 }

@@ -53,10 +53,13 @@ pub enum ConnectError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CloseError {
-    /// Messages were written but never answered: each was accepted or it wasn't.
-    #[error("the connection ended with {count} messages unanswered")]
-    FateUnknown {
-        /// How many.
-        count: usize,
+    /// Messages were left behind.
+    #[error("the connection ended with {fate_unknown} messages unanswered and {unsent} not sent")]
+    Unfinished {
+        /// How many were handed to the connection and never answered: each was
+        /// accepted or it wasn't.
+        fate_unknown: usize,
+        /// How many were certainly not sent.
+        unsent: usize,
     },
 }

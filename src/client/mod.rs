@@ -1,8 +1,8 @@
-//! Floor 3: a client's connection to a server.
+//! Floor 3: a client's connections to a server.
 //!
 //! [`Client::connect`] gives two things: a [`Client`] that sends, cheap to
-//! clone, and a [`Receiver`], a stream of what arrives. The connection lives as
-//! long as one of them does.
+//! clone, and a [`Receiver`], a stream of what arrives. The client lives as long
+//! as one of them does, and when its connection is lost it makes another.
 //!
 //! ```no_run
 //! use tickwire::client::{Client, ClientConfig, Event};
@@ -21,6 +21,8 @@
 //!     match event {
 //!         Event::Message(inbound) => println!("{:?}", inbound.message()?),
 //!         Event::Notice(report) => eprintln!("{}: {}", report.code, report.message),
+//!         Event::Disconnected(why) => eprintln!("{why}; connecting again"),
+//!         Event::Closed(why) => eprintln!("{why}; that was all"),
 //!         _ => {}
 //!     }
 //! }
@@ -34,9 +36,46 @@
 //! or of unknown fate. [`Client::post`] doesn't wait; a refusal of what was
 //! posted arrives as an [`Event::Notice`].
 //!
+//! # When the connection is lost
+//! The receiver gets [`Event::Disconnected`], and the client tries to connect
+//! again: after random delays whose bound doubles, by default for ever
+//! ([`ClientConfig::reconnect`], [`ClientConfig::reconnect_within`],
+//! [`ClientConfig::reconnect_delays`]). Messages may be sent all the while; they
+//! wait. Then it says hello under the same names and with the same options, says
+//! its [subscriptions](Client::subscribe) again, and tells of it by
+//! [`Event::Reconnected`].
+//!
+//! What the lost connection had been handed without an answer was accepted or it
+//! wasn't, and only the server knows. If the server remembers what it accepted
+//! ([`ClientConfig::resumable`]), exactly these messages are sent again: in
+//! order, byte for byte, before anything newer; the server delivers none of them
+//! twice. If it doesn't, for instance because it was started anew, sending them
+//! again could double an order, and their sends resolve to
+//! [`SendError::FateUnknown`]. What no connection had got in full is sent on the
+//! next in any case. An `ack` that was posted is never answered and never sent
+//! again.
+//!
+//! Some ends are final: the receiver gets [`Event::Closed`], and nothing is tried
+//! any more.
+//! - `NAME_TAKEN_OVER`, for the last of the client's names: two clients of one
+//!   name would take it from each other for ever. Of several names the client
+//!   claims those again that are left.
+//! - The hello is refused, unless the error says that it is a matter of time
+//!   (`SERVER_SHUTTING_DOWN`, `RATE_LIMITED`, `QUEUE_FULL`,
+//!   `STORAGE_UNAVAILABLE`). A server that is full (`LIMIT_EXCEEDED` before the
+//!   hello was heard) is tried again.
+//! - The server ends the connection for what the client would only repeat:
+//!   `NOT_AUTHENTICATED`, `TOO_MANY_REFUSED`, `FRAME_EMPTY`, `FRAME_TOO_LARGE`.
+//! - What answers isn't tickwire: it breaks the framing or the welcome.
+//! - The time to connect again is over.
+//!
+//! The first connection is tried once: [`Client::connect`] fails with an error.
+//!
 //! # Back-pressure
 //! At most `unanswered_max` messages are under way without an answer, and a few
-//! megabytes wait to be written; beyond that `send` and `post` wait.
+//! megabytes wait to be written or, with a server that remembers, to be
+//! answered; beyond that `send` and `post` wait. The same bounds hold while
+//! there is no connection.
 //!
 //! A program that doesn't receive is itself held back: with `inbound_bytes` of
 //! messages waiting in the [`Receiver`], the client reads no more, and TCP
@@ -52,15 +91,24 @@
 
 #![forbid(unsafe_code)]
 
+mod backoff;
 mod config;
 mod connect;
+mod connection;
+mod ending;
 mod error;
+mod greet;
+mod outbox;
+mod outgoing;
 mod receiver;
+mod registration;
 mod session;
+mod subscriptions;
 mod unanswered;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -70,14 +118,15 @@ pub use config::ClientConfig;
 pub use error::{CloseError, ConnectError};
 pub use receiver::Receiver;
 
-pub use crate::exchange::{Disconnect, Event, Inbound, SendError};
+pub use crate::exchange::{Disconnect, Event, Inbound, Reconnection, SendError};
 
 use crate::ids::{MsgId, Name};
 use crate::limits::CLIENT_QUEUE_BYTES;
-use crate::wire::{Ack, Message, Payload, Welcome};
-use unanswered::Waiter;
+use crate::wire::{Ack, Message, Payload, Subscribe, Target, Welcome};
+use outgoing::{Outgoing, Purpose, Waiter};
+use subscriptions::Change;
 
-/// A connection to a server, for sending. Clones share the connection.
+/// A client's connection to a server, for sending. Clones share it.
 #[derive(Clone)]
 pub struct Client {
     handle: Arc<Handle>,
@@ -89,33 +138,30 @@ struct Handle {
     outgoing: mpsc::UnboundedSender<Outgoing>,
 }
 
-/// What the handle and the connection's task share.
+/// What the handle and the session's task share.
 struct Shared {
     name: Name,
-    welcome: Arc<Welcome>,
+    /// What the server said last.
+    welcome: Mutex<Arc<Welcome>>,
     /// Largest frame that the server takes.
-    frame_bytes_max: usize,
+    frame_bytes_max: AtomicUsize,
     /// Messages that may yet be under way without an answer. Closed when
     /// nothing more can be sent.
     unanswered_room: Semaphore,
-    /// Bytes that may yet be queued for writing. Closed likewise.
+    /// Bytes of frames that may yet be queued, or kept for writing them again.
+    /// Closed likewise.
     queue_room: Semaphore,
     /// Cancelled when the connection is to be closed in good order.
     closing: CancellationToken,
-    /// How many messages were left unanswered, once the connection has ended.
-    ended: watch::Receiver<Option<usize>>,
+    /// What was left behind, once there will be no further connection.
+    ended: watch::Receiver<Option<LeftBehind>>,
 }
 
-/// A message on its way to the writer.
-struct Outgoing {
-    frame: Bytes,
-    /// Bytes taken from `queue_room`, to be given back once written.
-    queued_bytes: u32,
-    /// The id under which an answer is due; `None` for an ack, which is never
-    /// answered.
-    answered_as: Option<MsgId>,
-    /// Who waits for the answer.
-    waiter: Option<Waiter>,
+/// What became of the messages that were on their way at the end.
+#[derive(Debug, Clone, Copy)]
+struct LeftBehind {
+    fate_unknown: usize,
+    unsent: usize,
 }
 
 impl Client {
@@ -125,11 +171,11 @@ impl Client {
         &self.handle.shared.name
     }
 
-    /// What the server said when the connection was made: who it is, which names
-    /// the connection owns, what the server allows.
+    /// What the server said when the connection was made, the last time: who it
+    /// is, which names the connection owns, what the server allows.
     #[must_use]
     pub fn welcome(&self) -> Arc<Welcome> {
-        self.handle.shared.welcome.clone()
+        self.handle.shared.welcome().clone()
     }
 
     /// Sends a message and waits for the server's answer.
@@ -146,7 +192,8 @@ impl Client {
             return Err(SendError::NeverAnswered);
         }
         let (waiter, answer) = Waiter::new();
-        self.enqueue(&message, Some(waiter)).await?;
+        self.enqueue(&message, Purpose::Message, Some(waiter))
+            .await?;
         // A waiter answers even when dropped; were it leaked, nobody would know.
         answer.await.unwrap_or(Err(SendError::FateUnknown))
     }
@@ -160,7 +207,40 @@ impl Client {
     /// # Errors
     /// The message can't be sent, or the connection is closed.
     pub async fn post(&self, message: Message) -> Result<(), SendError> {
-        self.enqueue(&message, None).await
+        self.enqueue(&message, Purpose::Message, None).await
+    }
+
+    /// Subscribes to those broadcasts that meet the conditions, and waits for
+    /// the server's answer. A subscription with the same id is replaced.
+    ///
+    /// Whenever the connection is made again, the client says its subscriptions
+    /// again, before any message. One that asks for a snapshot gets another
+    /// then. If the server refuses one of them, the receiver gets an
+    /// [`Event::Notice`].
+    ///
+    /// # Errors
+    /// What became of the subscription instead of being granted: with
+    /// [`SendError::Refused`] the earlier one of this id stands, if there was
+    /// one; with [`SendError::FateUnknown`] this connection may have it and the
+    /// next won't.
+    pub async fn subscribe(&self, subscribe: Subscribe) -> Result<Ack, SendError> {
+        self.change(Change::Subscribe(Box::new(subscribe))).await
+    }
+
+    /// Ends the subscription `id`, and waits for the server's answer.
+    ///
+    /// # Errors
+    /// What became of the wish instead of being granted.
+    pub async fn unsubscribe(&self, id: impl Into<Box<str>>) -> Result<Ack, SendError> {
+        self.change(Change::Unsubscribe(id.into())).await
+    }
+
+    async fn change(&self, change: Change) -> Result<Ack, SendError> {
+        let message = self.handle.shared.change(&change);
+        let (waiter, answer) = Waiter::new();
+        self.enqueue(&message, Purpose::Change(change), Some(waiter))
+            .await?;
+        answer.await.unwrap_or(Err(SendError::FateUnknown))
     }
 
     /// Closes the connection for all clones: writes what is queued, ends the
@@ -168,46 +248,61 @@ impl Client {
     /// Sends that still wait for room resolve to [`SendError::Closed`]. What
     /// arrives meanwhile is still received; then the receiver's stream ends.
     ///
+    /// If the connection is lost, this doesn't wait for another.
+    ///
     /// Dropping all clones and the receiver does the same in the background.
     ///
     /// # Errors
-    /// Messages were left without an answer.
+    /// Messages were left behind.
     pub async fn close(self) -> Result<(), CloseError> {
         let shared = self.handle.shared.clone();
         drop(self);
         shared.refuse_more();
         shared.closing.cancel();
         let mut ended = shared.ended.clone();
-        // An error is a task that ended with its runtime: nobody is left to tell.
-        let count = ended
-            .wait_for(Option::is_some)
-            .await
-            .map_or(0, |count| count.unwrap_or(0));
-        match count {
-            0 => Ok(()),
-            count => Err(CloseError::FateUnknown { count }),
+        let left_behind = match ended.wait_for(Option::is_some).await {
+            Ok(left_behind) => *left_behind,
+            // The task ended with its runtime: nobody is left to tell.
+            Err(_) => None,
+        };
+        match left_behind {
+            Some(LeftBehind {
+                fate_unknown,
+                unsent,
+            }) if fate_unknown + unsent > 0 => Err(CloseError::Unfinished {
+                fate_unknown,
+                unsent,
+            }),
+            _ => Ok(()),
         }
     }
 
-    /// Whether the connection has ended, or was told to.
+    /// Whether the client has come to its end, or was told to. While it only
+    /// tries to connect again it is not closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.handle.shared.unanswered_room.is_closed()
     }
 
-    async fn enqueue(&self, message: &Message, waiter: Option<Waiter>) -> Result<(), SendError> {
+    async fn enqueue(
+        &self,
+        message: &Message,
+        purpose: Purpose,
+        waiter: Option<Waiter>,
+    ) -> Result<(), SendError> {
         let shared = &self.handle.shared;
-        let answered_as = match &message.payload {
-            Payload::Hello(_) | Payload::Welcome(_) => return Err(SendError::OfTheConnection),
-            Payload::Ack(_) => None,
+        let answered_as = match (&message.payload, &purpose) {
+            (Payload::Hello(_) | Payload::Welcome(_), _)
+            | (Payload::Subscribe(_) | Payload::Unsubscribe(_), Purpose::Message) => {
+                return Err(SendError::OfTheConnection);
+            }
+            (Payload::Ack(_), _) => None,
             _ => Some(message.msg_id),
         };
+        let limit = shared.frame_bytes_max.load(Ordering::Relaxed);
         let frame = message
-            .to_frame_within(shared.frame_bytes_max)
-            .map_err(|bytes| SendError::TooLarge {
-                bytes,
-                limit: shared.frame_bytes_max,
-            })?;
+            .to_frame_within(limit)
+            .map_err(|bytes| SendError::TooLarge { bytes, limit })?;
 
         let one_message = match answered_as {
             Some(_) => Some(room(&shared.unanswered_room, 1).await?),
@@ -216,7 +311,7 @@ impl Client {
         // One message larger than the whole queue waits until it is empty.
         let queued_bytes = frame.len().min(CLIENT_QUEUE_BYTES) as u32;
         let its_bytes = room(&shared.queue_room, queued_bytes).await?;
-        // The table of the unanswered and the writer give these back.
+        // Given back once it is written, or answered.
         one_message
             .into_iter()
             .chain([its_bytes])
@@ -229,9 +324,15 @@ impl Client {
                 queued_bytes,
                 answered_as,
                 waiter,
+                purpose,
             })
             .map_err(|_| SendError::Closed)
     }
+}
+
+/// The largest frame that a server takes, without its length.
+fn frame_bytes_max(welcome: &Welcome) -> usize {
+    usize::try_from(welcome.limits.frame_bytes).unwrap_or(usize::MAX)
 }
 
 async fn room(
@@ -250,6 +351,36 @@ impl Shared {
         self.unanswered_room.close();
         self.queue_room.close();
     }
+
+    /// Gives back the room that a message took.
+    fn give_back(&self, message: &Outgoing) {
+        self.unanswered_room
+            .add_permits(usize::from(message.takes_place()));
+        self.queue_room.add_permits(message.queued_bytes as usize);
+    }
+
+    /// A message that says `change`.
+    fn change(&self, change: &Change) -> Message {
+        Message::new(&self.name, Target::Everyone, change.payload())
+            .expect("the client's name is a name")
+    }
+
+    /// The same as a frame, and its id.
+    fn message_of(&self, change: &Change) -> (MsgId, Bytes) {
+        let message = self.change(change);
+        (message.msg_id, message.to_frame())
+    }
+
+    fn welcome(&self) -> MutexGuard<'_, Arc<Welcome>> {
+        self.welcome.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of a new welcome.
+    fn welcomed(&self, welcome: Arc<Welcome>) {
+        self.frame_bytes_max
+            .store(frame_bytes_max(&welcome), Ordering::Relaxed);
+        *self.welcome() = welcome;
+    }
 }
 
 impl Drop for Handle {
@@ -263,7 +394,7 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
             .field("name", self.name())
-            .field("server", &self.handle.shared.welcome.server.name)
+            .field("server", &self.welcome().server.name)
             .field("closed", &self.is_closed())
             .finish()
     }

@@ -12,9 +12,9 @@ use tokio::sync::{Notify, mpsc};
 use super::Handle;
 use crate::exchange::{Event, Inbound};
 
-/// What arrives on a connection, in order: a stream of [`Event`]s that ends
-/// with the connection. Dropping it means that nothing is to be received; the
-/// connection stays open while there is a client.
+/// What arrives, in order: a stream of [`Event`]s that ends when there is no
+/// connection any more and won't be another. Dropping it means that nothing is
+/// to be received; the connection stays open while there is a client.
 pub struct Receiver {
     events: mpsc::UnboundedReceiver<(Event, usize)>,
     backlog: Arc<Backlog>,
@@ -109,7 +109,7 @@ impl Inbox {
 }
 
 impl Receiver {
-    /// The next event; `None` once the connection has ended.
+    /// The next event; `None` once there won't be another.
     ///
     /// A future that is dropped loses nothing.
     pub async fn receive(&mut self) -> Option<Event> {

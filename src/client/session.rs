@@ -1,8 +1,8 @@
-//! One connection's life, from the welcome to its end.
+//! The life of a client, across its connections.
 //!
-//! One task reads, writes and watches the clock side by side. Whatever ends it,
-//! every message that was sent gets its outcome: the answer, [`FateUnknown`] if
-//! it had been handed to the connection, [`Closed`] if not.
+//! One task does all of it. Whatever happens to connections, every message that
+//! was sent gets one outcome: the answer, [`FateUnknown`] if a connection had
+//! got all of it, [`Closed`] if none had.
 //!
 //! [`FateUnknown`]: super::SendError::FateUnknown
 //! [`Closed`]: super::SendError::Closed
@@ -10,263 +10,258 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until};
-use tokio_util::codec::FramedRead;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
 
+use super::backoff::Backoff;
+use super::connect::Dialer;
+use super::connection::Connection;
+use super::greet::Welcomed;
+use super::outbox::Outbox;
 use super::receiver::Inbox;
-use super::unanswered::{Unanswered, Waiter};
-use super::{ClientConfig, Disconnect, Event, Outgoing, SendError, Shared};
-use crate::exchange::{Answer, ServerVoice};
-use crate::ids::MsgId;
-use crate::limits::{CLOSE_WRITE_TIMEOUT, WINDOW_BYTES};
-use crate::wire::{Ack, ErrorCode, ErrorReport, FrameCodec, FrameCodecError, Message};
+use super::registration::Registration;
+use super::subscriptions::Subscriptions;
+use super::unanswered::Unanswered;
+use super::{ClientConfig, Disconnect, Event, LeftBehind, Reconnection, Shared, ending};
+use crate::limits::RECONNECT_STABLE;
 
-/// After so many frames in a row reading lets writing have a turn.
-const FRAMES_A_TURN: usize = 256;
-
-/// What a connection's task works with.
+/// What a client's task works with.
 pub(super) struct Session {
-    shared: Arc<Shared>,
-    server: ServerVoice,
-    inbox: Inbox,
-    unanswered: Mutex<Unanswered>,
-    heartbeat: Option<Duration>,
-    close_timeout: Duration,
+    pub shared: Arc<Shared>,
+    pub config: ClientConfig,
+    pub inbox: Inbox,
+    state: Mutex<State>,
     ended: Ended,
 }
 
-/// Where it is said that the connection has ended, with how many messages
-/// unanswered.
-pub(super) struct Ended(pub watch::Sender<Option<usize>>);
+/// What changes.
+pub(super) struct State {
+    pub registration: Registration,
+    pub unanswered: Unanswered,
+    pub subscriptions: Subscriptions,
+    /// The reason for which there won't be another connection.
+    pub final_word: Option<Disconnect>,
+}
+
+/// Where it is said that there won't be another connection.
+pub(super) struct Ended(pub watch::Sender<Option<LeftBehind>>);
 
 impl Session {
     pub(super) fn new(
         shared: Arc<Shared>,
-        config: &ClientConfig,
+        config: ClientConfig,
+        registration: Registration,
         inbox: Inbox,
         ended: Ended,
     ) -> Self {
         Self {
-            server: ServerVoice::of(&shared.welcome.server.name),
             shared,
             inbox,
-            unanswered: Mutex::new(Unanswered::new(config.answer_timeout)),
-            heartbeat: config.heartbeat,
-            close_timeout: config.close_timeout,
+            state: Mutex::new(State {
+                registration,
+                unanswered: Unanswered::new(config.answer_timeout),
+                subscriptions: Subscriptions::default(),
+                final_word: None,
+            }),
+            config,
             ended,
         }
     }
 
-    /// Lives the connection's life. `early` is what arrived before the welcome.
-    pub(super) async fn run<R, W>(
+    /// Lives all connections, beginning with `first`. Without `again` there is
+    /// no other.
+    pub(super) async fn run<S, F, D>(
         self,
-        mut frames: FramedRead<R, FrameCodec>,
-        mut writer: W,
-        mut queue: mpsc::UnboundedReceiver<Outgoing>,
-        early: Vec<Bytes>,
+        first: Welcomed<S>,
+        mut again: Option<Dialer<D>>,
+        mut outbox: Outbox,
     ) where
-        R: AsyncRead + Unpin,
-        W: AsyncWrite + Unpin,
+        D: FnMut() -> F,
+        F: Future<Output = io::Result<S>>,
+        S: AsyncRead + AsyncWrite + Send + 'static,
     {
-        early.into_iter().for_each(|frame| self.take_in(frame));
-        let disconnect = tokio::select! {
-            disconnect = self.read(&mut frames) => disconnect,
-            disconnect = self.write_to_the_end(&mut writer, &mut queue) => disconnect,
-            disconnect = self.close_deadline() => disconnect,
-            never = self.watch_the_clock() => match never {},
+        let mut backoff = Backoff::new(
+            self.config.reconnect_delay_first,
+            self.config.reconnect_delay_max,
+            uuid::Uuid::new_v4().as_u64_pair().0,
+        );
+        let mut welcomed = first;
+        self.welcomed(&welcomed);
+        let end = loop {
+            let since = Instant::now();
+            let connection = Connection::new(&self, &welcomed);
+            let end = connection.live(welcomed, &mut outbox).await;
+            if since.elapsed() >= RECONNECT_STABLE {
+                backoff.reset();
+            }
+            let dialer = match self.is_there_another(end, &mut again) {
+                Ok(dialer) => dialer,
+                Err(end) => break end,
+            };
+            welcomed = match self.connect_again(dialer, &mut backoff).await {
+                Ok(welcomed) => welcomed,
+                Err(end) => break end,
+            };
+            self.take_up(&welcomed);
         };
-
-        self.shared.refuse_more();
-        let abandoned = std::mem::replace(&mut *self.unanswered(), Unanswered::new(Duration::ZERO));
-        let count = abandoned.len();
-        // Each waiter says what it knows when it is dropped.
-        drop(abandoned);
-        queue.close();
-        while queue.recv().await.is_some() {}
-        if !self.shared.closing.is_cancelled() {
-            self.inbox.tell(Event::Disconnected(disconnect));
-        }
-        // Nobody may be waiting for it.
-        let _ = self.ended.0.send(Some(count));
+        self.end(end, &mut outbox);
     }
 
-    /// Reads until the input ends.
-    async fn read<R: AsyncRead + Unpin>(
+    /// What makes another connection after one ended; or why there won't be
+    /// one, which is `None` if the client was told to close.
+    fn is_there_another<'d, D>(
         &self,
-        frames: &mut FramedRead<R, FrameCodec>,
-    ) -> Disconnect {
+        end: Disconnect,
+        again: &'d mut Option<Dialer<D>>,
+    ) -> Result<&'d mut Dialer<D>, Option<Disconnect>> {
+        if self.shared.closing.is_cancelled() {
+            return Err(None);
+        }
+        let mut state = self.state();
+        if let Some(word) = state.final_word.take() {
+            return Err(Some(word));
+        }
+        let dialer = match (&end, again) {
+            (Disconnect::Framing(_), _) | (_, None) => return Err(Some(end)),
+            (_, Some(dialer)) => dialer,
+        };
+        drop(state.unanswered.take_the_clients_own());
+        drop(state);
+        self.inbox.tell(Event::Disconnected(end));
+        Ok(dialer)
+    }
+
+    /// Tries until there is another connection; or says why there won't be one,
+    /// which is `None` if the client was told to close.
+    async fn connect_again<S, F, D>(
+        &self,
+        dialer: &mut Dialer<D>,
+        backoff: &mut Backoff,
+    ) -> Result<Welcomed<S>, Option<Disconnect>>
+    where
+        D: FnMut() -> F,
+        F: Future<Output = io::Result<S>>,
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        tokio::select! {
+            welcomed = self.attempts(dialer, backoff) => welcomed.map_err(Some),
+            end = self.deadline_of_attempts() => Err(Some(end)),
+            () = self.shared.closing.cancelled() => Err(None),
+            never = self.watch_the_clock() => match never {},
+        }
+    }
+
+    async fn attempts<S, F, D>(
+        &self,
+        dialer: &mut Dialer<D>,
+        backoff: &mut Backoff,
+    ) -> Result<Welcomed<S>, Disconnect>
+    where
+        D: FnMut() -> F,
+        F: Future<Output = io::Result<S>>,
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
         loop {
-            for _ in 0..FRAMES_A_TURN {
-                self.inbox.room(|| self.answer_due()).await;
-                match frames.next().await {
-                    Some(Ok(frame)) => self.take_in(frame),
-                    Some(Err(FrameCodecError::Io(error))) => return Disconnect::Broken(error),
-                    Some(Err(FrameCodecError::Frame(error))) => return Disconnect::Framing(error),
-                    None => return Disconnect::ByServer,
+            sleep(backoff.next()).await;
+            let hello = self.state().registration.hello();
+            match dialer.attempt(&self.shared.name, hello).await {
+                Ok(welcomed) => return Ok(welcomed),
+                Err(error) => {
+                    if let Some(end) = ending::of_attempt(error) {
+                        return Err(end);
+                    }
                 }
             }
-            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn deadline_of_attempts(&self) -> Disconnect {
+        match self.config.reconnect_within {
+            Some(time) => {
+                sleep(time).await;
+                Disconnect::GaveUp(time)
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes note of a welcome; says whether the server goes on where the last
+    /// connection ended.
+    fn welcomed<S>(&self, welcomed: &Welcomed<S>) -> bool {
+        let granted = &welcomed.welcome.granted;
+        let mut state = self.state();
+        state.registration.welcomed(&welcomed.hello, granted)
+    }
+
+    /// Goes on with another connection: what was handed to the last one is to
+    /// be written again, or its fate is unknown.
+    fn take_up<S>(&self, welcomed: &Welcomed<S>) {
+        let resumes = self.welcomed(welcomed);
+        let mut state = self.state();
+        let given_up = match resumes {
+            true => Vec::new(),
+            false => state.unanswered.take_messages(),
+        };
+        let resent = state.unanswered.messages();
+        state
+            .unanswered
+            .renew_changes(|change| self.shared.message_of(change));
+        drop(state);
+        for message in &given_up {
+            self.shared.give_back(message);
+        }
+        let welcome = Arc::new(welcomed.welcome.clone());
+        self.shared.welcomed(Arc::clone(&welcome));
+        self.inbox.tell(Event::Reconnected(Reconnection {
+            welcome,
+            resent,
+            fate_unknown: given_up.len(),
+        }));
+        // Each waiter says what it knows when it is dropped.
+        drop(given_up);
+    }
+
+    /// There won't be another connection.
+    fn end(&self, why: Option<Disconnect>, outbox: &mut Outbox) {
+        self.shared.refuse_more();
+        let unsent = outbox.give_up();
+        let mut state = self.state();
+        drop(state.unanswered.take_the_clients_own());
+        let given_up = state.unanswered.take_all();
+        drop(state);
+        let fate_unknown = given_up.len();
+        drop(given_up);
+        if let Some(why) = why {
+            self.inbox.tell(Event::Closed(why));
+        }
+        // Nobody may be waiting for it.
+        let _ = self.ended.0.send(Some(LeftBehind {
+            fate_unknown,
+            unsent,
+        }));
+    }
+
+    /// Gives up the answers that stay out for too long.
+    pub(super) async fn watch_the_clock(&self) -> Infallible {
+        loop {
+            let deadline = self.state().unanswered.deadline(Instant::now());
+            sleep_until(deadline).await;
+            let late = self.state().unanswered.take_late(Instant::now());
+            for message in &late {
+                self.shared.give_back(message);
+            }
         }
     }
 
     /// Whether reading must go on although the program doesn't receive.
-    fn answer_due(&self) -> bool {
-        self.unanswered().len() > 0 || self.shared.closing.is_cancelled()
+    pub(super) fn answer_due(&self) -> bool {
+        !self.state().unanswered.is_empty() || self.shared.closing.is_cancelled()
     }
 
-    fn take_in(&self, frame: Bytes) {
-        match self.server.answer_in(&frame) {
-            None => self.inbox.deliver(frame),
-            Some(Answer::Ack(ack)) => self.settle_ack(ack),
-            Some(Answer::Error(report)) => self.settle_error(report),
-        }
-    }
-
-    fn settle_ack(&self, ack: Ack) {
-        for ack in ack.split() {
-            self.settle(&ack.acknowledged_msg_id.clone(), Ok(ack));
-        }
-    }
-
-    fn settle_error(&self, report: ErrorReport) {
-        let waited_for = report
-            .msg_id()
-            .is_some_and(|id| self.settle(&id, Err(SendError::Refused(report.clone()))));
-        // What ends the connection concerns the receiver in any case.
-        if !waited_for || report.known_code() == Some(ErrorCode::ServerShuttingDown) {
-            self.inbox.tell(Event::Notice(report));
-        }
-    }
-
-    /// Settles the message `id`; says whether anybody waited for the outcome.
-    fn settle(&self, id: &MsgId, outcome: Result<Ack, SendError>) -> bool {
-        let Some(due) = self.unanswered().take(id) else {
-            return false;
-        };
-        if due.takes_room {
-            self.shared.unanswered_room.add_permits(1);
-        }
-        due.resolve(outcome)
-    }
-
-    /// Writes until the connection is to be closed, then ends the output and
-    /// leaves the rest to reading. Comes back only if writing fails.
-    async fn write_to_the_end<W: AsyncWrite + Unpin>(
-        &self,
-        writer: &mut W,
-        queue: &mut mpsc::UnboundedReceiver<Outgoing>,
-    ) -> Disconnect {
-        match self.write(writer, queue).await {
-            Ok(()) => std::future::pending().await,
-            Err(error) => {
-                // What the server said before it closed can still be read.
-                sleep(CLOSE_WRITE_TIMEOUT).await;
-                Disconnect::Broken(error)
-            }
-        }
-    }
-
-    async fn write<W: AsyncWrite + Unpin>(
-        &self,
-        writer: &mut W,
-        queue: &mut mpsc::UnboundedReceiver<Outgoing>,
-    ) -> io::Result<()> {
-        let mut beats = self.heartbeat.map(|period| {
-            let mut beats = interval(period);
-            beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            beats
-        });
-        let mut buffer = BytesMut::with_capacity(WINDOW_BYTES);
-        let mut closing = false;
-        loop {
-            // A full queue must not keep heartbeats back, so they come first.
-            let mut next = tokio::select! {
-                biased;
-                () = tick(&mut beats), if !closing => {
-                    self.beat(&mut buffer);
-                    None
-                }
-                () = self.shared.closing.cancelled(), if !closing => {
-                    closing = true;
-                    queue.close();
-                    None
-                }
-                next = queue.recv() => match next {
-                    Some(outgoing) => Some(outgoing),
-                    None => break,
-                },
-            };
-            let mut queued_bytes = 0;
-            while let Some(outgoing) = next {
-                queued_bytes += outgoing.queued_bytes as usize;
-                buffer.extend_from_slice(&outgoing.frame);
-                if let Some(id) = outgoing.answered_as {
-                    self.await_answer(id, outgoing.waiter, true);
-                }
-                let full = buffer.len() >= WINDOW_BYTES;
-                next = if full { None } else { queue.try_recv().ok() };
-            }
-            writer.write_all_buf(&mut buffer).await?;
-            writer.flush().await?;
-            self.shared.queue_room.add_permits(queued_bytes);
-        }
-        writer.shutdown().await
-    }
-
-    /// Notes that an answer is due to what is about to be written: from here on
-    /// it may have been accepted.
-    fn await_answer(&self, id: MsgId, waiter: Option<Waiter>, takes_room: bool) {
-        let mut unanswered = self.unanswered();
-        unanswered.insert(id, waiter, takes_room, Instant::now());
-        if unanswered.len() == 1 {
-            self.inbox.look_again();
-        }
-    }
-
-    fn beat(&self, buffer: &mut BytesMut) {
-        let beat = Message::heartbeat(&self.shared.name, "alive")
-            .expect("both the client's name and the monitor's are names");
-        buffer.extend_from_slice(&beat.to_frame());
-        self.await_answer(beat.msg_id, None, false);
-    }
-
-    /// Gives up the answers that stay out for too long.
-    async fn watch_the_clock(&self) -> Infallible {
-        loop {
-            let deadline = self.unanswered().deadline(Instant::now());
-            sleep_until(deadline).await;
-            let freed = self.unanswered().expire(Instant::now());
-            self.shared.unanswered_room.add_permits(freed);
-        }
-    }
-
-    /// Comes back when a close has taken too long.
-    async fn close_deadline(&self) -> Disconnect {
-        self.shared.closing.cancelled().await;
-        self.inbox.look_again();
-        sleep(self.close_timeout).await;
-        Disconnect::Broken(io::ErrorKind::TimedOut.into())
-    }
-
-    fn unanswered(&self) -> MutexGuard<'_, Unanswered> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         // Only this task locks it, and never across an await.
-        self.unanswered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-async fn tick(beats: &mut Option<Interval>) {
-    match beats {
-        Some(beats) => {
-            beats.tick().await;
-        }
-        None => std::future::pending().await,
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

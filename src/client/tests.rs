@@ -2,19 +2,26 @@
 
 mod closing;
 mod connecting;
+mod model;
 mod receiving;
+mod reconnecting;
+mod resending;
 mod sending;
+mod subscribing;
 
+use std::future::{Ready, ready};
+use std::io;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
+use tokio::task::JoinHandle;
 use tokio_util::codec::Framed;
 
 use super::*;
 use crate::wire::{
-    ErrorReport, FrameCodec, Granted, GrantedLimits, Payload, RawObject, ServerIdentity, Target,
+    ErrorReport, FrameCodec, Granted, GrantedLimits, Hello, RawObject, ServerIdentity,
 };
 
 const SERVER: &str = "tickwire";
@@ -54,17 +61,152 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     }
 
     async fn welcome(&mut self) -> Message {
+        self.grant(Granted::new()).await
+    }
+
+    /// Welcomes the client and grants it this; gives its hello.
+    async fn grant(&mut self, granted: Granted) -> Message {
         let hello = self.hear().await.unwrap();
-        self.say(welcome_to(&hello)).await;
+        self.say(welcome_with(&hello, granted)).await;
         hello
+    }
+
+    /// The bytes of the next message of the client.
+    async fn hear_json(&mut self) -> Bytes {
+        self.frames.next().await.unwrap().unwrap()
     }
 }
 
+/// Connections that a client makes by itself, at the server's end.
+struct Network {
+    accepted: mpsc::UnboundedReceiver<DuplexStream>,
+    state: Arc<NetworkState>,
+}
+
+struct NetworkState {
+    /// Whether a connection can be made.
+    up: AtomicBool,
+    attempts: AtomicUsize,
+}
+
+impl Network {
+    async fn accept(&mut self) -> Peer<DuplexStream> {
+        Peer::on(self.accepted.recv().await.unwrap())
+    }
+
+    fn set_up(&self, up: bool) {
+        self.state.up.store(up, Ordering::Relaxed);
+    }
+
+    /// How often the client has tried to connect.
+    fn attempts(&self) -> usize {
+        self.state.attempts.load(Ordering::Relaxed)
+    }
+
+    /// Fails if the client tries to connect any more.
+    async fn assert_no_more_attempts(&self) {
+        let attempts = self.attempts();
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert_eq!(self.attempts(), attempts);
+    }
+}
+
+/// A network whose connections hold `bytes`, and what dials it.
+fn network(bytes: usize) -> (impl FnMut() -> Ready<io::Result<DuplexStream>>, Network) {
+    let (accept, accepted) = mpsc::unbounded_channel();
+    let state = Arc::new(NetworkState {
+        up: AtomicBool::new(true),
+        attempts: AtomicUsize::new(0),
+    });
+    let network = Network {
+        accepted,
+        state: state.clone(),
+    };
+    let dial = move || {
+        state.attempts.fetch_add(1, Ordering::Relaxed);
+        if !state.up.load(Ordering::Relaxed) {
+            return ready(Err(io::ErrorKind::ConnectionRefused.into()));
+        }
+        let (near, far) = duplex(bytes);
+        accept.send(far).unwrap();
+        ready(Ok(near))
+    };
+    (dial, network)
+}
+
+/// A client that makes its connections by itself, and the first of them.
+async fn networked(
+    bytes: usize,
+    config: ClientConfig,
+    granted: Granted,
+) -> (Client, Receiver, Peer<DuplexStream>, Network) {
+    let (dial, mut network) = network(bytes);
+    let server = async {
+        let mut peer = network.accept().await;
+        peer.grant(granted).await;
+        peer
+    };
+    let connecting = Client::connect_through("the network", dial, config);
+    let (client, peer) = tokio::join!(connecting, server);
+    let (client, receiver) = client.unwrap();
+    (client, receiver, peer, network)
+}
+
+fn granted(resumable: bool, resume: bool) -> Granted {
+    Granted {
+        resumable: Some(resumable),
+        resume: Some(resume),
+        ..Granted::new()
+    }
+}
+
+fn hello_in(message: &Message) -> &Hello {
+    match &message.payload {
+        Payload::Hello(hello) => hello,
+        other => panic!("no hello: {other:?}"),
+    }
+}
+
+async fn disconnected(receiver: &mut Receiver) -> Disconnect {
+    match receiver.receive().await {
+        Some(Event::Disconnected(why)) => why,
+        other => panic!("not disconnected: {other:?}"),
+    }
+}
+
+async fn reconnected(receiver: &mut Receiver) -> Reconnection {
+    match receiver.receive().await {
+        Some(Event::Reconnected(reconnection)) => reconnection,
+        other => panic!("not reconnected: {other:?}"),
+    }
+}
+
+/// The last event.
+async fn closed(receiver: &mut Receiver) -> Disconnect {
+    match receiver.receive().await {
+        Some(Event::Closed(why)) => {
+            assert!(receiver.receive().await.is_none());
+            why
+        }
+        other => panic!("not closed: {other:?}"),
+    }
+}
+
+/// A send in a task of its own, so that it goes on by itself.
+fn sending(client: &Client, message: Message) -> JoinHandle<Result<Ack, SendError>> {
+    let client = client.clone();
+    tokio::spawn(async move { client.send(message).await })
+}
+
 fn welcome_to(hello: &Message) -> Message {
+    welcome_with(hello, Granted::new())
+}
+
+fn welcome_with(hello: &Message, granted: Granted) -> Message {
     let server = ServerIdentity::new(Name::new(SERVER).unwrap(), "0.0.0");
     let limits = GrantedLimits::new(2000_u64, 8_388_608_u64, 65_536_u64);
     let names = vec![hello.source.clone()];
-    let welcome = Welcome::new(1_u64, hello.msg_id, server, names, limits, Granted::new());
+    let welcome = Welcome::new(1_u64, hello.msg_id, server, names, limits, granted);
     Message::new(SERVER, &hello.source, welcome).unwrap()
 }
 

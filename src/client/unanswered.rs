@@ -1,201 +1,246 @@
-//! The messages that wait for their answers.
+//! The messages that are under way: handed to a connection, and not yet
+//! answered. They stay in the order in which they were first handed over,
+//! across connections.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::SendError;
+use super::outgoing::{Outgoing, Purpose};
+use super::subscriptions::Change;
 use crate::ids::MsgId;
-use crate::wire::Ack;
 
-type Outcome = Result<Ack, SendError>;
-
-/// Who waits for the outcome of a send, which it gets exactly once: a waiter
-/// that is dropped unanswered says what it knows.
-#[derive(Debug)]
-pub(super) struct Waiter {
-    outcome: Option<oneshot::Sender<Outcome>>,
-    /// Whether the message has been handed to the connection.
-    written: bool,
-}
-
-impl Waiter {
-    pub(super) fn new() -> (Self, oneshot::Receiver<Outcome>) {
-        let (outcome, receiver) = oneshot::channel();
-        let waiter = Self {
-            outcome: Some(outcome),
-            written: false,
-        };
-        (waiter, receiver)
-    }
-
-    pub(super) fn resolve(mut self, outcome: Outcome) {
-        self.tell(outcome);
-    }
-
-    fn tell(&mut self, outcome: Outcome) {
-        if let Some(sender) = self.outcome.take() {
-            // An error is a dropped future: it has given the answer up.
-            let _ = sender.send(outcome);
-        }
-    }
-}
-
-impl Drop for Waiter {
-    fn drop(&mut self) {
-        self.tell(Err(if self.written {
-            SendError::FateUnknown
-        } else {
-            SendError::Closed
-        }));
-    }
-}
-
-/// The messages that were handed to the connection and are not yet answered.
+/// The messages under way.
 #[derive(Debug)]
 pub(super) struct Unanswered {
-    due: HashMap<MsgId, Due>,
-    count: usize,
+    /// By place, which counts up as messages are handed over.
+    under_way: BTreeMap<u64, UnderWay>,
+    /// Where the messages stand that are answered under an id.
+    places: HashMap<MsgId, Places>,
+    next_place: u64,
     timeout: Duration,
 }
 
-/// An answer that is due.
 #[derive(Debug)]
-pub(super) struct Due {
-    waiter: Option<Waiter>,
+struct UnderWay {
+    message: Outgoing,
+    /// When its answer will have stayed out for too long. Later places have no
+    /// earlier deadlines.
     deadline: Instant,
-    /// Whether it takes room among the messages under way.
-    pub(super) takes_room: bool,
-    /// The next message that was sent under the same id. Answers come in the
-    /// order of the messages.
-    next: Option<Box<Due>>,
 }
 
-impl Due {
-    /// Gives the outcome to who waits for it; says whether anybody does.
-    pub(super) fn resolve(self, outcome: Outcome) -> bool {
-        match self.waiter {
-            Some(waiter) => {
-                waiter.resolve(outcome);
-                true
-            }
-            None => false,
-        }
-    }
+/// Where the messages of one id stand: nearly always one. Answers come in the
+/// order of the messages.
+#[derive(Debug)]
+struct Places {
+    first: u64,
+    later: VecDeque<u64>,
 }
 
 impl Unanswered {
     pub(super) fn new(timeout: Duration) -> Self {
         Self {
-            due: HashMap::new(),
-            count: 0,
+            under_way: BTreeMap::new(),
+            places: HashMap::new(),
+            next_place: 0,
             timeout,
         }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.count
+    /// Whether no answer is due.
+    pub(super) fn is_empty(&self) -> bool {
+        self.places.is_empty()
     }
 
-    /// Notes a message that is about to be written.
-    pub(super) fn insert(
-        &mut self,
-        id: MsgId,
-        mut waiter: Option<Waiter>,
-        takes_room: bool,
-        now: Instant,
-    ) {
-        if let Some(waiter) = &mut waiter {
-            waiter.written = true;
-        }
-        let due = Due {
-            waiter,
-            deadline: now + self.timeout,
-            takes_room,
-            next: None,
+    /// How many messages are under way, those of the client itself left out.
+    pub(super) fn messages(&self) -> usize {
+        let all = self.under_way.values();
+        all.filter(|it| it.message.purpose == Purpose::Message)
+            .count()
+    }
+
+    /// The place that the next message will have.
+    pub(super) fn next_place(&self) -> u64 {
+        self.next_place
+    }
+
+    /// Notes a message that is about to be handed to the connection; gives its
+    /// place.
+    pub(super) fn insert(&mut self, mut message: Outgoing, now: Instant) -> u64 {
+        let place = self.next_place;
+        self.next_place += 1;
+        message.set_handed(true);
+        add_place(&mut self.places, message.answered_as, place);
+        let deadline = now + self.timeout;
+        self.under_way.insert(place, UnderWay { message, deadline });
+        place
+    }
+
+    /// The message that an answer to `id` answers.
+    pub(super) fn take(&mut self, id: &MsgId) -> Option<Outgoing> {
+        let place = self.places.get(id)?.first;
+        self.remove(place)
+    }
+
+    /// Notes that all of the message at `place` was handed over. If it will
+    /// never be answered, or need not be kept for writing it again, this gives
+    /// how many bytes of room are free again.
+    pub(super) fn handed_over(&mut self, place: u64, keep: bool) -> u32 {
+        let Some(UnderWay { message, .. }) = self.under_way.get_mut(&place) else {
+            return 0;
         };
-        self.count += 1;
-        match self.due.entry(id) {
-            Entry::Vacant(place) => {
-                place.insert(due);
-            }
-            Entry::Occupied(place) => {
-                let mut last = place.into_mut();
-                while last.next.is_some() {
-                    last = last.next.as_mut().expect("asked in the line above");
-                }
-                last.next = Some(Box::new(due));
-            }
+        if message.answered_as.is_none() {
+            return self.remove(place).map_or(0, |message| message.queued_bytes);
+        }
+        if keep || message.is_change() {
+            return 0;
+        }
+        message.frame = Bytes::new();
+        std::mem::take(&mut message.queued_bytes)
+    }
+
+    /// Takes the message at `place` back, of which the server can't have got
+    /// all.
+    pub(super) fn take_back(&mut self, place: u64) -> Option<Outgoing> {
+        let mut message = self.remove(place)?;
+        message.set_handed(false);
+        Some(message)
+    }
+
+    /// The first message at `from` or behind it, and before `end`, that is to
+    /// be written again: a change of the subscriptions, or any other.
+    pub(super) fn to_repeat(&self, from: u64, end: u64, change: bool) -> Option<(u64, &Outgoing)> {
+        let mut places = self.under_way.range(from..end);
+        let (place, under_way) = places
+            .find(|(_, it)| !it.message.frame.is_empty() && it.message.is_change() == change)?;
+        Some((*place, &under_way.message))
+    }
+
+    /// Gives the changes of the subscriptions other ids and frames: no server
+    /// must take them for ones that it has seen.
+    pub(super) fn renew_changes(&mut self, renew: impl Fn(&Change) -> (MsgId, Bytes)) {
+        for (place, UnderWay { message, .. }) in &mut self.under_way {
+            let Purpose::Change(change) = &message.purpose else {
+                continue;
+            };
+            let (id, frame) = renew(change);
+            message.frame = frame;
+            let former = message.answered_as.replace(id);
+            remove_place(&mut self.places, former, *place);
+            add_place(&mut self.places, Some(id), *place);
         }
     }
 
-    /// The message that is answered by an answer to `id`.
-    pub(super) fn take(&mut self, id: &MsgId) -> Option<Due> {
-        let Entry::Occupied(mut place) = self.due.entry(*id) else {
-            return None;
-        };
-        self.count -= 1;
-        let next = place.get_mut().next.take();
-        Some(match next {
-            Some(next) => place.insert(*next),
-            None => place.remove(),
-        })
+    /// Takes out what belonged to the connection that ended.
+    pub(super) fn take_the_clients_own(&mut self) -> Vec<Outgoing> {
+        self.take_where(|message| !message.is_the_programs())
+    }
+
+    /// Takes out what must not be written again: all but changes of the
+    /// subscriptions.
+    pub(super) fn take_messages(&mut self) -> Vec<Outgoing> {
+        self.take_where(|message| !message.is_change())
+    }
+
+    /// Takes out all messages.
+    pub(super) fn take_all(&mut self) -> Vec<Outgoing> {
+        self.take_where(|_| true)
+    }
+
+    /// Takes the message at `place` out.
+    fn remove(&mut self, place: u64) -> Option<Outgoing> {
+        let UnderWay { message, .. } = self.under_way.remove(&place)?;
+        remove_place(&mut self.places, message.answered_as, place);
+        Some(message)
     }
 
     /// When the next answer will have stayed out for too long; if none is due,
     /// the earliest time at which one could.
     pub(super) fn deadline(&self, now: Instant) -> Instant {
-        self.due
-            .values()
-            .map(|due| due.deadline)
-            .min()
-            .unwrap_or(now + self.timeout)
+        self.under_way
+            .first_key_value()
+            .map_or(now + self.timeout, |(_, first)| first.deadline)
     }
 
-    /// Gives up the answers that stayed out for too long; says how many
-    /// messages no longer take room.
-    pub(super) fn expire(&mut self, now: Instant) -> usize {
-        let late: Vec<MsgId> = self
-            .due
+    /// Takes out the messages whose answers stayed out for too long.
+    pub(super) fn take_late(&mut self, now: Instant) -> Vec<Outgoing> {
+        let mut late = Vec::new();
+        while let Some((&place, first)) = self.under_way.first_key_value()
+            && first.deadline <= now
+        {
+            late.extend(self.remove(place));
+        }
+        late
+    }
+
+    fn take_where(&mut self, which: impl Fn(&Outgoing) -> bool) -> Vec<Outgoing> {
+        let places: Vec<u64> = self
+            .under_way
             .iter()
-            .filter(|(_, due)| due.deadline <= now)
-            .map(|(id, _)| *id)
+            .filter(|(_, it)| which(&it.message))
+            .map(|(place, _)| *place)
             .collect();
-        late.iter()
-            .filter_map(|id| self.take(id))
-            .filter(|due| due.takes_room)
-            .count()
+        let removed = places.into_iter().filter_map(|place| self.remove(place));
+        removed.collect()
+    }
+}
+
+fn add_place(all: &mut HashMap<MsgId, Places>, id: Option<MsgId>, place: u64) {
+    match id.map(|id| all.entry(id)) {
+        None => {}
+        Some(Entry::Occupied(places)) => places.into_mut().later.push_back(place),
+        Some(Entry::Vacant(vacant)) => {
+            vacant.insert(Places {
+                first: place,
+                later: VecDeque::new(),
+            });
+        }
+    }
+}
+
+fn remove_place(all: &mut HashMap<MsgId, Places>, id: Option<MsgId>, place: u64) {
+    let Some(Entry::Occupied(mut places)) = id.map(|id| all.entry(id)) else {
+        return;
+    };
+    if places.get().first != place {
+        places.get_mut().later.retain(|later| *later != place);
+    } else if let Some(next) = places.get_mut().later.pop_front() {
+        places.get_mut().first = next;
+    } else {
+        places.remove();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::oneshot;
+
+    use super::super::SendError;
+    use super::super::outgoing::{Outcome, Waiter};
     use super::*;
-    use crate::wire::Timestamp;
+    use crate::wire::{Ack, Timestamp};
 
     fn id(n: u128) -> MsgId {
         uuid::Uuid::from_u128(n).into()
     }
 
-    fn waiting(table: &mut Unanswered, n: u128, now: Instant) -> oneshot::Receiver<Outcome> {
-        let (waiter, outcome) = Waiter::new();
-        table.insert(id(n), Some(waiter), true, now);
-        outcome
+    fn outgoing(n: u128, waiter: Option<Waiter>) -> Outgoing {
+        Outgoing {
+            frame: Bytes::from(format!("frame {n}")),
+            queued_bytes: 10,
+            answered_as: Some(id(n)),
+            waiter,
+            purpose: Purpose::Message,
+        }
     }
 
-    #[test]
-    fn a_waiter_that_is_dropped_says_whether_its_message_was_written() {
-        let (waiter, mut outcome) = Waiter::new();
-        drop(waiter);
-        assert_eq!(outcome.try_recv().unwrap(), Err(SendError::Closed));
-
-        let mut table = Unanswered::new(Duration::from_secs(30));
-        let mut outcome = waiting(&mut table, 1, Instant::now());
-        drop(table);
-        assert_eq!(outcome.try_recv().unwrap(), Err(SendError::FateUnknown));
+    fn waiting(table: &mut Unanswered, n: u128, now: Instant) -> oneshot::Receiver<Outcome> {
+        let (waiter, outcome) = Waiter::new();
+        table.insert(outgoing(n, Some(waiter)), now);
+        outcome
     }
 
     #[test]
@@ -203,8 +248,8 @@ mod tests {
         let mut table = Unanswered::new(Duration::from_secs(30));
         let now = Instant::now();
         let mut outcomes = [0; 3].map(|_| waiting(&mut table, 7, now));
-        assert_eq!(table.len(), 3);
         for turn in 0..3 {
+            assert!(!table.is_empty());
             let ack = Ack::new(id(turn), Timestamp::now());
             table.take(&id(7)).unwrap().resolve(Ok(ack.clone()));
             for (index, outcome) in outcomes.iter_mut().enumerate().skip(turn as usize) {
@@ -216,7 +261,24 @@ mod tests {
             }
         }
         assert!(table.take(&id(7)).is_none());
-        assert_eq!(table.len(), 0);
+        assert!(table.is_empty());
+    }
+
+    #[test]
+    fn one_of_several_messages_of_an_id_can_be_taken_back() {
+        let now = Instant::now();
+        for taken in 0..3 {
+            let mut table = Unanswered::new(Duration::from_secs(30));
+            for _ in 0..3 {
+                table.insert(outgoing(7, None), now);
+            }
+            assert!(table.take_back(taken).is_some());
+            assert!(table.take_back(taken).is_none());
+            assert!(table.take(&id(7)).is_some());
+            assert!(table.take(&id(7)).is_some());
+            assert!(table.take(&id(7)).is_none());
+            assert!(table.is_empty());
+        }
     }
 
     #[test]
@@ -227,12 +289,42 @@ mod tests {
         assert_eq!(table.deadline(start), start + 10 * second);
         let mut first = waiting(&mut table, 1, start);
         let mut later = waiting(&mut table, 2, start + second);
-        table.insert(id(3), None, false, start);
         assert_eq!(table.deadline(start + second), start + 10 * second);
-        assert_eq!(table.expire(start + 10 * second), 1);
+        assert_eq!(table.take_late(start + 10 * second).len(), 1);
         assert_eq!(first.try_recv().unwrap(), Err(SendError::FateUnknown));
         assert!(later.try_recv().is_err());
-        assert_eq!(table.len(), 1);
+        assert!(!table.is_empty());
         assert_eq!(table.deadline(start), start + 11 * second);
+    }
+
+    #[test]
+    fn what_is_kept_can_be_repeated_in_order_and_nothing_else() {
+        let now = Instant::now();
+        let mut table = Unanswered::new(Duration::from_secs(30));
+        for n in 0..6 {
+            table.insert(outgoing(n, None), now);
+        }
+        assert_eq!(table.handed_over(0, true), 0);
+        assert_eq!(table.handed_over(1, false), 10);
+        assert!(table.take(&id(3)).is_some());
+        let (mut from, mut repeated) = (0, Vec::new());
+        while let Some((place, message)) = table.to_repeat(from, 5, false) {
+            repeated.push(message.answered_as.unwrap());
+            from = place + 1;
+        }
+        assert_eq!(repeated, [id(0), id(2), id(4)]);
+    }
+
+    #[test]
+    fn what_is_never_answered_is_done_when_it_is_handed_over() {
+        let mut table = Unanswered::new(Duration::from_secs(30));
+        let never = Outgoing {
+            answered_as: None,
+            ..outgoing(1, None)
+        };
+        let place = table.insert(never, Instant::now());
+        assert!(table.is_empty());
+        assert_eq!(table.handed_over(place, true), 10);
+        assert!(table.take_back(place).is_none());
     }
 }

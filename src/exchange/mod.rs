@@ -6,11 +6,14 @@
 
 mod answer;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 
 pub(crate) use answer::{Answer, ServerVoice};
 
-use crate::wire::{ErrorReport, Message, MessageError};
+use crate::wire::{ErrorReport, Message, MessageError, Welcome};
 
 /// What happens on a connection.
 #[derive(Debug)]
@@ -24,8 +27,31 @@ pub enum Event {
     /// accepted messages were given up (`UNDELIVERED`), that something posted
     /// was refused …
     Notice(ErrorReport),
-    /// The connection ended without having been told to. Nothing follows.
+    /// The connection was lost, and the client tries to make it again:
+    /// [`Reconnected`](Event::Reconnected) follows or [`Closed`](Event::Closed).
+    /// Sending goes on: messages wait for the next connection.
     Disconnected(Disconnect),
+    /// The client is connected again, under the same names.
+    Reconnected(Reconnection),
+    /// The connection ended without having been told to, and there won't be
+    /// another. Nothing follows.
+    Closed(Disconnect),
+}
+
+/// A connection that was made again.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Reconnection {
+    /// What the server said: perhaps it is another, or allows something else.
+    pub welcome: Arc<Welcome>,
+    /// How many unanswered messages are sent once more, under their ids. The
+    /// server delivers none of them twice.
+    pub resent: usize,
+    /// Of how many messages the fate is unknown: they were handed to the lost
+    /// connection without being answered, and to send them once more could
+    /// double them. Each send of them resolves to [`SendError::FateUnknown`];
+    /// who posted is told by this number alone.
+    pub fate_unknown: usize,
 }
 
 /// A message as it arrived, byte for byte as its sender wrote it.
@@ -34,7 +60,8 @@ pub struct Inbound {
     json: Bytes,
 }
 
-/// Why a connection ended without having been told to.
+/// Why a connection ended without having been told to, or why there won't be
+/// another.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Disconnect {
@@ -45,9 +72,25 @@ pub enum Disconnect {
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Broken(#[source] std::io::Error),
-    /// What came is no frame: what is at the other end isn't tickwire.
+    /// What came is no frame: what is at the other end isn't tickwire. Final.
     #[error("the server broke the framing: {0}")]
     Framing(#[source] crate::wire::FrameError),
+    /// Another connection took the last of the client's names over
+    /// (`NAME_TAKEN_OVER`). Final: two clients of one name would take it from
+    /// each other for ever.
+    #[error("the name was taken over: {}", .0.message)]
+    TakenOver(ErrorReport),
+    /// The server doesn't want this client, as it is. Final: it would say the
+    /// same again.
+    #[error("the server refused the connection: {}: {}", .0.code, .0.message)]
+    Refused(ErrorReport),
+    /// What answers at the server's address doesn't speak the protocol. Final.
+    #[error("what listens there doesn't speak tickwire's protocol: {0}")]
+    NotTickwire(String),
+    /// No connection could be made again for as long as the client was to try.
+    /// Final.
+    #[error("no connection could be made again within {0:?}")]
+    GaveUp(Duration),
 }
 
 impl Inbound {
@@ -104,8 +147,12 @@ pub enum SendError {
     /// An `ack` is never acknowledged, and was not sent: post it.
     #[error("an ack is never acknowledged, so nothing was sent: post it instead")]
     NeverAnswered,
-    /// The client says `hello` itself, and nobody but a server says `welcome`;
-    /// the message was not sent.
-    #[error("hello and welcome belong to the connection and were not sent: see ClientConfig")]
+    /// The client says `hello` itself, nobody but a server says `welcome`, and
+    /// subscriptions are said again on each connection; the message was not
+    /// sent.
+    #[error(
+        "hello, welcome and subscriptions belong to the connection and were not sent: \
+         see ClientConfig and Client::subscribe"
+    )]
     OfTheConnection,
 }

@@ -3,8 +3,8 @@
 #![forbid(unsafe_code)]
 
 use super::answers::{AckOptions, SenderIndex};
+use super::claim::{Claim, Ownership};
 use super::names::Claiming;
-use super::registry::Claim;
 use super::session::{Attention, Halt, Session};
 use crate::ids::{MsgId, Name};
 use crate::limits::PROTOCOL_VERSION;
@@ -51,13 +51,16 @@ impl Session {
     fn hello(&mut self, source: &Name, msg_id: MsgId, json: &[u8]) -> Result<(), Refusal> {
         let hello = HelloRequest::read(json)?;
         hello.check_supported()?;
-        let wanted = self.wanted_names(source, &hello);
-        if let Some(names) = &wanted {
-            self.check_names(names)?;
+        let ownership = self.wanted_ownership(&hello)?;
+        let mut wanted = self.wanted_names(source, &hello);
+        if wanted.is_none() && ownership != self.ownership {
+            wanted = Some(self.names().cloned().collect());
         }
         if let Some(names) = wanted {
-            self.own_exactly(&names);
+            self.check_names(&names)?;
+            self.own_exactly(&names, &ownership)?;
         }
+        self.ownership = ownership;
         self.claiming = Claiming::ByHello;
         self.choose_acks(hello);
         self.welcome(source, msg_id);
@@ -76,6 +79,26 @@ impl Session {
         let first = self.claiming != Claiming::ByHello;
         let asks_again = hello.register == Some(true) && self.names().next().is_none();
         (first || asks_again).then(|| vec![source.clone()])
+    }
+
+    /// Whether the names are to be shared from now on, and by which key.
+    fn wanted_ownership(&self, hello: &HelloRequest) -> Result<Ownership, Refusal> {
+        let (shared, known_key) = match &self.ownership {
+            Ownership::Sole => (false, None),
+            Ownership::Group { key } => (true, key.as_ref()),
+        };
+        if hello.group.unwrap_or(shared) {
+            let key = hello.group_key.as_ref().or(known_key).cloned();
+            return Ok(Ownership::Group { key });
+        }
+        match hello.group_key {
+            None => Ok(Ownership::Sole),
+            Some(_) => Err(Refusal::new(
+                ErrorCode::InvalidPayload,
+                "is of use to a group only: say group: true as well, or leave it out",
+            )
+            .of_field("payload.group_key")),
+        }
     }
 
     /// An option that the `hello` leaves out stays as it is.
@@ -104,21 +127,30 @@ impl Session {
             config.queue_messages as u64,
         );
         let server = ServerIdentity::new(config.name.clone(), env!("CARGO_PKG_VERSION"));
-        let granted = granted(!names.is_empty(), self.answers.ack_options());
+        let granted = granted(
+            !names.is_empty(),
+            self.answers.ack_options(),
+            &self.ownership,
+        );
         let welcome = Welcome::new(PROTOCOL_VERSION, msg_id, server, names, limits, granted);
         self.answers.welcome(source.as_str(), &welcome);
     }
 }
 
-/// The options as they are in force. All but `register` and those of the acks
-/// stand at the only value that is built.
-fn granted(register: bool, acks: &AckOptions) -> Granted {
+/// The options as they are in force. Those that name a value here stand at the
+/// only one that is built.
+fn granted(register: bool, acks: &AckOptions, ownership: &Ownership) -> Granted {
+    let key = match ownership {
+        Ownership::Sole => None,
+        Ownership::Group { key } => key.as_ref(),
+    };
     Granted {
         register: Some(register),
         acks: Some(acks.acks.clone()),
         ack_details: Some(acks.details),
         broadcasts: Some(Broadcasts::All),
-        group: Some(false),
+        group: Some(*ownership != Ownership::Sole),
+        group_key: key.map(ToString::to_string),
         resumable: Some(false),
         resume: Some(false),
         replay: Some(false),

@@ -90,6 +90,41 @@ impl InFlight {
         }
     }
 
+    /// Takes entries that `next` gives, as many as one write can have and
+    /// `bytes_max` bytes together; the first in any case. Gives back the one that
+    /// was too much.
+    pub(crate) fn take_some(
+        &mut self,
+        mut next: impl FnMut() -> Option<Entry>,
+        bytes_max: usize,
+    ) -> Option<Entry> {
+        let mut bytes = 0;
+        while self.entries.len() < SLICES_MAX {
+            let entry = next()?;
+            bytes += entry.bytes.len();
+            if bytes > bytes_max && !self.entries.is_empty() {
+                return Some(entry);
+            }
+            self.entries.push_back(entry);
+        }
+        None
+    }
+
+    /// Puts entries in front of the others. To be called only while none is
+    /// partly written.
+    pub(crate) fn give_back(&mut self, entries: impl IntoIterator<Item = Entry>) {
+        debug_assert!(!self.is_partial(), "an entry is being written");
+        let mut entries: VecDeque<Entry> = entries.into_iter().collect();
+        entries.append(&mut self.entries);
+        self.entries = entries;
+    }
+
+    /// Takes all entries. To be called only while none is partly written.
+    pub(crate) fn take_all(&mut self) -> VecDeque<Entry> {
+        debug_assert!(!self.is_partial(), "an entry is being written");
+        std::mem::take(&mut self.entries)
+    }
+
     /// Adds what is to be written to `slices`, as far as there is room. Says
     /// how many bytes that are.
     pub(crate) fn offer<'a>(&'a self, slices: &mut Slices<'a>) -> usize {
@@ -131,11 +166,17 @@ impl InFlight {
         }
     }
 
+    /// Takes the oldest of its own entries whole. To be called only while none
+    /// is partly written.
+    pub(crate) fn take_first(&mut self) -> Option<Entry> {
+        debug_assert!(!self.is_partial(), "an entry is being written");
+        self.entries.pop_front()
+    }
+
     /// Takes the oldest entry whole. To be called only while none is partly
     /// written.
     pub(crate) fn pop(&mut self, queue: &Queue) -> Option<Entry> {
-        debug_assert!(!self.is_partial(), "an entry is being written");
-        self.entries.pop_front().or_else(|| queue.pop())
+        self.take_first().or_else(|| queue.pop())
     }
 
     /// Stops writing: the first entry now starts with the first of its frames

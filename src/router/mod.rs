@@ -8,8 +8,10 @@
 //! ([`Now`]).
 
 mod answers;
+mod claim;
 mod forward;
 mod gap;
+mod group;
 mod hello;
 mod in_flight;
 mod learning;

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::answers::SenderIndex;
-use super::registry::Claim;
+use super::claim::{Claim, Excluded, Ownership};
 use super::session::Session;
 use crate::ids::Name;
 use crate::wire::{ErrorCode, Refusal};
@@ -51,11 +51,11 @@ impl Session {
     /// owned it is told.
     ///
     /// # Errors
-    /// It is the server's own name.
+    /// It is the server's own name, or a group shares it.
     pub fn own(&mut self, name: &Name) -> Result<(), Refusal> {
         let names = std::slice::from_ref(name);
         self.check_names(names)?;
-        self.own_exactly(names);
+        self.own_exactly(names, &Ownership::Sole)?;
         self.claiming = Claiming::ByHello;
         Ok(())
     }
@@ -80,21 +80,29 @@ impl Session {
         }
     }
 
-    pub(super) fn own_exactly(&mut self, names: &[Name]) {
-        let claims = Vec::with_capacity(names.len());
-        let before = std::mem::replace(&mut self.claims, claims);
-        for name in names {
-            let kept = before
-                .iter()
-                .find(|claim| claim.name() == name && claim.is_current());
-            let claim = match kept {
-                Some(claim) => claim.clone(),
-                None => self.shared.registry.claim(name, &self.peer),
+    /// Owns exactly these names from now on, in this way.
+    pub(super) fn own_exactly(
+        &mut self,
+        names: &[Name],
+        ownership: &Ownership,
+    ) -> Result<(), Refusal> {
+        let registry = &self.shared.registry;
+        let owned = registry.own_exactly(&mut self.claims, names, &self.peer, ownership);
+        owned.map_err(|(index, why)| {
+            let name = &names[index];
+            let reason = match why {
+                Excluded::Group => format!(
+                    "a group shares {name:?}: say group: true to join it, or take another name"
+                ),
+                Excluded::Owner => {
+                    format!("a connection has {name:?} for itself: leave group out to take it over")
+                }
+                Excluded::Key => format!(
+                    "the group that shares {name:?} has agreed on another group_key: say the same"
+                ),
             };
-            self.claims.push(claim);
-        }
-        for claim in before.iter().filter(|claim| !names.contains(claim.name())) {
-            self.shared.registry.release(claim, &self.peer);
-        }
+            Refusal::new(ErrorCode::SourceNotAllowed, reason)
+                .of_field(format!("payload.names[{index}]"))
+        })
     }
 }

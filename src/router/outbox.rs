@@ -11,12 +11,14 @@
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
-use std::sync::{Arc, TryLockError};
+use std::sync::{Arc, OnceLock, TryLockError};
 use std::task::Waker;
 
 use bytes::Bytes;
 
+use super::claim::{Excluded, Ownership};
 use super::gap::Gap;
+use super::group::{Group, Seat};
 use super::in_flight::{InFlight, Slices};
 use super::peer::{Peer, Report, lock};
 use super::queue::{Capacity, Closed, Entry, Load, Queue};
@@ -25,6 +27,7 @@ use crate::ids::{ConnectionId, Epoch, MsgId, Name};
 use crate::limits::QUEUE_RESERVE_DIVISOR;
 use crate::sync::{ArcSwapOption, AtomicU64, Mutex, MutexGuard, Ordering, fence};
 use crate::wire;
+use crate::wire::filter::Pointer;
 
 /// What becomes of an event that doesn't fit the queue of its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,8 +70,11 @@ pub(crate) struct Outbox {
     owner: ArcSwapOption<Peer>,
     /// Counts the owners. Changed under the consumer's lock only.
     epoch: AtomicU64,
-    /// What the owner has taken from the queue but not yet written.
+    /// What the owner has taken from the queue but not yet written; of a group,
+    /// what members gave back.
     consumer: Mutex<InFlight>,
+    /// Those who share the name. Made for the first that does.
+    group: OnceLock<Box<Group>>,
     waiters: Waiters,
     /// How often the queue has fallen below half, or was emptied.
     relieved: AtomicU64,
@@ -79,19 +85,21 @@ pub(crate) struct Outbox {
 pub(crate) struct NotOwner;
 
 impl Outbox {
-    /// The outbox of a name that nobody owned, and its first epoch.
-    pub(crate) fn new(name: Name, rules: QueueRules, owner: &Arc<Peer>) -> (Self, Epoch) {
-        let outbox = Self {
+    /// The outbox of a name that nobody owns.
+    pub(crate) fn new(name: Name, rules: QueueRules) -> Self {
+        let queue = Queue::default();
+        queue.close();
+        Self {
             name,
             rules,
-            queue: Queue::default(),
-            owner: ArcSwapOption::from(Some(Arc::clone(owner))),
-            epoch: AtomicU64::new(1),
+            queue,
+            owner: ArcSwapOption::empty(),
+            epoch: AtomicU64::new(0),
             consumer: Mutex::default(),
+            group: OnceLock::new(),
             waiters: Waiters::default(),
             relieved: AtomicU64::new(0),
-        };
-        (outbox, Epoch(1))
+        }
     }
 
     pub(crate) fn name(&self) -> &Name {
@@ -147,9 +155,21 @@ impl Outbox {
 
     #[inline]
     fn wake_owner(&self) {
-        if let Some(owner) = &*self.owner.load() {
-            owner.wake();
+        match &*self.owner.load() {
+            Some(owner) => owner.wake(),
+            None => self.wake_group(),
         }
+    }
+
+    #[cold]
+    fn wake_group(&self) {
+        if let Some(group) = self.group.get() {
+            group.wake();
+        }
+    }
+
+    fn group(&self) -> &Group {
+        self.group.get_or_init(Box::default)
     }
 
     /// What becomes of events that don't fit.
@@ -191,17 +211,14 @@ impl Outbox {
         !self.queue.load().is_empty()
     }
 
-    /// Begins a delivery of what is queued. Until it is dropped nobody can take
-    /// the name over, so it is to be short.
-    pub(crate) fn deliver(&self, epoch: Epoch) -> Result<Delivery<'_>, NotOwner> {
+    /// See [`Claim::deliver`](super::claim::Claim::deliver).
+    pub(super) fn deliver(&self, epoch: Epoch) -> Result<Delivery<'_>, NotOwner> {
         self.consume(epoch)
             .map(|in_flight| Delivery::begin(self, in_flight))
     }
 
-    /// The same; `None` if somebody else is at the name just now. Who delivers for
-    /// several names at once waits for the first only: two who took names from
-    /// each other could otherwise wait for one another.
-    pub(crate) fn try_deliver(&self, epoch: Epoch) -> Option<Result<Delivery<'_>, NotOwner>> {
+    /// See [`Claim::try_deliver`](super::claim::Claim::try_deliver).
+    pub(super) fn try_deliver(&self, epoch: Epoch) -> Option<Result<Delivery<'_>, NotOwner>> {
         let in_flight = match self.consumer.try_lock() {
             Ok(in_flight) => in_flight,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -214,22 +231,38 @@ impl Outbox {
         })
     }
 
-    /// Takes the oldest run of frames whole: how an owner inside the process
-    /// receives.
-    pub(crate) fn take(&self, epoch: Epoch) -> Result<Option<Bytes>, NotOwner> {
-        let mut in_flight = self.consume(epoch)?;
-        let Some(entry) = in_flight.pop(&self.queue) else {
-            return Ok(None);
-        };
-        self.release(entry.frames as usize, entry.charge);
-        Ok(Some(entry.bytes.into()))
+    /// Begins a delivery to a member of the group.
+    pub(super) fn deliver_to_member<'s>(
+        &'s self,
+        seat: &'s Seat,
+    ) -> Result<Delivery<'s>, NotOwner> {
+        let in_flight = self.group().fill(seat, &self.consumer, &self.queue);
+        if seat.has_left() {
+            return Err(NotOwner);
+        }
+        Ok(Delivery {
+            outbox: self,
+            in_flight,
+        })
     }
 
-    /// Gives back what an owner doesn't need while it is idle.
-    pub(crate) fn shrink(&self, epoch: Epoch) {
-        if let Ok(mut in_flight) = self.consume(epoch) {
-            in_flight.shrink();
-        }
+    /// See [`Claim::take`](super::claim::Claim::take).
+    pub(super) fn take(&self, epoch: Epoch) -> Option<Bytes> {
+        let entry = self.consume(epoch).ok()?.pop(&self.queue)?;
+        Some(self.hand_over(entry))
+    }
+
+    /// The same for a member of the group.
+    pub(super) fn take_for_member(&self, seat: &Seat) -> Option<Bytes> {
+        let mut in_flight = self.group().fill(seat, &self.consumer, &self.queue);
+        let entry = in_flight.take_first()?;
+        drop(in_flight);
+        Some(self.hand_over(entry))
+    }
+
+    fn hand_over(&self, entry: Entry) -> Bytes {
+        self.release(entry.frames as usize, entry.charge);
+        entry.bytes.into()
     }
 
     fn consume(&self, epoch: Epoch) -> Result<MutexGuard<'_, InFlight>, NotOwner> {
@@ -282,6 +315,51 @@ impl Outbox {
         }
         new.wake();
         (Epoch(epoch), old)
+    }
+
+    /// Whether `peer` may have the name in this way. To be called under the
+    /// registry's lock.
+    pub(super) fn check(&self, peer: &Peer, ownership: &Ownership) -> Result<(), Excluded> {
+        if self.is_lingering() {
+            return Ok(());
+        }
+        let owner = self.owner.load();
+        match (ownership, &*owner) {
+            (Ownership::Sole, Some(_)) => Ok(()),
+            (Ownership::Group { .. }, Some(owner)) if owner.id() == peer.id() => Ok(()),
+            (Ownership::Group { .. }, Some(_)) => Err(Excluded::Owner),
+            (_, None) => {
+                let others = self.group().peers();
+                let alone = others.iter().all(|other| other.id() == peer.id());
+                match ownership {
+                    _ if alone => Ok(()),
+                    Ownership::Sole => Err(Excluded::Group),
+                    Ownership::Group { key } if *key == self.group().key() => Ok(()),
+                    Ownership::Group { .. } => Err(Excluded::Key),
+                }
+            }
+        }
+    }
+
+    /// The key that the group has agreed on.
+    pub(super) fn group_key(&self) -> Option<Pointer> {
+        self.group().key()
+    }
+
+    /// Takes `peer` into the group that shares the name, which has no other
+    /// owner. To be called under the registry's lock.
+    pub(super) fn join(&self, peer: &Arc<Peer>, key: Option<&Pointer>) -> (Epoch, Arc<Seat>) {
+        let seat = self.group().join(peer, key, &self.consumer);
+        self.queue.reopen();
+        (Epoch(self.epoch.load(Ordering::Acquire)), seat)
+    }
+
+    /// A member leaves the group. Says whether it was the last: then the outbox
+    /// is to be let go. To be called under the registry's lock.
+    pub(super) fn leave(&self, seat: &Seat) -> bool {
+        let (frames, was_last) = self.group().leave(seat, &self.consumer);
+        self.release(frames, 0);
+        was_last
     }
 
     /// The owner leaves: nothing more can be queued, and what is stays for the
@@ -367,6 +445,11 @@ impl<'a> Delivery<'a> {
     /// Whether there is nothing to write.
     pub(crate) fn is_empty(&self) -> bool {
         self.in_flight.is_empty()
+    }
+
+    /// Gives back what an owner doesn't need while it is idle.
+    pub(crate) fn shrink(&mut self) {
+        self.in_flight.shrink();
     }
 
     /// See [`InFlight::offer`].

@@ -9,11 +9,11 @@ use std::io::{self, IoSlice};
 use bytes::{Buf, Bytes};
 
 use super::answers::Answers;
+use super::claim::Claim;
 use super::in_flight::{InFlight, Slices, Write};
 use super::outbox::{Delivery, NotOwner};
 use super::peer::Peer;
 use super::queue::Queue;
-use super::registry::Claim;
 
 /// How far the output got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Output {
         let first = self.turn;
         for lane in (0..lanes).map(|step| (first + step) % lanes) {
             let run = match claims.get(lane) {
-                Some(claim) => claim.outbox.take(claim.epoch).ok().flatten(),
+                Some(claim) => claim.take(),
                 None => peer.take_broadcasts(),
             };
             if run.is_some() {
@@ -89,7 +89,7 @@ impl Output {
     /// Gives back what an idle connection doesn't need.
     pub(crate) fn shrink(&mut self, claims: &[Claim]) {
         for claim in claims {
-            claim.outbox.shrink(claim.epoch);
+            claim.shrink();
         }
         self.broadcasts.shrink();
     }
@@ -180,7 +180,7 @@ impl Output {
 
 fn finish_mail(claim: &Claim, write: Write<'_>) -> Result<io::Result<Option<Written>>, NotOwner> {
     let mut lanes = Lanes::default();
-    lanes.push(Lane::Mail(claim, claim.outbox.deliver(claim.epoch)?));
+    lanes.push(Lane::Mail(claim, claim.deliver()?));
     Ok(lanes.write(&[], write))
 }
 
@@ -223,16 +223,14 @@ struct Written {
 
 impl<'a> Lane<'a> {
     /// What is addressed to a name. The first lane of a write waits for whoever
-    /// else is at the name; for others see [`Outbox::try_deliver`].
-    ///
-    /// [`Outbox::try_deliver`]: super::outbox::Outbox::try_deliver
+    /// else is at the name; for others see [`Claim::try_deliver`].
     fn of_mail(claim: &'a Claim, is_first: bool) -> Opened<'a> {
         if !claim.outbox.has_mail() {
             return Opened::Empty;
         }
         let delivery = match is_first {
-            true => claim.outbox.deliver(claim.epoch),
-            false => match claim.outbox.try_deliver(claim.epoch) {
+            true => claim.deliver(),
+            false => match claim.try_deliver() {
                 Some(delivery) => delivery,
                 None => return Opened::Busy,
             },

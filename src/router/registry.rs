@@ -16,30 +16,12 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 use dashmap::DashMap;
 
+use super::claim::{Claim, Excluded, Ownership};
 use super::lingering::Lingering;
 use super::outbox::{Outbox, QueueRules};
 use super::peer::{Peer, lock};
-use crate::ids::{ConnectionId, Epoch, Name};
+use crate::ids::{ConnectionId, Name};
 use crate::sync::Mutex;
-
-/// The right to receive what is addressed to a name, until somebody takes it
-/// over.
-#[derive(Debug, Clone)]
-pub(crate) struct Claim {
-    pub(crate) outbox: Arc<Outbox>,
-    pub(crate) epoch: Epoch,
-}
-
-impl Claim {
-    pub(crate) fn name(&self) -> &Name {
-        self.outbox.name()
-    }
-
-    /// Whether the name was not taken over since.
-    pub(crate) fn is_current(&self) -> bool {
-        self.outbox.is_owned_at(self.epoch)
-    }
-}
 
 /// Those who hear broadcasts, as of one generation.
 #[derive(Debug, Default)]
@@ -117,59 +99,120 @@ impl Registry {
         if self.lookup(name.as_bytes()).is_some() {
             return None;
         }
-        Some(self.claim_under(&mut lingering, name, peer))
+        Some(self.claim(&mut lingering, name, peer, &Ownership::Sole))
     }
 
-    /// Claims a name, from whoever owns it.
-    pub(crate) fn claim(&self, name: &Name, peer: &Arc<Peer>) -> Claim {
-        self.claim_under(&mut lock(&self.lingering), name, peer)
+    /// Makes exactly `names` the names of `peer`, whose claims so far are
+    /// `claims`, from whoever owns them. All are claimed, or nothing changes.
+    ///
+    /// # Errors
+    /// Which of the names can't be had in this way, and why.
+    pub(crate) fn own_exactly(
+        &self,
+        claims: &mut Vec<Claim>,
+        names: &[Name],
+        peer: &Arc<Peer>,
+        ownership: &Ownership,
+    ) -> Result<(), (usize, Excluded)> {
+        let mut lingering = lock(&self.lingering);
+        for (index, name) in names.iter().enumerate() {
+            if let Some(outbox) = self.names.get(name.as_bytes()) {
+                outbox.check(peer, ownership).map_err(|why| (index, why))?;
+            }
+        }
+        let (mut kept, given_up): (Vec<_>, Vec<_>) =
+            std::mem::take(claims).into_iter().partition(|claim| {
+                names.contains(claim.name()) && claim.is_current() && claim.is(ownership)
+            });
+        // What changes hands between two ways of owning it is given up first.
+        let (again, others): (Vec<_>, Vec<_>) =
+            (given_up.into_iter()).partition(|claim| names.contains(claim.name()));
+        for claim in &again {
+            self.give_up(&mut lingering, claim, peer);
+        }
+        for name in names {
+            let known = kept.iter().position(|claim| claim.name() == name);
+            let claim = match known {
+                Some(index) => kept.swap_remove(index),
+                None => self.claim(&mut lingering, name, peer, ownership),
+            };
+            claims.push(claim);
+        }
+        for claim in &others {
+            self.give_up(&mut lingering, claim, peer);
+        }
+        Ok(())
     }
 
-    fn claim_under(&self, lingering: &mut Lingering, name: &Name, peer: &Arc<Peer>) -> Claim {
+    /// Claims a name that can be had in this way.
+    fn claim(
+        &self,
+        lingering: &mut Lingering,
+        name: &Name,
+        peer: &Arc<Peer>,
+        ownership: &Ownership,
+    ) -> Claim {
         let known = self
             .names
             .get(name.as_bytes())
             .map(|known| Arc::clone(&known));
-        let (outbox, epoch, old) = match known {
-            Some(outbox) => {
-                let was_lingering = outbox.is_lingering();
+        let outbox = known.unwrap_or_else(|| {
+            let rules = self.rules_by_name.get(name).unwrap_or(&self.rules);
+            let outbox = Arc::new(Outbox::new(name.clone(), *rules));
+            self.names.insert(name.clone(), Arc::clone(&outbox));
+            outbox
+        });
+        let was_free = outbox.is_lingering();
+        let claim = match ownership {
+            Ownership::Sole => {
                 let (epoch, old) = outbox.take_over(peer);
-                if was_lingering {
-                    lingering.remove(name);
+                if let Some(old) = old {
+                    self.lost(&old);
                 }
-                (outbox, epoch, old)
+                Claim {
+                    outbox,
+                    epoch,
+                    seat: None,
+                }
             }
-            None => {
-                let rules = self.rules_by_name.get(name).unwrap_or(&self.rules);
-                let (outbox, epoch) = Outbox::new(name.clone(), *rules, peer);
-                let outbox = Arc::new(outbox);
-                self.names.insert(name.clone(), Arc::clone(&outbox));
-                (outbox, epoch, None)
+            Ownership::Group { key } => {
+                let (epoch, seat) = outbox.join(peer, key.as_ref());
+                Claim {
+                    outbox,
+                    epoch,
+                    seat: Some(seat),
+                }
             }
         };
         self.gained(peer);
-        match old {
-            Some(old) => self.lost(&old),
-            None => {
-                self.owned.fetch_add(1, Ordering::Relaxed);
-                self.generation.fetch_add(1, Ordering::AcqRel);
-            }
+        if was_free {
+            lingering.remove(name);
+            self.owned.fetch_add(1, Ordering::Relaxed);
+            self.generation.fetch_add(1, Ordering::AcqRel);
         }
-        Claim { outbox, epoch }
+        claim
     }
 
     /// Gives a name up, unless it was taken over. What is still queued for it
-    /// lingers.
+    /// goes to others who share it, or lingers.
     pub(crate) fn release(&self, claim: &Claim, peer: &Arc<Peer>) {
-        let mut lingering = lock(&self.lingering);
+        self.give_up(&mut lock(&self.lingering), claim, peer);
+    }
+
+    fn give_up(&self, lingering: &mut Lingering, claim: &Claim, peer: &Peer) {
         if !claim.is_current() {
             return;
         }
         let outbox = &claim.outbox;
+        self.lost(peer);
+        if let Some(seat) = &claim.seat
+            && !outbox.leave(seat)
+        {
+            return;
+        }
         let holds_something = outbox.let_go();
         self.owned.fetch_sub(1, Ordering::Relaxed);
         self.generation.fetch_add(1, Ordering::AcqRel);
-        self.lost(peer);
         if holds_something && lingering.is_allowed() {
             for outbox in lingering.add(outbox) {
                 self.end(&outbox);
@@ -271,7 +314,7 @@ mod tests {
     fn nobody_is_missing_from_the_audience_while_others_come_and_go() {
         let registry = Registry::new(RULES, HashMap::new(), Duration::ZERO);
         let stays = Name::new("stays").unwrap();
-        registry.claim(&stays, &peer(0));
+        registry.claim_if_free(&stays, &peer(0));
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
             for id in 1..4 {
@@ -280,7 +323,7 @@ mod tests {
                     let comes = Name::new(format!("comes {id}")).unwrap();
                     let peer = peer(id);
                     while !done.load(Ordering::Relaxed) {
-                        let claim = registry.claim(&comes, &peer);
+                        let claim = registry.claim_if_free(&comes, &peer).unwrap();
                         registry.release(&claim, &peer);
                     }
                 });

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::RouterShared;
 use super::answers::{Answers, SenderIndex};
+use super::claim::{Claim, Ownership};
 use super::in_flight::Write;
 use super::learning::Learning;
 use super::names::Claiming;
@@ -26,7 +27,6 @@ use super::now::Now;
 use super::output::{Output, Progress};
 use super::pause::Pause;
 use super::peer::{Peer, Report};
-use super::registry::Claim;
 use super::routes::Routes;
 use super::run::Workspace;
 use super::stalls::Stalls;
@@ -75,6 +75,7 @@ pub struct Session {
     pub(super) peer: Arc<Peer>,
     pub(super) answers: Answers,
     pub(super) claims: Vec<Claim>,
+    pub(super) ownership: Ownership,
     pub(super) claiming: Claiming,
     /// Its first name when its input ended.
     pub(super) former_name: Option<Name>,
@@ -94,6 +95,7 @@ impl Session {
             peer: Arc::new(Peer::new(id)),
             shared,
             claims: Vec::new(),
+            ownership: Ownership::Sole,
             claiming: Claiming::Unsettled,
             former_name: None,
             routes: Routes::default(),
@@ -404,7 +406,8 @@ impl Session {
         self.answers.error(
             name.as_ref().map(Name::as_str),
             ErrorCode::Undelivered,
-            "accepted messages could not be delivered: the connection of their target has ended",
+            "accepted messages could not be delivered: the owner of their target left, and no \
+             other came in time",
             &details,
         );
     }
@@ -467,7 +470,7 @@ impl Session {
     // ---- the end ----
 
     /// The peer sends no more: its names are free at once, and what was queued
-    /// for them is reported to those who sent it. Answers can still be written.
+    /// for them waits for their next owners. Answers can still be written.
     pub fn end_input(&mut self) {
         self.former_name = self.name();
         for claim in std::mem::take(&mut self.claims) {

@@ -6,12 +6,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::claim::Claim;
 use super::gap::Gap;
 use super::names::Claiming;
 use super::now::Now;
 use super::outbox::{Outbox, Overflow, Share};
 use super::pause::Pause;
-use super::registry::Claim;
 use super::routes::Destination;
 use super::run::{Run, Workspace};
 use super::session::{Halt, Session};

@@ -106,7 +106,9 @@ mod tests {
         let owner = Arc::new(Peer::new(ConnectionId(1)));
         let outbox = |name| {
             let name = Name::new(name).unwrap();
-            Arc::new(Outbox::new(name, rules, &owner).0)
+            let outbox = Arc::new(Outbox::new(name, rules));
+            outbox.take_over(&owner);
+            outbox
         };
         let (gone, other) = (outbox("gone"), outbox("other"));
         let mut stalls = Stalls::default();

@@ -14,6 +14,7 @@ use super::{Attention, Halt, Now, Progress, Router, RouterConfig, Session, Step,
 mod acks;
 mod delivery;
 mod gaps;
+mod groups;
 mod linger;
 mod names;
 mod queues;

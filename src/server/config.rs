@@ -89,8 +89,12 @@ impl ServerConfig {
         )?;
         queue_bytes("queue_bytes", self.queue_bytes)?;
         queue_messages("queue_messages", self.queue_messages)?;
-        for (name, own) in &self.names {
-            let key = |key| format!("names.{:?}.{key}", name.as_str());
+        // In the order of their names, so that of two errors always the same is
+        // reported.
+        let mut names: Vec<_> = self.names.iter().collect();
+        names.sort_by_key(|(name, _)| name.as_str());
+        for (name, own) in names {
+            let key = |key| format!("names.{name}.{key}");
             if let Some(bytes) = own.queue_bytes {
                 queue_bytes(key("queue_bytes"), bytes)?;
             }
@@ -225,6 +229,34 @@ mod tests {
     }
 
     #[test]
+    fn an_error_names_the_name_whose_queue_it_is_about() {
+        let own = NameConfig {
+            queue_bytes: Some(10),
+            ..NameConfig::default()
+        };
+        let two = |config: &mut ServerConfig| {
+            for name in ["b.c", "a"] {
+                config.names.insert(Name::new(name).unwrap(), own);
+            }
+        };
+        assert_eq!(
+            refused(two),
+            "names.a.queue_bytes = 10: must be between 65536 and 17179869184 bytes"
+        );
+        let own = NameConfig {
+            queue_messages: Some(1),
+            ..NameConfig::default()
+        };
+        let one = |config: &mut ServerConfig| {
+            config.names.insert(Name::new("b.c").unwrap(), own);
+        };
+        assert_eq!(
+            refused(one),
+            "names.b.c.queue_messages = 1: must be between 16 and 4194304"
+        );
+    }
+
+    #[test]
     fn an_error_names_key_value_and_what_is_allowed() {
         assert_eq!(
             refused(|config| config.queue_bytes = 10),
@@ -248,6 +280,10 @@ mod tests {
         assert_eq!(
             refused(|config| config.stall_timeout = Duration::from_secs(3_601)),
             "stall_timeout = 3601s: must be between 0s and 3600s"
+        );
+        assert_eq!(
+            refused(|config| config.linger = Duration::from_secs(86_401)),
+            "linger = 86401s: must be between 0s and 86400s"
         );
         assert_eq!(
             refused(|config| config.drain_timeout = Duration::MAX),

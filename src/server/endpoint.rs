@@ -34,6 +34,9 @@ pub enum AttachError {
     /// The name is the server's own.
     #[error("{0:?} is the server's own name: attach under another")]
     ServerName(Name),
+    /// Connections share the name as a group.
+    #[error("a group of connections shares {0:?}: attach under another name")]
+    Group(Name),
     /// The server is stopping, or has stopped.
     #[error("the server is stopping")]
     Stopping,
@@ -95,9 +98,12 @@ pub(super) fn attach(
         return Err(AttachError::Stopping);
     }
     let mut session = shared.router.connect();
+    if name == shared.config.name {
+        return Err(AttachError::ServerName(name));
+    }
     session
         .own(&name)
-        .map_err(|_| AttachError::ServerName(name.clone()))?;
+        .map_err(|_| AttachError::Group(name.clone()))?;
     let mut permits = shared.phases.join(session.id(), session.alarm());
     let endpoint = Arc::new(Endpoint {
         name,
@@ -281,7 +287,7 @@ impl EndpointReceiver {
                 return Poll::Ready(Some(notice));
             }
             if let Some(json) = self.next_frame() {
-                return Poll::Ready(Some(Event::Message(Inbound::new(json))));
+                return Poll::Ready(Some(self.event_of(json)));
             }
             if self.ended {
                 self.draining = None;
@@ -299,6 +305,14 @@ impl EndpointReceiver {
         let json = self.run.slice(frame.start + FRAME_PREFIX_BYTES..frame.end);
         self.run.advance(frame.end);
         Some(json)
+    }
+
+    /// What stands in the stream is a message, or tells what is missing there.
+    fn event_of(&self, json: Bytes) -> Event {
+        match self.endpoint.voice.answer_in(&json) {
+            Some(Answer::Error(report)) => Event::Notice(report),
+            _ => Event::Message(Inbound::new(json)),
+        }
     }
 
     /// Takes what is there. False if there is nothing, and the task will be

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 
 use super::control_payload::{self, ControlPayload, text, wrong};
 use super::echo::plain;
+use super::filter::Pointer;
 use super::message::{Acks, Broadcasts, Token};
 use super::{ErrorCode, Refusal};
 use crate::ids::Name;
@@ -35,7 +36,7 @@ pub(crate) struct HelloRequest {
     /// Whether its names are shared with other connections.
     pub group: Option<bool>,
     /// What keeps messages of a group together: a JSON pointer.
-    pub group_key: Option<String>,
+    pub group_key: Option<Pointer>,
     /// Whether the connection can be resumed.
     pub resumable: Option<bool>,
     /// Whether an earlier connection is resumed.
@@ -78,9 +79,7 @@ impl HelloRequest {
                 &[("all", Broadcasts::All), ("none", Broadcasts::None)],
             )?,
             group: payload.flag("payload.group")?,
-            group_key: payload
-                .pointer("payload.group_key")?
-                .map(|pointer| pointer.to_string()),
+            group_key: payload.pointer("payload.group_key")?,
             resumable: payload.flag("payload.resumable")?,
             resume: payload.flag("payload.resume")?,
             replay: payload.flag("payload.replay")?,
@@ -103,8 +102,6 @@ impl HelloRequest {
                 "payload.broadcasts",
                 "\"all\"",
             ),
-            (self.group == Some(true), "payload.group", "false"),
-            (self.group_key.is_some(), "payload.group_key", ""),
             (self.resumable == Some(true), "payload.resumable", "false"),
             (self.resume == Some(true), "payload.resume", "false"),
             (self.replay == Some(true), "payload.replay", "false"),
@@ -232,7 +229,10 @@ mod tests {
         assert_eq!(read.ack_details, Some(true));
         assert_eq!(read.broadcasts, Some(Broadcasts::None));
         assert_eq!(read.group, Some(false));
-        assert_eq!(read.group_key.as_deref(), Some("/payload/run~1id"));
+        assert_eq!(
+            read.group_key.as_ref().unwrap().to_string(),
+            "/payload/run~1id"
+        );
         assert_eq!(read.resumable, Some(true));
         assert_eq!(read.resume, Some(false));
         assert_eq!(read.replay, Some(true));
@@ -303,12 +303,11 @@ mod tests {
             })
         };
         let today = r#""names":["a"],"register":false,"acks":"batch","ack_details":true,
-            "broadcasts":"all","group":false,"resumable":false,"resume":false,"replay":false"#;
+            "broadcasts":"all","group":true,"group_key":"/source",
+            "resumable":false,"resume":false,"replay":false"#;
         assert_eq!(check(today), Ok(()));
         for member in [
             r#""broadcasts":"none""#,
-            r#""group":true"#,
-            r#""group_key":"/source""#,
             r#""resumable":true"#,
             r#""resume":true"#,
             r#""replay":true"#,

@@ -7,16 +7,19 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), allow(dead_code, reason = "tests use more of it"))]
 
+mod filter_judge;
+pub(crate) mod filters;
 pub(crate) mod generate;
 pub(super) mod oracle;
 pub(crate) mod vary;
 
+use self::filters::FilterBed;
 use self::generate::Seed;
 use self::oracle::{Refused, judge};
 use self::vary::{Taste, behind, edit, vary};
 use super::shape::Bed;
 use super::{ErrorCode, FrameError, FrameState, Kind, Parser, Validation, frame_state, locate};
-use crate::limits::FRAME_PREFIX_BYTES;
+use crate::limits::{FILTER_TEXT_BYTES_MAX, FRAME_PREFIX_BYTES};
 
 /// Fails if a shape learned from some of the frames that `data` holds says of a
 /// frame what the parser doesn't: see the bed.
@@ -43,6 +46,40 @@ pub fn shapes_and_parser_agree(data: &[u8]) {
             }
         }
     }
+}
+
+/// Fails if a filter says of a frame what its judge doesn't, by a shape or by a
+/// scan. `data` holds the JSON of a `where`, then frames, separated by the byte
+/// 0xFF.
+pub fn filters_and_judge_agree(data: &[u8]) {
+    let mut parts = data.split(|byte| *byte == 0xFF);
+    let conditions = parts.next().and_then(|json| str::from_utf8(json).ok());
+    let Some(conditions) = conditions.filter(|json| is_accepted_where(json)) else {
+        return;
+    };
+    let mut bed = FilterBed::new();
+    bed.filter_by([conditions]);
+    for frame in parts {
+        let sum = |sum: u64, byte: &u8| (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01B3);
+        let mut seed = Seed::new(frame.iter().fold(0, sum));
+        bed.hold(frame, &[]);
+        bed.hold(frame, data);
+        for taste in [Taste::SameWidth, Taste::Valid, Taste::Wild] {
+            let varied = vary(&mut seed, frame, taste);
+            bed.hold(&varied, &behind(&mut seed, frame, 0));
+        }
+    }
+}
+
+/// Whether the parser would let it pass as a `where`, and it is within limits.
+fn is_accepted_where(json: &str) -> bool {
+    let frame = format!(
+        r#"{{"msg_id":"550e8400-e29b-41d4-a716-446655440000","msg_type":"subscribe",
+            "timestamp":"2026-01-03T12:41:00Z","source":"a","payload":{{"where":{json}}}}}"#
+    );
+    // What is too large is judged by its own tests.
+    let short = json.len() < FILTER_TEXT_BYTES_MAX;
+    short && Parser::default().parse(&mut frame.into_bytes()).is_ok()
 }
 
 /// Fails if parser and judge differ on the frame `data`.

@@ -307,6 +307,9 @@ async fn wrong_usage_exits_2() {
         &["serve", "--listen"],
         &["send"],
         &["listen"],
+        &["listen", "n", "--where", "a!=b"],
+        &["listen", "n", "--latest", "a..b"],
+        &["listen", "n", "--snapshot"],
         &["check"],
         &["demo", "--count", "many"],
     ] {

@@ -10,7 +10,8 @@ use tickwire::wire::Message;
 use tickwire::{Server, ServerHandle};
 
 use crate::draft::Draft;
-use crate::peer::{Peer, start_server, within};
+use crate::due::Due;
+use crate::peer::{Peer, Received, start_server, within};
 use crate::queues::fill;
 
 fn message(draft: &Draft) -> Message {
@@ -119,7 +120,12 @@ async fn endpoints_and_connections_take_names_over_from_each_other() {
 
 #[tokio::test]
 async fn what_an_endpoint_did_not_receive_is_reported_when_it_is_dropped() {
-    let server = start_server().await;
+    let server = Server::builder()
+        .listen("127.0.0.1:0")
+        .linger(Duration::ZERO)
+        .start()
+        .await
+        .expect("starts");
     let mut sender = Peer::speaking_for_others(server.local_addr()).await;
     let (_sender, incoming) = server.attach("name").expect("attached");
     let orders: Vec<_> = (0..3).map(|_| Draft::order("a", "name")).collect();
@@ -136,18 +142,50 @@ async fn what_an_endpoint_did_not_receive_is_reported_when_it_is_dropped() {
 }
 
 #[tokio::test]
+async fn what_an_endpoint_did_not_receive_waits_for_the_next_owner() {
+    let server = start_server().await;
+    let mut sender = Peer::speaking_for_others(server.local_addr()).await;
+    let (_sender, incoming) = server.attach("name").expect("attached");
+    let orders: Vec<_> = (0..3).map(|_| Draft::order("a", "name")).collect();
+    for order in &orders {
+        sender.ask_acked(order).await;
+    }
+    drop(incoming);
+    let late = Draft::order("a", "name");
+    sender.ask_refused(&late, "TARGET_UNAVAILABLE").await;
+    let (_sender, mut incoming) = server.attach("name").expect("attached again");
+    for order in &orders {
+        assert_eq!(receive(&mut incoming).await, order.frame());
+    }
+    sender.assert_no_answer_waits().await;
+}
+
+/// Receives all that is due, and nothing else in between.
+async fn receive_all(due: &mut Due, incoming: &mut EndpointReceiver) {
+    while !due.is_done() {
+        match within("an event", incoming.receive()).await {
+            Some(Event::Message(inbound)) => due.take(&Received::new(inbound.into_json())),
+            Some(Event::Notice(report)) => {
+                assert_eq!(report.code, "MESSAGES_DROPPED");
+                let details = report.details.expect("details");
+                let details = serde_json::to_value(details).expect("JSON");
+                due.take_report(&details);
+            }
+            other => panic!("an event was due: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_endpoint_that_does_not_receive_pauses_its_senders() {
     let server = start_with_small_queues(Duration::from_secs(3_600)).await;
     let (_sender, mut incoming) = server.attach("slow").expect("attached");
     let mut peer = Peer::speaking_for_others(server.local_addr()).await;
-    let records = fill(&mut peer, "slow").await;
+    let mut due = fill(&mut peer, "slow").await;
     let waiting = Draft::order("peer", "slow");
     peer.send(&waiting).await;
-    for id in &records {
-        let json = receive(&mut incoming).await;
-        let json: Value = serde_json::from_slice(&json).expect("JSON");
-        assert_eq!(json["msg_id"], **id);
-    }
+    // What was dropped is a notice in its place.
+    receive_all(&mut due, &mut incoming).await;
     peer.receive().await.assert_acknowledges(&waiting.id);
     assert_eq!(receive(&mut incoming).await, waiting.frame());
 }
@@ -157,7 +195,7 @@ async fn an_endpoint_waits_for_room_like_a_connection() {
     let server = start_with_small_queues(Duration::from_millis(200)).await;
     let mut slow = Peer::owning_narrow(server.local_addr(), &["slow"]).await;
     let mut filler = Peer::speaking_for_others(server.local_addr()).await;
-    let records = fill(&mut filler, "slow").await;
+    let mut due = fill(&mut filler, "slow").await;
     let (sender, _incoming) = server.attach("endpoint").expect("attached");
     let order = message(&Draft::order("endpoint", "slow"));
     let outcome = within("a refusal", sender.send(&order)).await;
@@ -165,9 +203,8 @@ async fn an_endpoint_waits_for_room_like_a_connection() {
     let record = message(&Draft::log_record("endpoint", "slow"));
     let ack = sender.send(&record).await.expect("accepted");
     assert_eq!(ack.dropped(), 1);
-    for id in &records {
-        assert_eq!(slow.receive().await.text("/msg_id"), id);
-    }
+    due.dropped(record.msg_id.to_string());
+    due.receive_all(&mut slow).await;
     sender.send(&order).await.expect("there is room again");
 }
 

@@ -10,11 +10,27 @@ use crate::peer::{Peer, framed, start_server, within};
 pub struct Random(pub u64);
 
 impl Random {
+    /// Numbers of their own for each of the streams that a seed is split into.
+    pub fn of(seed: u64, stream: u64) -> Self {
+        // The finish of splitmix64: neighbours have nothing in common after it.
+        let mut mixed = seed ^ stream.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        // 0 has no successor.
+        Self((mixed ^ (mixed >> 31)).max(1))
+    }
+
     pub fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    /// A number below `limit`, which is not 0.
+    pub fn below(&mut self, limit: u64) -> u64 {
+        // The upper bits of the generator are the better ones.
+        (self.next() >> 33) % limit
     }
 
     fn bytes(&mut self, count: usize) -> Vec<u8> {
@@ -93,7 +109,13 @@ async fn open_and_drop(address: SocketAddr, count: usize) {
             open.push(Peer::connect(address).await);
         }
         settle(address).await;
-        drop(open);
+        // Every other one with a reset.
+        for (number, peer) in open.into_iter().enumerate() {
+            match number % 2 {
+                0 => drop(peer),
+                _ => peer.reset(),
+            }
+        }
         settle(address).await;
     }
 }
@@ -194,8 +216,11 @@ async fn connections_above_the_limit_are_told_so() {
 
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod memory {
+    use std::time::Duration;
+
     use super::{assert_serves, wave};
-    use crate::peer::within;
+    use crate::draft::Draft;
+    use crate::peer::{Peer, framed, within};
     use crate::process::Serve;
 
     /// Bytes that the process holds in memory.
@@ -205,6 +230,44 @@ mod memory {
         let pages = statm.split(' ').nth(1).expect("its second field");
         // A page has 4 KiB or more: with more, this only asks for more.
         pages.parse::<u64>().expect("a number") * 4096
+    }
+
+    /// Writes until the server takes no more, for a moment at least. Says how
+    /// many bytes it took.
+    async fn write_until_stuck(peer: &mut Peer, bytes: &[u8], most: usize) -> usize {
+        let mut taken = 0;
+        while taken < most {
+            let written = peer.writer.try_send_bytes(bytes);
+            // Taken for stuck too soon, it would only have been tried less hard.
+            match tokio::time::timeout(Duration::from_millis(500), written).await {
+                Ok(true) => taken += bytes.len(),
+                Ok(false) | Err(_) => break,
+            }
+        }
+        taken
+    }
+
+    #[tokio::test]
+    async fn who_reads_no_answers_costs_no_memory() {
+        const DEAF: usize = 8;
+        const MOST: usize = 64 * 1024 * 1024;
+        let serve = Serve::start(&["--threads", "2"]).await;
+        let bytes = framed(&Draft::heartbeat("deaf", "health-monitor").frame()).repeat(1_000);
+        wave(serve.address).await;
+        assert_serves(serve.address).await;
+        let before = resident(serve.id());
+        let mut deaf = Vec::new();
+        for _ in 0..DEAF {
+            let mut peer = Peer::connect_narrow(serve.address).await;
+            let taken = write_until_stuck(&mut peer, &bytes, MOST).await;
+            assert!(taken < MOST, "it was never paused");
+            deaf.push(peer);
+        }
+        assert_serves(serve.address).await;
+        // Each: 256 KiB of answers and one read's more, in a buffer that may be
+        // twice as large, and the rest of a window.
+        let grown = resident(serve.id()).saturating_sub(before);
+        assert!(grown < DEAF as u64 * 1024 * 1024, "{grown} bytes");
     }
 
     #[tokio::test]
@@ -224,7 +287,7 @@ mod memory {
                 if now < after_the_first + 1024 * 1024 {
                     return now;
                 }
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         });
         settled.await;

@@ -1,18 +1,24 @@
 //! The server held to the protocol over real TCP, a file a topic. What speaks
 //! to it here is a peer of the tests' own, written from the protocol alone, so
-//! that a mistake in the client can't hide one in the server.
+//! that a mistake in the client can't hide one in the server. Where the client
+//! itself is tested (`reconnecting`), it stands beside such a peer.
 
 mod draft;
+mod due;
 mod peer;
 
 mod acks;
 mod conformance;
 mod embedded;
+mod faults;
+mod groups;
 mod hostile;
 mod names;
 mod peers;
 mod protocol_document;
 mod queues;
+#[cfg(feature = "client")]
+mod reconnecting;
 mod refusals;
 mod routing;
 mod shutdown;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use serde_json::Value;
+use socket2::SockRef;
 use tickwire::ServerHandle;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -52,7 +53,7 @@ pub struct Received {
 }
 
 impl Received {
-    fn new(frame: Bytes) -> Self {
+    pub fn new(frame: Bytes) -> Self {
         let json = serde_json::from_slice(&frame)
             .unwrap_or_else(|error| panic!("not JSON ({error}): {frame:?}"));
         Self { frame, json }
@@ -255,6 +256,14 @@ impl Peer {
         error
     }
 
+    /// Breaks the connection off, so that the server gets a reset.
+    pub fn reset(self) {
+        let halves = self.reader.input.reunite(self.writer.output);
+        let stream = halves.expect("both are halves of one");
+        let lingers = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        lingers.expect("TCP takes SO_LINGER");
+    }
+
     /// Ends this side's input and fails if anything but the end comes back.
     pub async fn leave(mut self) {
         self.writer.end().await;
@@ -324,8 +333,17 @@ impl Reader {
 
     /// The next frame, or `None` at the end of the stream, in order or not.
     pub async fn receive_or_break(&mut self) -> Option<Received> {
+        self.receive_or_fault().await.ok().flatten()
+    }
+
+    /// The next frame, or `None` when the stream ended in order. May be given up
+    /// before it is there, and called again.
+    ///
+    /// # Errors
+    /// A reset, or an end within a frame.
+    pub async fn receive_or_fault(&mut self) -> std::io::Result<Option<Received>> {
         let frame = within("a frame or the end", self.next_frame()).await;
-        frame.ok().flatten().map(Received::new)
+        Ok(frame?.map(Received::new))
     }
 
     pub async fn expect_end(&mut self) {

@@ -1,7 +1,7 @@
 //! How the comparison with other brokers judges. The comparison itself is minutes
 //! of load, and isn't run by the tests.
 
-#[path = "../../benches/peers/statistics.rs"]
+#[path = "../../src/cli/bench/statistics.rs"]
 mod statistics;
 
 use statistics::{Estimate, Limit, Verdict, percentile};

@@ -1,6 +1,8 @@
 //! Full queues: who is paused, who is refused, what is dropped, and that the
 //! sums add up.
 
+mod answers;
+mod lingering;
 mod undelivered;
 
 use std::collections::HashSet;
@@ -9,6 +11,7 @@ use std::time::Duration;
 use tickwire::{Server, ServerHandle};
 
 use crate::draft::Draft;
+use crate::due::Due;
 use crate::peer::{Peer, framed, within};
 
 /// Longer than any test: whoever is paused stays paused until there is room.
@@ -27,9 +30,9 @@ async fn start_server(stall_timeout: Duration) -> ServerHandle {
 }
 
 /// Fills the queue of `name`, whose owner doesn't read, with records that
-/// never pause. Gives the ids of those that are queued or with the kernel.
-pub async fn fill(sender: &mut Peer, name: &str) -> Vec<String> {
-    let mut taken = Vec::new();
+/// never pause. Gives what the owner is due for it.
+pub async fn fill(sender: &mut Peer, name: &str) -> Due {
+    let mut due = Due::of(name);
     let mut dropped_in_a_row = 0;
     // The kernel may take a last one late, so one drop isn't the end.
     while dropped_in_a_row < 50 {
@@ -37,15 +40,18 @@ pub async fn fill(sender: &mut Peer, name: &str) -> Vec<String> {
         let ack = sender.ask_acked(&record).await;
         match ack.dropped() {
             0 => {
-                taken.push(record.id);
+                due.queued(record.id);
                 dropped_in_a_row = 0;
             }
-            1 => dropped_in_a_row += 1,
+            1 => {
+                due.dropped(record.id);
+                dropped_in_a_row += 1;
+            }
             more => panic!("{more} dropped for one receiver"),
         }
-        assert!(taken.len() < 1_000, "the queue never fills");
+        assert!(due.messages() < 1_000, "the queue never fills");
     }
-    taken
+    due
 }
 
 #[tokio::test]
@@ -54,20 +60,20 @@ async fn a_full_queue_drops_records_and_heartbeats_and_says_so() {
     let address = server.local_addr();
     let mut slow = Peer::owning_narrow(address, &["slow"]).await;
     let mut sender = Peer::speaking_for_others(address).await;
-    let taken = fill(&mut sender, "slow").await;
+    let mut due = fill(&mut sender, "slow").await;
     for message in [
         Draft::log_record("a", "slow"),
         Draft::heartbeat("a", "slow"),
     ] {
         assert_eq!(sender.ask_acked(&message).await.dropped(), 1);
+        due.dropped(message.id);
     }
-    for id in &taken {
-        assert_eq!(slow.receive().await.text("/msg_id"), id);
-    }
+    due.receive_all(&mut slow).await;
     // Now that it has read, there is room again.
     let message = Draft::heartbeat("a", "slow");
     assert_eq!(sender.ask_acked(&message).await.dropped(), 0);
     assert_eq!(slow.receive().await.frame, message.frame());
+    slow.assert_no_answer_waits().await;
 }
 
 #[tokio::test]
@@ -80,11 +86,15 @@ async fn errors_and_acks_still_pass_through_the_reserve_of_a_full_queue() {
 
     let error = Draft::error("a", "slow");
     assert_eq!(sender.ask_acked(&error).await.dropped(), 0);
-    due.push(error.id);
+    due.queued(error.id);
+    // The reserve is not for others, and what they miss is told in its place.
+    let heartbeat = Draft::heartbeat("a", "slow");
+    assert_eq!(sender.ask_acked(&heartbeat).await.dropped(), 1);
+    due.dropped(heartbeat.id);
     let ack = Draft::ack("a", "slow");
     sender.send(&ack).await;
     sender.assert_no_answer_waits().await;
-    due.push(ack.id);
+    due.queued(ack.id);
     // The reserve has an end, too, and nothing pauses at it.
     let mut refused = 0;
     for number in 0..20 {
@@ -94,8 +104,8 @@ async fn errors_and_acks_still_pass_through_the_reserve_of_a_full_queue() {
         };
         sender.send(&message).await;
         match sender.fence().await.as_slice() {
-            [] if message_is_ack(&message) => due.push(message.id),
-            [answer] if answer.acknowledged() == message.id => due.push(message.id),
+            [] if message_is_ack(&message) => due.queued(message.id),
+            [answer] if answer.acknowledged() == message.id => due.queued(message.id),
             [answer] => {
                 answer.assert_refuses(&message.id, "QUEUE_FULL");
                 refused += 1;
@@ -105,9 +115,7 @@ async fn errors_and_acks_still_pass_through_the_reserve_of_a_full_queue() {
     }
     assert!(refused >= 16, "the reserve is an eighth, not {refused}");
 
-    for id in &due {
-        assert_eq!(slow.receive().await.text("/msg_id"), id);
-    }
+    due.receive_all(&mut slow).await;
     sender.ask_acked(&Draft::error("a", "slow")).await;
     slow.receive().await;
     slow.assert_no_answer_waits().await;
@@ -126,7 +134,7 @@ async fn a_sender_of_events_waits_for_room_and_all_others_go_on() {
     let address = server.local_addr();
     let mut slow = Peer::owning_narrow(address, &["slow"]).await;
     let mut filler = Peer::speaking_for_others(address).await;
-    let filled = fill(&mut filler, "slow").await;
+    let mut due = fill(&mut filler, "slow").await;
 
     // 30 MB, of which neither queue nor kernels take more than a part.
     let mut sender = Peer::connect(address).await;
@@ -152,17 +160,18 @@ async fn a_sender_of_events_waits_for_room_and_all_others_go_on() {
     assert!(!writing.is_finished(), "what the slow one left was taken");
 
     // As soon as it reads, everything flows: nothing is lost or refused.
-    let due: Vec<_> = filled.into_iter().chain(ids.iter().cloned()).collect();
+    for id in &ids {
+        due.queued(id);
+    }
     let reading = tokio::spawn(async move {
-        for id in due {
-            assert_eq!(slow.receive().await.text("/msg_id"), id);
-        }
+        due.receive_all(&mut slow).await;
         slow
     });
     for id in &ids {
         sender.reader.receive().await.assert_acknowledges(id);
     }
-    let _slow = reading.await.expect("all are delivered in order");
+    let mut slow = reading.await.expect("all are delivered in order");
+    slow.assert_no_answer_waits().await;
     let _writer = writing.await.expect("all is written");
 }
 
@@ -189,9 +198,8 @@ async fn a_sender_that_waited_long_enough_is_refused_from_then_on_at_once() {
     sender.ask_acked(&heartbeat).await;
 
     // The sum of the pauses returns to zero when the queue falls below half.
-    for id in due.drain(..) {
-        assert_eq!(slow.receive().await.text("/msg_id"), id);
-    }
+    // What was refused is no drop: its sender knows.
+    due.receive_all(&mut slow).await;
     let event = Draft::order("sender", "slow");
     sender.ask_acked(&event).await;
     assert_eq!(slow.receive().await.frame, event.frame());

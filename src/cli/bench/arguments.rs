@@ -19,6 +19,7 @@ Examples:
   tickwire bench one-at-a-time
   tickwire bench fan-out --receivers 100
   tickwire bench connections --connections 10000
+  tickwire bench --stalled-peer                    do receivers that don't read slow others?
   tickwire bench --save before.json                then change something …
   tickwire bench --compare before.json             … and see what came of it
   tickwire bench --compare before.json after.json  compares, and runs nothing
@@ -77,6 +78,28 @@ its own and reads its ack. Then all stay open and idle, and what they cost the \
 server is looked at. The limit of open files counts here and at the server: \
 `ulimit -n 65536` raises it for what is started from that shell.";
 
+const STALLED_PEER_HELP: &str = "\
+Examples:
+  tickwire bench --stalled-peer
+  tickwire bench --stalled-peer --pairs 40 --senders 4 --receivers 4
+
+Does a receiver that doesn't read slow others down? Measures throughput, latency \
+at a fixed rate (from when a message was due) and latency one at a time: without \
+such receivers, and with two of them, one that reads nothing and one that reads a \
+byte a second. Each is sent orders by a sender of its own until its queue is full \
+and the server refuses them, and 1,000 a second from then on. That is as many as a \
+busy connector sends: as many as the server can refuse would measure how \
+processors are shared, and not whether anybody waits for somebody else.
+
+Runs with and without alternate, and what is judged is the median of the ratios of \
+the pairs: throughput is to be 0.95 at least, and the 99th percentile of each \
+latency 1.2 at most, of what it is without. That is missed, with exit code 1, only \
+if the whole 95 % interval of the median is beyond. Fewer than 6 pairs have no such \
+interval and miss nothing.
+
+It takes about 6 times --seconds and 4 more for each pair: three and a half minutes \
+unless told otherwise. Nothing else should run on the machine.";
+
 /// Measure how fast a server passes messages on
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES, args_conflicts_with_subcommands = true)]
@@ -107,6 +130,9 @@ pub enum Mode {
     /// Many idle connections: what each costs
     #[command(after_long_help = CONNECTIONS_HELP)]
     Connections(Connections),
+    /// Whether receivers that don't read slow others down
+    #[command(long_flag = "stalled-peer", after_long_help = STALLED_PEER_HELP)]
+    StalledPeer(StalledPeer),
 }
 
 /// `throughput`
@@ -180,6 +206,32 @@ pub struct Connections {
     /// How many are opened
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = connections())]
     pub connections: u64,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `stalled-peer`
+#[derive(Debug, Args)]
+pub struct StalledPeer {
+    /// How often to measure with and without them
+    #[arg(long, value_name = "N", default_value_t = 20,
+        value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub pairs: u64,
+    /// How long each of the three runs of either half sends
+    #[arg(long, value_name = "S", default_value_t = 1,
+        value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub seconds: u64,
+    /// Connections that send to those that read
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = connections())]
+    pub senders: u64,
+    /// Connections that receive and read
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = connections())]
+    pub receivers: u64,
+    /// Messages a second where they are sent at a rate, of all connections together
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = rate)]
+    pub rate: u64,
+    #[command(flatten)]
+    pub messages: MessageArguments,
     #[command(flatten)]
     pub common: Common,
 }

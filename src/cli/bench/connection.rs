@@ -118,6 +118,24 @@ impl Connection {
         ended
     }
 
+    /// Reads one byte, if there is one.
+    pub fn read_byte(&mut self) -> Result<(), Broken> {
+        let mut byte = [0];
+        match self.stream.read(&mut byte) {
+            Ok(0) => Err(Broken::Closed),
+            Ok(_) => {
+                self.rest.extend_from_slice(&byte);
+                Ok(())
+            }
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Writes once of `bytes`; how many were taken.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.stream.write(bytes) {

@@ -14,6 +14,7 @@ use super::count::{Acks, Answers, Deliveries};
 use super::drive::Extent;
 use super::latency::Latency;
 use super::load::{Lane, Load, names};
+use super::messages::Selection;
 use super::progress;
 use super::report::{Report, number, per_second};
 use super::selection;
@@ -60,8 +61,39 @@ pub fn run(arguments: &OneAtATime) -> Result<Report, Failure> {
     let (message, acks) = (&arguments.messages.message, arguments.messages.acks);
     let selection = selection::of(message, false).map_err(Failure::usage)?;
     let setup = Setup::new(arguments.common.to.as_deref(), 4)?;
+    let extent = arguments.extent.extent();
+    let plan = Plan {
+        message,
+        acks,
+        extent,
+    };
+    measure(&plan, &selection, &setup, || progress::bar(extent))
+}
+
+/// What is sent, and for how long.
+pub struct Plan<'a> {
+    /// What, as it was asked for.
+    pub message: &'a str,
+    /// What acks the sender asks for.
+    pub acks: Acks,
+    /// When it ends.
+    pub extent: Extent,
+}
+
+/// Connects, and does what is planned. The bar begins when the load does.
+pub fn measure(
+    plan: &Plan<'_>,
+    selection: &Selection,
+    setup: &Setup,
+    bar: impl FnOnce() -> ProgressBar,
+) -> Result<Report, Failure> {
+    let &Plan {
+        message,
+        acks,
+        extent,
+    } = plan;
     let (senders, receivers) = (names("tx", 1), names("rx", 1));
-    let load = Load::new(&selection, &senders, &receivers, false);
+    let load = Load::new(selection, &senders, &receivers, false);
     let connect = |text: &str, acks| setup.connect(&name(text), acks);
     let receiver = connect(&receivers[0], Acks::Each).map_err(Failure::failed)?;
     let sender = connect(&senders[0], acks).map_err(Failure::failed)?;
@@ -83,9 +115,8 @@ pub fn run(arguments: &OneAtATime) -> Result<Report, Failure> {
         both: Latency::new(),
     };
 
-    let extent = arguments.extent.extent();
-    let bar = progress::bar(extent);
-    let clock = CpuClock::start(&setup);
+    let bar = bar();
+    let clock = CpuClock::start(setup);
     let start = Instant::now();
     let result = exchange.exchange_all(extent, start, &bar);
     let seconds = start.elapsed().as_secs_f64();
@@ -102,7 +133,7 @@ pub fn run(arguments: &OneAtATime) -> Result<Report, Failure> {
     );
     let mut report = Report::new("one-at-a-time", title);
     report.option("server", setup.option());
-    report.option("message", message.as_str());
+    report.option("message", message);
     report.option("acks", acks.as_str());
     progress::options(&mut report, extent);
     exchange.report(&mut report, seconds);

@@ -21,6 +21,14 @@ pub fn bar(extent: Extent) -> ProgressBar {
     )
 }
 
+/// A bar for measurements that are repeated.
+pub fn pairs(pairs: u64) -> ProgressBar {
+    let template = "{bar:32} {pos}/{len} pairs {msg}";
+    ProgressBar::new(pairs).with_style(
+        ProgressStyle::with_template(template).expect("a template of indicatif's own words"),
+    )
+}
+
 /// Shows that so many messages have been delivered.
 pub fn show(bar: &ProgressBar, extent: Extent, delivered: u64, elapsed: Duration) {
     bar.set_position(match extent {

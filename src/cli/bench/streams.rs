@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use indicatif::ProgressBar;
+
 use super::arguments::{Common, FanOut, Paced, Throughput};
 use super::count::Acks;
 use super::drive::{self, Extent, Outcome, Parties, Schedule};
@@ -14,22 +16,28 @@ use super::setup::{Cpu, CpuClock, Setup, name};
 use crate::cli::Failure;
 
 /// Who sends what to whom.
-struct Plan<'a> {
-    mode: &'static str,
-    senders: usize,
-    receivers: usize,
-    broadcast: bool,
-    message: &'a str,
-    acks: Acks,
-    extent: Extent,
+pub struct Plan<'a> {
+    /// The mode's name.
+    pub mode: &'static str,
+    /// Connections that send.
+    pub senders: usize,
+    /// Connections that receive.
+    pub receivers: usize,
+    /// Whether messages are for everyone.
+    pub broadcast: bool,
+    /// What is sent, as it was asked for.
+    pub message: &'a str,
+    /// What acks the senders ask for.
+    pub acks: Acks,
+    /// When it ends.
+    pub extent: Extent,
     /// Messages a second, if not flat out.
-    rate: Option<u64>,
-    common: &'a Common,
+    pub rate: Option<u64>,
 }
 
 /// Runs `throughput`.
 pub fn throughput(arguments: &Throughput) -> Result<Report, Failure> {
-    run(&Plan {
+    let plan = Plan {
         mode: "throughput",
         senders: arguments.senders as usize,
         receivers: arguments.receivers as usize,
@@ -38,13 +46,13 @@ pub fn throughput(arguments: &Throughput) -> Result<Report, Failure> {
         acks: arguments.messages.acks,
         extent: arguments.extent.extent(),
         rate: None,
-        common: &arguments.common,
-    })
+    };
+    run(&plan, &arguments.common)
 }
 
 /// Runs `paced`.
 pub fn paced(arguments: &Paced) -> Result<Report, Failure> {
-    run(&Plan {
+    let plan = Plan {
         mode: "paced",
         senders: arguments.connections as usize,
         receivers: arguments.receivers as usize,
@@ -53,13 +61,13 @@ pub fn paced(arguments: &Paced) -> Result<Report, Failure> {
         acks: arguments.messages.acks,
         extent: arguments.extent.extent(),
         rate: Some(arguments.rate),
-        common: &arguments.common,
-    })
+    };
+    run(&plan, &arguments.common)
 }
 
 /// Runs `fan-out`.
 pub fn fan_out(arguments: &FanOut) -> Result<Report, Failure> {
-    run(&Plan {
+    let plan = Plan {
         mode: "fan-out",
         senders: 1,
         receivers: arguments.receivers as usize,
@@ -68,20 +76,29 @@ pub fn fan_out(arguments: &FanOut) -> Result<Report, Failure> {
         acks: arguments.acks,
         extent: arguments.extent.extent(),
         rate: None,
-        common: &arguments.common,
-    })
+    };
+    run(&plan, &arguments.common)
 }
 
-fn run(plan: &Plan<'_>) -> Result<Report, Failure> {
+fn run(plan: &Plan<'_>, common: &Common) -> Result<Report, Failure> {
     let selection = selection::of(plan.message, plan.broadcast).map_err(Failure::usage)?;
     let connections = plan.senders + plan.receivers;
-    let setup = Setup::new(plan.common.to.as_deref(), connections as u64)?;
-    let (load, parties) = prepare(plan, &selection, &setup)?;
+    let setup = Setup::new(common.to.as_deref(), connections as u64)?;
+    measure(plan, &selection, &setup, || progress::bar(plan.extent))
+}
 
-    let bar = progress::bar(plan.extent);
+/// Connects, and does what is planned. The bar begins when the load does.
+pub fn measure(
+    plan: &Plan<'_>,
+    selection: &Selection,
+    setup: &Setup,
+    bar: impl FnOnce() -> ProgressBar,
+) -> Result<Report, Failure> {
+    let (load, parties) = prepare(plan, selection, setup)?;
+    let bar = bar();
     let copies = load.copies();
     let watch = |delivered, elapsed| progress::show(&bar, plan.extent, delivered / copies, elapsed);
-    let clock = CpuClock::start(&setup);
+    let clock = CpuClock::start(setup);
     let outcome = match plan.rate {
         None => drive::flat_out(&load, parties, plan.extent, watch),
         Some(rate) => {
@@ -96,7 +113,7 @@ fn run(plan: &Plan<'_>) -> Result<Report, Failure> {
     let cpu = clock.stop();
     bar.finish_and_clear();
     let outcome = outcome.map_err(Failure::failed)?;
-    Ok(Sums::of(&outcome, &load, plan).report(plan, &setup, &load, &outcome, cpu))
+    Ok(Sums::of(&outcome, &load, plan).report(plan, setup, &load, &outcome, cpu))
 }
 
 /// Makes the messages, and connects who sends and receives them.

@@ -52,8 +52,15 @@ pub fn set(settings: &mut Settings, given: &Given) -> Option<Result<(), String>>
     )
 }
 
-/// The settings of names by name: for each its section's head, and what is set
-/// of it as key and value in TOML.
+/// The key that was meant by `key`, if that is about a name and nearly right.
+pub fn nearest(key: &str) -> Option<String> {
+    let (name, wrong) = key.strip_prefix(PREFIX)?.rsplit_once('.')?;
+    let distance = |known: &&str| strsim::damerau_levenshtein(known, wrong);
+    let nearest = KEYS.into_iter().min_by_key(distance)?;
+    (distance(&nearest) <= nearest.len().div_ceil(3)).then(|| format!("{PREFIX}{name}.{nearest}"))
+}
+
+/// The settings of names by name: what is set of each, as key and value in TOML.
 pub fn sections(settings: &Settings) -> BTreeMap<&Name, Vec<(&'static str, String)>> {
     let section = |own: &NameConfig| {
         let word = OVERFLOWS.iter().find(|(_, known)| *known == own.overflow);

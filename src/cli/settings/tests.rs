@@ -1,6 +1,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use tickwire::ids::Name;
+use tickwire::router::{NameConfig, Overflow};
+
 use super::*;
 
 fn environment(variables: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
@@ -66,12 +69,13 @@ fn a_flag_outweighs_a_variable_and_that_the_file() {
 #[test]
 fn reads_sizes_durations_and_modes() {
     let file = "queue_bytes = \"16MiB\"\nframe_bytes_max = 0x10_000\n\
-                stall_timeout = \"500ms\"\nvalidation = \"envelope\"\nlog = \"off\"";
+                stall_timeout = \"500ms\"\nlinger = \"0s\"\nvalidation = \"envelope\"\nlog = \"off\"";
     let variables = [("TICKWIRE_DRAIN_TIMEOUT", "1m"), ("TICKWIRE_THREADS", "3")];
     let settings = load(Some(file), &variables, &[]).unwrap();
     assert_eq!(settings.server.queue_bytes, 16 << 20);
     assert_eq!(settings.server.frame_bytes_max, 65_536);
     assert_eq!(settings.server.stall_timeout, Duration::from_millis(500));
+    assert_eq!(settings.server.linger, Duration::ZERO);
     assert_eq!(settings.server.drain_timeout, Duration::from_secs(60));
     assert_eq!(
         settings.server.validation,
@@ -244,4 +248,145 @@ fn a_missing_file_is_named() {
     };
     let error = Settings::load(&flags, []).unwrap_err().to_string();
     assert!(error.starts_with("can't read the configuration file /nowhere/t.toml: "));
+}
+
+const GATEWAY: &str = "[names.\"api-gateway\"]\n";
+
+fn name_error(line: &str) -> String {
+    file_error(&format!("{GATEWAY}{line}"))
+}
+
+#[test]
+fn a_name_may_have_a_queue_of_its_own() {
+    let file = format!(
+        "queue_bytes = \"1MiB\"\n{GATEWAY}queue_bytes = \"64KiB\"\noverflow = \"drop\"\n\
+         [names.feed]\nqueue_messages = 1_000\noverflow = \"refuse\"\n\
+         [names.\"patient one\"]\noverflow = \"pause\"\n"
+    );
+    let settings = load(Some(&file), &[], &[]).unwrap();
+    let own = |name| settings.server.names[&Name::new(name).unwrap()];
+    let gateway = own("api-gateway");
+    assert_eq!(gateway.queue_bytes, Some(65_536));
+    assert_eq!(gateway.queue_messages, None);
+    assert_eq!(gateway.overflow, Overflow::Drop);
+    let feed = own("feed");
+    assert_eq!((feed.queue_bytes, feed.queue_messages), (None, Some(1_000)));
+    assert_eq!(feed.overflow, Overflow::Refuse);
+    assert_eq!(own("patient one"), NameConfig::default());
+    assert_eq!(settings.server.names.len(), 3);
+}
+
+#[test]
+fn an_error_in_the_section_of_a_name_says_where_it_stands() {
+    assert_eq!(
+        name_error("overflow = \"discard\""),
+        "t.toml:2: names.api-gateway.overflow = \"discard\": \
+         must be \"pause\", \"refuse\" or \"drop\""
+    );
+    assert_eq!(
+        name_error("queue_messages = \"many\""),
+        "t.toml:2: names.api-gateway.queue_messages = \"many\": must be a whole number"
+    );
+    assert_eq!(
+        name_error("queue_bytes = true"),
+        "t.toml:2: names.api-gateway.queue_bytes = true: \
+         must be a number of bytes or a size such as \"64KiB\" or \"8MiB\""
+    );
+    // What only the server knows to be wrong has its line, too.
+    assert_eq!(
+        name_error("queue_bytes = 10"),
+        "t.toml:2: names.api-gateway.queue_bytes = 10: \
+         must be between 65536 and 17179869184 bytes"
+    );
+    assert_eq!(
+        name_error("\nqueue_messages = 1"),
+        "t.toml:3: names.api-gateway.queue_messages = 1: must be between 16 and 4194304"
+    );
+    assert_eq!(
+        file_error("[names.\"\"]\noverflow = \"drop\""),
+        format!(
+            "t.toml:2: names..overflow = \"drop\": {}",
+            Name::new("").unwrap_err()
+        )
+    );
+}
+
+#[test]
+fn an_unknown_key_of_a_name_is_an_error_that_suggests_one() {
+    assert_eq!(
+        name_error("overflo = \"drop\""),
+        "t.toml:2: unknown setting names.api-gateway.overflo: \
+         did you mean names.api-gateway.overflow?"
+    );
+    let error = name_error("colour = 1");
+    assert!(
+        error.starts_with("t.toml:2: unknown setting names.api-gateway.colour; there are listen, ")
+            && error.ends_with(
+                ", names.NAME.queue_bytes, names.NAME.queue_messages, names.NAME.overflow"
+            ),
+        "{error}"
+    );
+    assert!(file_error("[names]\noverflow = 1").starts_with("t.toml:2: unknown setting"));
+    assert!(file_error("names = 1").starts_with("t.toml:1: unknown setting names"));
+    assert_eq!(
+        variable_error("TICKWIRE_NAMES__FEED__OVERFLOWS", "drop"),
+        "TICKWIRE_NAMES__FEED__OVERFLOWS: unknown setting: \
+         did you mean TICKWIRE_NAMES__FEED__OVERFLOW?"
+    );
+}
+
+#[test]
+fn a_variable_outweighs_the_section_of_a_name() {
+    let file = format!("{GATEWAY}queue_bytes = \"64KiB\"\noverflow = \"drop\"\n");
+    let variables = [("TICKWIRE_NAMES__API-GATEWAY__QUEUE_BYTES", "1MiB")];
+    let settings = load(Some(&file), &variables, &[]).unwrap();
+    let own = settings.server.names[&Name::new("api-gateway").unwrap()];
+    assert_eq!(own.queue_bytes, Some(1 << 20));
+    assert_eq!(own.overflow, Overflow::Drop);
+    assert_eq!(
+        variable_error("TICKWIRE_NAMES__FEED__QUEUE_BYTES", "7"),
+        "TICKWIRE_NAMES__FEED__QUEUE_BYTES: names.feed.queue_bytes = 7: \
+         must be between 65536 and 17179869184 bytes"
+    );
+}
+
+#[test]
+fn what_is_said_of_a_name_twice_is_an_error() {
+    let file = "[names.a.b]\nqueue_bytes = 70_000\n[names.\"a.b\"]\nqueue_bytes = 80_000\n";
+    assert_eq!(
+        file_error(file),
+        "t.toml:4: names.a.b.queue_bytes = 80000: t.toml:2 sets it already"
+    );
+    assert!(file_error(&format!("{GATEWAY}{GATEWAY}")).starts_with("t.toml:2:"));
+    assert!(name_error("overflow = \"drop\"\noverflow = \"drop\"").starts_with("t.toml:3:"));
+}
+
+#[test]
+fn what_is_printed_of_names_gives_the_same_settings() {
+    let names = [
+        "api-gateway",
+        "a.b",
+        "with \"quotes\" and \\",
+        "a space",
+        "ü",
+    ];
+    let sections = names.map(|name| {
+        format!(
+            "[names.{}]\nqueue_bytes = \"128KiB\"\noverflow = \"refuse\"\n",
+            keys::quoted(name)
+        )
+    });
+    let settings = load(Some(&sections.concat()), &[], &[]).unwrap();
+    assert_eq!(settings.server.names.len(), names.len());
+    let printed = settings.to_toml();
+    let again = load(Some(&printed), &[], &[]).unwrap();
+    assert_eq!(again.server, settings.server, "{printed}");
+    // Each says where it comes from, and what was not said has no line.
+    let lines: Vec<_> = printed.lines().collect();
+    let head = (lines.iter()).position(|line| line.starts_with("[names.\"api-gateway\"]"));
+    let section = &lines[head.expect("a section") + 1..][..2];
+    assert!(section[0].starts_with("queue_bytes = \"128KiB\" "));
+    assert!(section[0].ends_with("t.toml:2"), "{printed}");
+    assert!(section[1].starts_with("overflow = \"refuse\" "));
+    assert!(section[1].ends_with("t.toml:3"), "{printed}");
 }

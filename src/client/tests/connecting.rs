@@ -2,14 +2,6 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::wire::Hello;
-
-fn hello_in(message: &Message) -> &Hello {
-    match &message.payload {
-        Payload::Hello(hello) => hello,
-        other => panic!("no hello: {other:?}"),
-    }
-}
 
 /// What connecting to a server gives that answers the hello like this.
 async fn connecting_to(
@@ -42,7 +34,11 @@ async fn says_hello_over_tcp_and_is_welcomed() {
     };
     let (hello, client) = tokio::join!(server, program);
     assert_eq!(hello.source.as_str(), "quantower-connector");
-    assert_eq!(hello_in(&hello), &Hello::default());
+    let expected = Hello {
+        resumable: Some(true),
+        ..Hello::default()
+    };
+    assert_eq!(hello_in(&hello), &expected);
     assert_eq!(client.name(), &hello.source);
     assert_eq!(client.welcome().server.name.as_str(), SERVER);
 }
@@ -86,6 +82,51 @@ async fn a_refused_hello_says_why() {
     match connection {
         Err(ConnectError::Refused(report)) => assert_eq!(report.code, "PROTOCOL_UNSUPPORTED"),
         other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_older_server_is_asked_for_less_on_the_same_connection() {
+    for field in ["payload.resumable", "payload.resume"] {
+        let connection = connecting_to(async |peer, hello| {
+            assert_eq!(hello_in(hello).resumable, Some(true));
+            peer.say(refusal_of(field, hello)).await;
+            let hello = peer.welcome().await;
+            assert_eq!(hello_in(&hello), &Hello::default());
+        });
+        let (client, _receiver) = connection.await.unwrap();
+        assert!(!client.is_closed());
+    }
+    // It asks only once for less.
+    let connection = connecting_to(async |peer, hello| {
+        peer.say(refusal_of("payload.resumable", hello)).await;
+        let hello = peer.hear().await.unwrap();
+        peer.say(refusal_of("payload.resumable", &hello)).await;
+    });
+    assert!(matches!(connection.await, Err(ConnectError::Refused(_))));
+}
+
+fn refusal_of(field: &str, hello: &Message) -> Message {
+    let mut report = ErrorReport::new("PROTOCOL_UNSUPPORTED", "not yet");
+    let details = format!(r#"{{"msg_id":"{}","field":"{field}"}}"#, hello.msg_id);
+    report.details = Some(RawObject::from_text(details).unwrap());
+    Message::new(SERVER, Target::Everyone, report).unwrap()
+}
+
+#[tokio::test]
+async fn asks_to_be_resumable_only_where_that_can_hold() {
+    for (config, asks) in [
+        (config(), true),
+        (config().resumable(false), false),
+        (config().register(false), false),
+        (config().names([""; 0]), false),
+        (config().unanswered_max(32_768), true),
+        (config().unanswered_max(32_769), false),
+    ] {
+        let (near, far) = duplex(4096);
+        let mut peer = Peer::on(far);
+        let (_client, hello) = tokio::join!(Client::over(near, config), peer.welcome());
+        assert_eq!(hello_in(&hello).resumable, asks.then_some(true));
     }
 }
 

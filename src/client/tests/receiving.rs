@@ -32,7 +32,7 @@ async fn what_the_server_reports_comes_at_its_place_in_the_stream() {
     assert_eq!(notice(&mut receiver).await, "NAME_TAKEN_OVER");
     let last = receiver.receive().await;
     assert!(
-        matches!(last, Some(Event::Disconnected(Disconnect::ByServer))),
+        matches!(last, Some(Event::Closed(Disconnect::TakenOver(_)))),
         "{last:?}"
     );
     assert!(receiver.receive().await.is_none());
@@ -197,7 +197,7 @@ async fn whatever_a_server_says_is_an_event_and_never_a_panic() {
         .unwrap();
     let last = receiver.receive().await;
     assert!(
-        matches!(last, Some(Event::Disconnected(Disconnect::Framing(_)))),
+        matches!(last, Some(Event::Closed(Disconnect::Framing(_)))),
         "{last:?}"
     );
     assert_eq!(client.post(note("")).await, Err(SendError::Closed));

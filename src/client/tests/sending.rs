@@ -244,10 +244,7 @@ async fn a_lost_connection_tells_what_was_written_from_what_was_not() {
     assert_eq!(client.send(note("later")).await, Err(SendError::Closed));
     assert_eq!(client.post(note("later")).await, Err(SendError::Closed));
     assert!(client.is_closed());
-    assert!(matches!(
-        receiver.receive().await,
-        Some(Event::Disconnected(_))
-    ));
+    assert!(matches!(receiver.receive().await, Some(Event::Closed(_))));
     assert!(receiver.receive().await.is_none());
 }
 

@@ -75,7 +75,7 @@ fn a_repeated_hello_changes_exactly_what_it_names() {
     assert_eq!(names(&peer), ["b", "c"]);
     let _ = peer.say(&hello("z", json!({})));
     assert_eq!(names(&peer), ["b", "c"], "an absent key leaves the names");
-    let _ = peer.say(&hello("z", json!({"names": ["c"], "group": true})));
+    let _ = peer.say(&hello("z", json!({"names": ["c"], "replay": true})));
     assert_eq!(
         names(&peer),
         ["b", "c"],

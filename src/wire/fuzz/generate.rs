@@ -67,7 +67,7 @@ const KEYS: &[&str] = &[
 ];
 
 /// Values as JSON texts: good ones, near misses, and numbers of any size.
-const VALUES: &[&str] = &[
+pub(crate) const VALUES: &[&str] = &[
     "null",
     "true",
     "false",

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::fields::fields;
 use super::words::closed_words;
 use super::{Hello, MessageError, RawObject, Subscribe, Timestamp, Unsubscribe, Welcome};
-use crate::ids::MsgId;
+use crate::ids::{MsgId, Name};
 use crate::wire::ErrorCode;
 
 /// What a message carries, by its `msg_type`.
@@ -228,6 +228,12 @@ impl ErrorReport {
     #[must_use]
     pub fn field(&self) -> Option<String> {
         self.detail("field")
+    }
+
+    /// `details.name`: the name that the error concerns, if it concerns one.
+    #[must_use]
+    pub fn name(&self) -> Option<Name> {
+        self.detail("name")
     }
 
     fn detail<T: serde::de::DeserializeOwned>(&self, key: &str) -> Option<T> {

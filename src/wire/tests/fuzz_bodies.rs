@@ -2,7 +2,9 @@
 
 use super::generate::{Seed, message, mutate};
 use super::*;
-use crate::wire::fuzz::{parser_and_judge_agree_on, shapes_and_parser_agree, streams_decode};
+use crate::wire::fuzz::{
+    filters_and_judge_agree, parser_and_judge_agree_on, shapes_and_parser_agree, streams_decode,
+};
 
 #[test]
 fn shapes_and_parser_agree_on_frames_side_by_side() {
@@ -41,5 +43,6 @@ proptest::proptest! {
         shapes_and_parser_agree(&data);
         parser_and_judge_agree_on(&data);
         streams_decode(&data);
+        filters_and_judge_agree(&data);
     }
 }

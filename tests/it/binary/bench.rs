@@ -116,6 +116,28 @@ async fn connections_stay_open_while_they_are_idle() {
 }
 
 #[tokio::test]
+async fn receivers_that_do_not_read_are_measured_with_and_without() {
+    let small = [
+        ("TICKWIRE_STALL_TIMEOUT", "100ms"),
+        ("TICKWIRE_QUEUE_BYTES", "1MiB"),
+    ];
+    let serve = &mut tickwire(&["serve", "--listen", "127.0.0.1:0"]);
+    let serve = Serve::spawn(serve.envs(small)).await;
+    let to = serve.address.to_string();
+    let arguments = ["--stalled-peer", "--to", &to, "--pairs", "1"];
+    let result = result(&[&arguments[..], &["--rate", "500", "--acks", "batch"]].concat()).await;
+    assert_eq!(result["mode"], "stalled-peer");
+    assert!(count(&result, "stalled_acknowledged") > 0);
+    assert!(count(&result, "stalled_refused") > 0);
+    for figure in ["throughput", "paced_p99", "one_at_a_time_p99"] {
+        let ratio = &result["figures"][format!("{figure}_ratio")];
+        assert!(ratio.as_f64() > Some(0.0), "{figure}: {result}");
+        // One pair tells nothing of the noise.
+        assert!(result["figures"][format!("{figure}_ratio_low")].is_null());
+    }
+}
+
+#[tokio::test]
 async fn a_result_is_saved_and_compared_with_another() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).display().to_string();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use crate::draft::Draft;
+use crate::due::Due;
 use crate::peer::{Peer, within};
 use crate::process::{Serve, run, tickwire};
 
@@ -93,6 +94,68 @@ async fn a_setting_that_is_not_allowed_is_named_with_its_value() {
     let outcome = run(&mut tickwire(&["serve", "--config", "/no/such/file.toml"])).await;
     assert!(matches!(outcome.code, Some(1 | 2)), "{outcome:?}");
     assert!(outcome.stderr.contains("/no/such/file.toml"), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_name_has_the_queue_that_its_section_gives_it() {
+    let (_folder, path) = config(
+        "[names.\"api-gateway\"]\nqueue_bytes = \"64KiB\"\noverflow = \"drop\"\n\
+         [names.feed]\nqueue_bytes = \"64KiB\"\noverflow = \"refuse\"\n",
+    );
+    let serve = Serve::start(&["--config", &path]).await;
+    let mut slow = Peer::owning_narrow(serve.address, &["api-gateway"]).await;
+    let _feed = Peer::owning_narrow(serve.address, &["feed"]).await;
+    let mut sender = Peer::speaking_for_others(serve.address).await;
+
+    let mut due = Due::of("api-gateway");
+    let mut dropped = 0;
+    while dropped < 50 {
+        let order = Draft::order("a", "api-gateway").padded(30_000);
+        match sender.ask_acked(&order).await.dropped() {
+            0 => due.queued(order.id),
+            count => {
+                dropped += count;
+                due.dropped(order.id);
+            }
+        }
+        assert!(due.messages() < 1_000, "the queue never fills");
+    }
+    due.receive_all(&mut slow).await;
+    let order = Draft::order("a", "api-gateway");
+    assert_eq!(sender.ask_acked(&order).await.dropped(), 0);
+    assert_eq!(slow.receive().await.frame, order.frame());
+
+    let mut sent = 0;
+    let refused = loop {
+        let order = Draft::order("a", "feed").padded(30_000);
+        let answer = sender.ask(&order).await;
+        if answer.kind() == "error" {
+            break answer;
+        }
+        sent += 1;
+        assert!(sent < 1_000, "the queue never fills");
+    };
+    assert_eq!(refused.code(), "QUEUE_FULL", "{refused:?}");
+}
+
+#[tokio::test]
+async fn help_explains_each_setting() {
+    let outcome = run(&mut tickwire(&["serve", "--help"])).await;
+    let shown = run(&mut tickwire(&["serve", "--print-config"])).await;
+    let keys = shown
+        .stdout
+        .lines()
+        .filter_map(|line| line.split_once(" = "));
+    let mut explained = 0;
+    for (key, _) in keys {
+        let line = format!("\n  {key} ");
+        assert!(outcome.stdout.contains(&line), "{key}: {outcome:?}");
+        explained += 1;
+    }
+    assert!(explained >= 12, "{shown:?}");
+    for word in ["names.\"api-gateway\"", "overflow"] {
+        assert!(outcome.stdout.contains(word), "{word}: {outcome:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 //! `hello` and `welcome`: names exactly as asked, options granted or refused
 //! as a whole, and the fence.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tickwire::Server;
 
 use super::{assert_owns, assert_unowned};
 use crate::draft::Draft;
@@ -260,31 +263,51 @@ async fn a_refused_hello_changes_no_name() {
 
 #[tokio::test]
 async fn a_name_may_be_given_up_right_behind_a_message_to_it() {
-    let server = start_server().await;
-    let mut stranger = Peer::speaking_for_others(server.local_addr()).await;
-    for gives_up in [
-        Draft::hello("me").payload("register", false),
-        Draft::hello("me").payload("names", json!(["another"])),
-    ] {
-        let mut peer = Peer::owning(server.local_addr(), &["me"]).await;
-        let order = Draft::order("me", "me");
-        // In one write, so that the message is on its way into the queue of
-        // the name when that is closed.
-        let both = [framed(&order.frame()), framed(&gives_up.frame())].concat();
-        peer.send_bytes(&both).await;
-        let mut received = Vec::new();
-        while received.len() < 3 {
-            received.push(peer.receive().await);
+    // With linger, what was queued waits for the next owner; without, it is
+    // reported to its sender.
+    for linger in [Duration::from_secs(3_600), Duration::ZERO] {
+        let server = Server::builder()
+            .listen("127.0.0.1:0")
+            .linger(linger)
+            .start()
+            .await
+            .expect("starts");
+        let mut stranger = Peer::speaking_for_others(server.local_addr()).await;
+        for gives_up in [
+            Draft::hello("me").payload("register", false),
+            Draft::hello("me").payload("names", json!(["another"])),
+        ] {
+            let mut peer = Peer::owning(server.local_addr(), &["me"]).await;
+            let order = Draft::order("me", "me");
+            // In one write, so that the message is on its way into the queue of
+            // the name when that is closed.
+            let both = [framed(&order.frame()), framed(&gives_up.frame())].concat();
+            peer.send_bytes(&both).await;
+            let mut received = Vec::new();
+            if linger.is_zero() {
+                while received.len() < 3 {
+                    received.push(peer.receive().await);
+                }
+                assert_unowned("me", &mut stranger).await;
+            } else {
+                received.extend(peer.fence().await);
+                assert_unowned("me", &mut stranger).await;
+                let mut next = Peer::owning(server.local_addr(), &["me"]).await;
+                received.extend(next.fence().await);
+                next.leave().await;
+            }
+            let count = |wanted: &dyn Fn(&Received) -> bool| {
+                received.iter().filter(|message| wanted(message)).count()
+            };
+            let fates = |message: &Received| {
+                message.code() == "UNDELIVERED" || message.frame == order.frame()
+            };
+            assert_eq!(count(&|message| message.acknowledged() == order.id), 1);
+            assert_eq!(count(&|message| message.kind() == "welcome"), 1);
+            assert_eq!(count(&fates), 1, "{received:?}");
+            assert_eq!(received.len(), 3, "{received:?}");
+            peer.assert_no_answer_waits().await;
+            peer.leave().await;
         }
-        let count = |wanted: &dyn Fn(&Received) -> bool| {
-            received.iter().filter(|message| wanted(message)).count()
-        };
-        let fates =
-            |message: &Received| message.code() == "UNDELIVERED" || message.frame == order.frame();
-        assert_eq!(count(&|message| message.acknowledged() == order.id), 1);
-        assert_eq!(count(&|message| message.kind() == "welcome"), 1);
-        assert_eq!(count(&fates), 1, "{received:?}");
-        assert_unowned("me", &mut stranger).await;
-        peer.leave().await;
     }
 }

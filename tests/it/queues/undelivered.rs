@@ -1,5 +1,5 @@
 //! Accepted messages that are given up are reported to whoever sent them:
-//! nothing is lost without a word.
+//! nothing is lost without a word. Here nothing waits for another owner.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -11,14 +11,15 @@ use crate::peer::{Peer, framed};
 
 /// What an `UNDELIVERED` says.
 #[derive(Debug, PartialEq)]
-struct Report {
-    target: String,
-    count: u64,
-    first_msg_id: String,
+pub struct Report {
+    pub target: String,
+    pub count: u64,
+    pub first_msg_id: String,
 }
 
 impl Report {
-    fn of(received: &crate::peer::Received) -> Self {
+    #[track_caller]
+    pub fn of(received: &crate::peer::Received) -> Self {
         assert_eq!(received.code(), "UNDELIVERED", "{received:?}");
         let count = received.json.pointer("/payload/details/count");
         Self {
@@ -34,6 +35,7 @@ async fn what_is_queued_when_its_owner_leaves_is_reported_to_its_sender() {
     const MESSAGES: usize = 200;
     let server = Server::builder()
         .listen("127.0.0.1:0")
+        .linger(Duration::ZERO)
         .queue_bytes(64 * 1024 * 1024)
         .start()
         .await
@@ -81,6 +83,7 @@ async fn what_is_queued_when_its_owner_leaves_is_reported_to_its_sender() {
 async fn each_sender_is_told_of_its_own_messages() {
     let server = Server::builder()
         .listen("127.0.0.1:0")
+        .linger(Duration::ZERO)
         .queue_bytes(64 * 1024 * 1024)
         .start()
         .await
@@ -126,6 +129,7 @@ async fn every_message_has_one_answer_though_its_target_vanishes_in_the_middle()
     const EVENTS: usize = 400;
     let server = Server::builder()
         .listen("127.0.0.1:0")
+        .linger(Duration::ZERO)
         .queue_bytes(256 * 1024)
         .stall_timeout(Duration::from_secs(3_600))
         .start()
@@ -197,6 +201,7 @@ async fn what_is_queued_for_a_name_that_is_given_up_is_reported() {
     const MESSAGES: usize = 150;
     let server = Server::builder()
         .listen("127.0.0.1:0")
+        .linger(Duration::ZERO)
         .queue_bytes(64 * 1024 * 1024)
         .start()
         .await

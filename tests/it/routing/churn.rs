@@ -17,11 +17,6 @@ const SENDERS: u64 = 4;
 const RECEIVERS: u64 = 3;
 const MESSAGES_PER_SENDER: u64 = 4_000;
 
-fn below(random: &mut Random, limit: u64) -> u64 {
-    // The upper bits of the generator are the better ones.
-    (random.next() >> 33) % limit
-}
-
 fn msg_id(sender: u64, number: u64) -> String {
     format!("{sender:08x}-0000-4000-8000-{number:012x}")
 }
@@ -52,9 +47,9 @@ async fn run_sender(address: SocketAddr, sender: u64) -> Told {
     let writing = tokio::spawn(async move {
         let mut random = Random(sender + 1);
         for number in 0..MESSAGES_PER_SENDER {
-            let target = NAMES[usize::try_from(below(&mut random, 4)).expect("small")];
+            let target = NAMES[usize::try_from(random.below(4)).expect("small")];
             let mut order = Draft::order("sender", target).set("msg_id", msg_id(sender, number));
-            if below(&mut random, 50) == 0 {
+            if random.below(50) == 0 {
                 order = order.padded(100_000);
             }
             writer.send(&order).await;
@@ -103,13 +98,13 @@ async fn run_receiver(
     let mut random = Random(receiver + 100);
     let mut got = Got::default();
     while !*senders_done.borrow() {
-        let first = usize::try_from(below(&mut random, 4)).expect("small");
+        let first = usize::try_from(random.below(4)).expect("small");
         let names = [NAMES[first], NAMES[(first + 1) % 4]];
         let names = &names[..1 + first % 2];
         let mut peer = Peer::connect(address).await;
         peer.send(&Draft::hello("receiver").payload("names", names))
             .await;
-        let mut due = below(&mut random, 400);
+        let mut due = random.below(400);
         let mut last: HashMap<(String, u64), u64> = HashMap::new();
         let mut ended = false;
         let mut senders_done = senders_done.clone();

@@ -4,9 +4,12 @@ use super::*;
 use crate::wire::tests::ID;
 use crate::wire::{ErrorCode, Kind, Parser, Refusal};
 
+mod against_judge;
+mod by_shape;
 mod operators;
 mod reading;
 mod requests;
+mod value_map;
 
 /// A broadcast with this payload, which need not be valid otherwise.
 fn event(payload_json: &str) -> String {

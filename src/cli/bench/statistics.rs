@@ -1,6 +1,6 @@
 //! Medians, their intervals, and when a bound is missed.
 //!
-//! The servers' turns alternate, so that each round gives a pair measured
+//! What is compared alternates, so that each round gives a pair measured
 //! within the same seconds; what is judged is the median of the pairs' ratios.
 //! Its interval is taken from the ordered samples, which assumes nothing about
 //! how they are spread: with 20 samples it reaches from the 6th to the 15th and

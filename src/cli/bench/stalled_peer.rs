@@ -1,0 +1,255 @@
+//! Whether receivers that don't read slow others down: the same measurements
+//! with and without them, in turns.
+
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+use serde_json::Value;
+
+use self::stall::{Stall, Tally};
+use super::arguments::StalledPeer;
+use super::drive::Extent;
+use super::messages::Selection;
+use super::report::{Report, number};
+use super::setup::Setup;
+use super::statistics::{Estimate, Limit, Verdict};
+use super::{one_at_a_time, progress, selection, streams};
+use crate::cli::Failure;
+
+mod stall;
+
+/// How many connections there are beside those of the throughput.
+const CONNECTIONS_BESIDE: u64 = 8;
+
+/// What is judged: its name, how people read it, and what its ratio is held to.
+const JUDGED: [(&str, &str, Limit); 3] = [
+    ("throughput", "throughput", Limit::AtLeast(0.95)),
+    ("paced_p99", "p99 paced", Limit::AtMost(1.2)),
+    ("one_at_a_time_p99", "p99 single", Limit::AtMost(1.2)),
+];
+
+/// What one half of a pair came to, in the order of [`JUDGED`].
+type Figures = [Option<f64>; JUDGED.len()];
+
+/// A half of a pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Half {
+    Without,
+    With,
+}
+
+/// Runs `stalled-peer`.
+pub fn run(arguments: &StalledPeer) -> Result<Report, Failure> {
+    let message = &arguments.messages.message;
+    let selection = selection::of(message, false).map_err(Failure::usage)?;
+    let connections = arguments.senders + arguments.receivers + CONNECTIONS_BESIDE;
+    let setup = Setup::new(arguments.common.to.as_deref(), connections)?;
+    let mut runs = Runs {
+        arguments,
+        selection,
+        setup,
+        stalled: Tally::default(),
+        faults: Vec::new(),
+    };
+    let bar = progress::pairs(arguments.pairs);
+    let mut pairs = Vec::new();
+    for pair in 0..arguments.pairs {
+        // What gets slower or faster by and by does so for both.
+        let (with, without) = if pair % 2 == 0 {
+            let without = runs.half(Half::Without, &bar)?;
+            (runs.half(Half::With, &bar)?, without)
+        } else {
+            (
+                runs.half(Half::With, &bar)?,
+                runs.half(Half::Without, &bar)?,
+            )
+        };
+        pairs.push((with, without));
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(runs.report(&pairs))
+}
+
+/// All measurements.
+struct Runs<'a> {
+    arguments: &'a StalledPeer,
+    selection: Selection,
+    setup: Setup,
+    stalled: Tally,
+    faults: Vec<String>,
+}
+
+impl Runs<'_> {
+    fn half(&mut self, half: Half, bar: &ProgressBar) -> Result<Figures, Failure> {
+        let words = match half {
+            Half::Without => "without",
+            Half::With => "with",
+        };
+        bar.set_message(words);
+        let stall = match half {
+            Half::Without => None,
+            Half::With => Some(Stall::begin(&self.setup)?),
+        };
+        let figures = self.measure()?;
+        if let Some(stall) = stall {
+            let tally = stall.end().map_err(Failure::failed)?;
+            self.stalled.add(&tally);
+        }
+        Ok(figures)
+    }
+
+    fn measure(&mut self) -> Result<Figures, Failure> {
+        let StalledPeer {
+            senders,
+            receivers,
+            rate,
+            seconds,
+            ref messages,
+            ..
+        } = *self.arguments;
+        let extent = Extent::Time(Duration::from_secs(seconds));
+        let stream = |mode, rate| streams::Plan {
+            mode,
+            senders: senders as usize,
+            receivers: receivers as usize,
+            broadcast: false,
+            message: &messages.message,
+            acks: messages.acks,
+            extent,
+            rate,
+        };
+        let single = one_at_a_time::Plan {
+            message: &messages.message,
+            acks: messages.acks,
+            extent,
+        };
+        let (selection, setup, hidden) = (&self.selection, &self.setup, ProgressBar::hidden);
+        let throughput = streams::measure(&stream("throughput", None), selection, setup, hidden)?;
+        let paced = streams::measure(&stream("paced", Some(rate)), selection, setup, hidden)?;
+        let single = one_at_a_time::measure(&single, selection, setup, hidden)?;
+        let figures = [
+            throughput.figures.get("messages_per_second"),
+            p99(&paced, "from_due"),
+            p99(&single, "arrival"),
+        ];
+        let figures = figures.map(|figure| figure.and_then(Value::as_f64));
+        for run in [throughput, paced, single] {
+            let mode = run.mode;
+            let faults = run.faults.into_iter();
+            self.faults
+                .extend(faults.map(|fault| format!("{mode}: {fault}")));
+        }
+        Ok(figures)
+    }
+
+    fn report(self, pairs: &[(Figures, Figures)]) -> Report {
+        let arguments = self.arguments;
+        let title = format!(
+            "stalled-peer: {} pairs of runs with and without two receivers that don't read, \
+             through {}",
+            number(arguments.pairs),
+            self.setup.shown()
+        );
+        let mut report = Report::new("stalled-peer", title);
+        report.option("server", self.setup.option());
+        report.option("message", arguments.messages.message.as_str());
+        report.option("acks", arguments.messages.acks.as_str());
+        report.option("senders", arguments.senders);
+        report.option("receivers", arguments.receivers);
+        report.option("rate", arguments.rate);
+        report.option("seconds", arguments.seconds);
+        report.option("pairs", arguments.pairs);
+        report.count("stalled_acknowledged", self.stalled.acknowledged);
+        report.count("stalled_refused", self.stalled.refused);
+        report.faults = self.faults;
+        for (index, (name, label, limit)) in JUDGED.into_iter().enumerate() {
+            let ratios = pairs
+                .iter()
+                .map(|(with, without)| (with[index], without[index]));
+            judge(&mut report, name, label, limit, Estimate::of_ratios(ratios));
+        }
+        report
+    }
+}
+
+fn p99<'a>(report: &'a Report, latency: &str) -> Option<&'a Value> {
+    report.latency_us.get(latency)?.get("p99")
+}
+
+/// Adds a ratio and what becomes of its bound.
+fn judge(report: &mut Report, name: &str, label: &str, limit: Limit, ratio: Option<Estimate>) {
+    let is_known = |estimate: &Estimate| estimate.is_interval();
+    let interval = ratio.filter(is_known);
+    report.figure(&format!("{name}_ratio"), ratio.map(|ratio| ratio.median));
+    report.figure(
+        &format!("{name}_ratio_low"),
+        interval.map(|ratio| ratio.low),
+    );
+    report.figure(
+        &format!("{name}_ratio_high"),
+        interval.map(|ratio| ratio.high),
+    );
+    let Some(ratio) = ratio else {
+        report
+            .faults
+            .push(format!("{label}: no pair of runs gave a ratio"));
+        return;
+    };
+    let bound = match limit {
+        Limit::AtLeast(bound) => format!("{bound} at least"),
+        Limit::AtMost(bound) => format!("{bound} at most"),
+    };
+    let verdict = limit.judge(&ratio);
+    let words = match verdict {
+        Verdict::Holds => "holds",
+        Verdict::HoldsWithinNoise => "holds within the noise",
+        Verdict::Missed => "missed",
+        Verdict::TooFew => "too few pairs to tell",
+    };
+    let interval = interval.map_or(String::new(), |ratio| {
+        format!(" ({:.3} to {:.3})", ratio.low, ratio.high)
+    });
+    let text = format!(
+        "{:.3}{interval} times that without; {bound}: {words}",
+        ratio.median
+    );
+    report.line(label, &text);
+    if verdict == Verdict::Missed {
+        report.faults.push(format!("{label}: {text}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(limit: Limit, ratios: &[f64]) -> Report {
+        let mut report = Report::new("stalled-peer", String::new());
+        let pairs = ratios.iter().map(|ratio| (Some(*ratio), Some(1.0)));
+        judge(&mut report, "x", "x", limit, Estimate::of_ratios(pairs));
+        report
+    }
+
+    #[test]
+    fn is_missed_only_if_the_whole_interval_is_beyond_the_bound() {
+        let at_least = Limit::AtLeast(0.95);
+        let below = judged(at_least, &[0.9; 20]);
+        assert_eq!(below.faults.len(), 1);
+        assert_eq!(below.figures["x_ratio_high"], 0.9);
+        let mut on_both_sides = vec![0.9; 10];
+        on_both_sides.extend([1.0; 10]);
+        assert!(judged(at_least, &on_both_sides).faults.is_empty());
+        assert!(judged(Limit::AtMost(1.2), &[1.1; 20]).faults.is_empty());
+        assert_eq!(judged(Limit::AtMost(1.2), &[1.3; 20]).faults.len(), 1);
+    }
+
+    #[test]
+    fn few_pairs_miss_nothing_and_none_is_a_fault() {
+        let few = judged(Limit::AtLeast(0.95), &[0.5; 5]);
+        assert!(few.faults.is_empty());
+        assert!(few.figures["x_ratio_low"].is_null());
+        assert!(few.text().contains("too few pairs"), "{}", few.text());
+        assert_eq!(judged(Limit::AtLeast(0.95), &[]).faults.len(), 1);
+    }
+}

@@ -1,0 +1,173 @@
+//! Conditions as they are written on the command line.
+
+use tickwire::wire::{Condition, FilterValue, Operator};
+
+/// Reads a condition: `payload.payload_json.symbol=BTCUSDT`.
+///
+/// # Errors
+/// What is wrong with it, for people.
+pub fn condition(text: &str) -> Result<Condition, String> {
+    let Some(at) = text.find(['=', '<', '>', '^']) else {
+        return Ok(Condition::present(field(text)?));
+    };
+    let (path, rest) = text.split_at(at);
+    if path.ends_with('!') {
+        return Err("there is no != : several --where must all hold, and none excludes".to_owned());
+    }
+    let operators = [
+        ("^=", Operator::Prefix),
+        ("<=", Operator::Le),
+        (">=", Operator::Ge),
+        ("<", Operator::Lt),
+        (">", Operator::Gt),
+        ("=", Operator::Eq),
+    ];
+    let found = operators
+        .into_iter()
+        .find_map(|(spelled, operator)| Some((rest.strip_prefix(spelled)?, operator)));
+    let Some((rest, operator)) = found else {
+        return Err("the operators are = < <= > >= and ^= for the beginning of a text".to_owned());
+    };
+    let value = value(rest.trim(), &operator)?;
+    Ok(Condition::new(field(path)?, operator).against(value))
+}
+
+/// Reads a path: `source`, `msg_type`, `payload.run_id`, or a JSON pointer.
+///
+/// # Errors
+/// What is wrong with it, for people.
+pub fn field(text: &str) -> Result<String, String> {
+    let path = text.trim();
+    if matches!(path, "source" | "msg_type") {
+        return Ok(path.to_owned());
+    }
+    pointer(path)
+}
+
+/// Reads a path as a JSON pointer: `payload.payload_json.symbol`.
+///
+/// # Errors
+/// What is wrong with it, for people.
+pub fn pointer(text: &str) -> Result<String, String> {
+    let path = text.trim();
+    if path.starts_with('/') {
+        let mut tildes = path.split('~').skip(1);
+        return match tildes.all(|rest| rest.starts_with(['0', '1'])) {
+            true => Ok(path.to_owned()),
+            false => Err("in a JSON pointer ~ is written ~0, and / within a key ~1".to_owned()),
+        };
+    }
+    if path.split('.').any(str::is_empty) {
+        return Err(format!(
+            "{path:?} is no path: write one like payload.payload_json.symbol, or a JSON pointer"
+        ));
+    }
+    let keys = path.split('.');
+    let escaped = keys.map(|key| key.replace('~', "~0").replace('/', "~1"));
+    Ok(escaped.map(|key| format!("/{key}")).collect())
+}
+
+/// Reads what a field is held against: a number, `true`, `false` or `null` as
+/// such, everything else as a text, and what stands in quotes in any case.
+fn value(text: &str, operator: &Operator) -> Result<FilterValue, String> {
+    if text.starts_with('"') {
+        return serde_json::from_str::<String>(text)
+            .map(FilterValue::from)
+            .map_err(|error| format!("{text} is no text in quotes: {error}"));
+    }
+    if *operator == Operator::Prefix {
+        return Ok(text.into());
+    }
+    let constant = matches!(text, "true" | "false" | "null");
+    if constant && *operator != Operator::Eq {
+        return Err(format!(
+            "only numbers and texts have an order: for the text write \"{text}\" in quotes"
+        ));
+    }
+    let is_number = text.starts_with(|c: char| c == '-' || c.is_ascii_digit())
+        && serde_json::from_str::<FilterValue>(text).is_ok();
+    if constant || is_number {
+        return serde_json::from_str(text).map_err(|error| error.to_string());
+    }
+    Ok(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_paths_operators_and_values() {
+        let symbol = "/payload/payload_json/symbol";
+        for (text, field, op, value) in [
+            (
+                "payload.payload_json.symbol=BTCUSDT",
+                symbol,
+                Operator::Eq,
+                "\"BTCUSDT\"",
+            ),
+            (
+                "/payload/payload_json/symbol = BTC USDT ",
+                symbol,
+                Operator::Eq,
+                "\"BTC USDT\"",
+            ),
+            ("source=feed", "source", Operator::Eq, "\"feed\""),
+            (
+                "msg_type^=ingest",
+                "msg_type",
+                Operator::Prefix,
+                "\"ingest\"",
+            ),
+            ("target=x", "/target", Operator::Eq, "\"x\""),
+            ("a.b<5", "/a/b", Operator::Lt, "5"),
+            ("a<=-1.50e3", "/a", Operator::Le, "-1.50e3"),
+            ("a>x", "/a", Operator::Gt, "\"x\""),
+            ("a>=0", "/a", Operator::Ge, "0"),
+            ("a=true", "/a", Operator::Eq, "true"),
+            ("a=\"true\"", "/a", Operator::Eq, "\"true\""),
+            ("a<\"null\"", "/a", Operator::Lt, "\"null\""),
+            (
+                "a=12345678901234567890123",
+                "/a",
+                Operator::Eq,
+                "12345678901234567890123",
+            ),
+            ("a=\" \\u0061=\"", "/a", Operator::Eq, "\" a=\""),
+            ("a=1x", "/a", Operator::Eq, "\"1x\""),
+            ("a=1 2", "/a", Operator::Eq, "\"1 2\""),
+            ("a=", "/a", Operator::Eq, "\"\""),
+            ("a==b", "/a", Operator::Eq, "\"=b\""),
+            ("a^=12", "/a", Operator::Prefix, "\"12\""),
+            ("a^=null", "/a", Operator::Prefix, "\"null\""),
+            ("a/b.c~d=1", "/a~1b/c~0d", Operator::Eq, "1"),
+        ] {
+            let read = condition(text).unwrap();
+            assert_eq!((&*read.field, &read.op), (field, &op), "{text}");
+            assert_eq!(read.value.unwrap().as_str(), value, "{text}");
+        }
+        assert_eq!(condition("a.b"), Ok(Condition::present("/a/b")));
+        assert_eq!(condition("source"), Ok(Condition::present("source")));
+        assert_eq!(condition("a=null"), Ok(Condition::eq("/a", ())));
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        for (text, says) in [
+            ("a!=b", "no !="),
+            ("a^b", "operators"),
+            ("", "no path"),
+            ("=b", "no path"),
+            ("a..b=c", "no path"),
+            (".a", "no path"),
+            ("/a~2=b", "~0"),
+            ("a<true", "order"),
+            ("a>=null", "order"),
+            ("a=\"b", "quotes"),
+            ("a=\"b\"c", "quotes"),
+        ] {
+            let error = condition(text).unwrap_err();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+}

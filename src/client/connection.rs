@@ -1,0 +1,370 @@
+//! One connection's life, from the welcome to its end.
+//!
+//! Reading, writing and the clock run side by side in the session's task.
+
+use std::io;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
+use tokio_util::codec::FramedRead;
+use tokio_util::sync::CancellationToken;
+
+use super::greet::Welcomed;
+use super::outbox::Outbox;
+use super::outgoing::{Outgoing, Purpose};
+use super::session::Session;
+use super::subscriptions::Change;
+use super::{Disconnect, Event, SendError, ending, frame_bytes_max};
+use crate::exchange::{Answer, ServerVoice};
+use crate::ids::MsgId;
+use crate::limits::{CLOSE_WRITE_TIMEOUT, FRAME_PREFIX_BYTES};
+use crate::wire::{Ack, ErrorCode, ErrorReport, FrameCodec, FrameCodecError, Message};
+
+/// After so many frames in a row reading lets writing have a turn.
+const FRAMES_A_TURN: usize = 256;
+
+/// A connection of a session.
+pub(super) struct Connection<'a> {
+    session: &'a Session,
+    server: ServerVoice,
+    frame_bytes_max: usize,
+    /// Whether what is written is kept until it is answered, to be written
+    /// again on the next connection.
+    keeps: bool,
+    /// The places before this were handed to an earlier connection.
+    repeats_before: u64,
+    /// Cancelled when the server has said that it takes nothing more.
+    parting: CancellationToken,
+    /// Cancelled when it has said why, and that there is no coming back.
+    doomed: CancellationToken,
+}
+
+impl<'a> Connection<'a> {
+    pub(super) fn new<S>(session: &'a Session, welcomed: &Welcomed<S>) -> Self {
+        let state = session.state();
+        Self {
+            session,
+            server: ServerVoice::of(&welcomed.welcome.server.name),
+            frame_bytes_max: frame_bytes_max(&welcomed.welcome),
+            keeps: state.registration.is_resumable(),
+            repeats_before: state.unanswered.next_place(),
+            parting: CancellationToken::new(),
+            doomed: CancellationToken::new(),
+        }
+    }
+
+    /// Lives the connection's life, and says how it ended. What `outbox` has
+    /// not handed over in full is there for the next.
+    pub(super) async fn live<S>(self, welcomed: Welcomed<S>, outbox: &mut Outbox) -> Disconnect
+    where
+        S: AsyncRead + AsyncWrite,
+    {
+        let Welcomed {
+            mut frames,
+            mut writer,
+            early,
+            ..
+        } = welcomed;
+        early.into_iter().for_each(|frame| self.take_in(frame));
+        let end = tokio::select! {
+            end = self.read(&mut frames) => end,
+            end = self.write_to_the_end(&mut writer, outbox) => end,
+            end = self.deadline_of_the_end() => end,
+            never = self.session.watch_the_clock() => match never {},
+        };
+        self.settle_batch(outbox);
+        end
+    }
+
+    /// Reads until the input ends.
+    async fn read<R: AsyncRead + Unpin>(
+        &self,
+        frames: &mut FramedRead<R, FrameCodec>,
+    ) -> Disconnect {
+        loop {
+            for _ in 0..FRAMES_A_TURN {
+                self.session.inbox.room(|| self.session.answer_due()).await;
+                match frames.next().await {
+                    Some(Ok(frame)) => self.take_in(frame),
+                    Some(Err(FrameCodecError::Io(error))) => return Disconnect::Broken(error),
+                    Some(Err(FrameCodecError::Frame(error))) => return Disconnect::Framing(error),
+                    None => return Disconnect::ByServer,
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn take_in(&self, frame: Bytes) {
+        match self.server.answer_in(&frame) {
+            None => self.session.inbox.deliver(frame),
+            Some(Answer::Ack(ack)) => self.settle_ack(ack),
+            Some(Answer::Error(report)) => self.settle_error(report),
+        }
+    }
+
+    fn settle_ack(&self, ack: Ack) {
+        for ack in ack.split() {
+            self.settle(&ack.acknowledged_msg_id.clone(), Ok(ack));
+        }
+    }
+
+    fn settle_error(&self, report: ErrorReport) {
+        let waited_for = match report.msg_id() {
+            Some(id) => self.settle(&id, Err(SendError::Refused(report.clone()))),
+            None => {
+                self.heed(&report);
+                false
+            }
+        };
+        let shutting_down = report.known_code() == Some(ErrorCode::ServerShuttingDown);
+        if shutting_down {
+            self.parting.cancel();
+        }
+        // What ends the connection concerns the receiver in any case.
+        if !waited_for || shutting_down {
+            self.session.inbox.tell(Event::Notice(report));
+        }
+    }
+
+    /// Takes note of a word about the connection itself, if it is a last one.
+    fn heed(&self, report: &ErrorReport) {
+        let taken_over = report.known_code() == Some(ErrorCode::NameTakenOver);
+        let mut state = self.session.state();
+        if taken_over && !state.registration.lose(report.name().as_ref()) {
+            // It owns others.
+            return;
+        }
+        if let Some(end) = ending::of_report(report.clone()) {
+            state.final_word = Some(end);
+            drop(state);
+            self.session.shared.refuse_more();
+            self.parting.cancel();
+            self.doomed.cancel();
+        }
+    }
+
+    /// Settles the message `id`; says whether anybody waited for the outcome.
+    fn settle(&self, id: &MsgId, outcome: Result<Ack, SendError>) -> bool {
+        let Some(mut message) = self.session.state().unanswered.take(id) else {
+            return false;
+        };
+        self.session.shared.give_back(&message);
+        let subscriptions = &mut self.session.state().subscriptions;
+        match (&message.purpose, &outcome) {
+            (Purpose::Change(change) | Purpose::Again(change), Ok(_)) => {
+                subscriptions.granted(change.clone());
+            }
+            (Purpose::Again(change), Err(_)) => subscriptions.lost(change),
+            // A refused change changes nothing.
+            _ => {}
+        }
+        message.resolve(outcome)
+    }
+
+    /// Writes until nothing more is to be written, and leaves the rest to
+    /// reading. Comes back only if writing fails.
+    async fn write_to_the_end<W: AsyncWrite + Unpin>(
+        &self,
+        writer: &mut W,
+        outbox: &mut Outbox,
+    ) -> Disconnect {
+        match self.write(writer, outbox).await {
+            Ok(()) => std::future::pending().await,
+            Err(error) => {
+                // What the server said before it closed can still be read.
+                sleep(CLOSE_WRITE_TIMEOUT).await;
+                Disconnect::Broken(error)
+            }
+        }
+    }
+
+    async fn write<W: AsyncWrite + Unpin>(
+        &self,
+        writer: &mut W,
+        outbox: &mut Outbox,
+    ) -> io::Result<()> {
+        self.repeat(writer, outbox).await?;
+        let mut beats = self.session.config.heartbeat.map(|period| {
+            let mut beats = interval(period);
+            beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            beats
+        });
+        let mut closing = false;
+        loop {
+            // A full queue must not keep heartbeats back, so they come first.
+            let next = tokio::select! {
+                biased;
+                // What the server no longer takes is for the next connection.
+                () = self.parting.cancelled() => return Ok(()),
+                () = tick(&mut beats), if !closing => {
+                    self.beat(outbox);
+                    None
+                }
+                () = self.session.shared.closing.cancelled(), if !closing => {
+                    closing = true;
+                    outbox.close();
+                    continue;
+                }
+                next = outbox.next() => match next {
+                    Some(message) => Some(message),
+                    None => break,
+                },
+            };
+            self.fill(outbox, next);
+            outbox.batch.write(writer).await?;
+            self.settle_batch(outbox);
+        }
+        writer.shutdown().await
+    }
+
+    /// Says again what this connection must know of earlier ones, before
+    /// anything newer: the subscriptions, then what was handed to an earlier
+    /// connection and is to be written once more.
+    async fn repeat<W: AsyncWrite + Unpin>(
+        &self,
+        writer: &mut W,
+        outbox: &mut Outbox,
+    ) -> io::Result<()> {
+        let subscriptions = self.session.state().subscriptions.all();
+        for change in subscriptions {
+            self.subscribe_again(change, outbox);
+        }
+        for changes in [true, false] {
+            let mut from = 0;
+            loop {
+                while !outbox.batch.is_full() {
+                    let state = self.session.state();
+                    let unanswered = &state.unanswered;
+                    let next = unanswered.to_repeat(from, self.repeats_before, changes);
+                    let Some((place, message)) = next else { break };
+                    from = place + 1;
+                    if self.takes(&message.frame) {
+                        outbox.batch.put(&message.frame, None);
+                    }
+                }
+                if outbox.batch.is_empty() {
+                    break;
+                }
+                outbox.batch.write(writer).await?;
+                self.settle_batch(outbox);
+            }
+        }
+        Ok(())
+    }
+
+    fn subscribe_again(&self, change: Change, outbox: &mut Outbox) {
+        let (id, frame) = self.session.shared.message_of(&change);
+        outbox.batch.put(&frame, None);
+        self.await_answer(Outgoing {
+            frame: Bytes::new(),
+            queued_bytes: 0,
+            answered_as: Some(id),
+            waiter: None,
+            purpose: Purpose::Again(change),
+        });
+    }
+
+    /// Whether the server takes a frame of this size.
+    fn takes(&self, frame: &[u8]) -> bool {
+        frame.len() <= self.frame_bytes_max.saturating_add(FRAME_PREFIX_BYTES)
+    }
+
+    /// Puts messages into the batch, beginning with `next`.
+    fn fill(&self, outbox: &mut Outbox, mut next: Option<Outgoing>) {
+        while let Some(message) = next {
+            self.put(outbox, message);
+            next = match outbox.batch.is_full() {
+                true => None,
+                false => outbox.next_at_hand(),
+            };
+        }
+    }
+
+    fn put(&self, outbox: &mut Outbox, mut message: Outgoing) {
+        // The server was another when the message was sent.
+        if !self.takes(&message.frame) {
+            self.session.shared.give_back(&message);
+            message.resolve(Err(SendError::TooLarge {
+                bytes: message.frame.len() - FRAME_PREFIX_BYTES,
+                limit: self.frame_bytes_max,
+            }));
+            return;
+        }
+        let frame = message.frame.clone();
+        let place = self.await_answer(message);
+        outbox.batch.put(&frame, Some(place));
+    }
+
+    /// Notes that an answer is due to what is about to be written: from here on
+    /// it may have been accepted.
+    fn await_answer(&self, message: Outgoing) -> u64 {
+        let mut state = self.session.state();
+        let none_was_due = state.unanswered.is_empty();
+        let place = state.unanswered.insert(message, Instant::now());
+        drop(state);
+        if none_was_due {
+            self.session.inbox.look_again();
+        }
+        place
+    }
+
+    fn beat(&self, outbox: &mut Outbox) {
+        let beat = Message::heartbeat(&self.session.shared.name, "alive")
+            .expect("both the client's name and the monitor's are names");
+        outbox.batch.put(&beat.to_frame(), None);
+        self.await_answer(Outgoing {
+            // It isn't written again: the next connection begins with another.
+            frame: Bytes::new(),
+            queued_bytes: 0,
+            answered_as: Some(beat.msg_id),
+            waiter: None,
+            purpose: Purpose::Heartbeat,
+        });
+    }
+
+    /// Ends the batch as far as it was written. What wasn't handed over in full
+    /// can't have been accepted: it goes back.
+    fn settle_batch(&self, outbox: &mut Outbox) {
+        let mut state = self.session.state();
+        let mut free_bytes = 0;
+        let mut not_handed = Vec::new();
+        outbox.batch.end(|place, handed| {
+            if handed {
+                free_bytes += state.unanswered.handed_over(place, self.keeps) as usize;
+            } else {
+                not_handed.extend(state.unanswered.take_back(place));
+            }
+        });
+        drop(state);
+        self.session.shared.queue_room.add_permits(free_bytes);
+        // The newest comes first.
+        for message in not_handed {
+            outbox.put_back(message);
+        }
+    }
+
+    /// Comes back when a close, or one that the server announced, has taken too
+    /// long. A server that shuts down may take its time: it still delivers.
+    async fn deadline_of_the_end(&self) -> Disconnect {
+        let closing = &self.session.shared.closing;
+        tokio::select! {
+            () = closing.cancelled() => {}
+            () = self.doomed.cancelled() => {}
+        }
+        self.session.inbox.look_again();
+        sleep(self.session.config.close_timeout).await;
+        Disconnect::Broken(io::ErrorKind::TimedOut.into())
+    }
+}
+
+async fn tick(beats: &mut Option<Interval>) {
+    match beats {
+        Some(beats) => {
+            beats.tick().await;
+        }
+        None => std::future::pending().await,
+    }
+}

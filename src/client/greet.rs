@@ -1,0 +1,170 @@
+//! Saying hello and being welcomed.
+
+use std::io;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio_util::codec::FramedRead;
+
+use super::ConnectError;
+use crate::ids::Name;
+use crate::limits::{FRAME_BYTES_MAX_MAX, WINDOW_BYTES};
+use crate::wire::{
+    ErrorCode, ErrorReport, FrameCodec, FrameCodecError, Hello, Message, Payload, Welcome,
+};
+
+/// A connection that was welcomed.
+pub(super) struct Welcomed<S> {
+    pub frames: FramedRead<ReadHalf<S>, FrameCodec>,
+    pub writer: WriteHalf<S>,
+    pub welcome: Welcome,
+    /// What was welcomed: less than was asked for, if the server can't do more.
+    pub hello: Hello,
+    /// What arrived before the welcome.
+    pub early: Vec<Bytes>,
+}
+
+/// Says `hello` as `source` over a stream that was just opened.
+pub(super) async fn greet<S>(
+    stream: S,
+    address: &str,
+    source: &Name,
+    hello: Hello,
+) -> Result<Welcomed<S>, ConnectError>
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
+    let (reader, writer) = tokio::io::split(stream);
+    // What the server takes isn't known yet; memory follows the bytes received.
+    let codec = FrameCodec::new(FRAME_BYTES_MAX_MAX);
+    let mut greeting = Greeting {
+        frames: FramedRead::with_capacity(reader, codec, WINDOW_BYTES),
+        writer,
+        early: Vec::new(),
+    };
+    let mut said = hello;
+    let welcome = match greeting.say(source, &said).await {
+        Err(GreetError::Refused(report)) if asks_too_much(&said, &report) => {
+            // An older server: the connection goes on, and so does the client.
+            said.resumable = None;
+            said.resume = None;
+            greeting.say(source, &said).await
+        }
+        welcome => welcome,
+    };
+    Ok(Welcomed {
+        welcome: welcome.map_err(|error| error.at(address))?,
+        hello: said,
+        frames: greeting.frames,
+        writer: greeting.writer,
+        early: greeting.early,
+    })
+}
+
+/// Whether the server refuses no more than to remember.
+fn asks_too_much(hello: &Hello, report: &ErrorReport) -> bool {
+    let asked = hello.resumable.is_some() || hello.resume.is_some();
+    asked
+        && report.known_code() == Some(ErrorCode::ProtocolUnsupported)
+        && report
+            .field()
+            .is_some_and(|field| field == "payload.resumable" || field == "payload.resume")
+}
+
+struct Greeting<S> {
+    frames: FramedRead<ReadHalf<S>, FrameCodec>,
+    writer: WriteHalf<S>,
+    early: Vec<Bytes>,
+}
+
+impl<S: AsyncRead + AsyncWrite> Greeting<S> {
+    /// Says hello and waits for the welcome. Messages that come before it are
+    /// early: they are kept.
+    async fn say(&mut self, source: &Name, hello: &Hello) -> Result<Welcome, GreetError> {
+        let hello = Message::hello(source, hello.clone()).expect("its source is a name");
+        // A server that is full may answer and close without reading the hello.
+        let written = self.writer.write_all(&hello.to_frame()).await;
+        let mut parting_word = None;
+        while let Some(frame) = self.frames.next().await {
+            let frame = match frame {
+                Ok(frame) => frame,
+                Err(error) => {
+                    return Err(parting_word.map_or_else(|| error.into(), GreetError::Refused));
+                }
+            };
+            let message = match Message::from_json(&frame) {
+                Ok(message) => message,
+                Err(error) if speaks_of_welcome(&frame) => {
+                    return Err(GreetError::NotTickwire(error.to_string()));
+                }
+                Err(_) => {
+                    self.early.push(frame);
+                    continue;
+                }
+            };
+            match message.payload {
+                Payload::Welcome(welcome) if welcome.hello_msg_id == hello.msg_id => {
+                    return Ok(*welcome);
+                }
+                Payload::Error(report) if report.msg_id() == Some(hello.msg_id) => {
+                    return Err(GreetError::Refused(report));
+                }
+                // It may be the server's reason to close, or somebody's message.
+                Payload::Error(report) => {
+                    parting_word = Some(report);
+                    self.early.push(frame);
+                }
+                _ => self.early.push(frame),
+            }
+        }
+        if let Some(report) = parting_word {
+            return Err(GreetError::Refused(report));
+        }
+        written?;
+        Err(GreetError::Closed)
+    }
+}
+
+/// Whether a message that can't be read claims to be a welcome.
+fn speaks_of_welcome(json: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Head<'a> {
+        msg_type: std::borrow::Cow<'a, str>,
+    }
+    serde_json::from_slice::<Head<'_>>(json).is_ok_and(|head| head.msg_type == "welcome")
+}
+
+enum GreetError {
+    Refused(ErrorReport),
+    Closed,
+    NotTickwire(String),
+    Io(io::Error),
+}
+
+impl From<io::Error> for GreetError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<FrameCodecError> for GreetError {
+    fn from(error: FrameCodecError) -> Self {
+        match error {
+            FrameCodecError::Io(error) => Self::Io(error),
+            FrameCodecError::Frame(error) => Self::NotTickwire(error.to_string()),
+        }
+    }
+}
+
+impl GreetError {
+    fn at(self, address: &str) -> ConnectError {
+        let address = address.to_owned();
+        match self {
+            Self::Refused(report) => ConnectError::Refused(report),
+            Self::Closed => ConnectError::ClosedByServer { address },
+            Self::NotTickwire(reason) => ConnectError::NotTickwire { address, reason },
+            Self::Io(error) => ConnectError::Unreachable { address, error },
+        }
+    }
+}

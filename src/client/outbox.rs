@@ -1,0 +1,127 @@
+//! What waits to be handed to a connection, and what is just being handed over.
+//!
+//! It outlives connections: what one was not handed in full goes to the next.
+
+use std::collections::VecDeque;
+use std::io;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc;
+
+use super::outgoing::Outgoing;
+use crate::limits::WINDOW_BYTES;
+
+/// Messages before they are handed to a connection, oldest first.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    queue: mpsc::UnboundedReceiver<Outgoing>,
+    /// What an earlier connection gave back.
+    returned: VecDeque<Outgoing>,
+    pub batch: Batch,
+}
+
+/// Frames that are written together.
+#[derive(Debug)]
+pub(super) struct Batch {
+    buffer: BytesMut,
+    /// Bytes put in since it was empty.
+    bytes: usize,
+    /// The places of messages that no connection was handed before, and where
+    /// each ends among the bytes.
+    fresh: Vec<(u64, usize)>,
+    /// How much the writer took of what it failed on isn't known.
+    failed: bool,
+}
+
+impl Outbox {
+    pub(super) fn new(queue: mpsc::UnboundedReceiver<Outgoing>) -> Self {
+        Self {
+            queue,
+            returned: VecDeque::new(),
+            batch: Batch {
+                buffer: BytesMut::new(),
+                bytes: 0,
+                fresh: Vec::new(),
+                failed: false,
+            },
+        }
+    }
+
+    /// The next message; `None` if there will be none. A future that is dropped
+    /// loses nothing.
+    pub(super) async fn next(&mut self) -> Option<Outgoing> {
+        match self.returned.pop_front() {
+            Some(message) => Some(message),
+            None => self.queue.recv().await,
+        }
+    }
+
+    /// The next message, if one waits.
+    pub(super) fn next_at_hand(&mut self) -> Option<Outgoing> {
+        let returned = self.returned.pop_front();
+        returned.or_else(|| self.queue.try_recv().ok())
+    }
+
+    /// Puts a message back in front of all others.
+    pub(super) fn put_back(&mut self, message: Outgoing) {
+        self.returned.push_front(message);
+    }
+
+    /// No message comes in any more.
+    pub(super) fn close(&mut self) {
+        self.queue.close();
+    }
+
+    /// Drops what waits; says how many messages those were.
+    pub(super) fn give_up(&mut self) -> usize {
+        self.close();
+        let mut count = 0;
+        // Each waiter says what it knows when it is dropped.
+        while self.next_at_hand().is_some() {
+            count += 1;
+        }
+        count
+    }
+}
+
+impl Batch {
+    /// Puts a frame in: of the message at the place `fresh`, or of one that was
+    /// written before or that nobody will ask for.
+    pub(super) fn put(&mut self, frame: &[u8], fresh: Option<u64>) {
+        self.buffer.extend_from_slice(frame);
+        self.bytes += frame.len();
+        self.fresh.extend(fresh.map(|place| (place, self.bytes)));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.buffer.len() >= WINDOW_BYTES
+    }
+
+    /// Hands all of it to `writer`.
+    pub(super) async fn write<W: AsyncWrite + Unpin>(&mut self, writer: &mut W) -> io::Result<()> {
+        let written = writer.write_all_buf(&mut self.buffer).await;
+        self.failed = written.is_err();
+        written?;
+        writer.flush().await
+    }
+
+    /// Ends the batch, as far as it was written: calls `settle` for each fresh
+    /// message, the newest first, with whether all of it was handed over.
+    pub(super) fn end(&mut self, mut settle: impl FnMut(u64, bool)) {
+        let handed = match self.failed {
+            true => self.bytes,
+            false => self.bytes - self.buffer.remaining(),
+        };
+        for (place, end) in self.fresh.drain(..).rev() {
+            settle(place, end <= handed);
+        }
+        self.buffer.clear();
+        self.bytes = 0;
+        self.failed = false;
+    }
+}

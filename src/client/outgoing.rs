@@ -1,0 +1,138 @@
+//! A message on its way out, and who waits for what becomes of it.
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::SendError;
+use super::subscriptions::Change;
+use crate::ids::MsgId;
+use crate::wire::Ack;
+
+pub(super) type Outcome = Result<Ack, SendError>;
+
+/// A message on its way to the writer, or under way.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    /// The message with its length; empty once it can't be written again.
+    pub frame: Bytes,
+    /// Bytes taken from the room for frames, to be given back.
+    pub queued_bytes: u32,
+    /// The id under which an answer is due; `None` for an ack, which is never
+    /// answered.
+    pub answered_as: Option<MsgId>,
+    /// Who waits for the answer.
+    pub waiter: Option<Waiter>,
+    /// Whose message it is.
+    pub purpose: Purpose,
+}
+
+/// Whose message an [`Outgoing`] is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// The program's.
+    Message,
+    /// A change of the subscriptions by the program. It is said to every
+    /// connection until it is answered, for it does no harm twice.
+    Change(Change),
+    /// A subscription that the client says again to this connection.
+    Again(Change),
+    /// The client's own, of this connection only.
+    Heartbeat,
+}
+
+impl Outgoing {
+    /// Whether it takes one of the places of messages under way.
+    pub(super) fn takes_place(&self) -> bool {
+        self.is_the_programs() && self.answered_as.is_some()
+    }
+
+    pub(super) fn is_the_programs(&self) -> bool {
+        matches!(self.purpose, Purpose::Message | Purpose::Change(_))
+    }
+
+    pub(super) fn is_change(&self) -> bool {
+        matches!(self.purpose, Purpose::Change(_))
+    }
+
+    /// Gives the outcome to who waits for it; says whether anybody does.
+    pub(super) fn resolve(&mut self, outcome: Outcome) -> bool {
+        match self.waiter.take() {
+            Some(waiter) => {
+                waiter.resolve(outcome);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// From here on the server may have it, or no longer.
+    pub(super) fn set_handed(&mut self, handed: bool) {
+        if let Some(waiter) = &mut self.waiter {
+            waiter.handed = handed;
+        }
+    }
+}
+
+/// Who waits for the outcome of a send, which it gets exactly once: a waiter
+/// that is dropped unanswered says what it knows.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    outcome: Option<oneshot::Sender<Outcome>>,
+    /// Whether the message has been handed to a connection.
+    handed: bool,
+}
+
+impl Waiter {
+    pub(super) fn new() -> (Self, oneshot::Receiver<Outcome>) {
+        let (outcome, receiver) = oneshot::channel();
+        let waiter = Self {
+            outcome: Some(outcome),
+            handed: false,
+        };
+        (waiter, receiver)
+    }
+
+    fn resolve(mut self, outcome: Outcome) {
+        self.tell(outcome);
+    }
+
+    fn tell(&mut self, outcome: Outcome) {
+        if let Some(sender) = self.outcome.take() {
+            // An error is a dropped future: it has given the answer up.
+            let _ = sender.send(outcome);
+        }
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.tell(Err(if self.handed {
+            SendError::FateUnknown
+        } else {
+            SendError::Closed
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_waiter_that_is_dropped_says_whether_its_message_was_handed_over() {
+        for (handed, expected) in [(false, SendError::Closed), (true, SendError::FateUnknown)] {
+            let (waiter, mut outcome) = Waiter::new();
+            let mut message = Outgoing {
+                frame: Bytes::new(),
+                queued_bytes: 0,
+                answered_as: None,
+                waiter: Some(waiter),
+                purpose: Purpose::Message,
+            };
+            message.set_handed(true);
+            message.set_handed(handed);
+            drop(message);
+            assert_eq!(outcome.try_recv().unwrap(), Err(expected));
+        }
+    }
+}
