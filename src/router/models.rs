@@ -16,6 +16,7 @@
 mod closing;
 mod counting;
 mod gaps;
+mod groups;
 mod lanes;
 mod waiting;
 mod waking;
@@ -27,6 +28,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 
+use super::claim::Claim;
 use super::gap::Gap;
 use super::outbox::{Outbox, Overflow, QueueRules, Share};
 use super::peer::Peer;
@@ -67,12 +69,34 @@ fn peer(id: u64) -> Arc<Peer> {
 }
 
 fn outbox(capacity: Capacity, owner: &Arc<Peer>) -> (Arc<Outbox>, Epoch) {
+    let outbox = unowned(capacity);
+    let (epoch, _) = outbox.take_over(owner);
+    (outbox, epoch)
+}
+
+fn unowned(capacity: Capacity) -> Arc<Outbox> {
     let rules = QueueRules {
         capacity,
         overflow: Overflow::Pause,
     };
-    let (outbox, epoch) = Outbox::new(name("gateway"), rules, owner);
-    (Arc::new(outbox), epoch)
+    Arc::new(Outbox::new(name("gateway"), rules))
+}
+
+fn claim(outbox: &Arc<Outbox>, epoch: Epoch) -> Claim {
+    Claim {
+        outbox: Arc::clone(outbox),
+        epoch,
+        seat: None,
+    }
+}
+
+fn join(outbox: &Arc<Outbox>, peer: &Arc<Peer>) -> Claim {
+    let (epoch, seat) = outbox.join(peer, None);
+    Claim {
+        outbox: Arc::clone(outbox),
+        epoch,
+        seat: Some(seat),
+    }
 }
 
 /// A run of frames, one a letter, whose sender is `origin`.
@@ -122,7 +146,7 @@ fn read(run: &[u8]) -> String {
 
 /// What `epoch`'s owner finds queued now.
 fn take_all(outbox: &Outbox, epoch: Epoch) -> String {
-    let runs = std::iter::from_fn(|| outbox.take(epoch).ok().flatten());
+    let runs = std::iter::from_fn(|| outbox.take(epoch));
     runs.map(|run| read(&run)).collect()
 }
 
