@@ -57,6 +57,9 @@ pub const QUEUE_RESERVE_DIVISOR: usize = 8;
 pub const STALL_TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
 /// Largest value that `stall_timeout` may be configured to.
 pub const STALL_TIMEOUT_MAX: Duration = Duration::from_secs(60 * 60);
+/// Ids of accepted messages that are remembered for one resumable connection;
+/// beyond, the oldest are forgotten.
+pub const RESUME_IDS_MAX: usize = 65_536;
 /// How long what is queued for a name waits for its next owner.
 pub const LINGER_DEFAULT: Duration = Duration::from_secs(30);
 /// Largest value that `linger` may be configured to.

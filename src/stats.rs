@@ -59,6 +59,9 @@ counters! {
     connections,
     /// Messages accepted.
     accepted,
+    /// Messages acknowledged again and not delivered again, because a resumed
+    /// connection had sent them before.
+    duplicates,
     /// Frames refused.
     refused,
     /// Deliveries dropped because a receiver's queue was full.

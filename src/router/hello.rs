@@ -62,6 +62,7 @@ impl Session {
         }
         self.ownership = ownership;
         self.claiming = Claiming::ByHello;
+        self.choose_memory(&hello);
         self.choose_acks(hello);
         self.welcome(source, msg_id);
         Ok(())
@@ -127,17 +128,21 @@ impl Session {
             config.queue_messages as u64,
         );
         let server = ServerIdentity::new(config.name.clone(), env!("CARGO_PKG_VERSION"));
-        let granted = granted(
-            !names.is_empty(),
-            self.answers.ack_options(),
-            &self.ownership,
-        );
+        let granted = Granted {
+            resumable: Some(self.is_resumable()),
+            resume: Some(self.has_resumed()),
+            ..granted(
+                !names.is_empty(),
+                self.answers.ack_options(),
+                &self.ownership,
+            )
+        };
         let welcome = Welcome::new(PROTOCOL_VERSION, msg_id, server, names, limits, granted);
         self.answers.welcome(source.as_str(), &welcome);
     }
 }
 
-/// The options as they are in force. Those that name a value here stand at the
+/// The options as they are in force, but for those about resuming. Those that name a value here stand at the
 /// only one that is built.
 fn granted(register: bool, acks: &AckOptions, ownership: &Ownership) -> Granted {
     let key = match ownership {
@@ -151,8 +156,6 @@ fn granted(register: bool, acks: &AckOptions, ownership: &Ownership) -> Granted 
         broadcasts: Some(Broadcasts::All),
         group: Some(*ownership != Ownership::Sole),
         group_key: key.map(ToString::to_string),
-        resumable: Some(false),
-        resume: Some(false),
         replay: Some(false),
         ..Granted::new()
     }

@@ -55,7 +55,7 @@ impl Lingering {
     /// `outbox` lingers from now on. Gives those that have to make room for it,
     /// the oldest first.
     pub(super) fn add(&mut self, outbox: &Arc<Outbox>) -> Vec<Arc<Outbox>> {
-        let bytes = outbox.queued_bytes();
+        let bytes = outbox.kept_bytes();
         let place = self.next_place;
         self.next_place += 1;
         self.places.insert(outbox.name().clone(), place);

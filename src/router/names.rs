@@ -37,6 +37,7 @@ impl Session {
             self.claims.reserve_exact(1);
             self.claims.push(claim);
             self.claiming = Claiming::Settled;
+            self.keep_memory(false, false);
         }
     }
 
@@ -56,6 +57,7 @@ impl Session {
         let names = std::slice::from_ref(name);
         self.check_names(names)?;
         self.own_exactly(names, &Ownership::Sole)?;
+        self.keep_memory(false, false);
         self.claiming = Claiming::ByHello;
         Ok(())
     }

@@ -20,6 +20,7 @@ use super::claim::{Excluded, Ownership};
 use super::gap::Gap;
 use super::group::{Group, Seat};
 use super::in_flight::{InFlight, Slices};
+use super::memory::Memory;
 use super::peer::{Peer, Report, lock};
 use super::queue::{Capacity, Closed, Entry, Load, Queue};
 use super::waiters::Waiters;
@@ -78,6 +79,9 @@ pub(crate) struct Outbox {
     waiters: Waiters,
     /// How often the queue has fallen below half, or was emptied.
     relieved: AtomicU64,
+    /// What the owner's connection has sent, if it is resumable and this is its
+    /// first name. Changed under the consumer's lock only.
+    memory: ArcSwapOption<Memory>,
 }
 
 /// The caller no longer owns the name.
@@ -99,6 +103,7 @@ impl Outbox {
             group: OnceLock::new(),
             waiters: Waiters::default(),
             relieved: AtomicU64::new(0),
+            memory: ArcSwapOption::empty(),
         }
     }
 
@@ -363,7 +368,8 @@ impl Outbox {
     }
 
     /// The owner leaves: nothing more can be queued, and what is stays for the
-    /// next. Says whether anything is. To be called under the registry's lock.
+    /// next. Says whether anything is, be it only what the owner has
+    /// sent. To be called under the registry's lock.
     pub(super) fn let_go(&self) -> bool {
         let mut in_flight = lock(&self.consumer);
         self.queue.close();
@@ -375,7 +381,7 @@ impl Outbox {
         self.relieved.fetch_add(1, Ordering::AcqRel);
         // Its fence is also for a group that comes next: see `take_over`.
         self.waiters.wake_all();
-        self.queue.load().messages() > 0
+        self.queue.load().messages() > 0 || self.memory.load().is_some()
     }
 
     /// Ends the outbox, after it was let go and taken out of the registry. What
@@ -384,11 +390,50 @@ impl Outbox {
         let mut in_flight = lock(&self.consumer);
         self.queue.end();
         self.sweep(&mut in_flight);
+        self.memory.store(None);
     }
 
-    /// Bytes that are queued, or held for what is.
-    pub(super) fn queued_bytes(&self) -> usize {
-        self.queue.load().bytes()
+    /// Bytes that are held for the next owner.
+    pub(super) fn kept_bytes(&self) -> usize {
+        let memory = self.memory.load();
+        self.queue.load().bytes() + memory.as_ref().map_or(0, |memory| memory.bytes())
+    }
+
+    // ---- what the owner has sent ----
+
+    /// Remembers what the owner's connection sends from now on, where it does
+    /// already; or in place of an earlier connection, if it is resumed and was
+    /// resumable; or anew. `None` if the connection no longer owns the name, or
+    /// if another has resumed it.
+    pub(super) fn attach_memory(
+        &self,
+        epoch: Epoch,
+        owner: &Arc<Peer>,
+        resume: bool,
+    ) -> Option<Arc<Memory>> {
+        let _consumer = self.consume(epoch).ok()?;
+        let memory = match (owner.memory(), self.memory.load_full()) {
+            (Some(own), _) => own.is_used_by(owner).then_some(own),
+            (None, Some(earlier)) if resume => {
+                earlier.resume(owner);
+                Some(earlier)
+            }
+            (None, _) => Some(Arc::new(Memory::new(owner))),
+        };
+        if let Some(memory) = &memory {
+            owner.set_memory(memory);
+        }
+        self.memory.store(memory.clone());
+        memory
+    }
+
+    /// What was sent by the owner, or one before it, is not remembered.
+    pub(super) fn drop_memory(&self, epoch: Epoch) {
+        if self.memory.load().is_some()
+            && let Ok(_consumer) = self.consume(epoch)
+        {
+            self.memory.store(None);
+        }
     }
 
     /// Makes the queue start with the first frame that is not wholly written;
@@ -408,24 +453,35 @@ impl Outbox {
             self.queue.release(entry.frames as usize, entry.charge);
             let Some(origin) = entry.origin else { continue };
             let known = given_up.entry(origin.id()).or_insert_with(|| GivenUp {
-                origin,
                 count: 0,
                 first_msg_id: wire::first_msg_id(&entry.bytes),
+                memory: origin.memory(),
+                msg_ids: Vec::new(),
+                origin,
             });
             known.count += u64::from(entry.frames);
+            if known.memory.is_some() {
+                known.msg_ids.extend(wire::msg_ids(&entry.bytes));
+            }
         }
         for GivenUp {
             origin,
             count,
             first_msg_id,
+            memory,
+            msg_ids,
         } in given_up.into_values()
         {
             tracing::warn!(target = %self.name, sender = %origin.id(), count, "undelivered");
-            origin.report(Report::Undelivered {
+            let report = Report::Undelivered {
                 target: self.name.clone(),
                 count,
                 first_msg_id,
-            });
+            };
+            match memory {
+                None => origin.report(report),
+                Some(memory) => memory.give_up(&msg_ids, &origin, report),
+            }
         }
     }
 }
@@ -472,4 +528,8 @@ struct GivenUp {
     origin: Arc<Peer>,
     count: u64,
     first_msg_id: Option<MsgId>,
+    /// Where they are remembered as accepted.
+    memory: Option<Arc<Memory>>,
+    /// All of them, if they are.
+    msg_ids: Vec<MsgId>,
 }

@@ -4,11 +4,12 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError, Weak};
 use std::task::Waker;
 
 use bytes::Bytes;
 
+use super::memory::Memory;
 use super::queue::{Entry, Queue};
 use crate::ids::{ConnectionId, MsgId, Name};
 use crate::sync::{AtomicBool, AtomicUsize, AtomicWaker, Mutex, MutexGuard, Ordering};
@@ -41,6 +42,8 @@ pub(crate) struct Peer {
     /// The rest of a frame that was partly written when its name went to
     /// another connection.
     unfinished: Mutex<Option<Bytes>>,
+    /// Where its accepted messages are remembered, if they are.
+    memory: Mutex<Weak<Memory>>,
     /// How many names the connection owns; the registry keeps it.
     pub(super) owned: AtomicUsize,
 }
@@ -55,6 +58,7 @@ impl Peer {
             reports: Mutex::default(),
             broadcasts: Queue::default(),
             unfinished: Mutex::default(),
+            memory: Mutex::default(),
             owned: AtomicUsize::new(0),
         }
     }
@@ -135,6 +139,34 @@ impl Peer {
         let mut reports = lock(&self.reports);
         self.has_reports.store(false, Ordering::Release);
         std::mem::take(&mut *reports)
+    }
+
+    /// Takes those reports that are about messages given up: target, count and
+    /// first id of each.
+    pub(crate) fn take_undelivered(&self) -> Vec<(Name, u64, Option<MsgId>)> {
+        let mut taken = Vec::new();
+        lock(&self.reports).retain(|report| match report {
+            Report::Undelivered {
+                target,
+                count,
+                first_msg_id,
+            } => {
+                taken.push((target.clone(), *count, *first_msg_id));
+                false
+            }
+            Report::NameTakenOver(_) => true,
+        });
+        taken
+    }
+
+    /// Where its accepted messages are remembered, or were when they last were,
+    /// for as long as that is kept.
+    pub(crate) fn memory(&self) -> Option<Arc<Memory>> {
+        lock(&self.memory).upgrade()
+    }
+
+    pub(super) fn set_memory(&self, memory: &Arc<Memory>) {
+        *lock(&self.memory) = Arc::downgrade(memory);
     }
 
     /// Leaves the rest of a frame for the connection to finish first.

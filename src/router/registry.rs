@@ -139,6 +139,8 @@ impl Registry {
             claims.push(claim);
         }
         for claim in &others {
+            // What is remembered goes with the connection.
+            claim.outbox.drop_memory(claim.epoch);
             self.give_up(&mut lingering, claim, peer);
         }
         Ok(())

@@ -22,6 +22,7 @@ use super::answers::{Answers, SenderIndex};
 use super::claim::{Claim, Ownership};
 use super::in_flight::Write;
 use super::learning::Learning;
+use super::memory::Memory;
 use super::names::Claiming;
 use super::now::Now;
 use super::output::{Output, Progress};
@@ -81,6 +82,8 @@ pub struct Session {
     pub(super) former_name: Option<Name>,
     pub(super) routes: Routes,
     pub(super) stalls: Stalls,
+    /// Where accepted messages are remembered, if they are.
+    pub(super) memory: Option<Arc<Memory>>,
     output: Output,
     learning: Learning,
     pub(super) invalid_in_a_row: u32,
@@ -100,6 +103,7 @@ impl Session {
             former_name: None,
             routes: Routes::default(),
             stalls: Stalls::default(),
+            memory: None,
             output: Output::default(),
             learning: Learning::default(),
             invalid_in_a_row: 0,
@@ -395,7 +399,12 @@ impl Session {
         }
     }
 
-    fn report_undelivered(&mut self, target: &Name, count: u64, first_msg_id: Option<MsgId>) {
+    pub(super) fn report_undelivered(
+        &mut self,
+        target: &Name,
+        count: u64,
+        first_msg_id: Option<MsgId>,
+    ) {
         let details = ErrorDetails {
             target: Some(target.as_str()),
             count: Some(count),
@@ -477,6 +486,7 @@ impl Session {
             self.shared.registry.release(&claim, &self.peer);
         }
         self.claiming = Claiming::ByHello;
+        self.memory = None;
         self.peer.close_broadcasts();
     }
 }

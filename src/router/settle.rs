@@ -16,6 +16,7 @@ use super::routes::Destination;
 use super::run::{Run, Workspace};
 use super::session::{Halt, Session};
 use super::stalls::Verdict;
+use crate::ids::MsgId;
 use crate::limits::FRAME_PREFIX_BYTES;
 use crate::wire::{ErrorCode, Kind, Refusal};
 
@@ -33,7 +34,22 @@ impl Session {
         }
         // Whatever becomes of them, these frames are valid.
         self.invalid_in_a_row = 0;
-        let paused = match self.routes.destination(workspace.run.route) {
+        let paused = match self.memory_for(&workspace.run).map(Arc::clone) {
+            None => self.settle_run(workspace, window, now),
+            Some(memory) => self.settle_resumable(&memory, workspace, window, now),
+        };
+        workspace.run.clear();
+        paused.map(|(at, pause)| (at, Halt::Pause(pause)))
+    }
+
+    #[inline]
+    pub(super) fn settle_run(
+        &mut self,
+        workspace: &mut Workspace,
+        window: &[u8],
+        now: Now,
+    ) -> Option<(usize, Pause)> {
+        match self.routes.destination(workspace.run.route) {
             Destination::Everyone => {
                 self.settle_broadcast(workspace, window, now);
                 None
@@ -43,9 +59,7 @@ impl Session {
                 self.settle_inside(workspace, window, 0, now);
                 None
             }
-        };
-        workspace.run.clear();
-        paused.map(|(at, pause)| (at, Halt::Pause(pause)))
+        }
     }
 
     /// To the queue of a name.
@@ -214,11 +228,11 @@ impl Session {
         let run = &workspace.run;
         self.done.accepted += frames.len() as u64;
         if run.kind != Kind::Ack {
-            let first_name = self.claims.first().map(Claim::name);
-            let first_name = first_name.or(self.former_name.as_ref());
             let messages = &run.ids[frames.clone()];
-            self.answers
-                .acknowledge(run.sender, first_name, messages, missed);
+            self.acknowledge(run, messages, missed);
+            if let Some(memory) = &self.memory {
+                memory.remember(messages);
+            }
         }
         if self.claiming == Claiming::Unsettled {
             self.claim_source(run.sender);
@@ -231,6 +245,14 @@ impl Session {
             return run.total;
         }
         sizes.iter().map(|&size| size as usize).sum()
+    }
+
+    #[inline]
+    pub(super) fn acknowledge(&mut self, run: &Run, messages: &[MsgId], missed: &[u32]) {
+        let first_name = self.claims.first().map(Claim::name);
+        let first_name = first_name.or(self.former_name.as_ref());
+        self.answers
+            .acknowledge(run.sender, first_name, messages, missed);
     }
 
     /// Liveness and the log see every accepted heartbeat and log record.

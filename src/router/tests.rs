@@ -18,6 +18,7 @@ mod groups;
 mod linger;
 mod names;
 mod queues;
+mod resume;
 mod shapes;
 mod stream;
 

@@ -102,8 +102,6 @@ impl HelloRequest {
                 "payload.broadcasts",
                 "\"all\"",
             ),
-            (self.resumable == Some(true), "payload.resumable", "false"),
-            (self.resume == Some(true), "payload.resume", "false"),
             (self.replay == Some(true), "payload.replay", "false"),
             (self.token.is_some(), "payload.token", ""),
         ];
@@ -304,12 +302,10 @@ mod tests {
         };
         let today = r#""names":["a"],"register":false,"acks":"batch","ack_details":true,
             "broadcasts":"all","group":true,"group_key":"/source",
-            "resumable":false,"resume":false,"replay":false"#;
+            "resumable":true,"resume":true,"replay":false"#;
         assert_eq!(check(today), Ok(()));
         for member in [
             r#""broadcasts":"none""#,
-            r#""resumable":true"#,
-            r#""resume":true"#,
             r#""replay":true"#,
             r#""token":"x""#,
         ] {

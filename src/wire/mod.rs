@@ -55,7 +55,7 @@ pub use message::{
 };
 pub use parser::Parser;
 pub use refusal::Refusal;
-pub(crate) use run::{first_msg_id, frames};
+pub(crate) use run::{first_msg_id, frames, msg_ids};
 pub use shape::{Hints, Learned, Recognized, ShapeIndex, Shapes, Table};
 #[allow(unused_imports, reason = "with `filter`")]
 pub(crate) use shape::{SlotPlace, Slots};

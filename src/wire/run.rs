@@ -25,18 +25,23 @@ pub(crate) fn frames(run: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
 
 /// The `msg_id` of a run's first frame.
 pub(crate) fn first_msg_id(run: &[u8]) -> Option<MsgId> {
-    let first = frames(run).next()?;
-    msg_id(run.get(first.start + FRAME_PREFIX_BYTES..first.end)?)
+    msg_id(run, frames(run).next()?)
 }
 
-/// The `msg_id` of a frame without its prefix.
-fn msg_id(frame: &[u8]) -> Option<MsgId> {
+/// The `msg_id`s of a run's frames.
+pub(crate) fn msg_ids(run: &[u8]) -> impl Iterator<Item = MsgId> + '_ {
+    frames(run).filter_map(|frame| msg_id(run, frame))
+}
+
+/// The `msg_id` of one frame of a run.
+fn msg_id(run: &[u8], frame: Range<usize>) -> Option<MsgId> {
     #[derive(Deserialize)]
     struct OnlyId<'a> {
         #[serde(borrow)]
         msg_id: Cow<'a, str>,
     }
-    let only: OnlyId<'_> = serde_json::from_slice(frame).ok()?;
+    let json = run.get(frame.start + FRAME_PREFIX_BYTES..frame.end)?;
+    let only: OnlyId<'_> = serde_json::from_slice(json).ok()?;
     MsgId::from_text(only.msg_id.as_bytes())
 }
 
@@ -56,6 +61,7 @@ mod tests {
         let found: Vec<_> = frames(&run).collect();
         assert_eq!(found, [0..4 + first.len(), 4 + first.len()..run.len()]);
         assert_eq!(first_msg_id(&run).unwrap().as_str(), id);
+        assert_eq!(msg_ids(&run).count(), 1, "the second has none");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Who owns a name, how it changes hands, and what a `hello` may ask for.
 
 mod hello;
+mod resume;
 mod takeover;
 
 use serde_json::Value;

@@ -203,8 +203,6 @@ async fn what_is_not_built_yet_is_refused_and_nothing_changes() {
     for (key, value) in [
         ("broadcasts", json!("none")),
         ("group", json!(true)),
-        ("resumable", json!(true)),
-        ("resume", json!(true)),
         ("replay", json!(true)),
         ("token", json!("secret")),
         ("protocol", json!(2)),

@@ -1,0 +1,137 @@
+//! What a session does for a connection that is resumable: its accepted messages
+//! are remembered, and what is known is acknowledged without being delivered
+//! again.
+
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+
+use super::claim::Claim;
+use super::memory::Memory;
+use super::now::Now;
+use super::pause::Pause;
+use super::run::{Run, Workspace};
+use super::session::Session;
+use crate::wire::{HelloRequest, Kind};
+
+impl Session {
+    /// Whether accepted messages are remembered.
+    pub(super) fn is_resumable(&self) -> bool {
+        let memory = self.memory.as_ref();
+        memory.is_some_and(|memory| memory.is_used_by(&self.peer))
+    }
+
+    /// Whether what an earlier connection sent is recognised.
+    pub(super) fn has_resumed(&self) -> bool {
+        self.is_resumable() && self.memory.as_ref().is_some_and(|m| m.recognizes())
+    }
+
+    /// Makes the connection resumable or not, after a `hello` has settled its
+    /// names. An option that the `hello` leaves out stays as it is, but who
+    /// resumes wants to be resumable.
+    pub(super) fn choose_memory(&mut self, hello: &HelloRequest) {
+        let resume = hello.resume.unwrap_or(false);
+        let resumable = hello.resumable.unwrap_or(resume || self.memory.is_some());
+        if hello.resume == Some(false)
+            && let Some(memory) = self.memory.as_ref().filter(|_| self.has_resumed())
+        {
+            memory.stop_recognizing();
+        }
+        self.keep_memory(resumable, resume);
+    }
+
+    /// The memory stands at the first name, and no other of the connection's
+    /// names has one.
+    pub(super) fn keep_memory(&mut self, resumable: bool, resume: bool) {
+        // Members of a group have no memory in common, and none for each.
+        let has_place = |claim: &&Claim| resumable && claim.seat.is_none();
+        let first = self.claims.first().filter(has_place);
+        let kept = first.and_then(|claim| {
+            let outbox = &claim.outbox;
+            outbox.attach_memory(claim.epoch, &self.peer, resume)
+        });
+        for claim in self.claims.iter().skip(usize::from(first.is_some())) {
+            claim.outbox.drop_memory(claim.epoch);
+        }
+        if kept.is_none()
+            && let Some(own) = self.memory.take_if(|own| own.is_used_by(&self.peer))
+        {
+            own.clear();
+        }
+        // What another connection has resumed stays shared with it.
+        self.memory = kept.or(self.memory.take());
+    }
+
+    /// Settles a run of a connection whose accepted messages are remembered.
+    #[inline(never)]
+    pub(super) fn settle_resumable(
+        &mut self,
+        memory: &Memory,
+        workspace: &mut Workspace,
+        window: &[u8],
+        now: Now,
+    ) -> Option<(usize, Pause)> {
+        let _turn = memory.turn();
+        if !memory.recognizes() {
+            return self.settle_run(workspace, window, now);
+        }
+        if memory.are_new(&workspace.run.ids) {
+            self.tell_undelivered();
+            return self.settle_run(workspace, window, now);
+        }
+        let run = std::mem::take(&mut workspace.run);
+        let paused = self.settle_one_by_one(memory, &run, workspace, window, now);
+        workspace.run = run;
+        paused
+    }
+
+    fn settle_one_by_one(
+        &mut self,
+        memory: &Memory,
+        run: &Run,
+        workspace: &mut Workspace,
+        window: &[u8],
+        now: Now,
+    ) -> Option<(usize, Pause)> {
+        let mut start = run.start;
+        for (&msg_id, &size) in run.ids.iter().zip(&run.sizes) {
+            let frame = start..start + size as usize;
+            start = frame.end;
+            if memory.knows(msg_id) {
+                self.acknowledge(run, &[msg_id], &[]);
+                self.done.duplicates += 1;
+                continue;
+            }
+            self.tell_undelivered();
+            workspace.run.clear();
+            workspace.run.start = frame.start;
+            workspace.run.kind = run.kind;
+            workspace.run.sender = run.sender;
+            workspace.run.route = run.route;
+            workspace.run.push(&frame, msg_id);
+            let paused = self.settle_run(workspace, window, now);
+            if paused.is_some() {
+                return paused;
+            }
+        }
+        None
+    }
+
+    /// A message that was given up is new when it is sent again. That it was
+    /// given up is told before it is acknowledged once more.
+    fn tell_undelivered(&mut self) {
+        if self.peer.has_reports() {
+            for (target, count, first_msg_id) in self.peer.take_undelivered() {
+                self.report_undelivered(&target, count, first_msg_id);
+            }
+        }
+    }
+
+    /// The memory, if the messages of `run` are to be remembered: those that are
+    /// answered.
+    #[inline]
+    pub(super) fn memory_for(&self, run: &Run) -> Option<&Arc<Memory>> {
+        let memory = self.memory.as_ref()?;
+        (run.kind != Kind::Ack).then_some(memory)
+    }
+}

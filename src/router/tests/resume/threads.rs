@@ -1,0 +1,80 @@
+//! Two connections that share what is remembered, on two threads.
+
+use std::sync::Barrier;
+use std::thread;
+
+use super::*;
+
+#[test]
+fn what_two_connections_send_at_once_is_delivered_once() {
+    const MESSAGES: usize = 20_000;
+    const STEP: usize = 20;
+    let router = router();
+    let mut gateway = Peer::named(&router, "gateway");
+    let mut first = resumable(&router, "me");
+    let mut second = resumed(&router, "me");
+    let together = &Barrier::new(2);
+    let mut delivered = thread::scope(|scope| {
+        let senders = [&mut first, &mut second].map(|peer| {
+            scope.spawn(move || {
+                for number in (1..=MESSAGES).step_by(STEP) {
+                    let some = number..number + STEP;
+                    let some: Vec<_> = some.map(|n| order(n, "me", "gateway")).collect();
+                    together.wait();
+                    let mut step = peer.say_all(&some);
+                    while is_paused(&step) {
+                        thread::yield_now();
+                        step = peer.arrive(&[]);
+                    }
+                    assert_eq!(acked(&peer.read()).len(), STEP);
+                }
+            })
+        });
+        let mut delivered = Vec::new();
+        while senders.iter().any(|sender| !sender.is_finished()) {
+            delivered.extend(ids(&gateway.read()));
+        }
+        delivered
+    });
+    delivered.extend(ids(&gateway.read()));
+    delivered.sort();
+    assert_eq!(delivered, (1..=MESSAGES).map(id).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_given_up_while_it_is_sent_again_is_never_lost() {
+    for round in 0..300 {
+        let router = without_linger();
+        let gateway = Peer::named(&router, "gateway");
+        let mut first = resumable(&router, "me");
+        let sent: Vec<_> = (1..=50).collect();
+        assert_eq!(first.order("gateway", &sent).len(), 50);
+        let mut second = resumed(&router, "me");
+        let (mut next, told) = thread::scope(|scope| {
+            let next = scope.spawn(|| {
+                drop(gateway);
+                Peer::named(&router, "gateway")
+            });
+            let mut told = Vec::new();
+            for number in &sent {
+                let _ = second.say(&order(*number, "me", "gateway"));
+                told.extend(second.read());
+            }
+            (next.join().unwrap(), told)
+        });
+        told_of(&told, &mut next, round);
+    }
+}
+
+/// What is acknowledged after the report was delivered, and what is reported
+/// was acknowledged before.
+fn told_of(told: &[Value], next: &mut Peer, round: usize) {
+    let delivered = ids(&next.read());
+    let report = told
+        .iter()
+        .position(|told| kinds(std::slice::from_ref(told)) == ["UNDELIVERED"]);
+    let (before, after) = told.split_at(report.unwrap_or(told.len()));
+    let acked_after = acked(after);
+    assert_eq!(delivered, acked_after, "round {round}");
+    assert!(acked(before).iter().all(|id| !delivered.contains(id)));
+}
