@@ -131,6 +131,14 @@ impl<T> ArcSwapOption<T> {
         Loaded(self.value(present))
     }
 
+    pub(crate) fn load_full(&self) -> Option<Arc<T>> {
+        self.load().0
+    }
+
+    pub(crate) fn store(&self, new: Option<Arc<T>>) {
+        drop(self.swap(new));
+    }
+
     pub(crate) fn swap(&self, new: Option<Arc<T>>) -> Option<Arc<T>> {
         let index = {
             let mut values = plain(&self.values);
