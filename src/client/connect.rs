@@ -64,7 +64,8 @@ impl Client {
         let registration = config.registration()?;
         let first = dialer
             .attempt(registration.source(), registration.hello())
-            .await?;
+            .await
+            .map_err(|failed| failed.error)?;
         let again = config.reconnect.then_some(dialer);
         Ok(open(registration, first, again, config))
     }
@@ -116,25 +117,39 @@ where
         &mut self,
         source: &Name,
         hello: Hello,
-    ) -> Result<Welcomed<S>, ConnectError> {
+    ) -> Result<Welcomed<S>, FailedAttempt> {
         let stream = (self.dial)();
         let address = &self.address;
+        let mut greeting = false;
         let attempt = async {
             let stream = stream.await.map_err(|error| ConnectError::Unreachable {
                 address: address.clone(),
                 error,
             })?;
+            greeting = true;
             greet(stream, address, source, hello).await
         };
-        tokio::time::timeout(self.timeout, attempt)
-            .await
-            .unwrap_or_else(|_| {
-                Err(ConnectError::Timeout {
-                    address: address.clone(),
-                    timeout: self.timeout,
-                })
+        let result = tokio::time::timeout(self.timeout, attempt).await;
+        let result = result.unwrap_or_else(|_| {
+            Err(ConnectError::Timeout {
+                address: address.clone(),
+                timeout: self.timeout,
             })
+        });
+        result.map_err(|error| FailedAttempt {
+            // All of a hello is granted, or nothing.
+            may_be_welcomed: greeting && !matches!(error, ConnectError::Refused(_)),
+            error,
+        })
     }
+}
+
+/// Why an attempt to connect failed.
+pub(super) struct FailedAttempt {
+    pub error: ConnectError,
+    /// Whether the server may have granted the hello without the client's
+    /// knowing it.
+    pub may_be_welcomed: bool,
 }
 
 /// Starts what keeps the connection, with the `first` one.

@@ -58,6 +58,14 @@ impl Registration {
         resumes
     }
 
+    /// Notes that a hello was perhaps granted without a welcome that arrived.
+    ///
+    /// A server that had forgotten all has perhaps granted no resume, and begun
+    /// to remember: what it would grant from now on is not what was lost.
+    pub(super) fn welcome_missed(&mut self) {
+        self.resumable_as = None;
+    }
+
     /// Whether the server remembers what it accepts on this connection.
     pub(super) fn is_resumable(&self) -> bool {
         self.resumable_as.is_some()

@@ -168,8 +168,11 @@ impl Session {
             let hello = self.state().registration.hello();
             match dialer.attempt(&self.shared.name, hello).await {
                 Ok(welcomed) => return Ok(welcomed),
-                Err(error) => {
-                    if let Some(end) = ending::of_attempt(error) {
+                Err(failed) => {
+                    if failed.may_be_welcomed {
+                        self.state().registration.welcome_missed();
+                    }
+                    if let Some(end) = ending::of_attempt(failed.error) {
                         return Err(end);
                     }
                 }

@@ -164,7 +164,11 @@ async fn what_an_endpoint_did_not_receive_waits_for_the_next_owner() {
 async fn receive_all(due: &mut Due, incoming: &mut EndpointReceiver) {
     while !due.is_done() {
         match within("an event", incoming.receive()).await {
-            Some(Event::Message(inbound)) => due.take(&Received::new(inbound.into_json())),
+            Some(Event::Message(inbound)) => {
+                let received = Received::new(inbound.into_json());
+                assert_ne!(received.code(), "MESSAGES_DROPPED", "this is a notice");
+                due.take(&received);
+            }
             Some(Event::Notice(report)) => {
                 assert_eq!(report.code, "MESSAGES_DROPPED");
                 let details = report.details.expect("details");

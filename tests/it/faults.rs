@@ -25,6 +25,7 @@ use crate::draft::Draft;
 use crate::hostile::Random;
 use crate::peer::{Peer, within};
 use ledger::{Key, Ledger, Receiver, SenderLife, Sums};
+use proxy::{Link, Plan};
 use receiver::News;
 
 /// Whom senders address.
@@ -139,6 +140,7 @@ async fn run(seed: u64) -> Sums {
     }
     phase.send_replace(Phase::Settling(Arc::new(due)));
     hear(&mut heard, RECEIVERS.len() - staying, staying).await;
+    converse(&stage).await;
     let farewells = say_farewell(stage.server).await;
     phase.send_replace(Phase::Farewell(Arc::new(farewells)));
     let receivers: Vec<Receiver> = join(receivers).await;
@@ -157,6 +159,33 @@ async fn hear(heard: &mut mpsc::Receiver<News>, mut settled: usize, mut saw_all:
             News::SawAll => saw_all -= 1,
         }
     }
+}
+
+/// One message at a time while nothing else is sent: who isn't woken for one
+/// isn't woken by another either.
+async fn converse(stage: &Stage) {
+    const MESSAGES: usize = 400;
+    let plan = Plan {
+        seed: stage.seed,
+        rough_percent: 3,
+        buffer_bytes: 64 * 1024,
+        ending: None,
+    };
+    let (near, far) = (
+        Link::to(stage.server, plan).await,
+        Link::to(stage.server, plan).await,
+    );
+    let mut receiver = Peer::owning(near.address, &["alone"]).await;
+    let mut sender = Peer::speaking_for_others(far.address).await;
+    for _ in 0..MESSAGES {
+        let order = Draft::order("sender", "alone");
+        sender.ask_acked(&order).await;
+        assert_eq!(receiver.receive().await.frame, order.frame());
+    }
+    sender.leave().await;
+    receiver.leave().await;
+    near.passed().await;
+    far.passed().await;
 }
 
 /// Sends one more message to each name and to everyone, behind all others. Gives

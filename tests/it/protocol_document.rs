@@ -2,13 +2,16 @@
 //! bytes, its messages and its program must be true.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use serde_json::Value;
+use tickwire::Server;
 use tickwire::wire::{ErrorCode, Parser, Validation};
 
 use crate::conformance::MESSAGES;
 use crate::peer::{Peer, Received, framed, start_server};
 use crate::python::python;
+use crate::queues::fill;
 
 const DOCUMENT: &str = include_str!("../../docs/protocol.md");
 
@@ -156,6 +159,72 @@ fn the_document_shows_every_error() {
         .collect();
     for code in ErrorCode::ALL {
         assert!(shown.contains(code.as_str()), "no example of {code}");
+    }
+}
+
+/// What a report is about made equal, which differs as well.
+fn report_without_what_varies(report: &Value) -> Value {
+    let mut report = without_what_varies(report.clone());
+    let details = report.pointer_mut("/payload/details").expect("details");
+    for (key, value) in details.as_object_mut().expect("an object") {
+        match key.as_str() {
+            "first_msg_id" | "last_msg_id" => assert!(value.is_string(), "{key}"),
+            "count" => assert!(value.is_u64(), "{key}"),
+            _ => continue,
+        }
+        *value = Value::Null;
+    }
+    report
+}
+
+/// `report` must be what the document shows of its code, as a whole message
+/// where it shows one, and as a payload.
+#[track_caller]
+fn assert_is_documented(report: &Received) {
+    let actual = report_without_what_varies(&report.json);
+    let payload = |value: &Value| {
+        let whole = serde_json::json!({ "payload": value });
+        report_without_what_varies(&whole)["payload"].clone()
+    };
+    let mut shown = 0;
+    for block in blocks("json") {
+        let value: Value = serde_json::from_str(block).expect(block);
+        if value["payload"]["code"] == report.code() {
+            assert_eq!(report_without_what_varies(&value), actual);
+            shown += 1;
+        } else if value["code"] == report.code() {
+            assert_eq!(payload(&value), actual["payload"]);
+            shown += 1;
+        }
+    }
+    assert!(shown > 0, "{report:?}");
+}
+
+#[tokio::test]
+async fn the_documents_reports_are_what_is_told() {
+    let server = Server::builder()
+        .listen("127.0.0.1:0")
+        .queue_messages(16)
+        .queue_bytes(64 * 1024 * 1024)
+        .linger(Duration::ZERO)
+        .start()
+        .await
+        .expect("starts");
+    let address = server.local_addr();
+    let mut sender = Peer::speaking_for_others(address).await;
+    for missed in [true, false] {
+        let mut gateway = Peer::owning_narrow(address, &["api-gateway"]).await;
+        fill(&mut sender, "api-gateway").await;
+        if missed {
+            let mut received = gateway.receive().await;
+            while received.code() != "MESSAGES_DROPPED" {
+                received = gateway.receive().await;
+            }
+            assert_is_documented(&received);
+        } else {
+            drop(gateway);
+            assert_is_documented(&sender.receive().await);
+        }
     }
 }
 

@@ -145,10 +145,13 @@ impl Runs<'_> {
 
     fn report(self, pairs: &[(Figures, Figures)]) -> Report {
         let arguments = self.arguments;
+        let pairs_in_words = match arguments.pairs {
+            1 => "1 pair".to_owned(),
+            pairs => format!("{} pairs", number(pairs)),
+        };
         let title = format!(
-            "stalled-peer: {} pairs of runs with and without two receivers that don't read, \
-             through {}",
-            number(arguments.pairs),
+            "stalled-peer: {pairs_in_words} of runs with and without two receivers that don't \
+             read, through {}",
             self.setup.shown()
         );
         let mut report = Report::new("stalled-peer", title);

@@ -15,7 +15,7 @@ use crate::hostile::Random;
 use crate::peer::{Peer, Reader, Received, Writer, framed};
 
 /// What each sender sends, over all its connections.
-const MESSAGES: u64 = 2_000;
+const MESSAGES: u64 = 1_600;
 
 /// Whether a sender's one connection stands to the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

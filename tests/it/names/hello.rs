@@ -202,7 +202,6 @@ async fn what_is_not_built_yet_is_refused_and_nothing_changes() {
     let mut owner = Peer::owning(server.local_addr(), &["mine"]).await;
     for (key, value) in [
         ("broadcasts", json!("none")),
-        ("group", json!(true)),
         ("replay", json!(true)),
         ("token", json!("secret")),
         ("protocol", json!(2)),

@@ -17,14 +17,14 @@ async fn pass(time: Duration) {
 #[tokio::test]
 async fn who_takes_no_byte_of_its_answers_for_30_s_is_closed_without_a_word() {
     let server = start_server(FOREVER).await;
-    let mut other = Peer::connect(server.local_addr()).await;
+    let mut other = Peer::speaking_for_others(server.local_addr()).await;
     let deaf = Peer::owning_narrow(server.local_addr(), &["deaf"]).await;
     let (mut reader, mut writer) = (deaf.reader, deaf.writer);
     let refused = framed(&Draft::heartbeat("deaf", "nobody").frame()).repeat(100);
     let writing = tokio::spawn(async move {
         // More answers than lane and kernels hold, unless it is closed.
         let mut written = 0;
-        while writer.try_send_bytes(&refused).await {
+        while writer.try_send_bytes_at_leisure(&refused).await {
             written += 100;
         }
         written
@@ -56,7 +56,7 @@ async fn who_takes_no_byte_of_its_answers_for_30_s_is_closed_without_a_word() {
             .iter()
             .all(|answer| answer.code() == "TARGET_UNAVAILABLE")
     );
-    let written: u64 = writing.await.expect("it was cut off");
+    let written: u64 = within("the writer", writing).await.expect("it was cut off");
     assert!((heard.len() as u64) < written);
 }
 
