@@ -7,9 +7,9 @@
 //! interrupted where it need not be; most faults need one or two such places.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test --profile loom --no-default-features --lib
-//! --target-dir target/loom router::models` runs them. `LOOM_MAX_PREEMPTIONS`
-//! moves the bounds; `LOOM_LOG=trace` with `LOOM_LOCATION=1` shows what led to a
-//! failure.
+//! --target-dir target/loom router::models` runs them; `LOOM_MAX_PREEMPTIONS`
+//! replaces all bounds. With `-- --nocapture` each says how many executions it
+//! tried.
 
 #![forbid(unsafe_code)]
 
