@@ -385,6 +385,7 @@ impl Outbox {
         drop(in_flight);
         // Who keeps account of this queue's stalls has nothing to keep any more.
         self.relieved.fetch_add(1, Ordering::AcqRel);
+        // Its fence is also for a group that comes next: see `take_over`.
         self.waiters.wake_all();
         !self.queue.load().is_empty() || self.memory.load().is_some()
     }

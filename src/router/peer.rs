@@ -34,6 +34,7 @@ pub(crate) struct Peer {
     waker: AtomicWaker,
     /// Set by the first to wake, cleared by the connection before it looks.
     scheduled: AtomicBool,
+    /// Changed under the lock of the reports only.
     has_reports: AtomicBool,
     reports: Mutex<Vec<Report>>,
     /// What is queued for everyone. Dies with the connection.
@@ -132,10 +133,12 @@ impl Peer {
 
     /// Takes the reports that have gathered.
     pub(crate) fn take_reports(&self) -> Vec<Report> {
-        if !self.has_reports.swap(false, Ordering::AcqRel) {
+        if !self.has_reports() {
             return Vec::new();
         }
-        std::mem::take(&mut *lock(&self.reports))
+        let mut reports = lock(&self.reports);
+        self.has_reports.store(false, Ordering::Release);
+        std::mem::take(&mut *reports)
     }
 
     /// Takes those reports that are about messages given up: target, count and

@@ -283,6 +283,8 @@ impl Queue {
     /// Reservations succeed again. To be called only while nobody can end the
     /// queue.
     pub(crate) fn reopen(&self) {
+        // Also where it is open: who notes a gap either comes before this, and
+        // is seen, or sees all that was done before this.
         self.state.fetch_and(!CLOSED, Ordering::AcqRel);
     }
 

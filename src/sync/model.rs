@@ -118,19 +118,25 @@ pub(crate) struct ArcSwapOption<T> {
     values: std::sync::Mutex<Vec<Option<Arc<T>>>>,
 }
 
-impl<T> From<Option<Arc<T>>> for ArcSwapOption<T> {
-    fn from(first: Option<Arc<T>>) -> Self {
+impl<T> ArcSwapOption<T> {
+    pub(crate) fn empty() -> Self {
         Self {
             present: AtomicUsize::new(0),
-            values: std::sync::Mutex::new(vec![first]),
+            values: std::sync::Mutex::new(vec![None]),
         }
     }
-}
 
-impl<T> ArcSwapOption<T> {
     pub(crate) fn load(&self) -> Loaded<T> {
         let present = self.present.load(Ordering::Acquire);
         Loaded(self.value(present))
+    }
+
+    pub(crate) fn load_full(&self) -> Option<Arc<T>> {
+        self.load().0
+    }
+
+    pub(crate) fn store(&self, new: Option<Arc<T>>) {
+        drop(self.swap(new));
     }
 
     pub(crate) fn swap(&self, new: Option<Arc<T>>) -> Option<Arc<T>> {

@@ -23,7 +23,7 @@ fn pop_all(queue: &Queue) -> String {
 
 #[test]
 fn a_report_stands_between_what_came_before_and_after_the_drop() {
-    check(3, || {
+    check(2, || {
         let queue = Arc::new(Queue::default());
         let dropping = thread::spawn({
             let queue = Arc::clone(&queue);

@@ -5,7 +5,6 @@ use loom::thread;
 use super::*;
 use crate::router::answers::Answers;
 use crate::router::output::{Output, Progress};
-use crate::router::registry::Claim;
 
 /// Writes all that can be written now.
 fn write_all(output: &mut Output, claims: &[Claim], peer: &Peer) -> String {
@@ -24,18 +23,38 @@ fn write_all(output: &mut Output, claims: &[Claim], peer: &Peer) -> String {
     read(&written)
 }
 
+/// Both still have the claim that they lost, behind the one that they took.
+#[test]
+fn two_who_took_names_from_each_other_do_not_wait_for_one_another() {
+    check(4, || {
+        let peers = [peer(1), peer(2)];
+        let (first, lost_by_b) = outbox(ROOMY, &peers[1]);
+        let (second, lost_by_a) = outbox(ROOMY, &peers[0]);
+        let a = [
+            claim(&first, first.take_over(&peers[0]).0),
+            claim(&second, lost_by_a),
+        ];
+        let b = [
+            claim(&second, second.take_over(&peers[1]).0),
+            claim(&first, lost_by_b),
+        ];
+        assert!(put(&first, "a", None));
+        assert!(put(&second, "b", None));
+        let [peer_a, peer_b] = peers;
+        let other = thread::spawn(move || write_all(&mut Output::default(), &b, &peer_b));
+        assert_eq!(write_all(&mut Output::default(), &a, &peer_a), "a");
+        assert_eq!(other.join().unwrap(), "b");
+    });
+}
+
 /// Both write what is queued for two names: one who has just lost them, and the
 /// other, who took them in the other order. What is queued last is the other's.
 #[test]
-fn two_who_took_names_from_each_other_neither_wait_nor_oversleep() {
+fn a_lane_that_another_is_at_is_not_overslept() {
     check(3, || {
         let (old, new) = (peer(1), peer(2));
         let (first, first_epoch) = outbox(ROOMY, &old);
         let (second, second_epoch) = outbox(ROOMY, &old);
-        let claim = |outbox: &Arc<Outbox>, epoch| Claim {
-            outbox: Arc::clone(outbox),
-            epoch,
-        };
         assert!(put(&first, "a", None));
         assert!(put(&second, "b", None));
         let lost = [claim(&first, first_epoch), claim(&second, second_epoch)];

@@ -53,7 +53,7 @@ fn room_wakes_a_paused_sender() {
     check(4, || {
         let (outbox, epoch) = full(&peer(1));
         let sender = sender(&outbox, 2);
-        assert!(outbox.take(epoch).unwrap().is_some());
+        assert!(outbox.take(epoch).is_some());
         assert!(sender.join().unwrap());
         assert_eq!(take_all(&outbox, epoch), "z");
     });
@@ -64,7 +64,7 @@ fn room_wakes_all_paused_senders() {
     check(2, || {
         let (outbox, epoch) = full(&peer(1));
         let senders = [2, 3].map(|id| sender(&outbox, id));
-        assert!(outbox.take(epoch).unwrap().is_some());
+        assert!(outbox.take(epoch).is_some());
         assert!(senders.map(|sender| sender.join().unwrap()) == [true; 2]);
         assert_eq!(take_all(&outbox, epoch), "zz");
     });
@@ -83,7 +83,7 @@ fn who_waits_no_more_leaves_the_others_waiting() {
                 outbox.stop_waiting(id);
             }
         });
-        assert!(outbox.take(epoch).unwrap().is_some());
+        assert!(outbox.take(epoch).is_some());
         assert!(sender.join().unwrap());
         gone.join().unwrap();
     });

@@ -68,7 +68,7 @@ fn an_owner_hears_of_a_gap() {
 }
 
 /// The old owner looks no more; the new one must find what was put, or be woken.
-fn hears_after_change(put: Put, change: fn(&Outbox, &Arc<Peer>) -> Epoch) {
+fn hears_after_change(put: Put, change: fn(&Arc<Outbox>, &Arc<Peer>) -> Claim) {
     check(4, move || {
         let (old, new) = (peer(1), peer(2));
         let (outbox, _) = outbox(ROOMY, &old);
@@ -77,19 +77,24 @@ fn hears_after_change(put: Put, change: fn(&Outbox, &Arc<Peer>) -> Epoch) {
             let outbox = Arc::clone(&outbox);
             move || put.finish(&outbox)
         });
-        let epoch = change(&outbox, &new);
-        sleep_until(&new, || take_all(&outbox, epoch) == "1");
+        let claim = change(&outbox, &new);
+        sleep_until(&new, || claim.take().is_some_and(|run| read(&run) == "1"));
         producer.join().unwrap();
     });
 }
 
-fn take_over(outbox: &Outbox, new: &Arc<Peer>) -> Epoch {
-    outbox.take_over(new).0
+fn take_over(outbox: &Arc<Outbox>, new: &Arc<Peer>) -> Claim {
+    claim(outbox, outbox.take_over(new).0)
 }
 
-fn let_go_and_claim(outbox: &Outbox, new: &Arc<Peer>) -> Epoch {
+fn let_go_and_claim(outbox: &Arc<Outbox>, new: &Arc<Peer>) -> Claim {
     outbox.let_go();
-    outbox.take_over(new).0
+    take_over(outbox, new)
+}
+
+fn let_go_and_join(outbox: &Arc<Outbox>, new: &Arc<Peer>) -> Claim {
+    outbox.let_go();
+    join(outbox, new)
 }
 
 #[test]
@@ -110,6 +115,16 @@ fn the_next_owner_hears_of_a_message_that_was_queued_while_the_name_had_none() {
 #[test]
 fn the_next_owner_hears_of_a_gap_that_was_noted_while_the_name_had_none() {
     hears_after_change(Put::Gap, let_go_and_claim);
+}
+
+#[test]
+fn a_group_hears_of_a_message_that_was_queued_before_it_was_there() {
+    hears_after_change(Put::Message, let_go_and_join);
+}
+
+#[test]
+fn a_group_hears_of_a_gap_that_was_noted_before_it_was_there() {
+    hears_after_change(Put::Gap, let_go_and_join);
 }
 
 #[test]
