@@ -23,6 +23,22 @@ pub const NAME_BYTES_MAX: usize = 128;
 pub const NAMES_PER_CONNECTION_MAX: usize = 64;
 /// After so many invalid frames in a row a connection is closed.
 pub const REFUSED_IN_A_ROW_MAX: u32 = 100;
+/// Most subscriptions that one connection may have.
+pub const SUBSCRIPTIONS_PER_CONNECTION_MAX: usize = 256;
+/// Bytes that they may have together, as they were sent.
+pub const SUBSCRIPTION_BYTES_PER_CONNECTION_MAX: usize = 256 * 1024;
+/// Largest value by which broadcasts are conflated or kept, with some bytes that
+/// tell what it belongs to. A message with a larger one is as one without.
+pub const KEY_BYTES_MAX: usize = 256;
+/// Most pointers by whose values the last broadcasts are kept.
+pub const SNAPSHOT_KEYS_MAX: usize = 16;
+/// Most broadcasts that are kept for snapshots.
+pub const SNAPSHOT_MESSAGES_MAX: usize = 65_536;
+/// Bytes that they may take.
+pub const SNAPSHOT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Messages of snapshots that may wait for one connection to read them, beside
+/// those of one snapshot.
+pub const SNAPSHOT_WAITING_MAX: usize = 65_536;
 /// Largest id of a subscription, in bytes of UTF-8.
 pub const SUBSCRIPTION_ID_BYTES_MAX: usize = 128;
 /// Most conditions that one filter may have.

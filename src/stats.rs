@@ -66,4 +66,7 @@ counters! {
     refused,
     /// Deliveries dropped because a receiver's queue was full.
     dropped,
+    /// Broadcasts that a newer one with the same key replaced before a receiver
+    /// that asked for the latest only had read them.
+    conflated,
 }

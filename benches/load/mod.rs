@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use messages::{Example, Selection, Target};
 
 /// `count` variants of an example, compact, to whom it is for.
+#[allow(dead_code, reason = "not all benchmarks work on the examples")]
 pub fn variants(example: Example, count: usize) -> Vec<Vec<u8>> {
     messages::variants(&Selection::One(example), count, None, Target::Keep)
 }

@@ -35,6 +35,7 @@ TICKWIRE_QUEUE_BYTES:
   drain_timeout     how long queued messages may take to be written at shutdown
   connections_max   connections served at once
   validation        \"payload\" checks all of a message, \"envelope\" less
+  snapshot.keys     JSON pointers: the last broadcast for each value is kept
   log               a level or filter, such as \"info,tickwire::server=debug\"
 
 A section [names.\"api-gateway\"] says what is different for that name's queue:

@@ -81,6 +81,8 @@ enum ValueKind {
     Untyped,
     Text,
     Number,
+    /// A list of texts, as JSON spells it.
+    Texts,
     /// A kind of value that no setting takes.
     Other,
 }
@@ -89,7 +91,7 @@ impl Given {
     /// The value as an error shows it.
     fn shown(&self) -> String {
         match self.kind {
-            ValueKind::Number | ValueKind::Other => self.text.clone(),
+            ValueKind::Number | ValueKind::Texts | ValueKind::Other => self.text.clone(),
             ValueKind::Untyped | ValueKind::Text => format!("{:?}", self.text),
         }
     }

@@ -11,21 +11,35 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use super::audience::Audience;
 use super::gap::Gap;
 use super::outbox::Outbox;
+use super::parts::{Parts, Pieces};
 use super::peer::Peer;
 use super::queue::{Capacity, Entry};
-use super::registry::Audience;
+use super::run::Run;
 use super::run_bytes::RunBytes;
-use crate::ids::ConnectionId;
-use crate::limits::RUN_PIN_BYTES_MIN;
+use super::selective::Selective;
+use super::snapshots::Pass;
+use crate::ids::{ConnectionId, MsgId, Name};
 
-/// Parts of a window that go the same way.
-#[derive(Debug, Default, Clone)]
-struct Parts {
-    ranges: Vec<Range<usize>>,
-    frames: u32,
-    bytes: usize,
+/// What is the same for all messages of a read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sending<'a> {
+    /// The server's own name.
+    pub(super) server: &'a Name,
+    /// What a connection's broadcasts may take.
+    pub(super) capacity: Capacity,
+    /// In milliseconds since the epoch.
+    pub(super) unix_ms: i64,
+}
+
+impl Sending<'_> {
+    /// A broadcast was dropped for one receiver.
+    #[cold]
+    pub(super) fn gap(&self, msg_id: MsgId) -> Gap {
+        Gap::new(self.server, None, msg_id, self.unix_ms)
+    }
 }
 
 #[derive(Debug)]
@@ -40,7 +54,7 @@ struct NamedBatch {
 struct Receiver {
     peer: Arc<Peer>,
     /// What this receiver gets if that isn't everything.
-    own: Option<Parts>,
+    own: Option<Pieces>,
 }
 
 /// See the [module](self).
@@ -53,33 +67,8 @@ pub(crate) struct Forward {
     receivers: Vec<Receiver>,
     /// Whether `receivers` stand for this read.
     audience_known: bool,
-}
-
-impl Parts {
-    fn add(&mut self, range: Range<usize>, frames: u32) {
-        self.frames += frames;
-        self.bytes += range.len();
-        match self.ranges.last_mut() {
-            Some(last) if last.end == range.start => last.end = range.end,
-            _ => self.ranges.push(range),
-        }
-    }
-
-    fn clear(&mut self) {
-        self.ranges.clear();
-        self.frames = 0;
-        self.bytes = 0;
-    }
-
-    /// One stretch that is large enough to keep its window in memory for it:
-    /// otherwise a queued run of 128 bytes would hold 64 KiB.
-    fn pins(&self, block_bytes: usize) -> bool {
-        self.ranges.len() == 1 && self.bytes >= RUN_PIN_BYTES_MIN && self.bytes >= block_bytes / 4
-    }
-
-    fn copy_from(&self, window: &[u8]) -> RunBytes {
-        RunBytes::copy(window, self.ranges.iter().cloned(), self.bytes)
-    }
+    /// What goes to those who have subscriptions.
+    pub(super) selective: Selective,
 }
 
 impl Forward {
@@ -124,51 +113,64 @@ impl Forward {
     }
 
     /// Sets who hears the broadcasts of this read: all but the sender.
-    pub(crate) fn set_audience(&mut self, audience: &Audience, sender: ConnectionId) {
+    pub(super) fn set_audience(
+        &mut self,
+        audience: &Arc<Audience>,
+        pass: Option<Pass>,
+        sender: ConnectionId,
+    ) {
         self.audience_known = true;
         let others = audience.peers.iter().filter(|peer| peer.id() != sender);
         self.receivers.extend(others.map(|peer| Receiver {
             peer: Arc::clone(peer),
             own: None,
         }));
+        self.selective.set_audience(audience, pass, sender);
     }
 
-    /// Adds a run of broadcasts that starts at `start`. What doesn't fit a
-    /// receiver's lane is dropped for it; `missed` then says, by frame, how
-    /// many receivers missed it, and is empty when none did.
-    pub(crate) fn add_broadcasts(
+    /// Adds a run of broadcasts. What doesn't fit a receiver's lane is dropped
+    /// for it; `missed` then says, by frame, how many receivers missed it, and
+    /// is empty when none did. Says how many messages took the place of older
+    /// ones.
+    pub(super) fn add_broadcasts(
         &mut self,
-        start: usize,
-        sizes: &[u32],
-        total: usize,
-        capacity: Capacity,
+        run: &Run,
+        sending: &Sending<'_>,
         missed: &mut Vec<u32>,
-    ) {
+    ) -> u64 {
         missed.clear();
+        let (start, sizes) = (run.start, &run.sizes[..]);
         for receiver in &mut self.receivers {
-            let granted = match receiver.peer.broadcasts.reserve(sizes, total, capacity) {
+            let lane = &receiver.peer.broadcasts;
+            let granted = match lane.reserve(sizes, run.total, sending.capacity) {
                 Ok(granted) => granted,
                 // It is gone: no receiver any more.
                 Err(_) => {
-                    receiver.own.get_or_insert_with(|| self.everyone.clone());
+                    receiver.gets_some_of(&self.everyone);
                     continue;
                 }
             };
             if granted < sizes.len() {
-                receiver.own.get_or_insert_with(|| self.everyone.clone());
-                missed.resize(sizes.len(), 0);
-                for count in &mut missed[granted..] {
-                    *count += 1;
-                }
-            }
-            if let Some(own) = &mut receiver.own
-                && granted > 0
-            {
+                let own = receiver.gets_some_of(&self.everyone);
                 let bytes: usize = sizes[..granted].iter().map(|&size| size as usize).sum();
-                own.add(start..start + bytes, granted as u32);
+                if granted > 0 {
+                    own.add(start..start + bytes, granted as u32);
+                }
+                missed.resize(sizes.len(), 0);
+                for (count, id) in missed.iter_mut().zip(&run.ids).skip(granted) {
+                    *count += 1;
+                    own.add_gap(sending.gap(*id));
+                }
+            } else if let Some(own) = &mut receiver.own {
+                own.add(start..start + run.total, granted as u32);
             }
         }
-        self.everyone.add(start..start + total, sizes.len() as u32);
+        self.everyone
+            .add(start..start + run.total, sizes.len() as u32);
+        match self.selective.is_active() {
+            true => self.selective.settle(&run.ids, sending, missed),
+            false => 0,
+        }
     }
 
     /// Queues everything gathered, and takes the first `consumed` bytes off
@@ -180,21 +182,20 @@ impl Forward {
             return;
         }
         let block_bytes = window.capacity();
-        let mut named = self.named.iter().map(|batch| &batch.parts);
-        let is_pinned =
-            named.any(|parts| parts.pins(block_bytes)) || self.everyone.pins(block_bytes);
-        let cut = Cut {
-            block_bytes,
-            window: if is_pinned {
-                window.split_to(consumed).freeze()
-            } else {
-                Bytes::new()
-            },
+        let cut = if self.pins(block_bytes) {
+            Cut {
+                block_bytes,
+                window: Window::Shared(window.split_to(consumed).freeze()),
+            }
+        } else {
+            Cut {
+                block_bytes,
+                window: Window::Copied(&window[..consumed]),
+            }
         };
-        let unpinned: &[u8] = if is_pinned { &[] } else { &window[..consumed] };
         for batch in &mut self.named {
             if batch.parts.frames > 0 {
-                let entry = cut.entry(&batch.parts, unpinned, Some(Arc::clone(origin)));
+                let entry = cut.entry(&batch.parts, Some(Arc::clone(origin)));
                 batch.outbox.enqueue(entry, batch.parts.bytes);
             }
             if let Some(gap) = batch.gap.take() {
@@ -202,34 +203,42 @@ impl Forward {
             }
         }
         if self.everyone.frames > 0 {
-            self.commit_broadcasts(&cut, unpinned);
+            self.commit_broadcasts(&cut);
+            self.selective.commit(&cut);
         }
-        if !is_pinned {
+        if matches!(cut.window, Window::Copied(_)) {
             window.advance(consumed);
         }
         self.clear();
     }
 
-    fn commit_broadcasts(&mut self, cut: &Cut, unpinned: &[u8]) {
+    /// Whether a part of the window is queued as a slice of it.
+    fn pins(&self, block_bytes: usize) -> bool {
+        let named = self.named.iter().map(|batch| &batch.parts);
+        let everyone = (!self.receivers.is_empty()).then_some(&self.everyone);
+        let mut parts = named.chain(everyone).chain(self.selective.parts());
+        parts.any(|parts| parts.pins(block_bytes))
+    }
+
+    fn commit_broadcasts(&mut self, cut: &Cut<'_>) {
         let gets_everything = |receiver: &&Receiver| receiver.own.is_none();
         let mut sharers = self.receivers.iter().filter(gets_everything).count();
-        let mut shared = (sharers > 0).then(|| cut.entry(&self.everyone, unpinned, None));
-        for receiver in &self.receivers {
-            let (entry, bytes) = match &receiver.own {
-                None => {
-                    sharers -= 1;
-                    // For the last one nothing needs to be shared any more.
-                    let entry = match &mut shared {
-                        Some(entry) if sharers > 0 => Some(entry.share()),
-                        _ => shared.take(),
-                    };
-                    (entry, self.everyone.bytes)
+        let mut shared = (sharers > 0).then(|| cut.entry(&self.everyone, None));
+        for receiver in &mut self.receivers {
+            let Some(own) = &mut receiver.own else {
+                sharers -= 1;
+                // For the last one nothing needs to be shared any more.
+                let entry = match &mut shared {
+                    Some(entry) if sharers > 0 => Some(entry.share()),
+                    _ => shared.take(),
+                };
+                if let Some(entry) = entry {
+                    receiver.peer.broadcast(entry, self.everyone.bytes);
                 }
-                Some(own) if own.frames > 0 => (Some(cut.entry(own, unpinned, None)), own.bytes),
-                Some(_) => continue,
+                continue;
             };
-            if let Some(entry) = entry {
-                receiver.peer.broadcast(entry, bytes);
+            for (parts, gap) in own.take() {
+                receiver.peer.broadcast_parts(parts, gap, cut);
             }
         }
     }
@@ -243,21 +252,49 @@ impl Forward {
         self.everyone.clear();
         self.receivers.clear();
         self.audience_known = false;
+        if self.selective.is_in_use() {
+            self.selective.clear();
+        }
+    }
+}
+
+impl Receiver {
+    /// From now on it gets not all that everyone gets; so far it did.
+    #[cold]
+    fn gets_some_of(&mut self, everyone: &Parts) -> &mut Pieces {
+        self.own.get_or_insert_with(|| everyone.clone().into())
     }
 }
 
 /// How the parts of a window become entries.
-struct Cut {
-    /// The consumed window, if any part pins it.
-    window: Bytes,
+pub(super) struct Cut<'a> {
+    window: Window<'a>,
     block_bytes: usize,
 }
 
-impl Cut {
-    fn entry(&self, parts: &Parts, unpinned: &[u8], origin: Option<Arc<Peer>>) -> Entry {
-        if !self.window.is_empty() && parts.pins(self.block_bytes) {
+/// The bytes of a read that are done with.
+enum Window<'a> {
+    /// Some part keeps them in memory.
+    Shared(Bytes),
+    /// All parts are copied out of them.
+    Copied(&'a [u8]),
+}
+
+impl Cut<'_> {
+    /// All that was read.
+    pub(super) fn window(&self) -> &[u8] {
+        match &self.window {
+            Window::Shared(window) => window,
+            Window::Copied(window) => window,
+        }
+    }
+
+    pub(super) fn entry(&self, parts: &Parts, origin: Option<Arc<Peer>>) -> Entry {
+        if let Window::Shared(window) = &self.window
+            && parts.pins(self.block_bytes)
+        {
             return Entry {
-                bytes: RunBytes::Slice(self.window.slice(parts.ranges[0].clone())),
+                bytes: RunBytes::Slice(window.slice(parts.ranges[0].clone())),
                 frames: parts.frames,
                 order: 0,
                 // The slice keeps the whole block in memory, whoever else does.
@@ -265,12 +302,7 @@ impl Cut {
                 origin,
             };
         }
-        let source = if self.window.is_empty() {
-            unpinned
-        } else {
-            &self.window
-        };
-        let bytes = parts.copy_from(source);
+        let bytes = parts.copy_from(self.window());
         Entry {
             charge: bytes.copied_bytes().unwrap_or(parts.bytes),
             bytes,

@@ -25,12 +25,16 @@ impl Session {
         let before = self.tell_before_hello();
         let outcome = match header.kind {
             Kind::Hello => self.hello(&source, header.msg_id, json),
-            _ => Err(Refusal::new(
-                ErrorCode::ProtocolUnsupported,
-                "this server has no subscriptions: who owns a name gets every broadcast",
-            )
-            .of_field("msg_type")),
+            Kind::Subscribe => self.subscribe(json),
+            _ => self.unsubscribe(json),
         };
+        if outcome.is_ok() && header.kind != Kind::Hello {
+            // By itself, whatever is done with the acks of messages.
+            self.answers.ack_each(sender, &[header.msg_id], &[]);
+            if self.claiming == Claiming::Unsettled {
+                self.claim_source(sender);
+            }
+        }
         let halt = match outcome {
             Ok(()) => {
                 self.note_accepted();
@@ -56,9 +60,18 @@ impl Session {
         if wanted.is_none() && ownership != self.ownership {
             wanted = Some(self.names().cloned().collect());
         }
+        let wanted_none = self.wants_no_broadcasts;
+        // Before it owns a name: who wants none gets none.
+        if let Some(broadcasts) = &hello.broadcasts {
+            self.want_no_broadcasts(*broadcasts == Broadcasts::None);
+        }
         if let Some(names) = wanted {
-            self.check_names(&names)?;
-            self.own_exactly(&names, &ownership)?;
+            let allowed = self.check_names(&names);
+            let owned = allowed.and_then(|()| self.own_exactly(&names, &ownership));
+            if owned.is_err() {
+                self.want_no_broadcasts(wanted_none);
+            }
+            owned?;
         }
         self.ownership = ownership;
         self.claiming = Claiming::ByHello;
@@ -128,35 +141,32 @@ impl Session {
             config.queue_messages as u64,
         );
         let server = ServerIdentity::new(config.name.clone(), env!("CARGO_PKG_VERSION"));
-        let granted = Granted {
-            resumable: Some(self.is_resumable()),
-            resume: Some(self.has_resumed()),
-            ..granted(
-                !names.is_empty(),
-                self.answers.ack_options(),
-                &self.ownership,
-            )
-        };
+        let granted = self.granted(!names.is_empty());
         let welcome = Welcome::new(PROTOCOL_VERSION, msg_id, server, names, limits, granted);
         self.answers.welcome(source.as_str(), &welcome);
     }
-}
 
-/// The options as they are in force, but for those about resuming. Those that name a value here stand at the
-/// only one that is built.
-fn granted(register: bool, acks: &AckOptions, ownership: &Ownership) -> Granted {
-    let key = match ownership {
-        Ownership::Sole => None,
-        Ownership::Group { key } => key.as_ref(),
-    };
-    Granted {
-        register: Some(register),
-        acks: Some(acks.acks.clone()),
-        ack_details: Some(acks.details),
-        broadcasts: Some(Broadcasts::All),
-        group: Some(*ownership != Ownership::Sole),
-        group_key: key.map(ToString::to_string),
-        replay: Some(false),
-        ..Granted::new()
+    /// The options as they are in force.
+    fn granted(&self, register: bool) -> Granted {
+        let acks = self.answers.ack_options();
+        let key = match &self.ownership {
+            Ownership::Sole => None,
+            Ownership::Group { key } => key.as_ref(),
+        };
+        Granted {
+            register: Some(register),
+            acks: Some(acks.acks.clone()),
+            ack_details: Some(acks.details),
+            broadcasts: Some(match self.wants_no_broadcasts {
+                true => Broadcasts::None,
+                false => Broadcasts::All,
+            }),
+            group: Some(self.ownership != Ownership::Sole),
+            group_key: key.map(ToString::to_string),
+            resumable: Some(self.is_resumable()),
+            resume: Some(self.has_resumed()),
+            replay: Some(false),
+            ..Granted::new()
+        }
     }
 }

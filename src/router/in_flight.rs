@@ -90,6 +90,27 @@ impl InFlight {
         }
     }
 
+    /// Takes all entries from `queue`, so that what is added now comes behind
+    /// them and before what is queued later.
+    pub(crate) fn fill_whole(&mut self, queue: &Queue) {
+        self.entries.extend(std::iter::from_fn(|| queue.pop()));
+    }
+
+    /// Adds an entry behind those that were taken.
+    pub(crate) fn push(&mut self, entry: Entry) {
+        self.entries.push_back(entry);
+    }
+
+    /// Forgets what is not begun to be written.
+    pub(crate) fn forget(&mut self) {
+        self.entries.truncate(usize::from(self.is_partial()));
+    }
+
+    /// How many entries were taken and are not written.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Takes entries that `next` gives, as many as one write can have and
     /// `bytes_max` bytes together; the first in any case. Gives back the one that
     /// was too much.

@@ -8,7 +8,9 @@
 //! ([`Now`]).
 
 mod answers;
+mod audience;
 mod claim;
+mod conflation;
 mod forward;
 mod gap;
 mod group;
@@ -21,6 +23,7 @@ mod names;
 mod now;
 mod outbox;
 mod output;
+mod parts;
 mod pause;
 mod peer;
 mod queue;
@@ -29,10 +32,14 @@ mod resume;
 mod routes;
 mod run;
 mod run_bytes;
+mod selective;
 mod services;
 mod session;
 mod settle;
+mod snapshots;
 mod stalls;
+mod subscribing;
+mod subscriptions;
 mod waiters;
 
 #[cfg(all(test, loom))]
@@ -59,11 +66,13 @@ pub use session::{Alarm, Attention, Halt, Session, Step};
 use crate::ids::{ConnectionId, Name};
 use crate::limits;
 use crate::stats::{Counters, Stats};
+use crate::wire::filter::Pointer;
 use crate::wire::{Shapes, Validation};
 use outbox::QueueRules;
 use queue::Capacity;
 use registry::Registry;
 use services::Services;
+use snapshots::Snapshots;
 
 /// What a router is told.
 #[derive(Debug, Clone)]
@@ -84,6 +93,11 @@ pub struct RouterConfig {
     pub linger: Duration,
     /// How much of each frame is checked.
     pub validation: Validation,
+    /// JSON pointers: for each value that broadcasts have there the last one is
+    /// kept from the start, and not only once somebody subscribes to a snapshot
+    /// by it. What is no pointer is left out, and so is what comes after the
+    /// first [`SNAPSHOT_KEYS_MAX`](limits::SNAPSHOT_KEYS_MAX).
+    pub snapshot_keys: Vec<String>,
     /// What is different for the queues of some names.
     pub names: HashMap<Name, NameConfig>,
 }
@@ -111,6 +125,7 @@ impl Default for RouterConfig {
             stall_timeout: limits::STALL_TIMEOUT_DEFAULT,
             linger: limits::LINGER_DEFAULT,
             validation: Validation::Payload,
+            snapshot_keys: Vec::new(),
             names: HashMap::new(),
         }
     }
@@ -146,10 +161,23 @@ impl RouterConfig {
 pub(crate) struct RouterShared {
     config: RouterConfig,
     registry: Registry,
+    snapshots: Arc<Snapshots>,
     services: Services,
     shapes: Shapes,
     counters: Counters,
     connections: AtomicU64,
+}
+
+impl RouterShared {
+    /// Keeps snapshots by the keys that are configured.
+    fn keep_snapshots(&self) {
+        for key in &self.config.snapshot_keys {
+            if let Ok(pointer) = Pointer::parse(key) {
+                let announce = || self.registry.members.keep(pointer.clone());
+                let _ = self.snapshots.keep(&pointer, announce);
+            }
+        }
+    }
 }
 
 /// Routes messages between the sessions that it opened. Cloning shares it.
@@ -160,14 +188,17 @@ impl Router {
     /// A router that nobody is connected to yet.
     #[must_use]
     pub fn new(config: RouterConfig) -> Self {
-        Self(Arc::new(RouterShared {
+        let router = Self(Arc::new(RouterShared {
             registry: config.registry(),
+            snapshots: Arc::default(),
             services: Services::default(),
             shapes: Shapes::new(config.validation),
             counters: Counters::default(),
             connections: AtomicU64::new(0),
             config,
-        }))
+        }));
+        router.0.keep_snapshots();
+        router
     }
 
     /// Opens the session of a new connection.

@@ -10,10 +10,14 @@ use bytes::{Buf, Bytes};
 
 use super::answers::Answers;
 use super::claim::Claim;
+use super::conflation::{ConflatingLane, Taken};
 use super::in_flight::{InFlight, Slices, Write};
 use super::outbox::{Delivery, NotOwner};
 use super::peer::Peer;
-use super::queue::Queue;
+use super::queue::{Entry, Queue};
+use super::run_bytes::RunBytes;
+use super::snapshots::KeptFrame;
+use super::subscriptions::Keys;
 
 /// How far the output got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +38,10 @@ pub(crate) struct Output {
     /// The name whose first run is partly written.
     partial: Option<Claim>,
     broadcasts: InFlight,
+    /// What is being written of a conflating lane.
+    conflated: Taken,
+    /// Messages that were replaced while others were being written.
+    replaced: u64,
     /// Which lane comes next, so that none starves another.
     turn: usize,
 }
@@ -76,7 +84,7 @@ impl Output {
         for lane in (0..lanes).map(|step| (first + step) % lanes) {
             let run = match claims.get(lane) {
                 Some(claim) => claim.take(),
-                None => peer.take_broadcasts(),
+                None => self.take_broadcast(peer),
             };
             if run.is_some() {
                 self.turn = lane + 1;
@@ -84,6 +92,60 @@ impl Output {
             }
         }
         None
+    }
+
+    /// Takes the next run of broadcasts whole.
+    fn take_broadcast(&mut self, peer: &Peer) -> Option<Bytes> {
+        if let Some(entry) = self.broadcasts.pop(&peer.broadcasts) {
+            let (frames, charge) = (entry.frames as usize, entry.charge);
+            peer.broadcasts.release(frames, charge);
+            return Some(entry.bytes.into());
+        }
+        self.conflated.take_one(peer.conflating_lane()?)
+    }
+
+    // ---- snapshots ----
+
+    /// Has what is queued for everyone written before what comes now.
+    pub(crate) fn take_broadcasts(&mut self, peer: &Peer) {
+        self.broadcasts.fill_whole(&peer.broadcasts);
+    }
+
+    /// The connection hears no more broadcasts: what was taken and is not begun
+    /// is gone.
+    pub(crate) fn forget_broadcasts(&mut self) {
+        self.broadcasts.forget();
+    }
+
+    /// How many runs of broadcasts were taken out of their queue, or wait in a
+    /// lane whose messages are counted one by one.
+    pub(crate) fn waiting(&self, peer: &Peer) -> usize {
+        let in_lane = peer.conflating_lane().map_or(0, ConflatingLane::waiting);
+        self.broadcasts.len() + in_lane
+    }
+
+    /// Adds a message of a snapshot behind the broadcasts that were taken. It
+    /// takes no room in their queue.
+    pub(crate) fn add_snapshot(&mut self, peer: &Peer, frame: KeptFrame, keys: &Keys) {
+        let bytes = RunBytes::Kept(frame, 0);
+        match peer.conflating_lane() {
+            Some(lane) => {
+                lane.push_snapshot(bytes, keys);
+            }
+            None => self.broadcasts.push(Entry {
+                bytes,
+                frames: 0,
+                order: 0,
+                charge: 0,
+                origin: None,
+            }),
+        }
+    }
+
+    /// How many messages were replaced while others were being written, since
+    /// this was last asked.
+    pub(crate) fn take_replaced(&mut self) -> u64 {
+        std::mem::take(&mut self.replaced)
     }
 
     /// Gives back what an idle connection doesn't need.
@@ -102,6 +164,21 @@ impl Output {
         peer: &Peer,
         write: Write<'_>,
     ) -> io::Result<Option<usize>> {
+        let written = self.write_lanes(answers, claims, peer, write);
+        if let Some(lane) = peer.conflating_lane() {
+            // What waits may be replaced until it is begun.
+            self.replaced += self.conflated.give_back(lane);
+        }
+        written
+    }
+
+    fn write_lanes(
+        &mut self,
+        answers: &mut Answers,
+        claims: &[Claim],
+        peer: &Peer,
+        write: Write<'_>,
+    ) -> io::Result<Option<usize>> {
         if let Some(bytes) = self.finish_frame(peer, write)? {
             return Ok(Some(bytes));
         }
@@ -111,12 +188,13 @@ impl Output {
             let first = self.turn;
             let mut lanes = Lanes::default();
             let mut passed_over = None;
-            let mut broadcasts = Some(&mut self.broadcasts);
+            let mut broadcasts = Some((&mut self.broadcasts, &mut self.conflated));
             for index in (0..count).map(|step| (first + step) % count) {
                 let opened = match claims.get(index) {
                     Some(claim) => Lane::of_mail(claim, lanes.is_empty()),
-                    None => (broadcasts.take())
-                        .map_or(Opened::Empty, |own| Lane::of_broadcasts(own, peer)),
+                    None => (broadcasts.take()).map_or(Opened::Empty, |(own, conflated)| {
+                        Lane::of_broadcasts(own, conflated, peer)
+                    }),
                 };
                 match opened {
                     Opened::Empty => {}
@@ -149,6 +227,14 @@ impl Output {
         if self.broadcasts.is_partial() {
             let mut lanes = Lanes::default();
             lanes.push(Lane::Broadcasts(&mut self.broadcasts, &peer.broadcasts));
+            let written = lanes.write(&[], write)?;
+            return Ok(written.map(|written| written.bytes));
+        }
+        if self.conflated.is_partial()
+            && let Some(lane) = peer.conflating_lane()
+        {
+            let mut lanes = Lanes::default();
+            lanes.push(Lane::Conflated(&mut self.conflated, lane));
             let written = lanes.write(&[], write)?;
             return Ok(written.map(|written| written.bytes));
         }
@@ -201,6 +287,8 @@ enum Lane<'a> {
     Mail(&'a Claim, Delivery<'a>),
     /// What is for everyone.
     Broadcasts(&'a mut InFlight, &'a Queue),
+    /// The same, of which newer messages replace older ones.
+    Conflated(&'a mut Taken, &'a ConflatingLane),
 }
 
 /// What came of looking at a lane.
@@ -242,19 +330,32 @@ impl<'a> Lane<'a> {
         }
     }
 
-    /// What is for everyone.
-    fn of_broadcasts(in_flight: &'a mut InFlight, peer: &'a Peer) -> Opened<'a> {
+    /// What is for everyone. What was queued before the connection had a
+    /// conflating lane comes before what is there.
+    fn of_broadcasts(
+        in_flight: &'a mut InFlight,
+        conflated: &'a mut Taken,
+        peer: &'a Peer,
+    ) -> Opened<'a> {
         in_flight.fill(&peer.broadcasts);
-        if in_flight.is_empty() {
+        if !in_flight.is_empty() {
+            return Opened::Lane(Self::Broadcasts(in_flight, &peer.broadcasts));
+        }
+        let Some(lane) = peer.conflating_lane() else {
+            return Opened::Empty;
+        };
+        conflated.fill(lane);
+        if conflated.is_empty() {
             return Opened::Empty;
         }
-        Opened::Lane(Self::Broadcasts(in_flight, &peer.broadcasts))
+        Opened::Lane(Self::Conflated(conflated, lane))
     }
 
     fn offer<'s>(&'s self, slices: &mut Slices<'s>) -> usize {
         match self {
             Self::Mail(_, delivery) => delivery.offer(slices),
             Self::Broadcasts(in_flight, _) => in_flight.offer(slices),
+            Self::Conflated(taken, _) => taken.offer(slices),
         }
     }
 
@@ -266,6 +367,10 @@ impl<'a> Lane<'a> {
             Self::Broadcasts(in_flight, queue) => {
                 let (frames, charge) = in_flight.advance(bytes);
                 queue.release(frames, charge);
+                None
+            }
+            Self::Conflated(taken, lane) => {
+                taken.advance(bytes, lane);
                 None
             }
         }

@@ -9,10 +9,14 @@ use std::task::Waker;
 
 use bytes::Bytes;
 
+use super::conflation::ConflatingLane;
+use super::forward::Cut;
+use super::gap::Gap;
 use super::memory::Memory;
+use super::parts::Parts;
 use super::queue::{Entry, Queue};
 use crate::ids::{ConnectionId, MsgId, Name};
-use crate::sync::{AtomicBool, AtomicUsize, AtomicWaker, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicBool, AtomicWaker, Mutex, MutexGuard, OnceLock, Ordering};
 
 /// Something that a connection must be told beside the answers to what it
 /// sends.
@@ -39,13 +43,14 @@ pub(crate) struct Peer {
     reports: Mutex<Vec<Report>>,
     /// What is queued for everyone. Dies with the connection.
     pub(crate) broadcasts: Queue,
+    /// Where broadcasts go instead, once the connection has asked for the
+    /// latest only.
+    conflating: OnceLock<Box<ConflatingLane>>,
     /// The rest of a frame that was partly written when its name went to
     /// another connection.
     unfinished: Mutex<Option<Bytes>>,
     /// Where its accepted messages are remembered, if they are.
     memory: Mutex<Weak<Memory>>,
-    /// How many names the connection owns; the registry keeps it.
-    pub(super) owned: AtomicUsize,
 }
 
 impl Peer {
@@ -57,9 +62,9 @@ impl Peer {
             has_reports: AtomicBool::new(false),
             reports: Mutex::default(),
             broadcasts: Queue::default(),
+            conflating: OnceLock::new(),
             unfinished: Mutex::default(),
             memory: Mutex::default(),
-            owned: AtomicUsize::new(0),
         }
     }
 
@@ -94,17 +99,41 @@ impl Peer {
         }
     }
 
-    /// Takes the oldest run of broadcasts whole.
-    pub(crate) fn take_broadcasts(&self) -> Option<Bytes> {
-        let entry = self.broadcasts.pop()?;
-        self.broadcasts.release(entry.frames as usize, entry.charge);
-        Some(entry.bytes.into())
+    /// Queues a part of a read for which room is reserved, and notes what was
+    /// dropped behind it.
+    pub(super) fn broadcast_parts(&self, parts: &Parts, gap: Option<Gap>, cut: &Cut<'_>) {
+        if parts.frames > 0 {
+            self.broadcast(cut.entry(parts, None), parts.bytes);
+        }
+        if let Some(gap) = gap {
+            self.broadcasts.note_gap(gap);
+            self.wake();
+        }
+    }
+
+    /// Whether broadcasts go through a conflating lane.
+    pub(crate) fn conflates(&self) -> bool {
+        self.conflating.get().is_some()
+    }
+
+    /// The lane that broadcasts go through, if that is a conflating one.
+    #[inline]
+    pub(crate) fn conflating_lane(&self) -> Option<&ConflatingLane> {
+        self.conflating.get().map(|lane| &**lane)
+    }
+
+    /// Has all broadcasts go through a conflating lane from now on.
+    pub(crate) fn start_conflating(&self) -> &ConflatingLane {
+        self.conflating.get_or_init(Box::default)
     }
 
     /// The connection hears no more broadcasts; those queued die with it.
     pub(crate) fn close_broadcasts(&self) {
         self.broadcasts.end();
         self.sweep_broadcasts();
+        if let Some(lane) = self.conflating_lane() {
+            lane.close();
+        }
     }
 
     fn sweep_broadcasts(&self) {

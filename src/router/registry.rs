@@ -13,22 +13,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, Guard};
 use dashmap::DashMap;
 
+use super::audience::Members;
 use super::claim::{Claim, Excluded, Ownership};
 use super::lingering::Lingering;
 use super::outbox::{Outbox, QueueRules};
 use super::peer::{Peer, lock};
-use crate::ids::{ConnectionId, Name};
+use crate::ids::Name;
 use crate::sync::Mutex;
-
-/// Those who hear broadcasts, as of one generation.
-#[derive(Debug, Default)]
-pub(crate) struct Audience {
-    generation: u64,
-    pub(crate) peers: Box<[Arc<Peer>]>,
-}
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -41,9 +34,8 @@ pub(crate) struct Registry {
     /// Counts the names that came and went, so that a session can tell whether
     /// what it knows of absent names still holds.
     generation: AtomicU64,
-    members: Mutex<HashMap<ConnectionId, Arc<Peer>>>,
-    members_generation: AtomicU64,
-    audience: ArcSwap<Audience>,
+    /// Who hears broadcasts.
+    pub(crate) members: Members,
     rules: QueueRules,
     /// The rules of names that have their own.
     rules_by_name: HashMap<Name, QueueRules>,
@@ -62,9 +54,7 @@ impl Registry {
             lingering: Mutex::new(Lingering::new(linger)),
             owned: AtomicUsize::new(0),
             generation: AtomicU64::new(0),
-            members: Mutex::default(),
-            members_generation: AtomicU64::new(0),
-            audience: ArcSwap::default(),
+            members: Members::default(),
             rules,
             rules_by_name,
         }
@@ -253,47 +243,12 @@ impl Registry {
         outbox.end();
     }
 
-    /// Those who hear broadcasts now.
-    pub(crate) fn audience(&self) -> Guard<Arc<Audience>> {
-        let known = self.audience.load();
-        if known.generation == self.members_generation.load(Ordering::Acquire) {
-            return known;
-        }
-        let members = lock(&self.members);
-        let renewed = Audience {
-            generation: self.members_generation.load(Ordering::Acquire),
-            peers: members.values().cloned().collect(),
-        };
-        self.audience.store(Arc::new(renewed));
-        // Still under the lock: whoever comes or goes next puts an empty
-        // audience here, and a broadcast to that one would reach nobody.
-        let renewed = self.audience.load();
-        drop(members);
-        renewed
-    }
-
     fn gained(&self, peer: &Arc<Peer>) {
-        let mut members = lock(&self.members);
-        if peer.owned.fetch_add(1, Ordering::AcqRel) == 0 {
-            members.insert(peer.id(), Arc::clone(peer));
-            self.members_changed();
-        }
+        self.members.gained_name(peer);
     }
 
     fn lost(&self, peer: &Peer) {
-        let mut members = lock(&self.members);
-        if peer.owned.fetch_sub(1, Ordering::AcqRel) == 1 {
-            members.remove(&peer.id());
-            self.members_changed();
-        }
-    }
-
-    /// To be called under the members' lock.
-    fn members_changed(&self) {
-        self.members_generation.fetch_add(1, Ordering::AcqRel);
-        // An outdated audience would keep those who left in memory until the
-        // next broadcast.
-        self.audience.store(Arc::default());
+        self.members.lost_name(peer);
     }
 }
 
@@ -303,6 +258,7 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::ids::ConnectionId;
     use crate::router::outbox::Overflow;
     use crate::router::queue::Capacity;
 
@@ -337,7 +293,7 @@ mod tests {
                 });
             }
             for _ in 0..100_000 {
-                let audience = registry.audience();
+                let audience = registry.members.audience();
                 let found = audience.peers.iter().any(|peer| peer.id().0 == 0);
                 if !found {
                     done.store(true, Ordering::Relaxed);

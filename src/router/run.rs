@@ -47,6 +47,8 @@ pub(super) struct Run {
     pub(super) kind: Kind,
     pub(super) sender: SenderIndex,
     pub(super) route: RouteIndex,
+    /// Whether they are broadcasts that are looked into.
+    pub(super) is_looked_into: bool,
 }
 
 impl Default for Run {
@@ -59,6 +61,7 @@ impl Default for Run {
             kind: Kind::IngestEvent,
             sender: SenderIndex::default(),
             route: RouteIndex::default(),
+            is_looked_into: false,
         }
     }
 }

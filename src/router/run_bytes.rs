@@ -9,11 +9,14 @@
 use std::cell::RefCell;
 use std::mem;
 use std::ops::{Deref, Range};
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 
 /// Buffers that a thread keeps for copies to come.
-const BUFFERS_KEPT_MAX: usize = 64;
+const BUFFERS_KEPT_MAX: usize = 1024;
+/// Buffers looked at for one that fits: most copies are of about the same size.
+const BUFFERS_TRIED_MAX: usize = 16;
 /// Bytes that they may have together.
 const BYTES_KEPT_MAX: usize = 1024 * 1024;
 
@@ -39,7 +42,9 @@ impl Buffers {
     /// than its bytes, so it is never much larger.
     fn take(&mut self, bytes: usize) -> Option<Vec<u8>> {
         let fits = |buffer: &Vec<u8>| (bytes..=2 * bytes).contains(&buffer.capacity());
-        let found = self.buffers.iter().position(fits)?;
+        // Those given back last are in the processor's caches.
+        let first = self.buffers.len().saturating_sub(BUFFERS_TRIED_MAX);
+        let found = first + self.buffers[first..].iter().rposition(fits)?;
         let buffer = self.buffers.swap_remove(found);
         self.bytes -= buffer.capacity();
         Some(buffer)
@@ -62,6 +67,9 @@ pub(crate) enum RunBytes {
     Slice(Bytes),
     /// Keeps nothing but itself.
     Copy(Copied),
+    /// A frame that is also kept for snapshots, and the bytes taken off its
+    /// front.
+    Kept(Arc<Vec<u8>>, usize),
 }
 
 /// A copy in a buffer that is used again when this is dropped.
@@ -91,7 +99,7 @@ impl RunBytes {
     /// Bytes of memory that are held, if no window is.
     pub(crate) fn copied_bytes(&self) -> Option<usize> {
         match self {
-            Self::Slice(_) => None,
+            Self::Slice(_) | Self::Kept(..) => None,
             Self::Copy(copied) => Some(copied.buffer.capacity()),
         }
     }
@@ -100,7 +108,7 @@ impl RunBytes {
     pub(crate) fn share(&mut self) -> Self {
         let bytes = match mem::replace(self, Self::Slice(Bytes::new())) {
             Self::Slice(bytes) => bytes,
-            copy @ Self::Copy(_) => copy.into(),
+            other => other.into(),
         };
         *self = Self::Slice(bytes.clone());
         Self::Slice(bytes)
@@ -111,6 +119,7 @@ impl RunBytes {
         match self {
             Self::Slice(bytes) => bytes.advance(count),
             Self::Copy(copied) => copied.start += count,
+            Self::Kept(_, start) => *start += count,
         }
     }
 
@@ -118,7 +127,7 @@ impl RunBytes {
     pub(crate) fn part(&self, range: Range<usize>) -> Bytes {
         match self {
             Self::Slice(bytes) => bytes.slice(range),
-            Self::Copy(_) => Bytes::copy_from_slice(&self[range]),
+            _ => Bytes::copy_from_slice(&self[range]),
         }
     }
 }
@@ -131,6 +140,7 @@ impl Deref for RunBytes {
         match self {
             Self::Slice(bytes) => bytes,
             Self::Copy(copied) => &copied.buffer[copied.start..],
+            Self::Kept(frame, start) => &frame[*start..],
         }
     }
 }
@@ -144,6 +154,7 @@ impl From<RunBytes> for Bytes {
                 bytes.advance(copied.start);
                 bytes
             }
+            RunBytes::Kept(frame, start) => Self::copy_from_slice(&frame[start..]),
         }
     }
 }

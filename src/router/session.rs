@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::RouterShared;
 use super::answers::{Answers, SenderIndex};
 use super::claim::{Claim, Ownership};
+use super::forward::Sending;
 use super::in_flight::Write;
 use super::learning::Learning;
 use super::memory::Memory;
@@ -28,9 +29,11 @@ use super::now::Now;
 use super::output::{Output, Progress};
 use super::pause::Pause;
 use super::peer::{Peer, Report};
-use super::routes::Routes;
+use super::routes::{Destination, Routes};
 use super::run::Workspace;
+use super::selective::Broadcast;
 use super::stalls::Stalls;
+use super::subscriptions::Subscriptions;
 use crate::ids::{ConnectionId, MsgId, Name};
 use crate::limits::{FRAME_PREFIX_BYTES, REFUSED_IN_A_ROW_MAX};
 use crate::stats::Stats;
@@ -58,6 +61,20 @@ pub enum Halt {
     Close,
 }
 
+/// Why the session stops within a window.
+#[derive(Debug)]
+enum Stop {
+    Halt(Halt),
+    /// What was gathered so far is to be queued before it goes on.
+    Commit,
+}
+
+impl From<Halt> for Stop {
+    fn from(halt: Halt) -> Self {
+        Self::Halt(halt)
+    }
+}
+
 /// What came to a session's attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
@@ -82,9 +99,12 @@ pub struct Session {
     pub(super) former_name: Option<Name>,
     pub(super) routes: Routes,
     pub(super) stalls: Stalls,
+    pub(super) subscriptions: Subscriptions,
+    /// Whether it wants no broadcasts.
+    pub(super) wants_no_broadcasts: bool,
+    pub(super) output: Output,
     /// Where accepted messages are remembered, if they are.
     pub(super) memory: Option<Arc<Memory>>,
-    output: Output,
     learning: Learning,
     pub(super) invalid_in_a_row: u32,
     /// What was done since it was last added to the shared counters.
@@ -103,6 +123,8 @@ impl Session {
             former_name: None,
             routes: Routes::default(),
             stalls: Stalls::default(),
+            subscriptions: Subscriptions::default(),
+            wants_no_broadcasts: false,
             memory: None,
             output: Output::default(),
             learning: Learning::default(),
@@ -127,9 +149,18 @@ impl Session {
             .set_validation(self.shared.config.validation);
         self.answers.set_time(now);
         self.retry_claim();
-        let (consumed, halt) = self.take_frames(workspace, window, now);
-        self.answers.close_batch();
-        workspace.forward.commit(window, consumed, &self.peer);
+        let mut consumed = 0;
+        let halt = loop {
+            let (taken, stop) = self.take_frames(workspace, window, now);
+            self.answers.close_batch();
+            workspace.forward.commit(window, taken, &self.peer);
+            consumed += taken;
+            match stop {
+                Some(Stop::Commit) => {}
+                Some(Stop::Halt(halt)) => break Some(halt),
+                None => break None,
+            }
+        };
         let done = std::mem::take(&mut self.done);
         self.shared.counters.add(self.peer.id(), &done);
         Step { consumed, halt }
@@ -142,36 +173,36 @@ impl Session {
         workspace: &mut Workspace,
         window: &mut [u8],
         now: Now,
-    ) -> (usize, Option<Halt>) {
+    ) -> (usize, Option<Stop>) {
         let mut shapes = self.shared.shapes.load();
         let mut at = 0;
         loop {
             if self.answers.is_full() {
                 let halt = self.settle(workspace, window, now);
                 return match halt {
-                    Some((at, halt)) => (at, Some(halt)),
-                    None => (at, Some(Halt::AnswersFull)),
+                    Some((at, halt)) => (at, Some(halt.into())),
+                    None => (at, Some(Halt::AnswersFull.into())),
                 };
             }
             let len = match frame_state(&window[at..], self.shared.config.frame_bytes_max) {
                 Ok(FrameState::Complete { len }) => len,
                 Ok(FrameState::Partial { .. }) => {
                     return match self.settle(workspace, window, now) {
-                        Some((at, halt)) => (at, Some(halt)),
+                        Some((at, halt)) => (at, Some(halt.into())),
                         None => (at, None),
                     };
                 }
                 Err(error) => {
                     if let Some((at, halt)) = self.settle(workspace, window, now) {
-                        return (at, Some(halt));
+                        return (at, Some(halt.into()));
                     }
                     self.refuse(&error.into());
-                    return (window.len(), Some(Halt::Close));
+                    return (window.len(), Some(Halt::Close.into()));
                 }
             };
             let frame = at..at + FRAME_PREFIX_BYTES + len;
-            if let Some((at, halt)) = self.take_frame(workspace, &shapes, window, &frame, now) {
-                return (at, Some(halt));
+            if let Some((at, stop)) = self.take_frame(workspace, &shapes, window, &frame, now) {
+                return (at, Some(stop));
             }
             at = frame.end;
             if self.learning.has_news() {
@@ -190,7 +221,7 @@ impl Session {
         window: &mut [u8],
         frame: &Range<usize>,
         now: Now,
-    ) -> Option<(usize, Halt)> {
+    ) -> Option<(usize, Stop)> {
         let json = frame.start + FRAME_PREFIX_BYTES..frame.end;
         let seconds = now.mono.as_secs() as u32;
         let known = (workspace.hints).recognize(shapes, &window[json.start..], json.len(), seconds);
@@ -208,7 +239,8 @@ impl Session {
                 Err(refusal) => {
                     return self
                         .settle(workspace, window, now)
-                        .or_else(|| self.refuse(&refusal).map(|halt| (frame.end, halt)));
+                        .or_else(|| self.refuse(&refusal).map(|halt| (frame.end, halt)))
+                        .map(|(at, halt)| (at, halt.into()));
                 }
             },
         };
@@ -222,14 +254,54 @@ impl Session {
             && self.routes.leads_to(run.route, parser.target(json, &names));
         if joins {
             run.push(frame, msg_id);
-            return None;
+        } else {
+            let header = Header {
+                kind,
+                names,
+                msg_id,
+            };
+            let stop = self.begin_run(workspace, window, frame, &header, now);
+            if stop.is_some() {
+                return stop;
+            }
         }
-        let header = Header {
-            kind,
-            names,
-            msg_id,
+        if workspace.run.is_looked_into {
+            let shapes = known.is_some().then_some(shapes);
+            self.look_into(workspace, shapes, window, frame, now);
+        }
+        None
+    }
+
+    /// Finds out who wants the last message of the run, a broadcast. `shapes`
+    /// are those of which one has just recognised it, if one did.
+    fn look_into(
+        &self,
+        workspace: &mut Workspace,
+        shapes: Option<&Table>,
+        window: &[u8],
+        frame: &Range<usize>,
+        now: Now,
+    ) {
+        let Workspace {
+            run,
+            forward,
+            hints,
+            ..
+        } = workspace;
+        let Some(index) = run.ids.len().checked_sub(1) else {
+            return;
         };
-        self.begin_run(workspace, window, frame, &header, now)
+        let json = &window[frame.start + FRAME_PREFIX_BYTES..frame.end];
+        let broadcast = Broadcast {
+            index,
+            range: frame.clone(),
+            frame: &window[frame.clone()],
+            json,
+            slots: shapes.and_then(|shapes| hints.slots(shapes, json.len())),
+            msg_id: run.ids[index],
+        };
+        let sending = self.sending(now);
+        forward.selective.look_into(&broadcast, &sending);
     }
 
     /// Checks a frame that no shape recognised, and learns from it.
@@ -257,24 +329,33 @@ impl Session {
         frame: &Range<usize>,
         header: &Header,
         now: Now,
-    ) -> Option<(usize, Halt)> {
-        if let Some(halted) = self.settle(workspace, window, now) {
-            return Some(halted);
+    ) -> Option<(usize, Stop)> {
+        if let Some((at, halt)) = self.settle(workspace, window, now) {
+            return Some((at, halt.into()));
         }
-        let Workspace { parser, run, .. } = workspace;
+        let Workspace {
+            parser,
+            run,
+            forward,
+            ..
+        } = workspace;
         let json = &window[frame.start + FRAME_PREFIX_BYTES..frame.end];
         let source = parser.source(json, &header.names);
         let allowed = self.check_source(header, source);
         let sender = match allowed {
             Ok(sender) => sender,
-            Err(refusal) => return self.refuse(&refusal).map(|halt| (frame.end, halt)),
+            Err(refusal) => {
+                let halt = self.refuse(&refusal);
+                return halt.map(|halt| (frame.end, halt.into()));
+            }
         };
-        if matches!(
-            header.kind,
-            Kind::Hello | Kind::Subscribe | Kind::Unsubscribe
-        ) {
+        if header.kind.is_control() {
+            if header.kind == Kind::Subscribe && forward.selective.holds_pass() {
+                // A snapshot would wait for what this read has broadcast.
+                return Some((frame.start, Stop::Commit));
+            }
             let halt = self.control(header, sender, json);
-            return halt.map(|halt| (frame.end, halt));
+            return halt.map(|halt| (frame.end, halt.into()));
         }
         run.start = frame.start;
         run.kind = header.kind;
@@ -282,8 +363,26 @@ impl Session {
         run.route = self
             .routes
             .resolve(parser.target(json, &header.names), &self.shared);
+        let is_broadcast = matches!(self.routes.destination(run.route), Destination::Everyone);
+        if is_broadcast && !forward.knows_audience() {
+            // The pass first: what is then found of the audience stays so.
+            let pass = self.shared.snapshots.pass(self.peer.id());
+            let audience = self.shared.registry.members.audience();
+            forward.set_audience(&audience, pass, self.peer.id());
+        }
+        run.is_looked_into = is_broadcast && forward.selective.is_active();
         run.push(frame, header.msg_id);
         None
+    }
+
+    /// What is the same for all messages of this read.
+    pub(super) fn sending(&self, now: Now) -> Sending<'_> {
+        let config = &self.shared.config;
+        Sending {
+            server: &config.name,
+            capacity: config.capacity(),
+            unix_ms: now.unix_ms,
+        }
     }
 
     fn check_source(&mut self, header: &Header, source: &[u8]) -> Result<SenderIndex, Refusal> {
@@ -440,8 +539,17 @@ impl Session {
     /// # Errors
     /// What `write` says, but for `WouldBlock` and `Interrupted`.
     pub fn transmit(&mut self, budget: usize, write: Write<'_>) -> io::Result<(usize, Progress)> {
-        self.output
-            .transmit(&mut self.answers, &self.claims, &self.peer, budget, write)
+        let written =
+            (self.output).transmit(&mut self.answers, &self.claims, &self.peer, budget, write);
+        let replaced = self.output.take_replaced();
+        if replaced > 0 {
+            let done = Stats {
+                conflated: replaced,
+                ..Stats::default()
+            };
+            self.shared.counters.add(self.peer.id(), &done);
+        }
+        written
     }
 
     /// Takes the answers that wait, as whole frames: how a peer inside the
@@ -486,8 +594,11 @@ impl Session {
             self.shared.registry.release(&claim, &self.peer);
         }
         self.claiming = Claiming::ByHello;
+        self.subscriptions = Subscriptions::default();
+        self.shared.registry.members.leave(&self.peer);
         self.memory = None;
         self.peer.close_broadcasts();
+        self.output.forget_broadcasts();
     }
 }
 

@@ -158,7 +158,7 @@ impl Session {
         self.refuse_of_run(run, index, Refusal::new(ErrorCode::QueueFull, reason));
     }
 
-    /// To all who own a name.
+    /// To all who hear broadcasts.
     fn settle_broadcast(&mut self, workspace: &mut Workspace, window: &[u8], now: Now) {
         let Workspace {
             run,
@@ -166,11 +166,8 @@ impl Session {
             missed,
             ..
         } = workspace;
-        if !forward.knows_audience() {
-            forward.set_audience(&self.shared.registry.audience(), self.peer.id());
-        }
-        let capacity = self.shared.config.capacity();
-        forward.add_broadcasts(run.start, &run.sizes, run.total, capacity, missed);
+        let conflated = forward.add_broadcasts(run, &self.sending(now), missed);
+        self.done.conflated += conflated;
         let missed = std::mem::take(missed);
         self.done.dropped += missed.iter().map(|&count| u64::from(count)).sum::<u64>();
         let frames = 0..workspace.run.ids.len();

@@ -22,6 +22,7 @@ mod resume;
 mod shapes;
 mod sim;
 mod stream;
+mod subscriptions;
 
 /// A session with a window in front of it, and everything it wrote behind it.
 struct Peer {

@@ -9,6 +9,7 @@ use crate::ids::Name;
 use crate::limits;
 use crate::router::NameConfig;
 use crate::wire::Validation;
+use crate::wire::filter::Pointer;
 
 /// What a server can be told. Start from [`ServerConfig::default`] and change
 /// what you need; `Server::start` checks it.
@@ -39,6 +40,10 @@ pub struct ServerConfig {
     pub connections_max: usize,
     /// How much of each frame is checked.
     pub validation: Validation,
+    /// JSON pointers, 16 at most: for each value that broadcasts have there the
+    /// last one is kept from the start, and not only once somebody subscribes to
+    /// a snapshot by it.
+    pub snapshot_keys: Vec<String>,
     /// What is different for the queues of some names.
     pub names: HashMap<Name, NameConfig>,
 }
@@ -56,6 +61,7 @@ impl Default for ServerConfig {
             drain_timeout: limits::DRAIN_TIMEOUT_DEFAULT,
             connections_max: limits::CONNECTIONS_MAX_DEFAULT,
             validation: Validation::Payload,
+            snapshot_keys: Vec::new(),
             names: HashMap::new(),
         }
     }
@@ -118,8 +124,27 @@ impl ServerConfig {
             self.connections_max,
             1..=limits::CONNECTIONS_MAX_MAX,
             "",
-        )
+        )?;
+        snapshot_keys(&self.snapshot_keys)
     }
+}
+
+fn snapshot_keys(keys: &[String]) -> Result<(), ConfigError> {
+    let max = limits::SNAPSHOT_KEYS_MAX;
+    let wrong = keys.iter().find(|key| Pointer::parse(key).is_err());
+    if wrong.is_none() && keys.len() <= max {
+        return Ok(());
+    }
+    Err(ConfigError {
+        key: "snapshot.keys".into(),
+        value: format!("{keys:?}"),
+        allowed: match wrong {
+            Some(key) => {
+                format!("{key:?} is no JSON pointer, as in \"/payload/payload_json/symbol\"")
+            }
+            None => format!("must be at most {max} JSON pointers"),
+        },
+    })
 }
 
 fn queue_bytes(key: impl Into<Cow<'static, str>>, bytes: usize) -> Result<(), ConfigError> {
@@ -226,6 +251,18 @@ mod tests {
             let error = refused(|config| config.listen = listen.to_owned());
             assert!(error.starts_with(&format!("listen = {listen:?}: must be HOST:PORT")));
         }
+    }
+
+    #[test]
+    fn takes_a_bounded_number_of_pointers_for_snapshots() {
+        let error = refused(|config| config.snapshot_keys = vec!["/a".into(), "b".into()]);
+        let expected = "snapshot.keys = [\"/a\", \"b\"]: \"b\" is no JSON pointer";
+        assert!(error.starts_with(expected), "{error}");
+        let error = refused(|config| config.snapshot_keys = vec!["/a".into(); 17]);
+        assert!(
+            error.ends_with("must be at most 16 JSON pointers"),
+            "{error}"
+        );
     }
 
     #[test]

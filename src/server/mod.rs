@@ -46,6 +46,7 @@ impl ServerShared {
             stall_timeout: config.stall_timeout,
             linger: config.linger,
             validation: config.validation,
+            snapshot_keys: config.snapshot_keys.clone(),
             names: config.names.clone(),
         });
         Self {

@@ -95,13 +95,6 @@ impl HelloRequest {
     /// message: that is known to the caller.
     pub fn check_supported(&self) -> Result<(), Refusal> {
         let unbuilt = [
-            (
-                self.broadcasts
-                    .as_ref()
-                    .is_some_and(|broadcasts| *broadcasts != Broadcasts::All),
-                "payload.broadcasts",
-                "\"all\"",
-            ),
             (self.replay == Some(true), "payload.replay", "false"),
             (self.token.is_some(), "payload.token", ""),
         ];
@@ -304,11 +297,8 @@ mod tests {
             "broadcasts":"all","group":true,"group_key":"/source",
             "resumable":true,"resume":true,"replay":false"#;
         assert_eq!(check(today), Ok(()));
-        for member in [
-            r#""broadcasts":"none""#,
-            r#""replay":true"#,
-            r#""token":"x""#,
-        ] {
+        assert_eq!(check(r#""broadcasts":"none""#), Ok(()));
+        for member in [r#""replay":true"#, r#""token":"x""#] {
             let key = member.split('"').nth(1).unwrap();
             assert_eq!(check(member), Err(format!("payload.{key}")));
         }

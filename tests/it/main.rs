@@ -22,6 +22,7 @@ mod reconnecting;
 mod refusals;
 mod routing;
 mod shutdown;
+mod subscriptions;
 
 #[cfg(feature = "cli")]
 mod binary;

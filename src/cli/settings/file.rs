@@ -5,7 +5,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Given, Origin, SettingsError, ValueKind};
+use super::{Given, Origin, SettingsError, ValueKind, keys};
 use crate::cli::split::Place;
 
 /// Reads the file at `path`; `named_by` says in an error who named it.
@@ -74,7 +74,17 @@ fn text_of(value: &Spanned<DeValue<'_>>) -> (String, ValueKind) {
         DeValue::Float(number) => (number.to_string(), ValueKind::Number),
         DeValue::Boolean(value) => (value.to_string(), ValueKind::Other),
         DeValue::Datetime(value) => (value.to_string(), ValueKind::Other),
-        DeValue::Array(_) => ("[…]".to_owned(), ValueKind::Other),
+        DeValue::Array(values) => {
+            let text = |value: &Spanned<DeValue<'_>>| match value.get_ref() {
+                DeValue::String(text) => Some(text.to_string()),
+                _ => None,
+            };
+            let texts: Option<Vec<String>> = values.iter().map(text).collect();
+            match texts {
+                Some(texts) => (keys::quoted_list(&texts), ValueKind::Texts),
+                None => ("[…]".to_owned(), ValueKind::Other),
+            }
+        }
         DeValue::Table(_) => ("{…}".to_owned(), ValueKind::Other),
     }
 }

@@ -125,6 +125,14 @@ pub const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "snapshot.keys",
+        set: |settings, given| {
+            settings.server.snapshot_keys = texts(given)?;
+            Ok(())
+        },
+        show: |settings| quoted_list(&settings.server.snapshot_keys),
+    },
+    Key {
         name: "log",
         set: |settings, given| {
             let form = "must be a level (error, warn, info, debug, trace, off) or a filter \
@@ -143,7 +151,22 @@ pub const KEYS: &[Key] = &[
 fn text<'a>(given: &'a Given, form: &str) -> Result<&'a str, String> {
     match given.kind {
         ValueKind::Untyped | ValueKind::Text => Ok(&given.text),
-        ValueKind::Number | ValueKind::Other => Err(form.to_owned()),
+        ValueKind::Number | ValueKind::Texts | ValueKind::Other => Err(form.to_owned()),
+    }
+}
+
+/// A list of texts; of a variable or a flag, also a single one.
+fn texts(given: &Given) -> Result<Vec<String>, String> {
+    let form = "must be a list of texts: [\"/payload/payload_json/symbol\"]";
+    let is_list = match given.kind {
+        ValueKind::Texts => true,
+        ValueKind::Untyped => given.text.trim_start().starts_with('['),
+        _ => return Err(form.to_owned()),
+    };
+    match is_list {
+        true => serde_json::from_str(&given.text).map_err(|_| form.to_owned()),
+        false if given.text.is_empty() => Ok(Vec::new()),
+        false => Ok(vec![given.text.clone()]),
     }
 }
 
@@ -160,13 +183,13 @@ fn says_which_lines(filter: &str) -> bool {
 pub fn number(given: &Given) -> Option<usize> {
     match given.kind {
         ValueKind::Untyped | ValueKind::Number => given.text.replace('_', "").parse().ok(),
-        ValueKind::Text | ValueKind::Other => None,
+        ValueKind::Text | ValueKind::Texts | ValueKind::Other => None,
     }
 }
 
 pub fn size(given: &Given) -> Result<usize, String> {
     let size = match given.kind {
-        ValueKind::Other => None,
+        ValueKind::Texts | ValueKind::Other => None,
         _ => units::size(&given.text),
     };
     size.ok_or_else(|| units::SIZE_FORM.to_owned())
@@ -174,7 +197,7 @@ pub fn size(given: &Given) -> Result<usize, String> {
 
 fn duration(given: &Given) -> Result<std::time::Duration, String> {
     let duration = match given.kind {
-        ValueKind::Other => None,
+        ValueKind::Texts | ValueKind::Other => None,
         _ => units::duration(&given.text),
     };
     duration.ok_or_else(|| units::DURATION_FORM.to_owned())
@@ -193,4 +216,10 @@ pub fn shown_size(bytes: usize) -> String {
 /// A text as TOML. What JSON escapes, TOML's basic strings escape alike.
 pub fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
+}
+
+/// A list of texts as TOML, and as JSON.
+pub fn quoted_list(texts: &[String]) -> String {
+    let texts: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
+    format!("[{}]", texts.join(", "))
 }

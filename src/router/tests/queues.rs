@@ -219,10 +219,20 @@ fn broadcasts_are_dropped_for_the_receiver_that_is_behind_only() {
     assert_eq!(dropped[..QUEUE_MESSAGES], [0; QUEUE_MESSAGES]);
     assert_eq!(dropped[QUEUE_MESSAGES..], [1; 20 - QUEUE_MESSAGES]);
     assert_eq!(ids(&quick.read()), (10..20).map(id).collect::<Vec<_>>());
+    let seen = slow.read();
     assert_eq!(
-        ids(&slow.read()),
+        ids(&seen)[..QUEUE_MESSAGES],
         (0..QUEUE_MESSAGES).map(id).collect::<Vec<_>>()
     );
+    let [gap] = &seen[QUEUE_MESSAGES..] else {
+        panic!("one report of all that it missed: {seen:?}");
+    };
+    assert_eq!(kinds(&seen)[QUEUE_MESSAGES], "MESSAGES_DROPPED");
+    assert_eq!(gap["target"], Value::Null);
+    let details = json!({
+        "name": null, "count": 4, "first_msg_id": id(QUEUE_MESSAGES), "last_msg_id": id(19),
+    });
+    assert_eq!(gap["payload"]["details"], details);
     assert_eq!(router.stats().dropped, 4);
 }
 

@@ -201,7 +201,6 @@ async fn what_is_not_built_yet_is_refused_and_nothing_changes() {
     let mut fresh = Peer::connect(server.local_addr()).await;
     let mut owner = Peer::owning(server.local_addr(), &["mine"]).await;
     for (key, value) in [
-        ("broadcasts", json!("none")),
         ("replay", json!(true)),
         ("token", json!("secret")),
         ("protocol", json!(2)),
@@ -225,21 +224,6 @@ async fn what_is_not_built_yet_is_refused_and_nothing_changes() {
         .ask_acked(&Draft::heartbeat("plain", "health-monitor"))
         .await;
     assert_owns(&mut fresh, "plain", &mut stranger).await;
-}
-
-#[tokio::test]
-async fn subscriptions_are_not_built_yet_and_say_so() {
-    let server = start_server().await;
-    let mut peer = Peer::connect(server.local_addr()).await;
-    let subscribe = Draft::new("subscribe", "a", Value::Null)
-        .payload("id", "btc")
-        .payload(
-            "where",
-            json!([{"field": "/payload/payload_json/symbol", "op": "eq", "value": "BTCUSDT"}]),
-        );
-    peer.ask_refused(&subscribe, "PROTOCOL_UNSUPPORTED").await;
-    let unsubscribe = Draft::new("unsubscribe", "a", Value::Null).payload("id", "btc");
-    peer.ask_refused(&unsubscribe, "PROTOCOL_UNSUPPORTED").await;
 }
 
 #[tokio::test]

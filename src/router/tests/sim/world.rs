@@ -154,7 +154,7 @@ impl World {
             self.pass(next - self.now);
         }
         assert_eq!(self.router.name_count(), 0, "names: some are left");
-        let audience = self.router.0.registry.audience();
+        let audience = self.router.0.registry.members.audience();
         assert_eq!(audience.peers.len(), 0, "names: an audience is left");
         assert_eq!(self.router.stats(), self.model.done(), "what was done");
         self.model.audit();

@@ -1,0 +1,181 @@
+//! What it costs to choose among broadcasts: a hundred subscribers with a hundred
+//! different symbols, against one receiver that gets everything.
+//!
+//! Bars go through sessions as a connection's do: checked by their shape, routed,
+//! acknowledged, queued, and written into a sink. Four windows are read before
+//! anything is written, as a connection does while its peer keeps sending.
+//! Throughput is in messages.
+
+mod load;
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use tickwire::limits::WINDOW_BYTES;
+use tickwire::router::{Now, Router, RouterConfig, Session, Workspace};
+use uuid::Uuid;
+
+use load::stream;
+
+const SYMBOLS: usize = 100;
+const WINDOWS: usize = 4;
+
+/// A session fed by hand, and its output thrown away.
+struct Endpoint {
+    session: Session,
+    workspace: Workspace,
+}
+
+impl Endpoint {
+    /// One that has said these messages.
+    fn saying(router: &Router, messages: &[String]) -> Self {
+        let mut endpoint = Self {
+            session: router.connect(),
+            workspace: Workspace::default(),
+        };
+        let messages: Vec<Vec<u8>> = messages.iter().map(|m| m.clone().into_bytes()).collect();
+        endpoint.receive(&mut stream(&messages));
+        endpoint.discard_output();
+        endpoint
+    }
+
+    fn receive(&mut self, window: &mut BytesMut) {
+        let now = Now {
+            mono: Duration::ZERO,
+            unix_ms: 1_767_444_060_000,
+        };
+        let step = self.session.receive(&mut self.workspace, window, now);
+        assert!(step.halt.is_none() && window.is_empty());
+    }
+
+    fn discard_output(&mut self) -> usize {
+        let mut all = |slices: &[std::io::IoSlice<'_>]| Ok(slices.iter().map(|s| s.len()).sum());
+        let written = self.session.transmit(usize::MAX, &mut all);
+        written.expect("nothing can fail here").0
+    }
+}
+
+fn control(kind: &str, source: &str, payload: &str) -> String {
+    let id = Uuid::new_v4();
+    format!(
+        r#"{{"msg_id":"{id}","msg_type":"{kind}","timestamp":"2026-01-03T12:41:00Z","source":"{source}","payload":{payload}}}"#
+    )
+}
+
+fn symbol(number: usize) -> String {
+    format!("SYM{number:03}USDT")
+}
+
+/// Whole windows of bars of all symbols, mixed.
+fn windows() -> Vec<BytesMut> {
+    let mut bars = (0..).map(|number: usize| {
+        let id = Uuid::new_v4();
+        let symbol = symbol(number * 37 % SYMBOLS);
+        let close = 10_000 + number % 9_973;
+        format!(
+            r#"{{"msg_id":"{id}","msg_type":"ingest_event","timestamp":"2026-01-03T12:41:10.000Z","source":"market-data-feed","target":null,"payload":{{"run_id":"run-123","event_type":"market_data","event_utc":"2026-01-03T12:41:10.000Z","payload_json":{{"symbol":"{symbol}","interval":"1m","open":45000.5,"high":45010.25,"low":44990.75,"close":{close}.5,"volume":12.375,"timestamp":"2026-01-03T12:41:00.000Z"}},"received_utc":"2026-01-03T12:41:10.100Z"}}}}"#
+        )
+        .into_bytes()
+    });
+    let mut windows = Vec::new();
+    for _ in 0..WINDOWS {
+        let mut messages = Vec::new();
+        let mut bytes = 0;
+        while bytes < WINDOW_BYTES - 1_024 {
+            let bar: Vec<u8> = bars.next().expect("without end");
+            bytes += bar.len() + 4;
+            messages.push(bar);
+        }
+        windows.push(stream(&messages));
+    }
+    windows
+}
+
+fn fan_out(c: &mut Criterion) {
+    let windows = windows();
+    let messages = windows.iter().map(|window| count(window)).sum::<usize>();
+    let mut group = c.benchmark_group("broadcast bars");
+    group.throughput(Throughput::Elements(messages as u64));
+    let hello = |name: &str, register: bool| {
+        let payload = format!(r#"{{"protocol":1,"register":{register}}}"#);
+        control("hello", name, &payload)
+    };
+    for what in [
+        "to one receiver, everything",
+        "to 100 subscribers, a symbol each",
+        "to nobody",
+    ] {
+        let router = Router::new(RouterConfig::default());
+        let mut receivers: Vec<Endpoint> = match what {
+            "to one receiver, everything" => {
+                vec![Endpoint::saying(&router, &[hello("receiver", true)])]
+            }
+            "to nobody" => Vec::new(),
+            _ => (0..SYMBOLS)
+                .map(|number| {
+                    let payload = format!(
+                        r#"{{"id":"bars","where":[{{"field":"/payload/payload_json/symbol","op":"eq","value":"{}"}}]}}"#,
+                        symbol(number)
+                    );
+                    let name = format!("subscriber {number}");
+                    let subscribe = control("subscribe", &name, &payload);
+                    Endpoint::saying(&router, &[hello(&name, true), subscribe])
+                })
+                .collect(),
+        };
+        let mut sender = Endpoint::saying(&router, &[hello("market-data-feed", false)]);
+        let mut round = |filled: &mut [BytesMut]| -> usize {
+            for window in filled {
+                sender.receive(window);
+            }
+            black_box(sender.discard_output());
+            receivers.iter_mut().map(Endpoint::discard_output).sum()
+        };
+        // As a thread keeps them: none is allocated anew.
+        let mut filled: Vec<BytesMut> = (0..WINDOWS)
+            .map(|_| BytesMut::with_capacity(WINDOW_BYTES + 64))
+            .collect();
+        let fill = |filled: &mut [BytesMut]| {
+            for (window, bars) in filled.iter_mut().zip(&windows) {
+                window.clear();
+                assert!(
+                    window.try_reclaim(WINDOW_BYTES),
+                    "nothing holds it any more"
+                );
+                window.extend_from_slice(bars);
+            }
+        };
+        fill(&mut filled);
+        // Each bar arrives once.
+        let bytes: usize = windows.iter().map(|window| window.len()).sum();
+        let expected = if what == "to nobody" { 0 } else { bytes };
+        assert_eq!(round(&mut filled), expected);
+        group.bench_function(what, |b| {
+            b.iter_custom(|iterations| {
+                let mut spent = Duration::ZERO;
+                for _ in 0..iterations {
+                    fill(&mut filled);
+                    let begun = Instant::now();
+                    round(&mut filled);
+                    spent += begun.elapsed();
+                }
+                spent
+            });
+        });
+    }
+    group.finish();
+}
+
+fn count(mut window: &[u8]) -> usize {
+    let mut frames = 0;
+    while let Some((prefix, rest)) = window.split_first_chunk::<4>() {
+        window = &rest[u32::from_be_bytes(*prefix) as usize..];
+        frames += 1;
+    }
+    frames
+}
+
+criterion_group!(benches, fan_out);
+criterion_main!(benches);

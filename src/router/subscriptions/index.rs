@@ -1,0 +1,256 @@
+//! All subscriptions of a server, compiled: which of them match a message.
+//!
+//! The fields that any of them asks about are read once a message. Of each
+//! subscription that has a condition `eq` or `in`, one such condition is kept
+//! in a table by value, so that a message meets only the subscriptions that ask
+//! for what it holds: a hundred subscribers with a hundred symbols cost one
+//! lookup. What else they ask is checked on those alone; subscriptions without
+//! such a condition are checked one by one.
+
+#![forbid(unsafe_code)]
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::super::peer::Peer;
+use super::{Delivery, Subscription};
+use crate::ids::ConnectionId;
+use crate::wire::filter::{Condition, Field, Pointer, Probe, Scalar, ValueMap, View};
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct SubscriptionIndex {
+    probe: Probe,
+    /// By connection.
+    subscribers: Box<[Subscriber]>,
+    /// By subscriber, and of each in the order in which they were made.
+    matches: Box<[Match]>,
+    tables: Box<[Table]>,
+    /// Those that are in no table.
+    unindexed: Box<[u32]>,
+    kept: Box<[Kept]>,
+}
+
+/// A connection that has subscriptions.
+#[derive(Debug)]
+pub(crate) struct Subscriber {
+    pub(crate) peer: Arc<Peer>,
+    /// Whether its broadcasts go through a conflating lane.
+    pub(crate) conflates: bool,
+}
+
+/// A subscription, compiled.
+#[derive(Debug)]
+pub(crate) struct Match {
+    /// Whose it is.
+    pub(crate) subscriber: u32,
+    /// Where the value stands by which its matches are conflated, and what
+    /// tells its keys from those of others.
+    pub(crate) conflated_by: Option<(u32, u32)>,
+    /// Nothing for one that matches everything.
+    subscription: Option<Arc<Subscription>>,
+    /// The conditions that no table answers, and where their fields stand.
+    rest: Box<[(u32, u32)]>,
+}
+
+/// By which value the last broadcasts are kept.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// Where it stands among the values.
+    pub(crate) slot: u32,
+}
+
+/// Which subscriptions ask for a value of one field.
+#[derive(Debug, Default)]
+struct Table {
+    slot: u32,
+    by_value: ValueMap<Vec<u32>>,
+}
+
+/// A connection and what it has subscribed to; nothing stands for everything.
+type Chooser = (Arc<Peer>, Arc<[Arc<Subscription>]>);
+
+impl SubscriptionIndex {
+    pub(crate) fn new(mut subscribers: Vec<Chooser>, kept: &[Pointer]) -> Self {
+        subscribers.sort_by_key(|(peer, _)| peer.id().0);
+        let mut fields = Fields::default();
+        let variety = variety(&subscribers);
+        let mut matches = Vec::new();
+        let mut tables: HashMap<u32, Table> = HashMap::new();
+        let mut unindexed = Vec::new();
+        for (subscriber, (_, subscriptions)) in subscribers.iter().enumerate() {
+            if subscriptions.is_empty() {
+                unindexed.push(matches.len() as u32);
+                matches.push(Match::everything(subscriber as u32));
+            }
+            for subscription in subscriptions.iter() {
+                let index = matches.len() as u32;
+                let conditions = subscription.filter.conditions();
+                let by_table = most_telling(conditions, &variety);
+                match by_table.and_then(|at| Some((&conditions[at], conditions[at].equals()?))) {
+                    Some((condition, values)) => {
+                        let slot = fields.slot(condition.field());
+                        let table = tables.entry(slot).or_default();
+                        table.slot = slot;
+                        for value in values {
+                            table.by_value.get_or_default(value).push(index);
+                        }
+                    }
+                    None => unindexed.push(index),
+                }
+                let others = conditions.iter().enumerate();
+                let rest = others
+                    .filter(|(at, _)| Some(*at) != by_table)
+                    .map(|(at, condition)| (fields.slot(condition.field()), at as u32));
+                matches.push(Match {
+                    subscriber: subscriber as u32,
+                    rest: rest.collect(),
+                    conflated_by: match &subscription.delivery {
+                        Delivery::All => None,
+                        Delivery::Latest(key) => {
+                            Some((fields.slot(&Field::At(key.clone())), subscription.serial))
+                        }
+                    },
+                    subscription: Some(Arc::clone(subscription)),
+                });
+            }
+        }
+        let kept = kept.iter().map(|pointer| Kept {
+            slot: fields.slot(&Field::At(pointer.clone())),
+        });
+        Self {
+            kept: kept.collect(),
+            matches: matches.into(),
+            tables: tables.into_values().collect(),
+            unindexed: unindexed.into(),
+            subscribers: subscribers
+                .into_iter()
+                .map(|(peer, _)| Subscriber {
+                    conflates: peer.conflates(),
+                    peer,
+                })
+                .collect(),
+            probe: Probe::new(fields.list),
+        }
+    }
+
+    /// Reads what the subscriptions ask about.
+    pub(crate) fn probe(&self) -> &Probe {
+        &self.probe
+    }
+
+    pub(crate) fn subscribers(&self) -> &[Subscriber] {
+        &self.subscribers
+    }
+
+    /// By what the last broadcasts are kept.
+    pub(crate) fn kept(&self) -> &[Kept] {
+        &self.kept
+    }
+
+    /// Which subscriber the connection is, if it is one.
+    pub(crate) fn subscriber(&self, id: ConnectionId) -> Option<u32> {
+        let found = self
+            .subscribers
+            .binary_search_by_key(&id.0, |s| s.peer.id().0);
+        found.ok().map(|index| index as u32)
+    }
+
+    /// Gives each subscription that matches a message with these values, in no
+    /// particular order.
+    #[inline]
+    pub(crate) fn each_match(&self, values: &View<'_>, mut found: impl FnMut(&Match)) {
+        for table in &self.tables {
+            let Some(value) = values.get(table.slot as usize) else {
+                continue;
+            };
+            let Some(candidates) = table.by_value.get(&value) else {
+                continue;
+            };
+            for &index in candidates {
+                let candidate = &self.matches[index as usize];
+                if candidate.rest_holds(values) {
+                    found(candidate);
+                }
+            }
+        }
+        for &index in &self.unindexed {
+            let candidate = &self.matches[index as usize];
+            if candidate.rest_holds(values) {
+                found(candidate);
+            }
+        }
+    }
+}
+
+impl Match {
+    fn everything(subscriber: u32) -> Self {
+        Self {
+            subscriber,
+            conflated_by: None,
+            subscription: None,
+            rest: Box::default(),
+        }
+    }
+
+    #[inline]
+    fn rest_holds(&self, values: &View<'_>) -> bool {
+        let Some(subscription) = &self.subscription else {
+            return true;
+        };
+        let conditions = subscription.filter.conditions();
+        self.rest.iter().all(|&(slot, at)| {
+            let value = values.get(slot as usize);
+            conditions[at as usize].holds(value.as_ref())
+        })
+    }
+}
+
+/// The fields that are asked about, each once.
+#[derive(Debug, Default)]
+struct Fields {
+    list: Vec<Field>,
+    slots: HashMap<Field, u32>,
+}
+
+impl Fields {
+    fn slot(&mut self, field: &Field) -> u32 {
+        if let Some(&slot) = self.slots.get(field) {
+            return slot;
+        }
+        let slot = self.list.len() as u32;
+        self.list.push(field.clone());
+        self.slots.insert(field.clone(), slot);
+        slot
+    }
+}
+
+/// How many values of each field are asked for by `eq` and `in`: the more, the
+/// fewer subscriptions one value leads to.
+fn variety(subscribers: &[Chooser]) -> HashMap<&Field, HashSet<&Scalar>> {
+    let mut variety: HashMap<&Field, HashSet<&Scalar>> = HashMap::new();
+    let subscriptions = subscribers.iter().flat_map(|(_, list)| list.iter());
+    for condition in subscriptions.flat_map(|known| known.filter.conditions()) {
+        if let Some(values) = condition.equals() {
+            variety.entry(condition.field()).or_default().extend(values);
+        }
+    }
+    variety
+}
+
+/// The condition by which a subscription is looked up, if it has one that can
+/// be.
+fn most_telling(
+    conditions: &[Condition],
+    variety: &HashMap<&Field, HashSet<&Scalar>>,
+) -> Option<usize> {
+    let indexable = conditions.iter().enumerate().filter_map(|(at, condition)| {
+        let values = condition.equals()?.len().max(1);
+        let variety = variety.get(condition.field()).map_or(0, HashSet::len);
+        // Of so many values, so few lead here.
+        Some((at, variety / values))
+    });
+    indexable
+        .max_by_key(|(at, score)| (*score, std::cmp::Reverse(*at)))
+        .map(|(at, _)| at)
+}
