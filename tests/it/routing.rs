@@ -240,14 +240,23 @@ async fn the_ack_of_a_broadcast_counts_who_missed_it() {
     // Once it reads, it gets all but those, and nothing is dropped any more.
     let slow_reader = tokio::spawn(async move {
         let mut received = Vec::new();
+        let mut told = 0;
         loop {
             let message = slow.receive().await;
             if message.text("/payload/run_id") == "the-last" {
-                return received;
+                return (received, told);
+            }
+            if message.text("/payload/code") == "MESSAGES_DROPPED" {
+                assert!(message.json["payload"]["details"]["name"].is_null());
+                told += message.json["payload"]["details"]["count"]
+                    .as_u64()
+                    .unwrap();
+                continue;
             }
             received.push(message.text("/msg_id").to_owned());
         }
     });
+    let mut missed_late = 0;
     loop {
         let last = Draft::order("sender", Value::Null).payload("run_id", "the-last");
         let ack = sender.ask_acked(&last).await;
@@ -255,8 +264,14 @@ async fn the_ack_of_a_broadcast_counts_who_missed_it() {
         if ack.dropped() == 0 {
             break;
         }
+        missed_late += 1;
     }
-    let received = slow_reader.await.expect("the slow one read all");
+    let (received, told) = slow_reader.await.expect("the slow one read all");
     assert_eq!(received.len() + missed.len(), sent);
+    assert_eq!(
+        told,
+        missed.len() as u64 + missed_late,
+        "it is told what it missed"
+    );
     assert!(received.iter().all(|id| !missed.contains(id)));
 }

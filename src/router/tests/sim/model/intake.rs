@@ -18,7 +18,7 @@ struct Read {
     named: Vec<Batch>,
     audience: Option<Vec<usize>>,
     /// Broadcasts by receiver.
-    lanes: BTreeMap<usize, Vec<usize>>,
+    lanes: BTreeMap<usize, Vec<(Vec<usize>, Vec<usize>)>>,
     /// Kind, source and target of the run.
     run: Option<(Kind, String, Option<String>)>,
     /// Receivers that missed a broadcast of the run: they miss all that follow
@@ -221,11 +221,20 @@ impl Model {
             let lane = &mut self.connections[receiver].lane;
             if read.missed.contains(&receiver) || !lane.fits(size, capacity) {
                 read.missed.push(receiver);
+                let parts = read.lanes.entry(receiver).or_default();
+                match parts.last_mut() {
+                    Some((_, dropped)) => dropped.push(number),
+                    None => parts.push((Vec::new(), vec![number])),
+                }
                 missed += 1;
                 continue;
             }
             lane.reserve(size);
-            read.lanes.entry(receiver).or_default().push(number);
+            let parts = read.lanes.entry(receiver).or_default();
+            match parts.last_mut() {
+                Some((frames, dropped)) if dropped.is_empty() => frames.push(number),
+                _ => parts.push((vec![number], Vec::new())),
+            }
             self.records[number].due += 1;
         }
         if missed > 0 {
@@ -353,9 +362,17 @@ impl Model {
                 }
             }
         }
-        for (receiver, frames) in read.lanes {
-            let entry = self.lane_entry(&frames, window_bytes);
-            self.connections[receiver].lane.push(entry);
+        for (receiver, parts) in read.lanes {
+            for (frames, dropped) in parts {
+                let entry = self.lane_entry(&frames, window_bytes);
+                let lane = &mut self.connections[receiver].lane;
+                if !frames.is_empty() {
+                    lane.push(entry);
+                }
+                if !dropped.is_empty() {
+                    lane.miss(&dropped);
+                }
+            }
         }
     }
 
