@@ -28,6 +28,7 @@ mod pause;
 mod peer;
 mod queue;
 mod registry;
+mod reports;
 mod resume;
 mod routes;
 mod run;

@@ -11,14 +11,17 @@ use crate::router::tests::sim::messages::{Acks, Hello, Meaning, SERVER};
 use crate::router::{HEALTH_MONITOR, Halt, LOG_AGGREGATOR, Overflow};
 use crate::wire::Kind;
 
+/// Messages, and those that were dropped behind them.
+type LaneParts = (Vec<usize>, Vec<usize>);
+
 /// What a read has come to so far.
 #[derive(Default)]
 struct Read {
     now: Duration,
     named: Vec<Batch>,
     audience: Option<Vec<usize>>,
-    /// Broadcasts by receiver.
-    lanes: BTreeMap<usize, Vec<(Vec<usize>, Vec<usize>)>>,
+    /// Broadcasts by receiver: parts of them, each with what was dropped behind.
+    lanes: BTreeMap<usize, Vec<LaneParts>>,
     /// Kind, source and target of the run.
     run: Option<(Kind, String, Option<String>)>,
     /// Receivers that missed a broadcast of the run: they miss all that follow
