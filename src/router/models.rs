@@ -107,6 +107,7 @@ fn entry(letters: &str, origin: Option<&Arc<Peer>>) -> Entry {
         .collect();
     Entry {
         frames: letters.len() as u32,
+        order: 0,
         charge: bytes.len(),
         bytes: RunBytes::Slice(Bytes::from(bytes)),
         origin: origin.cloned(),

@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, Weak};
 use std::task::Waker;
 
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use super::memory::Memory;
 use super::parts::Parts;
 use super::queue::{Entry, Queue};
 use crate::ids::{ConnectionId, MsgId, Name};
-use crate::sync::{AtomicBool, AtomicWaker, Mutex, MutexGuard, OnceLock, Ordering};
+use crate::sync::{AtomicBool, AtomicWaker, Mutex, MutexGuard, Ordering};
 
 /// Something that a connection must be told beside the answers to what it
 /// sends.

@@ -141,7 +141,10 @@ fn a_connection_hears_of_broadcasts() {
         });
         let mut seen = 0;
         sleep_until(&receiver, || {
-            seen += std::iter::from_fn(|| receiver.take_broadcasts()).count();
+            while let Some(entry) = receiver.broadcasts.pop() {
+                (receiver.broadcasts).release(entry.frames as usize, entry.charge);
+                seen += 1;
+            }
             seen == 2
         });
         for producer in producers {
