@@ -56,9 +56,8 @@ pub use message::{
 pub use parser::Parser;
 pub use refusal::Refusal;
 pub(crate) use run::{first_msg_id, frames, msg_ids};
+pub(crate) use shape::Slots;
 pub use shape::{Hints, Learned, Recognized, ShapeIndex, Shapes, Table};
-#[allow(unused_imports, reason = "with `filter`")]
-pub(crate) use shape::{SlotPlace, Slots};
 
 #[cfg(test)]
 mod tests;

@@ -101,7 +101,6 @@ impl Hints {
     /// [`Hints::recognize`] has just recognised, by the same table. `None` if
     /// the last frame was another one, or the table is.
     #[inline]
-    #[allow(dead_code, reason = "with `filter`")]
     pub(crate) fn slots<'a>(&'a self, table: &'a Table, len: usize) -> Option<Slots<'a>> {
         // Whichever shape recognises a frame is the likeliest afterwards.
         let index = self.by_length[len % LENGTHS][0];
