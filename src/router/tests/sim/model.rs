@@ -66,7 +66,7 @@ struct Record {
     end: usize,
     fate: Fate,
     /// Where it is remembered as accepted.
-    memory: Option<usize>,
+    remembered: Option<memory::Place>,
     /// Answers that name it.
     answered: u32,
     /// Copies that were promised: one for each receiver that didn't miss it.
@@ -216,7 +216,7 @@ impl Model {
             end,
             message,
             original,
-            memory: None,
+            remembered: None,
             sender: connection,
             fate: Fate::Unknown,
             answered: 0,

@@ -26,6 +26,9 @@ pub(super) struct Read {
     run: Option<RunKey>,
     /// Something in the run is known: each message is taken by itself.
     one_by_one: bool,
+    /// The run goes to a service of the server's, also if its first message
+    /// claims the name of that.
+    to_service: bool,
     /// Receivers that missed a broadcast of the run: they miss all that follow
     /// in it.
     pub(super) missed: Vec<usize>,
@@ -133,6 +136,12 @@ impl Model {
         is_routed.then(|| (message.kind, message.source.clone(), message.target.clone()))
     }
 
+    /// Whether a service takes what is for `target`, because nobody owns that.
+    fn is_served(&self, target: &str) -> bool {
+        let is_owned = self.names.get(target).is_some_and(super::Held::is_owned);
+        (target == HEALTH_MONITOR || target == LOG_AGGREGATOR) && !is_owned
+    }
+
     /// Finds out whether another run begins with the first of `ahead`.
     fn follow_run(&mut self, connection: usize, ahead: &[usize], read: &mut Read) {
         let run = ahead.first().and_then(|&number| self.run_key(number));
@@ -141,6 +150,8 @@ impl Model {
             let others = others.take_while(|&&number| self.run_key(number) == run);
             let run_ahead = &ahead[..ahead.len().min(1 + others.count())];
             read.one_by_one = run.is_some() && self.is_taken_one_by_one(connection, run_ahead);
+            let target = run.as_ref().and_then(|(.., target)| target.as_deref());
+            read.to_service = target.is_some_and(|target| self.is_served(target));
             read.run = run;
             read.missed.clear();
         }
@@ -190,12 +201,12 @@ impl Model {
             self.accept(connection, number, 0, 0);
             return Taken::Done;
         }
+        if read.to_service {
+            self.accept(connection, number, 0, 0);
+            return Taken::Done;
+        }
         let held = self.names.get_mut(target);
         let Some(held) = held.filter(|held| held.is_owned()) else {
-            if target == HEALTH_MONITOR || target == LOG_AGGREGATOR {
-                self.accept(connection, number, 0, 0);
-                return Taken::Done;
-            }
             return self.refuse(connection, number, "TARGET_UNAVAILABLE", true);
         };
         let ordinary = (held.capacity).part(QUEUE_RESERVE_DIVISOR - 1, QUEUE_RESERVE_DIVISOR);

@@ -58,11 +58,21 @@ impl Latest {
         self.offers.push(offer);
     }
 
-    /// The first of the copies of a message that `is_it` which waits has
-    /// arrived. Says whether something was late from then on.
+    /// Which of the copies of a message that `is_it` has arrived. Copies can't be
+    /// told apart: one may have taken the place of another.
+    fn find(&self, is_it: impl Fn(usize) -> bool) -> Option<usize> {
+        let offers = self.offers.iter().enumerate();
+        let copies: Vec<_> = offers.filter(|(_, offer)| is_it(offer.number)).collect();
+        let of = |state| copies.iter().find(move |(_, copy)| copy.state == state);
+        let came_before = of(State::Arrived).is_some();
+        let late = of(State::Late).filter(|_| came_before);
+        of(State::Waits).or(late).map(|(index, _)| *index)
+    }
+
+    /// A message that `is_it` has arrived. Says whether something was late from
+    /// then on.
     fn arrives(&mut self, is_it: impl Fn(usize) -> bool) -> bool {
-        let mut offers = self.offers.iter();
-        let place = offers.position(|offer| is_it(offer.number) && offer.state == State::Waits);
+        let place = self.find(is_it);
         let place = place.expect("latest: it was offered, has not arrived, and is not late");
         let (older, newer) = self.offers.split_at_mut(place);
         let arrived = &mut newer[0];
@@ -78,15 +88,16 @@ impl Latest {
         passed
     }
 
-    /// What must have arrived, if it was not dropped.
-    fn owed(&self) -> u64 {
+    /// What must have arrived, itself or a copy, if it was not dropped.
+    fn owed(&self, is_copy: impl Fn(usize, usize) -> bool) -> u64 {
         let is_last = |index: usize, key: &Key| {
             let mut newer = self.offers[index + 1..].iter();
             newer.all(|newer| !newer.keys.contains(key))
         };
         let is_owed = |(index, offer): &(usize, &Offer)| {
             let is_due = offer.stands_alone || offer.keys.iter().any(|key| is_last(*index, key));
-            is_due && offer.state != State::Arrived
+            let mut arrived = (self.offers.iter()).filter(|known| known.state == State::Arrived);
+            is_due && !arrived.any(|known| is_copy(known.number, offer.number))
         };
         self.offers.iter().enumerate().filter(is_owed).count() as u64
     }
@@ -141,7 +152,7 @@ impl Model {
             let latest = &connection.latest;
             told += latest.told;
             if !connection.ended {
-                let owed = latest.owed();
+                let owed = latest.owed(|one, other| self.original(one) == self.original(other));
                 assert!(
                     owed <= latest.told,
                     "latest: {index} has not got {owed}, and was told of {} of them",

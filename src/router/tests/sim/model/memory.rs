@@ -19,7 +19,12 @@ pub(super) struct Memory {
     recognizes: bool,
     /// Whether it was made for a connection that found nothing to resume.
     is_substitute: bool,
+    /// How often its user has had it forget, or let what it sends be new.
+    lives: u32,
 }
+
+/// Where something is remembered: a memory, and in which of its lives.
+pub(super) type Place = (usize, u32);
 
 impl Model {
     /// The first copy of a message: one that is sent again is the same.
@@ -61,6 +66,7 @@ impl Model {
             && let Some(known) = known
         {
             self.memories[known].recognizes = false;
+            self.memories[known].lives += 1;
         }
         self.keep_memory(connection, resumable, resume);
         if resume {
@@ -90,6 +96,7 @@ impl Model {
         {
             self.memories[own].messages.clear();
             self.memories[own].recognizes = false;
+            self.memories[own].lives += 1;
         }
         let known = &mut self.connections[connection].memory;
         *known = kept.or(*known);
@@ -120,6 +127,7 @@ impl Model {
                     messages: BTreeSet::new(),
                     recognizes: false,
                     is_substitute: resume,
+                    lives: 0,
                 });
                 Some(self.memories.len() - 1)
             }
@@ -193,8 +201,9 @@ impl Model {
         }
         let original = self.original(number);
         if let Some(memory) = self.connections[connection].memory {
-            self.records[number].memory = Some(memory);
-            self.memories[memory].messages.insert(original);
+            let remembers = &mut self.memories[memory];
+            remembers.messages.insert(original);
+            self.records[number].remembered = Some((memory, remembers.lives));
         }
     }
 
@@ -215,8 +224,8 @@ impl Model {
         let mut accepted = BTreeSet::new();
         for (number, record) in self.records.iter().enumerate() {
             let lives = record.fate == Fate::Accepted && record.given_up == 0;
-            if let Some(memory) = record.memory.filter(|_| lives) {
-                let is_first = accepted.insert((memory, self.original(number)));
+            if let Some(place) = record.remembered.filter(|_| lives) {
+                let is_first = accepted.insert((place, self.original(number)));
                 let id = &record.message.id;
                 assert!(is_first, "audit: {id} was accepted twice");
             }
