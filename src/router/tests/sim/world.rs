@@ -163,6 +163,7 @@ impl World {
         assert_eq!(self.router.name_count(), 0, "names: some are left");
         let audience = self.router.0.registry.members.audience();
         assert_eq!(audience.peers.len(), 0, "names: an audience is left");
+        assert!(audience.index.is_none(), "names: a subscriber is left");
         let mut stats = self.router.stats();
         if self.model.offers() > 0 {
             // What a conflating lane drops and replaces was looked at already.
