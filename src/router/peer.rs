@@ -106,9 +106,15 @@ impl Peer {
             self.broadcast(cut.entry(parts, None), parts.bytes);
         }
         if let Some(gap) = gap {
-            self.broadcasts.note_gap(gap);
-            self.wake();
+            self.miss_broadcasts(gap);
         }
+    }
+
+    /// Notes what was dropped of the broadcasts since the last entry.
+    #[cold]
+    pub(crate) fn miss_broadcasts(&self, gap: Gap) {
+        self.broadcasts.note_gap(gap);
+        self.wake();
     }
 
     /// Whether broadcasts go through a conflating lane.
