@@ -141,9 +141,20 @@ impl Session {
 
     // ---- input ----
 
-    /// Takes the complete frames at the front of `window`, and everything that
-    /// follows from them.
+    /// Takes the complete frames at the front of `window`. Everything that
+    /// follows from them is done when this returns.
     pub fn receive(&mut self, workspace: &mut Workspace, window: &mut BytesMut, now: Now) -> Step {
+        let step = self.gather(workspace, window, now);
+        workspace.flush();
+        step
+    }
+
+    /// Like [`Session::receive`], but some of what was accepted may stay in the
+    /// workspace, so that several reads make one entry of a queue. Call
+    /// [`Workspace::flush`] before anything else is done with the session but to
+    /// gather more: an ack must not leave before what it acknowledges is
+    /// queued.
+    pub fn gather(&mut self, workspace: &mut Workspace, window: &mut BytesMut, now: Now) -> Step {
         workspace
             .parser
             .set_validation(self.shared.config.validation);
@@ -156,7 +167,7 @@ impl Session {
             workspace.forward.commit(window, taken, &self.peer);
             consumed += taken;
             match stop {
-                Some(Stop::Commit) => {}
+                Some(Stop::Commit) => workspace.flush(),
                 Some(Stop::Halt(halt)) => break Some(halt),
                 None => break None,
             }
@@ -288,17 +299,13 @@ impl Session {
             hints,
             ..
         } = workspace;
-        let Some(index) = run.ids.len().checked_sub(1) else {
-            return;
-        };
         let json = &window[frame.start + FRAME_PREFIX_BYTES..frame.end];
         let broadcast = Broadcast {
-            index,
+            run,
+            window,
             range: frame.clone(),
-            frame: &window[frame.clone()],
             json,
             slots: shapes.and_then(|shapes| hints.slots(shapes, json.len())),
-            msg_id: run.ids[index],
         };
         let sending = self.sending(now);
         forward.selective.look_into(&broadcast, &sending);
@@ -365,10 +372,10 @@ impl Session {
             .resolve(parser.target(json, &header.names), &self.shared);
         let is_broadcast = matches!(self.routes.destination(run.route), Destination::Everyone);
         if is_broadcast && !forward.knows_audience() {
+            let id = self.peer.id();
             // The pass first: what is then found of the audience stays so.
-            let pass = self.shared.snapshots.pass(self.peer.id());
-            let audience = self.shared.registry.members.audience();
-            forward.set_audience(&audience, pass, self.peer.id());
+            forward.selective.get_pass(&self.shared.snapshots, id);
+            forward.set_audience(&self.shared.registry.members.audience(), id);
         }
         run.is_looked_into = is_broadcast && forward.selective.is_active();
         run.push(frame, header.msg_id);
