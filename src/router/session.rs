@@ -278,14 +278,19 @@ impl Session {
         }
         if workspace.run.is_looked_into {
             let shapes = known.is_some().then_some(shapes);
-            self.look_into(workspace, shapes, window, frame, now);
+            match self.memory_for(&workspace.run).map(Arc::clone) {
+                None => self.look_into(workspace, shapes, window, frame, now),
+                Some(memory) => {
+                    self.broadcast_if_new(&memory, workspace, shapes, window, frame, now);
+                }
+            }
         }
         None
     }
 
     /// Finds out who wants the last message of the run, a broadcast. `shapes`
     /// are those of which one has just recognised it, if one did.
-    fn look_into(
+    pub(super) fn look_into(
         &self,
         workspace: &mut Workspace,
         shapes: Option<&Table>,
