@@ -77,6 +77,10 @@ struct Table {
 #[derive(Debug)]
 enum Candidates {
     One(Candidate),
+    #[allow(
+        clippy::box_collection,
+        reason = "a wide pointer would make every place of the table larger"
+    )]
     Many(Box<Vec<Candidate>>),
 }
 
