@@ -1,6 +1,9 @@
 use std::collections::HashMap;
 
+use futures_util::StreamExt;
 use futures_util::future::{join, join_all};
+use futures_util::stream::FuturesUnordered;
+use tokio::io::AsyncWriteExt;
 
 use super::*;
 
@@ -63,6 +66,46 @@ async fn answers_find_their_sends_in_any_order() {
             Err(other) => panic!("{other:?}"),
         }
     }
+}
+
+// More at once than a task does before tokio makes it yield, and with a window
+// in which room for several becomes free at once: `join!` polls them in turns.
+#[tokio::test]
+async fn messages_of_a_task_are_sent_in_the_order_in_which_they_are_first_polled() {
+    let (client, _receiver, mut peer) = connected(config()).await;
+    let sends: FuturesUnordered<_> = (0..300)
+        .map(|n| client.send(note(&n.to_string())))
+        .collect();
+    let server = async {
+        for n in 0..300 {
+            let heard = peer.hear().await.unwrap();
+            assert_eq!(text_of(&heard), n.to_string(), "sent in another order");
+            peer.ack(&heard).await;
+        }
+    };
+    join(sends.count(), server).await;
+
+    let (client, _receiver, mut peer) = connected(config().unanswered_max(2)).await;
+    let server = async {
+        let mut heard = Vec::new();
+        for n in 0..2 {
+            heard.push(peer.hear().await.unwrap());
+            assert_eq!(text_of(&heard[n]), n.to_string());
+        }
+        let acks = heard.iter().map(|message| Message::ack_of(SERVER, message));
+        let acks: Vec<Bytes> = acks.map(|ack| ack.unwrap().to_frame()).collect();
+        let stream = peer.frames.get_mut();
+        stream.write_all(&acks.concat()).await.unwrap();
+        for n in 2..4 {
+            let heard = peer.hear().await.unwrap();
+            assert_eq!(text_of(&heard), n.to_string(), "sent in another order");
+            peer.ack(&heard).await;
+        }
+    };
+    let send = |n: u32| client.send(note(&n.to_string()));
+    let first = async { tokio::join!(send(0), send(1)) };
+    let next = async { tokio::join!(send(2), send(3)) };
+    tokio::join!(biased; first, next, server);
 }
 
 #[tokio::test]
