@@ -105,7 +105,10 @@ async fn messages_of_a_task_are_sent_in_the_order_in_which_they_are_first_polled
     let send = |n: u32| client.send(note(&n.to_string()));
     let first = async { tokio::join!(send(0), send(1)) };
     let next = async { tokio::join!(send(2), send(3)) };
-    tokio::join!(biased; first, next, server);
+    let (first, next, ()) = tokio::join!(biased; first, next, server);
+    for sent in [first.0, first.1, next.0, next.1] {
+        sent.unwrap();
+    }
 }
 
 #[tokio::test]
