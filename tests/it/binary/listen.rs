@@ -44,7 +44,7 @@ impl Listening {
     }
 
     /// What it printed until it ended by itself, in order.
-    async fn to_the_end(mut self) -> Vec<String> {
+    async fn read_to_end(mut self) -> Vec<String> {
         let mut printed = Vec::new();
         while let Some(line) = self.line().await {
             printed.push(line);
@@ -86,7 +86,7 @@ async fn prints_what_meets_all_conditions_and_ends_after_as_many_as_it_was_told(
     for bar in &bars {
         feed.ask_acked(bar).await;
     }
-    assert_eq!(listening.to_the_end().await, texts(&[&bars[2]]));
+    assert_eq!(listening.read_to_end().await, texts(&[&bars[2]]));
 }
 
 #[tokio::test]
@@ -103,7 +103,7 @@ async fn a_late_listener_begins_with_the_last_of_each() {
     drop(first);
     let options = [&options[..], &["--where", "payload.payload_json.close>0"]].concat();
     let late = Listening::start(server.local_addr(), &options).await;
-    let mut printed = late.to_the_end().await;
+    let mut printed = late.read_to_end().await;
     printed.sort();
     let mut expected = texts(&[&bars[1], &bars[2]]);
     expected.sort();
@@ -173,5 +173,5 @@ async fn a_quoted_value_may_begin_like_an_operator() {
     let [other, matching] = ["1", "=1"].map(|run| bar("BTC", 1).payload("run_id", run));
     feed.ask_acked(&other).await;
     feed.ask_acked(&matching).await;
-    assert_eq!(listening.to_the_end().await, texts(&[&matching]));
+    assert_eq!(listening.read_to_end().await, texts(&[&matching]));
 }
