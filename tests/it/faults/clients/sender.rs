@@ -55,10 +55,15 @@ pub async fn run(
     network.passed().await;
     let unknown = sent.iter().filter(|sent| sent.fate == Fate::Unknown);
     assert_eq!(unknown.count(), heard.fate_unknown, "as it was told");
-    let way = match (habit, resumable) {
-        (Habit::Stays, _) => Way::Once,
-        (Habit::ComesAndGoes, Resumable(false)) => Way::Several,
-        (Habit::ComesAndGoes, Resumable(true)) => Way::Resumed,
+    let stayed = heard.reconnections == 0;
+    assert!(
+        stayed || habit == Habit::ComesAndGoes || heard.timed_out,
+        "nothing cut it off"
+    );
+    let way = match resumable {
+        _ if stayed => Way::Once,
+        Resumable(false) => Way::Several,
+        Resumable(true) => Way::Resumed,
     };
     vec![SenderLife {
         sender: number,
@@ -67,8 +72,8 @@ pub async fn run(
         sent,
         reports: heard.reports,
         resent: heard.resent,
-        in_order: way == Way::Once,
-        stayed: way == Way::Once,
+        in_order: stayed,
+        stayed,
     }]
 }
 
@@ -156,6 +161,10 @@ async fn send_all(client: &Client, sent: &mut [Sent], random: &mut Random) {
 #[derive(Debug, Default)]
 struct Heard {
     reports: Vec<Undelivered>,
+    /// The server had to wait for the rest of a frame for too long: the machine
+    /// stood still, for no link holds anything up that long.
+    timed_out: bool,
+    reconnections: usize,
     resent: usize,
     fate_unknown: usize,
 }
@@ -167,6 +176,7 @@ async fn hear(mut receiver: Receiver) -> Heard {
             // A broadcast of another, for who owns a name.
             Event::Message(_) | Event::Disconnected(_) => {}
             Event::Reconnected(reconnection) => {
+                heard.reconnections += 1;
                 heard.resent += reconnection.resent;
                 heard.fate_unknown += reconnection.fate_unknown;
             }
@@ -176,6 +186,7 @@ async fn hear(mut receiver: Receiver) -> Heard {
                     let details = details.read().expect("an object");
                     heard.reports.push(undelivered(&details));
                 }
+                Some(ErrorCode::FrameTimeout) => heard.timed_out = true,
                 // Of its broadcasts.
                 Some(ErrorCode::MessagesDropped) => {}
                 _ => panic!("unexpected: {report:?}"),
