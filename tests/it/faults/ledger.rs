@@ -299,6 +299,27 @@ impl<'a> Ledger<'a> {
             if report.target != name {
                 continue;
             }
+            if !self.keeps_order(group) {
+                // What it covers may have been sent again since, and then have
+                // been accepted, and seen, or refused.
+                let mut from = places.iter().copied();
+                let first = from.by_ref().find(|&p| sender.sent[p].key == report.first);
+                let Some(first) = first else {
+                    let what = format!("a report begins with what it didn't send: {report:?}");
+                    return Err(self.fault(sender, places[0], &what));
+                };
+                let is_open = |&place: &usize| {
+                    let sent = &sender.sent[place];
+                    sent.may_be_queued() && self.sightings(sent).is_empty()
+                };
+                let count = usize::try_from(report.count).expect("small");
+                let all = std::iter::once(first).chain(from).filter(is_open);
+                for place in all.take(count).collect::<Vec<_>>() {
+                    self.covered.insert(sender.sent[place].key, number);
+                    self.sums.undelivered += 1;
+                }
+                continue;
+            }
             let accepted: Vec<usize> = places
                 .iter()
                 .copied()
@@ -314,22 +335,6 @@ impl<'a> Ledger<'a> {
                 );
                 return Err(self.fault(sender, places[0], &what));
             };
-            if !self.keeps_order(group) {
-                // What it covers may have been accepted, and seen, since.
-                let unseen = |&&place: &&usize| self.sightings(&sender.sent[place]).is_empty();
-                let count = usize::try_from(report.count).expect("small");
-                let covered: Vec<usize> = accepted[first..]
-                    .iter()
-                    .filter(unseen)
-                    .take(count)
-                    .copied()
-                    .collect();
-                for place in covered {
-                    self.covered.insert(sender.sent[place].key, number);
-                    self.sums.undelivered += 1;
-                }
-                continue;
-            }
             let mut left = report.count;
             // Partly written, seen whole all the same, and reported.
             let mut doubles = 0;

@@ -369,6 +369,15 @@ fn what_is_sent_again_may_have_been_given_up_before() {
     let history = |way| History::of(3, lives).changed(sent_by(way)).reported(1, 1);
     history(Way::Resumed).holds();
     history(Way::Several).fails(1, "was reported undelivered, but seen");
+    // Or it was refused the second time.
+    let lives: &[(&[u64], bool)] = &[(&[0], true), (&[2], true)];
+    let history = |way| History::of(3, lives).changed(sent_by(way)).reported(1, 1);
+    history(Way::Resumed)
+        .told(1, refused("TARGET_UNAVAILABLE"))
+        .holds();
+    history(Way::Several)
+        .told(1, refused("TARGET_UNAVAILABLE"))
+        .fails(0, "a report begins with");
     // A receiver that stays has given up nothing.
     let history = |lives| History::of(3, lives).changed(sent_by(Way::Resumed));
     history(&[(&[0, 2, 1], true)]).fails(2, "was seen out of order");
