@@ -63,7 +63,8 @@ impl Session {
         self.memory = kept.or(self.memory.take());
     }
 
-    /// Settles a run of a connection whose accepted messages are remembered.
+    /// Settles a run of a connection whose accepted messages are remembered, in
+    /// its turn, which lasts until they are queued.
     #[inline(never)]
     pub(super) fn settle_resumable(
         &mut self,
@@ -72,7 +73,6 @@ impl Session {
         window: &[u8],
         now: Now,
     ) -> Option<(usize, Pause)> {
-        let _turn = memory.turn();
         if !memory.recognizes() {
             return self.settle_run(workspace, window, now);
         }

@@ -65,7 +65,8 @@ pub enum Halt {
 #[derive(Debug)]
 enum Stop {
     Halt(Halt),
-    /// What was gathered so far is to be queued before it goes on.
+    /// What was gathered so far is to be queued before it goes on, in another
+    /// turn with the memory.
     Commit,
 }
 
@@ -162,6 +163,9 @@ impl Session {
         self.retry_claim();
         let mut consumed = 0;
         let halt = loop {
+            // Who passes over what is accepted here must find it queued.
+            let memory = self.memory.clone();
+            let _turn = memory.as_deref().map(Memory::turn);
             let (taken, stop) = self.take_frames(workspace, window, now);
             self.answers.close_batch();
             workspace.forward.commit(window, taken, &self.peer);
@@ -367,7 +371,10 @@ impl Session {
                 return Some((frame.start, Stop::Commit));
             }
             let halt = self.control(header, sender, json);
-            return halt.map(|halt| (frame.end, halt.into()));
+            // What follows may have to wait for its turn with another memory.
+            let another = header.kind == Kind::Hello && self.memory.is_some();
+            let stop = halt.map(Stop::Halt).or(another.then_some(Stop::Commit));
+            return stop.map(|stop| (frame.end, stop));
         }
         run.start = frame.start;
         run.kind = header.kind;
