@@ -6,18 +6,18 @@
 mod load;
 
 use std::hint::black_box;
-use std::time::Duration;
 
 use bytes::BytesMut;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tickwire::ids::{MsgId, Name};
 use tickwire::limits::WINDOW_BYTES;
-use tickwire::router::{Now, Router, RouterConfig, Session, Workspace};
+use tickwire::router::{Router, RouterConfig};
 use tickwire::wire::{
     AckTemplate, AnswerIds, BatchAck, FrameState, Parser, Validation, frame_state,
 };
 use uuid::Uuid;
 
+use load::endpoint::Endpoint;
 use load::messages::{self, Example, Selection, Target};
 use load::{stream, variants};
 
@@ -69,49 +69,6 @@ fn envelope_parse(c: &mut Criterion) {
         });
     }
     group.finish();
-}
-
-/// A session fed by hand, and its output thrown away.
-struct Endpoint {
-    session: Session,
-    workspace: Workspace,
-}
-
-impl Endpoint {
-    fn new(router: &Router) -> Self {
-        Self {
-            session: router.connect(),
-            workspace: Workspace::default(),
-        }
-    }
-
-    fn owning(router: &Router, name: &str) -> Self {
-        let mut endpoint = Self::new(router);
-        let hello = format!(
-            r#"{{"msg_id":"{}","msg_type":"hello","timestamp":"2026-01-03T12:41:00Z","source":"{name}","payload":{{"protocol":1}}}}"#,
-            Uuid::new_v4()
-        );
-        let mut window = stream(&[hello.into_bytes()].to_vec());
-        endpoint.receive(&mut window);
-        assert_eq!(endpoint.session.names().count(), 1);
-        endpoint.discard_output();
-        endpoint
-    }
-
-    fn receive(&mut self, window: &mut BytesMut) {
-        let now = Now {
-            mono: Duration::ZERO,
-            unix_ms: 1_767_444_060_000,
-        };
-        let step = self.session.receive(&mut self.workspace, window, now);
-        assert!(step.halt.is_none() && window.is_empty());
-    }
-
-    fn discard_output(&mut self) -> usize {
-        let mut all = |slices: &[std::io::IoSlice<'_>]| Ok(slices.iter().map(|s| s.len()).sum());
-        let written = self.session.transmit(usize::MAX, &mut all);
-        written.expect("nothing can fail here").0
-    }
 }
 
 /// One read of 64 frames: checked, routed to a queue, acknowledged, and both

@@ -137,6 +137,96 @@ fn allocations_a_message(selection: &Selection) -> f64 {
     counted as f64 / (READS * FRAMES_A_READ) as f64
 }
 
+/// Symbols of bars, and subscribers that want one each.
+const SYMBOLS: usize = 8;
+
+/// Bars of all symbols, mixed.
+fn bars(count: usize) -> Vec<String> {
+    let bar = |number: usize| {
+        let symbol = number * 5 % SYMBOLS;
+        let close = 10_000 + number;
+        format!(
+            r#"{{"msg_id":"550e8400-e29b-41d4-a716-4466{number:08}","msg_type":"ingest_event","timestamp":"2026-01-03T12:41:10.000Z","source":"market-data-feed","target":null,"payload":{{"run_id":"run-123","event_type":"market_data","event_utc":"2026-01-03T12:41:10.000Z","payload_json":{{"symbol":"SYM{symbol}USDT","interval":"1m","open":45000.5,"high":45010.25,"low":44990.75,"close":{close}.5,"volume":12.375,"timestamp":"2026-01-03T12:41:00.000Z"}},"received_utc":"2026-01-03T12:41:10.100Z"}}}}"#
+        )
+    };
+    (0..count).map(bar).collect()
+}
+
+fn subscribe(source: &str, payload: &str) -> String {
+    format!(
+        r#"{{"msg_id":"550e8400-e29b-41d4-a716-446655440001","msg_type":"subscribe","timestamp":"2026-01-03T12:41:00Z","source":"{source}","payload":{{"id":"bars",{payload}}}}}"#
+    )
+}
+
+/// Allocations a broadcast of which each subscriber gets its share, and with
+/// `latest` one more the newest of each symbol.
+fn allocations_a_broadcast(latest: bool) -> f64 {
+    const WARM_READS: usize = 400;
+    const READS: usize = 200;
+
+    let router = Router::new(RouterConfig::default());
+    let subscriber = |name: &str, payload: &str| {
+        let mut endpoint = Endpoint::saying(&router, &hello(name, r#""register":false"#));
+        let mut window = BytesMut::new();
+        write_frame(&mut window, subscribe(name, payload).as_bytes()).unwrap();
+        endpoint.receive(&mut window);
+        endpoint.discard_output();
+        endpoint
+    };
+    let mut subscribers: Vec<Endpoint> = (0..SYMBOLS)
+        .map(|symbol| {
+            let payload = format!(
+                r#""where":[{{"field":"/payload/payload_json/symbol","op":"eq","value":"SYM{symbol}USDT"}}]"#
+            );
+            subscriber(&format!("subscriber-{symbol}"), &payload)
+        })
+        .collect();
+    let mut newest = latest.then(|| {
+        let payload = r#""mode":"latest","key":"/payload/payload_json/symbol""#;
+        subscriber("newest", payload)
+    });
+    let mut sender = Endpoint::saying(&router, &hello("feed", r#""register":false"#));
+    let messages = bars(FRAMES_A_READ * 20);
+    let mut window = BytesMut::new();
+    let mut counted = 0;
+    for read in 0..WARM_READS + READS {
+        window.clear();
+        if !window.try_reclaim(64 * 1024) {
+            window = BytesMut::with_capacity(64 * 1024);
+        }
+        let first = read % 20 * FRAMES_A_READ;
+        let mut bytes = 0;
+        for json in &messages[first..first + FRAMES_A_READ] {
+            write_frame(&mut window, json.as_bytes()).unwrap();
+            bytes += 4 + json.len();
+        }
+        let before = ALLOCATIONS.get();
+        sender.receive(&mut window);
+        assert!(sender.discard_output() > 0, "acks");
+        let delivered = subscribers.iter_mut().map(Endpoint::discard_output);
+        assert_eq!(delivered.sum::<usize>(), bytes, "each to one of them");
+        if let Some(newest) = &mut newest {
+            assert!(newest.discard_output() > 0, "the newest of each");
+        }
+        if read >= WARM_READS {
+            counted += ALLOCATIONS.get() - before;
+        }
+    }
+    counted as f64 / (READS * FRAMES_A_READ) as f64
+}
+
+#[test]
+fn a_broadcast_to_subscribers_costs_next_to_no_allocation() {
+    for latest in [false, true] {
+        let allocations = allocations_a_broadcast(latest);
+        println!("{allocations:.4} allocations a broadcast, latest: {latest}");
+        assert!(
+            allocations <= ALLOCATIONS_A_MESSAGE,
+            "{allocations} allocations a broadcast, latest: {latest}"
+        );
+    }
+}
+
 #[test]
 fn a_message_costs_next_to_no_allocation() {
     for selection in [Selection::One(Example::Order), Selection::Mix] {

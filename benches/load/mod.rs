@@ -5,6 +5,9 @@
 #[allow(dead_code, unused_imports, reason = "the file serves several programs")]
 pub mod messages;
 
+#[allow(dead_code, reason = "not all benchmarks work on sessions")]
+pub mod endpoint;
+
 use bytes::BytesMut;
 use messages::{Example, Selection, Target};
 

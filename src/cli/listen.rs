@@ -40,7 +40,8 @@ a JSON pointer like /payload/payload_json/symbol
   operator  =  <  <=  >  >=  and ^= for the beginning of a text; a path alone: the \
 field is there
   value     a number, true, false or null is taken as such, everything else as \
-a text, and so is what stands in quotes: 'payload.run_id=\"42\"'
+a text, and so is what stands in quotes: 'payload.run_id=\"42\"'. One that \
+begins with = < > ^ ! or ~ stands in quotes: 'payload.note=\"=1\"'
 --latest KEY: while this terminal is behind, a newer message takes the place of \
 the older one with the same value at KEY. --snapshot: first the last broadcast \
 for each value of that key, so that all is there at once.

@@ -23,7 +23,7 @@ Examples:
 
 Settings come from flags, then environment, then file, then defaults. The file \
 is TOML; every setting in it is also a variable, as queue_bytes is \
-TICKWIRE_QUEUE_BYTES:
+TICKWIRE_QUEUE_BYTES and snapshot.keys is TICKWIRE_SNAPSHOT__KEYS:
   listen            HOST:PORT; port 0 picks a free one
   name              the server's own name: the source of its answers
   threads           worker threads
@@ -42,6 +42,9 @@ A section [names.\"api-gateway\"] says what is different for that name's queue:
   queue_bytes, queue_messages
   overflow          what becomes of events that don't fit: \"pause\" their sender,
                     \"refuse\" them, or \"drop\" them
+As a variable it is for a name in lower case, without two underscores in a row: \
+TICKWIRE_NAMES__API-GATEWAY__OVERFLOW (env or a service file can set it; a shell's \
+own variables have no hyphens).
 
 When ready it prints `listening tcp ADDR` on standard output; logs go to \
 standard error. SIGTERM or ctrl-c writes what is queued and ends it with 0.";

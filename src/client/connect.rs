@@ -171,6 +171,7 @@ where
         name: registration.source().clone(),
         frame_bytes_max: AtomicUsize::new(frame_bytes_max(&first.welcome)),
         welcome: Mutex::new(Arc::new(first.welcome.clone())),
+        turn: Semaphore::new(1),
         unanswered_room: Semaphore::new(config.unanswered_max),
         queue_room: Semaphore::new(CLIENT_QUEUE_BYTES),
         closing: CancellationToken::new(),

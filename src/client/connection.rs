@@ -69,6 +69,9 @@ impl<'a> Connection<'a> {
         } = welcomed;
         early.into_iter().for_each(|frame| self.take_in(frame));
         let end = tokio::select! {
+            // Reading first: where a connection is found closed by a write, how
+            // much of that was taken isn't known.
+            biased;
             end = self.read(&mut frames) => end,
             end = self.write_to_the_end(&mut writer, outbox) => end,
             end = self.deadline_of_the_end() => end,

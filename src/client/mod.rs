@@ -145,6 +145,9 @@ struct Shared {
     welcome: Mutex<Arc<Welcome>>,
     /// Largest frame that the server takes.
     frame_bytes_max: AtomicUsize,
+    /// Held by whom room is given to next, so that messages get it in the order
+    /// in which they asked. Closed when nothing more can be sent.
+    turn: Semaphore,
     /// Messages that may yet be under way without an answer. Closed when
     /// nothing more can be sent.
     unanswered_room: Semaphore,
@@ -199,7 +202,8 @@ impl Client {
     }
 
     /// Sends a message without waiting for the answer. If the server refuses it,
-    /// the receiver gets an [`Event::Notice`].
+    /// the receiver gets an [`Event::Notice`]. An `ack`, which is never answered,
+    /// doesn't wait for messages in front of it that wait for answers.
     ///
     /// While the client has too much under way, this waits for room; a future
     /// that is dropped until then has sent nothing.
@@ -304,9 +308,13 @@ impl Client {
             .to_frame_within(limit)
             .map_err(|bytes| SendError::TooLarge { bytes, limit })?;
 
-        let one_message = match answered_as {
-            Some(_) => Some(room(&shared.unanswered_room, 1).await?),
-            None => None,
+        // Who answers others must not have to wait until it is answered itself.
+        let (_turn, one_message) = match answered_as {
+            Some(_) => (
+                Some(room(&shared.turn, 1).await?),
+                Some(room(&shared.unanswered_room, 1).await?),
+            ),
+            None => (None, None),
         };
         // One message larger than the whole queue waits until it is empty.
         let queued_bytes = frame.len().min(CLIENT_QUEUE_BYTES) as u32;
@@ -339,15 +347,16 @@ async fn room(
     semaphore: &Semaphore,
     count: u32,
 ) -> Result<tokio::sync::SemaphorePermit<'_>, SendError> {
-    semaphore
-        .acquire_many(count)
-        .await
-        .map_err(|_| SendError::Closed)
+    // A task that has done much is told to come back later: its messages would
+    // get into line in the order in which they come back.
+    let acquired = tokio::task::unconstrained(semaphore.acquire_many(count)).await;
+    acquired.map_err(|_| SendError::Closed)
 }
 
 impl Shared {
     /// From now on nothing more can be sent.
     fn refuse_more(&self) {
+        self.turn.close();
         self.unanswered_room.close();
         self.queue_room.close();
     }

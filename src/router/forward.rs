@@ -14,13 +14,12 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::audience::Audience;
 use super::gap::Gap;
 use super::outbox::Outbox;
-use super::parts::{Parts, Pieces};
+use super::parts::{Parts, Pieces, pins};
 use super::peer::Peer;
 use super::queue::{Capacity, Entry};
 use super::run::Run;
 use super::run_bytes::RunBytes;
-use super::selective::Selective;
-use super::snapshots::Pass;
+use super::selective::{Selective, Source};
 use crate::ids::{ConnectionId, MsgId, Name};
 
 /// What is the same for all messages of a read.
@@ -113,19 +112,14 @@ impl Forward {
     }
 
     /// Sets who hears the broadcasts of this read: all but the sender.
-    pub(super) fn set_audience(
-        &mut self,
-        audience: &Arc<Audience>,
-        pass: Option<Pass>,
-        sender: ConnectionId,
-    ) {
+    pub(super) fn set_audience(&mut self, audience: &Arc<Audience>, sender: ConnectionId) {
         self.audience_known = true;
         let others = audience.peers.iter().filter(|peer| peer.id() != sender);
         self.receivers.extend(others.map(|peer| Receiver {
             peer: Arc::clone(peer),
             own: None,
         }));
-        self.selective.set_audience(audience, pass, sender);
+        self.selective.set_audience(audience, sender);
     }
 
     /// Adds a run of broadcasts. What doesn't fit a receiver's lane is dropped
@@ -135,6 +129,7 @@ impl Forward {
     pub(super) fn add_broadcasts(
         &mut self,
         run: &Run,
+        window: &[u8],
         sending: &Sending<'_>,
         missed: &mut Vec<u32>,
     ) -> u64 {
@@ -168,7 +163,7 @@ impl Forward {
         self.everyone
             .add(start..start + run.total, sizes.len() as u32);
         match self.selective.is_active() {
-            true => self.selective.settle(&run.ids, sending, missed),
+            true => (self.selective).settle(Source { run, window }, sending, missed),
             false => 0,
         }
     }
@@ -195,7 +190,7 @@ impl Forward {
         };
         for batch in &mut self.named {
             if batch.parts.frames > 0 {
-                let entry = cut.entry(&batch.parts, Some(Arc::clone(origin)));
+                let entry = cut.entry(&batch.parts, Some(origin));
                 batch.outbox.enqueue(entry, batch.parts.bytes);
             }
             if let Some(gap) = batch.gap.take() {
@@ -216,8 +211,8 @@ impl Forward {
     fn pins(&self, block_bytes: usize) -> bool {
         let named = self.named.iter().map(|batch| &batch.parts);
         let everyone = (!self.receivers.is_empty()).then_some(&self.everyone);
-        let mut parts = named.chain(everyone).chain(self.selective.parts());
-        parts.any(|parts| parts.pins(block_bytes))
+        let mut parts = named.chain(everyone);
+        parts.any(|parts| parts.pins(block_bytes)) || pins(self.selective.longest(), block_bytes)
     }
 
     fn commit_broadcasts(&mut self, cut: &Cut<'_>) {
@@ -289,26 +284,41 @@ impl Cut<'_> {
         }
     }
 
-    pub(super) fn entry(&self, parts: &Parts, origin: Option<Arc<Peer>>) -> Entry {
-        if let Window::Shared(window) = &self.window
-            && parts.pins(self.block_bytes)
-        {
-            return Entry {
-                bytes: RunBytes::Slice(window.slice(parts.ranges[0].clone())),
+    /// A stretch as a slice of the window, if it is large enough to keep that in
+    /// memory.
+    pub(super) fn slice(
+        &self,
+        range: Range<usize>,
+        frames: u32,
+        origin: Option<&Arc<Peer>>,
+    ) -> Option<Entry> {
+        let Window::Shared(window) = &self.window else {
+            return None;
+        };
+        pins(range.len(), self.block_bytes).then(|| Entry {
+            // The slice keeps the whole block in memory, whoever else does.
+            charge: self.block_bytes.max(range.len()),
+            bytes: RunBytes::Slice(window.slice(range)),
+            frames,
+            order: 0,
+            origin: origin.cloned(),
+        })
+    }
+
+    pub(super) fn entry(&self, parts: &Parts, origin: Option<&Arc<Peer>>) -> Entry {
+        let slice = match &parts.ranges[..] {
+            [range] => self.slice(range.clone(), parts.frames, origin),
+            _ => None,
+        };
+        slice.unwrap_or_else(|| {
+            let bytes = parts.copy_from(self.window());
+            Entry {
+                charge: bytes.copied_bytes().unwrap_or(parts.bytes),
+                bytes,
                 frames: parts.frames,
                 order: 0,
-                // The slice keeps the whole block in memory, whoever else does.
-                charge: self.block_bytes.max(parts.bytes),
-                origin,
-            };
-        }
-        let bytes = parts.copy_from(self.window());
-        Entry {
-            charge: bytes.copied_bytes().unwrap_or(parts.bytes),
-            bytes,
-            frames: parts.frames,
-            order: 0,
-            origin,
-        }
+                origin: origin.cloned(),
+            }
+        })
     }
 }

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::queue::{Entry, Queue};
 use crate::wire;
@@ -26,20 +27,8 @@ pub(crate) struct InFlight {
 }
 
 /// What one vectored write is offered.
-#[derive(Debug)]
-pub(crate) struct Slices<'a> {
-    slices: [IoSlice<'a>; SLICES_MAX],
-    count: usize,
-}
-
-impl Default for Slices<'_> {
-    fn default() -> Self {
-        Self {
-            slices: [IoSlice::new(&[]); SLICES_MAX],
-            count: 0,
-        }
-    }
-}
+#[derive(Debug, Default)]
+pub(crate) struct Slices<'a>(SmallVec<[IoSlice<'a>; SLICES_MAX]>);
 
 impl<'a> Slices<'a> {
     /// Adds `part` behind the others, unless it is empty. Says whether there
@@ -48,17 +37,16 @@ impl<'a> Slices<'a> {
         if part.is_empty() {
             return true;
         }
-        let Some(place) = self.slices.get_mut(self.count) else {
-            return false;
-        };
-        *place = IoSlice::new(part);
-        self.count += 1;
-        true
+        let has_room = self.0.len() < SLICES_MAX;
+        if has_room {
+            self.0.push(IoSlice::new(part));
+        }
+        has_room
     }
 
     /// All of them.
     pub(crate) fn as_slice(&self) -> &[IoSlice<'a>] {
-        &self.slices[..self.count]
+        &self.0
     }
 }
 
@@ -84,6 +72,9 @@ impl InFlight {
 
     /// Takes entries from `queue`, as many as one write can have.
     pub(crate) fn fill(&mut self, queue: &Queue) {
+        if queue.load().is_empty() {
+            return;
+        }
         while self.entries.len() < SLICES_MAX {
             let Some(entry) = queue.pop() else { break };
             self.entries.push_back(entry);

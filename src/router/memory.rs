@@ -7,9 +7,10 @@
 //!
 //! A memory belongs to the outbox of its connection's first name and goes with
 //! it to a connection that resumes. The earlier connection goes on using it, so
-//! that what still arrives there is known to both. Both settle their messages
-//! under [`Memory::turn`]: neither can find one new that the other is about to
-//! accept.
+//! that what still arrives there is known to both. Both settle and queue their
+//! messages under [`Memory::turn`]: neither can find one new that the other is
+//! about to accept, nor one known, and bring what follows it, that the other has
+//! yet to queue.
 
 #![forbid(unsafe_code)]
 
@@ -71,7 +72,7 @@ impl Memory {
     }
 
     /// To be held from asking whether messages are known until those that are
-    /// accepted are remembered.
+    /// accepted are remembered and queued.
     pub(crate) fn turn(&self) -> MutexGuard<'_, ()> {
         lock(&self.turn)
     }

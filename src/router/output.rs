@@ -7,6 +7,7 @@
 use std::io::{self, IoSlice};
 
 use bytes::{Buf, Bytes};
+use smallvec::SmallVec;
 
 use super::answers::Answers;
 use super::claim::Claim;
@@ -184,42 +185,34 @@ impl Output {
         }
         let count = claims.len() + 1;
         let ahead = answers.unwritten().len();
-        loop {
-            let first = self.turn;
-            let mut lanes = Lanes::default();
-            let mut passed_over = None;
-            let mut broadcasts = Some((&mut self.broadcasts, &mut self.conflated));
-            for index in (0..count).map(|step| (first + step) % count) {
-                let opened = match claims.get(index) {
-                    Some(claim) => Lane::of_mail(claim, lanes.is_empty()),
-                    None => (broadcasts.take()).map_or(Opened::Empty, |(own, conflated)| {
-                        Lane::of_broadcasts(own, conflated, peer)
-                    }),
-                };
-                match opened {
-                    Opened::Empty => {}
-                    Opened::Busy => passed_over = Some(index),
-                    Opened::Lane(lane) => {
-                        if lanes.is_empty() {
-                            self.turn = index + 1;
-                        }
-                        if !lanes.push(lane) {
-                            break;
-                        }
-                    }
+        let first = self.turn;
+        let mut lanes = Lanes::default();
+        let mut broadcasts = Some((&mut self.broadcasts, &mut self.conflated));
+        for index in (0..count).map(|step| (first + step) % count) {
+            let lane = match claims.get(index) {
+                Some(claim) => Lane::of_mail(claim, lanes.is_empty()),
+                None => broadcasts
+                    .take()
+                    .and_then(|(own, conflated)| Lane::of_broadcasts(own, conflated, peer)),
+            };
+            if let Some(lane) = lane {
+                if lanes.is_empty() {
+                    self.turn = index + 1;
+                }
+                if !lanes.push(lane) {
+                    break;
                 }
             }
-            if let Some(written) = lanes.write(answers.unwritten(), write)? {
-                answers.advance(written.bytes.min(ahead));
-                self.partial = written.partial;
-                return Ok(Some(written.bytes));
-            }
-            // Nobody would announce again what is there already.
-            match passed_over {
-                Some(index) => self.turn = index,
-                None => return Ok(None),
-            }
         }
+        if ahead == 0 && lanes.is_empty() {
+            return Ok(None);
+        }
+        let written = lanes.write(answers.unwritten(), write)?;
+        Ok(written.map(|written| {
+            answers.advance(written.bytes.min(ahead));
+            self.partial = written.partial;
+            written.bytes
+        }))
     }
 
     /// Goes on with the frame that is partly written, if one is.
@@ -275,10 +268,7 @@ const LANES_AT_ONCE: usize = 8;
 
 /// What one write takes from: the first lane first, until it has enough.
 #[derive(Debug, Default)]
-struct Lanes<'a> {
-    lanes: [Option<Lane<'a>>; LANES_AT_ONCE],
-    count: usize,
-}
+struct Lanes<'a>(SmallVec<[Lane<'a>; LANES_AT_ONCE]>);
 
 /// Where what is to be written comes from.
 #[derive(Debug)]
@@ -291,16 +281,6 @@ enum Lane<'a> {
     Conflated(&'a mut Taken, &'a ConflatingLane),
 }
 
-/// What came of looking at a lane.
-enum Opened<'a> {
-    /// Nothing waits there, or the name was lost.
-    Empty,
-    /// Somebody else is at the name just now.
-    Busy,
-    /// Something waits there.
-    Lane(Lane<'a>),
-}
-
 /// What a write came to.
 #[derive(Debug, Default)]
 struct Written {
@@ -310,24 +290,21 @@ struct Written {
 }
 
 impl<'a> Lane<'a> {
-    /// What is addressed to a name. The first lane of a write waits for whoever
-    /// else is at the name; for others see [`Claim::try_deliver`].
-    fn of_mail(claim: &'a Claim, is_first: bool) -> Opened<'a> {
+    /// What is addressed to a name, if anything is and the name wasn't lost. The
+    /// first lane of a write waits for whoever else is at the name; others are
+    /// left for the next write if somebody is ([`Claim::try_deliver`]), which
+    /// there will be, for this one has something to write.
+    fn of_mail(claim: &'a Claim, is_first: bool) -> Option<Self> {
         if !claim.outbox.has_mail() {
-            return Opened::Empty;
+            return None;
         }
         let delivery = match is_first {
             true => claim.deliver(),
-            false => match claim.try_deliver() {
-                Some(delivery) => delivery,
-                None => return Opened::Busy,
-            },
+            false => claim.try_deliver()?,
         };
-        match delivery {
-            // What is about to be queued will be announced.
-            Ok(delivery) if !delivery.is_empty() => Opened::Lane(Self::Mail(claim, delivery)),
-            _ => Opened::Empty,
-        }
+        // What is about to be queued will be announced.
+        let delivery = delivery.ok().filter(|delivery| !delivery.is_empty())?;
+        Some(Self::Mail(claim, delivery))
     }
 
     /// What is for everyone. What was queued before the connection had a
@@ -336,19 +313,14 @@ impl<'a> Lane<'a> {
         in_flight: &'a mut InFlight,
         conflated: &'a mut Taken,
         peer: &'a Peer,
-    ) -> Opened<'a> {
+    ) -> Option<Self> {
         in_flight.fill(&peer.broadcasts);
         if !in_flight.is_empty() {
-            return Opened::Lane(Self::Broadcasts(in_flight, &peer.broadcasts));
+            return Some(Self::Broadcasts(in_flight, &peer.broadcasts));
         }
-        let Some(lane) = peer.conflating_lane() else {
-            return Opened::Empty;
-        };
+        let lane = peer.conflating_lane()?;
         conflated.fill(lane);
-        if conflated.is_empty() {
-            return Opened::Empty;
-        }
-        Opened::Lane(Self::Conflated(conflated, lane))
+        (!conflated.is_empty()).then_some(Self::Conflated(conflated, lane))
     }
 
     fn offer<'s>(&'s self, slices: &mut Slices<'s>) -> usize {
@@ -379,36 +351,36 @@ impl<'a> Lane<'a> {
 
 impl<'a> Lanes<'a> {
     fn is_empty(&self) -> bool {
-        self.count == 0
+        self.0.is_empty()
     }
 
     /// Adds a lane behind the others. Says whether there is room for another.
     fn push(&mut self, lane: Lane<'a>) -> bool {
-        if let Some(place) = self.lanes.get_mut(self.count) {
-            *place = Some(lane);
-            self.count += 1;
-        }
-        self.count < LANES_AT_ONCE
+        self.0.push(lane);
+        self.0.len() < LANES_AT_ONCE
     }
 
     /// Offers `ahead`, and then the lanes, to `write` once, and accounts for
     /// what it took. Without anything to write, nothing is offered.
     fn write(&mut self, ahead: &[u8], write: Write<'_>) -> io::Result<Option<Written>> {
-        let mut slices = Slices::default();
-        slices.push(ahead);
         let mut offered = [0; LANES_AT_ONCE];
-        for (lane, offered) in self.lanes.iter().flatten().zip(&mut offered) {
-            *offered = lane.offer(&mut slices);
-        }
-        if slices.as_slice().is_empty() {
-            return Ok(None);
-        }
+        let bytes = {
+            let mut slices = Slices::default();
+            slices.push(ahead);
+            for (lane, offered) in self.0.iter().zip(&mut offered) {
+                *offered = lane.offer(&mut slices);
+            }
+            if slices.as_slice().is_empty() {
+                return Ok(None);
+            }
+            write(slices.as_slice())?
+        };
         let mut written = Written {
-            bytes: write(slices.as_slice())?,
+            bytes,
             partial: None,
         };
         let mut left = written.bytes.saturating_sub(ahead.len());
-        for (lane, offered) in self.lanes.iter_mut().flatten().zip(offered) {
+        for (lane, offered) in self.0.iter_mut().zip(offered) {
             let own = left.min(offered);
             left -= own;
             // Only where the write ended can a run be partly written.

@@ -8,6 +8,12 @@ use super::gap::Gap;
 use super::run_bytes::RunBytes;
 use crate::limits::RUN_PIN_BYTES_MIN;
 
+/// Whether a stretch of a window is large enough to keep the window's block in
+/// memory for it: otherwise a queued run of 128 bytes would hold 64 KiB.
+pub(super) fn pins(bytes: usize, block_bytes: usize) -> bool {
+    bytes >= RUN_PIN_BYTES_MIN && bytes >= block_bytes / 4
+}
+
 /// Parts that follow each other without a gap.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Parts {
@@ -34,10 +40,9 @@ impl Parts {
         self.bytes = 0;
     }
 
-    /// One stretch that is large enough to keep its window in memory for it:
-    /// otherwise a queued run of 128 bytes would hold 64 KiB.
+    /// Whether they are one stretch that [`pins`] its window.
     pub(super) fn pins(&self, block_bytes: usize) -> bool {
-        self.ranges.len() == 1 && self.bytes >= RUN_PIN_BYTES_MIN && self.bytes >= block_bytes / 4
+        self.ranges.len() == 1 && pins(self.bytes, block_bytes)
     }
 
     pub(super) fn copy_from(&self, window: &[u8]) -> RunBytes {
@@ -86,17 +91,5 @@ impl Pieces {
         let earlier = self.earlier.iter();
         let earlier = earlier.map(|(parts, gap)| (parts, Some(gap.clone())));
         earlier.chain(std::iter::once((&self.parts, self.gap.take())))
-    }
-
-    /// The parts in their order.
-    pub(super) fn parts(&self) -> impl Iterator<Item = &Parts> {
-        let earlier = self.earlier.iter().map(|(parts, _)| parts);
-        earlier.chain(std::iter::once(&self.parts))
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.earlier.clear();
-        self.parts.clear();
-        self.gap = None;
     }
 }

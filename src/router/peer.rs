@@ -14,7 +14,7 @@ use super::forward::Cut;
 use super::gap::Gap;
 use super::memory::Memory;
 use super::parts::Parts;
-use super::queue::{Entry, Queue};
+use super::queue::{Entry, Queue, Room};
 use crate::ids::{ConnectionId, MsgId, Name};
 use crate::sync::{AtomicBool, AtomicWaker, Mutex, MutexGuard, Ordering};
 
@@ -92,7 +92,20 @@ impl Peer {
 
     /// Queues a broadcast for which room is reserved, and wakes the connection.
     pub(crate) fn broadcast(&self, entry: Entry, reserved_bytes: usize) {
-        if self.broadcasts.enqueue(entry, reserved_bytes) {
+        let frames = entry.frames as usize;
+        self.broadcast_within(
+            entry,
+            Room {
+                frames,
+                bytes: reserved_bytes,
+            },
+        );
+    }
+
+    /// The same, where the room that was reserved may be more than the entry
+    /// takes.
+    pub(super) fn broadcast_within(&self, entry: Entry, reserved: Room) {
+        if self.broadcasts.enqueue_within(entry, reserved) {
             self.sweep_broadcasts();
         } else {
             self.wake();
@@ -106,13 +119,13 @@ impl Peer {
             self.broadcast(cut.entry(parts, None), parts.bytes);
         }
         if let Some(gap) = gap {
-            self.miss_broadcasts(gap);
+            self.note_dropped_broadcast(gap);
         }
     }
 
-    /// Notes what was dropped of the broadcasts since the last entry.
+    /// Notes what was dropped behind all that is queued.
     #[cold]
-    pub(crate) fn miss_broadcasts(&self, gap: Gap) {
+    pub(super) fn note_dropped_broadcast(&self, gap: Gap) {
         self.broadcasts.note_gap(gap);
         self.wake();
     }

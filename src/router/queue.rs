@@ -82,6 +82,13 @@ impl Capacity {
     }
 }
 
+/// Room in a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Room {
+    pub(crate) frames: usize,
+    pub(crate) bytes: usize,
+}
+
 /// The queue was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Closed;
@@ -186,6 +193,33 @@ impl Queue {
         }
     }
 
+    /// Reserves room for so many frames that have so many bytes together, all or
+    /// none, and says whether it did.
+    #[inline]
+    pub(crate) fn reserve_whole(&self, room: Room, capacity: Capacity) -> Result<bool, Closed> {
+        let mut state = self.state.load(Ordering::Relaxed);
+        loop {
+            let load = Load(state);
+            if load.is_closed() {
+                return Err(Closed);
+            }
+            let fits = load.messages() + room.frames <= capacity.messages
+                && load.bytes() + room.bytes <= capacity.bytes;
+            if !fits {
+                return Ok(false);
+            }
+            match self.state.compare_exchange_weak(
+                state,
+                state + Load::of(room.frames, room.bytes),
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Ok(true),
+                Err(now) => state = now,
+            }
+        }
+    }
+
     /// Whether one frame of `size` bytes would be reserved now.
     pub(crate) fn fits(&self, size: u32, capacity: Capacity) -> bool {
         fitting(self.load(), &[size], size as usize, capacity).0 > 0
@@ -195,9 +229,24 @@ impl Queue {
     /// then the caller must sweep it.
     #[must_use]
     pub(crate) fn enqueue(&self, entry: Entry, reserved_bytes: usize) -> bool {
-        let pinned_more = (entry.charge - reserved_bytes) as u64;
-        let state = match pinned_more {
+        let frames = entry.frames as usize;
+        self.enqueue_within(
+            entry,
+            Room {
+                frames,
+                bytes: reserved_bytes,
+            },
+        )
+    }
+
+    /// The same, where the room that was reserved may be more than the entry
+    /// takes: the rest is given back.
+    #[must_use]
+    pub(crate) fn enqueue_within(&self, entry: Entry, reserved: Room) -> bool {
+        let taken = Load::of(entry.frames as usize, entry.charge);
+        let state = match taken.wrapping_sub(Load::of(reserved.frames, reserved.bytes)) {
             0 => self.state.load(Ordering::Acquire),
+            // Wraps as well if less is taken than was reserved.
             more => self.state.fetch_add(more, Ordering::AcqRel),
         };
         let entries = self.entries();

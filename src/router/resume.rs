@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::claim::Claim;
@@ -12,7 +13,7 @@ use super::now::Now;
 use super::pause::Pause;
 use super::run::{Run, Workspace};
 use super::session::Session;
-use crate::wire::{HelloRequest, Kind};
+use crate::wire::{HelloRequest, Kind, Table};
 
 impl Session {
     /// Whether accepted messages are remembered.
@@ -62,7 +63,8 @@ impl Session {
         self.memory = kept.or(self.memory.take());
     }
 
-    /// Settles a run of a connection whose accepted messages are remembered.
+    /// Settles a run of a connection whose accepted messages are remembered, in
+    /// its turn, which lasts until they are queued.
     #[inline(never)]
     pub(super) fn settle_resumable(
         &mut self,
@@ -71,7 +73,6 @@ impl Session {
         window: &[u8],
         now: Now,
     ) -> Option<(usize, Pause)> {
-        let _turn = memory.turn();
         if !memory.recognizes() {
             return self.settle_run(workspace, window, now);
         }
@@ -83,6 +84,32 @@ impl Session {
         let paused = self.settle_one_by_one(memory, &run, workspace, window, now);
         workspace.run = run;
         paused
+    }
+
+    /// Settles a broadcast that is looked into, as a run of its own: whether it is
+    /// new must be known before it is given to anybody.
+    #[inline(never)]
+    pub(super) fn broadcast_if_new(
+        &mut self,
+        memory: &Memory,
+        workspace: &mut Workspace,
+        shapes: Option<&Table>,
+        window: &[u8],
+        frame: &Range<usize>,
+        now: Now,
+    ) {
+        let _turn = memory.turn();
+        self.invalid_in_a_row = 0;
+        if workspace.run.ids.iter().any(|&id| memory.knows(id)) {
+            self.acknowledge(&workspace.run, &workspace.run.ids, &[]);
+            self.done.duplicates += 1;
+        } else {
+            self.tell_undelivered();
+            self.look_into(workspace, shapes, window, frame, now);
+            // A broadcast never pauses.
+            let _ = self.settle_run(workspace, window, now);
+        }
+        workspace.run.clear();
     }
 
     fn settle_one_by_one(

@@ -10,8 +10,9 @@ use super::routes::RouteIndex;
 use crate::ids::MsgId;
 use crate::wire::{Hints, Kind, Parser, Validation};
 
-/// The buffers that [`Session::receive`](super::Session::receive) works in. One a thread is enough: a
-/// session keeps nothing there between reads, so an idle connection holds none.
+/// The buffers that [`Session::receive`](super::Session::receive) works in. One
+/// a thread is enough: a session keeps nothing there once what it gathered is
+/// queued, so an idle connection holds none.
 #[derive(Debug)]
 pub struct Workspace {
     pub(super) parser: Parser,
@@ -31,6 +32,13 @@ impl Default for Workspace {
             forward: Forward::default(),
             missed: Vec::new(),
         }
+    }
+}
+
+impl Workspace {
+    /// Queues what [`Session::gather`](super::Session::gather) has left here.
+    pub fn flush(&mut self) {
+        self.forward.selective.flush();
     }
 }
 

@@ -65,19 +65,17 @@ impl Buffers {
 pub(crate) enum RunBytes {
     /// Keeps its window in memory.
     Slice(Bytes),
-    /// Keeps nothing but itself.
-    Copy(Copied),
+    /// Keeps nothing but itself. Beside it, the bytes taken off its front.
+    Copy(Copied, usize),
     /// A frame that is also kept for snapshots, and the bytes taken off its
     /// front.
     Kept(Arc<Vec<u8>>, usize),
 }
 
 /// A copy in a buffer that is used again when this is dropped.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Copied {
     buffer: Vec<u8>,
-    /// Bytes taken off the front.
-    start: usize,
 }
 
 impl RunBytes {
@@ -87,20 +85,18 @@ impl RunBytes {
         parts: impl IntoIterator<Item = Range<usize>>,
         bytes: usize,
     ) -> Self {
-        let mut buffer = BUFFERS
-            .with_borrow_mut(|buffers| buffers.take(bytes))
-            .unwrap_or_else(|| Vec::with_capacity(bytes));
+        let mut copied = Copied::with_room(bytes);
         for part in parts {
-            buffer.extend_from_slice(&window[part]);
+            copied.buffer.extend_from_slice(&window[part]);
         }
-        Self::Copy(Copied { buffer, start: 0 })
+        Self::Copy(copied, 0)
     }
 
     /// Bytes of memory that are held, if no window is.
     pub(crate) fn copied_bytes(&self) -> Option<usize> {
         match self {
             Self::Slice(_) | Self::Kept(..) => None,
-            Self::Copy(copied) => Some(copied.buffer.capacity()),
+            Self::Copy(copied, _) => Some(copied.buffer.capacity()),
         }
     }
 
@@ -118,8 +114,7 @@ impl RunBytes {
     pub(crate) fn advance(&mut self, count: usize) {
         match self {
             Self::Slice(bytes) => bytes.advance(count),
-            Self::Copy(copied) => copied.start += count,
-            Self::Kept(_, start) => *start += count,
+            Self::Copy(_, start) | Self::Kept(_, start) => *start += count,
         }
     }
 
@@ -132,6 +127,46 @@ impl RunBytes {
     }
 }
 
+impl Copied {
+    /// Nothing yet, with room for `bytes` bytes.
+    pub(crate) fn with_room(bytes: usize) -> Self {
+        let known = BUFFERS.with_borrow_mut(|buffers| buffers.take(bytes));
+        Self {
+            buffer: known.unwrap_or_else(|| Vec::with_capacity(bytes)),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Adds `bytes`.
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        if self.buffer.capacity() - self.len() < bytes.len() {
+            // Double at least, so that what is added bit by bit isn't moved
+            // each time.
+            self.move_to_room_for(self.len() + bytes.len().max(self.len()));
+        }
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// As a queue holds it: in a smaller buffer, if it has much more than it
+    /// needs.
+    pub(crate) fn finish(mut self) -> RunBytes {
+        if self.buffer.capacity() > 2 * self.len() {
+            self.move_to_room_for(self.len());
+        }
+        RunBytes::Copy(self, 0)
+    }
+
+    #[cold]
+    fn move_to_room_for(&mut self, bytes: usize) {
+        let mut other = Self::with_room(bytes);
+        other.buffer.extend_from_slice(&self.buffer);
+        *self = other;
+    }
+}
+
 impl Deref for RunBytes {
     type Target = [u8];
 
@@ -139,7 +174,7 @@ impl Deref for RunBytes {
     fn deref(&self) -> &[u8] {
         match self {
             Self::Slice(bytes) => bytes,
-            Self::Copy(copied) => &copied.buffer[copied.start..],
+            Self::Copy(copied, start) => &copied.buffer[*start..],
             Self::Kept(frame, start) => &frame[*start..],
         }
     }
@@ -149,9 +184,9 @@ impl From<RunBytes> for Bytes {
     fn from(run: RunBytes) -> Self {
         match run {
             RunBytes::Slice(bytes) => bytes,
-            RunBytes::Copy(mut copied) => {
+            RunBytes::Copy(mut copied, start) => {
                 let mut bytes = Self::from(mem::take(&mut copied.buffer));
-                bytes.advance(copied.start);
+                bytes.advance(start);
                 bytes
             }
             RunBytes::Kept(frame, start) => Self::copy_from_slice(&frame[start..]),
@@ -196,6 +231,23 @@ mod tests {
         drop(RunBytes::copy(&window, once(0..1_000), 1_000));
         let small = RunBytes::copy(&window, once(0..10), 10);
         assert!(small.copied_bytes().unwrap() <= 20);
+    }
+
+    #[test]
+    fn a_copy_that_grows_holds_not_much_more_than_its_bytes() {
+        let mut copied = Copied::with_room(10);
+        for _ in 0..3 {
+            copied.append(&[7; 11]);
+        }
+        let grown = copied.finish();
+        assert_eq!(&grown[..], [7; 33]);
+        let mut roomy = Copied::with_room(1_000);
+        roomy.append(&[7; 10]);
+        let fitted = roomy.finish();
+        assert_eq!(&fitted[..], [7; 10]);
+        for run in [grown, fitted] {
+            assert!(run.copied_bytes().unwrap() <= 2 * run.len());
+        }
     }
 
     #[test]

@@ -65,7 +65,8 @@ pub enum Halt {
 #[derive(Debug)]
 enum Stop {
     Halt(Halt),
-    /// What was gathered so far is to be queued before it goes on.
+    /// What was gathered so far is to be queued before it goes on, in another
+    /// turn with the memory.
     Commit,
 }
 
@@ -141,9 +142,20 @@ impl Session {
 
     // ---- input ----
 
-    /// Takes the complete frames at the front of `window`, and everything that
-    /// follows from them.
+    /// Takes the complete frames at the front of `window`. Everything that
+    /// follows from them is done when this returns.
     pub fn receive(&mut self, workspace: &mut Workspace, window: &mut BytesMut, now: Now) -> Step {
+        let step = self.gather(workspace, window, now);
+        workspace.flush();
+        step
+    }
+
+    /// Like [`Session::receive`], but some of what was accepted may stay in the
+    /// workspace, so that several reads make one entry of a queue. Call
+    /// [`Workspace::flush`] before anything else is done with the session but to
+    /// gather more: an ack must not leave before what it acknowledges is
+    /// queued.
+    pub fn gather(&mut self, workspace: &mut Workspace, window: &mut BytesMut, now: Now) -> Step {
         workspace
             .parser
             .set_validation(self.shared.config.validation);
@@ -151,12 +163,15 @@ impl Session {
         self.retry_claim();
         let mut consumed = 0;
         let halt = loop {
+            // Who passes over what is accepted here must find it queued.
+            let memory = self.memory.clone();
+            let _turn = memory.as_deref().map(Memory::turn);
             let (taken, stop) = self.take_frames(workspace, window, now);
             self.answers.close_batch();
             workspace.forward.commit(window, taken, &self.peer);
             consumed += taken;
             match stop {
-                Some(Stop::Commit) => {}
+                Some(Stop::Commit) => workspace.flush(),
                 Some(Stop::Halt(halt)) => break Some(halt),
                 None => break None,
             }
@@ -267,14 +282,19 @@ impl Session {
         }
         if workspace.run.is_looked_into {
             let shapes = known.is_some().then_some(shapes);
-            self.look_into(workspace, shapes, window, frame, now);
+            match self.memory_for(&workspace.run).map(Arc::clone) {
+                None => self.look_into(workspace, shapes, window, frame, now),
+                Some(memory) => {
+                    self.broadcast_if_new(&memory, workspace, shapes, window, frame, now);
+                }
+            }
         }
         None
     }
 
     /// Finds out who wants the last message of the run, a broadcast. `shapes`
     /// are those of which one has just recognised it, if one did.
-    fn look_into(
+    pub(super) fn look_into(
         &self,
         workspace: &mut Workspace,
         shapes: Option<&Table>,
@@ -288,17 +308,13 @@ impl Session {
             hints,
             ..
         } = workspace;
-        let Some(index) = run.ids.len().checked_sub(1) else {
-            return;
-        };
         let json = &window[frame.start + FRAME_PREFIX_BYTES..frame.end];
         let broadcast = Broadcast {
-            index,
+            run,
+            window,
             range: frame.clone(),
-            frame: &window[frame.clone()],
             json,
             slots: shapes.and_then(|shapes| hints.slots(shapes, json.len())),
-            msg_id: run.ids[index],
         };
         let sending = self.sending(now);
         forward.selective.look_into(&broadcast, &sending);
@@ -355,7 +371,10 @@ impl Session {
                 return Some((frame.start, Stop::Commit));
             }
             let halt = self.control(header, sender, json);
-            return halt.map(|halt| (frame.end, halt.into()));
+            // What follows may have to wait for its turn with another memory.
+            let another = header.kind == Kind::Hello && self.memory.is_some();
+            let stop = halt.map(Stop::Halt).or(another.then_some(Stop::Commit));
+            return stop.map(|stop| (frame.end, stop));
         }
         run.start = frame.start;
         run.kind = header.kind;
@@ -365,10 +384,10 @@ impl Session {
             .resolve(parser.target(json, &header.names), &self.shared);
         let is_broadcast = matches!(self.routes.destination(run.route), Destination::Everyone);
         if is_broadcast && !forward.knows_audience() {
+            let id = self.peer.id();
             // The pass first: what is then found of the audience stays so.
-            let pass = self.shared.snapshots.pass(self.peer.id());
-            let audience = self.shared.registry.members.audience();
-            forward.set_audience(&audience, pass, self.peer.id());
+            forward.selective.get_pass(&self.shared.snapshots, id);
+            forward.set_audience(&self.shared.registry.members.audience(), id);
         }
         run.is_looked_into = is_broadcast && forward.selective.is_active();
         run.push(frame, header.msg_id);

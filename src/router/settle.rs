@@ -166,7 +166,7 @@ impl Session {
             missed,
             ..
         } = workspace;
-        let conflated = forward.add_broadcasts(run, &self.sending(now), missed);
+        let conflated = forward.add_broadcasts(run, window, &self.sending(now), missed);
         self.done.conflated += conflated;
         let missed = std::mem::take(missed);
         self.done.dropped += missed.iter().map(|&count| u64::from(count)).sum::<u64>();

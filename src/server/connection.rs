@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::ServerShared;
-use super::input::{Arrival, Input};
+use super::input::{self, Arrival, Input};
 use super::phase::{Permits, Phase};
 use super::socket::{self, Pulse, PulseCheck};
 use crate::ids::MsgId;
@@ -153,14 +153,9 @@ impl Connection {
             return Poll::Ready(Turn::End(end));
         }
         for _ in 0..ROUNDS_PER_TURN {
-            let mut intake = Poll::Pending;
-            for _ in 0..READS_PER_ROUND {
-                intake = self.poll_intake(cx);
-                match intake {
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(end)) => return Poll::Ready(Turn::End(end)),
-                    Poll::Pending => break,
-                }
+            let intake = self.poll_reads(cx);
+            if let Poll::Ready(Err(end)) = intake {
+                return Poll::Ready(Turn::End(end));
             }
             let Ok(progress) = self.poll_output(cx) else {
                 return Poll::Ready(Turn::End(End::Broken));
@@ -216,6 +211,19 @@ impl Connection {
     }
 
     // ---- input ----
+
+    /// Takes input as often as a round allows, and queues what was accepted.
+    fn poll_reads(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        let mut intake = Poll::Pending;
+        for _ in 0..READS_PER_ROUND {
+            intake = self.poll_intake(cx);
+            if !matches!(intake, Poll::Ready(Ok(()))) {
+                break;
+            }
+        }
+        input::flush();
+        intake
+    }
 
     /// Takes input once, if any is to be taken. Ready when something was done.
     fn poll_intake(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {

@@ -39,7 +39,8 @@ impl Input {
         self.rest.is_empty()
     }
 
-    /// Reads once and hands what arrived to the session.
+    /// Reads once and hands what arrived to the session. What is accepted is
+    /// queued by [`flush`].
     pub(super) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -62,17 +63,18 @@ impl Input {
                 return read.map_ok(|_| Arrival::End);
             };
             debug_assert!(bytes <= room);
-            let step = session.receive(&mut bench.workspace, &mut window, now());
+            let step = session.gather(&mut bench.workspace, &mut window, now());
             self.keep(&window);
             bench.give_window(window);
             Poll::Ready(Ok(Arrival::Step(step)))
         })
     }
 
-    /// Hands in again what the session stopped before.
+    /// Hands in again what the session stopped before. What is accepted is
+    /// queued by [`flush`].
     pub(super) fn resume(&mut self, session: &mut Session, now: Now) -> Step {
         let step =
-            Workbench::lend(|bench| session.receive(&mut bench.workspace, &mut self.rest, now));
+            Workbench::lend(|bench| session.gather(&mut bench.workspace, &mut self.rest, now));
         if self.rest.is_empty() {
             self.rest = BytesMut::new();
         } else if step.consumed > 0 {
@@ -124,6 +126,12 @@ impl Input {
             None => FRAME_PREFIX_BYTES,
         }
     }
+}
+
+/// Queues what was accepted in the reads since this was last called. Nothing may
+/// be written to the peer before that, nor may the thread do anything else.
+pub(super) fn flush() {
+    Workbench::lend(|bench| bench.workspace.flush());
 }
 
 fn poll_read_up_to(

@@ -10,11 +10,6 @@ mod control_payload;
 mod echo;
 mod envelope;
 mod fields;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the router's side of subscriptions uses it"
-)]
 pub(crate) mod filter;
 mod frame;
 #[cfg(any(test, fuzzing))]

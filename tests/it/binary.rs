@@ -2,6 +2,7 @@
 
 mod bench;
 mod configuration;
+mod listen;
 
 use std::io::Write;
 use std::process::Stdio;

@@ -7,6 +7,8 @@
 //! than once: `TICKWIRE_SEED=7 cargo test --test it faults`. More of them by
 //! `TICKWIRE_SEEDS=1000`.
 
+#[cfg(feature = "client")]
+mod clients;
 mod ledger;
 mod proxy;
 mod receiver;
@@ -24,6 +26,8 @@ use tokio::task::JoinHandle;
 use crate::draft::Draft;
 use crate::hostile::Random;
 use crate::peer::{Peer, within};
+#[cfg(feature = "client")]
+use clients::sender::Resumable;
 use ledger::{Key, Ledger, Receiver, SenderLife, Sums};
 use proxy::{Link, Plan};
 use receiver::News;
@@ -54,6 +58,15 @@ const SENDERS: [sender::Habit; 5] = [
     sender::Habit::ComesAndGoes,
 ];
 
+/// Who speaks with the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Peers,
+    /// All senders, and the receiver that is cut off.
+    #[cfg(feature = "client")]
+    Clients(Resumable),
+}
+
 /// What a run is at.
 #[derive(Debug, Clone)]
 enum Phase {
@@ -74,6 +87,9 @@ enum Phase {
 struct Stage {
     seed: u64,
     server: SocketAddr,
+    /// Whether clients may be cut off before they are welcomed.
+    #[cfg(feature = "client")]
+    cuts_greetings: bool,
     phase: watch::Receiver<Phase>,
 }
 
@@ -91,12 +107,18 @@ impl Drop for Replay {
     }
 }
 
-async fn run(seed: u64) -> Sums {
+async fn run(seed: u64, who: Who) -> Sums {
     let _replay = Replay(seed);
     let mut random = Random::of(seed, 0);
     // With the long one a wake-up that is lost hangs; with the short one
     // senders are refused.
-    let stall_ms = [3_600_000, 60][usize::try_from(random.below(2)).expect("small")];
+    let mut stall_ms = [3_600_000, 60][usize::try_from(random.below(2)).expect("small")];
+    #[cfg(feature = "client")]
+    if who == Who::Clients(Resumable(true)) {
+        // What is refused without the sender's hearing of it, and accepted when
+        // it is sent again, arrives out of order.
+        stall_ms = 3_600_000;
+    }
     // Queues end with their owners, soon after them, or wait for the next.
     let linger_ms = [0, 100, 30_000][usize::try_from(random.below(3)).expect("small")];
     let server = Server::builder()
@@ -112,13 +134,21 @@ async fn run(seed: u64) -> Sums {
     let stage = Stage {
         seed,
         server: server.local_addr(),
+        #[cfg(feature = "client")]
+        cuts_greetings: random.below(2) == 0,
         phase: stage_phase,
     };
     let (news, mut heard) = mpsc::channel(RECEIVERS.len());
     let mut receivers = Vec::new();
     for (number, (habit, names)) in RECEIVERS.into_iter().enumerate() {
-        let receiver = receiver::run(stage.clone(), number as u64, habit, names, news.clone());
-        receivers.push(tokio::spawn(receiver));
+        let (stage, number, news) = (stage.clone(), number as u64, news.clone());
+        receivers.push(match who {
+            #[cfg(feature = "client")]
+            Who::Clients(_) if habit == receiver::Habit::IsCutOff => {
+                tokio::spawn(clients::receiver::run(stage, number, names, news))
+            }
+            _ => tokio::spawn(receiver::run(stage, number, habit, names, news)),
+        });
     }
     // Who stays is there before the first message.
     let stays = |(habit, _): &&(receiver::Habit, _)| *habit == receiver::Habit::Stays;
@@ -128,8 +158,14 @@ async fn run(seed: u64) -> Sums {
     let (queued, mut all_queued) = mpsc::channel(SENDERS.len());
     let mut senders = Vec::new();
     for (number, habit) in SENDERS.into_iter().enumerate() {
-        let sender = sender::run(stage.clone(), number as u64, habit, queued.clone());
-        senders.push(tokio::spawn(sender));
+        let (stage, number, queued) = (stage.clone(), number as u64, queued.clone());
+        senders.push(match who {
+            Who::Peers => tokio::spawn(sender::run(stage, number, habit, queued)),
+            #[cfg(feature = "client")]
+            Who::Clients(resumable) => tokio::spawn(clients::sender::run(
+                stage, number, habit, resumable, queued,
+            )),
+        });
     }
     drop(queued);
     let mut due: HashMap<&'static str, HashSet<Key>> = HashMap::new();
@@ -147,7 +183,13 @@ async fn run(seed: u64) -> Sums {
     phase.send_replace(Phase::Ended);
     let senders: Vec<SenderLife> = join(senders).await.into_iter().flatten().collect();
     server.shutdown().await;
-    Ledger::check(&senders, &receivers).unwrap_or_else(|fault| panic!("seed {seed}: {fault}"))
+    let sums = Ledger::check(&senders, &receivers);
+    let sums = sums.unwrap_or_else(|fault| panic!("seed {seed}: {fault}"));
+    #[cfg(feature = "client")]
+    if who == Who::Clients(Resumable(true)) && linger_ms == 30_000 && !stage.cuts_greetings {
+        assert_eq!(sums.unknown, 0, "seed {seed}: not sent again: {sums:?}");
+    }
+    sums
 }
 
 /// Waits until so many receivers are settled, and so many have seen all.
@@ -232,18 +274,43 @@ fn number(variable: &str) -> Option<u64> {
     )
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn through_a_bad_network_every_message_arrives_in_order_or_somebody_is_told() {
+/// Runs every seed, so many if nothing else is asked for; says how many messages were sent again, and of how many
+/// the fate is unknown.
+async fn run_all(who: Who, seeds: u64) -> (usize, usize) {
     let seeds = match number("TICKWIRE_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("TICKWIRE_SEEDS").unwrap_or(4),
+        None => 0..number("TICKWIRE_SEEDS").unwrap_or(seeds),
     };
+    let (mut resent, mut unknown) = (0, 0);
     for seed in seeds {
-        let sums = run(seed).await;
+        let sums = run(seed, who).await;
         eprintln!("seed {seed}: {sums:?}");
         assert!(
             sums.accepted > sums.sent / 4,
             "hardly anything was accepted: {sums:?}"
         );
+        resent += sums.resent;
+        unknown += sums.unknown;
     }
+    (resent, unknown)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn through_a_bad_network_every_message_arrives_in_order_or_somebody_is_told() {
+    run_all(Who::Peers, 4).await;
+}
+
+#[cfg(feature = "client")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_clients_send_again_through_a_bad_network_arrives_once() {
+    let (resent, _) = run_all(Who::Clients(Resumable(true)), 3).await;
+    assert!(resent > 0, "nothing was sent again");
+}
+
+#[cfg(feature = "client")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_are_not_remembered_say_that_a_fate_is_unknown_and_double_nothing() {
+    let (resent, unknown) = run_all(Who::Clients(Resumable(false)), 3).await;
+    assert_eq!(resent, 0, "something was sent again");
+    assert!(unknown > 0, "everything was answered");
 }

@@ -2,6 +2,13 @@
 
 use tickwire::wire::{Condition, FilterValue, Operator};
 
+/// The characters of which operators are made, here and elsewhere. A value that
+/// begins with one of them stands in quotes, so that an operator that there
+/// isn't is not taken for one that there is and the beginning of a text.
+const OF_OPERATORS: [char; 6] = ['=', '<', '>', '^', '!', '~'];
+
+const OPERATORS: &str = "the operators are = < <= > >= and ^= for the beginning of a text";
+
 /// Reads a condition: `payload.payload_json.symbol=BTCUSDT`.
 ///
 /// # Errors
@@ -26,9 +33,24 @@ pub fn condition(text: &str) -> Result<Condition, String> {
         .into_iter()
         .find_map(|(spelled, operator)| Some((rest.strip_prefix(spelled)?, operator)));
     let Some((rest, operator)) = found else {
-        return Err("the operators are = < <= > >= and ^= for the beginning of a text".to_owned());
+        return Err(OPERATORS.to_owned());
     };
-    let value = value(rest.trim(), &operator)?;
+    let value = rest.trim();
+    if path.ends_with('~') || rest.starts_with(OF_OPERATORS) {
+        let start = path.trim_end_matches(OF_OPERATORS).len();
+        let end = text.len() - rest.trim_start_matches(OF_OPERATORS).len();
+        let spelled = &text[start..end];
+        return Err(format!(
+            "there is no {spelled} : {OPERATORS}; a value that begins with one of \
+             their characters stands in quotes, as in a=\"=\""
+        ));
+    }
+    if value.starts_with(OF_OPERATORS) {
+        return Err(format!(
+            "a value that begins like an operator stands in quotes: write \"{value}\""
+        ));
+    }
+    let value = self::value(value, &operator)?;
     Ok(Condition::new(field(path)?, operator).against(value))
 }
 
@@ -137,7 +159,8 @@ mod tests {
             ("a=1x", "/a", Operator::Eq, "\"1x\""),
             ("a=1 2", "/a", Operator::Eq, "\"1 2\""),
             ("a=", "/a", Operator::Eq, "\"\""),
-            ("a==b", "/a", Operator::Eq, "\"=b\""),
+            ("a=\"=b\"", "/a", Operator::Eq, "\"=b\""),
+            ("a=b==", "/a", Operator::Eq, "\"b==\""),
             ("a^=12", "/a", Operator::Prefix, "\"12\""),
             ("a^=null", "/a", Operator::Prefix, "\"null\""),
             ("a/b.c~d=1", "/a~1b/c~0d", Operator::Eq, "1"),
@@ -156,6 +179,19 @@ mod tests {
         for (text, says) in [
             ("a!=b", "no !="),
             ("a^b", "operators"),
+            ("a==b", "no == :"),
+            ("a===", "no === :"),
+            ("a=<b", "no =< :"),
+            ("a=>5", "no => :"),
+            ("a<>b", "no <> :"),
+            ("a>>b", "no >> :"),
+            ("a=!b", "no =! :"),
+            ("a=~b", "no =~ :"),
+            ("a~=b", "no ~= :"),
+            ("a^==b", "no ^== :"),
+            ("a==b", "^= for the beginning"),
+            ("a==b", "in quotes"),
+            ("a = =b", "write \"=b\""),
             ("", "no path"),
             ("=b", "no path"),
             ("a..b=c", "no path"),

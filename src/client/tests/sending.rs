@@ -1,6 +1,8 @@
 use std::collections::HashMap;
 
+use futures_util::StreamExt;
 use futures_util::future::{join, join_all};
+use futures_util::stream::FuturesUnordered;
 
 use super::*;
 
@@ -63,6 +65,51 @@ async fn answers_find_their_sends_in_any_order() {
             Err(other) => panic!("{other:?}"),
         }
     }
+}
+
+// More at once than a task does before tokio makes it yield; and where room for
+// two becomes free at once and the later one is polled first, as `join!` may.
+#[tokio::test]
+async fn messages_of_a_task_are_sent_in_the_order_in_which_they_are_first_polled() {
+    let (client, _receiver, mut peer) = connected(config()).await;
+    let sends: FuturesUnordered<_> = (0..300)
+        .map(|n| client.send(note(&n.to_string())))
+        .collect();
+    let server = async {
+        for n in 0..300 {
+            let heard = peer.hear().await.unwrap();
+            assert_eq!(text_of(&heard), n.to_string(), "sent in another order");
+            peer.ack(&heard).await;
+        }
+    };
+    join(sends.count(), server).await;
+
+    let (client, _receiver, mut peer) = connected(config().unanswered_max(2)).await;
+    let send = |n: u32| Box::pin(client.send(note(&n.to_string())));
+    let mut sends: Vec<_> = (0..4).map(send).collect();
+    for send in &mut sends {
+        assert!(is_pending(send).await);
+    }
+    for n in 0..2 {
+        let heard = peer.hear().await.unwrap();
+        assert_eq!(text_of(&heard), n.to_string());
+        peer.ack(&heard).await;
+    }
+    // Once these have their answers there is room for both of the others.
+    for send in sends.drain(..2) {
+        send.await.unwrap();
+    }
+    for send in sends.iter_mut().rev() {
+        assert!(is_pending(send).await);
+    }
+    let server = async {
+        for n in 2..4 {
+            let heard = peer.hear().await.unwrap();
+            assert_eq!(text_of(&heard), n.to_string(), "sent in another order");
+            peer.ack(&heard).await;
+        }
+    };
+    join(join_all(sends), server).await;
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::{HashMap, HashSet};
+use std::slice;
 use std::sync::Arc;
 
 use super::super::peer::Peer;
@@ -22,7 +23,7 @@ use crate::wire::filter::{Condition, Field, Pointer, Probe, Scalar, ValueMap, Vi
 pub(crate) struct SubscriptionIndex {
     probe: Probe,
     /// By connection.
-    subscribers: Box<[Subscriber]>,
+    subscribers: Box<[Arc<Peer>]>,
     /// By subscriber, and of each in the order in which they were made.
     matches: Box<[Match]>,
     tables: Box<[Table]>,
@@ -31,22 +32,26 @@ pub(crate) struct SubscriptionIndex {
     kept: Box<[Kept]>,
 }
 
-/// A connection that has subscriptions.
-#[derive(Debug)]
-pub(crate) struct Subscriber {
-    pub(crate) peer: Arc<Peer>,
-    /// Whether its broadcasts go through a conflating lane.
-    pub(crate) conflates: bool,
+/// How a match is delivered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Way {
+    /// Through a lane that holds each.
+    Plain,
+    /// Through a conflating lane.
+    Conflated(ConflatedBy),
 }
+
+/// Where the value stands by which matches are conflated, and what tells their
+/// keys from those of other subscriptions; `None` for those that take no other's
+/// place.
+pub(crate) type ConflatedBy = Option<(u32, u32)>;
 
 /// A subscription, compiled.
 #[derive(Debug)]
-pub(crate) struct Match {
+struct Match {
     /// Whose it is.
-    pub(crate) subscriber: u32,
-    /// Where the value stands by which its matches are conflated, and what
-    /// tells its keys from those of others.
-    pub(crate) conflated_by: Option<(u32, u32)>,
+    subscriber: u32,
+    way: Way,
     /// Nothing for one that matches everything.
     subscription: Option<Arc<Subscription>>,
     /// The conditions that no table answers, and where their fields stand.
@@ -61,10 +66,51 @@ pub(crate) struct Kept {
 }
 
 /// Which subscriptions ask for a value of one field.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Table {
     slot: u32,
-    by_value: ValueMap<Vec<u32>>,
+    by_value: ValueMap<Candidates>,
+}
+
+/// The subscriptions that ask for one value. Usually it is one, which then
+/// stands in the table.
+#[derive(Debug)]
+enum Candidates {
+    One(Candidate),
+    #[allow(
+        clippy::box_collection,
+        reason = "a wide pointer would make every place of the table larger"
+    )]
+    Many(Box<Vec<Candidate>>),
+}
+
+impl From<Vec<Candidate>> for Candidates {
+    fn from(many: Vec<Candidate>) -> Self {
+        match many[..] {
+            [one] => Self::One(one),
+            _ => Self::Many(Box::new(many)),
+        }
+    }
+}
+
+impl Candidates {
+    #[inline]
+    fn as_slice(&self) -> &[Candidate] {
+        match self {
+            Self::One(one) => slice::from_ref(one),
+            Self::Many(many) => many,
+        }
+    }
+}
+
+/// A subscription that asks for some value.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    /// Which it is.
+    index: u32,
+    /// Whose it is, if it asks for nothing else and its broadcasts are not
+    /// conflated: then there is nothing to look up.
+    plain: Option<u32>,
 }
 
 /// A connection and what it has subscribed to; nothing stands for everything.
@@ -76,12 +122,15 @@ impl SubscriptionIndex {
         let mut fields = Fields::default();
         let variety = variety(&subscribers);
         let mut matches = Vec::new();
-        let mut tables: HashMap<u32, Table> = HashMap::new();
+        let mut tables: HashMap<u32, ValueMap<Vec<Candidate>>> = HashMap::new();
         let mut unindexed = Vec::new();
-        for (subscriber, (_, subscriptions)) in subscribers.iter().enumerate() {
+        for (subscriber, (peer, subscriptions)) in subscribers.iter().enumerate() {
+            // Asked once: it may begin to at any moment, and a message must not
+            // go both ways.
+            let conflates = peer.conflates();
             if subscriptions.is_empty() {
                 unindexed.push(matches.len() as u32);
-                matches.push(Match::everything(subscriber as u32));
+                matches.push(Match::everything(subscriber as u32, conflates));
             }
             for subscription in subscriptions.iter() {
                 let index = matches.len() as u32;
@@ -89,15 +138,25 @@ impl SubscriptionIndex {
                 let by_table = most_telling(conditions, &variety);
                 match by_table.and_then(|at| Some((&conditions[at], conditions[at].equals()?))) {
                     Some((condition, values)) => {
+                        let is_plain = conditions.len() == 1 && !conflates;
+                        let candidate = Candidate {
+                            index,
+                            plain: is_plain.then_some(subscriber as u32),
+                        };
                         let slot = fields.slot(condition.field());
                         let table = tables.entry(slot).or_default();
-                        table.slot = slot;
                         for value in values {
-                            table.by_value.get_or_default(value).push(index);
+                            table.get_or_default(value).push(candidate);
                         }
                     }
                     None => unindexed.push(index),
                 }
+                let conflated_by = match &subscription.delivery {
+                    Delivery::All => None,
+                    Delivery::Latest(key) => {
+                        Some((fields.slot(&Field::At(key.clone())), subscription.serial))
+                    }
+                };
                 let others = conditions.iter().enumerate();
                 let rest = others
                     .filter(|(at, _)| Some(*at) != by_table)
@@ -105,12 +164,7 @@ impl SubscriptionIndex {
                 matches.push(Match {
                     subscriber: subscriber as u32,
                     rest: rest.collect(),
-                    conflated_by: match &subscription.delivery {
-                        Delivery::All => None,
-                        Delivery::Latest(key) => {
-                            Some((fields.slot(&Field::At(key.clone())), subscription.serial))
-                        }
-                    },
+                    way: Way::new(conflates, conflated_by),
                     subscription: Some(Arc::clone(subscription)),
                 });
             }
@@ -118,18 +172,16 @@ impl SubscriptionIndex {
         let kept = kept.iter().map(|pointer| Kept {
             slot: fields.slot(&Field::At(pointer.clone())),
         });
+        let tables = tables.into_iter().map(|(slot, by_value)| Table {
+            slot,
+            by_value: by_value.map(Candidates::from),
+        });
         Self {
             kept: kept.collect(),
             matches: matches.into(),
-            tables: tables.into_values().collect(),
+            tables: tables.collect(),
             unindexed: unindexed.into(),
-            subscribers: subscribers
-                .into_iter()
-                .map(|(peer, _)| Subscriber {
-                    conflates: peer.conflates(),
-                    peer,
-                })
-                .collect(),
+            subscribers: subscribers.into_iter().map(|(peer, _)| peer).collect(),
             probe: Probe::new(fields.list),
         }
     }
@@ -139,7 +191,8 @@ impl SubscriptionIndex {
         &self.probe
     }
 
-    pub(crate) fn subscribers(&self) -> &[Subscriber] {
+    /// Those who have subscriptions, by connection.
+    pub(crate) fn subscribers(&self) -> &[Arc<Peer>] {
         &self.subscribers
     }
 
@@ -152,14 +205,17 @@ impl SubscriptionIndex {
     pub(crate) fn subscriber(&self, id: ConnectionId) -> Option<u32> {
         let found = self
             .subscribers
-            .binary_search_by_key(&id.0, |s| s.peer.id().0);
+            .binary_search_by_key(&id.0, |peer| peer.id().0);
         found.ok().map(|index| index as u32)
     }
 
     /// Gives each subscription that matches a message with these values, in no
-    /// particular order.
+    /// particular order: whose it is, and how the message gets there.
     #[inline]
-    pub(crate) fn each_match(&self, values: &View<'_>, mut found: impl FnMut(&Match)) {
+    pub(crate) fn each_match(&self, values: &View<'_>, mut found: impl FnMut(u32, Way)) {
+        for &index in &self.unindexed {
+            self.check(index, values, &mut found);
+        }
         for table in &self.tables {
             let Some(value) = values.get(table.slot as usize) else {
                 continue;
@@ -167,27 +223,38 @@ impl SubscriptionIndex {
             let Some(candidates) = table.by_value.get(&value) else {
                 continue;
             };
-            for &index in candidates {
-                let candidate = &self.matches[index as usize];
-                if candidate.rest_holds(values) {
-                    found(candidate);
+            for candidate in candidates.as_slice() {
+                match candidate.plain {
+                    Some(subscriber) => found(subscriber, Way::Plain),
+                    None => self.check(candidate.index, values, &mut found),
                 }
             }
         }
-        for &index in &self.unindexed {
-            let candidate = &self.matches[index as usize];
-            if candidate.rest_holds(values) {
-                found(candidate);
-            }
+    }
+
+    #[inline]
+    fn check(&self, index: u32, values: &View<'_>, found: &mut impl FnMut(u32, Way)) {
+        let known = &self.matches[index as usize];
+        if known.rest_holds(values) {
+            found(known.subscriber, known.way);
+        }
+    }
+}
+
+impl Way {
+    fn new(conflates: bool, conflated_by: ConflatedBy) -> Self {
+        match conflates {
+            true => Self::Conflated(conflated_by),
+            false => Self::Plain,
         }
     }
 }
 
 impl Match {
-    fn everything(subscriber: u32) -> Self {
+    fn everything(subscriber: u32, conflates: bool) -> Self {
         Self {
             subscriber,
-            conflated_by: None,
+            way: Way::new(conflates, None),
             subscription: None,
             rest: Box::default(),
         }
@@ -195,6 +262,10 @@ impl Match {
 
     #[inline]
     fn rest_holds(&self, values: &View<'_>) -> bool {
+        // Usual, and then the subscription itself needn't be looked at.
+        if self.rest.is_empty() {
+            return true;
+        }
         let Some(subscription) = &self.subscription else {
             return true;
         };

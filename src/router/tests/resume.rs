@@ -7,6 +7,7 @@ use super::*;
 use crate::ids::Name;
 use crate::limits::RESUME_IDS_MAX;
 
+mod broadcasts;
 mod model;
 mod threads;
 

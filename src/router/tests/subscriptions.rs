@@ -7,10 +7,15 @@ mod latest;
 mod model;
 mod snapshot;
 
-const SYMBOL: &str = "/payload/payload_json/symbol";
+pub(super) const SYMBOL: &str = "/payload/payload_json/symbol";
 
 /// A bar, broadcast.
-fn bar(number: usize, source: &str, symbol: impl Into<Value>, close: impl Into<Value>) -> Value {
+pub(super) fn bar(
+    number: usize,
+    source: &str,
+    symbol: impl Into<Value>,
+    close: impl Into<Value>,
+) -> Value {
     let mut bar = order(number, source, Value::Null);
     bar["payload"]["event_type"] = "market_data".into();
     bar["payload"]["payload_json"] = json!({"symbol": symbol.into(), "close": close.into()});
@@ -26,13 +31,13 @@ fn unsubscribe(number: usize, id: &str) -> Value {
     message("unsubscribe", number, "me", Value::Null, json!({"id": id}))
 }
 
-fn symbol_is(symbol: &str) -> Value {
+pub(super) fn symbol_is(symbol: &str) -> Value {
     json!([{"field": SYMBOL, "op": "eq", "value": symbol}])
 }
 
 impl Peer {
     /// Subscribes and sees it acknowledged.
-    fn subscribe(&mut self, id: &str, options: Value) {
+    pub(super) fn subscribe(&mut self, id: &str, options: Value) {
         let _ = self.say(&subscribe(900, id, options));
         let answers = self.read();
         assert_eq!(kinds(&answers)[0], "ack", "{answers:?}");

@@ -117,6 +117,7 @@ impl Ord for Finite {
     }
 }
 
+#[cfg(test)]
 impl Value<'_> {
     /// What the value means. `None` for a container and for a number that is
     /// beyond an `f64`: they equal nothing.

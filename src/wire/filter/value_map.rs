@@ -1,6 +1,9 @@
 //! Finding what belongs to a value of a message, without a copy of it.
 
 use std::collections::HashMap;
+use std::hash::Hash;
+
+use foldhash::fast::RandomState;
 
 use super::scalar::{Finite, Scalar, Value};
 
@@ -12,8 +15,37 @@ use super::scalar::{Finite, Scalar, Value};
 pub(crate) struct ValueMap<T> {
     null: Option<T>,
     bools: [Option<T>; 2],
-    numbers: HashMap<Finite, T>,
-    texts: HashMap<Box<[u8]>, T>,
+    numbers: HashMap<Finite, T, RandomState>,
+    /// Symbols, mostly.
+    short_texts: HashMap<ShortText, T, RandomState>,
+    texts: HashMap<Box<[u8]>, T, RandomState>,
+}
+
+/// A text of at most 15 bytes and its length in one number, so that it takes
+/// little room and two are compared at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct ShortText(u128);
+
+impl ShortText {
+    /// `None` if it is longer.
+    #[inline]
+    fn new(text: &[u8]) -> Option<Self> {
+        let len = text.len();
+        let bytes = match (text.first_chunk(), text.last_chunk()) {
+            (Some(first), Some(last)) if len < 16 => {
+                // The last eight bytes overlap the first eight by so much.
+                let overlap = 8 * (16 - len as u32);
+                let last = u128::from(u64::from_le_bytes(*last)) << 64;
+                u128::from(u64::from_le_bytes(*first)) | last >> overlap
+            }
+            (Some(_), _) => return None,
+            _ => {
+                let fold = |sum, byte: &u8| sum << 8 | u128::from(*byte);
+                text.iter().fold(0, fold)
+            }
+        };
+        Some(Self(bytes | (len as u128) << 120))
+    }
 }
 
 impl<T> Default for ValueMap<T> {
@@ -21,8 +53,9 @@ impl<T> Default for ValueMap<T> {
         Self {
             null: None,
             bools: [None, None],
-            numbers: HashMap::new(),
-            texts: HashMap::new(),
+            numbers: HashMap::default(),
+            short_texts: HashMap::default(),
+            texts: HashMap::default(),
         }
     }
 }
@@ -32,36 +65,16 @@ impl<T> ValueMap<T> {
     #[inline]
     pub fn get(&self, value: &Value<'_>) -> Option<&T> {
         match value {
-            Value::Text(text) => self.texts.get(*text),
+            Value::Text(text) => match ShortText::new(text) {
+                Some(short) => self.short_texts.get(&short),
+                None => self.texts.get(*text),
+            },
             // A number that nobody asks for is not read.
             Value::Number(_) if self.numbers.is_empty() => None,
             Value::Number(spelling) => self.numbers.get(&Finite::read(spelling)?),
             Value::Bool(value) => self.bools[usize::from(*value)].as_ref(),
             Value::Null => self.null.as_ref(),
             Value::Container => None,
-        }
-    }
-
-    /// What belongs to `value`, to be changed.
-    #[inline]
-    pub fn get_mut(&mut self, value: &Value<'_>) -> Option<&mut T> {
-        match value {
-            Value::Text(text) => self.texts.get_mut(*text),
-            Value::Number(_) if self.numbers.is_empty() => None,
-            Value::Number(spelling) => self.numbers.get_mut(&Finite::read(spelling)?),
-            Value::Bool(value) => self.bools[usize::from(*value)].as_mut(),
-            Value::Null => self.null.as_mut(),
-            Value::Container => None,
-        }
-    }
-
-    /// Lets `of` belong to `key`; gives back what did before.
-    pub fn insert(&mut self, key: Scalar, of: T) -> Option<T> {
-        match key {
-            Scalar::Null => self.null.replace(of),
-            Scalar::Bool(value) => self.bools[usize::from(value)].replace(of),
-            Scalar::Number(number) => self.numbers.insert(number, of),
-            Scalar::Text(text) => self.texts.insert(text.into_boxed_bytes(), of),
         }
     }
 
@@ -74,35 +87,28 @@ impl<T> ValueMap<T> {
             Scalar::Null => self.null.get_or_insert_default(),
             Scalar::Bool(value) => self.bools[usize::from(*value)].get_or_insert_default(),
             Scalar::Number(number) => self.numbers.entry(*number).or_default(),
-            Scalar::Text(text) => self.texts.entry(text.as_bytes().into()).or_default(),
+            Scalar::Text(text) => match ShortText::new(text.as_bytes()) {
+                Some(short) => self.short_texts.entry(short).or_default(),
+                None => self.texts.entry(text.as_bytes().into()).or_default(),
+            },
         }
     }
 
-    /// Forgets what belongs to `value`, and gives it back.
-    pub fn remove(&mut self, value: &Value<'_>) -> Option<T> {
-        match value {
-            Value::Text(text) => self.texts.remove(*text),
-            Value::Number(spelling) => self.numbers.remove(&Finite::read(spelling)?),
-            Value::Bool(value) => self.bools[usize::from(*value)].take(),
-            Value::Null => self.null.take(),
-            Value::Container => None,
+    /// The same keys, with what `change` makes of what belongs to each.
+    pub fn map<U>(self, mut change: impl FnMut(T) -> U) -> ValueMap<U> {
+        ValueMap {
+            null: self.null.map(&mut change),
+            bools: self.bools.map(|of| of.map(&mut change)),
+            numbers: map_values(self.numbers, &mut change),
+            short_texts: map_values(self.short_texts, &mut change),
+            texts: map_values(self.texts, &mut change),
         }
     }
+}
 
-    /// How many keys there are.
-    pub fn len(&self) -> usize {
-        let bools = self.bools.iter().flatten().count();
-        usize::from(self.null.is_some()) + bools + self.numbers.len() + self.texts.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// All that belongs to any key, in no order.
-    pub fn values(&self) -> impl Iterator<Item = &T> {
-        let few = self.null.iter().chain(self.bools.iter().flatten());
-        few.chain(self.numbers.values()).chain(self.texts.values())
-    }
+fn map_values<K: Eq + Hash, T, U>(
+    map: HashMap<K, T, RandomState>,
+    mut change: impl FnMut(T) -> U,
+) -> HashMap<K, U, RandomState> {
+    map.into_iter().map(|(key, of)| (key, change(of))).collect()
 }

@@ -75,9 +75,11 @@ impl Values {
         frame: &'a [u8],
         slots: Option<Slots<'a>>,
     ) -> View<'a> {
-        let by = match slots.filter(|slots| self.prepare(probe, slots)) {
-            Some(slots) => By::Shape(self.sources(&slots).unwrap_or_default(), slots),
-            None => {
+        let by = match slots {
+            Some(slots) if self.prepare(probe, &slots) => {
+                By::Shape(self.sources(&slots).unwrap_or_default(), slots)
+            }
+            _ => {
                 scan(probe.nodes(), probe.fields().len(), frame, &mut self.room);
                 By::Scan(&self.room)
             }
@@ -88,17 +90,18 @@ impl Values {
     /// Sees to it that the shape's sources are there. False if they can't be.
     #[inline]
     fn prepare(&mut self, probe: &Probe, slots: &Slots<'_>) -> bool {
-        if !self.knows(probe, slots) {
-            self.compile(probe, slots);
-        }
-        self.sources(slots).is_some()
-    }
-
-    #[inline]
-    fn knows(&self, probe: &Probe, slots: &Slots<'_>) -> bool {
         let compiled = self.by_shape.get(slots.shape_index());
-        self.probe == Some(probe.number())
-            && matches!(compiled, Some(Some(known)) if known.shape == slots.shape_number())
+        match compiled {
+            Some(Some(known))
+                if self.probe == Some(probe.number()) && known.shape == slots.shape_number() =>
+            {
+                known.sources.is_some()
+            }
+            _ => {
+                self.compile(probe, slots);
+                self.sources(slots).is_some()
+            }
+        }
     }
 
     #[inline]
@@ -157,26 +160,33 @@ impl<'a> View<'a> {
     /// doesn't have the field.
     #[inline]
     pub fn get(&self, field: usize) -> Option<Value<'a>> {
-        let frame = |range: Range<usize>| self.frame.get(range);
-        Some(match self.by {
-            By::Shape(sources, slots) => match sources.get(field)? {
-                Source::Nothing => return None,
-                Source::Null => Value::Null,
-                Source::Bool(value) => Value::Bool(*value),
-                Source::Container => Value::Container,
-                Source::Number(place) => Value::Number(frame(slots.range_of(*place))?),
-                Source::Text(place) => Value::Text(frame(slots.range_of(*place))?),
-                Source::Word(word) => Value::Text(word),
-            },
-            By::Scan(room) => match room.found.get(field)? {
-                Found::Nothing => return None,
-                Found::Null => Value::Null,
-                Found::Bool(value) => Value::Bool(*value),
-                Found::Container => Value::Container,
-                Found::Number(range) => Value::Number(frame(range.clone())?),
-                Found::Text(range) => Value::Text(frame(range.clone())?),
-                Found::Unescaped(range) => Value::Text(room.scratch.get(range.clone())?),
-            },
+        let (sources, slots) = match self.by {
+            By::Shape(sources, slots) => (sources, slots),
+            By::Scan(room) => return self.scanned(room, field),
+        };
+        let frame = |place| self.frame.get(slots.range_of(place));
+        Some(match sources.get(field)? {
+            Source::Nothing => return None,
+            Source::Null => Value::Null,
+            Source::Bool(value) => Value::Bool(*value),
+            Source::Container => Value::Container,
+            Source::Number(place) => Value::Number(frame(*place)?),
+            Source::Text(place) => Value::Text(frame(*place)?),
+            Source::Word(word) => Value::Text(word),
+        })
+    }
+
+    #[inline(never)]
+    fn scanned(&self, room: &'a Room, field: usize) -> Option<Value<'a>> {
+        let frame = |range: &Range<usize>| self.frame.get(range.clone());
+        Some(match room.found.get(field)? {
+            Found::Nothing => return None,
+            Found::Null => Value::Null,
+            Found::Bool(value) => Value::Bool(*value),
+            Found::Container => Value::Container,
+            Found::Number(range) => Value::Number(frame(range)?),
+            Found::Text(range) => Value::Text(frame(range)?),
+            Found::Unescaped(range) => Value::Text(room.scratch.get(range.clone())?),
         })
     }
 }

@@ -3,11 +3,12 @@
 
 use std::path::PathBuf;
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::draft::Draft;
 use crate::due::Due;
-use crate::peer::{Peer, within};
+use crate::peer::{Peer, Received, within};
 use crate::process::{Serve, run, tickwire};
 
 /// A configuration file that goes with its folder.
@@ -136,6 +137,113 @@ async fn a_name_has_the_queue_that_its_section_gives_it() {
         assert!(sent < 1_000, "the queue never fills");
     };
     assert_eq!(refused.code(), "QUEUE_FULL", "{refused:?}");
+}
+
+/// What a subscriber that comes late is sent at once.
+async fn snapshot_of(serve: &Serve) -> Vec<Received> {
+    let mut feed = Peer::speaking_for_others(serve.address).await;
+    for (symbol, close) in [("BTC", 1), ("ETH", 2), ("BTC", 3)] {
+        let bar = json!({"symbol": symbol, "close": close});
+        let bar = Draft::order("feed", Value::Null).payload("payload_json", bar);
+        feed.ask_acked(&bar).await;
+    }
+    let mut late = Peer::speaking_for_others(serve.address).await;
+    let subscribe = Draft::new("subscribe", "late", Value::Null)
+        .payload("id", "bars")
+        .payload("key", "/payload/payload_json/symbol")
+        .payload("snapshot", true);
+    late.ask_acked(&subscribe).await;
+    let mut snapshot = late.fence().await;
+    snapshot.sort_by_key(|bar| bar.json["payload"]["payload_json"]["close"].as_u64());
+    snapshot
+}
+
+#[tokio::test]
+async fn what_is_configured_to_be_kept_is_there_for_the_first_subscriber() {
+    let keys = "keys = [\"/payload/payload_json/symbol\"]";
+    let (_folder, path) = config(&format!("[snapshot]\n{keys}\n"));
+    let (_other_folder, other) = config("[snapshot]\nkeys = [\"/payload/run_id\"]\n");
+    let variable = "TICKWIRE_SNAPSHOT__KEYS";
+    let pointer = "/payload/payload_json/symbol";
+    for (arguments, value, kept) in [
+        (vec!["--config", &path], None, 2),
+        (vec![], Some(pointer.to_owned()), 2),
+        (
+            vec![],
+            Some(format!("[\"/payload/run_id\", \"{pointer}\"]")),
+            2,
+        ),
+        // The variable outweighs the file.
+        (
+            vec!["--config", &other],
+            Some(format!("[\"{pointer}\"]")),
+            2,
+        ),
+        (vec!["--config", &path], Some("[]".to_owned()), 0),
+        (vec!["--config", &other], None, 0),
+        (vec![], None, 0),
+    ] {
+        let start = [&["serve", "--listen", "127.0.0.1:0"], &arguments[..]].concat();
+        let with = |more: &[&str]| {
+            let mut command = tickwire(&[&start[..], more].concat());
+            if let Some(value) = &value {
+                command.env(variable, value);
+            }
+            command
+        };
+        let outcome = run(&mut with(&["--print-config"])).await;
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        let mut lines = outcome.stdout.lines();
+        let shown = lines.find(|line| line.starts_with("snapshot.keys = ["));
+        let shown = shown.unwrap_or_else(|| panic!("{outcome:?}"));
+        assert_eq!(shown.contains(pointer), kept > 0, "{shown}");
+        if value.is_some() {
+            assert!(shown.contains(variable), "{shown}");
+        }
+        // What is printed says the same when it is read.
+        let (_again_folder, again) = config(&outcome.stdout);
+        for mut command in [with(&[]), tickwire(&["serve", "--config", &again])] {
+            let serve = Serve::spawn(&mut command).await;
+            let snapshot = snapshot_of(&serve).await;
+            assert_eq!(
+                snapshot.len(),
+                kept,
+                "{arguments:?} {value:?}: {snapshot:?}"
+            );
+            if let [eth, btc] = &snapshot[..] {
+                assert_eq!(eth.json["payload"]["payload_json"]["symbol"], "ETH");
+                assert_eq!(btc.json["payload"]["payload_json"]["symbol"], "BTC");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_key_that_is_no_pointer_is_named() {
+    let (_folder, path) = config("[snapshot]\nkeys = [\"payload.symbol\"]\n");
+    let outcome = run(&mut tickwire(&["serve", "--config", &path])).await;
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    for word in ["snapshot.keys", "payload.symbol", "tickwire.toml:2"] {
+        assert!(outcome.stderr.contains(word), "{word}: {outcome:?}");
+    }
+    let mut command = tickwire(&["serve"]);
+    let outcome = run(command.env("TICKWIRE_SNAPSHOT__KEYS", "[1]")).await;
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    assert!(
+        outcome.stderr.contains("TICKWIRE_SNAPSHOT__KEYS"),
+        "{outcome:?}"
+    );
+}
+
+/// A variable's name has no case, so it can only mean a name in lower case.
+#[tokio::test]
+async fn a_variable_sets_the_queue_of_a_name_in_lower_case() {
+    let mut command = tickwire(&["serve", "--print-config"]);
+    command.env("TICKWIRE_NAMES__API-GATEWAY__OVERFLOW", "refuse");
+    let outcome = run(&mut command).await;
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let section = "[names.\"api-gateway\"]\noverflow = \"refuse\" ";
+    assert!(outcome.stdout.contains(section), "{outcome:?}");
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ mod tests;
 use std::collections::HashMap;
 
 pub use history::{
-    Fate, Gap, Key, Kind, Life, Receiver, Seen, SenderLife, Sent, Undelivered, key_of,
+    Fate, Gap, Key, Kind, Life, Receiver, Seen, SenderLife, Sent, Undelivered, Way, key_of,
 };
 use page::Fault;
 
@@ -45,6 +45,7 @@ pub struct Sums {
     pub accepted: usize,
     pub refused: usize,
     pub unknown: usize,
+    pub resent: usize,
     pub dropped: usize,
     pub gaps: usize,
     pub undelivered: usize,
@@ -87,6 +88,7 @@ impl<'a> Ledger<'a> {
         };
         ledger.enter_sightings()?;
         for sender in senders {
+            ledger.sums.resent += sender.resent;
             ledger.check_answers(sender)?;
             for group in ledger.groups(sender) {
                 ledger.check_order(&group)?;
@@ -147,7 +149,14 @@ impl<'a> Ledger<'a> {
             let seen = self.seen.contains_key(&sent.key);
             match &sent.fate {
                 Fate::Refused(code) => {
-                    if seen {
+                    // Accepted, partly written, given up, and refused when it
+                    // was sent again.
+                    let was_given_up = sender.way == Way::Resumed
+                        && self
+                            .sightings(sent)
+                            .iter()
+                            .all(|seen| self.was_begun_last(*seen, sent));
+                    if seen && !was_given_up {
                         return Err(self.fault(sender, place, "was refused, but seen"));
                     }
                     if !self.may_be_refused(sent, code) {
@@ -224,7 +233,9 @@ impl<'a> Ledger<'a> {
             let Some(first) = sightings.first() else {
                 continue;
             };
-            if last.is_some_and(|last| *first <= last) {
+            let follows = last.is_none_or(|last| *first > last);
+            let is_in_order = self.keeps_order(group) && sent.has_a_place(group.sender.way);
+            if is_in_order && !follows {
                 return Err(self.fault(group.sender, place, "was seen out of order"));
             }
             for pair in sightings.windows(2) {
@@ -235,10 +246,17 @@ impl<'a> Ledger<'a> {
                     return Err(self.fault(group.sender, place, "was seen twice"));
                 }
             }
-            last = sightings.last().copied();
+            if is_in_order {
+                last = sightings.last().copied();
+            }
             self.sums.seen_twice += usize::from(sightings.len() > 1);
         }
         Ok(())
+    }
+
+    /// Whether what its sender was told is all that happened to its messages.
+    fn keeps_order(&self, group: &Group<'_>) -> bool {
+        group.sender.way != Way::Resumed || self.receivers[group.receiver].stays
     }
 
     fn life(&self, sighting: Sighting) -> &Life {
@@ -279,6 +297,27 @@ impl<'a> Ledger<'a> {
         let name = sender.sent[places[0]].target.expect("a group has a target");
         for (number, report) in sender.reports.iter().enumerate() {
             if report.target != name {
+                continue;
+            }
+            if !self.keeps_order(group) {
+                // What it covers may have been sent again since, and then have
+                // been accepted, and seen, or refused.
+                let mut from = places.iter().copied();
+                let first = from.by_ref().find(|&p| sender.sent[p].key == report.first);
+                let Some(first) = first else {
+                    let what = format!("a report begins with what it didn't send: {report:?}");
+                    return Err(self.fault(sender, places[0], &what));
+                };
+                let is_open = |&place: &usize| {
+                    let sent = &sender.sent[place];
+                    sent.may_be_queued() && self.sightings(sent).is_empty()
+                };
+                let count = usize::try_from(report.count).expect("small");
+                let all = std::iter::once(first).chain(from).filter(is_open);
+                for place in all.take(count).collect::<Vec<_>>() {
+                    self.covered.insert(sender.sent[place].key, number);
+                    self.sums.undelivered += 1;
+                }
                 continue;
             }
             let accepted: Vec<usize> = places
@@ -361,9 +400,14 @@ impl<'a> Ledger<'a> {
             let seen_after = queued[index..]
                 .iter()
                 .find_map(|&later| self.sightings(&sender.sent[later]).first());
-            let from = seen_before.map_or(0, |seen| seen.life);
             // Nothing is ever lost in the last life: it saw its end.
-            let to = seen_after.map_or(final_life, |seen| seen.life);
+            let (from, to) = match self.keeps_order(group) {
+                true => (
+                    seen_before.map_or(0, |seen| seen.life),
+                    seen_after.map_or(final_life, |seen| seen.life),
+                ),
+                false => (0, final_life),
+            };
             let broken = lives[from..to].iter().filter(|life| !life.whole).count();
             // Who left earlier can't have heard of it.
             let heard_all = sender.in_order && sender.stayed;

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -129,7 +130,10 @@ impl Living {
         if received.text("/source") == "tickwire" {
             match received.code() {
                 "NAME_TAKEN_OVER" => {}
-                "MESSAGES_DROPPED" => self.gaps.push(gap(&received, self.seen.len())),
+                "MESSAGES_DROPPED" => {
+                    let details = &received.json["payload"]["details"];
+                    self.gaps.push(gap(details, self.seen.len()));
+                }
                 _ => panic!("unexpected: {received:?}"),
             }
             return;
@@ -229,14 +233,16 @@ impl Living {
     }
 }
 
-fn gap(report: &Received, place: usize) -> Gap {
-    let details = &report.json["payload"]["details"];
+/// What the details of a `MESSAGES_DROPPED` say that came behind so many
+/// messages.
+pub fn gap(details: &Value, place: usize) -> Gap {
+    let key = |key: &str| details[key].as_str().and_then(key_of);
     Gap {
         place,
         name: details["name"].as_str().map(str::to_owned),
         count: details["count"].as_u64().expect("a count"),
-        first: key_of(report.text("/payload/details/first_msg_id")),
-        last: key_of(report.text("/payload/details/last_msg_id")),
+        first: key("first_msg_id"),
+        last: key("last_msg_id"),
     }
 }
 

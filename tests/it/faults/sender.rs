@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
-use super::ledger::{Fate, Key, Kind, SenderLife, Sent, Undelivered, key_of};
+use super::ledger::{Fate, Key, Kind, SenderLife, Sent, Undelivered, Way, key_of};
 use super::proxy::{Ending, Link, Plan};
 use super::{NAMES, Phase, Stage};
 use crate::draft::Draft;
@@ -15,7 +15,7 @@ use crate::hostile::Random;
 use crate::peer::{Peer, Reader, Received, Writer, framed};
 
 /// What each sender sends, over all its connections.
-const MESSAGES: u64 = 1_600;
+pub const MESSAGES: u64 = 1_600;
 
 /// Whether a sender's one connection stands to the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,11 +67,13 @@ pub async fn run(
     lives
 }
 
-fn source(sender: u64) -> String {
+/// As who a sender speaks.
+pub fn source(sender: u64) -> String {
     format!("sender-{sender}")
 }
 
-fn message(key: Key, one_large_in: u64, random: &mut Random) -> Sent {
+/// A message for one of the names, or for everyone.
+pub fn message(key: Key, one_large_in: u64, random: &mut Random) -> Sent {
     let source = source(key.sender);
     let kind = match random.below(100) {
         0..70 => Kind::Order,
@@ -173,8 +175,10 @@ async fn live(
     SenderLife {
         sender,
         life,
+        way: Way::Once,
         sent,
         reports,
+        resent: 0,
         in_order,
         stayed: habit == Habit::Stays,
     }
@@ -305,7 +309,10 @@ impl Told {
         match (received.kind(), received.code()) {
             ("welcome", _) => assert_eq!(received.text("/payload/hello_msg_id"), self.hello),
             ("ack", _) => self.note_ack(received),
-            (_, "UNDELIVERED") => self.reports.push(undelivered(received)),
+            (_, "UNDELIVERED") => {
+                let details = &received.json["payload"]["details"];
+                self.reports.push(undelivered(details));
+            }
             // Of its name, by its next connection; of its broadcasts.
             (_, "NAME_TAKEN_OVER" | "MESSAGES_DROPPED") => {}
             (_, code) => {
@@ -358,11 +365,12 @@ fn accept_silent(passed_over: &mut [Sent]) {
     }
 }
 
-fn undelivered(report: &Received) -> Undelivered {
-    let count = report.json.pointer("/payload/details/count");
+/// What the details of an `UNDELIVERED` say.
+pub fn undelivered(details: &Value) -> Undelivered {
+    let text = |key: &str| details[key].as_str().unwrap_or_default();
     Undelivered {
-        target: report.text("/payload/details/target").to_owned(),
-        count: count.and_then(Value::as_u64).expect("a count"),
-        first: key_of(report.text("/payload/details/first_msg_id")).expect("one of ours"),
+        target: text("target").to_owned(),
+        count: details["count"].as_u64().expect("a count"),
+        first: key_of(text("first_msg_id")).expect("one of ours"),
     }
 }

@@ -42,6 +42,43 @@ fn what_two_connections_send_at_once_is_delivered_once() {
     assert_eq!(delivered, (1..=MESSAGES).map(id).collect::<Vec<_>>());
 }
 
+/// What one has accepted, and the other therefore passes over, must be queued
+/// before what follows: the other would bring that first.
+#[test]
+fn what_two_connections_send_at_once_is_delivered_in_order() {
+    const MESSAGES: usize = 20_000;
+    const STEP: usize = 20;
+    let router = router();
+    let mut gateway = Peer::named(&router, "gateway");
+    let mut first = resumable(&router, "me");
+    let mut second = resumed(&router, "me");
+    let together = &Barrier::new(2);
+    let mut delivered = thread::scope(|scope| {
+        let senders = [(&mut first, STEP / 2), (&mut second, STEP)].map(|(peer, count)| {
+            scope.spawn(move || {
+                for number in (1..=MESSAGES).step_by(STEP) {
+                    let some = number..number + count;
+                    let some: Vec<_> = some.map(|n| order(n, "me", "gateway")).collect();
+                    together.wait();
+                    let mut step = peer.say_all(&some);
+                    while is_paused(&step) {
+                        thread::yield_now();
+                        step = peer.arrive(&[]);
+                    }
+                    assert_eq!(acked(&peer.read()).len(), count);
+                }
+            })
+        });
+        let mut delivered = Vec::new();
+        while senders.iter().any(|sender| !sender.is_finished()) {
+            delivered.extend(ids(&gateway.read()));
+        }
+        delivered
+    });
+    delivered.extend(ids(&gateway.read()));
+    assert_eq!(delivered, (1..=MESSAGES).map(id).collect::<Vec<_>>());
+}
+
 #[test]
 fn who_is_about_to_accept_a_message_keeps_others_from_finding_it_new() {
     let router = router();

@@ -16,6 +16,14 @@ const VALUES: &[Value<'_>] = &[
     Value::Text(b""),
     Value::Text(b"1"),
     Value::Text(b"true"),
+    Value::Text(b"\0"),
+    Value::Text(b"1\0"),
+    Value::Text(b"BTCUSDT"),
+    Value::Text(b"1000PEPE"),
+    Value::Text(b"1000PEPEU"),
+    Value::Text(b"1000PEPEUSDTPER"),
+    Value::Text(b"1000PEPEUSDTPERX"),
+    Value::Text(b"1000PEPEUSDTPERXX"),
     Value::Text("é".as_bytes()),
     Value::Container,
 ];
@@ -28,22 +36,17 @@ fn finds_what_belongs_to_each_value_that_equals_the_key() {
             continue;
         };
         let mut map = ValueMap::default();
-        assert!(map.is_empty());
-        assert_eq!(map.insert(key.clone(), 1), None);
-        assert_eq!(map.insert(key.clone(), 2), Some(1));
-        assert_eq!(map.len(), 1);
+        *map.get_or_default(&key) = 1;
+        *map.get_or_default(&key) += 1;
+        let map = map.map(|of| of.to_string());
         for other in VALUES {
             let equal = key.equals(other);
             assert_eq!(
-                map.get(other).copied(),
-                equal.then_some(2),
+                map.get(other).map(String::as_str),
+                equal.then_some("2"),
                 "{key:?} and {other:?}"
             );
-            assert_eq!(map.get_mut(other).is_some(), equal);
         }
-        assert_eq!(map.remove(&Value::Text(b"other")), None);
-        assert_eq!(map.remove(value), Some(2));
-        assert!(map.is_empty());
     }
 }
 
@@ -60,8 +63,6 @@ fn indexes_many_conditions_by_their_values() {
             index.get_or_default(scalar).push(number);
         }
     }
-    assert_eq!(index.len(), 5);
-    assert_eq!(index.values().flatten().count(), 7);
     let found = |value: Value<'_>| index.get(&value).cloned().unwrap_or_default();
     assert_eq!(found(Value::Text(b"a")), [0, 1]);
     assert_eq!(found(Value::Text(b"b")), [1]);

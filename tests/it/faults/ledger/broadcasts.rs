@@ -48,6 +48,9 @@ impl Ledger<'_> {
             if here.next().is_some() {
                 return Err(self.fault(sender, place, "was seen twice"));
             }
+            if !sent.has_a_place(sender.way) {
+                continue;
+            }
             if last.is_some_and(|last| seen <= last) {
                 return Err(self.fault(sender, place, "was seen out of order"));
             }

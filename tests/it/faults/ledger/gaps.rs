@@ -34,7 +34,7 @@ impl Ledger<'_> {
         let mut before: Option<Sighting> = None;
         let mut missing = None;
         for (place, sent) in sender.sent.iter().enumerate() {
-            if sent.target != name {
+            if sent.target != name || !sent.has_a_place(sender.way) {
                 continue;
             }
             let Some(seen) = self.sightings(sent).iter().find(is_here) else {

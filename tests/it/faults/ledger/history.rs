@@ -83,6 +83,11 @@ pub struct Sent {
 }
 
 impl Sent {
+    /// Whether its place among the others sent by `way` says when it was sent.
+    pub fn has_a_place(&self, way: Way) -> bool {
+        way == Way::Once || self.fate != Fate::Unknown
+    }
+
     /// Whether it is in the queue of its target, or may be: an `ack` as the last
     /// before the connection broke is accepted without a word.
     pub fn may_be_queued(&self) -> bool {
@@ -99,14 +104,33 @@ pub struct Undelivered {
     pub first: Key,
 }
 
-/// One connection of a sender.
+/// How what a sender sent came to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// By one connection.
+    Once,
+    /// By several, each message by one of them. What is left of an earlier one
+    /// may arrive after what a later one brought, so where a message of unknown
+    /// fate arrives says nothing.
+    Several,
+    /// By several, and what was not answered by more than one: the server is to
+    /// recognise what it had accepted. What it had refused, or given up, without
+    /// the sender's hearing of it arrives behind later ones.
+    Resumed,
+}
+
+/// One life of a sender: a connection, or as many as a client of the library
+/// makes.
 #[derive(Debug)]
 pub struct SenderLife {
     pub sender: u64,
     pub life: u64,
+    pub way: Way,
     /// Message `number` is at place `number`.
     pub sent: Vec<Sent>,
     pub reports: Vec<Undelivered>,
+    /// How many messages were sent again.
+    pub resent: usize,
     /// Everything that it sent reached the server, and all that the server said
     /// reached it, up to the end: so each message has its answer.
     pub in_order: bool,

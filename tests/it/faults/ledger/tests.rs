@@ -1,6 +1,8 @@
 //! The books find what is wrong in made-up histories.
 
-use super::{Fate, Gap, Key, Kind, Ledger, Life, Receiver, Seen, SenderLife, Sent, Undelivered};
+use super::{
+    Fate, Gap, Key, Kind, Ledger, Life, Receiver, Seen, SenderLife, Sent, Undelivered, Way,
+};
 
 const NAME: &str = "a-receiver";
 
@@ -42,8 +44,10 @@ impl History {
             sender: SenderLife {
                 sender: 1,
                 life: 0,
+                way: Way::Once,
                 sent: sent.collect(),
                 reports: Vec::new(),
+                resent: 0,
                 in_order: true,
                 stayed: true,
             },
@@ -328,4 +332,55 @@ fn a_broadcast_is_missed_only_by_those_for_whom_it_was_dropped() {
     // Two connections of one receiver are two receivers.
     let twice = History::of(2, &[(&[0, 1], true), (&[0, 1], true)]).changed(broadcast);
     twice.holds();
+}
+
+fn sent_by(way: Way) -> impl FnOnce(&mut History) {
+    move |history| {
+        history.sender.way = way;
+        history.sender.in_order = false;
+        history.sender.stayed = false;
+    }
+}
+
+#[test]
+fn what_is_left_of_an_earlier_connection_may_come_late_if_its_fate_is_unknown() {
+    let history = |way| History::of(3, &[(&[0, 2, 1], true)]).changed(sent_by(way));
+    history(Way::Several).told(1, Fate::Unknown).holds();
+    history(Way::Resumed).told(1, Fate::Unknown).holds();
+    history(Way::Once)
+        .told(1, Fate::Unknown)
+        .fails(2, "was seen out of order");
+    history(Way::Several).fails(2, "was seen out of order");
+    for fate in [Fate::Unknown, Fate::Accepted { dropped: 0 }] {
+        History::of(3, &[(&[0, 1, 2, 1], true)])
+            .changed(sent_by(Way::Several))
+            .told(1, fate)
+            .fails(1, "was seen twice");
+    }
+}
+
+#[test]
+fn what_is_sent_again_may_have_been_given_up_before() {
+    let late: &[(&[u64], bool)] = &[(&[0, 2], false), (&[1], true)];
+    let history = |way| History::of(3, late).changed(sent_by(way));
+    history(Way::Resumed).holds();
+    history(Way::Several).fails(2, "was seen out of order");
+    let lives: &[(&[u64], bool)] = &[(&[0], true), (&[1, 2], true)];
+    let history = |way| History::of(3, lives).changed(sent_by(way)).reported(1, 1);
+    history(Way::Resumed).holds();
+    history(Way::Several).fails(1, "was reported undelivered, but seen");
+    // Or it was refused the second time.
+    let lives: &[(&[u64], bool)] = &[(&[0], true), (&[2], true)];
+    let history = |way| History::of(3, lives).changed(sent_by(way)).reported(1, 1);
+    history(Way::Resumed)
+        .told(1, refused("TARGET_UNAVAILABLE"))
+        .holds();
+    history(Way::Several)
+        .told(1, refused("TARGET_UNAVAILABLE"))
+        .fails(0, "a report begins with");
+    // A receiver that stays has given up nothing.
+    let history = |lives| History::of(3, lives).changed(sent_by(Way::Resumed));
+    history(&[(&[0, 2, 1], true)]).fails(2, "was seen out of order");
+    history(&[(&[0, 2], true)]).fails(1, "is lost, though its receiver stayed");
+    history(&[(&[0, 1, 2, 1], true)]).fails(1, "was seen twice");
 }

@@ -1,0 +1,291 @@
+//! What one subscriber gets of a few reads.
+//!
+//! A message that matches is joined to its neighbours. Room is reserved for all
+//! that stand side by side in a run, in one step, and where there is plenty, at
+//! once for as much as the subscriber usually gets. A large stretch is queued as
+//! a slice of its window; what is small is gathered as a copy, until it is
+//! queued as one entry.
+
+#![forbid(unsafe_code)]
+
+use super::super::forward::{Cut, Sending};
+use super::super::gap::Gap;
+use super::super::peer::Peer;
+use super::super::queue::{Entry, Room};
+use super::super::run::Run;
+use super::super::run_bytes::Copied;
+
+/// See the [module](self). In a line of the processor's cache of its own: there
+/// are many, and a message meets few of them.
+///
+/// Its numbers are `u32` for that reason: neither a window nor what is gathered
+/// out of a few has 4 GiB.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub(super) struct Batch {
+    /// What is copied out of this read and of those before.
+    gathered: Copied,
+    gathered_frames: u32,
+    /// What room is reserved for: what is gathered, what has room of the
+    /// stretch, and perhaps more.
+    reserved_frames: u32,
+    reserved_bytes: u32,
+    /// Bytes that were gathered the last time.
+    usual_bytes: u32,
+    stretch: Stretch,
+}
+
+/// Messages side by side in the window that match. The last of them, those of
+/// the run at hand, may still be without room: they are *open*.
+#[derive(Debug, Default, Clone, Copy)]
+struct Stretch {
+    start: u32,
+    end: u32,
+    frames: u32,
+    open_start: u32,
+    open_frames: u32,
+    /// Which message of its run the first that is open is.
+    open_index: u32,
+}
+
+/// Where the messages of a run come from.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) struct Source<'a> {
+    pub(in super::super) window: &'a [u8],
+    pub(in super::super) run: &'a Run,
+}
+
+impl Stretch {
+    fn len(&self) -> u32 {
+        self.end - self.start
+    }
+
+    /// Cuts off the messages that are open.
+    fn cut_open(&mut self) {
+        self.frames -= std::mem::take(&mut self.open_frames);
+        self.end = self.open_start;
+    }
+}
+
+/// A message that matches.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    /// Where it stands in the window, prefix included.
+    pub(super) start: u32,
+    pub(super) end: u32,
+    /// Which message of its run it is.
+    pub(super) index: u32,
+}
+
+impl Batch {
+    /// Whether it has nothing for the subscriber.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.stretch.frames == 0 && self.reserved_frames == 0
+    }
+
+    /// A message matches. One that does so twice is taken once. If it doesn't
+    /// stand beside what matched before, `close` is called for that:
+    /// [`Self::close`]. Gives true if it is the first of its run.
+    #[inline]
+    pub(super) fn add(&mut self, place: Place, close: impl FnOnce(&mut Self)) -> bool {
+        let stretch = &self.stretch;
+        let is_first = stretch.open_frames == 0;
+        if !is_first && stretch.open_index + stretch.open_frames > place.index {
+            return false;
+        }
+        if stretch.frames > 0 && stretch.end != place.start {
+            close(self);
+        }
+        let stretch = &mut self.stretch;
+        if stretch.frames == 0 {
+            stretch.start = place.start;
+        }
+        if stretch.open_frames == 0 {
+            stretch.open_start = place.start;
+            stretch.open_index = place.index;
+        }
+        stretch.end = place.end;
+        stretch.frames += 1;
+        stretch.open_frames += 1;
+        is_first
+    }
+
+    /// Nothing more will stand beside what has matched.
+    #[inline]
+    pub(super) fn close(
+        &mut self,
+        peer: &Peer,
+        source: Source<'_>,
+        sending: &Sending<'_>,
+        missed: &mut Vec<u32>,
+    ) {
+        self.reserve(peer, source, sending, missed);
+        self.gather(source.window);
+    }
+
+    /// Reserves room for what is open. What there is none for is added to
+    /// `missed`, by its place in the run.
+    #[inline]
+    pub(super) fn reserve(
+        &mut self,
+        peer: &Peer,
+        source: Source<'_>,
+        sending: &Sending<'_>,
+        missed: &mut Vec<u32>,
+    ) {
+        let frames = self.gathered_frames + self.stretch.frames;
+        let bytes = self.gathered.len() as u32 + self.stretch.len();
+        if frames > self.reserved_frames || bytes > self.reserved_bytes {
+            self.reserve_more(frames, bytes, peer, source, sending, missed);
+        }
+        self.stretch.open_frames = 0;
+    }
+
+    /// Sees to it that there is room for `frames` and `bytes` together.
+    fn reserve_more(
+        &mut self,
+        frames: u32,
+        bytes: u32,
+        peer: &Peer,
+        source: Source<'_>,
+        sending: &Sending<'_>,
+        missed: &mut Vec<u32>,
+    ) {
+        // As much as usual, and as many as that are at this size.
+        let ahead = u64::from(self.usual_bytes.saturating_sub(bytes));
+        let frames_ahead = u64::from(frames) * ahead / u64::from(bytes.max(1));
+        let more = Room {
+            frames: (frames - self.reserved_frames) as usize + frames_ahead as usize,
+            bytes: (bytes as usize + ahead as usize).saturating_sub(self.reserved_bytes as usize),
+        };
+        match peer.broadcasts.reserve_whole(more, sending.capacity) {
+            Ok(true) => {
+                self.reserved_frames += more.frames as u32;
+                self.reserved_bytes += more.bytes as u32;
+            }
+            Ok(false) => self.reserve_what_fits(peer, source, sending, missed),
+            // It is gone: no receiver any more.
+            Err(_) => self.stretch.cut_open(),
+        }
+    }
+
+    /// The lane is nearly full: reserves room for those of the open messages that
+    /// fit, from the first on, and notes that the others are dropped.
+    #[cold]
+    fn reserve_what_fits(
+        &mut self,
+        peer: &Peer,
+        source: Source<'_>,
+        sending: &Sending<'_>,
+        missed: &mut Vec<u32>,
+    ) {
+        let open = self.stretch;
+        self.stretch.cut_open();
+        // Gives back what was reserved ahead.
+        self.gather(source.window);
+        self.queue(peer);
+        let first = open.open_index as usize;
+        let sizes = &source.run.sizes[first..first + open.open_frames as usize];
+        let total = (open.end - open.open_start) as usize;
+        let granted = peer.broadcasts.reserve(sizes, total, sending.capacity);
+        let Ok(granted) = granted else { return };
+        let bytes: u32 = sizes[..granted].iter().sum();
+        self.stretch = Stretch {
+            start: open.open_start,
+            end: open.open_start + bytes,
+            frames: granted as u32,
+            ..Stretch::default()
+        };
+        self.reserved_frames = granted as u32;
+        self.reserved_bytes = bytes;
+        if granted == sizes.len() {
+            return;
+        }
+        // The report of what is dropped stands behind all that isn't.
+        self.gather(source.window);
+        self.queue(peer);
+        let mut gap = None;
+        for index in first + granted..first + sizes.len() {
+            missed.push(index as u32);
+            Gap::note(&mut gap, sending.gap(source.run.ids[index]));
+        }
+        if let Some(gap) = gap {
+            peer.note_dropped_broadcast(gap);
+        }
+    }
+
+    /// Bytes that stand side by side.
+    pub(super) fn stretch_bytes(&self) -> usize {
+        self.stretch.len() as usize
+    }
+
+    /// Copies the stretch, all of which has room.
+    fn gather(&mut self, window: &[u8]) {
+        let stretch = std::mem::take(&mut self.stretch);
+        if stretch.frames == 0 {
+            return;
+        }
+        if self.gathered_frames == 0 {
+            self.gathered = Copied::with_room(stretch.len().max(self.usual_bytes) as usize);
+        }
+        self.gathered_frames += stretch.frames;
+        (self.gathered).append(&window[stretch.start as usize..stretch.end as usize]);
+    }
+
+    /// The window is done with: queues the stretch as a slice of it, or gathers
+    /// it.
+    #[inline]
+    pub(super) fn commit(&mut self, peer: &Peer, cut: &Cut<'_>) {
+        let Stretch {
+            start, end, frames, ..
+        } = self.stretch;
+        match cut.slice(start as usize..end as usize, frames, None) {
+            Some(slice) => {
+                self.queue(peer);
+                *self = Self {
+                    usual_bytes: self.usual_bytes,
+                    ..Self::default()
+                };
+                peer.broadcast(slice, (end - start) as usize);
+            }
+            None => self.gather(cut.window()),
+        }
+    }
+
+    /// Queues what is gathered, if anything is, and gives back the room that
+    /// nothing was found for.
+    pub(super) fn queue(&mut self, peer: &Peer) {
+        let room = Room {
+            frames: (self.reserved_frames - self.stretch.frames) as usize,
+            bytes: (self.reserved_bytes - self.stretch.len()) as usize,
+        };
+        self.reserved_frames = self.stretch.frames;
+        self.reserved_bytes = self.stretch.len();
+        let frames = std::mem::take(&mut self.gathered_frames);
+        if frames == 0 {
+            peer.broadcasts.release(room.frames, room.bytes);
+            return;
+        }
+        self.usual_bytes = self.gathered.len() as u32;
+        let bytes = std::mem::take(&mut self.gathered).finish();
+        let entry = Entry {
+            charge: bytes.copied_bytes().unwrap_or(bytes.len()),
+            bytes,
+            frames,
+            order: 0,
+            origin: None,
+        };
+        peer.broadcast_within(entry, room);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_one_line_of_the_cache() {
+        assert_eq!(size_of::<Batch>(), 64);
+    }
+}

@@ -1,0 +1,282 @@
+//! What of one read goes to those who have subscriptions, and what of it is
+//! kept for snapshots.
+//!
+//! Each broadcast is looked into once, as it comes by. A read may have a message
+//! or two for each of a hundred subscribers, so for each a [`Batch`] gathers what
+//! it gets of a few reads, and [`Selective::flush`] queues that as one entry. A
+//! conflating lane takes its messages at once: which of them it has room for
+//! depends on what waits there.
+
+#![forbid(unsafe_code)]
+
+mod batch;
+mod conflated;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::audience::Audience;
+use super::forward::{Cut, Sending};
+use super::run::Run;
+use super::snapshots::{Pass, Snapshots};
+use super::subscriptions::{Keys, SubscriptionIndex, Way};
+use crate::ids::ConnectionId;
+use crate::wire::Slots;
+use crate::wire::filter::{Values, View};
+pub(super) use batch::Source;
+use batch::{Batch, Place};
+use conflated::Conflated;
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct Selective {
+    /// Who hears the broadcasts of this read and of what is gathered, if
+    /// anybody chooses among them or something of them is kept.
+    audience: Option<Arc<Audience>>,
+    /// Whose broadcasts they are.
+    sender: Option<ConnectionId>,
+    /// Which subscriber the sender is, if it is one.
+    own: Option<u32>,
+    values: Values,
+    /// One for each subscriber.
+    batches: Vec<Batch>,
+    /// For whom each message of the run is that is not conflated.
+    matched: Vec<(u32, Place)>,
+    /// The subscribers for whom the run has something.
+    in_run: Vec<u32>,
+    /// The subscribers for whom something is gathered, or stands in the window.
+    waiting: Vec<u32>,
+    /// Bytes of the longest stretch of the window that a batch has held.
+    longest: usize,
+    /// The messages of the run that somebody missed, once for each who did.
+    missed: Vec<u32>,
+    conflated: Conflated,
+    kept: KeptFrames,
+}
+
+/// What is kept of the read.
+#[derive(Debug, Default)]
+struct KeptFrames {
+    /// By which of the pointers, and where the message stands in the window.
+    frames: Vec<(u32, Range<usize>)>,
+    /// The key of each.
+    keys: Keys,
+    /// The right to change what is kept, until what is gathered is queued.
+    pass: Option<Pass>,
+}
+
+/// A broadcast that is looked into.
+#[derive(Debug)]
+pub(super) struct Broadcast<'a> {
+    /// It is the last of this run.
+    pub(super) run: &'a Run,
+    /// What was read.
+    pub(super) window: &'a [u8],
+    /// Where it stands there, prefix included.
+    pub(super) range: Range<usize>,
+    /// The frame without its prefix.
+    pub(super) json: &'a [u8],
+    /// Where its values stand, if a shape has recognised it.
+    pub(super) slots: Option<Slots<'a>>,
+}
+
+impl Selective {
+    /// Whether the broadcasts of this read are to be looked into.
+    #[inline]
+    pub(super) fn is_active(&self) -> bool {
+        self.audience.is_some()
+    }
+
+    /// Whether there is anything to forget.
+    #[inline]
+    pub(super) fn is_in_use(&self) -> bool {
+        self.audience.is_some() || self.kept.pass.is_some()
+    }
+
+    /// Whether it holds up who wants to know what is kept.
+    pub(super) fn holds_pass(&self) -> bool {
+        self.kept.pass.is_some()
+    }
+
+    /// Gets the right to change what is kept of the broadcasts of `sender`, if
+    /// anything is.
+    pub(super) fn get_pass(&mut self, snapshots: &Arc<Snapshots>, sender: ConnectionId) {
+        if self.sender.replace(sender) != Some(sender) {
+            self.flush();
+        }
+        // Who waits until no pass is out lets nobody have another.
+        if self.kept.pass.is_none() {
+            self.kept.pass = snapshots.pass(sender);
+        }
+    }
+
+    /// Sets who hears the broadcasts of this read.
+    pub(super) fn set_audience(&mut self, audience: &Arc<Audience>, sender: ConnectionId) {
+        let known = self.audience.as_ref();
+        if known.is_some_and(|known| Arc::ptr_eq(known, audience)) {
+            return;
+        }
+        // Those who hear it now in another way must not get it earlier.
+        self.queue_gathered();
+        self.audience = None;
+        let Some(index) = &audience.index else { return };
+        self.own = index.subscriber(sender);
+        let subscribers = index.subscribers().len();
+        if self.batches.len() < subscribers {
+            self.batches.resize_with(subscribers, Batch::default);
+        }
+        self.audience = Some(Arc::clone(audience));
+    }
+
+    /// Looks into a broadcast, and notes for whom it is.
+    pub(super) fn look_into(&mut self, broadcast: &Broadcast<'_>, sending: &Sending<'_>) {
+        let index = self.audience.as_ref();
+        let Some(index) = index.and_then(|known| known.index.as_deref()) else {
+            return;
+        };
+        let (own, matched, conflated) = (self.own, &mut self.matched, &mut self.conflated);
+        let place = broadcast.place();
+        let view = (self.values).read(index.probe(), broadcast.json, broadcast.slots);
+        index.each_match(&view, |subscriber, way| {
+            if Some(subscriber) != own {
+                match way {
+                    Way::Plain => matched.push((subscriber, place)),
+                    Way::Conflated(by) => conflated.matches.push((subscriber, by)),
+                }
+            }
+        });
+        if conflated.has_matches() {
+            conflated.deliver(
+                broadcast,
+                &view,
+                index.subscribers(),
+                sending,
+                &mut self.missed,
+            );
+        }
+        self.kept.note(broadcast, &view, index);
+    }
+
+    /// Reserves room for what a run has for each subscriber. Counts in `missed`
+    /// who missed which message of it, and says how many messages took the
+    /// place of older ones.
+    pub(super) fn settle(
+        &mut self,
+        source: Source<'_>,
+        sending: &Sending<'_>,
+        missed: &mut Vec<u32>,
+    ) -> u64 {
+        let Self {
+            audience,
+            batches,
+            matched,
+            in_run,
+            waiting,
+            ..
+        } = self;
+        let index = audience.as_ref().and_then(|known| known.index.as_deref());
+        let Some(index) = index else { return 0 };
+        let subscribers = index.subscribers();
+        // Not at once when each was looked into: what doesn't wait for the
+        // message before is done side by side.
+        for (subscriber, place) in matched.drain(..) {
+            let batch = &mut batches[subscriber as usize];
+            if batch.is_empty() {
+                waiting.push(subscriber);
+            }
+            let is_first = batch.add(place, |batch| {
+                let peer = &subscribers[subscriber as usize];
+                batch.close(peer, source, sending, &mut self.missed);
+            });
+            if is_first {
+                in_run.push(subscriber);
+            }
+        }
+        for subscriber in in_run.drain(..) {
+            let peer = &subscribers[subscriber as usize];
+            let batch = &mut batches[subscriber as usize];
+            batch.reserve(peer, source, sending, &mut self.missed);
+            self.longest = self.longest.max(batch.stretch_bytes());
+        }
+        if !self.missed.is_empty() {
+            missed.resize(source.run.ids.len(), 0);
+            for place in self.missed.drain(..) {
+                missed[place as usize] += 1;
+            }
+        }
+        self.conflated.take_replaced()
+    }
+
+    /// Bytes of the longest stretch of the window that may be queued as a slice.
+    pub(super) fn longest(&self) -> usize {
+        self.longest
+    }
+
+    /// Queues what keeps the window in memory, and gathers the rest.
+    pub(super) fn commit(&mut self, cut: &Cut<'_>) {
+        let index = self.audience.as_ref();
+        let Some(index) = index.and_then(|known| known.index.as_deref()) else {
+            return;
+        };
+        for &subscriber in &self.waiting {
+            let peer = &index.subscribers()[subscriber as usize];
+            self.batches[subscriber as usize].commit(peer, cut);
+        }
+        if let Some(pass) = &self.kept.pass
+            && !self.kept.frames.is_empty()
+        {
+            pass.keep(&self.kept.frames, &self.kept.keys, cut.window());
+        }
+    }
+
+    /// Forgets the read. What is gathered stays.
+    pub(super) fn clear(&mut self) {
+        self.longest = 0;
+        self.kept.frames.clear();
+        self.kept.keys.clear();
+        if self.waiting.is_empty() && !self.conflated.is_waiting() {
+            self.kept.pass = None;
+            self.audience = None;
+        }
+    }
+
+    /// Queues what is gathered.
+    pub(super) fn flush(&mut self) {
+        self.queue_gathered();
+        self.kept.pass = None;
+        self.audience = None;
+    }
+
+    fn queue_gathered(&mut self) {
+        let index = self.audience.as_ref();
+        let Some(index) = index.and_then(|known| known.index.as_deref()) else {
+            return;
+        };
+        for subscriber in self.waiting.drain(..) {
+            let peer = &index.subscribers()[subscriber as usize];
+            self.batches[subscriber as usize].queue(peer);
+        }
+        self.conflated.wake(index.subscribers());
+    }
+}
+
+impl Broadcast<'_> {
+    fn place(&self) -> Place {
+        Place {
+            start: self.range.start as u32,
+            end: self.range.end as u32,
+            index: self.run.ids.len().saturating_sub(1) as u32,
+        }
+    }
+}
+
+impl KeptFrames {
+    fn note(&mut self, broadcast: &Broadcast<'_>, view: &View<'_>, index: &SubscriptionIndex) {
+        for (pointer, kept) in index.kept().iter().enumerate() {
+            let value = view.get(kept.slot as usize);
+            if self.keys.add(pointer as u32, value.as_ref()) {
+                self.frames.push((pointer as u32, broadcast.range.clone()));
+            }
+        }
+    }
+}
