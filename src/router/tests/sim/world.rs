@@ -127,7 +127,7 @@ impl World {
             },
             groups: seed.once_in(4),
             subscriptions,
-            resends: !subscriptions && seed.once_in(2),
+            resends: seed.once_in(3),
         };
         let world = Self {
             model: Model::new(&config),

@@ -24,7 +24,10 @@ pub(super) struct Read {
     pub(super) lanes: BTreeMap<usize, Vec<LaneParts>>,
     /// Kind, source and target of the run.
     run: Option<RunKey>,
-    /// Something in the run is known: each message is taken by itself.
+    /// Whether anybody chooses among the broadcasts.
+    is_looked_into: bool,
+    /// Something in the run is known, or may turn out to be when it was given to
+    /// somebody: each message is taken by itself.
     one_by_one: bool,
     /// The run goes to a service of the server's, also if its first message
     /// claims the name of that.
@@ -149,7 +152,14 @@ impl Model {
             let others = ahead.iter().skip(1);
             let others = others.take_while(|&&number| self.run_key(number) == run);
             let run_ahead = &ahead[..ahead.len().min(1 + others.count())];
-            read.one_by_one = run.is_some() && self.is_taken_one_by_one(connection, run_ahead);
+            let is_broadcast = run.as_ref().is_some_and(|(.., target)| target.is_none());
+            if is_broadcast && read.audience.is_none() {
+                read.audience = Some(self.hearers(connection));
+                read.is_looked_into = self.somebody_chooses();
+            }
+            let is_remembered = self.connections[connection].memory.is_some();
+            read.one_by_one = run.is_some() && self.is_taken_one_by_one(connection, run_ahead)
+                || is_broadcast && read.is_looked_into && is_remembered;
             let target = run.as_ref().and_then(|(.., target)| target.as_deref());
             read.to_service = target.is_some_and(|target| self.is_served(target));
             read.run = run;

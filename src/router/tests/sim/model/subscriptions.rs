@@ -113,24 +113,34 @@ impl Model {
     // ---- hearing ----
 
     /// Who hears anything, but the sender.
-    fn hearers(&self, sender: usize) -> Vec<usize> {
+    pub(super) fn hearers(&self, sender: usize) -> Vec<usize> {
+        let mut hearers = self.all_hearers();
+        hearers.retain(|&hearer| hearer != sender);
+        hearers
+    }
+
+    fn all_hearers(&self) -> Vec<usize> {
         let owners: Vec<usize> = (self.names.values())
             .flat_map(super::names::Held::owners)
             .collect();
         let hears = |&index: &usize| {
-            let connection = &self.connections[index];
-            let subscriptions = &connection.subscriptions;
+            let subscriptions = &self.connections[index].subscriptions;
             let takes_part = owners.contains(&index) || !subscriptions.list.is_empty();
-            index != sender && takes_part && !subscriptions.wants_none
+            takes_part && !subscriptions.wants_none
         };
         (0..self.connections.len()).filter(hears).collect()
     }
 
+    /// Whether anybody gets less than everything, or may have the latest only.
+    pub(super) fn somebody_chooses(&self) -> bool {
+        self.all_hearers().iter().any(|&hearer| {
+            let subscriptions = &self.connections[hearer].subscriptions;
+            subscriptions.conflates || !subscriptions.list.is_empty()
+        })
+    }
+
     /// To everyone who hears it.
     pub(super) fn broadcast(&mut self, connection: usize, number: usize, read: &mut Read) {
-        if read.audience.is_none() {
-            read.audience = Some(self.hearers(connection));
-        }
         let audience = read.audience.clone().unwrap_or_default();
         let message = self.records[number].message.clone();
         let capacity = self.config.capacity();
