@@ -154,6 +154,22 @@ fn a_connection_hears_of_broadcasts() {
 }
 
 #[test]
+fn a_connection_hears_of_broadcasts_that_it_missed() {
+    check(4, || {
+        let receiver = peer(1);
+        let producer = thread::spawn({
+            let receiver = Arc::clone(&receiver);
+            move || receiver.miss_broadcasts(gap())
+        });
+        sleep_until(&receiver, || {
+            let report = receiver.broadcasts.pop();
+            report.is_some_and(|report| read(&report.bytes) == "1")
+        });
+        producer.join().unwrap();
+    });
+}
+
+#[test]
 fn an_old_owner_hears_that_its_name_is_gone() {
     check(3, || {
         let (old, new) = (peer(1), peer(2));

@@ -1,8 +1,12 @@
 //! Names that several connections share.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Wake, Waker};
 
 use super::*;
+use crate::limits::GROUP_SORT_BYTES;
 
 fn member(router: &Router, options: Value) -> Peer {
     let mut peer = Peer::new(router);
@@ -319,4 +323,78 @@ fn what_is_bound_to_a_member_that_leaves_goes_to_others() {
     }
     assert_eq!(sorted(seen), (0..60).map(id).collect::<Vec<_>>());
     assert!(kinds(&sender.read()).iter().all(|kind| *kind == "ack"));
+}
+
+/// Whether a member's task is to run.
+#[derive(Default)]
+struct Bell(AtomicBool);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Bell {
+    /// Has it ring for what comes from now on.
+    fn wait(self: &Arc<Self>, peer: &Peer) {
+        self.0.store(false, Ordering::Relaxed);
+        peer.session.register(&Waker::from(Arc::clone(self)));
+    }
+
+    fn rings(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[test]
+fn what_a_leaving_member_gives_back_is_announced_to_the_others() {
+    let router = router();
+    let mut leaves = joined(&router);
+    let mut stays = joined(&router);
+    let mut sender = Peer::anonymous(&router);
+    let _ = sender.say_all(&orders(0..3));
+    leaves.write_up_to(10);
+    assert!(stays.read().is_empty(), "the other has taken all of them");
+    let bell = Arc::new(Bell::default());
+    bell.wait(&stays);
+    drop(leaves);
+    assert!(bell.rings());
+    assert_eq!(ids(&stays.read()), (0..3).map(id).collect::<Vec<_>>());
+}
+
+#[test]
+fn who_has_sorted_much_for_others_goes_on_in_its_next_turn() {
+    let router = router();
+    let options = json!({"group_key": "/payload/run_id"});
+    let mut stalled = member(&router, options.clone());
+    let mut reads = member(&router, options);
+    for peer in [&mut stalled, &mut reads] {
+        assert_eq!(kinds(&peer.read()), ["welcome"]);
+    }
+    let mut sender = Peer::anonymous(&router);
+    let _ = sender.say_all(&(0..40).map(|run| of_run(run, run)).collect::<Vec<_>>());
+    let run_of = |seen: Vec<Value>| {
+        ids(&seen)
+            .pop()
+            .map(|last| (0..40).position(|n| id(n) == last))
+    };
+    let [of_stalled, own] = [&mut stalled, &mut reads].map(|peer| run_of(peer.read()));
+    let (of_stalled, own) = (of_stalled.flatten().unwrap(), own.flatten().unwrap());
+    let one = framed(&of_run(0, of_stalled)).len();
+    // The last of them is behind more than is sorted in one turn.
+    let count = 3 * GROUP_SORT_BYTES / one;
+    let bell = Arc::new(Bell::default());
+    bell.wait(&reads);
+    for number in 0..count {
+        let _ = sender.say(&of_run(number, of_stalled));
+        let _ = sender.read();
+    }
+    let _ = sender.say(&of_run(count, own));
+    let mut seen = Vec::new();
+    while bell.rings() {
+        bell.wait(&reads);
+        seen.extend(ids(&reads.read()));
+    }
+    assert_eq!(seen, [id(count)]);
 }

@@ -330,3 +330,18 @@ fn an_empty_queue_takes_any_one_message() {
     assert!(sender.arrive(&[]).halt.is_none());
     assert_eq!(ids(&gateway.read()), [id(1)]);
 }
+
+#[test]
+fn broadcasts_die_with_their_receiver_but_for_a_frame_that_is_begun() {
+    for (room, finished) in [(0, 0), (10, 1)] {
+        let router = router();
+        let mut leaves = Peer::named(&router, "leaves");
+        let mut sender = Peer::anonymous(&router);
+        for number in 1..=3 {
+            let _ = sender.say(&order(number, "me", Value::Null));
+        }
+        leaves.write_up_to(room);
+        leaves.session.end_input();
+        assert_eq!(leaves.read().len(), finished);
+    }
+}

@@ -22,16 +22,21 @@ use self::world::World;
 const SEEDS: u64 = 2_000;
 
 /// What so many runs must meet, or they test less than they seem to.
-const CASES: [&str; 20] = [
+const CASES: [&str; 27] = [
     "a batch has several",
     "a broadcast is dropped",
+    "a broadcast is not for a subscriber",
+    "a conflating lane has no room",
+    "a connection is resumed",
     "a frame is finished by the owner before",
     "a group and an owner exclude each other",
     "a group has several members",
     "a member leaves a group",
     "a message is dropped for a name",
+    "a message that is known is acknowledged again",
     "a name ends before what was reserved is queued",
     "a name is taken over",
+    "a newer broadcast takes the place of an older one",
     "a pause ends by a wake-up",
     "a pause ends by its deadline",
     "a receiver is told MESSAGES_DROPPED",
@@ -40,9 +45,11 @@ const CASES: [&str; 20] = [
     "an event has waited long enough",
     "an event waits for room",
     "answers fill their lane",
+    "there is nothing to resume",
     "too many are refused",
     "what lingers has an owner again",
     "what lingers is given up",
+    "who has resumed is told UNDELIVERED",
 ];
 
 /// Runs the simulation of `seed`, in a thread of its own: what a thread keeps

@@ -1,7 +1,7 @@
 //! What clients of a simulation say, and what each frame means: the model never
 //! reads a frame, it is told.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::wire::Kind;
 use crate::wire::fuzz::generate::Seed;
@@ -20,6 +20,12 @@ pub(super) const NAMES: [&str; 6] = [
     "zeta",
 ];
 
+/// What some messages are about, and some subscriptions ask for.
+pub(super) const SYMBOLS: [&str; 3] = ["A", "B", "C\u{e9}"];
+
+/// Where that stands.
+const SYMBOL: &str = "/payload/payload_json/symbol";
+
 /// A frame, and what it means.
 #[derive(Debug, Clone)]
 pub(super) struct Message {
@@ -28,6 +34,8 @@ pub(super) struct Message {
     pub(super) source: String,
     /// `None` is everyone.
     pub(super) target: Option<String>,
+    /// What it is about, if it says so.
+    pub(super) symbol: Option<&'static str>,
     /// With its length prefix.
     pub(super) frame: Vec<u8>,
     pub(super) meaning: Meaning,
@@ -40,6 +48,10 @@ pub(super) enum Meaning {
     Route,
     /// To do what it asks.
     Hello(Hello),
+    /// To pass on broadcasts of a certain kind from now on.
+    Subscribe(Subscribe),
+    /// To give up the subscription of this id.
+    Unsubscribe(&'static str),
     /// To refuse it, whatever else holds.
     Refuse {
         code: &'static str,
@@ -61,8 +73,26 @@ pub(super) struct Hello {
     pub(super) group: Option<bool>,
     /// By which pointer messages are bound to members.
     pub(super) key: Option<&'static str>,
+    /// Whether what is accepted is to be remembered.
+    pub(super) resumable: Option<bool>,
+    /// Whether what an earlier connection sent is to be recognised.
+    pub(super) resume: Option<bool>,
+    /// Whether it wants broadcasts.
+    pub(super) broadcasts: Option<bool>,
     /// Why it is refused, if it is.
     pub(super) refused: Option<&'static str>,
+}
+
+/// What a `subscribe` asks for.
+#[derive(Debug, Clone)]
+pub(super) struct Subscribe {
+    pub(super) id: &'static str,
+    /// What messages must be about.
+    pub(super) symbol: Option<&'static str>,
+    /// Whose they must be.
+    pub(super) source: Option<&'static str>,
+    /// Whether of those that wait the newest about each symbol is enough.
+    pub(super) is_latest: bool,
 }
 
 /// How accepted messages are acknowledged.
@@ -99,7 +129,23 @@ impl Author {
         target: Option<&str>,
         padding: usize,
     ) -> Message {
+        let symbol = match kind {
+            Kind::IngestEvent if !seed.once_in(6) => Some(seed.pick(&SYMBOLS)),
+            _ => None,
+        };
+        let about = symbol.map(|symbol| {
+            format!(
+                concat!(
+                    r#"{{"run_id":"run-1","event_type":"order","#,
+                    r#""event_utc":"2026-01-03T12:41:00Z","#,
+                    r#""received_utc":"2026-01-03T12:41:00.1Z","#,
+                    r#""payload_json":{{"order_id":"ord-1","symbol":{}}}}}"#
+                ),
+                spell(seed, symbol)
+            )
+        });
         let payload = match kind {
+            _ if about.is_some() => about.as_deref().unwrap_or_default(),
             Kind::IngestEvent => concat!(
                 r#"{"run_id":"run-1","event_type":"order","event_utc":"2026-01-03T12:41:00Z","#,
                 r#""received_utc":"2026-01-03T12:41:00.1Z","payload_json":{"order_id":"ord-1"}}"#
@@ -143,6 +189,7 @@ impl Author {
             kind,
             source: source.to_owned(),
             target: target.map(str::to_owned),
+            symbol,
             frame: framed(body.as_bytes()),
             meaning: Meaning::Route,
         }
@@ -173,25 +220,61 @@ impl Author {
         if let Some(key) = options.key {
             payload["group_key"] = key.into();
         }
+        if let Some(resumable) = options.resumable {
+            payload["resumable"] = resumable.into();
+        }
+        if let Some(resume) = options.resume {
+            payload["resume"] = resume.into();
+        }
+        if let Some(broadcasts) = options.broadcasts {
+            payload["broadcasts"] = if broadcasts { "all" } else { "none" }.into();
+        }
         if seed.once_in(20) {
             payload["protocol"] = 2.into();
             options.refused = Some("PROTOCOL_UNSUPPORTED");
         }
+        self.control(Kind::Hello, source, &payload, Meaning::Hello(options))
+    }
+
+    /// A `subscribe` that asks for `options`.
+    pub(super) fn subscribe(&mut self, source: &str, options: Subscribe) -> Message {
+        let equal = |field: &str, value: &str| json!({"field": field, "op": "eq", "value": value});
+        let symbol = options.symbol.map(|symbol| equal(SYMBOL, symbol));
+        let by = options.source.map(|source| equal("source", source));
+        let conditions: Vec<_> = by.into_iter().chain(symbol).collect();
+        let mut payload = json!({"id": options.id, "where": conditions});
+        if options.is_latest {
+            payload["mode"] = "latest".into();
+            payload["key"] = SYMBOL.into();
+        }
+        let meaning = Meaning::Subscribe(options);
+        self.control(Kind::Subscribe, source, &payload, meaning)
+    }
+
+    /// An `unsubscribe` of `subscription`.
+    pub(super) fn unsubscribe(&mut self, source: &str, subscription: &'static str) -> Message {
+        let payload = json!({"id": subscription});
+        let meaning = Meaning::Unsubscribe(subscription);
+        self.control(Kind::Unsubscribe, source, &payload, meaning)
+    }
+
+    fn control(&mut self, kind: Kind, source: &str, payload: &Value, meaning: Meaning) -> Message {
         let id = self.next_id();
         let body = json!({
             "msg_id": id,
-            "msg_type": "hello",
+            "msg_type": kind.as_str(),
             "timestamp": "2026-01-03T12:41:00Z",
             "source": source,
             "payload": payload,
         });
         Message {
             id,
-            kind: Kind::Hello,
+            kind,
             source: source.to_owned(),
             target: None,
+            symbol: None,
             frame: framed(body.to_string().as_bytes()),
-            meaning: Meaning::Hello(options),
+            meaning,
         }
     }
 

@@ -8,20 +8,27 @@
 
 mod audit;
 mod intake;
+mod latest;
+mod memory;
 mod names;
 mod queue;
 mod stalls;
 mod stream;
+mod subscriptions;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
+use self::latest::Latest;
+use self::memory::Memory;
 use self::names::{Claiming, Held, Ownership};
 use self::queue::{Item, Queue};
 use self::stalls::Stalls;
+use self::subscriptions::Subscriptions;
 use super::messages::{Acks, Meaning, Message};
 use crate::router::RouterConfig;
 use crate::stats::Stats;
+use crate::wire::Kind;
 
 /// See the [module](self).
 pub(super) struct Model {
@@ -34,6 +41,7 @@ pub(super) struct Model {
     /// which they lost it, and until when.
     lingering: Vec<(String, Option<Duration>)>,
     connections: Vec<Connection>,
+    memories: Vec<Memory>,
     /// Counts the changes of owner of all names.
     grants: u64,
     /// Counts the reads.
@@ -47,14 +55,18 @@ pub(super) struct Model {
 /// nothing about it.
 pub(super) type Met = BTreeMap<&'static str, u64>;
 
-/// The fate of one message.
+/// The fate of one message, or of one copy of it if it was sent again.
 struct Record {
     message: Message,
+    /// The first copy.
+    original: usize,
     /// The connection that sent it.
     sender: usize,
     /// Where it ends in what that connection sends.
     end: usize,
     fate: Fate,
+    /// Where it is remembered as accepted.
+    remembered: Option<memory::Place>,
     /// Answers that name it.
     answered: u32,
     /// Copies that were promised: one for each receiver that didn't miss it.
@@ -76,6 +88,8 @@ enum Fate {
     /// The router hasn't taken it yet.
     Unknown,
     Accepted,
+    /// It was accepted before.
+    Known,
     Refused,
 }
 
@@ -97,12 +111,23 @@ struct Connection {
     /// What is to be written as answers, in order.
     expected: VecDeque<Expected>,
     lane: Queue,
+    subscriptions: Subscriptions,
+    /// What came to its lane since it has asked for the latest only.
+    latest: Latest,
+    /// Where what it sends is remembered, if it is.
+    memory: Option<usize>,
+    /// Where it last was.
+    given_memory: Option<usize>,
     /// It takes part no more: its input has ended.
     ended: bool,
     /// Its session is gone.
     gone: bool,
     /// What of a frame was written.
     partial: Vec<u8>,
+    /// Messages that were answered, and where the answers end in what was
+    /// written.
+    answers: Vec<(usize, usize)>,
+    bytes_written: usize,
     /// Whole frames that were written.
     frames_written: u64,
     /// What came next out of the queue of a name that it lost, of which it may
@@ -110,14 +135,15 @@ struct Connection {
     begun: Vec<(Item, u64)>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Report {
     TakenOver(String),
     Undelivered {
         target: String,
         count: u64,
         /// Unknown where a group had the queue: what its members give back does
-        /// not come in order.
+        /// not come in order. Nor do the reports of what several connections
+        /// sent, of which one hears.
         first: Option<usize>,
     },
 }
@@ -128,6 +154,8 @@ enum Expected {
     Ack {
         message: usize,
         missed: u32,
+        /// How many more may have missed it.
+        unsure: u32,
         details: bool,
         /// The read in whose batch it is told.
         batch: Option<u64>,
@@ -139,6 +167,8 @@ enum Expected {
     Welcome {
         message: usize,
         names: Vec<String>,
+        resumable: bool,
+        resume: bool,
     },
     Report(Report),
 }
@@ -153,6 +183,7 @@ impl Model {
             names: BTreeMap::new(),
             lingering: Vec::new(),
             connections: Vec::new(),
+            memories: Vec::new(),
             grants: 0,
             calls: 0,
             done: Stats::default(),
@@ -178,11 +209,14 @@ impl Model {
         let sent = &mut self.connections[connection].sent_bytes;
         *sent += message.frame.len();
         let end = *sent;
-        self.by_frame.insert(message.frame.clone(), number);
-        self.by_id.insert(message.id.clone(), number);
+        let known = self.by_frame.entry(message.frame.clone());
+        let original = *known.or_insert(number);
+        self.by_id.insert(message.id.clone(), original);
         self.records.push(Record {
             end,
             message,
+            original,
+            remembered: None,
             sender: connection,
             fate: Fate::Unknown,
             answered: 0,
@@ -212,6 +246,26 @@ impl Model {
             other => format!("{other:?}"),
         };
         format!("#{number} {kind} of {source:?} {what}, {bytes} bytes")
+    }
+
+    /// What of the messages that `connection` was to send may be sent again on
+    /// another, if its client has read so many bytes.
+    pub(super) fn unanswered(
+        &self,
+        connection: usize,
+        messages: impl Iterator<Item = usize>,
+        read_bytes: usize,
+    ) -> Vec<Message> {
+        let answers = self.connections[connection].answers.iter();
+        let read = answers.take_while(|(_, end)| *end <= read_bytes);
+        let answered: Vec<usize> = read.map(|(number, _)| *number).collect();
+        let unanswered = messages.filter(|number| !answered.contains(number));
+        let messages = unanswered.map(|number| &self.records[number].message);
+        let is_answered = |message: &&Message| {
+            let is_routed = matches!(message.meaning, Meaning::Route);
+            is_routed && message.kind != Kind::Ack
+        };
+        messages.filter(is_answered).cloned().collect()
     }
 
     pub(super) fn is_hello(&self, number: usize) -> bool {

@@ -67,6 +67,24 @@ fn what_is_begun_is_finished_and_only_what_is_not_can_be_replaced() {
 }
 
 #[test]
+fn what_is_replaced_while_a_write_has_it_is_not_delivered() {
+    let router = router();
+    let mut slow = Peer::anonymous(&router);
+    let mut sender = Peer::named(&router, "sender");
+    slow.subscribe("bars", latest(json!([])));
+    let _ = sender.say_all(&[bar(1, "sender", "A", 1), bar(2, "sender", "B", 1)]);
+    // The socket takes nothing, and meanwhile a newer one comes.
+    let outcome = slow.session.transmit(usize::MAX, &mut |_| {
+        let _ = sender.say(&bar(3, "sender", "A", 2));
+        Err(io::ErrorKind::WouldBlock.into())
+    });
+    let (written, progress) = outcome.expect("this socket does not fail");
+    assert_eq!((written, progress), (0, Progress::Blocked));
+    assert_eq!(ids(&slow.read()), id_list([2, 3]));
+    assert_eq!(router.stats().conflated, 1);
+}
+
+#[test]
 fn a_match_by_a_subscription_of_mode_all_wins() {
     let router = router();
     let mut slow = Peer::anonymous(&router);

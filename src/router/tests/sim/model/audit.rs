@@ -11,6 +11,7 @@ impl Model {
         for record in &self.records {
             record.audit();
         }
+        self.audit_copies();
     }
 }
 

@@ -3,31 +3,39 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::names::{Claiming, Held};
+use super::names::Claiming;
 use super::queue::Entry;
 use super::{Expected, Fate, Model};
 use crate::limits::{QUEUE_RESERVE_DIVISOR, REFUSED_IN_A_ROW_MAX, RUN_PIN_BYTES_MIN};
-use crate::router::tests::sim::messages::{Acks, Hello, Meaning, SERVER};
+use crate::router::tests::sim::messages::{Acks, Hello, Meaning, Message, SERVER};
 use crate::router::{HEALTH_MONITOR, Halt, LOG_AGGREGATOR, Overflow};
 use crate::wire::Kind;
 
 /// Messages, and those that were dropped behind them.
-type LaneParts = (Vec<usize>, Vec<usize>);
+pub(super) type LaneParts = (Vec<usize>, Vec<usize>);
 
 /// What a read has come to so far.
 #[derive(Default)]
-struct Read {
+pub(super) struct Read {
     now: Duration,
     named: Vec<Batch>,
-    audience: Option<Vec<usize>>,
+    pub(super) audience: Option<Vec<usize>>,
     /// Broadcasts by receiver: parts of them, each with what was dropped behind.
-    lanes: BTreeMap<usize, Vec<LaneParts>>,
+    pub(super) lanes: BTreeMap<usize, Vec<LaneParts>>,
     /// Kind, source and target of the run.
-    run: Option<(Kind, String, Option<String>)>,
+    run: Option<RunKey>,
+    /// Something in the run is known: each message is taken by itself.
+    one_by_one: bool,
+    /// The run goes to a service of the server's, also if its first message
+    /// claims the name of that.
+    to_service: bool,
     /// Receivers that missed a broadcast of the run: they miss all that follow
     /// in it.
-    missed: Vec<usize>,
+    pub(super) missed: Vec<usize>,
 }
+
+/// Kind, source and target.
+type RunKey = (Kind, String, Option<String>);
 
 /// Frames that are queued for a name together, and what was dropped behind
 /// them.
@@ -93,6 +101,11 @@ impl Model {
             if index == taken && !matches!(halt, Some(Halt::Pause(_))) {
                 break;
             }
+            let ahead = match halt {
+                Some(Halt::Pause(_)) => &messages[index..],
+                _ => &messages[index..taken],
+            };
+            self.follow_run(connection, ahead, &mut read);
             ended = self.take(connection, message, &mut read);
             if ended != Taken::Done {
                 let expected = index + usize::from(ended == Taken::Closes);
@@ -116,26 +129,52 @@ impl Model {
         self.commit(read, window_bytes);
     }
 
+    /// The key of the run to which a message belongs, if it belongs to one.
+    fn run_key(&self, number: usize) -> Option<RunKey> {
+        let message = &self.records[number].message;
+        let is_routed = matches!(message.meaning, Meaning::Route);
+        is_routed.then(|| (message.kind, message.source.clone(), message.target.clone()))
+    }
+
+    /// Whether a service takes what is for `target`, because nobody owns that.
+    fn is_served(&self, target: &str) -> bool {
+        let is_owned = self.names.get(target).is_some_and(super::Held::is_owned);
+        (target == HEALTH_MONITOR || target == LOG_AGGREGATOR) && !is_owned
+    }
+
+    /// Finds out whether another run begins with the first of `ahead`.
+    fn follow_run(&mut self, connection: usize, ahead: &[usize], read: &mut Read) {
+        let run = ahead.first().and_then(|&number| self.run_key(number));
+        if read.run != run {
+            let others = ahead.iter().skip(1);
+            let others = others.take_while(|&&number| self.run_key(number) == run);
+            let run_ahead = &ahead[..ahead.len().min(1 + others.count())];
+            read.one_by_one = run.is_some() && self.is_taken_one_by_one(connection, run_ahead);
+            let target = run.as_ref().and_then(|(.., target)| target.as_deref());
+            read.to_service = target.is_some_and(|target| self.is_served(target));
+            read.run = run;
+            read.missed.clear();
+        }
+        if read.one_by_one {
+            read.missed.clear();
+        }
+    }
+
     fn take(&mut self, connection: usize, number: usize, read: &mut Read) -> Taken {
         let message = self.records[number].message.clone();
-        if !matches!(message.meaning, Meaning::Route) {
-            read.run = None;
-        }
         match message.meaning {
             Meaning::Route => {
                 self.connections[connection].invalid_in_a_row = 0;
-                let run = Some((message.kind, message.source.clone(), message.target.clone()));
-                if read.run != run {
-                    read.run = run;
-                    read.missed.clear();
+                if self.recognizes(connection, number) {
+                    return Taken::Done;
                 }
                 match &message.target {
                     None => self.broadcast(connection, number, read),
                     Some(target) => return self.address(connection, number, target, read),
                 }
             }
-            Meaning::Hello(hello) => {
-                return self.hello(connection, number, &message.source, hello, read);
+            Meaning::Hello(_) | Meaning::Subscribe(_) | Meaning::Unsubscribe(_) => {
+                return self.control(connection, number, &message);
             }
             Meaning::Refuse { code, tells_id } => {
                 return self.refuse(connection, number, code, tells_id);
@@ -159,15 +198,15 @@ impl Model {
         let kind = self.records[number].message.kind;
         let size = self.records[number].message.frame.len();
         if target == SERVER && matches!(kind, Kind::Ack | Kind::Error) {
-            self.accept(connection, number, 0);
+            self.accept(connection, number, 0, 0);
+            return Taken::Done;
+        }
+        if read.to_service {
+            self.accept(connection, number, 0, 0);
             return Taken::Done;
         }
         let held = self.names.get_mut(target);
         let Some(held) = held.filter(|held| held.is_owned()) else {
-            if target == HEALTH_MONITOR || target == LOG_AGGREGATOR {
-                self.accept(connection, number, 0);
-                return Taken::Done;
-            }
             return self.refuse(connection, number, "TARGET_UNAVAILABLE", true);
         };
         let ordinary = (held.capacity).part(QUEUE_RESERVE_DIVISOR - 1, QUEUE_RESERVE_DIVISOR);
@@ -183,13 +222,13 @@ impl Model {
                 stalls.admitted(instance, reliefs, read.now);
             }
             self.records[number].due += 1;
-            self.accept(connection, number, 0);
+            self.accept(connection, number, 0, 0);
             read.batch(target, instance, true).frames.push(number);
             return Taken::Done;
         }
         match (kind, held.overflow) {
             (Kind::LogRecord | Kind::Heartbeat, _) | (Kind::IngestEvent, Overflow::Drop) => {
-                self.accept(connection, number, 1);
+                self.accept(connection, number, 1, 0);
                 read.batch(target, instance, false).missed.push(number);
                 self.meet("a message is dropped for a name");
                 Taken::Done
@@ -208,52 +247,24 @@ impl Model {
         }
     }
 
-    /// To everyone who owns a name, but the sender.
-    fn broadcast(&mut self, connection: usize, number: usize, read: &mut Read) {
-        let size = self.records[number].message.frame.len();
-        let audience = read.audience.get_or_insert_with(|| {
-            let owners = self.names.values().flat_map(Held::owners);
-            let mut others: Vec<_> = owners.filter(|&owner| owner != connection).collect();
-            others.sort_unstable();
-            others.dedup();
-            others
-        });
-        let capacity = self.config.capacity();
-        let mut missed = 0;
-        for &receiver in &*audience {
-            let lane = &mut self.connections[receiver].lane;
-            if read.missed.contains(&receiver) || !lane.fits(size, capacity) {
-                read.missed.push(receiver);
-                let parts = read.lanes.entry(receiver).or_default();
-                match parts.last_mut() {
-                    Some((_, dropped)) => dropped.push(number),
-                    None => parts.push((Vec::new(), vec![number])),
-                }
-                missed += 1;
-                continue;
-            }
-            lane.reserve(size);
-            let parts = read.lanes.entry(receiver).or_default();
-            match parts.last_mut() {
-                Some((frames, dropped)) if dropped.is_empty() => frames.push(number),
-                _ => parts.push((vec![number], Vec::new())),
-            }
-            self.records[number].due += 1;
-        }
-        if missed > 0 {
-            self.meet("a broadcast is dropped");
-        }
-        self.accept(connection, number, missed);
+    pub(super) fn accept(&mut self, connection: usize, number: usize, missed: u32, unsure: u32) {
+        self.done.dropped += u64::from(missed);
+        self.acknowledge(connection, number, missed, unsure);
+        self.remember(connection, number);
+        self.note_accepted(connection, number);
     }
 
-    fn accept(&mut self, connection: usize, number: usize, missed: u32) {
-        let record = &mut self.records[number];
-        record.fate = Fate::Accepted;
-        self.done.accepted += 1;
-        self.done.dropped += u64::from(missed);
+    pub(super) fn acknowledge(
+        &mut self,
+        connection: usize,
+        number: usize,
+        missed: u32,
+        unsure: u32,
+    ) {
+        let kind = self.records[number].message.kind;
         let sender = &mut self.connections[connection];
         let batch = match sender.acks.unwrap_or(Acks::Each) {
-            _ if record.message.kind == Kind::Ack => None,
+            _ if kind == Kind::Ack => None,
             Acks::None => None,
             Acks::Each => Some(None),
             Acks::Batch => Some(Some(self.calls)),
@@ -262,10 +273,18 @@ impl Model {
             sender.expected.push_back(Expected::Ack {
                 message: number,
                 missed,
+                unsure,
                 details: sender.details,
                 batch,
             });
         }
+    }
+
+    pub(super) fn note_accepted(&mut self, connection: usize, number: usize) {
+        let record = &mut self.records[number];
+        record.fate = Fate::Accepted;
+        self.done.accepted += 1;
+        let sender = &mut self.connections[connection];
         if sender.claiming == Claiming::Unsettled {
             let source = record.message.source.clone();
             sender.claiming = Claiming::Wanted(source);
@@ -303,40 +322,50 @@ impl Model {
         Taken::Closes
     }
 
-    fn hello(
-        &mut self,
-        connection: usize,
-        number: usize,
-        source: &str,
-        hello: Hello,
-        _read: &mut Read,
-    ) -> Taken {
+    fn control(&mut self, connection: usize, number: usize, message: &Message) -> Taken {
         let nameless = self.tell(connection);
-        let ended = match hello.refused {
-            Some(code) => self.refuse(connection, number, code, true),
-            None => {
-                if !self.grant(connection, source, &hello) {
-                    return self.refuse(connection, number, "SOURCE_NOT_ALLOWED", true);
-                }
-                let sender = &mut self.connections[connection];
-                sender.claiming = Claiming::ByHello;
-                sender.acks = hello.acks.or(sender.acks);
-                sender.details = hello.details.unwrap_or(sender.details);
-                sender.invalid_in_a_row = 0;
-                let names = sender.claims.iter().map(|(name, _)| name.clone()).collect();
-                sender.expected.push_back(Expected::Welcome {
-                    message: number,
-                    names,
-                });
-                self.records[number].fate = Fate::Accepted;
-                self.done.accepted += 1;
+        let ended = match &message.meaning {
+            Meaning::Hello(hello) => self.hello(connection, number, &message.source, hello),
+            Meaning::Subscribe(subscribe) => {
+                self.subscribe(connection, number, subscribe);
                 Taken::Done
             }
+            Meaning::Unsubscribe(id) if self.unsubscribe(connection, number, id) => Taken::Done,
+            _ => self.refuse(connection, number, "INVALID_PAYLOAD", true),
         };
         if nameless && self.connections[connection].claims.is_empty() {
             return Taken::Closes;
         }
         ended
+    }
+
+    fn hello(&mut self, connection: usize, number: usize, source: &str, hello: &Hello) -> Taken {
+        if let Some(code) = hello.refused {
+            return self.refuse(connection, number, code, true);
+        }
+        if !self.grant(connection, source, hello) {
+            return self.refuse(connection, number, "SOURCE_NOT_ALLOWED", true);
+        }
+        self.connections[connection].claiming = Claiming::ByHello;
+        self.choose_memory(connection, hello);
+        let (resumable, resume) = (self.is_resumable(connection), self.has_resumed(connection));
+        let sender = &mut self.connections[connection];
+        sender.acks = hello.acks.or(sender.acks);
+        sender.details = hello.details.unwrap_or(sender.details);
+        if let Some(broadcasts) = hello.broadcasts {
+            sender.subscriptions.wants_none = !broadcasts;
+        }
+        sender.invalid_in_a_row = 0;
+        let names = sender.claims.iter().map(|(name, _)| name.clone()).collect();
+        sender.expected.push_back(Expected::Welcome {
+            message: number,
+            names,
+            resumable,
+            resume,
+        });
+        self.records[number].fate = Fate::Accepted;
+        self.done.accepted += 1;
+        Taken::Done
     }
 
     /// Queues what was reserved, and notes what was dropped.

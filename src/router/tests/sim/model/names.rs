@@ -24,6 +24,8 @@ pub(super) struct Held {
     pub(super) queue: Queue,
     pub(super) capacity: Capacity,
     pub(super) overflow: Overflow,
+    /// What is remembered of what its owner has sent.
+    pub(super) memory: Option<usize>,
 }
 
 /// Whether a connection has its names for itself.
@@ -131,6 +133,7 @@ impl Model {
             if held.is_none_or(|held| !held.is_owned()) {
                 self.claim(connection, &name, Ownership::Sole);
                 self.connections[connection].claiming = Claiming::Settled;
+                self.keep_memory(connection, false, false);
             }
         }
     }
@@ -192,6 +195,10 @@ impl Model {
             }
         }
         for (name, grant) in others {
+            // What is remembered goes with the connection.
+            if self.is_current(&name, grant) {
+                self.drop_memory(&name);
+            }
             self.release(connection, &name, grant);
         }
     }
@@ -253,6 +260,7 @@ impl Model {
             queue: Queue::default(),
             capacity,
             overflow: own.overflow,
+            memory: None,
         }
     }
 
@@ -265,6 +273,8 @@ impl Model {
         }
         let ended = &mut self.connections[connection];
         ended.claiming = Claiming::ByHello;
+        ended.memory = None;
+        ended.subscriptions.clear();
         ended.ended = true;
     }
 
@@ -307,12 +317,13 @@ impl Model {
         }
         held.queue.break_off(held.capacity);
         held.queue.relieve();
-        if held.queue.holds_anything() && !self.config.linger.is_zero() {
-            self.names.insert(name.to_owned(), held);
+        let holds_anything = held.queue.holds_anything() || held.memory.is_some();
+        let frames: Vec<_> = held.queue.frames().collect();
+        self.names.insert(name.to_owned(), held);
+        if holds_anything && !self.config.linger.is_zero() {
             self.lingering.push((name.to_owned(), None));
         } else {
-            let frames: Vec<_> = held.queue.frames().collect();
-            self.give_up(name, &frames);
+            self.end(name, &frames);
         }
     }
 
@@ -330,33 +341,40 @@ impl Model {
             let ends = known.unwrap_or(until);
             if ends > now {
                 self.lingering.push((name, Some(ends)));
-            } else if let Some(held) = self.names.remove(&name) {
+            } else if let Some(held) = self.names.get(&name) {
                 let frames: Vec<_> = held.queue.frames().collect();
-                self.give_up(&name, &frames);
+                self.end(&name, &frames);
                 self.meet("what lingers is given up");
             }
         }
     }
 
+    /// Nothing is kept for `name` any more. What was remembered of its owner is
+    /// known until `frames` are given up.
+    fn end(&mut self, name: &str, frames: &[usize]) {
+        self.give_up(name, frames);
+        self.names.remove(name);
+    }
+
     /// Tells those who sent them that messages to `name` were given up.
     pub(super) fn give_up(&mut self, name: &str, frames: &[usize]) {
-        let mut given_up: BTreeMap<usize, (u64, usize)> = BTreeMap::new();
+        let mut given_up: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for &number in frames {
             let record = &mut self.records[number];
             record.given_up += 1;
-            given_up.entry(record.sender).or_insert((0, number)).0 += 1;
+            given_up.entry(record.sender).or_default().push(number);
         }
-        for (sender, (count, first)) in given_up {
-            let target = name.to_owned();
-            let first = Some(first);
-            self.report(
-                sender,
-                Report::Undelivered {
-                    target,
-                    count,
-                    first,
-                },
-            );
+        for (sender, numbers) in given_up {
+            let undelivered = |first| Report::Undelivered {
+                target: name.to_owned(),
+                count: numbers.len() as u64,
+                first,
+            };
+            self.report(sender, undelivered(numbers.first().copied()));
+            if let Some(user) = self.forget(sender, &numbers) {
+                self.report(user, undelivered(None));
+                self.meet("who has resumed is told UNDELIVERED");
+            }
         }
     }
 
@@ -417,16 +435,22 @@ impl Model {
 impl Connection {
     /// What is said of one target is said at once.
     fn be_told(&mut self, report: Report) {
-        if let Report::Undelivered { target, count, .. } = &report {
+        if let Report::Undelivered {
+            target,
+            count,
+            first,
+        } = &report
+        {
             for earlier in &mut self.reports {
                 if let Report::Undelivered {
                     target: known,
                     count: sum,
-                    ..
+                    first: earliest,
                 } = earlier
                     && known == target
                 {
                     *sum += count;
+                    *earliest = earliest.filter(|_| first.is_some());
                     return;
                 }
             }

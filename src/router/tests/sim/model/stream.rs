@@ -13,22 +13,30 @@ impl Model {
         let mut partial = std::mem::take(&mut self.connections[connection].partial);
         partial.extend_from_slice(bytes);
         let mut at = 0;
+        let writer = &mut self.connections[connection];
+        writer.bytes_written += bytes.len();
+        let start = writer.bytes_written - partial.len();
         while let Some(prefix) = partial[at..].first_chunk::<4>() {
             let end = at + 4 + u32::from_be_bytes(*prefix) as usize;
             let Some(frame) = partial.get(at..end) else {
                 break;
             };
-            self.wrote_frame(connection, frame);
-            self.connections[connection].frames_written += 1;
+            let answered = self.wrote_frame(connection, frame);
+            let writer = &mut self.connections[connection];
+            let answers = answered.into_iter().map(|number| (number, start + end));
+            writer.answers.extend(answers);
+            writer.frames_written += 1;
             at = end;
         }
         partial.drain(..at);
         self.connections[connection].partial = partial;
     }
 
-    fn wrote_frame(&mut self, connection: usize, frame: &[u8]) {
+    /// Says which messages it answers.
+    fn wrote_frame(&mut self, connection: usize, frame: &[u8]) -> Vec<usize> {
         if let Some(&number) = self.by_frame.get(frame) {
-            return self.delivered(connection, number);
+            self.delivered(connection, number);
+            return Vec::new();
         }
         let message: Value = serde_json::from_slice(&frame[4..]).unwrap_or_else(|error| {
             let text = String::from_utf8_lossy(frame);
@@ -36,27 +44,39 @@ impl Model {
         });
         assert_eq!(message["source"], SERVER, "stream: nobody sent {message}");
         match message["payload"]["code"].as_str() {
-            Some("MESSAGES_DROPPED") => self.told_of_a_gap(connection, &message),
+            Some("MESSAGES_DROPPED") => {
+                self.told_of_a_gap(connection, &message);
+                Vec::new()
+            }
             _ => self.answered(connection, &message),
         }
     }
 
     // ---- messages ----
 
-    fn delivered(&mut self, connection: usize, number: usize) {
-        if self.finishes(connection, Item::Message(number)) {
-            self.records[number].repeated += 1;
+    fn delivered(&mut self, connection: usize, original: usize) {
+        if let Some(Item::Message(begun)) = self.finishes(connection, Item::Message(original)) {
+            self.records[begun].repeated += 1;
             self.meet("a frame is finished by the owner before");
             return;
         }
-        let target = self.records[number].message.target.clone();
-        let queue = self.queue_of(connection, target.as_deref());
-        if !queue.is_shared() {
-            let expected = Some(Item::Message(number));
-            assert_eq!(queue.front(), expected, "order: what is for {target:?}");
+        let target = self.records[original].message.target.clone();
+        if target.is_none() && self.arrives_as_latest(connection, original) {
+            return;
         }
-        let was_queued = queue.pull(number);
-        assert!(was_queued, "delivery: {number} to {target:?}");
+        let queue = self.queue_of(connection, target.as_deref());
+        let (front, is_shared) = (queue.front(), queue.is_shared());
+        let frames: Vec<usize> = match front {
+            Some(Item::Message(front)) if !is_shared => vec![front],
+            _ if is_shared => queue.frames().collect(),
+            _ => Vec::new(),
+        };
+        let mut copies = frames.into_iter();
+        let number = copies.find(|&number| self.original(number) == original);
+        let Some(number) = number else {
+            panic!("order: {original} for {target:?}, and should be {front:?}");
+        };
+        self.queue_of(connection, target.as_deref()).pull(number);
         self.records[number].delivered += 1;
     }
 
@@ -64,17 +84,35 @@ impl Model {
     fn told_of_a_gap(&mut self, connection: usize, report: &Value) {
         let details = &report["payload"]["details"];
         let count = details["count"].as_u64().expect("a number");
-        let first = self.by_id[details["first_msg_id"].as_str().expect("an id")];
-        if self.finishes(connection, Item::Missed(first)) {
+        let [first, last] = ["first_msg_id", "last_msg_id"]
+            .map(|field| self.by_id[details[field].as_str().expect("an id")]);
+        if self.finishes(connection, Item::Missed(first)).is_some() {
             self.meet("a report is finished by the owner before");
             return;
         }
         let name = details["name"].as_str();
         assert_eq!(report["target"].as_str(), name, "gaps: to whom");
-        let queue = self.queue_of(connection, name);
-        if !queue.is_shared() {
-            assert_eq!(queue.front(), Some(Item::Missed(first)), "gaps: the place");
+        self.meet("a receiver is told MESSAGES_DROPPED");
+        let receiver = &self.connections[connection];
+        let in_plain_lane = !receiver.lane.is_empty() || !receiver.subscriptions.conflates;
+        if name.is_none() && !in_plain_lane {
+            return self.told_of_latest(connection, (first, last), count);
         }
+        let queue = self.queue_of(connection, name);
+        let (front, is_shared) = (queue.front(), queue.is_shared());
+        let places: Vec<Item> = match front {
+            Some(front) if !is_shared => vec![front],
+            _ => queue.items().collect(),
+        };
+        let copy = |item: &Item| match item {
+            Item::Missed(number) => Some(*number).filter(|&copy| self.original(copy) == first),
+            Item::Message(_) => None,
+        };
+        let found = places.iter().find_map(copy);
+        let Some(first) = found else {
+            panic!("gaps: {report}, and should be {front:?}");
+        };
+        let queue = self.queue_of(connection, name);
         let missed = queue.pull_missed(first, count as usize);
         assert_eq!(
             missed.len() as u64,
@@ -84,18 +122,24 @@ impl Model {
         for &number in &missed {
             self.records[number].missed += 1;
         }
-        let last = missed.last().copied().unwrap_or(first);
-        let expected = self.records[last].message.id.as_str();
-        assert_eq!(details["last_msg_id"], expected, "gaps: the last");
-        self.meet("a receiver is told MESSAGES_DROPPED");
+        let expected = missed.last().map(|&number| self.original(number));
+        assert_eq!(expected, Some(last), "gaps: the last");
     }
 
-    /// Whether `connection` has now finished what it had begun to write for a
-    /// name that it lost.
-    fn finishes(&mut self, connection: usize, item: Item) -> bool {
+    /// What `connection` had begun to write for a name that it lost, if it has
+    /// finished that by `item`.
+    fn finishes(&mut self, connection: usize, item: Item) -> Option<Item> {
         let writer = &mut self.connections[connection];
         let begun = std::mem::take(&mut writer.begun);
-        begun.contains(&(item, writer.frames_written))
+        let written = writer.frames_written;
+        let same = |begun: Item| match (begun, item) {
+            (Item::Message(begun), Item::Message(item)) => self.original(begun) == item,
+            (Item::Missed(begun), Item::Missed(item)) => self.original(begun) == item,
+            _ => false,
+        };
+        let mut begun = begun.into_iter();
+        let found = begun.find(|&(begun, number)| number == written && same(begun));
+        found.map(|(begun, _)| begun)
     }
 
     /// The queue of a name that `connection` owns, or of its broadcasts.
@@ -111,7 +155,8 @@ impl Model {
 
     // ---- answers ----
 
-    fn answered(&mut self, connection: usize, answer: &Value) {
+    /// Says which messages.
+    fn answered(&mut self, connection: usize, answer: &Value) -> Vec<usize> {
         let payload = &answer["payload"];
         let receiver = &mut self.connections[connection];
         receiver.begun.clear();
@@ -126,11 +171,12 @@ impl Model {
             assert!(right, "answers: {answer}, and should be {expected:?}");
             about.extend(message);
         }
-        for number in about {
+        for &number in &about {
             let record = &mut self.records[number];
             record.answered += 1;
             assert_eq!(record.sender, connection, "answers: on another connection");
         }
+        about
     }
 
     /// Whether `answer` is what was expected, and which message it answers.
@@ -143,14 +189,16 @@ impl Model {
             Expected::Ack {
                 message,
                 missed,
+                unsure,
                 details,
                 batch: None,
             } => {
-                let dropped = (*details || *missed > 0).then(|| Value::from(*missed));
+                let dropped = payload.get("dropped");
                 let right = answer["msg_type"] == "ack"
                     && answer["target"] == self.records[*message].message.source
                     && payload["acknowledged_msg_id"] == self.records[*message].message.id
-                    && payload.get("dropped") == dropped.as_ref();
+                    && (dropped.is_some() == *details || dropped.is_some_and(|sum| *sum != 0))
+                    && is_between(dropped, *missed, *unsure);
                 (right, Some(*message))
             }
             Expected::Error { code, message } => {
@@ -161,10 +209,18 @@ impl Model {
                     *message,
                 )
             }
-            Expected::Welcome { message, names } => {
+            Expected::Welcome {
+                message,
+                names,
+                resumable,
+                resume,
+            } => {
+                let granted = &payload["granted"];
                 let right = answer["msg_type"] == "welcome"
                     && payload["hello_msg_id"] == self.records[*message].message.id
-                    && payload["names"] == Value::from(names.clone());
+                    && payload["names"] == Value::from(names.clone())
+                    && granted["resumable"] == *resumable
+                    && granted["resume"] == *resume;
                 (right, Some(*message))
             }
             Expected::Report(Report::TakenOver(name)) => (
@@ -205,6 +261,7 @@ impl Model {
             let Some(Expected::Ack {
                 message,
                 missed,
+                unsure,
                 details,
                 batch: Some(call),
             }) = expected.pop_front()
@@ -221,7 +278,7 @@ impl Model {
                 "answers: a batch of two reads"
             );
             about.push(message);
-            each.push(missed);
+            each.push((missed, unsure));
             with_details = details;
         }
         if about.len() > 1 {
@@ -231,15 +288,20 @@ impl Model {
             let cut = *batch == read && ids.len() < BATCH_ACK_MESSAGES_MAX;
             assert!(!cut, "answers: a batch is cut short");
         }
-        let sum: u32 = each.iter().sum();
-        let dropped = match with_details {
-            true => Some(Value::from(each)),
-            false => (sum > 0).then(|| Value::from(sum)),
+        let dropped = payload.get("dropped");
+        let right = if with_details {
+            let told = dropped.and_then(Value::as_array).expect("a list");
+            let all = told.len() == each.len();
+            let mut pairs = told.iter().zip(&each);
+            all && pairs.all(|(told, (missed, unsure))| is_between(Some(told), *missed, *unsure))
+        } else {
+            let missed = each.iter().map(|(missed, _)| missed).sum();
+            let unsure = each.iter().map(|(_, unsure)| unsure).sum();
+            dropped.is_none_or(|sum| *sum != 0) && is_between(dropped, missed, unsure)
         };
-        assert_eq!(
-            payload.get("dropped"),
-            dropped.as_ref(),
-            "answers: dropped of a batch"
+        assert!(
+            right,
+            "answers: dropped of a batch: {dropped:?} of {each:?}"
         );
         about
     }
@@ -278,4 +340,12 @@ impl Model {
     pub(in super::super) fn has_answers(&self, connection: usize) -> bool {
         !self.connections[connection].expected.is_empty()
     }
+}
+
+/// Whether at least `missed` receivers are said to have missed something, and at
+/// most `unsure` more.
+fn is_between(dropped: Option<&Value>, missed: u32, unsure: u32) -> bool {
+    let dropped = dropped.map_or(Some(0), Value::as_u64);
+    let (least, most) = (u64::from(missed), u64::from(missed + unsure));
+    dropped.is_some_and(|dropped| (least..=most).contains(&dropped))
 }

@@ -25,6 +25,10 @@ pub(in super::super) struct Connection {
     /// It has said its last.
     pub(super) hung_up: bool,
     pub(super) reads: bool,
+    /// Bytes that it has read.
+    pub(super) read_bytes: usize,
+    /// It wants to be resumable.
+    pub(super) is_resumable: bool,
     // The kernel.
     pub(super) inbound: VecDeque<u8>,
     /// What was written and not yet read.
@@ -76,6 +80,8 @@ impl Connection {
             said_bytes: 0,
             hung_up: false,
             reads: true,
+            read_bytes: 0,
+            is_resumable: false,
             inbound: VecDeque::new(),
             outbound: 0,
             kernel_bytes,
@@ -147,6 +153,7 @@ impl Connection {
         }
         let bytes = bytes.min(self.outbound);
         self.outbound -= bytes;
+        self.read_bytes += bytes;
         if self.blocked {
             self.wakes.add(WRITABLE);
         }
@@ -213,6 +220,10 @@ impl Connection {
         }
         if session.needs_attention() {
             return Some("something was reported".to_owned());
+        }
+        let lane = session.peer.conflating_lane();
+        if lane.is_some_and(|lane| lane.has_mail()) && !self.blocked {
+            return Some("a broadcast waits in its conflating lane".to_owned());
         }
         let waits = model.waits_for(index).filter(|_| !self.blocked)?;
         Some(format!("{waits} waits for it"))
