@@ -119,13 +119,13 @@ impl Peer {
             self.broadcast(cut.entry(parts, None), parts.bytes);
         }
         if let Some(gap) = gap {
-            self.note_dropped_broadcast(gap);
+            self.miss_broadcasts(gap);
         }
     }
 
-    /// Notes what was dropped behind all that is queued.
+    /// Notes what was dropped of the broadcasts since the last entry.
     #[cold]
-    pub(super) fn note_dropped_broadcast(&self, gap: Gap) {
+    pub(crate) fn miss_broadcasts(&self, gap: Gap) {
         self.broadcasts.note_gap(gap);
         self.wake();
     }

@@ -87,7 +87,7 @@ impl Session {
     }
 
     /// Settles a broadcast that is looked into, as a run of its own: whether it is
-    /// new must be known before it is given to anybody.
+    /// new must be known before it is given to anybody. In its turn, too.
     #[inline(never)]
     pub(super) fn broadcast_if_new(
         &mut self,
@@ -98,7 +98,6 @@ impl Session {
         frame: &Range<usize>,
         now: Now,
     ) {
-        let _turn = memory.turn();
         self.invalid_in_a_row = 0;
         if workspace.run.ids.iter().any(|&id| memory.knows(id)) {
             self.acknowledge(&workspace.run, &workspace.run.ids, &[]);

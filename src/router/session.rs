@@ -170,8 +170,11 @@ impl Session {
             self.answers.close_batch();
             workspace.forward.commit(window, taken, &self.peer);
             consumed += taken;
+            if memory.is_some() || matches!(stop, Some(Stop::Commit)) {
+                workspace.flush();
+            }
             match stop {
-                Some(Stop::Commit) => workspace.flush(),
+                Some(Stop::Commit) => {}
                 Some(Stop::Halt(halt)) => break Some(halt),
                 None => break None,
             }

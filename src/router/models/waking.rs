@@ -159,7 +159,7 @@ fn a_connection_hears_of_broadcasts_that_it_missed() {
         let receiver = peer(1);
         let producer = thread::spawn({
             let receiver = Arc::clone(&receiver);
-            move || receiver.note_dropped_broadcast(gap())
+            move || receiver.miss_broadcasts(gap())
         });
         sleep_until(&receiver, || {
             let report = receiver.broadcasts.pop();

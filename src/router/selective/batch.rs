@@ -211,7 +211,7 @@ impl Batch {
             Gap::note(&mut gap, sending.gap(source.run.ids[index]));
         }
         if let Some(gap) = gap {
-            peer.note_dropped_broadcast(gap);
+            peer.miss_broadcasts(gap);
         }
     }
 
