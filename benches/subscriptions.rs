@@ -2,9 +2,8 @@
 //! different symbols, against one receiver that gets everything.
 //!
 //! Bars go through sessions as a connection's do: checked by their shape, routed,
-//! acknowledged, queued, and written into a sink. Four windows are read before
-//! anything is written, as a connection does while its peer keeps sending.
-//! Throughput is in messages.
+//! acknowledged, queued, and written into a sink, in the turns of a connection
+//! whose peer keeps sending. Throughput is in messages.
 
 mod load;
 
@@ -15,9 +14,10 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tickwire::limits::WINDOW_BYTES;
-use tickwire::router::{Now, Router, RouterConfig, Session, Workspace};
+use tickwire::router::{Router, RouterConfig};
 use uuid::Uuid;
 
+use load::endpoint::{Endpoint, control};
 use load::stream;
 
 const SYMBOLS: usize = 100;
@@ -25,42 +25,6 @@ const SYMBOLS: usize = 100;
 /// get their turn.
 const READS_PER_ROUND: usize = 4;
 const ROUNDS_PER_TURN: usize = 2;
-
-/// A session fed by hand, and its output thrown away.
-struct Endpoint {
-    session: Session,
-    workspace: Workspace,
-}
-
-impl Endpoint {
-    /// One that has said these messages.
-    fn saying(router: &Router, messages: &[String]) -> Self {
-        let mut endpoint = Self {
-            session: router.connect(),
-            workspace: Workspace::default(),
-        };
-        let messages: Vec<Vec<u8>> = messages.iter().map(|m| m.clone().into_bytes()).collect();
-        endpoint.gather(&mut stream(&messages));
-        endpoint.workspace.flush();
-        endpoint.discard_output();
-        endpoint
-    }
-
-    fn gather(&mut self, window: &mut BytesMut) {
-        let now = Now {
-            mono: Duration::ZERO,
-            unix_ms: 1_767_444_060_000,
-        };
-        let step = self.session.gather(&mut self.workspace, window, now);
-        assert!(step.halt.is_none() && window.is_empty());
-    }
-
-    fn discard_output(&mut self) -> usize {
-        let mut all = |slices: &[std::io::IoSlice<'_>]| Ok(slices.iter().map(|s| s.len()).sum());
-        let written = self.session.transmit(usize::MAX, &mut all);
-        written.expect("nothing can fail here").0
-    }
-}
 
 /// Windows as a thread keeps them: one that nothing holds a slice of is used
 /// again at once.
@@ -90,13 +54,6 @@ impl Windows {
         window.clear();
         self.0.push_back(window);
     }
-}
-
-fn control(kind: &str, source: &str, payload: &str) -> String {
-    let id = Uuid::new_v4();
-    format!(
-        r#"{{"msg_id":"{id}","msg_type":"{kind}","timestamp":"2026-01-03T12:41:00Z","source":"{source}","payload":{payload}}}"#
-    )
 }
 
 fn symbol(number: usize) -> String {
@@ -174,7 +131,7 @@ fn fan_out(c: &mut Criterion) {
                     pool.give(window);
                 }
                 let begun = Instant::now();
-                sender.workspace.flush();
+                sender.flush();
                 black_box(sender.discard_output());
                 spent += begun.elapsed();
             }

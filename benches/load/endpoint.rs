@@ -41,14 +41,25 @@ impl Endpoint {
         endpoint
     }
 
-    /// Takes what was read, all of it.
+    /// Takes what was read, all of it, and queues it.
     pub fn receive(&mut self, window: &mut BytesMut) {
+        self.gather(window);
+        self.flush();
+    }
+
+    /// Takes what was read, all of it. It is queued by [`Self::flush`].
+    pub fn gather(&mut self, window: &mut BytesMut) {
         let now = Now {
             mono: Duration::ZERO,
             unix_ms: 1_767_444_060_000,
         };
-        let step = self.session.receive(&mut self.workspace, window, now);
+        let step = self.session.gather(&mut self.workspace, window, now);
         assert!(step.halt.is_none() && window.is_empty());
+    }
+
+    /// Queues what was gathered.
+    pub fn flush(&mut self) {
+        self.workspace.flush();
     }
 
     /// Writes all that waits to be written; says how many bytes those were.
