@@ -90,5 +90,7 @@ impl Run {
         self.total = 0;
         self.sizes.clear();
         self.ids.clear();
+        // What comes next may be no message of a run at all.
+        self.is_looked_into = false;
     }
 }
