@@ -156,7 +156,8 @@ impl Batch {
         let ahead = u64::from(self.usual_bytes.saturating_sub(bytes));
         let frames_ahead = u64::from(frames) * ahead / u64::from(bytes.max(1));
         let more = Room {
-            frames: (frames - self.reserved_frames) as usize + frames_ahead as usize,
+            frames: (frames as usize + frames_ahead as usize)
+                .saturating_sub(self.reserved_frames as usize),
             bytes: (bytes as usize + ahead as usize).saturating_sub(self.reserved_bytes as usize),
         };
         match peer.broadcasts.reserve_whole(more, sending.capacity) {
