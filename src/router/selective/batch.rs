@@ -8,6 +8,8 @@
 
 #![forbid(unsafe_code)]
 
+use std::sync::Arc;
+
 use super::super::forward::{Cut, Sending};
 use super::super::gap::Gap;
 use super::super::peer::Peer;
@@ -115,29 +117,29 @@ impl Batch {
     #[inline]
     pub(super) fn close(
         &mut self,
-        peer: &Peer,
+        peer: &Arc<Peer>,
         source: Source<'_>,
         sending: &Sending<'_>,
-        missed: &mut Vec<u32>,
+        dropped: &mut Dropped,
     ) {
-        self.reserve(peer, source, sending, missed);
+        self.reserve(peer, source, sending, dropped);
         self.gather(source.window);
     }
 
     /// Reserves room for what is open. What there is none for is added to
-    /// `missed`, by its place in the run.
+    /// `dropped`.
     #[inline]
     pub(super) fn reserve(
         &mut self,
-        peer: &Peer,
+        peer: &Arc<Peer>,
         source: Source<'_>,
         sending: &Sending<'_>,
-        missed: &mut Vec<u32>,
+        dropped: &mut Dropped,
     ) {
         let frames = self.gathered_frames + self.stretch.frames;
         let bytes = self.gathered.len() as u32 + self.stretch.len();
         if frames > self.reserved_frames || bytes > self.reserved_bytes {
-            self.reserve_more(frames, bytes, peer, source, sending, missed);
+            self.reserve_more(frames, bytes, peer, source, sending, dropped);
         }
         self.stretch.open_frames = 0;
     }
@@ -147,10 +149,10 @@ impl Batch {
         &mut self,
         frames: u32,
         bytes: u32,
-        peer: &Peer,
+        peer: &Arc<Peer>,
         source: Source<'_>,
         sending: &Sending<'_>,
-        missed: &mut Vec<u32>,
+        dropped: &mut Dropped,
     ) {
         // As much as usual, and as many as that are at this size.
         let ahead = u64::from(self.usual_bytes.saturating_sub(bytes));
@@ -165,7 +167,7 @@ impl Batch {
                 self.reserved_frames += more.frames as u32;
                 self.reserved_bytes += more.bytes as u32;
             }
-            Ok(false) => self.reserve_what_fits(peer, source, sending, missed),
+            Ok(false) => self.reserve_what_fits(peer, source, sending, dropped),
             // It is gone: no receiver any more.
             Err(_) => self.stretch.cut_open(),
         }
@@ -176,43 +178,48 @@ impl Batch {
     #[cold]
     fn reserve_what_fits(
         &mut self,
-        peer: &Peer,
+        peer: &Arc<Peer>,
         source: Source<'_>,
         sending: &Sending<'_>,
-        missed: &mut Vec<u32>,
+        dropped: &mut Dropped,
     ) {
         let open = self.stretch;
         self.stretch.cut_open();
-        // Gives back what was reserved ahead.
-        self.gather(source.window);
-        self.queue(peer);
+        let surplus = self.take_surplus();
+        peer.broadcasts.release(surplus.frames, surplus.bytes);
         let first = open.open_index as usize;
         let sizes = &source.run.sizes[first..first + open.open_frames as usize];
         let total = (open.end - open.open_start) as usize;
         let granted = peer.broadcasts.reserve(sizes, total, sending.capacity);
         let Ok(granted) = granted else { return };
         let bytes: u32 = sizes[..granted].iter().sum();
-        self.stretch = Stretch {
-            start: open.open_start,
-            end: open.open_start + bytes,
-            frames: granted as u32,
-            ..Stretch::default()
-        };
-        self.reserved_frames = granted as u32;
-        self.reserved_bytes = bytes;
+        self.stretch.end += bytes;
+        self.stretch.frames += granted as u32;
+        self.reserved_frames += granted as u32;
+        self.reserved_bytes += bytes;
         if granted == sizes.len() {
             return;
         }
-        // The report of what is dropped stands behind all that isn't.
-        self.gather(source.window);
-        self.queue(peer);
         let mut gap = None;
         for index in first + granted..first + sizes.len() {
-            missed.push(index as u32);
+            dropped.missed.push(index as u32);
             Gap::note(&mut gap, sending.gap(source.run.ids[index]));
         }
+        // Its report stands behind all that isn't dropped.
+        self.gather(source.window);
         if let Some(gap) = gap {
-            peer.miss_broadcasts(gap);
+            let peer = Arc::clone(peer);
+            dropped.pieces.push((peer, self.take_entry(), gap));
+        }
+    }
+
+    /// Takes the room that is reserved for nothing yet.
+    fn take_surplus(&mut self) -> Room {
+        let frames = self.gathered_frames + self.stretch.frames;
+        let bytes = self.gathered.len() as u32 + self.stretch.len();
+        Room {
+            frames: (std::mem::replace(&mut self.reserved_frames, frames) - frames) as usize,
+            bytes: (std::mem::replace(&mut self.reserved_bytes, bytes) - bytes) as usize,
         }
     }
 
@@ -257,6 +264,17 @@ impl Batch {
     /// Queues what is gathered, if anything is, and gives back the room that
     /// nothing was found for.
     pub(super) fn queue(&mut self, peer: &Peer) {
+        match self.take_entry() {
+            (Some(entry), room) => peer.broadcast_within(entry, room),
+            (None, room) => {
+                peer.broadcasts.release(room.frames, room.bytes);
+            }
+        }
+    }
+
+    /// Takes what is gathered, if anything is, and all the room but that of the
+    /// stretch.
+    fn take_entry(&mut self) -> (Option<Entry>, Room) {
         let room = Room {
             frames: (self.reserved_frames - self.stretch.frames) as usize,
             bytes: (self.reserved_bytes - self.stretch.len()) as usize,
@@ -265,8 +283,7 @@ impl Batch {
         self.reserved_bytes = self.stretch.len();
         let frames = std::mem::take(&mut self.gathered_frames);
         if frames == 0 {
-            peer.broadcasts.release(room.frames, room.bytes);
-            return;
+            return (None, room);
         }
         self.usual_bytes = self.gathered.len() as u32;
         let bytes = std::mem::take(&mut self.gathered).finish();
@@ -277,7 +294,34 @@ impl Batch {
             order: 0,
             origin: None,
         };
-        peer.broadcast_within(entry, room);
+        (Some(entry), room)
+    }
+}
+
+/// What was dropped of a run, and what is to be queued before it is reported.
+#[derive(Debug, Default)]
+pub(super) struct Dropped {
+    /// The messages that somebody missed, by their place in the run, once for
+    /// each who did.
+    pub(super) missed: Vec<u32>,
+    /// For whom, what comes before the report and the room that it has, and the
+    /// report.
+    pieces: Vec<(Arc<Peer>, (Option<Entry>, Room), Gap)>,
+}
+
+impl Dropped {
+    /// Queues what was gathered before something was dropped, and the reports.
+    #[inline]
+    pub(super) fn queue(&mut self) {
+        for (peer, (entry, room), gap) in self.pieces.drain(..) {
+            match entry {
+                Some(entry) => peer.broadcast_within(entry, room),
+                None => {
+                    peer.broadcasts.release(room.frames, room.bytes);
+                }
+            }
+            peer.miss_broadcasts(gap);
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use crate::ids::ConnectionId;
 use crate::wire::Slots;
 use crate::wire::filter::{Values, View};
 pub(super) use batch::Source;
-use batch::{Batch, Place};
+use batch::{Batch, Dropped, Place};
 use conflated::Conflated;
 
 /// See the [module](self).
@@ -48,8 +48,7 @@ pub(super) struct Selective {
     waiting: Vec<u32>,
     /// Bytes of the longest stretch of the window that a batch has held.
     longest: usize,
-    /// The messages of the run that somebody missed, once for each who did.
-    missed: Vec<u32>,
+    dropped: Dropped,
     conflated: Conflated,
     kept: KeptFrames,
 }
@@ -151,7 +150,7 @@ impl Selective {
                 &view,
                 index.subscribers(),
                 sending,
-                &mut self.missed,
+                &mut self.dropped.missed,
             );
         }
         self.kept.note(broadcast, &view, index);
@@ -186,7 +185,7 @@ impl Selective {
             }
             let is_first = batch.add(place, |batch| {
                 let peer = &subscribers[subscriber as usize];
-                batch.close(peer, source, sending, &mut self.missed);
+                batch.close(peer, source, sending, &mut self.dropped);
             });
             if is_first {
                 in_run.push(subscriber);
@@ -195,12 +194,12 @@ impl Selective {
         for subscriber in in_run.drain(..) {
             let peer = &subscribers[subscriber as usize];
             let batch = &mut batches[subscriber as usize];
-            batch.reserve(peer, source, sending, &mut self.missed);
+            batch.reserve(peer, source, sending, &mut self.dropped);
             self.longest = self.longest.max(batch.stretch_bytes());
         }
-        if !self.missed.is_empty() {
+        if !self.dropped.missed.is_empty() {
             missed.resize(source.run.ids.len(), 0);
-            for place in self.missed.drain(..) {
+            for place in self.dropped.missed.drain(..) {
                 missed[place as usize] += 1;
             }
         }
@@ -218,6 +217,7 @@ impl Selective {
         let Some(index) = index.and_then(|known| known.index.as_deref()) else {
             return;
         };
+        self.dropped.queue();
         for &subscriber in &self.waiting {
             let peer = &index.subscribers()[subscriber as usize];
             self.batches[subscriber as usize].commit(peer, cut);

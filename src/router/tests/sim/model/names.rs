@@ -103,7 +103,7 @@ impl Model {
     pub(in super::super) fn observe_names(&mut self, load: impl Fn(&str) -> Option<Load>) {
         for (name, held) in &mut self.names {
             let load = load(name).unwrap_or_else(|| panic!("names: {name:?} is not kept"));
-            held.queue.observe(load, held.capacity);
+            held.queue.observe(load, held.capacity, false);
             if !held.members.is_empty() {
                 held.queue.share();
             }
@@ -113,7 +113,10 @@ impl Model {
     /// What the router counts for the broadcasts of a connection.
     pub(in super::super) fn observe_lane(&mut self, connection: usize, load: Load) {
         let capacity = self.config.capacity();
-        self.connections[connection].lane.observe(load, capacity);
+        // What somebody gets of a read may be queued as several entries.
+        self.connections[connection]
+            .lane
+            .observe(load, capacity, true);
     }
 
     fn is_current(&self, name: &str, grant: u64) -> bool {

@@ -214,8 +214,9 @@ impl Queue {
             .flat_map(|entry| entry.frames.iter().copied())
     }
 
-    /// Holds what the router counts against what is queued.
-    pub(super) fn observe(&mut self, load: Load, capacity: Capacity) {
+    /// Holds what the router counts against what is queued. Of a queue that
+    /// `is_in_pieces` it isn't known which frames are released together.
+    pub(super) fn observe(&mut self, load: Load, capacity: Capacity, is_in_pieces: bool) {
         let before = self.load;
         let sum = |sum: (usize, usize, usize), entry: &Entry| {
             let (messages, least, most) = entry.charge();
@@ -223,7 +224,7 @@ impl Queue {
         };
         let (messages, least, most) = self.entries.iter().fold((0, 0, 0), sum);
         let bytes = load.bytes;
-        let (fewest, least) = match self.shared {
+        let (fewest, least) = match self.shared || is_in_pieces {
             true => (self.frames().count(), 0),
             false => (messages, least),
         };

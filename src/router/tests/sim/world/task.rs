@@ -159,15 +159,17 @@ impl World {
         self.follow(index, step)
     }
 
-    /// Where groups are, nothing is read behind a `hello` together with it: how
-    /// full a queue is that a member leaves shows only after the read.
+    /// Where groups are, or memories, nothing is read behind a `hello` together
+    /// with it: how full a queue is that a member leaves, or how much what was
+    /// accepted before keeps in memory, shows only after the read.
     fn until_hello(&self, index: usize) -> usize {
+        let shows_later = self.habits.groups || self.habits.resends;
         let connection = &self.connections[index];
         let read = connection.taken_bytes as usize + connection.rest.len();
         let ahead = connection.said[connection.taken..].iter();
         let mut hellos =
             ahead.filter(|(end, number)| *end as usize > read && self.model.is_hello(*number));
-        match hellos.next().filter(|_| self.habits.groups) {
+        match hellos.next().filter(|_| shows_later) {
             Some((end, _)) => *end as usize - read,
             None => usize::MAX,
         }
