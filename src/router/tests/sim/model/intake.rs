@@ -439,7 +439,8 @@ impl Model {
     fn lane_entry(&self, frames: &[usize], window_bytes: usize) -> Entry {
         let bytes = self.bytes(frames);
         let most = match bytes >= RUN_PIN_BYTES_MIN {
-            true => window_bytes.max(2 * bytes),
+            // What stands beside a slice is a copy.
+            true => window_bytes + 2 * bytes,
             false => 2 * bytes,
         };
         Entry::new(frames, bytes..=most)
