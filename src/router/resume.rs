@@ -103,7 +103,9 @@ impl Session {
             self.acknowledge(&workspace.run, &workspace.run.ids, &[]);
             self.done.duplicates += 1;
         } else {
-            self.tell_undelivered();
+            if memory.recognizes() {
+                self.tell_undelivered();
+            }
             self.look_into(workspace, shapes, window, frame, now);
             // A broadcast never pauses.
             let _ = self.settle_run(workspace, window, now);
