@@ -208,8 +208,13 @@ impl Batch {
         // Its report stands behind all that isn't dropped.
         self.gather(source.window);
         if let Some(gap) = gap {
-            let peer = Arc::clone(peer);
-            dropped.pieces.push((peer, self.take_entry(), gap));
+            let (entry, room) = self.take_entry();
+            dropped.pieces.push(Piece {
+                peer: Arc::clone(peer),
+                entry,
+                room,
+                gap,
+            });
         }
     }
 
@@ -304,23 +309,31 @@ pub(super) struct Dropped {
     /// The messages that somebody missed, by their place in the run, once for
     /// each who did.
     pub(super) missed: Vec<u32>,
-    /// For whom, what comes before the report and the room that it has, and the
-    /// report.
-    pieces: Vec<(Arc<Peer>, (Option<Entry>, Room), Gap)>,
+    pieces: Vec<Piece>,
+}
+
+/// What one subscriber gets before the report of what was dropped for it.
+#[derive(Debug)]
+struct Piece {
+    peer: Arc<Peer>,
+    entry: Option<Entry>,
+    room: Room,
+    gap: Gap,
 }
 
 impl Dropped {
     /// Queues what was gathered before something was dropped, and the reports.
     #[inline]
     pub(super) fn queue(&mut self) {
-        for (peer, (entry, room), gap) in self.pieces.drain(..) {
-            match entry {
+        for piece in self.pieces.drain(..) {
+            let (peer, room) = (&piece.peer, piece.room);
+            match piece.entry {
                 Some(entry) => peer.broadcast_within(entry, room),
                 None => {
                     peer.broadcasts.release(room.frames, room.bytes);
                 }
             }
-            peer.miss_broadcasts(gap);
+            peer.miss_broadcasts(piece.gap);
         }
     }
 }
