@@ -143,6 +143,7 @@ fn a_frame_that_is_begun_when_the_name_is_taken_over_arrives_once() {
                     let part = next.map_or(&[][..], |next| &next[..next.len().min(3)]);
                     written.extend_from_slice(part);
                     let count = part.len();
+                    drop(slices);
                     delivery.advance(count);
                     Ok(())
                 };

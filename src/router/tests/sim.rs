@@ -19,7 +19,7 @@ use self::model::Met;
 use self::world::World;
 
 /// Seeds that are tried unless told otherwise.
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 5_000;
 
 /// What so many runs must meet, or they test less than they seem to.
 const CASES: [&str; 27] = [
