@@ -13,10 +13,11 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::audience::Audience;
 use super::gap::Gap;
+use super::load::Capacity;
 use super::outbox::Outbox;
 use super::parts::{Parts, Pieces, pins};
 use super::peer::Peer;
-use super::queue::{Capacity, Entry};
+use super::queue::Entry;
 use super::run::Run;
 use super::run_bytes::RunBytes;
 use super::selective::{Selective, Source};

@@ -9,15 +9,18 @@
 
 mod answers;
 mod audience;
+mod broadcasting;
 mod claim;
 mod conflation;
 mod forward;
 mod gap;
+mod given_up;
 mod group;
 mod hello;
 mod in_flight;
 mod learning;
 mod lingering;
+mod load;
 mod memory;
 mod names;
 mod now;
@@ -69,8 +72,8 @@ use crate::limits;
 use crate::stats::{Counters, Stats};
 use crate::wire::filter::Pointer;
 use crate::wire::{Shapes, Validation};
+use load::Capacity;
 use outbox::QueueRules;
-use queue::Capacity;
 use registry::Registry;
 use services::Services;
 use snapshots::Snapshots;

@@ -30,9 +30,10 @@ use bytes::Bytes;
 
 use super::claim::Claim;
 use super::gap::Gap;
+use super::load::Capacity;
 use super::outbox::{Outbox, Overflow, QueueRules, Share};
 use super::peer::Peer;
-use super::queue::{Capacity, Entry};
+use super::queue::Entry;
 use super::run_bytes::RunBytes;
 use crate::ids::{ConnectionId, Epoch, MsgId, Name};
 use crate::wire;

@@ -10,7 +10,6 @@
 
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, TryLockError};
 use std::task::Waker;
 
@@ -18,16 +17,17 @@ use bytes::Bytes;
 
 use super::claim::{Excluded, Ownership};
 use super::gap::Gap;
+use super::given_up::GivenUp;
 use super::group::{Group, Seat};
 use super::in_flight::{InFlight, Slices};
+use super::load::{Capacity, Load};
 use super::memory::Memory;
 use super::peer::{Peer, Report, lock};
-use super::queue::{Capacity, Closed, Entry, Load, Queue};
+use super::queue::{Closed, Entry, Queue};
 use super::waiters::Waiters;
-use crate::ids::{ConnectionId, Epoch, MsgId, Name};
+use crate::ids::{ConnectionId, Epoch, Name};
 use crate::limits::QUEUE_RESERVE_DIVISOR;
 use crate::sync::{ArcSwapOption, AtomicU64, Mutex, MutexGuard, Ordering, fence};
-use crate::wire;
 use crate::wire::filter::Pointer;
 
 /// What becomes of an event that doesn't fit the queue of its target.
@@ -455,41 +455,12 @@ impl Outbox {
 
     /// Gives up everything that a queue that has ended still holds.
     fn sweep(&self, in_flight: &mut InFlight) {
-        let mut given_up: HashMap<ConnectionId, GivenUp> = HashMap::new();
+        let mut given_up = GivenUp::default();
         while let Some(entry) = in_flight.pop(&self.queue) {
             self.queue.release(entry.frames as usize, entry.charge);
-            let Some(origin) = entry.origin else { continue };
-            let known = given_up.entry(origin.id()).or_insert_with(|| GivenUp {
-                count: 0,
-                first_msg_id: wire::first_msg_id(&entry.bytes),
-                memory: origin.memory(),
-                msg_ids: Vec::new(),
-                origin,
-            });
-            known.count += u64::from(entry.frames);
-            if known.memory.is_some() {
-                known.msg_ids.extend(wire::msg_ids(&entry.bytes));
-            }
+            given_up.add(entry);
         }
-        for GivenUp {
-            origin,
-            count,
-            first_msg_id,
-            memory,
-            msg_ids,
-        } in given_up.into_values()
-        {
-            tracing::warn!(target = %self.name, sender = %origin.id(), count, "undelivered");
-            let report = Report::Undelivered {
-                target: self.name.clone(),
-                count,
-                first_msg_id,
-            };
-            match memory {
-                None => origin.report(report),
-                Some(memory) => memory.give_up(&msg_ids, &origin, report),
-            }
-        }
+        given_up.report(&self.name);
     }
 }
 
@@ -528,15 +499,4 @@ impl<'a> Delivery<'a> {
         self.outbox.release(frames, charge);
         self.in_flight.is_partial()
     }
-}
-
-/// What one sender's messages became when their queue ended.
-struct GivenUp {
-    origin: Arc<Peer>,
-    count: u64,
-    first_msg_id: Option<MsgId>,
-    /// Where they are remembered as accepted.
-    memory: Option<Arc<Memory>>,
-    /// All of them, if they are.
-    msg_ids: Vec<MsgId>,
 }

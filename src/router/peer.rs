@@ -12,9 +12,10 @@ use bytes::Bytes;
 use super::conflation::ConflatingLane;
 use super::forward::Cut;
 use super::gap::Gap;
+use super::load::Room;
 use super::memory::Memory;
 use super::parts::Parts;
-use super::queue::{Entry, Queue, Room};
+use super::queue::{Entry, Queue};
 use crate::ids::{ConnectionId, MsgId, Name};
 use crate::sync::{AtomicBool, AtomicWaker, Mutex, MutexGuard, Ordering};
 

@@ -20,9 +20,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::gap::Gap;
+use super::load::{CLOSED, Capacity, ENDED, GAP, Load, Room};
 use super::peer::{Peer, lock};
 use super::run_bytes::RunBytes;
-use crate::limits::{QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
 use crate::sync::{AtomicU64, Mutex, OnceLock, Ordering, SegQueue, fence};
 
 /// A run of whole frames, length prefixes included.
@@ -65,88 +65,9 @@ impl Entry {
     }
 }
 
-/// How much a queue may hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Capacity {
-    pub(crate) bytes: usize,
-    pub(crate) messages: usize,
-}
-
-impl Capacity {
-    /// The part of this capacity that `dividend` of `divisor` parts are.
-    pub(crate) fn part(self, dividend: usize, divisor: usize) -> Self {
-        Self {
-            bytes: self.bytes / divisor * dividend,
-            messages: self.messages / divisor * dividend,
-        }
-    }
-}
-
-/// Room in a queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Room {
-    pub(crate) frames: usize,
-    pub(crate) bytes: usize,
-}
-
 /// The queue was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Closed;
-
-/// What a queue holds at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Load(u64);
-
-const BYTES_BITS: u32 = 38;
-const MESSAGES_BITS: u32 = 23;
-const ONE_MESSAGE: u64 = 1 << BYTES_BITS;
-/// No reservation succeeds.
-const CLOSED: u64 = 1 << 63;
-/// What is queued, and what may yet come, is to be swept.
-const ENDED: u64 = 1 << 62;
-/// A gap waits to be reported.
-const GAP: u64 = 1 << 61;
-
-// The word has room for a full queue, one more message of any size, and the
-// memory that its entries pin beyond their bytes.
-const _: () = assert!(QUEUE_BYTES_MAX as u64 * 8 <= 1 << BYTES_BITS);
-const _: () = assert!((QUEUE_MESSAGES_MAX as u64) * 2 <= 1 << MESSAGES_BITS);
-const _: () = assert!(BYTES_BITS + MESSAGES_BITS <= 61);
-
-impl Load {
-    fn of(messages: usize, bytes: usize) -> u64 {
-        messages as u64 * ONE_MESSAGE + bytes as u64
-    }
-
-    pub(crate) fn is_closed(self) -> bool {
-        self.0 & CLOSED != 0
-    }
-
-    fn has_ended(self) -> bool {
-        self.0 & ENDED != 0
-    }
-
-    fn has_gap(self) -> bool {
-        self.0 & GAP != 0
-    }
-
-    /// Whether there is nothing to deliver, and nothing is about to be queued.
-    pub(crate) fn is_empty(self) -> bool {
-        self.0 & !(CLOSED | ENDED) == 0
-    }
-
-    pub(crate) fn bytes(self) -> usize {
-        (self.0 & (ONE_MESSAGE - 1)) as usize
-    }
-
-    pub(crate) fn messages(self) -> usize {
-        ((self.0 & (GAP - 1)) >> BYTES_BITS) as usize
-    }
-
-    pub(crate) fn is_below(self, capacity: Capacity) -> bool {
-        self.bytes() < capacity.bytes && self.messages() < capacity.messages
-    }
-}
 
 /// See the [module](self).
 #[derive(Debug, Default)]
@@ -171,50 +92,43 @@ impl Queue {
         total: usize,
         capacity: Capacity,
     ) -> Result<usize, Closed> {
-        let mut state = self.state.load(Ordering::Relaxed);
-        loop {
-            let load = Load(state);
-            if load.is_closed() {
-                return Err(Closed);
-            }
+        let room = self.take_room(|load| {
             let (frames, bytes) = fitting(load, sizes, total, capacity);
-            if frames == 0 {
-                return Ok(0);
-            }
-            match self.state.compare_exchange_weak(
-                state,
-                state + Load::of(frames, bytes),
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return Ok(frames),
-                Err(now) => state = now,
-            }
-        }
+            (frames > 0).then_some(Room { frames, bytes })
+        })?;
+        Ok(room.map_or(0, |room| room.frames))
     }
 
-    /// Reserves room for so many frames that have so many bytes together, all or
-    /// none, and says whether it did.
+    /// Reserves `room`, all of it or nothing, and says whether it did.
     #[inline]
     pub(crate) fn reserve_whole(&self, room: Room, capacity: Capacity) -> Result<bool, Closed> {
+        let taken = self.take_room(|load| {
+            let fits = load.messages() + room.frames <= capacity.messages
+                && load.bytes() + room.bytes <= capacity.bytes;
+            fits.then_some(room)
+        })?;
+        Ok(taken.is_some())
+    }
+
+    /// Reserves the room that `find` says there is.
+    #[inline]
+    fn take_room(&self, find: impl Fn(Load) -> Option<Room>) -> Result<Option<Room>, Closed> {
         let mut state = self.state.load(Ordering::Relaxed);
         loop {
             let load = Load(state);
             if load.is_closed() {
                 return Err(Closed);
             }
-            let fits = load.messages() + room.frames <= capacity.messages
-                && load.bytes() + room.bytes <= capacity.bytes;
-            if !fits {
-                return Ok(false);
-            }
+            let Some(room) = find(load) else {
+                return Ok(None);
+            };
             match self.state.compare_exchange_weak(
                 state,
                 state + Load::of(room.frames, room.bytes),
                 Ordering::AcqRel,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return Ok(true),
+                Ok(_) => return Ok(Some(room)),
                 Err(now) => state = now,
             }
         }

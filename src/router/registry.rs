@@ -259,8 +259,8 @@ mod tests {
 
     use super::*;
     use crate::ids::ConnectionId;
+    use crate::router::load::Capacity;
     use crate::router::outbox::Overflow;
-    use crate::router::queue::Capacity;
 
     const RULES: QueueRules = QueueRules {
         capacity: Capacity {

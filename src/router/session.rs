@@ -20,7 +20,6 @@ use uuid::Uuid;
 use super::RouterShared;
 use super::answers::{Answers, SenderIndex};
 use super::claim::{Claim, Ownership};
-use super::forward::Sending;
 use super::in_flight::Write;
 use super::learning::Learning;
 use super::memory::Memory;
@@ -31,7 +30,6 @@ use super::pause::Pause;
 use super::peer::Peer;
 use super::routes::{Destination, Routes};
 use super::run::Workspace;
-use super::selective::Broadcast;
 use super::stalls::Stalls;
 use super::subscriptions::Subscriptions;
 use crate::ids::{ConnectionId, Name};
@@ -106,7 +104,7 @@ pub struct Session {
     pub(super) output: Output,
     /// Where accepted messages are remembered, if they are.
     pub(super) memory: Option<Arc<Memory>>,
-    learning: Learning,
+    pub(super) learning: Learning,
     pub(super) invalid_in_a_row: u32,
     /// What was done since it was last added to the shared counters.
     pub(super) done: Stats,
@@ -295,51 +293,6 @@ impl Session {
         None
     }
 
-    /// Finds out who wants the last message of the run, a broadcast. `shapes`
-    /// are those of which one has just recognised it, if one did.
-    pub(super) fn look_into(
-        &self,
-        workspace: &mut Workspace,
-        shapes: Option<&Table>,
-        window: &[u8],
-        frame: &Range<usize>,
-        now: Now,
-    ) {
-        let Workspace {
-            run,
-            forward,
-            hints,
-            ..
-        } = workspace;
-        let json = &window[frame.start + FRAME_PREFIX_BYTES..frame.end];
-        let broadcast = Broadcast {
-            run,
-            window,
-            range: frame.clone(),
-            json,
-            slots: shapes.and_then(|shapes| hints.slots(shapes, json.len())),
-        };
-        let sending = self.sending(now);
-        forward.selective.look_into(&broadcast, &sending);
-    }
-
-    /// Checks a frame that no shape recognised, and learns from it.
-    fn parse(
-        &mut self,
-        workspace: &mut Workspace,
-        json: &mut [u8],
-        now: Now,
-    ) -> Result<Header, Refusal> {
-        let header = workspace.parser.parse(json)?;
-        if self.learning.may_learn(now) {
-            let seconds = now.mono.as_secs() as u32;
-            let learned = self.shared.shapes.learn(json, &header, seconds);
-            self.learning.note(learned);
-            workspace.hints.note(learned, json.len());
-        }
-        Ok(header)
-    }
-
     /// Settles the run so far and begins another with this frame.
     fn begin_run(
         &mut self,
@@ -386,25 +339,9 @@ impl Session {
             .routes
             .resolve(parser.target(json, &header.names), &self.shared);
         let is_broadcast = matches!(self.routes.destination(run.route), Destination::Everyone);
-        if is_broadcast && !forward.knows_audience() {
-            let id = self.peer.id();
-            // The pass first: what is then found of the audience stays so.
-            forward.selective.get_pass(&self.shared.snapshots, id);
-            forward.set_audience(&self.shared.registry.members.audience(), id);
-        }
-        run.is_looked_into = is_broadcast && forward.selective.is_active();
+        run.is_looked_into = is_broadcast && self.finds_choosers(forward);
         run.push(frame, header.msg_id);
         None
-    }
-
-    /// What is the same for all messages of this read.
-    pub(super) fn sending(&self, now: Now) -> Sending<'_> {
-        let config = &self.shared.config;
-        Sending {
-            server: &config.name,
-            capacity: config.capacity(),
-            unix_ms: now.unix_ms,
-        }
     }
 
     fn check_source(&mut self, header: &Header, source: &[u8]) -> Result<SenderIndex, Refusal> {

@@ -90,9 +90,9 @@ impl Stalls {
 mod tests {
     use super::*;
     use crate::ids::{ConnectionId, Name};
+    use crate::router::load::Capacity;
     use crate::router::outbox::{Overflow, QueueRules};
     use crate::router::peer::Peer;
-    use crate::router::queue::Capacity;
 
     #[test]
     fn a_queue_that_ended_is_forgotten() {

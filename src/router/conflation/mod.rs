@@ -19,8 +19,8 @@ use std::collections::VecDeque;
 use std::iter::once;
 
 use super::gap::Gap;
+use super::load::Capacity;
 use super::peer::lock;
-use super::queue::Capacity;
 use super::run_bytes::RunBytes;
 use super::subscriptions::Keys;
 use crate::sync::{AtomicUsize, Mutex, Ordering};

@@ -3,7 +3,7 @@
 //! A message that matches is joined to its neighbours. Room is reserved for all
 //! that stand side by side in a run, in one step, and where there is plenty, at
 //! once for as much as the subscriber usually gets. A large stretch is queued as
-//! a slice of its window; what is small is gathered as a copy, until it is
+//! a slice of its window; anything else is gathered as a copy, until it is
 //! queued as one entry.
 
 #![forbid(unsafe_code)]
@@ -12,8 +12,9 @@ use std::sync::Arc;
 
 use super::super::forward::{Cut, Sending};
 use super::super::gap::Gap;
+use super::super::load::Room;
 use super::super::peer::Peer;
-use super::super::queue::{Entry, Room};
+use super::super::queue::Entry;
 use super::super::run::Run;
 use super::super::run_bytes::Copied;
 
@@ -246,15 +247,20 @@ impl Batch {
         (self.gathered).append(&window[stretch.start as usize..stretch.end as usize]);
     }
 
-    /// The window is done with: queues the stretch as a slice of it, or gathers
-    /// it.
+    /// The window is done with: queues the stretch as a slice of it, if that is
+    /// all there is, or gathers it.
     #[inline]
     pub(super) fn commit(&mut self, peer: &Peer, cut: &Cut<'_>) {
         let Stretch {
             start, end, frames, ..
         } = self.stretch;
-        match cut.slice(start as usize..end as usize, frames, None) {
+        let slice = match self.gathered_frames {
+            0 => cut.slice(start as usize..end as usize, frames, None),
+            _ => None,
+        };
+        match slice {
             Some(slice) => {
+                // Gives back what was reserved ahead.
                 self.queue(peer);
                 *self = Self {
                     usual_bytes: self.usual_bytes,

@@ -439,8 +439,7 @@ impl Model {
     fn lane_entry(&self, frames: &[usize], window_bytes: usize) -> Entry {
         let bytes = self.bytes(frames);
         let most = match bytes >= RUN_PIN_BYTES_MIN {
-            // What stands beside a slice is a copy.
-            true => window_bytes + 2 * bytes,
+            true => window_bytes.max(2 * bytes),
             false => 2 * bytes,
         };
         Entry::new(frames, bytes..=most)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::queue::{Item, Load, Queue};
 use super::{Connection, Expected, Model, Report};
 use crate::router::Overflow;
-use crate::router::queue::Capacity;
+use crate::router::load::Capacity;
 use crate::router::tests::sim::messages::Hello;
 
 /// A name that somebody owns, or for which something is kept.
@@ -103,7 +103,7 @@ impl Model {
     pub(in super::super) fn observe_names(&mut self, load: impl Fn(&str) -> Option<Load>) {
         for (name, held) in &mut self.names {
             let load = load(name).unwrap_or_else(|| panic!("names: {name:?} is not kept"));
-            held.queue.observe(load, held.capacity, false);
+            held.queue.observe(load, held.capacity);
             if !held.members.is_empty() {
                 held.queue.share();
             }
@@ -113,10 +113,7 @@ impl Model {
     /// What the router counts for the broadcasts of a connection.
     pub(in super::super) fn observe_lane(&mut self, connection: usize, load: Load) {
         let capacity = self.config.capacity();
-        // What somebody gets of a read may be queued as several entries.
-        self.connections[connection]
-            .lane
-            .observe(load, capacity, true);
+        self.connections[connection].lane.observe(load, capacity);
     }
 
     fn is_current(&self, name: &str, grant: u64) -> bool {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
-use crate::router::queue::{self, Capacity};
+use crate::router::load::{self, Capacity};
 
 /// What a queue holds, counted as the router counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,8 +19,8 @@ impl Load {
     }
 }
 
-impl From<queue::Load> for Load {
-    fn from(load: queue::Load) -> Self {
+impl From<load::Load> for Load {
+    fn from(load: load::Load) -> Self {
         Self {
             messages: load.messages(),
             bytes: load.bytes(),
@@ -214,9 +214,8 @@ impl Queue {
             .flat_map(|entry| entry.frames.iter().copied())
     }
 
-    /// Holds what the router counts against what is queued. Of a queue that
-    /// `is_in_pieces` it isn't known which frames are released together.
-    pub(super) fn observe(&mut self, load: Load, capacity: Capacity, is_in_pieces: bool) {
+    /// Holds what the router counts against what is queued.
+    pub(super) fn observe(&mut self, load: Load, capacity: Capacity) {
         let before = self.load;
         let sum = |sum: (usize, usize, usize), entry: &Entry| {
             let (messages, least, most) = entry.charge();
@@ -224,7 +223,7 @@ impl Queue {
         };
         let (messages, least, most) = self.entries.iter().fold((0, 0, 0), sum);
         let bytes = load.bytes;
-        let (fewest, least) = match self.shared || is_in_pieces {
+        let (fewest, least) = match self.shared {
             true => (self.frames().count(), 0),
             false => (messages, least),
         };

@@ -1,0 +1,63 @@
+//! What a queue that has ended still held, and who is told of it: those who sent
+//! it.
+
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::memory::Memory;
+use super::peer::{Peer, Report};
+use super::queue::Entry;
+use crate::ids::{ConnectionId, MsgId, Name};
+use crate::wire;
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct GivenUp(HashMap<ConnectionId, OfSender>);
+
+/// What became of one sender's messages.
+#[derive(Debug)]
+struct OfSender {
+    origin: Arc<Peer>,
+    count: u64,
+    first_msg_id: Option<MsgId>,
+    /// Where they are remembered as accepted.
+    memory: Option<Arc<Memory>>,
+    /// All of them, if they are.
+    msg_ids: Vec<MsgId>,
+}
+
+impl GivenUp {
+    pub(super) fn add(&mut self, entry: Entry) {
+        let Some(origin) = entry.origin else { return };
+        let known = self.0.entry(origin.id()).or_insert_with(|| OfSender {
+            count: 0,
+            first_msg_id: wire::first_msg_id(&entry.bytes),
+            memory: origin.memory(),
+            msg_ids: Vec::new(),
+            origin,
+        });
+        known.count += u64::from(entry.frames);
+        if known.memory.is_some() {
+            known.msg_ids.extend(wire::msg_ids(&entry.bytes));
+        }
+    }
+
+    /// Tells all of them that what they sent to `target` was given up.
+    pub(super) fn report(self, target: &Name) {
+        for sender in self.0.into_values() {
+            let (origin, count) = (sender.origin, sender.count);
+            tracing::warn!(%target, sender = %origin.id(), count, "undelivered");
+            let report = Report::Undelivered {
+                target: target.clone(),
+                count,
+                first_msg_id: sender.first_msg_id,
+            };
+            match sender.memory {
+                None => origin.report(report),
+                Some(memory) => memory.give_up(&sender.msg_ids, &origin, report),
+            }
+        }
+    }
+}
