@@ -101,6 +101,19 @@ fn hello(source: &str, payload: &str) -> String {
     )
 }
 
+/// Has `window` hold what the `read`th read finds: as in the server it is used
+/// again when nothing holds it.
+fn fill(window: &mut BytesMut, messages: &[impl AsRef<[u8]>], read: usize) {
+    window.clear();
+    if !window.try_reclaim(64 * 1024) {
+        *window = BytesMut::with_capacity(64 * 1024);
+    }
+    let first = read % 20 * FRAMES_A_READ;
+    for json in &messages[first..first + FRAMES_A_READ] {
+        write_frame(window, json.as_ref()).unwrap();
+    }
+}
+
 /// Allocations a message of reads that were taken, delivered and acknowledged.
 fn allocations_a_message(selection: &Selection) -> f64 {
     const WARM_READS: usize = 400;
@@ -115,17 +128,8 @@ fn allocations_a_message(selection: &Selection) -> f64 {
     let mut window = BytesMut::new();
     let mut counted = 0;
     for read in 0..WARM_READS + READS {
-        // As the server does: a window is used again when nothing holds it.
-        window.clear();
-        if !window.try_reclaim(64 * 1024) {
-            window = BytesMut::with_capacity(64 * 1024);
-        }
-        let first = read % 20 * FRAMES_A_READ;
-        let mut bytes = 0;
-        for json in &messages[first..first + FRAMES_A_READ] {
-            write_frame(&mut window, json).unwrap();
-            bytes += 4 + json.len();
-        }
+        fill(&mut window, &messages, read);
+        let bytes = window.len();
         let before = ALLOCATIONS.get();
         sender.receive(&mut window);
         assert!(sender.discard_output() > 0, "acks");
@@ -190,16 +194,8 @@ fn allocations_a_broadcast(latest: bool) -> f64 {
     let mut window = BytesMut::new();
     let mut counted = 0;
     for read in 0..WARM_READS + READS {
-        window.clear();
-        if !window.try_reclaim(64 * 1024) {
-            window = BytesMut::with_capacity(64 * 1024);
-        }
-        let first = read % 20 * FRAMES_A_READ;
-        let mut bytes = 0;
-        for json in &messages[first..first + FRAMES_A_READ] {
-            write_frame(&mut window, json.as_bytes()).unwrap();
-            bytes += 4 + json.len();
-        }
+        fill(&mut window, &messages, read);
+        let bytes = window.len();
         let before = ALLOCATIONS.get();
         sender.receive(&mut window);
         assert!(sender.discard_output() > 0, "acks");

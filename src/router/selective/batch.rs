@@ -275,12 +275,8 @@ impl Batch {
     /// Queues what is gathered, if anything is, and gives back the room that
     /// nothing was found for.
     pub(super) fn queue(&mut self, peer: &Peer) {
-        match self.take_entry() {
-            (Some(entry), room) => peer.broadcast_within(entry, room),
-            (None, room) => {
-                peer.broadcasts.release(room.frames, room.bytes);
-            }
-        }
+        let (entry, room) = self.take_entry();
+        queue_within(peer, entry, room);
     }
 
     /// Takes what is gathered, if anything is, and all the room but that of the
@@ -309,6 +305,16 @@ impl Batch {
     }
 }
 
+/// Queues an entry, if there is one, and gives back what it leaves of the room.
+fn queue_within(peer: &Peer, entry: Option<Entry>, room: Room) {
+    match entry {
+        Some(entry) => peer.broadcast_within(entry, room),
+        None => {
+            peer.broadcasts.release(room.frames, room.bytes);
+        }
+    }
+}
+
 /// What was dropped of a run, and what is to be queued before it is reported.
 #[derive(Debug, Default)]
 pub(super) struct Dropped {
@@ -332,14 +338,8 @@ impl Dropped {
     #[inline]
     pub(super) fn queue(&mut self) {
         for piece in self.pieces.drain(..) {
-            let (peer, room) = (&piece.peer, piece.room);
-            match piece.entry {
-                Some(entry) => peer.broadcast_within(entry, room),
-                None => {
-                    peer.broadcasts.release(room.frames, room.bytes);
-                }
-            }
-            peer.miss_broadcasts(piece.gap);
+            queue_within(&piece.peer, piece.entry, piece.room);
+            piece.peer.miss_broadcasts(piece.gap);
         }
     }
 }
