@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::forward::{Forward, Sending};
 use super::now::Now;
 use super::run::Workspace;
-use super::selective::Broadcast;
+use super::selective::Source;
 use super::session::Session;
 use crate::limits::FRAME_PREFIX_BYTES;
 use crate::wire::Table;
@@ -28,6 +28,7 @@ impl Session {
 
     /// Finds out who wants the last message of the run, a broadcast. `shapes`
     /// are those of which one has just recognised it, if one did.
+    #[inline]
     pub(super) fn look_into(
         &self,
         workspace: &mut Workspace,
@@ -42,16 +43,11 @@ impl Session {
             hints,
             ..
         } = workspace;
-        let json = &window[frame.start + FRAME_PREFIX_BYTES..frame.end];
-        let broadcast = Broadcast {
-            run,
-            window,
-            range: frame.clone(),
-            json,
-            slots: shapes.and_then(|shapes| hints.slots(shapes, json.len())),
-        };
-        let sending = self.sending(now);
-        forward.selective.look_into(&broadcast, &sending);
+        let json_bytes = frame.len().saturating_sub(FRAME_PREFIX_BYTES);
+        let slots = shapes.and_then(|shapes| hints.slots(shapes, json_bytes));
+        let source = Source { window, run };
+        let sending = || self.sending(now);
+        (forward.selective).look_into(source, frame, slots, sending);
     }
 
     /// What is the same for all messages of this read.

@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::super::forward::{Cut, Sending};
@@ -78,6 +79,12 @@ pub(super) struct Place {
     pub(super) end: u32,
     /// Which message of its run it is.
     pub(super) index: u32,
+}
+
+impl Place {
+    pub(super) fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
 }
 
 impl Batch {

@@ -8,7 +8,7 @@ use super::super::conflation::{NewMessage, Pushed};
 use super::super::forward::Sending;
 use super::super::peer::Peer;
 use super::super::subscriptions::{ConflatedBy, Keys};
-use super::Broadcast;
+use super::batch::{Place, Source};
 use crate::wire::filter::View;
 
 /// What goes to conflating lanes.
@@ -52,14 +52,14 @@ impl Conflated {
     /// place in the run in `missed` for each who has no room for it.
     pub(super) fn deliver(
         &mut self,
-        broadcast: &Broadcast<'_>,
+        place: Place,
         view: &View<'_>,
+        source: Source<'_>,
         subscribers: &[Arc<Peer>],
         sending: &Sending<'_>,
         missed: &mut Vec<u32>,
     ) {
-        let index = broadcast.place().index;
-        let Some(&msg_id) = broadcast.run.ids.get(index as usize) else {
+        let Some(&msg_id) = source.run.ids.get(place.index as usize) else {
             return;
         };
         self.matches.sort_unstable();
@@ -85,14 +85,14 @@ impl Conflated {
                 std::mem::swap(&mut self.keys, &mut self.superseding);
             }
             let message = NewMessage {
-                frame: &broadcast.window[broadcast.range.clone()],
+                frame: &source.window[place.range()],
                 keys: &self.keys,
                 superseding: &self.superseding,
             };
             self.waiting.add(subscriber);
             match lane.push(&message, sending.capacity, || sending.gap(msg_id)) {
                 Pushed::Queued { replaced } => self.replaced += u64::from(replaced),
-                Pushed::Dropped => missed.push(index),
+                Pushed::Dropped => missed.push(place.index),
                 Pushed::Closed => {}
             }
         }

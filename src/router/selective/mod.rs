@@ -17,10 +17,10 @@ use std::sync::Arc;
 
 use super::audience::Audience;
 use super::forward::{Cut, Sending};
-use super::run::Run;
 use super::snapshots::{Pass, Snapshots};
 use super::subscriptions::{Keys, SubscriptionIndex, Way};
 use crate::ids::ConnectionId;
+use crate::limits::FRAME_PREFIX_BYTES;
 use crate::wire::Slots;
 use crate::wire::filter::{Values, View};
 pub(super) use batch::Source;
@@ -62,21 +62,6 @@ struct KeptFrames {
     keys: Keys,
     /// The right to change what is kept, until what is gathered is queued.
     pass: Option<Pass>,
-}
-
-/// A broadcast that is looked into.
-#[derive(Debug)]
-pub(super) struct Broadcast<'a> {
-    /// It is the last of this run.
-    pub(super) run: &'a Run,
-    /// What was read.
-    pub(super) window: &'a [u8],
-    /// Where it stands there, prefix included.
-    pub(super) range: Range<usize>,
-    /// The frame without its prefix.
-    pub(super) json: &'a [u8],
-    /// Where its values stand, if a shape has recognised it.
-    pub(super) slots: Option<Slots<'a>>,
 }
 
 impl Selective {
@@ -127,15 +112,29 @@ impl Selective {
         self.audience = Some(Arc::clone(audience));
     }
 
-    /// Looks into a broadcast, and notes for whom it is.
-    pub(super) fn look_into(&mut self, broadcast: &Broadcast<'_>, sending: &Sending<'_>) {
+    /// Looks into the last message of a run, a broadcast, and notes for whom it
+    /// is. `slots` tell where its values stand, if a shape has just recognised
+    /// it.
+    #[inline]
+    pub(super) fn look_into<'a>(
+        &mut self,
+        source: Source<'_>,
+        frame: &Range<usize>,
+        slots: Option<Slots<'_>>,
+        sending: impl FnOnce() -> Sending<'a>,
+    ) {
         let index = self.audience.as_ref();
         let Some(index) = index.and_then(|known| known.index.as_deref()) else {
             return;
         };
+        let place = Place {
+            start: frame.start as u32,
+            end: frame.end as u32,
+            index: source.run.ids.len().saturating_sub(1) as u32,
+        };
+        let json = &source.window[frame.start + FRAME_PREFIX_BYTES..frame.end];
+        let view = self.values.read(index.probe(), json, slots);
         let (own, matched, conflated) = (self.own, &mut self.matched, &mut self.conflated);
-        let place = broadcast.place();
-        let view = (self.values).read(index.probe(), broadcast.json, broadcast.slots);
         index.each_match(&view, |subscriber, way| {
             if Some(subscriber) != own {
                 match way {
@@ -145,15 +144,12 @@ impl Selective {
             }
         });
         if conflated.has_matches() {
-            conflated.deliver(
-                broadcast,
-                &view,
-                index.subscribers(),
-                sending,
-                &mut self.dropped.missed,
-            );
+            let (missed, sending) = (&mut self.dropped.missed, sending());
+            conflated.deliver(place, &view, source, index.subscribers(), &sending, missed);
         }
-        self.kept.note(broadcast, &view, index);
+        if !index.kept().is_empty() {
+            self.kept.note(place, &view, index);
+        }
     }
 
     /// Reserves room for what a run has for each subscriber. Counts in `missed`
@@ -260,22 +256,12 @@ impl Selective {
     }
 }
 
-impl Broadcast<'_> {
-    fn place(&self) -> Place {
-        Place {
-            start: self.range.start as u32,
-            end: self.range.end as u32,
-            index: self.run.ids.len().saturating_sub(1) as u32,
-        }
-    }
-}
-
 impl KeptFrames {
-    fn note(&mut self, broadcast: &Broadcast<'_>, view: &View<'_>, index: &SubscriptionIndex) {
+    fn note(&mut self, place: Place, view: &View<'_>, index: &SubscriptionIndex) {
         for (pointer, kept) in index.kept().iter().enumerate() {
             let value = view.get(kept.slot as usize);
             if self.keys.add(pointer as u32, value.as_ref()) {
-                self.frames.push((pointer as u32, broadcast.range.clone()));
+                self.frames.push((pointer as u32, place.range()));
             }
         }
     }

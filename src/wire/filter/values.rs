@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::super::shape::{SlotPlace, Slots};
+use super::super::shape::{SlotPlace, Slots, SlotsOf, Starts};
 use super::probe::Probe;
 use super::scalar::Value;
 use super::scan::{Found, Room, scan};
@@ -20,6 +20,8 @@ pub(crate) struct Values {
     probe: Option<u64>,
     /// By the shape's place in its table.
     by_shape: Vec<Option<Compiled>>,
+    /// Which of them is the last frame's.
+    last: usize,
 }
 
 /// Where a probe's fields are in the frames of one shape.
@@ -56,7 +58,7 @@ enum By<'a> {
     /// They were looked for.
     Scan(&'a Room),
     /// They stand where a shape has them.
-    Shape(&'a [Source], Slots<'a>),
+    Shape(&'a [Source], &'a Starts),
 }
 
 impl Values {
@@ -76,8 +78,8 @@ impl Values {
         slots: Option<Slots<'a>>,
     ) -> View<'a> {
         let by = match slots {
-            Some(slots) if self.prepare(probe, &slots) => {
-                By::Shape(self.sources(&slots).unwrap_or_default(), slots)
+            Some(slots) if self.knows(probe, &slots) => {
+                By::Shape(self.last_sources().unwrap_or_default(), slots.starts())
             }
             _ => {
                 scan(probe.nodes(), probe.fields().len(), frame, &mut self.room);
@@ -87,49 +89,61 @@ impl Values {
         View { frame, by }
     }
 
-    /// Sees to it that the shape's sources are there. False if they can't be.
+    /// Sees to it that the sources of the frame's shape are the last ones. False
+    /// if they can't be.
     #[inline]
-    fn prepare(&mut self, probe: &Probe, slots: &Slots<'_>) -> bool {
-        let compiled = self.by_shape.get(slots.shape_index());
-        match compiled {
-            Some(Some(known))
-                if self.probe == Some(probe.number()) && known.shape == slots.shape_number() =>
-            {
-                known.sources.is_some()
-            }
-            _ => {
-                self.compile(probe, slots);
-                self.sources(slots).is_some()
-            }
+    fn knows(&mut self, probe: &Probe, slots: &Slots<'_>) -> bool {
+        if self.known(probe, self.last, slots.shape_number()).is_none() {
+            self.prepare(probe, slots);
+        }
+        let known = self.known(probe, self.last, slots.shape_number());
+        known.is_some_and(|known| known.sources.is_some())
+    }
+
+    #[inline]
+    fn last_sources(&self) -> Option<&[Source]> {
+        self.by_shape.get(self.last)?.as_ref()?.sources.as_deref()
+    }
+
+    /// What is known of the shape of this number, if that is at `place`.
+    #[inline]
+    fn known(&self, probe: &Probe, place: usize, shape: u64) -> Option<&Compiled> {
+        let known = self.by_shape.get(place)?.as_ref();
+        known.filter(|known| known.shape == shape && self.probe == Some(probe.number()))
+    }
+
+    /// Finds what is known of the frame's shape, or finds it out.
+    #[cold]
+    fn prepare(&mut self, probe: &Probe, slots: &Slots<'_>) {
+        let Some((place, slots_of)) = slots.shape() else {
+            return;
+        };
+        self.last = place;
+        let number = slots.shape_number();
+        if self.known(probe, place, number).is_none() {
+            self.compile(probe, place, number, &slots_of);
         }
     }
 
-    #[inline]
-    fn sources(&self, slots: &Slots<'_>) -> Option<&[Source]> {
-        let compiled = self.by_shape.get(slots.shape_index())?.as_ref()?;
-        compiled.sources.as_deref()
-    }
-
     #[cold]
-    fn compile(&mut self, probe: &Probe, slots: &Slots<'_>) {
+    fn compile(&mut self, probe: &Probe, place: usize, number: u64, slots: &SlotsOf<'_>) {
         if self.probe != Some(probe.number()) {
             self.by_shape.clear();
             self.probe = Some(probe.number());
         }
-        let index = slots.shape_index();
-        if index >= SHAPES_MAX {
+        if place >= SHAPES_MAX {
             return;
         }
-        if self.by_shape.len() <= index {
-            self.by_shape.resize_with(index + 1, || None);
+        if self.by_shape.len() <= place {
+            self.by_shape.resize_with(place + 1, || None);
         }
         // What is literal in the model is so in every frame of the shape: also
         // which keys there are, and which of them is the first.
         let model = slots.model();
         scan(probe.nodes(), probe.fields().len(), model, &mut self.room);
         let found = self.room.found.iter();
-        self.by_shape[index] = Some(Compiled {
-            shape: slots.shape_number(),
+        self.by_shape[place] = Some(Compiled {
+            shape: number,
             sources: found.map(|found| Source::of(found, model, slots)).collect(),
         });
     }
@@ -138,7 +152,7 @@ impl Values {
 impl Source {
     /// Where the value comes from that was found in the model. `None` if it is
     /// not known how it varies.
-    fn of(found: &Found, model: &[u8], slots: &Slots<'_>) -> Option<Self> {
+    fn of(found: &Found, model: &[u8], slots: &SlotsOf<'_>) -> Option<Self> {
         Some(match found {
             Found::Nothing => Self::Nothing,
             Found::Null => Self::Null,
@@ -160,11 +174,11 @@ impl<'a> View<'a> {
     /// doesn't have the field.
     #[inline]
     pub fn get(&self, field: usize) -> Option<Value<'a>> {
-        let (sources, slots) = match self.by {
-            By::Shape(sources, slots) => (sources, slots),
+        let (sources, starts) = match self.by {
+            By::Shape(sources, starts) => (sources, starts),
             By::Scan(room) => return self.scanned(room, field),
         };
-        let frame = |place| self.frame.get(slots.range_of(place));
+        let frame = |place: SlotPlace| self.frame.get(place.range(starts));
         Some(match sources.get(field)? {
             Source::Nothing => return None,
             Source::Null => Value::Null,

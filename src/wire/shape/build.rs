@@ -105,13 +105,14 @@ impl Exemplar {
     fn is_recognized_by(&self, shape: &Shape) -> bool {
         let (mut starts, mut lookahead) = (Starts::default(), Lookahead::default());
         let bytes = lookahead.copy(&self.frame);
-        let found =
-            bytes.and_then(|bytes| sweep::recognize(shape, bytes, self.frame.len(), &mut starts));
-        found.is_some_and(|found| {
+        let fits = bytes
+            .is_some_and(|bytes| sweep::recognizes(shape, bytes, self.frame.len(), &mut starts));
+        fits && {
+            let found = sweep::found(shape, &starts);
             found.msg_id(&self.frame) == Some(self.header.msg_id)
                 && found.kind == self.header.kind
                 && found.names == self.header.names
-        })
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::sweep::{LOOKAHEAD, Lookahead, Starts};
-use super::{Learned, Recognized, ShapeIndex, Slots, Table};
+use super::sweep::{self, LOOKAHEAD, Lookahead, Starts};
+use super::{Learned, Recognized, Shape, ShapeIndex, Slots, Table};
 use crate::limits::SHAPE_FRAME_BYTES_MAX;
 
 /// Lengths that are told apart.
@@ -56,11 +56,13 @@ impl Hints {
             return self.recognize_last(table, bytes.get(..len)?, now);
         }
         let likeliest = self.by_length[len % LENGTHS][0];
-        let known = table.recognize(likeliest, bytes, len, now, &mut self.starts);
-        if known.is_some() {
-            return known;
-        }
-        self.try_others(table, bytes, len, now)
+        // What is found is written where the caller wants it, once: to be copied
+        // it would have to wait until it had reached the cache.
+        let shape = match table.recognize(likeliest, bytes, len, now, &mut self.starts) {
+            Some(shape) => shape,
+            None => self.try_others(table, bytes, len, now)?,
+        };
+        Some(sweep::found(shape, &self.starts))
     }
 
     /// A frame with too little behind it.
@@ -74,13 +76,13 @@ impl Hints {
     }
 
     #[inline(never)]
-    fn try_others(
+    fn try_others<'t>(
         &mut self,
-        table: &Table,
+        table: &'t Table,
         bytes: &[u8],
         len: usize,
         now: u32,
-    ) -> Option<Recognized> {
+    ) -> Option<&'t Shape> {
         if len > SHAPE_FRAME_BYTES_MAX {
             return None;
         }
@@ -99,15 +101,13 @@ impl Hints {
 
     /// Where the values stand of the frame of `len` bytes that
     /// [`Hints::recognize`] has just recognised, by the same table. `None` if
-    /// the last frame was another one, or the table is.
+    /// the last frame was recognised by none.
     #[inline]
     pub(crate) fn slots<'a>(&'a self, table: &'a Table, len: usize) -> Option<Slots<'a>> {
-        // Whichever shape recognises a frame is the likeliest afterwards.
-        let index = self.by_length[len % LENGTHS][0];
-        let shape = table.shape(index)?;
-        (shape.number == self.starts.shape).then_some(Slots {
-            shape,
-            index,
+        (self.starts.shape != 0).then_some(Slots {
+            table,
+            // Whichever shape recognises a frame is the likeliest afterwards.
+            index: self.by_length[len % LENGTHS][0],
             starts: &self.starts,
         })
     }

@@ -41,7 +41,8 @@ mod tests;
 #[cfg(any(test, fuzzing))]
 pub(super) use bed::Bed;
 pub use hints::Hints;
-pub(crate) use slots::{SlotPlace, Slots};
+pub(crate) use slots::{SlotPlace, Slots, SlotsOf};
+pub(crate) use sweep::Starts;
 pub use table::{Learned, ShapeIndex, Shapes, Table};
 
 use super::envelope::{Kind, Names};

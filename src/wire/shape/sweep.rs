@@ -93,19 +93,15 @@ impl Lookahead {
     }
 }
 
-/// Holds the frame of `len` bytes at the front of `bytes` against a shape. There must be [`LOOKAHEAD`] bytes behind it; what they are
-/// doesn't matter.
+/// Holds the frame of `len` bytes at the front of `bytes` against a shape. There
+/// must be [`LOOKAHEAD`] bytes behind it; what they are doesn't matter. If the
+/// frame has the shape, [`found`] says what that tells.
 #[inline]
-pub(super) fn recognize(
-    shape: &Shape,
-    bytes: &[u8],
-    len: usize,
-    starts: &mut Starts,
-) -> Option<Recognized> {
+pub(super) fn recognizes(shape: &Shape, bytes: &[u8], len: usize, starts: &mut Starts) -> bool {
     let small = shape.frame_bytes_min as usize <= len && len <= SHAPE_FRAME_BYTES_MAX;
     let fits = small && bytes.len() >= len + LOOKAHEAD && fits(shape, bytes, len, starts);
     starts.shape = if fits { shape.number } else { 0 };
-    fits.then(|| found(shape, starts))
+    fits
 }
 
 #[inline]

@@ -13,7 +13,7 @@ use arc_swap::{ArcSwap, Guard};
 use super::super::envelope::{Header, Validation};
 use super::build::Exemplar;
 use super::sweep::{self, Starts};
-use super::{Recognized, Shape, build};
+use super::{Shape, build};
 use crate::limits::{SHAPES_MAX, SKELETONS_SEEN_MAX};
 
 /// The shapes that frames are held against, as of one moment. A read loads them
@@ -208,8 +208,8 @@ fn position<'a>(
 }
 
 impl Table {
-    /// Whether the frame of `len` bytes at the front of `bytes` has the shape
-    /// at `index`. `now` is any count that grows with time; what is used least
+    /// The shape at `index`, if the frame of `len` bytes at the front of `bytes`
+    /// has it. `now` is any count that grows with time; what is used least
     /// lately makes room for other shapes.
     #[inline]
     pub(super) fn recognize(
@@ -219,13 +219,15 @@ impl Table {
         len: usize,
         now: u32,
         starts: &mut Starts,
-    ) -> Option<Recognized> {
+    ) -> Option<&Shape> {
         let entry = self.entries.get(usize::from(index.0))?;
-        let known = sweep::recognize(&entry.shape, bytes, len, starts)?;
+        if !sweep::recognizes(&entry.shape, bytes, len, starts) {
+            return None;
+        }
         if entry.used.load(Ordering::Relaxed) != now {
             entry.used.store(now, Ordering::Relaxed);
         }
-        Some(known)
+        Some(&entry.shape)
     }
 
     /// The shape at `index`.
