@@ -317,8 +317,8 @@ impl Builder {
 
     /// `terminator` is the byte that follows the hole.
     fn end_stretch(&mut self, hole: Hole, terminator: u8) {
+        let (block, time) = (self.blocks.len() as u16, self.times.len() as u16);
         let chunks = self.stretch.chunks(BLOCK);
-        let blocks = chunks.len() as u16;
         self.blocks.extend(chunks.map(|chunk| {
             let mut block = Block::default();
             for (at, &(model, classes)) in chunk.iter().enumerate() {
@@ -327,19 +327,19 @@ impl Builder {
             }
             block
         }));
+        self.times.append(&mut self.stretch_times);
         let in_last = match self.stretch.len() % BLOCK {
             0 => BLOCK,
             some => some,
         };
         self.segments.push(Segment {
             bytes: self.stretch.len() as u32,
-            blocks,
+            blocks: (block, self.blocks.len() as u16),
             last_mask: u32::MAX >> (BLOCK - in_last),
-            times: self.stretch_times.len() as u16,
+            times: (time, self.times.len() as u16),
             terminator,
             hole,
         });
-        self.times.append(&mut self.stretch_times);
         self.stretch.clear();
     }
 }

@@ -126,12 +126,12 @@ impl Default for Block {
 struct Segment {
     /// Bytes of the stretch; at least one.
     bytes: u32,
-    /// How many of the shape's blocks, in their order, are its own.
-    blocks: u16,
+    /// Which of the shape's blocks are its own: from this one on, before that.
+    blocks: (u16, u16),
     /// Which positions of the last block belong to the stretch.
     last_mask: u32,
-    /// How many of the shape's timestamps are its own.
-    times: u16,
+    /// Which of the shape's timestamps are.
+    times: (u16, u16),
     /// The byte that follows the hole.
     terminator: u8,
     hole: Hole,

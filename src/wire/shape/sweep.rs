@@ -122,23 +122,18 @@ pub(super) fn fits_by(
     len: usize,
     starts: &mut Starts,
 ) -> bool {
-    let mut blocks = &shape.blocks[..];
-    let mut times = &shape.times[..];
     let mut at = 0;
     for (segment, start) in shape.segments.iter().zip(&mut starts.of_segment) {
         let end = at + segment.bytes as usize;
         *start = at as u32;
-        let (Some((own_blocks, other_blocks)), Some((own_times, other_times))) = (
-            blocks.split_at_checked(usize::from(segment.blocks)),
-            times.split_at_checked(usize::from(segment.times)),
-        ) else {
+        let (Some(blocks), Some(text)) = (part(&shape.blocks, segment.blocks), bytes.get(at..))
+        else {
             return false;
         };
-        (blocks, times) = (other_blocks, other_times);
-        if end > len || !fits_stretch(lanes, own_blocks, segment.last_mask, &bytes[at..]) {
+        if end > len || !fits_stretch(lanes, blocks, segment.last_mask, text) {
             return false;
         }
-        for &time in own_times {
+        for &time in part(&shape.times, segment.times).unwrap_or_default() {
             let text = lane(bytes, at + time as usize);
             if !text.is_some_and(|text| lanes.is_date_and_time(text)) {
                 return false;
@@ -153,6 +148,11 @@ pub(super) fn fits_by(
         };
     }
     false
+}
+
+#[inline(always)]
+fn part<T>(all: &[T], (start, end): (u16, u16)) -> Option<&[T]> {
+    all.get(usize::from(start)..usize::from(end))
 }
 
 #[inline(always)]
