@@ -241,17 +241,34 @@ impl Batch {
         self.stretch.len() as usize
     }
 
+    /// Gathers the stretch, all of which has room, if something is gathered
+    /// already: then it can't be queued as a slice. Says whether it did.
+    #[inline]
+    pub(super) fn gather_more(&mut self, window: &[u8]) -> bool {
+        let gathers = self.gathered_frames > 0;
+        if gathers {
+            self.gather(window);
+        }
+        gathers
+    }
+
     /// Copies the stretch, all of which has room.
     fn gather(&mut self, window: &[u8]) {
-        let stretch = std::mem::take(&mut self.stretch);
-        if stretch.frames == 0 {
+        // Field by field, as they were written: read together they would have to
+        // wait until each had reached the cache.
+        let Stretch {
+            start, end, frames, ..
+        } = self.stretch;
+        if frames == 0 {
             return;
         }
+        self.stretch.frames = 0;
+        self.stretch.end = start;
         if self.gathered_frames == 0 {
-            self.gathered = Copied::with_room(stretch.len().max(self.usual_bytes) as usize);
+            self.gathered = Copied::with_room((end - start).max(self.usual_bytes) as usize);
         }
-        self.gathered_frames += stretch.frames;
-        (self.gathered).append(&window[stretch.start as usize..stretch.end as usize]);
+        self.gathered_frames += frames;
+        (self.gathered).append(&window[start as usize..end as usize]);
     }
 
     /// The window is done with: queues the stretch as a slice of it, if that is

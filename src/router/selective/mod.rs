@@ -44,6 +44,9 @@ pub(super) struct Selective {
     matched: Vec<(u32, Place)>,
     /// The subscribers for whom the run has something.
     in_run: Vec<u32>,
+    /// The subscribers for whom something stands in the window that may be
+    /// queued as a slice of it. Some may be here twice.
+    standing: Vec<u32>,
     /// The subscribers for whom something is gathered, or stands in the window.
     waiting: Vec<u32>,
     /// Bytes of the longest stretch of the window that a batch has held.
@@ -191,7 +194,10 @@ impl Selective {
             let peer = &subscribers[subscriber as usize];
             let batch = &mut batches[subscriber as usize];
             batch.reserve(peer, source, sending, &mut self.dropped);
-            self.longest = self.longest.max(batch.stretch_bytes());
+            if !batch.gather_more(source.window) {
+                self.standing.push(subscriber);
+                self.longest = self.longest.max(batch.stretch_bytes());
+            }
         }
         if !self.dropped.missed.is_empty() {
             missed.resize(source.run.ids.len(), 0);
@@ -214,7 +220,7 @@ impl Selective {
             return;
         };
         self.dropped.queue();
-        for &subscriber in &self.waiting {
+        for subscriber in self.standing.drain(..) {
             let peer = &index.subscribers()[subscriber as usize];
             self.batches[subscriber as usize].commit(peer, cut);
         }
