@@ -126,14 +126,17 @@ pub(super) fn fits_by(
     for (segment, start) in shape.segments.iter().zip(&mut starts.of_segment) {
         let end = at + segment.bytes as usize;
         *start = at as u32;
-        let (Some(blocks), Some(text)) = (part(&shape.blocks, segment.blocks), bytes.get(at..))
-        else {
+        let (Some(blocks), Some(times), Some(text)) = (
+            part(&shape.blocks, segment.blocks),
+            part(&shape.times, segment.times),
+            bytes.get(at..),
+        ) else {
             return false;
         };
         if end > len || !fits_stretch(lanes, blocks, segment.last_mask, text) {
             return false;
         }
-        for &time in part(&shape.times, segment.times).unwrap_or_default() {
+        for &time in times {
             let text = lane(bytes, at + time as usize);
             if !text.is_some_and(|text| lanes.is_date_and_time(text)) {
                 return false;
