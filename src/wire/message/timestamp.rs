@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::wire::timestamp::is_timestamp;
@@ -22,10 +22,12 @@ pub struct Timestamp(Box<str>);
 pub struct TimestampError;
 
 impl Timestamp {
-    /// The current time, in milliseconds and UTC.
+    /// The current time, in milliseconds and UTC: always of the same length,
+    /// so that a router that has learned a client's messages need not learn
+    /// them again.
     #[must_use]
     pub fn now() -> Self {
-        Utc::now().into()
+        Utc::now().trunc_subsecs(3).into()
     }
 
     /// Checks `text` and keeps it.
@@ -124,6 +126,16 @@ mod tests {
             Timestamp::from(spelled.to_utc()).as_str(),
             "2026-01-03T12:41:00.100Z"
         );
+    }
+
+    #[test]
+    fn the_current_time_is_always_as_long() {
+        for _ in 0..10_000 {
+            assert_eq!(
+                Timestamp::now().as_str().len(),
+                "2026-01-03T12:41:00.000Z".len()
+            );
+        }
     }
 
     #[test]
