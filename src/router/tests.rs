@@ -24,6 +24,10 @@ mod sim;
 mod stream;
 mod subscriptions;
 
+/// What has not come about after so many tries never does: a test that waits
+/// for it fails instead of going on for ever.
+const TRIES_MAX: usize = 100_000;
+
 /// A session with a window in front of it, and everything it wrote behind it.
 struct Peer {
     session: Session,

@@ -343,7 +343,10 @@ fn answers_to(deeds: &[Deed], first: Value, plain: bool) -> Vec<Value> {
         }
         let mut step = sender.arrive(&std::mem::take(&mut bytes));
         answers.extend(sender.read());
+        let mut tries = 0;
         while is_paused(&step) {
+            tries += 1;
+            assert!(tries < TRIES_MAX, "the pause doesn't end");
             let _ = gateway.read();
             step = sender.arrive(&[]);
             answers.extend(sender.read());

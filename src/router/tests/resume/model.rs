@@ -135,7 +135,13 @@ fn holds_for(seed: u64) {
         next: 1,
         late: Vec::new(),
     };
+    let mut lives = 0;
     while client.next <= MESSAGES || !client.unanswered.is_empty() {
+        lives += 1;
+        assert!(
+            lives < TRIES_MAX,
+            "seed {seed}: some are never acknowledged"
+        );
         client.live(&router);
         client.late_input();
         // The time passes, but not for long enough.

@@ -15,29 +15,33 @@ fn delivered_of_both(step: usize, of_first: usize, of_second: usize) -> Vec<Stri
     let mut gateway = Peer::named(&router, "gateway");
     let mut first = resumable(&router, "me");
     let mut second = resumed(&router, "me");
-    let together = &Barrier::new(2);
-    let mut delivered = thread::scope(|scope| {
-        let senders = [(&mut first, of_first), (&mut second, of_second)].map(|(peer, count)| {
-            scope.spawn(move || {
-                for number in (1..=MESSAGES).step_by(step) {
-                    let some = number..number + count;
-                    let some: Vec<_> = some.map(|n| order(n, "me", "gateway")).collect();
+    let mut delivered = Vec::new();
+    for number in (1..=MESSAGES).step_by(step) {
+        // Threads of each step's own: one that fails keeps nobody waiting.
+        let together = &Barrier::new(2);
+        thread::scope(|scope| {
+            let senders = [(&mut first, of_first), (&mut second, of_second)];
+            let senders = senders.map(|(peer, count)| {
+                let some = number..number + count;
+                let some: Vec<_> = some.map(|n| order(n, "me", "gateway")).collect();
+                scope.spawn(move || {
                     together.wait();
                     let mut step = peer.say_all(&some);
-                    while is_paused(&step) {
+                    for _ in 0..TRIES_MAX {
+                        if !is_paused(&step) {
+                            break;
+                        }
                         thread::yield_now();
                         step = peer.arrive(&[]);
                     }
                     assert_eq!(acked(&peer.read()).len(), count);
-                }
-            })
+                })
+            });
+            while senders.iter().any(|sender| !sender.is_finished()) {
+                delivered.extend(ids(&gateway.read()));
+            }
         });
-        let mut delivered = Vec::new();
-        while senders.iter().any(|sender| !sender.is_finished()) {
-            delivered.extend(ids(&gateway.read()));
-        }
-        delivered
-    });
+    }
     delivered.extend(ids(&gateway.read()));
     delivered
 }

@@ -127,27 +127,27 @@ fn no_broadcast_is_lost_or_doubled_between_the_snapshot_and_live_ones() {
     const SENDERS: usize = 2;
     const ROUNDS: usize = 300;
     let router = keeping(&[SYMBOL]);
-    let done = std::sync::atomic::AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for sender in 0..SENDERS {
-            let (router, done) = (&router, &done);
-            scope.spawn(move || {
-                let name = format!("sender {sender}");
-                let mut peer = Peer::named(router, &name);
-                for round in 0..ROUNDS {
-                    // Each message of a symbol is one more than the one before.
-                    let number = round * SENDERS + sender;
-                    let bars: Vec<_> = (0..3)
-                        .map(|part| bar(number, &name, format!("{name} {part}"), round))
-                        .collect();
-                    let _ = peer.say_all(&bars);
-                    peer.read();
-                }
-                done.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
-            });
-        }
+        let senders: Vec<_> = (0..SENDERS)
+            .map(|sender| {
+                let router = &router;
+                scope.spawn(move || {
+                    let name = format!("sender {sender}");
+                    let mut peer = Peer::named(router, &name);
+                    for round in 0..ROUNDS {
+                        // Each message of a symbol is one more than the one before.
+                        let number = round * SENDERS + sender;
+                        let bars: Vec<_> = (0..3)
+                            .map(|part| bar(number, &name, format!("{name} {part}"), round))
+                            .collect();
+                        let _ = peer.say_all(&bars);
+                        peer.read();
+                    }
+                })
+            })
+            .collect();
         loop {
-            let last = done.load(std::sync::atomic::Ordering::Acquire) == SENDERS;
+            let last = senders.iter().all(|sender| sender.is_finished());
             let mut late = Peer::anonymous(&router);
             let _ = late.say(&subscribe(900, "bars", snapshot(json!([]))));
             let mut seen = std::collections::HashMap::<String, u64>::new();
