@@ -21,10 +21,10 @@ use load::endpoint::{Endpoint, control};
 use load::stream;
 
 const SYMBOLS: usize = 100;
-/// As often as a connection reads before it writes, and does both before others
-/// get their turn.
+/// As often as a connection reads before it writes, unless something is gathered
+/// for subscribers, and before others get their turn.
 const READS_PER_ROUND: usize = 4;
-const ROUNDS_PER_TURN: usize = 2;
+const READS_PER_TURN: usize = 8;
 
 /// Windows as a thread keeps them: one that nothing holds a slice of is used
 /// again at once.
@@ -72,7 +72,7 @@ fn windows() -> Vec<BytesMut> {
         .into_bytes()
     });
     let mut windows = Vec::new();
-    for _ in 0..READS_PER_ROUND * ROUNDS_PER_TURN {
+    for _ in 0..READS_PER_TURN {
         let mut messages = Vec::new();
         let mut bytes = 0;
         while bytes < WINDOW_BYTES - 1_024 {
@@ -121,19 +121,18 @@ fn fan_out(c: &mut Criterion) {
         let mut pool = Windows::default();
         let mut turn = || -> (Duration, usize) {
             let mut spent = Duration::ZERO;
-            for round in windows.chunks(READS_PER_ROUND) {
-                for bars in round {
-                    let mut window = pool.take();
-                    window.extend_from_slice(bars);
-                    let begun = Instant::now();
-                    sender.gather(&mut window);
-                    spent += begun.elapsed();
-                    pool.give(window);
-                }
+            for (reads, bars) in (1..).zip(&windows) {
+                let mut window = pool.take();
+                window.extend_from_slice(bars);
                 let begun = Instant::now();
-                sender.flush();
-                black_box(sender.discard_output());
+                sender.gather(&mut window);
+                let writes = reads % READS_PER_ROUND == 0 && !sender.is_gathering();
+                if writes || reads == READS_PER_TURN {
+                    sender.flush();
+                    black_box(sender.discard_output());
+                }
                 spent += begun.elapsed();
+                pool.give(window);
             }
             let begun = Instant::now();
             let bytes = receivers.iter_mut().map(Endpoint::discard_output).sum();

@@ -57,6 +57,11 @@ impl Endpoint {
         assert!(step.halt.is_none() && window.is_empty());
     }
 
+    /// Whether something is gathered that grows with the next read.
+    pub fn is_gathering(&self) -> bool {
+        self.workspace.is_gathering()
+    }
+
     /// Queues what was gathered.
     pub fn flush(&mut self) {
         self.workspace.flush();

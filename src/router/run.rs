@@ -36,6 +36,13 @@ impl Default for Workspace {
 }
 
 impl Workspace {
+    /// Whether [`Session::gather`](super::Session::gather) has left something
+    /// here that grows with what is gathered next: what several subscribers get.
+    #[must_use]
+    pub fn is_gathering(&self) -> bool {
+        self.forward.selective.is_gathering()
+    }
+
     /// Queues what [`Session::gather`](super::Session::gather) has left here.
     pub fn flush(&mut self) {
         self.forward.selective.flush();

@@ -25,10 +25,13 @@ use crate::limits;
 use crate::router::{Attention, Halt, Pause, Progress, Session, Step};
 use crate::wire::ErrorCode;
 
-/// Windows read before what follows from them is written.
+/// Windows read before what follows from them is written, unless something is
+/// gathered for subscribers: their entries grow with each read.
 const READS_PER_ROUND: usize = 4;
 /// Rounds of reading and writing before others get their turn.
 const ROUNDS_PER_TURN: usize = 2;
+/// Windows read in a turn, be it in one round.
+const READS_PER_TURN: usize = ROUNDS_PER_TURN * READS_PER_ROUND;
 /// Bytes written after each read before the next.
 const WRITE_BUDGET: usize = 512 * 1024;
 /// While data is in flight, the peer's pulse is taken so often.
@@ -152,8 +155,9 @@ impl Connection {
         if let Some(end) = self.follow_phase() {
             return Poll::Ready(Turn::End(end));
         }
+        let mut reads = 0;
         for _ in 0..ROUNDS_PER_TURN {
-            let intake = self.poll_reads(cx);
+            let intake = self.poll_reads(cx, &mut reads);
             if let Poll::Ready(Err(end)) = intake {
                 return Poll::Ready(Turn::End(end));
             }
@@ -165,6 +169,9 @@ impl Connection {
             }
             if intake.is_pending() && progress != Progress::More && !self.answers_made_room() {
                 return self.poll_deadlines(cx);
+            }
+            if reads >= READS_PER_TURN {
+                break;
             }
         }
         Poll::Ready(Turn::GiveWay)
@@ -213,11 +220,15 @@ impl Connection {
     // ---- input ----
 
     /// Takes input as often as a round allows, and queues what was accepted.
-    fn poll_reads(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+    /// `reads` are those of this turn.
+    fn poll_reads(&mut self, cx: &mut Context<'_>, reads: &mut usize) -> Poll<Result<(), End>> {
         let mut intake = Poll::Pending;
-        for _ in 0..READS_PER_ROUND {
+        let before = *reads;
+        while *reads < READS_PER_TURN {
+            *reads += 1;
             intake = self.poll_intake(cx);
-            if !matches!(intake, Poll::Ready(Ok(()))) {
+            let ends_round = *reads - before >= READS_PER_ROUND && !input::is_gathering();
+            if ends_round || !matches!(intake, Poll::Ready(Ok(()))) {
                 break;
             }
         }

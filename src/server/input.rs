@@ -134,6 +134,11 @@ pub(super) fn flush() {
     Workbench::lend(|bench| bench.workspace.flush());
 }
 
+/// Whether reading more before [`flush`] is called makes it cheaper.
+pub(super) fn is_gathering() -> bool {
+    Workbench::lend(|bench| bench.workspace.is_gathering())
+}
+
 fn poll_read_up_to(
     cx: &mut Context<'_>,
     stream: &mut (impl AsyncRead + Unpin),

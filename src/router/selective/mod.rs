@@ -80,6 +80,11 @@ impl Selective {
         self.audience.is_some() || self.kept.pass.is_some()
     }
 
+    /// Whether something is gathered for subscribers.
+    pub(super) fn is_gathering(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Whether it holds up who wants to know what is kept.
     pub(super) fn holds_pass(&self) -> bool {
         self.kept.pass.is_some()
