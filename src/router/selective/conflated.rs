@@ -50,10 +50,11 @@ impl Conflated {
 
     /// Puts the message at hand into the lane of each who gets it. Notes its
     /// place in the run in `missed` for each who has no room for it.
+    #[inline(never)]
     pub(super) fn deliver(
         &mut self,
         place: Place,
-        view: &View<'_>,
+        view: View<'_>,
         source: Source<'_>,
         subscribers: &[Arc<Peer>],
         sending: &Sending<'_>,

@@ -143,7 +143,7 @@ impl Selective {
         let json = &source.window[frame.start + FRAME_PREFIX_BYTES..frame.end];
         let view = self.values.read(index.probe(), json, slots);
         let (own, matched, conflated) = (self.own, &mut self.matched, &mut self.conflated);
-        index.each_match(&view, |subscriber, way| {
+        index.each_match(view, |subscriber, way| {
             if Some(subscriber) != own {
                 match way {
                     Way::Plain => matched.push((subscriber, place)),
@@ -153,10 +153,10 @@ impl Selective {
         });
         if conflated.has_matches() {
             let (missed, sending) = (&mut self.dropped.missed, sending());
-            conflated.deliver(place, &view, source, index.subscribers(), &sending, missed);
+            conflated.deliver(place, view, source, index.subscribers(), &sending, missed);
         }
         if !index.kept().is_empty() {
-            self.kept.note(place, &view, index);
+            self.kept.note(place, view, index);
         }
     }
 
@@ -268,7 +268,8 @@ impl Selective {
 }
 
 impl KeptFrames {
-    fn note(&mut self, place: Place, view: &View<'_>, index: &SubscriptionIndex) {
+    #[inline(never)]
+    fn note(&mut self, place: Place, view: View<'_>, index: &SubscriptionIndex) {
         for (pointer, kept) in index.kept().iter().enumerate() {
             let value = view.get(kept.slot as usize);
             if self.keys.add(pointer as u32, value.as_ref()) {

@@ -212,9 +212,11 @@ impl SubscriptionIndex {
     /// Gives each subscription that matches a message with these values, in no
     /// particular order: whose it is, and how the message gets there.
     #[inline]
-    pub(crate) fn each_match(&self, values: &View<'_>, mut found: impl FnMut(u32, Way)) {
+    pub(crate) fn each_match(&self, values: View<'_>, mut found: impl FnMut(u32, Way)) {
         for &index in &self.unindexed {
-            self.check(index, values, &mut found);
+            if let Some((subscriber, way)) = self.check(index, values) {
+                found(subscriber, way);
+            }
         }
         for table in &self.tables {
             let Some(value) = values.get(table.slot as usize) else {
@@ -224,20 +226,22 @@ impl SubscriptionIndex {
                 continue;
             };
             for candidate in candidates.as_slice() {
-                match candidate.plain {
-                    Some(subscriber) => found(subscriber, Way::Plain),
-                    None => self.check(candidate.index, values, &mut found),
+                let matched = match candidate.plain {
+                    Some(subscriber) => Some((subscriber, Way::Plain)),
+                    None => self.check(candidate.index, values),
+                };
+                if let Some((subscriber, way)) = matched {
+                    found(subscriber, way);
                 }
             }
         }
     }
 
-    #[inline]
-    fn check(&self, index: u32, values: &View<'_>, found: &mut impl FnMut(u32, Way)) {
+    /// Whether the conditions hold that no table answers.
+    #[inline(never)]
+    fn check(&self, index: u32, values: View<'_>) -> Option<(u32, Way)> {
         let known = &self.matches[index as usize];
-        if known.rest_holds(values) {
-            found(known.subscriber, known.way);
-        }
+        (known.rest_holds(values)).then_some((known.subscriber, known.way))
     }
 }
 
@@ -261,7 +265,7 @@ impl Match {
     }
 
     #[inline]
-    fn rest_holds(&self, values: &View<'_>) -> bool {
+    fn rest_holds(&self, values: View<'_>) -> bool {
         // Usual, and then the subscription itself needn't be looked at.
         if self.rest.is_empty() {
             return true;

@@ -1,7 +1,7 @@
 //! Finding what belongs to a value of a message, without a copy of it.
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{Hash, Hasher};
 
 use foldhash::fast::RandomState;
 
@@ -21,30 +21,45 @@ pub(crate) struct ValueMap<T> {
     texts: HashMap<Box<[u8]>, T, RandomState>,
 }
 
-/// A text of at most 15 bytes and its length in one number, so that it takes
-/// little room and two are compared at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct ShortText(u128);
+/// A text of at most 15 bytes and its length, so that it takes little room and
+/// two are compared at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ShortText {
+    /// The first eight bytes.
+    first: u64,
+    /// Those that follow, and the length.
+    rest: u64,
+}
+
+impl Hash for ShortText {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(u128::from(self.rest) << 64 | u128::from(self.first));
+    }
+}
 
 impl ShortText {
     /// `None` if it is longer.
     #[inline]
     fn new(text: &[u8]) -> Option<Self> {
         let len = text.len();
-        let bytes = match (text.first_chunk(), text.last_chunk()) {
+        let (first, rest) = match (text.first_chunk(), text.last_chunk()) {
             (Some(first), Some(last)) if len < 16 => {
-                // The last eight bytes overlap the first eight by so much.
+                // The last eight bytes overlap the first eight by so many bits,
+                // by all 64 where there are no more.
                 let overlap = 8 * (16 - len as u32);
-                let last = u128::from(u64::from_le_bytes(*last)) << 64;
-                u128::from(u64::from_le_bytes(*first)) | last >> overlap
+                let rest = u64::from_le_bytes(*last) >> 1 >> (overlap - 1);
+                (u64::from_le_bytes(*first), rest)
             }
             (Some(_), _) => return None,
             _ => {
-                let fold = |sum, byte: &u8| sum << 8 | u128::from(*byte);
-                text.iter().fold(0, fold)
+                let fold = |sum, byte: &u8| sum << 8 | u64::from(*byte);
+                (text.iter().fold(0, fold), 0)
             }
         };
-        Some(Self(bytes | (len as u128) << 120))
+        Some(Self {
+            first,
+            rest: rest | (len as u64) << 56,
+        })
     }
 }
 

@@ -20,8 +20,9 @@ pub(crate) struct Values {
     probe: Option<u64>,
     /// By the shape's place in its table.
     by_shape: Vec<Option<Compiled>>,
-    /// Which of them is the last frame's.
+    /// Which of them is the last frame's, and of which shape and probe that is.
     last: usize,
+    last_of: Option<(u64, u64)>,
 }
 
 /// Where a probe's fields are in the frames of one shape.
@@ -81,23 +82,26 @@ impl Values {
             Some(slots) if self.knows(probe, &slots) => {
                 By::Shape(self.last_sources().unwrap_or_default(), slots.starts())
             }
-            _ => {
-                scan(probe.nodes(), probe.fields().len(), frame, &mut self.room);
-                By::Scan(&self.room)
-            }
+            _ => By::Scan(self.scan(probe, frame)),
         };
         View { frame, by }
+    }
+
+    #[inline(never)]
+    fn scan(&mut self, probe: &Probe, frame: &[u8]) -> &Room {
+        scan(probe.nodes(), probe.fields().len(), frame, &mut self.room);
+        &self.room
     }
 
     /// Sees to it that the sources of the frame's shape are the last ones. False
     /// if they can't be.
     #[inline]
     fn knows(&mut self, probe: &Probe, slots: &Slots<'_>) -> bool {
-        if self.known(probe, self.last, slots.shape_number()).is_none() {
+        let wanted = Some((slots.shape_number(), probe.number()));
+        if self.last_of != wanted {
             self.prepare(probe, slots);
         }
-        let known = self.known(probe, self.last, slots.shape_number());
-        known.is_some_and(|known| known.sources.is_some())
+        self.last_of == wanted
     }
 
     #[inline]
@@ -106,7 +110,6 @@ impl Values {
     }
 
     /// What is known of the shape of this number, if that is at `place`.
-    #[inline]
     fn known(&self, probe: &Probe, place: usize, shape: u64) -> Option<&Compiled> {
         let known = self.by_shape.get(place)?.as_ref();
         known.filter(|known| known.shape == shape && self.probe == Some(probe.number()))
@@ -118,11 +121,15 @@ impl Values {
         let Some((place, slots_of)) = slots.shape() else {
             return;
         };
-        self.last = place;
         let number = slots.shape_number();
         if self.known(probe, place, number).is_none() {
             self.compile(probe, place, number, &slots_of);
         }
+        let known = self.known(probe, place, number);
+        self.last_of = known
+            .is_some_and(|known| known.sources.is_some())
+            .then_some((number, probe.number()));
+        self.last = place;
     }
 
     #[cold]

@@ -72,3 +72,25 @@ fn indexes_many_conditions_by_their_values() {
     assert_eq!(found(Value::Bool(false)), [0; 0]);
     assert_eq!(found(Value::Container), [0; 0]);
 }
+
+#[test]
+fn texts_of_every_length_are_told_apart_by_every_byte() {
+    let mut texts: Vec<String> = Vec::new();
+    for length in 0..=20 {
+        let same = "a".repeat(length);
+        texts.extend((0..length).map(|at| format!("{}b{}", &same[..at], &same[at + 1..])));
+        texts.push(same);
+    }
+    let mut map: ValueMap<usize> = ValueMap::default();
+    for (number, text) in texts.iter().enumerate() {
+        let key = Value::Text(text.as_bytes()).to_scalar().unwrap();
+        *map.get_or_default(&key) = number;
+    }
+    for (number, text) in texts.iter().enumerate() {
+        assert_eq!(
+            map.get(&Value::Text(text.as_bytes())),
+            Some(&number),
+            "{text}"
+        );
+    }
+}
