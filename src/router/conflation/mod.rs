@@ -244,11 +244,13 @@ impl State {
     }
 
     /// Where the message waits whose place is free for one with these keys:
-    /// nobody who wants it would not have the newer one instead.
+    /// nobody who wants it would not have the newer one instead, and it is the
+    /// newest of each key. Of a key without a place the newest may stand behind
+    /// it, wanted by itself.
     fn replaceable(&self, ids: &KeyIds) -> Option<Place> {
-        let mut places = ids.iter().filter_map(|id| self.keys.place(id));
-        let place = places.next()?;
-        if places.any(|other| other != place) {
+        let mut places = ids.iter().map(|id| self.keys.place(id));
+        let place = places.next()??;
+        if places.any(|other| other != Some(place)) {
             return None;
         }
         let older = self.message(place)?;

@@ -104,6 +104,26 @@ fn a_match_by_a_subscription_of_mode_all_wins() {
 }
 
 #[test]
+fn none_takes_a_place_before_one_with_its_key_that_is_wanted_by_itself() {
+    let router = router();
+    let mut slow = Peer::anonymous(&router);
+    let mut sender = Peer::named(&router, "sender");
+    let close =
+        |op: &str| json!([{"field": "/payload/payload_json/close", "op": op, "value": 100}]);
+    slow.subscribe("bars", latest(json!([])));
+    slow.subscribe("low", latest(close("lt")));
+    slow.subscribe("high", json!({"where": close("gt")}));
+    let _ = sender.say_all(&[
+        bar(1, "sender", "A", 1),
+        bar(2, "sender", "A", 101),
+        bar(3, "sender", "A", 2),
+    ]);
+    // The third is newer than both that "bars" had asked for.
+    assert_eq!(ids(&slow.read()), id_list([2, 3]));
+    assert_eq!(router.stats().conflated, 1);
+}
+
+#[test]
 fn what_one_subscription_asks_for_replaces_nothing_of_another() {
     let router = router();
     let mut slow = Peer::anonymous(&router);

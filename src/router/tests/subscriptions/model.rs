@@ -174,6 +174,8 @@ impl Receiver {
                 takes_room,
             } = &mut self.queue[index]
             && own.iter().all(|key| keys.contains(key))
+            // Of a key that it has not, a newer one may stand behind it.
+            && keys.iter().all(|key| own.contains(key))
         {
             let others = occupied - usize::from(*takes_room);
             if room.is_some_and(|room| others >= room) {
