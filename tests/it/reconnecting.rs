@@ -178,6 +178,15 @@ async fn reconnected(receiver: &mut Receiver) -> (usize, usize) {
     }
 }
 
+/// What the client sends now is the next that the gateway gets.
+async fn assert_nothing_else_arrives(client: Client, mut gateway: Peer) {
+    let order = Draft::order("me", "gateway");
+    client.send(read(&order)).await.expect("accepted");
+    assert_eq!(gateway.receive().await.text("/msg_id"), order.id);
+    gateway.assert_no_answer_waits().await;
+    client.close().await.expect("nothing is left");
+}
+
 #[tokio::test]
 async fn an_order_whose_ack_was_lost_is_sent_again_and_delivered_once() {
     let server = start_server().await;
@@ -188,12 +197,7 @@ async fn an_order_whose_ack_was_lost_is_sent_again_and_delivered_once() {
     assert_eq!(reconnected(&mut receiver).await, (1, 0));
     let answer = within("the ack", sending).await.expect("no panic");
     answer.expect("accepted, and remembered");
-    // What comes behind it is the next that the gateway gets.
-    let order = Draft::order("me", "gateway");
-    client.send(read(&order)).await.expect("accepted");
-    assert_eq!(gateway.receive().await.text("/msg_id"), order.id);
-    gateway.assert_no_answer_waits().await;
-    client.close().await.expect("nothing is left");
+    assert_nothing_else_arrives(client, gateway).await;
 }
 
 #[tokio::test]
@@ -208,11 +212,7 @@ async fn an_order_whose_ack_was_lost_with_the_server_is_not_sent_to_the_next() {
     assert_eq!(reconnected(&mut receiver).await, (0, 1));
     let answer = within("the outcome", sending).await.expect("no panic");
     assert_eq!(answer.expect_err("who knows"), SendError::FateUnknown);
-    let order = Draft::order("me", "gateway");
-    client.send(read(&order)).await.expect("accepted");
-    assert_eq!(gateway.receive().await.text("/msg_id"), order.id);
-    gateway.assert_no_answer_waits().await;
-    client.close().await.expect("nothing is left");
+    assert_nothing_else_arrives(client, gateway).await;
 }
 
 #[tokio::test]

@@ -226,14 +226,21 @@ impl Batch {
         }
     }
 
-    /// Takes the room that is reserved for nothing yet.
-    fn take_surplus(&mut self) -> Room {
+    /// The room that is reserved for nothing yet.
+    pub(super) fn surplus(&self) -> Room {
         let frames = self.gathered_frames + self.stretch.frames;
         let bytes = self.gathered.len() as u32 + self.stretch.len();
         Room {
-            frames: (std::mem::replace(&mut self.reserved_frames, frames) - frames) as usize,
-            bytes: (std::mem::replace(&mut self.reserved_bytes, bytes) - bytes) as usize,
+            frames: (self.reserved_frames - frames) as usize,
+            bytes: (self.reserved_bytes - bytes) as usize,
         }
+    }
+
+    fn take_surplus(&mut self) -> Room {
+        let surplus = self.surplus();
+        self.reserved_frames -= surplus.frames as u32;
+        self.reserved_bytes -= surplus.bytes as u32;
+        surplus
     }
 
     /// Bytes that stand side by side.

@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 use super::audience::Audience;
 use super::forward::{Cut, Sending};
+#[cfg(test)]
+use super::load::Room;
 use super::snapshots::{Pass, Snapshots};
 use super::subscriptions::{Keys, SubscriptionIndex, Way};
 use crate::ids::ConnectionId;
@@ -83,6 +85,18 @@ impl Selective {
     /// Whether something is gathered for subscribers.
     pub(super) fn is_gathering(&self) -> bool {
         !self.waiting.is_empty()
+    }
+
+    /// Room in the lane of a connection that is reserved for nothing yet.
+    #[cfg(test)]
+    pub(super) fn reserved_ahead(&self, id: ConnectionId) -> Room {
+        let index = self
+            .audience
+            .as_ref()
+            .and_then(|known| known.index.as_ref());
+        let place = index.and_then(|index| index.subscriber(id));
+        let batch = place.and_then(|place| self.batches.get(place as usize));
+        batch.map(Batch::surplus).unwrap_or_default()
     }
 
     /// Whether it holds up who wants to know what is kept.

@@ -22,7 +22,7 @@ use self::world::World;
 const SEEDS: u64 = 5_000;
 
 /// What so many runs must meet, or they test less than they seem to.
-const CASES: [&str; 27] = [
+const CASES: [&str; 28] = [
     "a batch has several",
     "a broadcast is dropped",
     "a broadcast is not for a subscriber",
@@ -45,6 +45,7 @@ const CASES: [&str; 27] = [
     "an event has waited long enough",
     "an event waits for room",
     "answers fill their lane",
+    "something is gathered when a round ends",
     "there is nothing to resume",
     "too many are refused",
     "what lingers has an owner again",

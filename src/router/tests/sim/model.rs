@@ -272,6 +272,22 @@ impl Model {
         matches!(self.records[number].message.meaning, Meaning::Hello(_))
     }
 
+    /// Whether a message is about its connection.
+    pub(super) fn is_control(&self, number: usize) -> bool {
+        use super::messages::Meaning::{Hello, Subscribe, Unsubscribe};
+        let meaning = &self.records[number].message.meaning;
+        matches!(meaning, Hello(_) | Subscribe(_) | Unsubscribe(_))
+    }
+
+    /// Bytes of the fullest lane, as far as known.
+    pub(super) fn fullest_lane_bytes(&self) -> usize {
+        let lanes = self.connections.iter();
+        lanes
+            .map(|connection| connection.lane.bytes())
+            .max()
+            .unwrap_or(0)
+    }
+
     pub(super) fn done(&self) -> Stats {
         self.done
     }

@@ -369,8 +369,10 @@ impl World {
         });
         for (index, connection) in self.connections.iter().enumerate() {
             if let Some(session) = connection.session.as_ref().filter(|_| connection.is_open()) {
+                let id = session.peer.id();
+                let ahead = self.workspace.forward.selective.reserved_ahead(id);
                 let load = session.peer.broadcasts.load().into();
-                self.model.observe_lane(index, load);
+                self.model.observe_lane(index, load, ahead);
             }
         }
     }

@@ -378,6 +378,13 @@ impl Model {
         Taken::Done
     }
 
+    /// What was gathered of several reads is queued.
+    pub(in super::super) fn flush(&mut self) {
+        for connection in &mut self.connections {
+            connection.lane.flush();
+        }
+    }
+
     /// Queues what was reserved, and notes what was dropped.
     fn commit(&mut self, read: Read, window_bytes: usize) {
         for Batch {
@@ -408,7 +415,9 @@ impl Model {
             for (frames, dropped) in parts {
                 let entry = self.lane_entry(&frames, window_bytes);
                 let lane = &mut self.connections[receiver].lane;
-                if !frames.is_empty() {
+                if !frames.is_empty() && read.is_looked_into {
+                    lane.gather(entry);
+                } else if !frames.is_empty() {
                     lane.push(entry);
                 }
                 if !dropped.is_empty() {

@@ -129,12 +129,16 @@ impl Model {
         count: u64,
     ) {
         let receiver = &mut self.connections[connection];
-        let place = |wanted: usize| {
-            let mut offers = receiver.latest.offers.iter();
-            let original = |offer: &Offer| self.records[offer.number].original == wanted;
-            offers.position(|offer| original(offer) && offer.state != State::Arrived)
+        // Which of the copies of a message they were can't be told.
+        let records = &self.records;
+        let is_it = |wanted: usize| {
+            move |offer: &Offer| {
+                records[offer.number].original == wanted && offer.state != State::Arrived
+            }
         };
-        let (first, last) = (place(first), place(last));
+        let offers = &receiver.latest.offers;
+        let first = offers.iter().position(is_it(first));
+        let last = offers.iter().rposition(is_it(last));
         let places = first.zip(last).expect("gaps: both were for it");
         let between = 1 + places.1 - places.0;
         assert!(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::queue::{Item, Load, Queue};
 use super::{Connection, Expected, Model, Report};
 use crate::router::Overflow;
-use crate::router::load::Capacity;
+use crate::router::load::{Capacity, Room};
 use crate::router::tests::sim::messages::Hello;
 
 /// A name that somebody owns, or for which something is kept.
@@ -110,10 +110,13 @@ impl Model {
         }
     }
 
-    /// What the router counts for the broadcasts of a connection.
-    pub(in super::super) fn observe_lane(&mut self, connection: usize, load: Load) {
+    /// What the router counts for the broadcasts of a connection, and how much
+    /// of that is reserved for broadcasts to come.
+    pub(in super::super) fn observe_lane(&mut self, connection: usize, load: Load, ahead: Room) {
         let capacity = self.config.capacity();
-        self.connections[connection].lane.observe(load, capacity);
+        self.connections[connection]
+            .lane
+            .observe(load - ahead, capacity);
     }
 
     fn is_current(&self, name: &str, grant: u64) -> bool {

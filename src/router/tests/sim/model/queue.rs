@@ -2,9 +2,9 @@
 //! which they were queued.
 
 use std::collections::VecDeque;
-use std::ops::RangeInclusive;
+use std::ops::{Add, RangeInclusive, Sub};
 
-use crate::router::load::{self, Capacity};
+use crate::router::load::{self, Capacity, Room};
 
 /// What a queue holds, counted as the router counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,6 +28,28 @@ impl From<load::Load> for Load {
     }
 }
 
+impl Add for Load {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            messages: self.messages + other.messages,
+            bytes: self.bytes + other.bytes,
+        }
+    }
+}
+
+impl Sub<Room> for Load {
+    type Output = Self;
+
+    fn sub(self, room: Room) -> Self {
+        Self {
+            messages: self.messages - room.frames,
+            bytes: self.bytes - room.bytes,
+        }
+    }
+}
+
 /// Most bytes that the report of what was dropped has.
 const REPORT_BYTES_MAX: usize = 1_024;
 
@@ -42,6 +64,9 @@ pub(super) struct Entry {
     written: usize,
     /// Messages that were dropped.
     missed: VecDeque<usize>,
+    /// It is of several reads, and may have been queued as several: then what
+    /// was written may be released before the others are.
+    joined: bool,
 }
 
 /// What comes next out of a queue.
@@ -64,6 +89,8 @@ pub(super) struct Queue {
     /// A group has shared it since it was last empty: nothing is known of the
     /// order in which frames leave, and little of when they are released.
     shared: bool,
+    /// The last entry may still grow.
+    gathers: bool,
 }
 
 impl Entry {
@@ -75,13 +102,28 @@ impl Entry {
         }
     }
 
-    /// Messages, and least and most bytes, that it is charged.
-    fn charge(&self) -> (usize, usize, usize) {
+    /// Messages and bytes that it is charged, at least and at most.
+    fn charge(&self) -> (Load, Load) {
         let reports = self.missed.len() * REPORT_BYTES_MAX;
-        match self.frames.len() {
-            0 => (0, 0, reports),
-            left => (left + self.written, self.charge.0, self.charge.1 + reports),
-        }
+        let messages = self.frames.len() + self.written;
+        let least = match (self.frames.len(), self.joined && self.written > 0) {
+            (0, _) => {
+                return (
+                    Load::default(),
+                    Load {
+                        messages: 0,
+                        bytes: reports,
+                    },
+                );
+            }
+            (messages, true) => Load { messages, bytes: 0 },
+            (_, false) => Load {
+                messages,
+                bytes: self.charge.0,
+            },
+        };
+        let bytes = self.charge.1 + reports;
+        (least, Load { messages, bytes })
     }
 }
 
@@ -97,6 +139,11 @@ impl Queue {
         self.load.bytes += size;
     }
 
+    /// Bytes that it is charged, as far as known.
+    pub(super) fn bytes(&self) -> usize {
+        self.load.bytes
+    }
+
     /// Whether anything is queued, or is about to be.
     pub(super) fn holds_anything(&self) -> bool {
         self.load.messages > 0 || !self.is_empty()
@@ -104,6 +151,28 @@ impl Queue {
 
     pub(super) fn push(&mut self, entry: Entry) {
         self.entries.push_back(entry);
+        self.gathers = false;
+    }
+
+    /// The frames are queued with those that were gathered since
+    /// [`Self::flush`], unless something was dropped behind those.
+    pub(super) fn gather(&mut self, entry: Entry) {
+        let last = self.entries.back_mut().filter(|_| self.gathers);
+        match last.filter(|last| last.missed.is_empty()) {
+            Some(last) => {
+                last.frames.extend(entry.frames);
+                last.charge.0 += entry.charge.0;
+                last.charge.1 += entry.charge.1;
+                last.joined = true;
+            }
+            None => self.entries.push_back(entry),
+        }
+        self.gathers = true;
+    }
+
+    /// What was gathered is queued.
+    pub(super) fn flush(&mut self) {
+        self.gathers = false;
     }
 
     /// Messages were dropped behind all that is queued.
@@ -217,24 +286,23 @@ impl Queue {
     /// Holds what the router counts against what is queued.
     pub(super) fn observe(&mut self, load: Load, capacity: Capacity) {
         let before = self.load;
-        let sum = |sum: (usize, usize, usize), entry: &Entry| {
-            let (messages, least, most) = entry.charge();
-            (sum.0 + messages, sum.1 + least, sum.2 + most)
-        };
-        let (messages, least, most) = self.entries.iter().fold((0, 0, 0), sum);
-        let bytes = load.bytes;
-        let (fewest, least) = match self.shared {
-            true => (self.frames().count(), 0),
-            false => (messages, least),
-        };
+        let mut least = Load::default();
+        let mut most = Load::default();
+        for entry in &self.entries {
+            let (its_least, its_most) = entry.charge();
+            least = least + its_least;
+            most = most + its_most;
+        }
+        if self.shared {
+            least = Load {
+                messages: self.frames().count(),
+                bytes: 0,
+            };
+        }
         assert!(
-            (fewest..=messages).contains(&load.messages),
-            "charge: {} messages, where it is to be {fewest} to {messages}",
-            load.messages
-        );
-        assert!(
-            (least..=most).contains(&bytes),
-            "charge: {bytes} bytes, where it is to be {least} to {most}"
+            (least.messages..=most.messages).contains(&load.messages)
+                && (least.bytes..=most.bytes).contains(&load.bytes),
+            "charge: {load:?}, where it is to be {least:?} to {most:?}"
         );
         self.load = load;
         self.shared &= !self.is_empty();

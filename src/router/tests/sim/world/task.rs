@@ -45,16 +45,10 @@ impl World {
         let mut writes = everything || woken & (SESSION | WRITABLE | ITSELF) != 0;
         let mut looks = everything || woken & (ROOM | TIME | ITSELF) != 0;
         for _ in 0..1 + self.seed.below(2) {
-            let mut rests = false;
-            for _ in 0..self.seed.below(5) {
-                match self.take_input(index, looks) {
-                    Took::Something => looks = true,
-                    Took::Nothing => {
-                        rests = true;
-                        break;
-                    }
-                    Took::End(end) => return self.close(index, &end),
-                }
+            let took = self.take_round(index, &mut looks);
+            let rests = matches!(took, Took::Nothing);
+            if let Took::End(end) = took {
+                return self.close(index, &end);
             }
             let connection = &self.connections[index];
             let has_answers = (connection.session.as_ref()).is_some_and(Session::has_answers);
@@ -94,6 +88,29 @@ impl World {
     }
 
     // ---- input ----
+
+    /// Takes input as often as a round has it, and queues what was gathered.
+    fn take_round(&mut self, index: usize, looks: &mut bool) -> Took {
+        let mut took = Took::Something;
+        for _ in 0..self.seed.below(5) {
+            took = self.take_input(index, *looks);
+            if !matches!(took, Took::Something) {
+                break;
+            }
+            *looks = true;
+            let gathers = self.workspace.is_gathering();
+            if gathers && self.took_control(index) && self.lanes_are_tight(WINDOW_BYTES) {
+                break;
+            }
+        }
+        if self.workspace.is_gathering() {
+            self.model.meet("something is gathered when a round ends");
+        }
+        self.workspace.flush();
+        self.model.flush();
+        self.observe();
+        took
+    }
 
     fn take_input(&mut self, index: usize, looks: bool) -> Took {
         let connection = &mut self.connections[index];
@@ -144,10 +161,8 @@ impl World {
     fn read_once(&mut self, index: usize) -> Took {
         let bytes = self.amount();
         let spare = self.seed.pick(&[0, 4_096, WINDOW_BYTES]);
-        let connection = &mut self.connections[index];
-        let bytes = bytes
-            .min(connection.inbound.len())
-            .min(self.until_hello(index));
+        let connection = &self.connections[index];
+        let bytes = self.until_change(index, bytes.min(connection.inbound.len()));
         let connection = &mut self.connections[index];
         let mut window = BytesMut::with_capacity(connection.rest.len() + bytes + spare);
         window.extend_from_slice(&connection.rest);
@@ -159,20 +174,38 @@ impl World {
         self.follow(index, step)
     }
 
-    /// Where groups are, or memories, nothing is read behind a `hello` together
-    /// with it: how full a queue is that a member leaves, or how much what was
-    /// accepted before keeps in memory, shows only after the read.
-    fn until_hello(&self, index: usize) -> usize {
+    /// Bytes that may be read together. Where groups are, or memories, nothing is
+    /// read behind a `hello` together with it: how full a queue is that a member
+    /// leaves, or how much what was accepted before keeps in memory, shows only
+    /// after the read. Nor is anything behind a message that may change who hears
+    /// what, where a lane is so full that it matters: what is gathered is queued
+    /// then, and charged what it takes.
+    fn until_change(&self, index: usize, bytes: usize) -> usize {
         let shows_later = self.habits.groups || self.habits.resends;
+        let is_tight = self.lanes_are_tight(bytes);
         let connection = &self.connections[index];
         let read = connection.taken_bytes as usize + connection.rest.len();
-        let ahead = connection.said[connection.taken..].iter();
-        let mut hellos =
-            ahead.filter(|(end, number)| *end as usize > read && self.model.is_hello(*number));
-        match hellos.next().filter(|_| shows_later) {
-            Some((end, _)) => *end as usize - read,
-            None => usize::MAX,
-        }
+        let mut ahead = connection.said[connection.taken..].iter();
+        let change = ahead.find(|(end, number)| {
+            let ends_read = shows_later && self.model.is_hello(*number)
+                || is_tight && self.model.is_control(*number);
+            *end as usize > read && ends_read
+        });
+        change.map_or(bytes, |(end, _)| bytes.min(*end as usize - read))
+    }
+
+    /// Whether subscribers' lanes are so full that it matters what they are
+    /// charged, with so many bytes to come.
+    fn lanes_are_tight(&self, bytes: usize) -> bool {
+        let most = 2 * (self.model.fullest_lane_bytes() + bytes);
+        self.habits.subscriptions && most > self.router.0.config.queue_bytes
+    }
+
+    /// Whether the last message that was taken may change who hears what.
+    fn took_control(&self, index: usize) -> bool {
+        let connection = &self.connections[index];
+        let last = connection.taken.checked_sub(1);
+        last.is_some_and(|last| self.model.is_control(connection.said[last].1))
     }
 
     /// Hands in again what the session stopped before.
@@ -198,7 +231,7 @@ impl World {
             .map(|(_, number)| *number)
             .collect();
         let session = connection.session.as_mut().expect("its task runs");
-        let step = session.receive(&mut self.workspace, window, now);
+        let step = session.gather(&mut self.workspace, window, now);
         connection.taken_bytes += step.consumed as u64;
         let taken = (ahead.iter())
             .take_while(|(frame_end, _)| *frame_end <= connection.taken_bytes)
