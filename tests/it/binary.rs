@@ -266,7 +266,8 @@ async fn check_says_where_a_message_is_wrong() {
 
 #[tokio::test]
 async fn demo_shows_all_message_types_and_ends_after_its_count() {
-    let mut command = tickwire(&["demo", "--count", "200"]);
+    // At its own pace it takes 20 seconds, and each that is late makes it longer.
+    let mut command = tickwire(&["demo", "--count", "200", "--rate", "200"]);
     let outcome = run(&mut command).await;
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     for kind in [
