@@ -82,6 +82,9 @@ struct State {
     bytes: usize,
     /// Whether something is out to be written, with its keys.
     is_writing: bool,
+    /// The keys of what is out, but for those of which a newer message has come
+    /// since that isn't conflated.
+    out: Vec<u32>,
 }
 
 /// A place in the order; it grows with time.
@@ -163,6 +166,7 @@ impl ConflatingLane {
         while taken.len() < most && bytes < TAKEN_BYTES_MAX {
             let Some(message) = state.pop() else { break };
             bytes += message.frame.len();
+            state.out.extend(message.keys.iter());
             taken.push_back(message);
         }
         self.publish(&state);
@@ -177,6 +181,7 @@ impl ConflatingLane {
             replaced += u64::from(!state.give_back(message));
         }
         state.is_writing = false;
+        state.out.clear();
         self.publish(&state);
         replaced
     }
@@ -213,6 +218,7 @@ impl State {
     fn supersede(&mut self, keys: &Keys) {
         for key in keys.iter() {
             let id = self.keys.id(key);
+            self.out.retain(|out| *out != id);
             if let Some(place) = self.keys.place(id) {
                 self.detach(id, place);
             }
@@ -387,13 +393,22 @@ impl State {
         }
         let place = Place(self.first.0 - 1);
         let keys = message.keys.clone();
+        let mut is_wanted = keys.is_empty();
         for id in keys.iter() {
-            match self.keys.place(id) {
-                Some(_) => message.keys.remove(id),
-                None => self.keys.set(id, Some(place)),
+            if self.keys.place(id).is_some() {
+                message.keys.remove(id);
+                continue;
+            }
+            is_wanted = true;
+            if self.out.contains(&id) {
+                self.keys.set(id, Some(place));
+            } else {
+                // What comes next with this key must not come before the one
+                // that is not conflated.
+                message.keys.remove(id);
             }
         }
-        if message.keys.is_empty() && !keys.is_empty() {
+        if !is_wanted {
             self.messages -= usize::from(message.charge > 0);
             self.bytes -= message.charge;
             return false;

@@ -85,6 +85,27 @@ fn what_is_replaced_while_a_write_has_it_is_not_delivered() {
 }
 
 #[test]
+fn what_a_write_has_keeps_its_place_before_one_that_is_wanted_by_itself() {
+    let router = router();
+    let mut slow = Peer::anonymous(&router);
+    let mut sender = Peer::named(&router, "sender");
+    slow.subscribe("bars", latest(json!([])));
+    let high = json!([{"field": "/payload/payload_json/close", "op": "gt", "value": 100}]);
+    slow.subscribe("high", json!({"where": high}));
+    let _ = sender.say(&bar(1, "sender", "A", 1));
+    // The socket takes nothing, and meanwhile others come.
+    let outcome = slow.session.transmit(usize::MAX, &mut |_| {
+        let _ = sender.say(&bar(2, "sender", "A", 101));
+        Err(io::ErrorKind::WouldBlock.into())
+    });
+    assert_eq!(outcome.expect("this socket does not fail").0, 0);
+    let _ = sender.say(&bar(3, "sender", "A", 2));
+    // The third must not take the place of the first: it is newer than the second.
+    assert_eq!(ids(&slow.read()), id_list([1, 2, 3]));
+    assert_eq!(router.stats().conflated, 0);
+}
+
+#[test]
 fn a_match_by_a_subscription_of_mode_all_wins() {
     let router = router();
     let mut slow = Peer::anonymous(&router);
