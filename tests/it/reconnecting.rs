@@ -207,7 +207,7 @@ async fn an_order_whose_ack_was_lost_with_the_server_is_not_sent_to_the_next() {
     let mut gateway = Peer::owning(server.local_addr(), &["gateway"]).await;
     let (client, mut receiver, sending) = with_a_lost_ack(&front, &mut gateway).await;
     let another = start_server().await;
-    let mut gateway = Peer::owning(another.local_addr(), &["gateway"]).await;
+    let gateway = Peer::owning(another.local_addr(), &["gateway"]).await;
     front.lead_to(another.local_addr());
     assert_eq!(reconnected(&mut receiver).await, (0, 1));
     let answer = within("the outcome", sending).await.expect("no panic");
