@@ -86,6 +86,13 @@ impl Peer {
         self.arrive(&bytes)
     }
 
+    /// The same, but what is gathered for subscribers is left to a flush.
+    fn gather_all(&mut self, messages: &[Value]) -> Step {
+        self.window.extend(messages.iter().flat_map(framed));
+        self.session
+            .gather(&mut self.workspace, &mut self.window, self.now)
+    }
+
     fn attend(&mut self) -> Attention {
         self.session.attend(self.now)
     }

@@ -45,6 +45,20 @@ fn whoever_hears_it_gets_a_broadcast_that_is_sent_again_once() {
 }
 
 #[test]
+fn what_another_connection_passes_over_is_queued_before_what_follows() {
+    let router = router();
+    let mut chooser = Peer::anonymous(&router);
+    chooser.subscribe("btc", json!({"where": symbol_is("BTC")}));
+    let mut first = resumable(&router, "me");
+    let mut second = resumed(&router, "me");
+    // The first connection is still at work on what the second sends again.
+    let _ = first.gather_all(&bars(&[1]));
+    broadcast(&mut second, &[1, 2]);
+    first.workspace.flush();
+    assert_eq!(ids(&chooser.read()), id_list(&[1, 2]));
+}
+
+#[test]
 fn a_broadcast_that_is_sent_again_is_not_taken_for_the_latest() {
     let router = router();
     let snapshot = json!({"where": symbol_is("BTC"), "key": SYMBOL, "snapshot": true});

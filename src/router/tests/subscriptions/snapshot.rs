@@ -53,6 +53,22 @@ fn a_newer_message_takes_the_place_of_the_one_in_the_snapshot() {
 }
 
 #[test]
+fn who_broadcasts_and_asks_for_a_snapshot_in_one_read_does_not_wait_for_itself() {
+    let router = keeping(&[SYMBOL]);
+    let mut chooser = Peer::anonymous(&router);
+    chooser.subscribe("a", json!({"where": symbol_is("A")}));
+    let mut other = Peer::named(&router, "other");
+    let _ = other.say(&bar(1, "other", "B", 1));
+    let mut sender = Peer::named(&router, "sender");
+    let asks = subscribe(900, "bars", snapshot(symbol_is("B")));
+    let _ = sender.say_all(&[bar(2, "sender", "A", 1), asks, bar(3, "sender", "A", 2)]);
+    let told = sender.read();
+    assert_eq!(acked(&told), [id(2), id(900), id(3)]);
+    assert_eq!(ids(&told).last(), Some(&id(1)), "{told:?}");
+    assert_eq!(ids(&chooser.read()), id_list([2, 3]));
+}
+
+#[test]
 fn what_is_kept_begins_with_the_first_who_asks() {
     let router = router();
     let mut sender = Peer::named(&router, "sender");
@@ -127,18 +143,18 @@ fn no_broadcast_is_lost_or_doubled_between_the_snapshot_and_live_ones() {
     const SENDERS: usize = 2;
     const ROUNDS: usize = 300;
     let router = keeping(&[SYMBOL]);
+    // All are there before the first broadcasts: each hears the others.
+    let names: Vec<_> = (0..SENDERS).map(|n| format!("sender {n}")).collect();
+    let peers: Vec<_> = names.iter().map(|n| Peer::named(&router, n)).collect();
     std::thread::scope(|scope| {
-        let senders: Vec<_> = (0..SENDERS)
-            .map(|sender| {
-                let router = &router;
+        let senders: Vec<_> = (peers.into_iter().zip(&names).enumerate())
+            .map(|(sender, (mut peer, name))| {
                 scope.spawn(move || {
-                    let name = format!("sender {sender}");
-                    let mut peer = Peer::named(router, &name);
                     for round in 0..ROUNDS {
                         // Each message of a symbol is one more than the one before.
                         let number = round * SENDERS + sender;
                         let bars: Vec<_> = (0..3)
-                            .map(|part| bar(number, &name, format!("{name} {part}"), round))
+                            .map(|part| bar(number, name, format!("{name} {part}"), round))
                             .collect();
                         let _ = peer.say_all(&bars);
                         peer.read();
