@@ -159,6 +159,7 @@ impl ConflatingLane {
     }
 
     /// Takes the next messages out, as many as one write may have.
+    #[inline(never)]
     fn take(&self, taken: &mut VecDeque<Message>, most: usize) {
         let mut state = lock(&self.state);
         state.is_writing = true;
@@ -174,6 +175,7 @@ impl ConflatingLane {
 
     /// Takes back what was taken out and not begun to be written, the last
     /// first. What has been replaced meanwhile is gone; says how much.
+    #[inline(never)]
     fn give_back(&self, taken: impl Iterator<Item = Message>) -> u64 {
         let mut state = lock(&self.state);
         let mut replaced = 0;
