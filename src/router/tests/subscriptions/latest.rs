@@ -6,12 +6,23 @@ fn latest(filter: Value) -> Value {
     json!({"where": filter, "mode": "latest", "key": SYMBOL})
 }
 
-#[test]
-fn a_newer_message_takes_the_place_of_the_older_one_with_its_key() {
+/// Bars that close below 100, or above.
+fn close(op: &str) -> Value {
+    json!([{"field": "/payload/payload_json/close", "op": op, "value": 100}])
+}
+
+/// One that wants the latest of all bars, and one that sends them.
+fn latest_bars() -> (Router, Peer, Peer) {
     let router = router();
     let mut slow = Peer::anonymous(&router);
-    let mut sender = Peer::named(&router, "sender");
+    let sender = Peer::named(&router, "sender");
     slow.subscribe("bars", latest(json!([])));
+    (router, slow, sender)
+}
+
+#[test]
+fn a_newer_message_takes_the_place_of_the_older_one_with_its_key() {
+    let (router, mut slow, mut sender) = latest_bars();
     let bars = |list: &[(usize, &str)]| -> Vec<Value> {
         let bar = |(number, symbol): &(usize, &str)| bar(*number, "sender", *symbol, *number);
         list.iter().map(bar).collect()
@@ -36,10 +47,7 @@ fn a_newer_message_takes_the_place_of_the_older_one_with_its_key() {
 
 #[test]
 fn what_is_begun_is_finished_and_only_what_is_not_can_be_replaced() {
-    let router = router();
-    let mut slow = Peer::anonymous(&router);
-    let mut sender = Peer::named(&router, "sender");
-    slow.subscribe("bars", latest(json!([])));
+    let (_router, mut slow, mut sender) = latest_bars();
     let bars = |numbers: std::ops::Range<usize>| -> Vec<Value> {
         let symbol = |number: usize| ["A", "B"][number % 2];
         numbers
@@ -68,10 +76,7 @@ fn what_is_begun_is_finished_and_only_what_is_not_can_be_replaced() {
 
 #[test]
 fn what_is_replaced_while_a_write_has_it_is_not_delivered() {
-    let router = router();
-    let mut slow = Peer::anonymous(&router);
-    let mut sender = Peer::named(&router, "sender");
-    slow.subscribe("bars", latest(json!([])));
+    let (router, mut slow, mut sender) = latest_bars();
     let _ = sender.say_all(&[bar(1, "sender", "A", 1), bar(2, "sender", "B", 1)]);
     // The socket takes nothing, and meanwhile a newer one comes.
     let outcome = slow.session.transmit(usize::MAX, &mut |_| {
@@ -86,12 +91,8 @@ fn what_is_replaced_while_a_write_has_it_is_not_delivered() {
 
 #[test]
 fn what_a_write_has_keeps_its_place_before_one_that_is_wanted_by_itself() {
-    let router = router();
-    let mut slow = Peer::anonymous(&router);
-    let mut sender = Peer::named(&router, "sender");
-    slow.subscribe("bars", latest(json!([])));
-    let high = json!([{"field": "/payload/payload_json/close", "op": "gt", "value": 100}]);
-    slow.subscribe("high", json!({"where": high}));
+    let (router, mut slow, mut sender) = latest_bars();
+    slow.subscribe("high", json!({"where": close("gt")}));
     let _ = sender.say(&bar(1, "sender", "A", 1));
     // The socket takes nothing, and meanwhile others come.
     let outcome = slow.session.transmit(usize::MAX, &mut |_| {
@@ -107,12 +108,8 @@ fn what_a_write_has_keeps_its_place_before_one_that_is_wanted_by_itself() {
 
 #[test]
 fn a_match_by_a_subscription_of_mode_all_wins() {
-    let router = router();
-    let mut slow = Peer::anonymous(&router);
-    let mut sender = Peer::named(&router, "sender");
-    slow.subscribe("bars", latest(json!([])));
-    let high = json!([{"field": "/payload/payload_json/close", "op": "gt", "value": 100}]);
-    slow.subscribe("high", json!({"where": high}));
+    let (_router, mut slow, mut sender) = latest_bars();
+    slow.subscribe("high", json!({"where": close("gt")}));
     let _ = sender.say_all(&[
         bar(1, "sender", "A", 1),
         bar(2, "sender", "A", 101),
@@ -126,12 +123,7 @@ fn a_match_by_a_subscription_of_mode_all_wins() {
 
 #[test]
 fn none_takes_a_place_before_one_with_its_key_that_is_wanted_by_itself() {
-    let router = router();
-    let mut slow = Peer::anonymous(&router);
-    let mut sender = Peer::named(&router, "sender");
-    let close =
-        |op: &str| json!([{"field": "/payload/payload_json/close", "op": op, "value": 100}]);
-    slow.subscribe("bars", latest(json!([])));
+    let (router, mut slow, mut sender) = latest_bars();
     slow.subscribe("low", latest(close("lt")));
     slow.subscribe("high", json!({"where": close("gt")}));
     let _ = sender.say_all(&[
@@ -204,10 +196,7 @@ fn a_full_lane_drops_new_keys_with_a_gap_and_still_replaces() {
 
 #[test]
 fn numbers_that_an_f64_confuses_are_not_the_same_key() {
-    let router = router();
-    let mut slow = Peer::anonymous(&router);
-    let mut sender = Peer::named(&router, "sender");
-    slow.subscribe("bars", latest(json!([])));
+    let (_router, mut slow, mut sender) = latest_bars();
     let numbers = [
         9_007_199_254_740_992_u64,
         9_007_199_254_740_993,
@@ -223,10 +212,7 @@ fn numbers_that_an_f64_confuses_are_not_the_same_key() {
 
 #[test]
 fn a_peer_inside_the_process_takes_what_waits_in_the_lane() {
-    let router = router();
-    let mut slow = Peer::anonymous(&router);
-    let mut sender = Peer::named(&router, "sender");
-    slow.subscribe("bars", latest(json!([])));
+    let (_router, mut slow, mut sender) = latest_bars();
     let _ = sender.say_all(&[bar(1, "sender", "A", 1), bar(2, "sender", "A", 2)]);
     let run = slow.session.take_run().unwrap();
     assert_eq!(ids(&messages(&run)), id_list([2]));
