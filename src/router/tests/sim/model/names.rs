@@ -99,11 +99,14 @@ impl Model {
         self.lingering.len()
     }
 
-    /// What the router counts for each name that is owned or lingers.
-    pub(in super::super) fn observe_names(&mut self, load: impl Fn(&str) -> Option<Load>) {
+    /// What the router counts for each name that is owned or lingers: the load
+    /// of its queue, and how often that was relieved.
+    pub(in super::super) fn observe_names(&mut self, count: impl Fn(&str) -> Option<(Load, u64)>) {
         for (name, held) in &mut self.names {
-            let load = load(name).unwrap_or_else(|| panic!("names: {name:?} is not kept"));
+            let count = count(name);
+            let (load, relieved) = count.unwrap_or_else(|| panic!("names: {name:?} is not kept"));
             held.queue.observe(load, held.capacity);
+            held.queue.observe_relief(relieved, held.capacity);
             if !held.members.is_empty() {
                 held.queue.share();
             }

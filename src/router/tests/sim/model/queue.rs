@@ -86,6 +86,11 @@ pub(super) struct Queue {
     load: Load,
     /// How often the queue fell below half, was emptied, or lost its owner.
     reliefs: u64,
+    /// `reliefs`, and the router's own count, when the router was last asked.
+    asked: (u64, u64),
+    /// Messages since then, of which the receiver was told that they were
+    /// dropped.
+    told: usize,
     /// A group has shared it since it was last empty: nothing is known of the
     /// order in which frames leave, and little of when they are released.
     shared: bool,
@@ -225,7 +230,8 @@ impl Queue {
         };
         let entry = &mut self.entries[index];
         let end = entry.missed.len().min(place + count);
-        let missed = entry.missed.drain(place..end).collect();
+        let missed: Vec<_> = entry.missed.drain(place..end).collect();
+        self.told += missed.len();
         if entry.frames.is_empty() && entry.missed.is_empty() {
             self.entries.remove(index);
         }
@@ -307,6 +313,30 @@ impl Queue {
         self.load = load;
         self.shared &= !self.is_empty();
         self.note_release(before, capacity);
+    }
+
+    /// Holds how often the router says that the queue was relieved against what
+    /// follows from its loads.
+    ///
+    /// A write that makes room may also charge the queue the report of what was
+    /// dropped. Then the queue may have been below half for a moment that no
+    /// load shows, and the router is believed.
+    pub(super) fn observe_relief(&mut self, relieved: u64, capacity: Capacity) {
+        let missed = self.entries.iter().map(|entry| entry.missed.len());
+        let reports = missed.sum::<usize>() + std::mem::take(&mut self.told);
+        let lowest = Load {
+            bytes: (self.load.bytes).saturating_sub(reports * REPORT_BYTES_MAX),
+            ..self.load
+        };
+        let shows = self.reliefs != self.asked.0;
+        let happened = relieved != self.asked.1;
+        if happened && !shows {
+            let may_be_hidden = reports > 0 && lowest.is_below(capacity.part(2, 4));
+            assert!(may_be_hidden, "stalls: a relief that nothing explains");
+            self.reliefs += 1;
+        }
+        assert!(happened || !shows, "stalls: a relief goes unnoticed");
+        self.asked = (self.reliefs, relieved);
     }
 
     fn note_release(&mut self, before: Load, capacity: Capacity) {
