@@ -1,9 +1,10 @@
 //! RFC 3339 timestamps: the check that every message passes through, and the
 //! wording for those that fail it.
 //!
-//! Allowed is what RFC 3339 section 5.6 allows, `t` and `z` in lower case and
-//! second 60 included. A space for the `T`, which the RFC's note leaves to
-//! applications, is not.
+//! Allowed is what RFC 3339 sections 5.6 and 5.7 allow, `t` and `z` in lower
+//! case included. Second 60 is valid only where a leap second can be: as
+//! 23:59:60 UTC, on any date, whatever the offset. A space for the `T`, which
+//! the RFC's note leaves to applications, is not allowed.
 
 #![forbid(unsafe_code)]
 
@@ -20,10 +21,15 @@ pub(super) fn is_timestamp(text: &[u8]) -> bool {
     let Some((head, tail)) = text.split_first_chunk::<SECONDS_END>() else {
         return false;
     };
-    is_date_and_time(head) && is_fraction_and_offset(tail)
+    if is_date_and_time(head) {
+        is_fraction_and_offset(tail)
+    } else {
+        is_leap_second(head, tail)
+    }
 }
 
-/// Whether the first 19 bytes of a timestamp are a date and a time.
+/// Whether the first 19 bytes of a timestamp are a date and a time. Second 60
+/// is not: whether it may be depends on the offset.
 #[inline]
 pub(super) fn is_date_and_time(head: &[u8; SECONDS_END]) -> bool {
     const SHAPE: &[u8; SECONDS_END] = b"0000-00-00T00:00:00";
@@ -46,7 +52,31 @@ pub(super) fn is_date_and_time(head: &[u8; SECONDS_END]) -> bool {
         && (day <= 28 || day <= days_in_month(year(head), month))
         && two_digits(head[11], head[12]) <= 23
         && two_digits(head[14], head[15]) <= 59
-        && two_digits(head[17], head[18]) <= 60
+        && two_digits(head[17], head[18]) <= 59
+}
+
+/// Whether a timestamp of these two parts is second 60 of 23:59 UTC.
+#[cold]
+fn is_leap_second(head: &[u8; SECONDS_END], tail: &[u8]) -> bool {
+    const MINUTES_A_DAY: i32 = 24 * 60;
+    let mut second_before = *head;
+    let [.., tens, ones] = &mut second_before;
+    if (*tens, *ones) != (b'6', b'0') {
+        return false;
+    }
+    (*tens, *ones) = (b'5', b'9');
+    if !is_date_and_time(&second_before) || !is_fraction_and_offset(tail) {
+        return false;
+    }
+    let minutes =
+        |h1, h2, m1, m2| i32::from(two_digits(h1, h2)) * 60 + i32::from(two_digits(m1, m2));
+    let local = minutes(head[11], head[12], head[14], head[15]);
+    let offset = match *tail {
+        [.., b'+', h1, h2, b':', m1, m2] => minutes(h1, h2, m1, m2),
+        [.., b'-', h1, h2, b':', m1, m2] => -minutes(h1, h2, m1, m2),
+        _ => 0,
+    };
+    (local - offset).rem_euclid(MINUTES_A_DAY) == MINUTES_A_DAY - 1
 }
 
 #[inline]
@@ -114,6 +144,13 @@ pub(super) fn explain(text: &str) -> Cow<'static, str> {
         return "an offset must have hours and minutes, like +01:00".into();
     }
     if let Some((head, tail)) = bytes.split_first_chunk::<SECONDS_END>() {
+        if head.ends_with(b":60") && is_fraction_and_offset(tail) {
+            return format!(
+                "second 60 is valid only as 23:59:60 UTC, where a leap second can be; this is {}",
+                echo(text)
+            )
+            .into();
+        }
         if is_fraction_and_offset(tail) && !is_date_and_time(head) {
             return format!("no such date or time: {}; it must be {FORM}", echo(text)).into();
         }
@@ -143,6 +180,13 @@ mod tests {
         "2026-01-03T12:41:00.1+00:00",
         "2026-01-03T12:41:00.123456789012345678901234567890-23:59",
         "2026-12-31T23:59:60Z",
+        "1998-12-31T15:59:60-08:00",
+        "1998-12-31T15:59:60.123-08:00",
+        "2017-01-01T05:29:60+05:30",
+        "2017-01-01T00:00:60+00:01",
+        "2016-12-31T23:58:60-00:01",
+        "2016-12-31t23:59:60.5-00:00",
+        "2026-01-03T23:59:60Z",
         "2024-02-29T00:00:00-00:00",
         "2000-02-29T00:00:00Z",
         "0000-01-01T00:00:00Z",
@@ -177,6 +221,16 @@ mod tests {
         "2026-01-03T24:00:00Z",
         "2026-01-03T12:60:00Z",
         "2026-01-03T12:41:61Z",
+        "2026-01-03T23:59:61Z",
+        "2016-12-31T23:58:60Z",
+        "2016-12-31T22:59:60Z",
+        "2016-12-31T23:59:60+01:00",
+        "2016-12-31T15:59:60+08:00",
+        "2017-01-01T05:30:60+05:30",
+        "2017-01-01T00:00:60Z",
+        "2016-12-32T23:59:60Z",
+        "2016-12-31T23:59:60+24:00",
+        "2016-12-31T23:59:60",
         "+026-01-03T12:41:00Z",
         "2026-01-03T12:41:00\u{2212}01:00",
         "２026-01-03T12:41:00Z",
@@ -205,6 +259,8 @@ mod tests {
         says("2026-01-03T12:41:00+0100", "colon");
         says("2026-01-03T12:41:00+01", "hours and minutes");
         says("2026-02-30T12:41:00Z", "no such date");
+        says("2026-01-03T12:41:60Z", "leap second");
+        says("2026-01-03T23:59:60", "append Z or an offset");
         says("2026-01-03T12:41:00,5Z", "not a comma");
         says("2026-01-03", "time after the date");
         says("yesterday", "RFC 3339");

@@ -186,8 +186,16 @@ fn is_uuid(text: &str) -> bool {
 }
 
 pub(in crate::wire) fn is_timestamp(text: &str) -> bool {
-    // chrono also takes a space for the T, and a typographic minus.
-    text.is_ascii() && !text.contains(' ') && chrono::DateTime::parse_from_rfc3339(text).is_ok()
+    // chrono also takes a space for the T, a typographic minus, and second 60 at
+    // any time, which it takes for a second 59 of more than a thousand
+    // milliseconds.
+    let has_plain_form = text.is_ascii() && !text.contains(' ');
+    let Ok(time) = chrono::DateTime::parse_from_rfc3339(text) else {
+        return false;
+    };
+    let leaps = time.timestamp_subsec_nanos() >= 1_000_000_000;
+    let last_second = time.to_utc().format("%H:%M").to_string() == "23:59";
+    has_plain_form && (!leaps || last_second)
 }
 
 fn is_name(text: &str) -> bool {

@@ -258,9 +258,10 @@ fn edit_digits(seed: &mut Seed, old: &[u8]) -> Vec<u8> {
 
 fn other_sort(seed: &mut Seed) -> Vec<u8> {
     let name = |c: &str, bytes: usize| c.repeat(bytes / c.len() + 1).as_bytes()[..bytes].to_vec();
-    match seed.below(12) {
+    match seed.below(13) {
         0 => number(seed),
         1 => timestamp(seed),
+        12 => seed.pick(NEAR_LEAP_SECONDS).to_vec(),
         2 => text(seed, false),
         3 => seed.pick(WORDS).to_vec(),
         4 => b"550e8400-e29b-41d4-a716-44665544000g".to_vec(),
@@ -326,7 +327,16 @@ fn number(seed: &mut Seed) -> Vec<u8> {
     out
 }
 
-/// A timestamp in some form of RFC 3339.
+/// Second 60, where it is valid and where it isn't.
+const NEAR_LEAP_SECONDS: &[&[u8]] = &[
+    b"2016-12-31T23:59:60Z",
+    b"1998-12-31T15:59:60-08:00",
+    b"2017-01-01T05:29:60.5+05:30",
+    b"2016-12-31T23:58:60Z",
+    b"2016-12-31T23:59:60+00:01",
+];
+
+/// A timestamp in some form of RFC 3339, without second 60.
 fn timestamp(seed: &mut Seed) -> Vec<u8> {
     let date = match seed.below(8) {
         0 => seed
@@ -340,8 +350,7 @@ fn timestamp(seed: &mut Seed) -> Vec<u8> {
         ),
     };
     let t = seed.pick(&["T", "T", "T", "t"]);
-    let seconds = if seed.once_in(8) { 61 } else { 60 };
-    let second = seed.below(seconds);
+    let second = seed.below(60);
     let time = format!("{:02}:{:02}:{second:02}", seed.below(24), seed.below(60));
     let mut fraction = String::new();
     if !seed.once_in(4) {

@@ -129,7 +129,7 @@ fn classes_of(text: __m256i) -> __m256i {
 }
 
 /// Month, day, hour, minute and second at once; days above 28 are left to the
-/// calendar, and so is second 60.
+/// calendar.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn is_date_and_time(text: &Lane) -> bool {
