@@ -33,7 +33,7 @@ pub(super) struct Read {
     /// claims the name of that.
     to_service: bool,
     /// Receivers that missed a broadcast of the run: they miss all that follow
-    /// in it.
+    /// in it, up to the first that is not for them.
     pub(super) missed: Vec<usize>,
 }
 

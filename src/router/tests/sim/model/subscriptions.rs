@@ -150,6 +150,9 @@ impl Model {
             let (wanted, keys) = hearer.subscriptions.want(&message);
             if wanted == Wanted::No {
                 self.meet("a broadcast is not for a subscriber");
+                // Room is reserved for neighbours together. What comes behind
+                // this one has no neighbour that was dropped.
+                read.missed.retain(|&other| other != receiver);
                 continue;
             }
             if hearer.subscriptions.conflates {
