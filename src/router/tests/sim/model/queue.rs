@@ -219,6 +219,17 @@ impl Queue {
         self.items().take(count)
     }
 
+    /// Up to `count` messages that were dropped in one place, from `first` on.
+    pub(super) fn missed_from(&self, first: usize, count: usize) -> Vec<usize> {
+        let mut entries = self.entries.iter();
+        let place = |entry: &Entry| entry.missed.iter().position(|&number| number == first);
+        let found = entries.find_map(|entry| Some((entry, place(entry)?)));
+        let missed = found
+            .into_iter()
+            .flat_map(|(entry, place)| entry.missed.iter().skip(place));
+        missed.copied().take(count).collect()
+    }
+
     /// The receiver was told that `count` messages from `first` on were dropped.
     /// Gives as many of them as were, in this place.
     pub(super) fn pull_missed(&mut self, first: usize, count: usize) -> Vec<usize> {

@@ -98,18 +98,24 @@ impl Model {
         if name.is_none() && !in_plain_lane {
             return self.told_of_latest(connection, (first, last), count);
         }
-        let queue = self.queue_of(connection, name);
+        let queue = self.known_queue_of(connection, name);
         let (front, is_shared) = (queue.front(), queue.is_shared());
         let places: Vec<Item> = match front {
             Some(front) if !is_shared => vec![front],
             _ => queue.items().collect(),
         };
-        let copy = |item: &Item| match item {
+        let copies = places.iter().filter_map(|item| match item {
             Item::Missed(number) => Some(*number).filter(|&copy| self.original(copy) == first),
             Item::Message(_) => None,
+        });
+        let copies: Vec<usize> = copies.collect();
+        // Members may be told of several copies of one message in any order.
+        let ends_alike = |&&copy: &&usize| {
+            let missed = queue.missed_from(copy, count as usize);
+            missed.last().map(|&number| self.original(number)) == Some(last)
         };
-        let found = places.iter().find_map(copy);
-        let Some(first) = found else {
+        let found = copies.iter().find(ends_alike).or(copies.first());
+        let Some(&first) = found else {
             panic!("gaps: {report}, and should be {front:?}");
         };
         let queue = self.queue_of(connection, name);
@@ -151,6 +157,17 @@ impl Model {
         let held = held.filter(|held| held.owners().any(|owner| owner == connection));
         let held = held.unwrap_or_else(|| panic!("delivery: {name:?} is not {connection}'s"));
         &mut held.queue
+    }
+
+    /// The same, to look at.
+    fn known_queue_of(&self, connection: usize, name: Option<&str>) -> &Queue {
+        match name {
+            None => &self.connections[connection].lane,
+            Some(name) => match self.names.get(name) {
+                Some(held) if held.owners().any(|owner| owner == connection) => &held.queue,
+                _ => panic!("delivery: {name:?} is not {connection}'s"),
+            },
+        }
     }
 
     // ---- answers ----
