@@ -3,11 +3,13 @@
 //! Reading, writing and the clock run side by side in the session's task.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sleep_until};
 use tokio_util::codec::FramedRead;
 use tokio_util::sync::CancellationToken;
 
@@ -15,12 +17,13 @@ use super::greet::Welcomed;
 use super::outbox::Outbox;
 use super::outgoing::{Outgoing, Purpose};
 use super::session::Session;
+use super::silence::{self, SilenceCheck};
 use super::subscriptions::Change;
 use super::{Disconnect, Event, SendError, ending, frame_bytes_max};
 use crate::exchange::{Answer, ServerVoice};
 use crate::ids::MsgId;
 use crate::limits::{CLOSE_WRITE_TIMEOUT, FRAME_PREFIX_BYTES};
-use crate::wire::{Ack, ErrorCode, ErrorReport, FrameCodec, FrameCodecError, Message};
+use crate::wire::{Ack, ErrorCode, ErrorReport, FrameCodec, FrameCodecError, Hello, Message};
 
 /// After so many frames in a row reading lets writing have a turn.
 const FRAMES_A_TURN: usize = 256;
@@ -35,6 +38,10 @@ pub(super) struct Connection<'a> {
     keeps: bool,
     /// The places before this were handed to an earlier connection.
     repeats_before: u64,
+    /// For how long the server may be silent.
+    silence_max: Duration,
+    /// Welcomes that are due for probes. Only the session's task uses it.
+    probes_due: AtomicU64,
     /// Cancelled when the server has said that it takes nothing more.
     parting: CancellationToken,
     /// Cancelled when it has said why, and that there is no coming back.
@@ -43,12 +50,20 @@ pub(super) struct Connection<'a> {
 
 impl<'a> Connection<'a> {
     pub(super) fn new<S>(session: &'a Session, welcomed: &Welcomed<S>) -> Self {
-        let state = session.state();
+        let mut state = session.state();
+        state.unanswered.connected();
+        session.signs.connected();
+        let stall_timeout = welcomed.welcome.limits.stall_timeout_ms;
         Self {
             session,
             server: ServerVoice::of(&welcomed.welcome.server.name),
+            silence_max: silence::limit(
+                session.config.answer_timeout,
+                stall_timeout.map(Duration::from_millis),
+            ),
             frame_bytes_max: frame_bytes_max(&welcomed.welcome),
             keeps: state.registration.is_resumable(),
+            probes_due: AtomicU64::new(0),
             repeats_before: state.unanswered.next_place(),
             parting: CancellationToken::new(),
             doomed: CancellationToken::new(),
@@ -75,6 +90,7 @@ impl<'a> Connection<'a> {
             end = self.read(&mut frames) => end,
             end = self.write_to_the_end(&mut writer, outbox) => end,
             end = self.deadline_of_the_end() => end,
+            end = self.watch_for_silence() => end,
             never = self.session.watch_the_clock() => match never {},
         };
         self.settle_batch(outbox);
@@ -88,7 +104,7 @@ impl<'a> Connection<'a> {
     ) -> Disconnect {
         loop {
             for _ in 0..FRAMES_A_TURN {
-                self.session.inbox.room(|| self.session.answer_due()).await;
+                self.wait_for_room().await;
                 match frames.next().await {
                     Some(Ok(frame)) => self.take_in(frame),
                     Some(Err(FrameCodecError::Io(error))) => return Disconnect::Broken(error),
@@ -100,21 +116,57 @@ impl<'a> Connection<'a> {
         }
     }
 
+    /// Waits until the program has received enough for more to be read.
+    async fn wait_for_room(&self) {
+        let Session { inbox, signs, .. } = self.session;
+        let answer_due = || self.session.answer_due();
+        if inbox.has_room(answer_due) {
+            return;
+        }
+        signs.stop_reading(Instant::now());
+        inbox.room(answer_due).await;
+        signs.go_on_reading(Instant::now());
+    }
+
     fn take_in(&self, frame: Bytes) {
+        self.session.signs.read();
         match self.server.answer_in(&frame) {
+            None if self.answers_a_probe(&frame) => {}
             None => self.session.inbox.deliver(frame),
             Some(Answer::Ack(ack)) => self.settle_ack(ack),
             Some(Answer::Error(report)) => self.settle_error(report),
         }
     }
 
+    /// Whether a frame is the welcome that a probe has asked for.
+    fn answers_a_probe(&self, frame: &[u8]) -> bool {
+        let due = self.probes_due.load(Ordering::Relaxed);
+        if due == 0 {
+            return false;
+        }
+        let Some(id) = self.server.welcome_in(frame) else {
+            return false;
+        };
+        self.probes_due.store(due - 1, Ordering::Relaxed);
+        self.session.signs.answered();
+        // It may have been given up.
+        drop(self.session.state().unanswered.take(&id));
+        true
+    }
+
     fn settle_ack(&self, ack: Ack) {
+        self.session.signs.answered();
         for ack in ack.split() {
             self.settle(&ack.acknowledged_msg_id.clone(), Ok(ack));
         }
     }
 
     fn settle_error(&self, report: ErrorReport) {
+        let code = report.known_code();
+        // It comes long after the answer, from what waited for another.
+        if report.msg_id().is_some() && code != Some(ErrorCode::Undelivered) {
+            self.session.signs.answered();
+        }
         let waited_for = match report.msg_id() {
             Some(id) => self.settle(&id, Err(SendError::Refused(report.clone()))),
             None => {
@@ -122,7 +174,7 @@ impl<'a> Connection<'a> {
                 false
             }
         };
-        let shutting_down = report.known_code() == Some(ErrorCode::ServerShuttingDown);
+        let shutting_down = code == Some(ErrorCode::ServerShuttingDown);
         if shutting_down {
             self.parting.cancel();
         }
@@ -190,11 +242,11 @@ impl<'a> Connection<'a> {
         outbox: &mut Outbox,
     ) -> io::Result<()> {
         self.repeat(writer, outbox).await?;
-        let mut beats = self.session.config.heartbeat.map(|period| {
-            let mut beats = interval(period);
-            beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            beats
-        });
+        let now = Instant::now();
+        let config = &self.session.config;
+        let mut beats = config.heartbeat.map(|period| every(period, now));
+        // The welcome has just come.
+        let mut probes = config.probe.map(|period| every(period, now + period));
         let mut closing = false;
         loop {
             // A full queue must not keep heartbeats back, so they come first.
@@ -204,6 +256,10 @@ impl<'a> Connection<'a> {
                 () = self.parting.cancelled() => return Ok(()),
                 () = tick(&mut beats), if !closing => {
                     self.beat(outbox);
+                    None
+                }
+                () = tick(&mut probes), if !closing => {
+                    self.probe(outbox);
                     None
                 }
                 () = self.session.shared.closing.cancelled(), if !closing => {
@@ -217,8 +273,8 @@ impl<'a> Connection<'a> {
                 },
             };
             self.fill(outbox, next);
-            outbox.batch.write(writer).await?;
-            self.settle_batch(outbox);
+            self.write_batch(writer, outbox).await?;
+            self.session.state().unanswered.all_handed_over();
         }
         writer.shutdown().await
     }
@@ -251,10 +307,26 @@ impl<'a> Connection<'a> {
                 if outbox.batch.is_empty() {
                     break;
                 }
-                outbox.batch.write(writer).await?;
-                self.settle_batch(outbox);
+                self.write_batch(writer, outbox).await?;
             }
         }
+        self.session.state().unanswered.all_handed_over();
+        Ok(())
+    }
+
+    async fn write_batch<W: AsyncWrite + Unpin>(
+        &self,
+        writer: &mut W,
+        outbox: &mut Outbox,
+    ) -> io::Result<()> {
+        let signs = &self.session.signs;
+        signs.set_waiting(true);
+        outbox
+            .batch
+            .write(writer, |bytes| signs.took(bytes))
+            .await?;
+        signs.set_waiting(false);
+        self.settle_batch(outbox);
         Ok(())
     }
 
@@ -317,14 +389,27 @@ impl<'a> Connection<'a> {
     fn beat(&self, outbox: &mut Outbox) {
         let beat = Message::heartbeat(&self.session.shared.name, "alive")
             .expect("both the client's name and the monitor's are names");
-        outbox.batch.put(&beat.to_frame(), None);
+        self.put_own(outbox, &beat);
+    }
+
+    /// Asks for a welcome, by a hello that leaves all as it is.
+    fn probe(&self, outbox: &mut Outbox) {
+        let hello = Message::hello(&self.session.shared.name, Hello::default())
+            .expect("the client's name is a name");
+        self.put_own(outbox, &hello);
+        self.probes_due.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Puts a message of the client itself into the batch. It isn't written
+    /// again: the next connection begins with another.
+    fn put_own(&self, outbox: &mut Outbox, message: &Message) {
+        outbox.batch.put(&message.to_frame(), None);
         self.await_answer(Outgoing {
-            // It isn't written again: the next connection begins with another.
             frame: Bytes::new(),
             queued_bytes: 0,
-            answered_as: Some(beat.msg_id),
+            answered_as: Some(message.msg_id),
             waiter: None,
-            purpose: Purpose::Heartbeat,
+            purpose: Purpose::OfTheClient,
         });
     }
 
@@ -349,6 +434,49 @@ impl<'a> Connection<'a> {
         }
     }
 
+    /// Comes back when the server has been silent for too long.
+    async fn watch_for_silence(&self) -> Disconnect {
+        let signs = &self.session.signs;
+        let mut check = SilenceCheck::new(self.silence_max, Instant::now());
+        loop {
+            sleep_until(check.next_at()).await;
+            let now = Instant::now();
+            let unread = signs.take_unread(now);
+            let silent = check.sample(self.sample(), now, unread).is_some();
+            if !silent || !signs.is_reading() {
+                continue;
+            }
+            self.read_what_came().await;
+            let silent = check.sample(self.sample(), now, Duration::ZERO);
+            if let Some(silence) = silent.filter(|_| signs.is_reading()) {
+                let limit = self.silence_max;
+                return Disconnect::Silent { silence, limit };
+            }
+        }
+    }
+
+    /// Lets reading go on until the socket would block, for as long as the
+    /// server may be silent: one that never ends delivering is silent too.
+    async fn read_what_came(&self) {
+        let signs = &self.session.signs;
+        let begin = Instant::now();
+        loop {
+            let before = signs.frames();
+            // The task comes back after the sockets were looked at, and reads
+            // before it comes here.
+            tokio::task::yield_now().await;
+            if signs.frames() == before || begin.elapsed() >= self.silence_max {
+                return;
+            }
+        }
+    }
+
+    fn sample(&self) -> silence::Sample {
+        let signs = &self.session.signs;
+        let owes = self.session.state().unanswered.is_owed(signs.answers());
+        signs.sample(owes, self.parting.is_cancelled())
+    }
+
     /// Comes back when a close, or one that the server announced, has taken too
     /// long. A server that shuts down may take its time: it still delivers.
     async fn deadline_of_the_end(&self) -> Disconnect {
@@ -363,10 +491,16 @@ impl<'a> Connection<'a> {
     }
 }
 
-async fn tick(beats: &mut Option<Interval>) {
-    match beats {
-        Some(beats) => {
-            beats.tick().await;
+fn every(period: Duration, first: Instant) -> Interval {
+    let mut ticks = interval_at(first, period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+async fn tick(ticks: &mut Option<Interval>) {
+    match ticks {
+        Some(ticks) => {
+            ticks.tick().await;
         }
         None => std::future::pending().await,
     }

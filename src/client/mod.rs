@@ -103,6 +103,7 @@ mod outgoing;
 mod receiver;
 mod registration;
 mod session;
+mod silence;
 mod subscriptions;
 mod unanswered;
 
@@ -118,7 +119,7 @@ pub use config::ClientConfig;
 pub use error::{CloseError, ConnectError};
 pub use receiver::Receiver;
 
-pub use crate::exchange::{Disconnect, Event, Inbound, Reconnection, SendError};
+pub use crate::exchange::{Disconnect, Event, Inbound, Reconnection, SendError, Silence};
 
 use crate::ids::{MsgId, Name};
 use crate::limits::CLIENT_QUEUE_BYTES;

@@ -102,11 +102,21 @@ impl Batch {
         self.buffer.len() >= WINDOW_BYTES
     }
 
-    /// Hands all of it to `writer`.
-    pub(super) async fn write<W: AsyncWrite + Unpin>(&mut self, writer: &mut W) -> io::Result<()> {
-        let written = writer.write_all_buf(&mut self.buffer).await;
-        self.failed = written.is_err();
-        written?;
+    /// Hands all of it to `writer`, and calls `took` with how many bytes that
+    /// took whenever it took some.
+    pub(super) async fn write<W: AsyncWrite + Unpin>(
+        &mut self,
+        writer: &mut W,
+        mut took: impl FnMut(usize),
+    ) -> io::Result<()> {
+        while self.buffer.has_remaining() {
+            let written = match writer.write_buf(&mut self.buffer).await {
+                Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+                written => written,
+            };
+            self.failed = written.is_err();
+            took(written?);
+        }
         writer.flush().await
     }
 

@@ -36,8 +36,8 @@ pub(super) enum Purpose {
     Change(Change),
     /// A subscription that the client says again to this connection.
     Again(Change),
-    /// The client's own, of this connection only.
-    Heartbeat,
+    /// The client's own, of this connection only: a heartbeat or a probe.
+    OfTheClient,
 }
 
 impl Outgoing {

@@ -8,8 +8,10 @@
 //! [`Closed`]: super::SendError::Closed
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
@@ -22,6 +24,7 @@ use super::greet::Welcomed;
 use super::outbox::Outbox;
 use super::receiver::Inbox;
 use super::registration::Registration;
+use super::silence::Signs;
 use super::subscriptions::Subscriptions;
 use super::unanswered::Unanswered;
 use super::{ClientConfig, Disconnect, Event, LeftBehind, Reconnection, Shared, ending};
@@ -32,6 +35,8 @@ pub(super) struct Session {
     pub shared: Arc<Shared>,
     pub config: ClientConfig,
     pub inbox: Inbox,
+    /// Signs of life of the server.
+    pub signs: Signs,
     state: Mutex<State>,
     ended: Ended,
 }
@@ -59,6 +64,7 @@ impl Session {
         Self {
             shared,
             inbox,
+            signs: Signs::default(),
             state: Mutex::new(State {
                 registration,
                 unanswered: Unanswered::new(config.answer_timeout),
@@ -249,9 +255,14 @@ impl Session {
     /// Gives up the answers that stay out for too long.
     pub(super) async fn watch_the_clock(&self) -> Infallible {
         loop {
-            let deadline = self.state().unanswered.deadline(Instant::now());
-            sleep_until(deadline).await;
-            let late = self.state().unanswered.take_late(Instant::now());
+            let deadline = poll_fn(|_| match self.state().unanswered.deadline() {
+                Some(deadline) => Poll::Ready(deadline),
+                // Whoever adds a message runs in the same task, before this.
+                None => Poll::Pending,
+            });
+            sleep_until(deadline.await).await;
+            let answers = self.signs.answers();
+            let late = self.state().unanswered.take_late(Instant::now(), answers);
             for message in &late {
                 self.shared.give_back(message);
             }
