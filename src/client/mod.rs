@@ -66,10 +66,27 @@
 //!   hello was heard) is tried again.
 //! - The server ends the connection for what the client would only repeat:
 //!   `NOT_AUTHENTICATED`, `TOO_MANY_REFUSED`, `FRAME_EMPTY`, `FRAME_TOO_LARGE`.
-//! - What answers isn't tickwire: it breaks the framing or the welcome.
 //! - The time to connect again is over.
 //!
+//! Something else that answers in the server's place, such as a load balancer's
+//! HTTP 503, is not final: the next attempt follows after one of the longest
+//! delays.
+//!
 //! The first connection is tried once: [`Client::connect`] fails with an error.
+//!
+//! # A silent server
+//! A frozen process, or a proxy that forwards nothing, may keep a connection
+//! standing. The client ends it ([`Disconnect::Silent`]) and connects again when
+//! it was handed messages and no answer to any came, or took no byte of what
+//! waits to be written, for a time: the `answer_timeout`, but at least twice the
+//! pause that the server announces for a full queue
+//! (`limits.stall_timeout_ms` of the [`Welcome`]; with a server that announces
+//! none, at least 30 s). Messages that arrive prove nothing, for what is sent
+//! may go nowhere all the same. Time in which the client itself does not run or
+//! does not read is not counted.
+//!
+//! A client that sends nothing has nothing to go by, unless it has a
+//! [heartbeat](ClientConfig::heartbeat) or a [probe](ClientConfig::probe).
 //!
 //! # Back-pressure
 //! At most `unanswered_max` messages are under way without an answer, and a few

@@ -27,7 +27,9 @@ use super::registration::Registration;
 use super::silence::Signs;
 use super::subscriptions::Subscriptions;
 use super::unanswered::Unanswered;
-use super::{ClientConfig, Disconnect, Event, LeftBehind, Reconnection, Shared, ending};
+use super::{
+    ClientConfig, ConnectError, Disconnect, Event, LeftBehind, Reconnection, Shared, ending,
+};
 use crate::limits::RECONNECT_STABLE;
 
 /// What a client's task works with.
@@ -102,6 +104,9 @@ impl Session {
             if since.elapsed() >= RECONNECT_STABLE {
                 backoff.reset();
             }
+            if matches!(end, Disconnect::Framing(_)) {
+                backoff.foreign_answer();
+            }
             let dialer = match self.is_there_another(end, &mut again) {
                 Ok(dialer) => dialer,
                 Err(end) => break end,
@@ -129,9 +134,8 @@ impl Session {
         if let Some(word) = state.final_word.take() {
             return Err(Some(word));
         }
-        let dialer = match (&end, again) {
-            (Disconnect::Framing(_), _) | (_, None) => return Err(Some(end)),
-            (_, Some(dialer)) => dialer,
+        let Some(dialer) = again else {
+            return Err(Some(end));
         };
         drop(state.unanswered.take_the_clients_own());
         drop(state);
@@ -178,6 +182,11 @@ impl Session {
                     if failed.may_be_welcomed {
                         self.state().registration.welcome_missed();
                     }
+                    // A load balancer's word, say, while the server is away.
+                    if matches!(failed.error, ConnectError::NotTickwire { .. }) {
+                        backoff.foreign_answer();
+                    }
+                    tracing::debug!(error = %failed.error, "connecting again failed");
                     if let Some(end) = ending::of_attempt(failed.error) {
                         return Err(end);
                     }

@@ -93,9 +93,6 @@ pub enum Disconnect {
     /// same again.
     #[error("the server refused the connection: {}: {}", .0.code, .0.message)]
     Refused(ErrorReport),
-    /// What answers at the server's address doesn't speak the protocol. Final.
-    #[error("what listens there doesn't speak tickwire's protocol: {0}")]
-    NotTickwire(String),
     /// No connection could be made again for as long as the client was to try.
     /// Final.
     #[error("no connection could be made again within {0:?}")]
