@@ -145,6 +145,13 @@ pub const PROTOCOL_VERSION: u64 = 1;
 
 /// How long a client waits for the connection and its `welcome`.
 pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+/// How long a client waits for a sign from one address of a host before it tries
+/// the next beside it.
+pub const CONNECT_STAGGER: Duration = Duration::from_millis(250);
+/// Addresses of one host that a client tries.
+pub const CONNECT_ADDRESSES_MAX: usize = 16;
+/// Bytes that a client leaves to the kernel beyond those that are on their way.
+pub const CLIENT_UNSENT_BYTES: u32 = 128 * 1024;
 /// How long a client waits for the answer to a message that it has written.
 pub const ANSWER_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// A server that owes answers, or takes no byte of what waits, is never silent
@@ -216,6 +223,11 @@ const _: () = assert!(CLIENT_QUEUE_BYTES <= u32::MAX as usize);
 const _: () = assert!(SILENCE_UNTOLD_MIN.as_millis() >= 2 * STALL_TIMEOUT_DEFAULT.as_millis());
 const _: () = assert!(SILENCE_MIN.as_millis() <= SILENCE_UNTOLD_MIN.as_millis());
 const _: () = assert!(SILENCE_MIN.as_millis() > CLIENT_INTERVAL_MIN.as_millis());
+// Every address is tried while the default time to connect lasts.
+const _: () = assert!(
+    CONNECT_STAGGER.as_millis() * (CONNECT_ADDRESSES_MAX as u128)
+        <= CONNECT_TIMEOUT_DEFAULT.as_millis()
+);
 // An answer may wait for as long as a target stalls its sender.
 const _: () = assert!(ANSWER_TIMEOUT_DEFAULT.as_millis() > STALL_TIMEOUT_DEFAULT.as_millis());
 const _: () = assert!(RUN_PIN_BYTES_MIN < WINDOW_BYTES);

@@ -112,6 +112,7 @@ mod backoff;
 mod config;
 mod connect;
 mod connection;
+mod dial;
 mod ending;
 mod error;
 mod greet;
