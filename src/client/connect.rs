@@ -165,6 +165,8 @@ where
         turn: Semaphore::new(1),
         unanswered_room: Semaphore::new(config.unanswered_max),
         queue_room: Semaphore::new(CLIENT_QUEUE_BYTES),
+        flush_turn: Arc::new(Semaphore::new(1)),
+        unanswered_max: config.unanswered_max,
         closing: CancellationToken::new(),
         ended,
     });

@@ -2,6 +2,7 @@
 //!
 //! Reading, writing and the clock run side by side in the session's task.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,10 +14,11 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sle
 use tokio_util::codec::FramedRead;
 use tokio_util::sync::CancellationToken;
 
+use super::flush::Fence;
 use super::greet::Welcomed;
 use super::outbox::Outbox;
-use super::outgoing::{Outgoing, Purpose};
-use super::session::Session;
+use super::outgoing::{Outgoing, Purpose, Queued};
+use super::session::{Session, State};
 use super::silence::{self, SilenceCheck};
 use super::subscriptions::Change;
 use super::{Disconnect, Event, SendError, ending, frame_bytes_max};
@@ -207,7 +209,11 @@ impl<'a> Connection<'a> {
             return false;
         };
         self.session.shared.give_back(&message);
-        let subscriptions = &mut self.session.state().subscriptions;
+        let mut state = self.session.state();
+        if outcome.is_err() && message.is_posted() {
+            state.fences.posted.refused += 1;
+        }
+        let subscriptions = &mut state.subscriptions;
         match (&message.purpose, &outcome) {
             (Purpose::Change(change) | Purpose::Again(change), Ok(_)) => {
                 subscriptions.granted(change.clone());
@@ -216,6 +222,8 @@ impl<'a> Connection<'a> {
             // A refused change changes nothing.
             _ => {}
         }
+        state.open_fences();
+        drop(state);
         message.resolve(outcome)
     }
 
@@ -348,9 +356,12 @@ impl<'a> Connection<'a> {
     }
 
     /// Puts messages into the batch, beginning with `next`.
-    fn fill(&self, outbox: &mut Outbox, mut next: Option<Outgoing>) {
-        while let Some(message) = next {
-            self.put(outbox, message);
+    fn fill(&self, outbox: &mut Outbox, mut next: Option<Queued>) {
+        while let Some(first) = next {
+            match first {
+                Queued::Message(message) => self.put(outbox, message),
+                Queued::Fence(fence) => self.put_up(fence),
+            }
             next = match outbox.batch.is_full() {
                 true => None,
                 false => outbox.next_at_hand(),
@@ -358,10 +369,26 @@ impl<'a> Connection<'a> {
         }
     }
 
+    /// Lets a flush wait for all messages that were handed over before.
+    fn put_up(&self, fence: Fence) {
+        let mut state = self.session.state();
+        let place = state.unanswered.next_place();
+        state.fences.put_up(place, fence);
+        state.open_fences();
+    }
+
     fn put(&self, outbox: &mut Outbox, mut message: Outgoing) {
         // The server was another when the message was sent.
         if !self.takes(&message.frame) {
             self.session.shared.give_back(&message);
+            if message.is_posted() {
+                self.session.state().fences.posted.unsent += 1;
+                tracing::warn!(
+                    bytes = message.frame.len() - FRAME_PREFIX_BYTES,
+                    limit = self.frame_bytes_max,
+                    "a message was dropped that is larger than the server takes"
+                );
+            }
             message.resolve(Err(SendError::TooLarge {
                 bytes: message.frame.len() - FRAME_PREFIX_BYTES,
                 limit: self.frame_bytes_max,
@@ -419,18 +446,31 @@ impl<'a> Connection<'a> {
         let mut state = self.session.state();
         let mut free_bytes = 0;
         let mut not_handed = Vec::new();
+        let mut fences = VecDeque::new();
+        let State {
+            unanswered,
+            fences: standing,
+            ..
+        } = &mut *state;
         outbox.batch.end(|place, handed| {
             if handed {
-                free_bytes += state.unanswered.handed_over(place, self.keeps) as usize;
-            } else {
-                not_handed.extend(state.unanswered.take_back(place));
+                free_bytes += unanswered.handed_over(place, self.keeps) as usize;
+            } else if let Some(message) = unanswered.take_back(place) {
+                not_handed.push(message);
+                let mut behind = standing.take_behind(place);
+                behind.append(&mut fences);
+                fences = behind;
             }
         });
+        state.open_fences();
         drop(state);
         self.session.shared.queue_room.add_permits(free_bytes);
+        for fence in fences.into_iter().rev() {
+            outbox.put_back(Queued::Fence(fence));
+        }
         // The newest comes first.
         for message in not_handed {
-            outbox.put_back(message);
+            outbox.put_back(Queued::Message(message));
         }
     }
 

@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::backoff::Backoff;
 use super::connect::Dialer;
 use super::connection::Connection;
+use super::flush::{Fences, posted_among};
 use super::greet::Welcomed;
 use super::outbox::Outbox;
 use super::receiver::Inbox;
@@ -48,8 +49,16 @@ pub(super) struct State {
     pub registration: Registration,
     pub unanswered: Unanswered,
     pub subscriptions: Subscriptions,
+    pub fences: Fences,
     /// The reason for which there won't be another connection.
     pub final_word: Option<Disconnect>,
+}
+
+impl State {
+    /// Tells the flushes that have nothing left to wait for.
+    pub(super) fn open_fences(&mut self) {
+        self.fences.open(self.unanswered.first_place());
+    }
 }
 
 /// Where it is said that there won't be another connection.
@@ -71,6 +80,7 @@ impl Session {
                 registration,
                 unanswered: Unanswered::new(config.answer_timeout),
                 subscriptions: Subscriptions::default(),
+                fences: Fences::default(),
                 final_word: None,
             }),
             config,
@@ -226,6 +236,8 @@ impl Session {
         state
             .unanswered
             .renew_changes(|change| self.shared.message_of(change));
+        state.fences.fate_unknown(&given_up);
+        state.open_fences();
         drop(state);
         for message in &given_up {
             self.shared.give_back(message);
@@ -248,16 +260,21 @@ impl Session {
         let mut state = self.state();
         drop(state.unanswered.take_the_clients_own());
         let given_up = state.unanswered.take_all();
+        state.fences.fate_unknown(&given_up);
+        let mut posted = state.fences.posted;
         drop(state);
-        let fate_unknown = given_up.len();
-        drop(given_up);
+        posted.unsent += posted_among(&unsent);
+        let (fate_unknown, unsent_count) = (given_up.len(), unsent.len());
+        // Each waiter says what it knows when it is dropped.
+        drop((given_up, unsent));
         if let Some(why) = why {
             self.inbox.tell(Event::Closed(why));
         }
         // Nobody may be waiting for it.
         let _ = self.ended.0.send(Some(LeftBehind {
             fate_unknown,
-            unsent,
+            unsent: unsent_count,
+            posted,
         }));
     }
 
@@ -271,7 +288,11 @@ impl Session {
             });
             sleep_until(deadline.await).await;
             let answers = self.signs.answers();
-            let late = self.state().unanswered.take_late(Instant::now(), answers);
+            let mut state = self.state();
+            let late = state.unanswered.take_late(Instant::now(), answers);
+            state.fences.fate_unknown(&late);
+            state.open_fences();
+            drop(state);
             for message in &late {
                 self.shared.give_back(message);
             }

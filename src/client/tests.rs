@@ -2,6 +2,7 @@
 
 mod closing;
 mod connecting;
+mod flushing;
 mod model;
 mod receiving;
 mod reconnecting;

@@ -89,6 +89,12 @@ impl Unanswered {
             .count()
     }
 
+    /// The place of the first message under way.
+    pub(super) fn first_place(&self) -> Option<u64> {
+        let (place, _) = self.under_way.first_key_value()?;
+        Some(*place)
+    }
+
     /// The place that the next message will have.
     pub(super) fn next_place(&self) -> u64 {
         self.next_place

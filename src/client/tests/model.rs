@@ -211,6 +211,8 @@ async fn live(seed: u64) -> (Vec<(MsgId, Result<Ack, SendError>)>, World) {
             }
         };
         let (outcomes, ()) = tokio::join!(outcomes, closing);
+        let flushed = client.flush().await;
+        assert_eq!(flushed, Ok(()), "seed {seed}: nothing was posted");
         drop(receiver);
         outcomes
     };
