@@ -144,11 +144,7 @@ async fn listen(
     name: &Name,
     subscribe: Option<Subscribe>,
 ) -> Result<Outcome, Failure> {
-    // It sends nothing that would have to be remembered.
-    let config = ClientConfig::new(name.as_str())
-        .resumable(false)
-        .probe(LISTEN_PROBE_INTERVAL);
-    let connecting = Client::connect(&arguments.to, config).await;
+    let connecting = Client::connect(&arguments.to, config(name)).await;
     let (client, mut receiver) = connecting.map_err(|error| explain(&arguments.to, error))?;
     if let Some(subscribe) = subscribe {
         let subscribed = client.subscribe(subscribe).await;
@@ -168,6 +164,14 @@ async fn listen(
         Err(Ended::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(Outcome::Done),
         Err(ended) => Err(Failure::failed(ended)),
     }
+}
+
+fn config(name: &Name) -> ClientConfig {
+    ClientConfig::new(name.as_str())
+        // It sends nothing that would have to be remembered.
+        .resumable(false)
+        // And so it would have nothing to notice a silent server by.
+        .probe(LISTEN_PROBE_INTERVAL)
 }
 
 fn explain(to: &str, error: ConnectError) -> Failure {
@@ -298,6 +302,10 @@ mod tests {
 
     /// A server that welcomes a client, says `frames`, and ends.
     async fn serve(mut stream: tokio::io::DuplexStream, frames: &[&[u8]]) {
+        welcome(&mut stream, frames).await;
+    }
+
+    async fn welcome(stream: &mut tokio::io::DuplexStream, frames: &[&[u8]]) {
         let length = stream.read_u32().await.unwrap();
         let mut hello = vec![0; length as usize];
         stream.read_exact(&mut hello).await.unwrap();
@@ -338,6 +346,19 @@ mod tests {
             let result = print_messages(&mut receiver, &arguments, output).await;
             (printed, result.map_err(|ended| ended.to_string()))
         })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_falls_silent_is_left() {
+        let (near, mut far) = duplex(1 << 20);
+        let connecting = Client::over(near, config(&Name::new("n").unwrap()));
+        let (connected, ()) = tokio::join!(connecting, welcome(&mut far, &[]));
+        let (_client, mut receiver) = connected.unwrap();
+        let event = tokio::time::timeout(Duration::from_secs(60), receiver.receive());
+        assert!(matches!(
+            event.await.unwrap(),
+            Some(Event::Closed(Disconnect::Silent { .. }))
+        ));
     }
 
     #[test]
