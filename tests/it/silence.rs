@@ -122,13 +122,16 @@ async fn next(receiver: &mut Receiver) -> Event {
 
 /// The next end of a connection, whatever is delivered before.
 async fn disconnected(receiver: &mut Receiver) -> Disconnect {
-    loop {
-        match next(receiver).await {
-            Event::Message(_) | Event::Notice(_) => {}
-            Event::Disconnected(end) => return end,
-            other => panic!("{other:?}"),
+    within("the end of the connection", async {
+        loop {
+            match next(receiver).await {
+                Event::Message(_) | Event::Notice(_) => {}
+                Event::Disconnected(end) => return end,
+                other => panic!("{other:?}"),
+            }
         }
-    }
+    })
+    .await
 }
 
 async fn assert_reconnects(client: &Client, receiver: &mut Receiver) {
