@@ -145,8 +145,27 @@ pub const PROTOCOL_VERSION: u64 = 1;
 
 /// How long a client waits for the connection and its `welcome`.
 pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+/// How long a client waits for a sign from one address of a host before it tries
+/// the next beside it.
+pub const CONNECT_STAGGER: Duration = Duration::from_millis(250);
+/// Addresses of one host that a client tries.
+pub const CONNECT_ADDRESSES_MAX: usize = 16;
+/// Bytes that a client leaves to the kernel beyond those that are on their way.
+pub const CLIENT_UNSENT_BYTES: u32 = 128 * 1024;
 /// How long a client waits for the answer to a message that it has written.
 pub const ANSWER_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// A server that owes answers, or takes no byte of what waits, is never silent
+/// for a client before this, however short the pauses are that it announces.
+pub const SILENCE_MIN: Duration = Duration::from_secs(1);
+/// The same for a server that doesn't tell how long its pauses may be.
+pub const SILENCE_UNTOLD_MIN: Duration = Duration::from_secs(30);
+/// How often `tickwire listen` asks the server for a sign of life.
+pub const LISTEN_PROBE_INTERVAL: Duration = Duration::from_secs(10);
+/// Longest duration that a client counts with: a longer one is taken as this.
+pub const CLIENT_DURATION_MAX: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+/// Shortest interval of a client's heartbeats and probes, and the shortest
+/// bound of the delay before it connects again.
+pub const CLIENT_INTERVAL_MIN: Duration = Duration::from_millis(1);
 /// How long a client that closes waits for what it has not yet written and for
 /// the answers to all that it has.
 pub const CLOSE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
@@ -200,6 +219,15 @@ const _: () =
 const _: () = assert!(RECONNECT_DELAY_MAX_DEFAULT.as_millis() <= RECONNECT_STABLE.as_millis());
 // The client's queue is counted by a semaphore's 32-bit requests.
 const _: () = assert!(CLIENT_QUEUE_BYTES <= u32::MAX as usize);
+// A pause is over before it is taken for silence.
+const _: () = assert!(SILENCE_UNTOLD_MIN.as_millis() >= 2 * STALL_TIMEOUT_DEFAULT.as_millis());
+const _: () = assert!(SILENCE_MIN.as_millis() <= SILENCE_UNTOLD_MIN.as_millis());
+const _: () = assert!(SILENCE_MIN.as_millis() > CLIENT_INTERVAL_MIN.as_millis());
+// Every address is tried while the default time to connect lasts.
+const _: () = assert!(
+    CONNECT_STAGGER.as_millis() * (CONNECT_ADDRESSES_MAX as u128)
+        <= CONNECT_TIMEOUT_DEFAULT.as_millis()
+);
 // An answer may wait for as long as a target stalls its sender.
 const _: () = assert!(ANSWER_TIMEOUT_DEFAULT.as_millis() > STALL_TIMEOUT_DEFAULT.as_millis());
 const _: () = assert!(RUN_PIN_BYTES_MIN < WINDOW_BYTES);

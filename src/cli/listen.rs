@@ -6,9 +6,10 @@ use clap::Args;
 use futures_util::FutureExt;
 use tickwire::client::{ConnectError, Disconnect, Event, Receiver, SendError};
 use tickwire::ids::Name;
-use tickwire::limits::{LISTEN_DEFAULT, WINDOW_BYTES};
+use tickwire::limits::{LISTEN_DEFAULT, LISTEN_PROBE_INTERVAL, WINDOW_BYTES};
 use tickwire::wire::{Condition, ErrorCode, ErrorReport, Subscribe, frame_prefix};
 use tickwire::{Client, ClientConfig};
+use tokio::runtime::Runtime;
 
 use self::condition::{condition, pointer};
 use super::compact::append_compact;
@@ -46,8 +47,8 @@ begins with = < > ^ ! or ~ stands in quotes: 'payload.note=\"=1\"'
 the older one with the same value at KEY. --snapshot: first the last broadcast \
 for each value of that key, so that all is there at once.
 
-When the connection is lost it connects again, for as long as it takes, and says \
-so. What is printed then may lack what came meanwhile.
+When the connection is lost, or the server falls silent, it connects again, for \
+as long as it takes, and says so. What is printed then may lack what came meanwhile.
 
 Exit codes: 0 after --count messages, or when nobody reads the output any more; \
 1 if another connection took the name over, or if the server can't be reached \
@@ -105,7 +106,15 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         .enable_all()
         .build()
         .map_err(Failure::failed)?;
-    runtime.block_on(listen(arguments, &name, subscribe))
+    run_to_end(runtime, listen(arguments, &name, subscribe))
+}
+
+/// Runs `work`, and waits for nothing that it has left behind: a lookup of a
+/// host can't be cancelled, and may hang for long in a thread of the runtime.
+fn run_to_end<T>(runtime: Runtime, work: impl Future<Output = T>) -> T {
+    let outcome = runtime.block_on(work);
+    runtime.shutdown_background();
+    outcome
 }
 
 impl Arguments {
@@ -135,9 +144,7 @@ async fn listen(
     name: &Name,
     subscribe: Option<Subscribe>,
 ) -> Result<Outcome, Failure> {
-    // It sends nothing that would have to be remembered.
-    let config = ClientConfig::new(name.as_str()).resumable(false);
-    let connecting = Client::connect(&arguments.to, config).await;
+    let connecting = Client::connect(&arguments.to, config(name)).await;
     let (client, mut receiver) = connecting.map_err(|error| explain(&arguments.to, error))?;
     if let Some(subscribe) = subscribe {
         let subscribed = client.subscribe(subscribe).await;
@@ -157,6 +164,14 @@ async fn listen(
         Err(Ended::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(Outcome::Done),
         Err(ended) => Err(Failure::failed(ended)),
     }
+}
+
+fn config(name: &Name) -> ClientConfig {
+    ClientConfig::new(name.as_str())
+        // It sends nothing that would have to be remembered.
+        .resumable(false)
+        // And so it would have nothing to notice a silent server by.
+        .probe(LISTEN_PROBE_INTERVAL)
 }
 
 fn explain(to: &str, error: ConnectError) -> Failure {
@@ -257,6 +272,8 @@ impl<W: Write> Output<W> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use clap::Parser;
     use tickwire::wire::{Message, write_frame};
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
@@ -285,6 +302,10 @@ mod tests {
 
     /// A server that welcomes a client, says `frames`, and ends.
     async fn serve(mut stream: tokio::io::DuplexStream, frames: &[&[u8]]) {
+        welcome(&mut stream, frames).await;
+    }
+
+    async fn welcome(stream: &mut tokio::io::DuplexStream, frames: &[&[u8]]) {
         let length = stream.read_u32().await.unwrap();
         let mut hello = vec![0; length as usize];
         stream.read_exact(&mut hello).await.unwrap();
@@ -325,6 +346,40 @@ mod tests {
             let result = print_messages(&mut receiver, &arguments, output).await;
             (printed, result.map_err(|ended| ended.to_string()))
         })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_falls_silent_is_left() {
+        let (near, mut far) = duplex(1 << 20);
+        let connecting = Client::over(near, config(&Name::new("n").unwrap()));
+        let (connected, ()) = tokio::join!(connecting, welcome(&mut far, &[]));
+        let (_client, mut receiver) = connected.unwrap();
+        let event = tokio::time::timeout(Duration::from_secs(60), receiver.receive());
+        assert!(matches!(
+            event.await.unwrap(),
+            Some(Event::Closed(Disconnect::Silent { .. }))
+        ));
+    }
+
+    #[test]
+    fn a_lookup_that_hangs_does_not_hold_up_the_end() {
+        let (hang_up, hangs) = std::sync::mpsc::channel::<()>();
+        let (end, ended) = std::sync::mpsc::channel();
+        let running = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            let lookup = async {
+                let hanging = tokio::task::spawn_blocking(move || hangs.recv());
+                tokio::time::timeout(Duration::from_millis(1), hanging).await
+            };
+            let timed_out = run_to_end(runtime, lookup).is_err();
+            end.send(timed_out).unwrap();
+        });
+        assert_eq!(ended.recv_timeout(Duration::from_secs(60)), Ok(true));
+        drop(hang_up);
+        running.join().unwrap();
     }
 
     #[test]

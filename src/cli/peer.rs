@@ -5,6 +5,7 @@
 
 use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -15,6 +16,8 @@ use tickwire::wire::write_frame;
 use super::answer::{Body, ServerMessage};
 use super::frames::{Frames, FramesError, is_timeout};
 
+/// How long it may take to find a host's addresses.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a server may take to welcome a connection.
@@ -211,13 +214,9 @@ impl Peer {
 
 /// A plain connection to `to`.
 pub fn connect(to: &str) -> Result<TcpStream, PeerError> {
-    let addresses: Vec<SocketAddr> = to
-        .to_socket_addrs()
-        .map_err(|error| PeerError::Unresolved {
-            to: to.to_owned(),
-            error,
-        })?
-        .collect();
+    let addresses = resolve(to, RESOLVE_TIMEOUT, |to| {
+        to.to_socket_addrs().map(Iterator::collect)
+    })?;
     let mut last = io::Error::from(ErrorKind::AddrNotAvailable);
     for address in addresses {
         match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
@@ -234,9 +233,43 @@ pub fn connect(to: &str) -> Result<TcpStream, PeerError> {
     })
 }
 
+/// The addresses of a host, which are looked up in a thread: that can't be
+/// cancelled, and may hang for long.
+fn resolve(
+    to: &str,
+    timeout: Duration,
+    lookup: impl FnOnce(&str) -> io::Result<Vec<SocketAddr>> + Send + 'static,
+) -> Result<Vec<SocketAddr>, PeerError> {
+    let (found, addresses) = mpsc::channel();
+    let host = to.to_owned();
+    let thread = std::thread::Builder::new().spawn(move || found.send(lookup(&host)));
+    let addresses = thread.and_then(|_| match addresses.recv_timeout(timeout) {
+        Ok(addresses) => addresses,
+        Err(_) => Err(ErrorKind::TimedOut.into()),
+    });
+    addresses.map_err(|error| PeerError::Unresolved {
+        to: to.to_owned(),
+        error,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lookup_that_hangs_is_given_up() {
+        let (hang_up, hangs) = mpsc::channel::<()>();
+        let error = resolve("host:1", Duration::from_millis(1), move |_| {
+            let _ = hangs.recv();
+            Ok(Vec::new())
+        });
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "host:1: can't find this host: timed out"
+        );
+        drop(hang_up);
+    }
 
     #[test]
     fn says_that_nothing_listens() {

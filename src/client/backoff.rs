@@ -13,6 +13,8 @@ pub(super) struct Backoff {
     longest: Duration,
     /// Delays drawn since the last reset.
     attempts: u32,
+    /// Whether the next delay is one of the longest.
+    foreign: bool,
     /// The state of splitmix64.
     random: u64,
 }
@@ -25,6 +27,7 @@ impl Backoff {
             first: first.min(longest),
             longest,
             attempts: 0,
+            foreign: false,
             random: seed,
         }
     }
@@ -35,7 +38,16 @@ impl Backoff {
         self.attempts = self.attempts.saturating_add(1);
         // 53 bits fit an f64: a share from 0 to just below 1.
         let share = (self.draw() >> 11) as f64 / (1_u64 << 53) as f64;
-        bound.mul_f64(share)
+        match std::mem::take(&mut self.foreign) {
+            false => bound.mul_f64(share),
+            true => self.longest.mul_f64(0.5 + share / 2.0),
+        }
+    }
+
+    /// Notes that somebody else answered in the server's place. Whoever that is
+    /// is not asked again before half of the longest delay.
+    pub(super) fn foreign_answer(&mut self) {
+        self.foreign = true;
     }
 
     /// The next delay is a first one again.
@@ -86,6 +98,17 @@ mod tests {
             let bound = Duration::from_millis(bound);
             assert!(largest[attempt] > bound.mul_f64(0.95));
             assert!(smallest[attempt] < bound.mul_f64(0.05));
+        }
+    }
+
+    #[test]
+    fn after_a_foreign_answer_one_delay_is_among_the_longest() {
+        for seed in 0..1000 {
+            let mut backoff = Backoff::new(FIRST, LONGEST, seed);
+            backoff.foreign_answer();
+            let delay = backoff.next();
+            assert!(delay >= LONGEST / 2 && delay <= LONGEST);
+            assert!(backoff.next() < 2 * FIRST);
         }
     }
 

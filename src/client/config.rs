@@ -7,7 +7,9 @@ use crate::ids::{Name, NameError};
 use crate::limits;
 use crate::wire::{Acks, Hello, Token};
 
-/// What a client can be told. Names are checked when it connects.
+/// What a client can be told. Names are checked when it connects. Every
+/// duration may be as short or as long as a [`Duration`] can be; one of more
+/// than 30 years is taken as that.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
     name: String,
@@ -21,6 +23,7 @@ pub struct ClientConfig {
     pub(super) reconnect_delay_first: Duration,
     pub(super) reconnect_delay_max: Duration,
     pub(super) heartbeat: Option<Duration>,
+    pub(super) probe: Option<Duration>,
     pub(super) connect_timeout: Duration,
     pub(super) answer_timeout: Duration,
     pub(super) close_timeout: Duration,
@@ -45,6 +48,7 @@ impl ClientConfig {
             reconnect_delay_first: limits::RECONNECT_DELAY_FIRST_DEFAULT,
             reconnect_delay_max: limits::RECONNECT_DELAY_MAX_DEFAULT,
             heartbeat: None,
+            probe: None,
             connect_timeout: limits::CONNECT_TIMEOUT_DEFAULT,
             answer_timeout: limits::ANSWER_TIMEOUT_DEFAULT,
             close_timeout: limits::CLOSE_TIMEOUT_DEFAULT,
@@ -109,47 +113,62 @@ impl ClientConfig {
     /// lost. Default: for ever.
     #[must_use]
     pub fn reconnect_within(mut self, time: Duration) -> Self {
-        self.reconnect_within = Some(time);
+        self.reconnect_within = Some(bounded(time));
         self
     }
 
     /// How long to wait before an attempt to connect again: a random time of up
     /// to `first` before the first, up to twice that before the second, and so
-    /// on, never above `longest`. Default: 50 ms and 5 s.
+    /// on, never above `longest`. Default: 50 ms and 5 s; at least 1 ms.
     #[must_use]
     pub fn reconnect_delays(mut self, first: Duration, longest: Duration) -> Self {
-        self.reconnect_delay_first = first;
-        self.reconnect_delay_max = longest;
+        self.reconnect_delay_first = bounded_interval(first);
+        self.reconnect_delay_max = bounded_interval(longest);
         self
     }
 
     /// Sends a heartbeat to `health-monitor` at once and then every `interval`,
-    /// at most every millisecond. Default: none.
+    /// at most every millisecond. Default: none. As it is answered, it also
+    /// finds out whether the server [fell silent](super#a-silent-server).
     #[must_use]
     pub fn heartbeat(mut self, interval: Duration) -> Self {
-        self.heartbeat = Some(interval.max(Duration::from_millis(1)));
+        self.heartbeat = Some(bounded_interval(interval));
         self
     }
 
-    /// How long the connection and its `welcome` may take. Default: 5 s.
+    /// Asks the server for an answer every `interval`, at most every
+    /// millisecond, by a `hello` that changes nothing: so a client that only
+    /// receives learns, too, that the server [fell
+    /// silent](super#a-silent-server). Nobody but the server hears of it.
+    /// Default: none.
+    #[must_use]
+    pub fn probe(mut self, interval: Duration) -> Self {
+        self.probe = Some(bounded_interval(interval));
+        self
+    }
+
+    /// How long the connection and its `welcome` may take: finding the host's
+    /// addresses, trying them, and the server's answer. Default: 5 s.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+        self.connect_timeout = bounded(timeout);
         self
     }
 
     /// How long to wait for the answer to a message from when it was first
-    /// handed to a connection, whatever happens to that. Default: 30 s.
+    /// handed to a connection, whatever happens to that. Default: 30 s. The
+    /// connection itself may live on: see [A silent
+    /// server](super#a-silent-server).
     #[must_use]
     pub fn answer_timeout(mut self, timeout: Duration) -> Self {
-        self.answer_timeout = timeout;
+        self.answer_timeout = bounded(timeout);
         self
     }
 
     /// How long a close may take. Default: 5 s.
     #[must_use]
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
-        self.close_timeout = timeout;
+        self.close_timeout = bounded(timeout);
         self
     }
 
@@ -206,4 +225,15 @@ impl ClientConfig {
             && self.names.as_ref().is_none_or(|names| !names.is_empty());
         self.resumable && owns_a_name && self.unanswered_max <= limits::RESUMABLE_UNANSWERED_MAX
     }
+}
+
+/// A duration that can be added to any time.
+fn bounded(duration: Duration) -> Duration {
+    duration.min(limits::CLIENT_DURATION_MAX)
+}
+
+/// The same for one that is waited for again and again: without any pause it
+/// would keep a processor busy.
+fn bounded_interval(interval: Duration) -> Duration {
+    bounded(interval).max(limits::CLIENT_INTERVAL_MIN)
 }

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -15,16 +14,20 @@ use super::outbox::Outbox;
 use super::registration::Registration;
 use super::session::{Ended, Session};
 use super::{
-    Client, ClientConfig, ConnectError, Handle, Receiver, Shared, frame_bytes_max, receiver,
+    Client, ClientConfig, ConnectError, Handle, Receiver, Shared, dial, frame_bytes_max, receiver,
 };
 use crate::ids::Name;
-use crate::limits::{CLIENT_QUEUE_BYTES, KEEPALIVE_INTERVAL};
+use crate::limits::CLIENT_QUEUE_BYTES;
 use crate::wire::Hello;
 
 impl Client {
     /// Connects to the server at `address` (`HOST:PORT`) over TCP, says hello
     /// and waits for the server's welcome. This is tried once; only a
     /// connection that stood is made again when it is lost.
+    ///
+    /// A host may have several addresses. They race, the next beginning 250 ms
+    /// after the one before or as soon as that fails, and the first connection
+    /// that stands is taken.
     ///
     /// # Errors
     /// Why there is no connection, and by whose fault.
@@ -34,8 +37,8 @@ impl Client {
     ) -> Result<(Self, Receiver), ConnectError> {
         let address = address.to_string();
         let dial = {
-            let address = address.clone();
-            move || tcp(address.clone())
+            let (address, timeout) = (address.clone(), config.connect_timeout);
+            move || dial::tcp(address.clone(), timeout)
         };
         Self::connect_through(address, dial, config).await
     }
@@ -84,18 +87,6 @@ impl Client {
         let once = move || std::future::ready(stream.take().ok_or(io::ErrorKind::NotFound.into()));
         Self::connect_through("the stream", once, config.reconnect(false)).await
     }
-}
-
-/// A stream to the server at `address`.
-async fn tcp(address: String) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(&address).await?;
-    stream.set_nodelay(true)?;
-    // So that a dead server is found while nothing is sent.
-    let keepalive = socket2::TcpKeepalive::new()
-        .with_time(KEEPALIVE_INTERVAL)
-        .with_interval(KEEPALIVE_INTERVAL);
-    socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
-    Ok(stream)
 }
 
 /// What makes connections.
@@ -174,6 +165,8 @@ where
         turn: Semaphore::new(1),
         unanswered_room: Semaphore::new(config.unanswered_max),
         queue_room: Semaphore::new(CLIENT_QUEUE_BYTES),
+        flush_turn: Arc::new(Semaphore::new(1)),
+        unanswered_max: config.unanswered_max,
         closing: CancellationToken::new(),
         ended,
     });

@@ -1,26 +1,30 @@
 //! One connection's life, from the welcome to its end.
 //!
-//! Reading, writing and the clock run side by side in the session's task.
+//! Reading, [writing](writing) and the clocks run side by side in the session's
+//! task.
+
+mod writing;
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::codec::FramedRead;
 use tokio_util::sync::CancellationToken;
 
 use super::greet::Welcomed;
 use super::outbox::Outbox;
-use super::outgoing::{Outgoing, Purpose};
+use super::outgoing::Purpose;
 use super::session::Session;
-use super::subscriptions::Change;
+use super::silence::{self, SilenceCheck};
 use super::{Disconnect, Event, SendError, ending, frame_bytes_max};
 use crate::exchange::{Answer, ServerVoice};
 use crate::ids::MsgId;
-use crate::limits::{CLOSE_WRITE_TIMEOUT, FRAME_PREFIX_BYTES};
-use crate::wire::{Ack, ErrorCode, ErrorReport, FrameCodec, FrameCodecError, Message};
+use crate::wire::{Ack, ErrorCode, ErrorReport, FrameCodec, FrameCodecError};
 
 /// After so many frames in a row reading lets writing have a turn.
 const FRAMES_A_TURN: usize = 256;
@@ -35,6 +39,10 @@ pub(super) struct Connection<'a> {
     keeps: bool,
     /// The places before this were handed to an earlier connection.
     repeats_before: u64,
+    /// For how long the server may be silent.
+    silence_max: Duration,
+    /// Welcomes that are due for probes. Only the session's task uses it.
+    probes_due: AtomicU64,
     /// Cancelled when the server has said that it takes nothing more.
     parting: CancellationToken,
     /// Cancelled when it has said why, and that there is no coming back.
@@ -43,12 +51,20 @@ pub(super) struct Connection<'a> {
 
 impl<'a> Connection<'a> {
     pub(super) fn new<S>(session: &'a Session, welcomed: &Welcomed<S>) -> Self {
-        let state = session.state();
+        let mut state = session.state();
+        state.unanswered.connected();
+        session.signs.connected();
+        let stall_timeout = welcomed.welcome.limits.stall_timeout_ms;
         Self {
             session,
             server: ServerVoice::of(&welcomed.welcome.server.name),
+            silence_max: silence::limit(
+                session.config.answer_timeout,
+                stall_timeout.map(Duration::from_millis),
+            ),
             frame_bytes_max: frame_bytes_max(&welcomed.welcome),
             keeps: state.registration.is_resumable(),
+            probes_due: AtomicU64::new(0),
             repeats_before: state.unanswered.next_place(),
             parting: CancellationToken::new(),
             doomed: CancellationToken::new(),
@@ -75,6 +91,7 @@ impl<'a> Connection<'a> {
             end = self.read(&mut frames) => end,
             end = self.write_to_the_end(&mut writer, outbox) => end,
             end = self.deadline_of_the_end() => end,
+            end = self.watch_for_silence() => end,
             never = self.session.watch_the_clock() => match never {},
         };
         self.settle_batch(outbox);
@@ -88,7 +105,7 @@ impl<'a> Connection<'a> {
     ) -> Disconnect {
         loop {
             for _ in 0..FRAMES_A_TURN {
-                self.session.inbox.room(|| self.session.answer_due()).await;
+                self.wait_for_room().await;
                 match frames.next().await {
                     Some(Ok(frame)) => self.take_in(frame),
                     Some(Err(FrameCodecError::Io(error))) => return Disconnect::Broken(error),
@@ -100,21 +117,57 @@ impl<'a> Connection<'a> {
         }
     }
 
+    /// Waits until the program has received enough for more to be read.
+    async fn wait_for_room(&self) {
+        let Session { inbox, signs, .. } = self.session;
+        let answer_due = || self.session.answer_due();
+        if inbox.has_room(answer_due) {
+            return;
+        }
+        signs.stop_reading(Instant::now());
+        inbox.room(answer_due).await;
+        signs.go_on_reading(Instant::now());
+    }
+
     fn take_in(&self, frame: Bytes) {
+        self.session.signs.read();
         match self.server.answer_in(&frame) {
+            None if self.answers_a_probe(&frame) => {}
             None => self.session.inbox.deliver(frame),
             Some(Answer::Ack(ack)) => self.settle_ack(ack),
             Some(Answer::Error(report)) => self.settle_error(report),
         }
     }
 
+    /// Whether a frame is the welcome that a probe has asked for.
+    fn answers_a_probe(&self, frame: &[u8]) -> bool {
+        let due = self.probes_due.load(Ordering::Relaxed);
+        if due == 0 {
+            return false;
+        }
+        let Some(id) = self.server.welcome_in(frame) else {
+            return false;
+        };
+        self.probes_due.store(due - 1, Ordering::Relaxed);
+        self.session.signs.answered();
+        // It may have been given up.
+        drop(self.session.state().unanswered.take(&id));
+        true
+    }
+
     fn settle_ack(&self, ack: Ack) {
+        self.session.signs.answered();
         for ack in ack.split() {
             self.settle(&ack.acknowledged_msg_id.clone(), Ok(ack));
         }
     }
 
     fn settle_error(&self, report: ErrorReport) {
+        let code = report.known_code();
+        // It comes long after the answer, from what waited for another.
+        if report.msg_id().is_some() && code != Some(ErrorCode::Undelivered) {
+            self.session.signs.answered();
+        }
         let waited_for = match report.msg_id() {
             Some(id) => self.settle(&id, Err(SendError::Refused(report.clone()))),
             None => {
@@ -122,7 +175,7 @@ impl<'a> Connection<'a> {
                 false
             }
         };
-        let shutting_down = report.known_code() == Some(ErrorCode::ServerShuttingDown);
+        let shutting_down = code == Some(ErrorCode::ServerShuttingDown);
         if shutting_down {
             self.parting.cancel();
         }
@@ -155,7 +208,11 @@ impl<'a> Connection<'a> {
             return false;
         };
         self.session.shared.give_back(&message);
-        let subscriptions = &mut self.session.state().subscriptions;
+        let mut state = self.session.state();
+        if outcome.is_err() && message.is_posted() {
+            state.fences.posted.refused += 1;
+        }
+        let subscriptions = &mut state.subscriptions;
         match (&message.purpose, &outcome) {
             (Purpose::Change(change) | Purpose::Again(change), Ok(_)) => {
                 subscriptions.granted(change.clone());
@@ -164,189 +221,52 @@ impl<'a> Connection<'a> {
             // A refused change changes nothing.
             _ => {}
         }
+        state.open_fences();
+        drop(state);
         message.resolve(outcome)
     }
 
-    /// Writes until nothing more is to be written, and leaves the rest to
-    /// reading. Comes back only if writing fails.
-    async fn write_to_the_end<W: AsyncWrite + Unpin>(
-        &self,
-        writer: &mut W,
-        outbox: &mut Outbox,
-    ) -> Disconnect {
-        match self.write(writer, outbox).await {
-            Ok(()) => std::future::pending().await,
-            Err(error) => {
-                // What the server said before it closed can still be read.
-                sleep(CLOSE_WRITE_TIMEOUT).await;
-                Disconnect::Broken(error)
-            }
-        }
-    }
-
-    async fn write<W: AsyncWrite + Unpin>(
-        &self,
-        writer: &mut W,
-        outbox: &mut Outbox,
-    ) -> io::Result<()> {
-        self.repeat(writer, outbox).await?;
-        let mut beats = self.session.config.heartbeat.map(|period| {
-            let mut beats = interval(period);
-            beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            beats
-        });
-        let mut closing = false;
+    /// Comes back when the server has been silent for too long.
+    async fn watch_for_silence(&self) -> Disconnect {
+        let signs = &self.session.signs;
+        let mut check = SilenceCheck::new(self.silence_max, Instant::now());
         loop {
-            // A full queue must not keep heartbeats back, so they come first.
-            let next = tokio::select! {
-                biased;
-                // What the server no longer takes is for the next connection.
-                () = self.parting.cancelled() => return Ok(()),
-                () = tick(&mut beats), if !closing => {
-                    self.beat(outbox);
-                    None
-                }
-                () = self.session.shared.closing.cancelled(), if !closing => {
-                    closing = true;
-                    outbox.close();
-                    continue;
-                }
-                next = outbox.next() => match next {
-                    Some(message) => Some(message),
-                    None => break,
-                },
-            };
-            self.fill(outbox, next);
-            outbox.batch.write(writer).await?;
-            self.settle_batch(outbox);
-        }
-        writer.shutdown().await
-    }
-
-    /// Says again what this connection must know of earlier ones, before
-    /// anything newer: the subscriptions, then what was handed to an earlier
-    /// connection and is to be written once more.
-    async fn repeat<W: AsyncWrite + Unpin>(
-        &self,
-        writer: &mut W,
-        outbox: &mut Outbox,
-    ) -> io::Result<()> {
-        let subscriptions = self.session.state().subscriptions.all();
-        for change in subscriptions {
-            self.subscribe_again(change, outbox);
-        }
-        for changes in [true, false] {
-            let mut from = 0;
-            loop {
-                while !outbox.batch.is_full() {
-                    let state = self.session.state();
-                    let unanswered = &state.unanswered;
-                    let next = unanswered.to_repeat(from, self.repeats_before, changes);
-                    let Some((place, message)) = next else { break };
-                    from = place + 1;
-                    if self.takes(&message.frame) {
-                        outbox.batch.put(&message.frame, None);
-                    }
-                }
-                if outbox.batch.is_empty() {
-                    break;
-                }
-                outbox.batch.write(writer).await?;
-                self.settle_batch(outbox);
+            sleep_until(check.next_at()).await;
+            let now = Instant::now();
+            let unread = signs.take_unread(now);
+            let silent = check.sample(self.sample(), now, unread).is_some();
+            if !silent || !signs.is_reading() {
+                continue;
+            }
+            self.read_what_came().await;
+            let silent = check.sample(self.sample(), now, Duration::ZERO);
+            if let Some(silence) = silent.filter(|_| signs.is_reading()) {
+                let limit = self.silence_max;
+                return Disconnect::Silent { silence, limit };
             }
         }
-        Ok(())
     }
 
-    fn subscribe_again(&self, change: Change, outbox: &mut Outbox) {
-        let (id, frame) = self.session.shared.message_of(&change);
-        outbox.batch.put(&frame, None);
-        self.await_answer(Outgoing {
-            frame: Bytes::new(),
-            queued_bytes: 0,
-            answered_as: Some(id),
-            waiter: None,
-            purpose: Purpose::Again(change),
-        });
-    }
-
-    /// Whether the server takes a frame of this size.
-    fn takes(&self, frame: &[u8]) -> bool {
-        frame.len() <= self.frame_bytes_max.saturating_add(FRAME_PREFIX_BYTES)
-    }
-
-    /// Puts messages into the batch, beginning with `next`.
-    fn fill(&self, outbox: &mut Outbox, mut next: Option<Outgoing>) {
-        while let Some(message) = next {
-            self.put(outbox, message);
-            next = match outbox.batch.is_full() {
-                true => None,
-                false => outbox.next_at_hand(),
-            };
-        }
-    }
-
-    fn put(&self, outbox: &mut Outbox, mut message: Outgoing) {
-        // The server was another when the message was sent.
-        if !self.takes(&message.frame) {
-            self.session.shared.give_back(&message);
-            message.resolve(Err(SendError::TooLarge {
-                bytes: message.frame.len() - FRAME_PREFIX_BYTES,
-                limit: self.frame_bytes_max,
-            }));
-            return;
-        }
-        let frame = message.frame.clone();
-        let place = self.await_answer(message);
-        outbox.batch.put(&frame, Some(place));
-    }
-
-    /// Notes that an answer is due to what is about to be written: from here on
-    /// it may have been accepted.
-    fn await_answer(&self, message: Outgoing) -> u64 {
-        let mut state = self.session.state();
-        let none_was_due = state.unanswered.is_empty();
-        let place = state.unanswered.insert(message, Instant::now());
-        drop(state);
-        if none_was_due {
-            self.session.inbox.look_again();
-        }
-        place
-    }
-
-    fn beat(&self, outbox: &mut Outbox) {
-        let beat = Message::heartbeat(&self.session.shared.name, "alive")
-            .expect("both the client's name and the monitor's are names");
-        outbox.batch.put(&beat.to_frame(), None);
-        self.await_answer(Outgoing {
-            // It isn't written again: the next connection begins with another.
-            frame: Bytes::new(),
-            queued_bytes: 0,
-            answered_as: Some(beat.msg_id),
-            waiter: None,
-            purpose: Purpose::Heartbeat,
-        });
-    }
-
-    /// Ends the batch as far as it was written. What wasn't handed over in full
-    /// can't have been accepted: it goes back.
-    fn settle_batch(&self, outbox: &mut Outbox) {
-        let mut state = self.session.state();
-        let mut free_bytes = 0;
-        let mut not_handed = Vec::new();
-        outbox.batch.end(|place, handed| {
-            if handed {
-                free_bytes += state.unanswered.handed_over(place, self.keeps) as usize;
-            } else {
-                not_handed.extend(state.unanswered.take_back(place));
+    /// Lets reading go on until the socket would block, for as long as the
+    /// server may be silent: one that never ends delivering is silent too.
+    async fn read_what_came(&self) {
+        let signs = &self.session.signs;
+        let begin = Instant::now();
+        loop {
+            let before = signs.frames();
+            // The task comes back after the sockets were looked at, and reads
+            // before it comes here.
+            tokio::task::yield_now().await;
+            if signs.frames() == before || begin.elapsed() >= self.silence_max {
+                return;
             }
-        });
-        drop(state);
-        self.session.shared.queue_room.add_permits(free_bytes);
-        // The newest comes first.
-        for message in not_handed {
-            outbox.put_back(message);
         }
+    }
+
+    fn sample(&self) -> silence::Sample {
+        let signs = &self.session.signs;
+        let owes = self.session.state().unanswered.is_owed(signs.answers());
+        signs.sample(owes, self.parting.is_cancelled())
     }
 
     /// Comes back when a close, or one that the server announced, has taken too
@@ -360,14 +280,5 @@ impl<'a> Connection<'a> {
         self.session.inbox.look_again();
         sleep(self.session.config.close_timeout).await;
         Disconnect::Broken(io::ErrorKind::TimedOut.into())
-    }
-}
-
-async fn tick(beats: &mut Option<Interval>) {
-    match beats {
-        Some(beats) => {
-            beats.tick().await;
-        }
-        None => std::future::pending().await,
     }
 }

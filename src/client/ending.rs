@@ -45,8 +45,9 @@ pub(super) fn of_report(report: ErrorReport) -> Option<Disconnect> {
 pub(super) fn of_attempt(error: ConnectError) -> Option<Disconnect> {
     match error {
         ConnectError::Refused(report) => of_report(report),
-        ConnectError::NotTickwire { reason, .. } => Some(Disconnect::NotTickwire(reason)),
-        ConnectError::Unreachable { .. }
+        // A proxy in between may speak for a server that is away.
+        ConnectError::NotTickwire { .. }
+        | ConnectError::Unreachable { .. }
         | ConnectError::Timeout { .. }
         | ConnectError::ClosedByServer { .. }
         // Names are checked before the client first connects.

@@ -63,3 +63,27 @@ pub enum CloseError {
         unsent: usize,
     },
 }
+
+/// Why not everything that was posted was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FlushError {
+    /// Some messages were not accepted, or perhaps not.
+    #[error(
+        "of the messages that were posted {refused} were refused, {fate_unknown} are of unknown \
+         fate and {unsent} were not sent"
+    )]
+    NotAccepted {
+        /// How many the server refused.
+        refused: usize,
+        /// How many were handed to a connection and not answered: each was
+        /// accepted or it wasn't.
+        fate_unknown: usize,
+        /// How many were certainly not sent.
+        unsent: usize,
+    },
+    /// The runtime that the client ran on has ended, and what became of the
+    /// messages isn't known.
+    #[error("the client's runtime has ended: what became of its messages isn't known")]
+    Lost,
+}

@@ -66,10 +66,27 @@
 //!   hello was heard) is tried again.
 //! - The server ends the connection for what the client would only repeat:
 //!   `NOT_AUTHENTICATED`, `TOO_MANY_REFUSED`, `FRAME_EMPTY`, `FRAME_TOO_LARGE`.
-//! - What answers isn't tickwire: it breaks the framing or the welcome.
 //! - The time to connect again is over.
 //!
+//! Something else that answers in the server's place, such as a load balancer's
+//! HTTP 503, is not final: the next attempt follows after one of the longest
+//! delays.
+//!
 //! The first connection is tried once: [`Client::connect`] fails with an error.
+//!
+//! # A silent server
+//! A frozen process, or a proxy that forwards nothing, may keep a connection
+//! standing. The client ends it ([`Disconnect::Silent`]) and connects again when
+//! it was handed messages and no answer to any came, or took no byte of what
+//! waits to be written, for a time: the `answer_timeout`, but at least twice the
+//! pause that the server announces for a full queue
+//! (`limits.stall_timeout_ms` of the [`Welcome`]; with a server that announces
+//! none, at least 30 s). Messages that arrive prove nothing, for what is sent
+//! may go nowhere all the same. Time in which the client itself does not run or
+//! does not read is not counted.
+//!
+//! A client that sends nothing has nothing to go by, unless it has a
+//! [heartbeat](ClientConfig::heartbeat) or a [probe](ClientConfig::probe).
 //!
 //! # Back-pressure
 //! At most `unanswered_max` messages are under way without an answer, and a few
@@ -95,14 +112,17 @@ mod backoff;
 mod config;
 mod connect;
 mod connection;
+mod dial;
 mod ending;
 mod error;
+mod flush;
 mod greet;
 mod outbox;
 mod outgoing;
 mod receiver;
 mod registration;
 mod session;
+mod silence;
 mod subscriptions;
 mod unanswered;
 
@@ -115,15 +135,16 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use config::ClientConfig;
-pub use error::{CloseError, ConnectError};
+pub use error::{CloseError, ConnectError, FlushError};
 pub use receiver::Receiver;
 
-pub use crate::exchange::{Disconnect, Event, Inbound, Reconnection, SendError};
+pub use crate::exchange::{Disconnect, Event, Inbound, Reconnection, SendError, Silence};
 
 use crate::ids::{MsgId, Name};
 use crate::limits::CLIENT_QUEUE_BYTES;
 use crate::wire::{Ack, Message, Payload, Subscribe, Target, Welcome};
-use outgoing::{Outgoing, Purpose, Waiter};
+use flush::Posted;
+use outgoing::{Outgoing, Purpose, Queued, Waiter};
 use subscriptions::Change;
 
 /// A client's connection to a server, for sending. Clones share it.
@@ -135,7 +156,7 @@ pub struct Client {
 /// What keeps a connection open: the client's clones and its receiver hold it.
 struct Handle {
     shared: Arc<Shared>,
-    outgoing: mpsc::UnboundedSender<Outgoing>,
+    outgoing: mpsc::UnboundedSender<Queued>,
 }
 
 /// What the handle and the session's task share.
@@ -154,6 +175,10 @@ struct Shared {
     /// Bytes of frames that may yet be queued, or kept for writing them again.
     /// Closed likewise.
     queue_room: Semaphore,
+    /// Held by the flush that waits.
+    flush_turn: Arc<Semaphore>,
+    /// How many messages may be under way without an answer.
+    unanswered_max: usize,
     /// Cancelled when the connection is to be closed in good order.
     closing: CancellationToken,
     /// What was left behind, once there will be no further connection.
@@ -165,6 +190,8 @@ struct Shared {
 struct LeftBehind {
     fate_unknown: usize,
     unsent: usize,
+    /// What no flush was told.
+    posted: Posted,
 }
 
 impl Client {
@@ -204,6 +231,26 @@ impl Client {
     /// Sends a message without waiting for the answer. If the server refuses it,
     /// the receiver gets an [`Event::Notice`]. An `ack`, which is never answered,
     /// doesn't wait for messages in front of it that wait for answers.
+    ///
+    /// When this comes back the message is queued in this program, and no more:
+    /// **a program that posts and ends loses it**, as the end of the runtime
+    /// ends the client. Wait for [`Client::flush`] before, which also tells
+    /// whether all was accepted:
+    ///
+    /// ```no_run
+    /// # use tickwire::client::Client;
+    /// # use tickwire::wire::Message;
+    /// # async fn example(
+    /// #     client: Client,
+    /// #     messages: Vec<Message>,
+    /// # ) -> Result<(), Box<dyn std::error::Error>> {
+    /// for message in messages {
+    ///     client.post(message).await?;
+    /// }
+    /// client.flush().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// While the client has too much under way, this waits for room; a future
     /// that is dropped until then has sent nothing.
@@ -254,7 +301,8 @@ impl Client {
     ///
     /// If the connection is lost, this doesn't wait for another.
     ///
-    /// Dropping all clones and the receiver does the same in the background.
+    /// Dropping all clones and the receiver does the same in the background, as
+    /// long as the runtime runs; with messages unanswered it logs a warning.
     ///
     /// # Errors
     /// Messages were left behind.
@@ -273,6 +321,7 @@ impl Client {
             Some(LeftBehind {
                 fate_unknown,
                 unsent,
+                ..
             }) if fate_unknown + unsent > 0 => Err(CloseError::Unfinished {
                 fate_unknown,
                 unsent,
@@ -327,13 +376,13 @@ impl Client {
 
         self.handle
             .outgoing
-            .send(Outgoing {
+            .send(Queued::Message(Outgoing {
                 frame,
                 queued_bytes,
                 answered_as,
                 waiter,
                 purpose,
-            })
+            }))
             .map_err(|_| SendError::Closed)
     }
 }
@@ -359,6 +408,33 @@ impl Shared {
         self.turn.close();
         self.unanswered_room.close();
         self.queue_room.close();
+    }
+
+    /// Says that messages may be lost when nobody holds the client any more.
+    fn warn_of_what_is_unfinished(&self) {
+        if self.closing.is_cancelled() || self.ended.borrow().is_some() {
+            return;
+        }
+        let unanswered = self
+            .unanswered_max
+            .saturating_sub(self.unanswered_room.available_permits());
+        let client = &self.name;
+        if self.ended.has_changed().is_err() {
+            // Its task is gone without having come to its end.
+            tracing::warn!(
+                %client,
+                unanswered,
+                "a client was dropped after its runtime had ended: its connection was not closed \
+                 in good order, and messages without an answer may be lost; flush or close it first"
+            );
+        } else if unanswered > 0 {
+            tracing::warn!(
+                %client,
+                unanswered,
+                "a client was dropped with messages unanswered, and they are lost if its runtime \
+                 ends now; flush or close it first"
+            );
+        }
     }
 
     /// Gives back the room that a message took.
@@ -394,6 +470,7 @@ impl Shared {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        self.shared.warn_of_what_is_unfinished();
         self.shared.refuse_more();
         self.shared.closing.cancel();
     }

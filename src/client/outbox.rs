@@ -9,15 +9,15 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-use super::outgoing::Outgoing;
+use super::outgoing::{Outgoing, Queued};
 use crate::limits::WINDOW_BYTES;
 
 /// Messages before they are handed to a connection, oldest first.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    queue: mpsc::UnboundedReceiver<Outgoing>,
+    queue: mpsc::UnboundedReceiver<Queued>,
     /// What an earlier connection gave back.
-    returned: VecDeque<Outgoing>,
+    returned: VecDeque<Queued>,
     pub batch: Batch,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Batch {
 }
 
 impl Outbox {
-    pub(super) fn new(queue: mpsc::UnboundedReceiver<Outgoing>) -> Self {
+    pub(super) fn new(queue: mpsc::UnboundedReceiver<Queued>) -> Self {
         Self {
             queue,
             returned: VecDeque::new(),
@@ -48,24 +48,24 @@ impl Outbox {
         }
     }
 
-    /// The next message; `None` if there will be none. A future that is dropped
+    /// The next in the queue; `None` if there will be none. A future that is dropped
     /// loses nothing.
-    pub(super) async fn next(&mut self) -> Option<Outgoing> {
+    pub(super) async fn next(&mut self) -> Option<Queued> {
         match self.returned.pop_front() {
-            Some(message) => Some(message),
+            Some(next) => Some(next),
             None => self.queue.recv().await,
         }
     }
 
-    /// The next message, if one waits.
-    pub(super) fn next_at_hand(&mut self) -> Option<Outgoing> {
+    /// The next in the queue, if something waits.
+    pub(super) fn next_at_hand(&mut self) -> Option<Queued> {
         let returned = self.returned.pop_front();
         returned.or_else(|| self.queue.try_recv().ok())
     }
 
-    /// Puts a message back in front of all others.
-    pub(super) fn put_back(&mut self, message: Outgoing) {
-        self.returned.push_front(message);
+    /// Puts something back in front of all others.
+    pub(super) fn put_back(&mut self, first: Queued) {
+        self.returned.push_front(first);
     }
 
     /// No message comes in any more.
@@ -73,15 +73,16 @@ impl Outbox {
         self.queue.close();
     }
 
-    /// Drops what waits; says how many messages those were.
-    pub(super) fn give_up(&mut self) -> usize {
+    /// Takes out the messages that wait, and drops the fences.
+    pub(super) fn give_up(&mut self) -> Vec<Outgoing> {
         self.close();
-        let mut count = 0;
-        // Each waiter says what it knows when it is dropped.
-        while self.next_at_hand().is_some() {
-            count += 1;
+        let mut messages = Vec::new();
+        while let Some(next) = self.next_at_hand() {
+            if let Queued::Message(message) = next {
+                messages.push(message);
+            }
         }
-        count
+        messages
     }
 }
 
@@ -102,11 +103,21 @@ impl Batch {
         self.buffer.len() >= WINDOW_BYTES
     }
 
-    /// Hands all of it to `writer`.
-    pub(super) async fn write<W: AsyncWrite + Unpin>(&mut self, writer: &mut W) -> io::Result<()> {
-        let written = writer.write_all_buf(&mut self.buffer).await;
-        self.failed = written.is_err();
-        written?;
+    /// Hands all of it to `writer`, and calls `took` with how many bytes that
+    /// took whenever it took some.
+    pub(super) async fn write<W: AsyncWrite + Unpin>(
+        &mut self,
+        writer: &mut W,
+        mut took: impl FnMut(usize),
+    ) -> io::Result<()> {
+        while self.buffer.has_remaining() {
+            let written = match writer.write_buf(&mut self.buffer).await {
+                Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+                written => written,
+            };
+            self.failed = written.is_err();
+            took(written?);
+        }
         writer.flush().await
     }
 

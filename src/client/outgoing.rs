@@ -4,6 +4,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::SendError;
+use super::flush::Fence;
 use super::subscriptions::Change;
 use crate::ids::MsgId;
 use crate::wire::Ack;
@@ -26,6 +27,14 @@ pub(super) struct Outgoing {
     pub purpose: Purpose,
 }
 
+/// What waits in the queue.
+#[derive(Debug)]
+pub(super) enum Queued {
+    Message(Outgoing),
+    /// A flush, behind the messages that it waits for.
+    Fence(Fence),
+}
+
 /// Whose message an [`Outgoing`] is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Purpose {
@@ -36,8 +45,8 @@ pub(super) enum Purpose {
     Change(Change),
     /// A subscription that the client says again to this connection.
     Again(Change),
-    /// The client's own, of this connection only.
-    Heartbeat,
+    /// The client's own, of this connection only: a heartbeat or a probe.
+    OfTheClient,
 }
 
 impl Outgoing {
@@ -52,6 +61,11 @@ impl Outgoing {
 
     pub(super) fn is_change(&self) -> bool {
         matches!(self.purpose, Purpose::Change(_))
+    }
+
+    /// Whether nobody waits for the outcome although it is the program's.
+    pub(super) fn is_posted(&self) -> bool {
+        self.waiter.is_none() && self.purpose == Purpose::Message
     }
 
     /// Gives the outcome to who waits for it; says whether anybody does.

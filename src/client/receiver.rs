@@ -86,18 +86,19 @@ impl Inbox {
         let _ = self.events.send((event, cost));
     }
 
+    /// Whether more may be read.
+    pub(super) fn has_room(&self, answer_due: impl Fn() -> bool) -> bool {
+        let bytes = self.backlog.bytes.load(Ordering::Acquire);
+        bytes < self.backlog.bytes_idle
+            || (bytes < self.backlog.bytes_max && answer_due())
+            || self.events.is_closed()
+    }
+
     /// Waits until more may be read. `answer_due` is asked again whenever
     /// [`Inbox::look_again`] is called.
     pub(super) async fn room(&self, answer_due: impl Fn() -> bool) {
-        loop {
-            let bytes = self.backlog.bytes.load(Ordering::Acquire);
-            if bytes < self.backlog.bytes_idle
-                || (bytes < self.backlog.bytes_max && answer_due())
-                || self.events.is_closed()
-            {
-                return;
-            }
-            // A change since the lines above is kept for whoever asks next.
+        while !self.has_room(&answer_due) {
+            // A change since the line above is kept for whoever asks next.
             self.backlog.changed.notified().await;
         }
     }

@@ -8,8 +8,10 @@
 //! [`Closed`]: super::SendError::Closed
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
@@ -18,13 +20,17 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::backoff::Backoff;
 use super::connect::Dialer;
 use super::connection::Connection;
+use super::flush::{Fences, posted_among};
 use super::greet::Welcomed;
 use super::outbox::Outbox;
 use super::receiver::Inbox;
 use super::registration::Registration;
+use super::silence::Signs;
 use super::subscriptions::Subscriptions;
 use super::unanswered::Unanswered;
-use super::{ClientConfig, Disconnect, Event, LeftBehind, Reconnection, Shared, ending};
+use super::{
+    ClientConfig, ConnectError, Disconnect, Event, LeftBehind, Reconnection, Shared, ending,
+};
 use crate::limits::RECONNECT_STABLE;
 
 /// What a client's task works with.
@@ -32,6 +38,8 @@ pub(super) struct Session {
     pub shared: Arc<Shared>,
     pub config: ClientConfig,
     pub inbox: Inbox,
+    /// Signs of life of the server.
+    pub signs: Signs,
     state: Mutex<State>,
     ended: Ended,
 }
@@ -41,8 +49,16 @@ pub(super) struct State {
     pub registration: Registration,
     pub unanswered: Unanswered,
     pub subscriptions: Subscriptions,
+    pub fences: Fences,
     /// The reason for which there won't be another connection.
     pub final_word: Option<Disconnect>,
+}
+
+impl State {
+    /// Tells the flushes that have nothing left to wait for.
+    pub(super) fn open_fences(&mut self) {
+        self.fences.open(self.unanswered.first_place());
+    }
 }
 
 /// Where it is said that there won't be another connection.
@@ -59,10 +75,12 @@ impl Session {
         Self {
             shared,
             inbox,
+            signs: Signs::default(),
             state: Mutex::new(State {
                 registration,
                 unanswered: Unanswered::new(config.answer_timeout),
                 subscriptions: Subscriptions::default(),
+                fences: Fences::default(),
                 final_word: None,
             }),
             config,
@@ -96,6 +114,9 @@ impl Session {
             if since.elapsed() >= RECONNECT_STABLE {
                 backoff.reset();
             }
+            if matches!(end, Disconnect::Framing(_)) {
+                backoff.foreign_answer();
+            }
             let dialer = match self.is_there_another(end, &mut again) {
                 Ok(dialer) => dialer,
                 Err(end) => break end,
@@ -123,9 +144,8 @@ impl Session {
         if let Some(word) = state.final_word.take() {
             return Err(Some(word));
         }
-        let dialer = match (&end, again) {
-            (Disconnect::Framing(_), _) | (_, None) => return Err(Some(end)),
-            (_, Some(dialer)) => dialer,
+        let Some(dialer) = again else {
+            return Err(Some(end));
         };
         drop(state.unanswered.take_the_clients_own());
         drop(state);
@@ -172,6 +192,11 @@ impl Session {
                     if failed.may_be_welcomed {
                         self.state().registration.welcome_missed();
                     }
+                    // A load balancer's word, say, while the server is away.
+                    if matches!(failed.error, ConnectError::NotTickwire { .. }) {
+                        backoff.foreign_answer();
+                    }
+                    tracing::debug!(error = %failed.error, "connecting again failed");
                     if let Some(end) = ending::of_attempt(failed.error) {
                         return Err(end);
                     }
@@ -211,6 +236,8 @@ impl Session {
         state
             .unanswered
             .renew_changes(|change| self.shared.message_of(change));
+        state.fences.fate_unknown(&given_up);
+        state.open_fences();
         drop(state);
         for message in &given_up {
             self.shared.give_back(message);
@@ -233,25 +260,39 @@ impl Session {
         let mut state = self.state();
         drop(state.unanswered.take_the_clients_own());
         let given_up = state.unanswered.take_all();
+        state.fences.fate_unknown(&given_up);
+        let mut posted = state.fences.posted;
         drop(state);
-        let fate_unknown = given_up.len();
-        drop(given_up);
+        posted.unsent += posted_among(&unsent);
+        let (fate_unknown, unsent_count) = (given_up.len(), unsent.len());
+        // Each waiter says what it knows when it is dropped.
+        drop((given_up, unsent));
         if let Some(why) = why {
             self.inbox.tell(Event::Closed(why));
         }
         // Nobody may be waiting for it.
         let _ = self.ended.0.send(Some(LeftBehind {
             fate_unknown,
-            unsent,
+            unsent: unsent_count,
+            posted,
         }));
     }
 
     /// Gives up the answers that stay out for too long.
     pub(super) async fn watch_the_clock(&self) -> Infallible {
         loop {
-            let deadline = self.state().unanswered.deadline(Instant::now());
-            sleep_until(deadline).await;
-            let late = self.state().unanswered.take_late(Instant::now());
+            let deadline = poll_fn(|_| match self.state().unanswered.deadline() {
+                Some(deadline) => Poll::Ready(deadline),
+                // Whoever adds a message runs in the same task, before this.
+                None => Poll::Pending,
+            });
+            sleep_until(deadline.await).await;
+            let answers = self.signs.answers();
+            let mut state = self.state();
+            let late = state.unanswered.take_late(Instant::now(), answers);
+            state.fences.fate_unknown(&late);
+            state.open_fences();
+            drop(state);
             for message in &late {
                 self.shared.give_back(message);
             }

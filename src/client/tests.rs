@@ -2,11 +2,13 @@
 
 mod closing;
 mod connecting;
+mod flushing;
 mod model;
 mod receiving;
 mod reconnecting;
 mod resending;
 mod sending;
+mod silence;
 mod subscribing;
 
 use std::future::{Ready, ready};
@@ -203,8 +205,12 @@ fn welcome_to(hello: &Message) -> Message {
 }
 
 fn welcome_with(hello: &Message, granted: Granted) -> Message {
-    let server = ServerIdentity::new(Name::new(SERVER).unwrap(), "0.0.0");
     let limits = GrantedLimits::new(2000_u64, 8_388_608_u64, 65_536_u64);
+    welcome_within(hello, granted, limits)
+}
+
+fn welcome_within(hello: &Message, granted: Granted, limits: GrantedLimits) -> Message {
+    let server = ServerIdentity::new(Name::new(SERVER).unwrap(), "0.0.0");
     let names = vec![hello.source.clone()];
     let welcome = Welcome::new(1_u64, hello.msg_id, server, names, limits, granted);
     Message::new(SERVER, &hello.source, welcome).unwrap()

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::outgoing::{Outgoing, Purpose};
 use super::subscriptions::Change;
 use crate::ids::MsgId;
+use crate::limits::CLIENT_DURATION_MAX;
 
 /// The messages under way.
 #[derive(Debug)]
@@ -21,6 +22,11 @@ pub(super) struct Unanswered {
     /// Where the messages stand that are answered under an id.
     places: HashMap<MsgId, Places>,
     next_place: u64,
+    /// The places before this were handed to the connection that stands.
+    handed_before: u64,
+    /// How many answers had come when one was given up that the connection
+    /// still owes: until the next answer it owes that one too.
+    given_up_at: Option<u64>,
     timeout: Duration,
 }
 
@@ -46,8 +52,29 @@ impl Unanswered {
             under_way: BTreeMap::new(),
             places: HashMap::new(),
             next_place: 0,
+            handed_before: 0,
+            given_up_at: None,
             timeout,
         }
+    }
+
+    /// Begins with another connection, which was handed nothing.
+    pub(super) fn connected(&mut self) {
+        self.handed_before = 0;
+        self.given_up_at = None;
+    }
+
+    /// Notes that the connection was handed everything so far.
+    pub(super) fn all_handed_over(&mut self) {
+        self.handed_before = self.next_place;
+    }
+
+    /// Whether the connection was handed a message and has not answered it,
+    /// after so many answers in all.
+    pub(super) fn is_owed(&self, answers: u64) -> bool {
+        let first = self.under_way.first_key_value();
+        first.is_some_and(|(place, _)| *place < self.handed_before)
+            || self.given_up_at == Some(answers)
     }
 
     /// Whether no answer is due.
@@ -62,6 +89,12 @@ impl Unanswered {
             .count()
     }
 
+    /// The place of the first message under way.
+    pub(super) fn first_place(&self) -> Option<u64> {
+        let (place, _) = self.under_way.first_key_value()?;
+        Some(*place)
+    }
+
     /// The place that the next message will have.
     pub(super) fn next_place(&self) -> u64 {
         self.next_place
@@ -74,7 +107,7 @@ impl Unanswered {
         self.next_place += 1;
         message.set_handed(true);
         add_place(&mut self.places, message.answered_as, place);
-        let deadline = now + self.timeout;
+        let deadline = later(now, self.timeout);
         self.under_way.insert(place, UnderWay { message, deadline });
         place
     }
@@ -157,20 +190,23 @@ impl Unanswered {
         Some(message)
     }
 
-    /// When the next answer will have stayed out for too long; if none is due,
-    /// the earliest time at which one could.
-    pub(super) fn deadline(&self, now: Instant) -> Instant {
-        self.under_way
-            .first_key_value()
-            .map_or(now + self.timeout, |(_, first)| first.deadline)
+    /// When the next answer will have stayed out for too long; `None` if no
+    /// answer is due.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let (_, first) = self.under_way.first_key_value()?;
+        Some(first.deadline)
     }
 
-    /// Takes out the messages whose answers stayed out for too long.
-    pub(super) fn take_late(&mut self, now: Instant) -> Vec<Outgoing> {
+    /// Takes out the messages whose answers stayed out for too long, after so
+    /// many answers in all.
+    pub(super) fn take_late(&mut self, now: Instant, answers: u64) -> Vec<Outgoing> {
         let mut late = Vec::new();
         while let Some((&place, first)) = self.under_way.first_key_value()
             && first.deadline <= now
         {
+            if place < self.handed_before {
+                self.given_up_at = Some(answers);
+            }
             late.extend(self.remove(place));
         }
         late
@@ -186,6 +222,12 @@ impl Unanswered {
         let removed = places.into_iter().filter_map(|place| self.remove(place));
         removed.collect()
     }
+}
+
+/// `now` and so much later, as far as there is such a time.
+fn later(now: Instant, duration: Duration) -> Instant {
+    now.checked_add(duration)
+        .unwrap_or_else(|| now + CLIENT_DURATION_MAX)
 }
 
 fn add_place(all: &mut HashMap<MsgId, Places>, id: Option<MsgId>, place: u64) {
@@ -286,15 +328,15 @@ mod tests {
         let second = Duration::from_secs(1);
         let mut table = Unanswered::new(10 * second);
         let start = Instant::now();
-        assert_eq!(table.deadline(start), start + 10 * second);
+        assert_eq!(table.deadline(), None);
         let mut first = waiting(&mut table, 1, start);
         let mut later = waiting(&mut table, 2, start + second);
-        assert_eq!(table.deadline(start + second), start + 10 * second);
-        assert_eq!(table.take_late(start + 10 * second).len(), 1);
+        assert_eq!(table.deadline(), Some(start + 10 * second));
+        assert_eq!(table.take_late(start + 10 * second, 0).len(), 1);
         assert_eq!(first.try_recv().unwrap(), Err(SendError::FateUnknown));
         assert!(later.try_recv().is_err());
         assert!(!table.is_empty());
-        assert_eq!(table.deadline(start), start + 11 * second);
+        assert_eq!(table.deadline(), Some(start + 11 * second));
     }
 
     #[test]
@@ -326,5 +368,52 @@ mod tests {
         assert!(table.is_empty());
         assert_eq!(table.handed_over(place, true), 10);
         assert!(table.take_back(place).is_none());
+    }
+
+    #[test]
+    fn an_answer_is_owed_once_a_message_was_handed_over() {
+        let mut table = Unanswered::new(Duration::from_secs(30));
+        let now = Instant::now();
+        table.connected();
+        assert!(!table.is_owed(0));
+        table.insert(outgoing(1, None), now);
+        table.insert(outgoing(2, None), now);
+        assert!(!table.is_owed(0), "it was not written yet");
+        table.all_handed_over();
+        table.insert(outgoing(3, None), now);
+        for n in [1, 2] {
+            assert!(table.is_owed(0));
+            assert!(table.take(&id(n)).is_some());
+        }
+        assert!(!table.is_owed(0), "the third was not written yet");
+        table.all_handed_over();
+        assert!(table.is_owed(0));
+        table.connected();
+        assert!(!table.is_owed(0), "nor to this connection");
+    }
+
+    #[test]
+    fn an_answer_that_was_given_up_is_owed_until_any_comes() {
+        let mut table = Unanswered::new(Duration::ZERO);
+        let now = Instant::now();
+        table.insert(outgoing(1, None), now);
+        assert_eq!(table.take_late(now, 4).len(), 1);
+        assert!(!table.is_owed(4), "it was not written yet");
+        table.insert(outgoing(2, None), now);
+        table.all_handed_over();
+        assert_eq!(table.take_late(now, 4).len(), 1);
+        assert!(table.is_owed(4));
+        assert!(!table.is_owed(5));
+        table.connected();
+        assert!(!table.is_owed(4));
+    }
+
+    #[test]
+    fn the_longest_timeout_has_a_deadline_too() {
+        let mut table = Unanswered::new(Duration::MAX);
+        let now = Instant::now();
+        table.insert(outgoing(1, None), now);
+        assert!(table.deadline().unwrap() > now);
+        assert!(table.take_late(now, 0).is_empty());
     }
 }

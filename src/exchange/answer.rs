@@ -6,7 +6,7 @@ use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::ids::Name;
+use crate::ids::{MsgId, Name};
 use crate::wire::{Ack, ErrorReport};
 
 /// What the server itself has to say to a client.
@@ -51,20 +51,38 @@ impl ServerVoice {
         }
     }
 
-    /// The answer in a frame; `None` if it is a message to be received.
-    pub(crate) fn answer_in(&self, json: &[u8]) -> Option<Answer> {
-        if let Some(spelled) = &self.spelled {
-            spelled.find(json)?;
+    /// The id of the hello that a frame welcomes; `None` if it is no welcome.
+    #[cfg(feature = "client")]
+    pub(crate) fn welcome_in(&self, json: &[u8]) -> Option<MsgId> {
+        #[derive(Deserialize)]
+        struct Welcome {
+            hello_msg_id: MsgId,
         }
-        let head: Head<'_> = serde_json::from_slice(json).ok()?;
-        if head.source != self.name.as_str() {
+        let head = self.head_of(json)?;
+        if head.msg_type != "welcome" {
             return None;
         }
+        let welcome: Welcome = serde_json::from_str(head.payload.get()).ok()?;
+        Some(welcome.hello_msg_id)
+    }
+
+    /// The answer in a frame; `None` if it is a message to be received.
+    pub(crate) fn answer_in(&self, json: &[u8]) -> Option<Answer> {
+        let head = self.head_of(json)?;
         let payload = head.payload.get();
         match &*head.msg_type {
             "ack" => serde_json::from_str(payload).ok().map(Answer::Ack),
             "error" => serde_json::from_str(payload).ok().map(Answer::Error),
             _ => None,
         }
+    }
+
+    /// The head of a frame that the server itself says.
+    fn head_of<'a>(&self, json: &'a [u8]) -> Option<Head<'a>> {
+        if let Some(spelled) = &self.spelled {
+            spelled.find(json)?;
+        }
+        let head: Head<'_> = serde_json::from_slice(json).ok()?;
+        (head.source == self.name.as_str()).then_some(head)
     }
 }

@@ -72,7 +72,16 @@ pub enum Disconnect {
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Broken(#[source] std::io::Error),
-    /// What came is no frame: what is at the other end isn't tickwire. Final.
+    /// The connection stands, but the server fell silent: a frozen process, or a
+    /// proxy that forwards nothing.
+    #[error("the server fell silent: {silence} for {limit:?}")]
+    Silent {
+        /// What it didn't do.
+        silence: Silence,
+        /// How long the client waited, while it read itself.
+        limit: Duration,
+    },
+    /// What came is no frame: perhaps a proxy had a word of its own to say.
     #[error("the server broke the framing: {0}")]
     Framing(#[source] crate::wire::FrameError),
     /// Another connection took the last of the client's names over
@@ -84,13 +93,22 @@ pub enum Disconnect {
     /// same again.
     #[error("the server refused the connection: {}: {}", .0.code, .0.message)]
     Refused(ErrorReport),
-    /// What answers at the server's address doesn't speak the protocol. Final.
-    #[error("what listens there doesn't speak tickwire's protocol: {0}")]
-    NotTickwire(String),
     /// No connection could be made again for as long as the client was to try.
     /// Final.
     #[error("no connection could be made again within {0:?}")]
     GaveUp(Duration),
+}
+
+/// In which way a server fell silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Silence {
+    /// It owes answers and gives none.
+    #[error("it owes answers and gave none")]
+    NoAnswers,
+    /// Bytes wait to be written, and none is taken.
+    #[error("it took nothing of what waits to be written")]
+    NothingTaken,
 }
 
 impl Inbound {

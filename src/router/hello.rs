@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+use std::time::Duration;
+
 use super::answers::{AckOptions, SenderIndex};
 use super::claim::{Claim, Ownership};
 use super::names::Claiming;
@@ -135,11 +137,12 @@ impl Session {
     fn welcome(&mut self, source: &Name, msg_id: MsgId) {
         let config = &self.shared.config;
         let names: Vec<Name> = self.claims.iter().map(Claim::name).cloned().collect();
-        let limits = GrantedLimits::new(
+        let mut limits = GrantedLimits::new(
             config.frame_bytes_max as u64,
             config.queue_bytes as u64,
             config.queue_messages as u64,
         );
+        limits.stall_timeout_ms = Some(whole_millis(config.stall_timeout));
         let server = ServerIdentity::new(config.name.clone(), env!("CARGO_PKG_VERSION"));
         let granted = self.granted(!names.is_empty());
         let welcome = Welcome::new(PROTOCOL_VERSION, msg_id, server, names, limits, granted);
@@ -169,4 +172,9 @@ impl Session {
             ..Granted::new()
         }
     }
+}
+
+/// Milliseconds that are at least as long as `duration`.
+fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }

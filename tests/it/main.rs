@@ -1,7 +1,7 @@
 //! The server held to the protocol over real TCP, a file a topic. What speaks
 //! to it here is a peer of the tests' own, written from the protocol alone, so
 //! that a mistake in the client can't hide one in the server. Where the client
-//! itself is tested (`reconnecting`), it stands beside such a peer.
+//! itself is tested (`reconnecting`, `silence`), it stands beside such a peer.
 
 mod draft;
 mod due;
@@ -22,6 +22,8 @@ mod reconnecting;
 mod refusals;
 mod routing;
 mod shutdown;
+#[cfg(feature = "client")]
+mod silence;
 mod subscriptions;
 
 #[cfg(feature = "cli")]

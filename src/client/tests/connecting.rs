@@ -199,3 +199,80 @@ async fn what_arrives_before_the_welcome_is_not_lost() {
         other => panic!("{other:?}"),
     }
 }
+
+/// Sends a message and closes, with every kind of activity going on; says
+/// whether the client's task came to its end in good order.
+async fn lives_and_ends(config: ClientConfig) -> bool {
+    let (dial, mut network) = network(1 << 16);
+    let server = tokio::spawn(async move {
+        while let Some(stream) = network.accepted.recv().await {
+            let mut peer = Peer::on(stream);
+            while let Some(heard) = peer.hear().await {
+                match &heard.payload {
+                    Payload::Hello(_) => peer.say(welcome_to(&heard)).await,
+                    _ => peer.ack(&heard).await,
+                }
+                if text_in(&heard) == Some("leave") {
+                    break;
+                }
+            }
+        }
+    });
+    let connected = Client::connect_through("the network", dial, config).await;
+    let (client, mut receiver) = match connected {
+        Ok(connected) => connected,
+        Err(ConnectError::Timeout { .. }) => return true,
+        Err(other) => panic!("{other:?}"),
+    };
+    let _ = client.send(note("1")).await;
+    let _ = client.post(note("leave")).await;
+    // Late ticks, and all that can happen in a while.
+    tokio::time::advance(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let _ = client.send(note("2")).await;
+    let _ = client.close().await;
+    let ended = tokio::time::timeout(Duration::from_secs(3600), async {
+        while receiver.receive().await.is_some() {}
+    });
+    let ended = ended.await.is_ok();
+    server.abort();
+    ended
+}
+
+fn text_in(message: &Message) -> Option<&str> {
+    match &message.payload {
+        Payload::Error(report) => Some(&report.message),
+        _ => None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_duration_may_be_as_short_and_as_long_as_durations_are() {
+    type Set = fn(ClientConfig, Duration) -> ClientConfig;
+    let settings: [(&str, Set); 8] = [
+        ("connect_timeout", ClientConfig::connect_timeout),
+        ("answer_timeout", ClientConfig::answer_timeout),
+        ("close_timeout", ClientConfig::close_timeout),
+        ("heartbeat", ClientConfig::heartbeat),
+        ("probe", ClientConfig::probe),
+        ("reconnect_within", ClientConfig::reconnect_within),
+        ("reconnect_delays", |config, first| {
+            config.reconnect_delays(first, Duration::from_secs(1))
+        }),
+        ("reconnect_delays", |config, longest| {
+            config.reconnect_delays(Duration::from_millis(1), longest)
+        }),
+    ];
+    let short = || config().reconnect_delays(Duration::from_millis(1), Duration::from_millis(1));
+    for duration in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX] {
+        for (name, set) in settings {
+            let ended = lives_and_ends(set(short(), duration)).await;
+            assert!(ended, "{name}: {duration:?}");
+        }
+        let all = settings
+            .iter()
+            .filter(|(name, _)| *name != "connect_timeout")
+            .fold(config(), |config, (_, set)| set(config, duration));
+        assert!(lives_and_ends(all).await, "all: {duration:?}");
+    }
+}

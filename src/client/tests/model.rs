@@ -1,5 +1,5 @@
-//! A client with a network that cuts at any byte, and a server that forgets
-//! now and then, held against what was promised.
+//! A client with a network that cuts at any byte or falls silent there, and a
+//! server that forgets now and then, held against what was promised.
 
 use std::collections::{HashMap, HashSet};
 
@@ -37,6 +37,20 @@ struct World {
     delivered: Vec<MsgId>,
     /// What it has answered so that the client must have heard it.
     answered: HashMap<MsgId, bool>,
+    /// How often the client ended a connection that had fallen silent.
+    silences: usize,
+}
+
+/// Says nothing more, takes nothing more or swallows it, and waits until the
+/// client has had enough.
+async fn be_silent(stream: &mut DuplexStream, world: &mut World, swallows: bool) {
+    let start = tokio::time::Instant::now();
+    if !swallows {
+        tokio::time::sleep(Duration::from_secs(300)).await;
+    }
+    let mut bytes = [0; 4096];
+    while let Ok(1..) = stream.read(&mut bytes).await {}
+    world.silences += usize::from(start.elapsed() >= Duration::from_secs(30));
 }
 
 /// Serves one connection until it has read and written so many bytes.
@@ -110,8 +124,10 @@ async fn every_send_resolves_once_and_nothing_is_doubled_whatever_happens() {
     let seeds = std::env::var("TICKWIRE_SEEDS").ok();
     let seeds = seeds.and_then(|text| text.parse().ok()).unwrap_or(300);
     let mut tally = [0; 4];
+    let mut silences = 0;
     for seed in 0..seeds {
         let (outcomes, world) = live(seed).await;
+        silences += world.silences;
         let ids: Vec<MsgId> = outcomes.iter().map(|(id, _)| *id).collect();
         let place = |id| ids.iter().position(|known| *known == id).unwrap();
         let mut places: Vec<usize> = world.delivered.iter().map(|id| place(*id)).collect();
@@ -141,6 +157,7 @@ async fn every_send_resolves_once_and_nothing_is_doubled_whatever_happens() {
         }
     }
     assert!(tally.iter().all(|count| *count > 0), "{tally:?}");
+    assert!(silences > 0);
 }
 
 /// One client's life.
@@ -166,6 +183,10 @@ async fn live(seed: u64) -> (Vec<(MsgId, Result<Ack, SendError>)>, World) {
                 bytes = (usize::MAX, usize::MAX);
             }
             serve(&mut stream, &mut world, &mut random, bytes).await;
+            if lives > 0 && random.below(6) == 0 {
+                let swallows = random.below(2) == 0;
+                be_silent(&mut stream, &mut world, swallows).await;
+            }
             drop(stream);
             if random.below(4) == 0 {
                 world.remembered = None;
@@ -190,6 +211,8 @@ async fn live(seed: u64) -> (Vec<(MsgId, Result<Ack, SendError>)>, World) {
             }
         };
         let (outcomes, ()) = tokio::join!(outcomes, closing);
+        let flushed = client.flush().await;
+        assert_eq!(flushed, Ok(()), "seed {seed}: nothing was posted");
         drop(receiver);
         outcomes
     };

@@ -270,22 +270,48 @@ async fn a_server_that_does_not_want_the_client_is_left_alone() {
     network.assert_no_more_attempts().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_is_not_tickwire_is_left_alone() {
-    let (_client, mut receiver, peer, mut network) =
-        networked(4096, config(), granted(true, false)).await;
-    drop(peer);
-    disconnected(&mut receiver).await;
-    let mut peer = network.accept().await;
-    let http = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+/// What a load balancer says whose servers are away.
+async fn say_503(peer: &mut Peer<DuplexStream>) {
+    let http = b"HTTP/1.1 503 Service Unavailable\r\n\r\n";
     tokio::io::AsyncWriteExt::write_all(peer.frames.get_mut(), http)
         .await
         .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_foreign_answer_is_one_more_failure_with_a_long_delay() {
+    let (client, mut receiver, peer, mut network) =
+        networked(4096, config(), granted(true, false)).await;
+    drop(peer);
+    disconnected(&mut receiver).await;
+    let queued = sending(&client, note("queued"));
+    for _ in 0..3 {
+        let mut peer = network.accept().await;
+        let asked = tokio::time::Instant::now();
+        say_503(&mut peer).await;
+        drop(peer);
+        let mut peer = network.accept().await;
+        assert!(asked.elapsed() >= Duration::from_millis(2500));
+        say_503(&mut peer).await;
+    }
+    let mut peer = network.accept().await;
+    peer.grant(granted(true, true)).await;
+    reconnected(&mut receiver).await;
+    let heard = peer.hear().await.unwrap();
+    peer.ack(&heard).await;
+    queued.await.unwrap().unwrap();
+
+    // A connection that stands is no reason to give up either.
+    let ended = tokio::time::Instant::now();
+    say_503(&mut peer).await;
     assert!(matches!(
-        closed(&mut receiver).await,
-        Disconnect::NotTickwire(_)
+        disconnected(&mut receiver).await,
+        Disconnect::Framing(_)
     ));
-    network.assert_no_more_attempts().await;
+    let mut peer = network.accept().await;
+    assert!(ended.elapsed() >= Duration::from_millis(2500));
+    peer.grant(granted(true, true)).await;
+    reconnected(&mut receiver).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -86,6 +86,11 @@ fields! {
         queue_bytes: u64,
         /// Messages that a queue may hold.
         queue_messages: u64,
+    } optional {
+        /// Milliseconds, rounded up, for which the server may pause the
+        /// connection for one full queue, in sum. Absent where the server
+        /// doesn't tell.
+        stall_timeout_ms: u64,
     }
 }
 

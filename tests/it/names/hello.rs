@@ -28,6 +28,7 @@ async fn a_welcome_says_what_was_granted_and_what_the_limits_are() {
         .frame_bytes_max(10_000)
         .queue_bytes(200_000)
         .queue_messages(300)
+        .stall_timeout(Duration::from_micros(1_234_567))
         .start()
         .await
         .expect("starts");
@@ -43,7 +44,10 @@ async fn a_welcome_says_what_was_granted_and_what_the_limits_are() {
     assert_eq!(payload["server"]["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(
         payload["limits"],
-        json!({"frame_bytes": 10_000, "queue_bytes": 200_000, "queue_messages": 300})
+        json!({
+            "frame_bytes": 10_000, "queue_bytes": 200_000, "queue_messages": 300,
+            "stall_timeout_ms": 1235
+        })
     );
     assert_eq!(payload["granted"]["ack_details"], false);
 }

@@ -1,0 +1,285 @@
+//! What a connection writes: what earlier ones were handed, what waits in the
+//! queue, and words of the client itself.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
+
+use super::super::flush::Fence;
+use super::super::outbox::Outbox;
+use super::super::outgoing::{Outgoing, Purpose, Queued};
+use super::super::session::State;
+use super::super::subscriptions::Change;
+use super::super::{Disconnect, SendError};
+use super::Connection;
+use crate::limits::{CLOSE_WRITE_TIMEOUT, FRAME_PREFIX_BYTES};
+use crate::wire::{Hello, Message};
+
+impl Connection<'_> {
+    /// Writes until nothing more is to be written, and leaves the rest to
+    /// reading. Comes back only if writing fails.
+    pub(super) async fn write_to_the_end<W: AsyncWrite + Unpin>(
+        &self,
+        writer: &mut W,
+        outbox: &mut Outbox,
+    ) -> Disconnect {
+        match self.write(writer, outbox).await {
+            Ok(()) => std::future::pending().await,
+            Err(error) => {
+                // What the server said before it closed can still be read.
+                sleep(CLOSE_WRITE_TIMEOUT).await;
+                Disconnect::Broken(error)
+            }
+        }
+    }
+
+    async fn write<W: AsyncWrite + Unpin>(
+        &self,
+        writer: &mut W,
+        outbox: &mut Outbox,
+    ) -> io::Result<()> {
+        self.repeat(writer, outbox).await?;
+        let now = Instant::now();
+        let config = &self.session.config;
+        let mut beats = config.heartbeat.map(|period| every(period, now));
+        // The welcome has just come.
+        let mut probes = config.probe.map(|period| every(period, now + period));
+        let mut closing = false;
+        loop {
+            // A full queue must not keep heartbeats back, so they come first.
+            let next = tokio::select! {
+                biased;
+                // What the server no longer takes is for the next connection.
+                () = self.parting.cancelled() => return Ok(()),
+                () = tick(&mut beats), if !closing => {
+                    self.beat(outbox);
+                    None
+                }
+                () = tick(&mut probes), if !closing => {
+                    self.probe(outbox);
+                    None
+                }
+                () = self.session.shared.closing.cancelled(), if !closing => {
+                    closing = true;
+                    outbox.close();
+                    continue;
+                }
+                next = outbox.next() => match next {
+                    Some(message) => Some(message),
+                    None => break,
+                },
+            };
+            self.fill(outbox, next);
+            self.write_batch(writer, outbox).await?;
+            self.session.state().unanswered.all_handed_over();
+        }
+        writer.shutdown().await
+    }
+
+    /// Says again what this connection must know of earlier ones, before
+    /// anything newer: the subscriptions, then what was handed to an earlier
+    /// connection and is to be written once more.
+    async fn repeat<W: AsyncWrite + Unpin>(
+        &self,
+        writer: &mut W,
+        outbox: &mut Outbox,
+    ) -> io::Result<()> {
+        let subscriptions = self.session.state().subscriptions.all();
+        for change in subscriptions {
+            self.subscribe_again(change, outbox);
+        }
+        for changes in [true, false] {
+            let mut from = 0;
+            loop {
+                while !outbox.batch.is_full() {
+                    let state = self.session.state();
+                    let unanswered = &state.unanswered;
+                    let next = unanswered.to_repeat(from, self.repeats_before, changes);
+                    let Some((place, message)) = next else { break };
+                    from = place + 1;
+                    if self.takes(&message.frame) {
+                        outbox.batch.put(&message.frame, None);
+                    }
+                }
+                if outbox.batch.is_empty() {
+                    break;
+                }
+                self.write_batch(writer, outbox).await?;
+            }
+        }
+        self.session.state().unanswered.all_handed_over();
+        Ok(())
+    }
+
+    async fn write_batch<W: AsyncWrite + Unpin>(
+        &self,
+        writer: &mut W,
+        outbox: &mut Outbox,
+    ) -> io::Result<()> {
+        let signs = &self.session.signs;
+        signs.set_waiting(true);
+        outbox
+            .batch
+            .write(writer, |bytes| signs.took(bytes))
+            .await?;
+        signs.set_waiting(false);
+        self.settle_batch(outbox);
+        Ok(())
+    }
+
+    fn subscribe_again(&self, change: Change, outbox: &mut Outbox) {
+        let (id, frame) = self.session.shared.message_of(&change);
+        outbox.batch.put(&frame, None);
+        self.await_answer(Outgoing {
+            frame: Bytes::new(),
+            queued_bytes: 0,
+            answered_as: Some(id),
+            waiter: None,
+            purpose: Purpose::Again(change),
+        });
+    }
+
+    /// Whether the server takes a frame of this size.
+    fn takes(&self, frame: &[u8]) -> bool {
+        frame.len() <= self.frame_bytes_max.saturating_add(FRAME_PREFIX_BYTES)
+    }
+
+    /// Puts messages into the batch, beginning with `next`.
+    fn fill(&self, outbox: &mut Outbox, mut next: Option<Queued>) {
+        while let Some(first) = next {
+            match first {
+                Queued::Message(message) => self.put(outbox, message),
+                Queued::Fence(fence) => self.put_up(fence),
+            }
+            next = match outbox.batch.is_full() {
+                true => None,
+                false => outbox.next_at_hand(),
+            };
+        }
+    }
+
+    /// Lets a flush wait for all messages that were handed over before.
+    fn put_up(&self, fence: Fence) {
+        let mut state = self.session.state();
+        let place = state.unanswered.next_place();
+        state.fences.put_up(place, fence);
+        state.open_fences();
+    }
+
+    fn put(&self, outbox: &mut Outbox, mut message: Outgoing) {
+        // The server was another when the message was sent.
+        if !self.takes(&message.frame) {
+            self.session.shared.give_back(&message);
+            if message.is_posted() {
+                self.session.state().fences.posted.unsent += 1;
+                tracing::warn!(
+                    bytes = message.frame.len() - FRAME_PREFIX_BYTES,
+                    limit = self.frame_bytes_max,
+                    "a message was dropped that is larger than the server takes"
+                );
+            }
+            message.resolve(Err(SendError::TooLarge {
+                bytes: message.frame.len() - FRAME_PREFIX_BYTES,
+                limit: self.frame_bytes_max,
+            }));
+            return;
+        }
+        let frame = message.frame.clone();
+        let place = self.await_answer(message);
+        outbox.batch.put(&frame, Some(place));
+    }
+
+    /// Notes that an answer is due to what is about to be written: from here on
+    /// it may have been accepted.
+    fn await_answer(&self, message: Outgoing) -> u64 {
+        let mut state = self.session.state();
+        let none_was_due = state.unanswered.is_empty();
+        let place = state.unanswered.insert(message, Instant::now());
+        drop(state);
+        if none_was_due {
+            self.session.inbox.look_again();
+        }
+        place
+    }
+
+    fn beat(&self, outbox: &mut Outbox) {
+        let beat = Message::heartbeat(&self.session.shared.name, "alive")
+            .expect("both the client's name and the monitor's are names");
+        self.put_own(outbox, &beat);
+    }
+
+    /// Asks for a welcome, by a hello that leaves all as it is.
+    fn probe(&self, outbox: &mut Outbox) {
+        let hello = Message::hello(&self.session.shared.name, Hello::default())
+            .expect("the client's name is a name");
+        self.put_own(outbox, &hello);
+        self.probes_due.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Puts a message of the client itself into the batch. It isn't written
+    /// again: the next connection begins with another.
+    fn put_own(&self, outbox: &mut Outbox, message: &Message) {
+        outbox.batch.put(&message.to_frame(), None);
+        self.await_answer(Outgoing {
+            frame: Bytes::new(),
+            queued_bytes: 0,
+            answered_as: Some(message.msg_id),
+            waiter: None,
+            purpose: Purpose::OfTheClient,
+        });
+    }
+
+    /// Ends the batch as far as it was written. What wasn't handed over in full
+    /// can't have been accepted: it goes back.
+    pub(super) fn settle_batch(&self, outbox: &mut Outbox) {
+        let mut state = self.session.state();
+        let mut free_bytes = 0;
+        let mut not_handed = Vec::new();
+        let mut fences = VecDeque::new();
+        let State {
+            unanswered,
+            fences: standing,
+            ..
+        } = &mut *state;
+        outbox.batch.end(|place, handed| {
+            if handed {
+                free_bytes += unanswered.handed_over(place, self.keeps) as usize;
+            } else if let Some(message) = unanswered.take_back(place) {
+                not_handed.push(message);
+                let mut behind = standing.take_behind(place);
+                behind.append(&mut fences);
+                fences = behind;
+            }
+        });
+        state.open_fences();
+        drop(state);
+        self.session.shared.queue_room.add_permits(free_bytes);
+        for fence in fences.into_iter().rev() {
+            outbox.put_back(Queued::Fence(fence));
+        }
+        // The newest comes first.
+        for message in not_handed {
+            outbox.put_back(Queued::Message(message));
+        }
+    }
+}
+
+fn every(period: Duration, first: Instant) -> Interval {
+    let mut ticks = interval_at(first, period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+async fn tick(ticks: &mut Option<Interval>) {
+    match ticks {
+        Some(ticks) => {
+            ticks.tick().await;
+        }
+        None => std::future::pending().await,
+    }
+}
