@@ -103,7 +103,7 @@ async fn demonstrate(arguments: &Arguments) -> Result<(), DemoError> {
     let mut tally = Tally::default();
     let result = tokio::select! {
         result = stage.play(arguments, &mut tally) => result,
-        () = stop.received() => Ok(()),
+        () = stop.received(|| ()) => Ok(()),
     };
     let elapsed = start.elapsed();
     let deliveries = stage.deliveries.load(Ordering::Relaxed);
@@ -111,7 +111,7 @@ async fn demonstrate(arguments: &Arguments) -> Result<(), DemoError> {
     // A second ctrl-c does not wait for the server.
     tokio::select! {
         () = server.shutdown() => {}
-        () = stop.received() => {}
+        () = stop.received_again() => {}
     }
     result?;
     print(&format!("\n{}", tally.summary(deliveries, elapsed)))
