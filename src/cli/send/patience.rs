@@ -102,10 +102,11 @@ impl Patience {
         self.taken = seen.taken;
         self.answers.observe(now, seen.owed, seen.answered);
         self.writing.observe(now, seen.unwritten, moved);
-        let lack = if self.answers.is_up(now, self.limit) {
-            Lack::Answers
-        } else if self.writing.is_up(now, self.limit) {
+        // A server that doesn't read can't answer either.
+        let lack = if self.writing.is_up(now, self.limit) {
             Lack::Reading
+        } else if self.answers.is_up(now, self.limit) {
+            Lack::Answers
         } else {
             self.last_look = None;
             return None;
