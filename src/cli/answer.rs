@@ -1,6 +1,7 @@
 //! What a server says, as far as the tools heed it.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -83,6 +84,17 @@ pub struct Server {
 pub struct Limits {
     /// The largest frame, without its prefix.
     pub frame_bytes: usize,
+    /// How long a full queue may pause a sender, in milliseconds. Not every
+    /// server tells, and none that tells it in another form is turned away.
+    #[serde(default)]
+    stall_timeout_ms: serde_json::Value,
+}
+
+impl Limits {
+    /// How long a full queue may pause a sender, if the server tells.
+    pub fn stall_timeout(&self) -> Option<Duration> {
+        self.stall_timeout_ms.as_u64().map(Duration::from_millis)
+    }
 }
 
 impl Body {
@@ -166,6 +178,23 @@ mod tests {
         assert!(ServerMessage::of("other", ack).is_none());
         assert!(ServerMessage::of("tickwire", b"{}").is_none());
         assert!(ServerMessage::of("tickwire", b"nonsense").is_none());
+    }
+
+    #[test]
+    fn reads_the_pauses_of_a_server_as_far_as_it_tells_them() {
+        for (told, expected) in [
+            ("", None),
+            (",\"stall_timeout_ms\":2000", Some(2_000)),
+            (",\"stall_timeout_ms\":18446744073709551615", Some(u64::MAX)),
+            (",\"stall_timeout_ms\":-1", None),
+            (",\"stall_timeout_ms\":\"2s\"", None),
+            (",\"stall_timeout_ms\":2.5", None),
+        ] {
+            let limits = format!("{{\"frame_bytes\":9{told}}}");
+            let limits: Limits = serde_json::from_str(&limits).unwrap();
+            let expected = expected.map(Duration::from_millis);
+            assert_eq!(limits.stall_timeout(), expected, "{told}");
+        }
     }
 
     #[test]

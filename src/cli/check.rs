@@ -1,13 +1,18 @@
 //! `tickwire check`: validates messages without a server.
 
+use std::io::{self, ErrorKind, Write};
+
 use clap::Args;
 use serde::Serialize;
 use tickwire::limits::FRAME_BYTES_MAX_DEFAULT;
 use tickwire::wire::{ErrorCode, Parser, Refusal, Validation, locate};
 
 use super::input::{Event, Input, InputError};
-use super::split::{Piece, Place};
+use super::split::{self, Piece, Place, SplitError};
 use super::{ERROR, Failure, Outcome, print, say_error};
+
+/// What the result in JSON begins with.
+const JSON_BEGIN: &str = "{\"problems\":[";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,7 +26,9 @@ printed with its place, so that an editor can go there:
   orders.jsonl:12:87: INVALID_PAYLOAD payload.event_utc: …
 
 A file holds messages one after another: one pretty-printed object, several, or \
-JSON Lines.
+JSON Lines; byte order marks and record separators (RFC 7464) between them are \
+passed over. What is no message counts as a wrong one, and the next is looked for \
+at the next line that begins with {. All is printed as soon as it is found.
 
 Exit codes: 0 all right, 1 something is wrong, 2 wrong usage.";
 
@@ -37,85 +44,98 @@ pub struct Arguments {
     files: Vec<String>,
 }
 
-/// What is wrong with a message, or with a file.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-struct Problem {
-    file: String,
+/// What is wrong with a message, or stands where one should.
+#[derive(Debug, Serialize)]
+struct Problem<'a> {
+    file: &'a str,
     line: u64,
     column: u64,
     code: &'static str,
-    field: Option<String>,
-    message: String,
+    field: Option<&'a str>,
+    message: &'a str,
     msg_id: Option<String>,
 }
 
-/// What was found.
-#[derive(Debug, Default, Serialize)]
+/// What was found: counted, and as text that wasn't shown yet.
+#[derive(Debug, Default)]
 struct Findings {
+    json: bool,
     messages: u64,
     wrong: u64,
-    problems: Vec<Problem>,
+    unshown: String,
 }
 
 /// Checks each message of each file.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
-    let mut findings = Findings::default();
+    let mut findings = Findings {
+        json: arguments.json,
+        ..Findings::default()
+    };
     let mut readable = true;
     for argument in &arguments.files {
-        let input = Input::new(argument);
-        if let Err(error) = check(&input, &mut findings) {
-            readable = false;
-            say_error(&error);
+        match check(&Input::new(argument), &mut findings, show) {
+            Ok(()) => {}
+            // Who reads this has seen enough: there was something wrong to see.
+            Err(InputError::Stopped(error)) if error.kind() == ErrorKind::BrokenPipe => {
+                return Ok(Outcome::Failed);
+            }
+            Err(InputError::Stopped(error)) => {
+                return Err(Failure::failed(format!("can't write: {error}")));
+            }
+            Err(error) => {
+                readable = false;
+                say_error(&error);
+            }
         }
     }
-    let text = if arguments.json {
-        let mut json = serde_json::to_string(&findings).map_err(Failure::failed)?;
-        json.push('\n');
-        json
-    } else {
-        findings.to_text()
-    };
-    print(format_args!("{text}"))?;
-    Ok(if readable && findings.problems.is_empty() {
+    findings.end();
+    print(format_args!("{}", findings.unshown))?;
+    Ok(if readable && findings.wrong == 0 {
         Outcome::Done
     } else {
         Outcome::Failed
     })
 }
 
-/// Checks the messages of one input. What ends its being read as messages is a
-/// finding like others.
-fn check(input: &Input, findings: &mut Findings) -> Result<(), InputError> {
+/// Writes `text` to standard output, and sees to it that it gets there.
+fn show(text: &str) -> io::Result<()> {
+    let mut out = anstream::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// Checks the messages of one input, and shows with `show` what was found
+/// whenever there is no more input at hand. What is no message is a finding
+/// like others.
+fn check(
+    input: &Input,
+    findings: &mut Findings,
+    mut show: impl FnMut(&str) -> io::Result<()>,
+) -> Result<(), InputError> {
     let mut parser = Parser::new(Validation::Payload);
     let mut frame = Vec::new();
-    let result = input.each_piece(|event| {
-        let Event::Piece(piece) = event else {
-            return Ok(());
-        };
-        findings.messages += 1;
-        frame.clear();
-        frame.extend_from_slice(piece.json);
-        if let Err(refusal) = judge(&mut parser, &mut frame) {
-            findings.wrong += 1;
-            findings.problems.push(problem(input, piece, &refusal));
+    input.each_piece_or_fault(|event| {
+        match event {
+            Ok(Event::Piece(piece)) => {
+                findings.messages += 1;
+                frame.clear();
+                frame.extend_from_slice(piece.json);
+                if let Err(refusal) = judge(&mut parser, &mut frame) {
+                    findings.add(&refused(input, piece, &refusal));
+                }
+            }
+            Err(fault) => {
+                findings.messages += 1;
+                findings.add(&no_message(input, &fault, &fault.problem.to_string()));
+            }
+            Ok(Event::Idle) if findings.unshown.is_empty() => {}
+            Ok(Event::Idle) => {
+                show(&findings.unshown)?;
+                findings.unshown.clear();
+            }
         }
         Ok(())
-    });
-    match result {
-        Err(InputError::NotMessages { name, error }) => {
-            findings.problems.push(Problem {
-                file: name,
-                line: error.place.line,
-                column: error.place.column,
-                code: ErrorCode::InvalidJson.as_str(),
-                field: None,
-                message: error.problem.to_string(),
-                msg_id: None,
-            });
-            Ok(())
-        }
-        other => other,
-    }
+    })
 }
 
 fn judge(parser: &mut Parser, frame: &mut [u8]) -> Result<(), Refusal> {
@@ -132,65 +152,115 @@ fn judge(parser: &mut Parser, frame: &mut [u8]) -> Result<(), Refusal> {
     parser.parse(frame).map(|_| ())
 }
 
-fn problem(input: &Input, piece: Piece<'_>, refusal: &Refusal) -> Problem {
+/// What is wrong with a message.
+fn refused<'a>(input: &'a Input, piece: Piece<'_>, refusal: &'a Refusal) -> Problem<'a> {
     let at = locate(piece.json, refusal).unwrap_or(0);
     let Place { line, column } = piece.place.after(&piece.json[..at]);
     Problem {
-        file: input.name().to_owned(),
+        file: input.name(),
         line,
         column,
         code: refusal.code.as_str(),
-        field: refusal.field.as_deref().map(str::to_owned),
-        message: refusal.reason.to_string(),
+        field: refusal.field.as_deref(),
+        message: &refusal.reason,
         msg_id: refusal.msg_id.map(|msg_id| msg_id.to_string()),
     }
 }
 
+/// What stands where a message should.
+fn no_message<'a>(input: &'a Input, fault: &SplitError, message: &'a str) -> Problem<'a> {
+    let code = match fault.problem {
+        split::Problem::TooLarge => ErrorCode::FrameTooLarge,
+        _ => ErrorCode::InvalidJson,
+    };
+    Problem {
+        file: input.name(),
+        line: fault.place.line,
+        column: fault.place.column,
+        code: code.as_str(),
+        field: None,
+        message,
+        msg_id: None,
+    }
+}
+
 impl Findings {
-    fn to_text(&self) -> String {
-        let mut text = String::new();
-        for problem in &self.problems {
-            let Problem {
-                file,
-                line,
-                column,
-                code,
-                field,
-                message,
-                ..
-            } = problem;
-            let field = field
-                .as_deref()
-                .map_or_else(String::new, |field| format!(" {field}"));
-            text += &format!("{file}:{line}:{column}: {ERROR}{code}{ERROR:#}{field}: {message}\n");
+    /// Adds a problem as a line of text, or to the list in JSON, which stands
+    /// before the counts so that it can grow.
+    fn add(&mut self, problem: &Problem<'_>) {
+        self.wrong += 1;
+        if self.json {
+            self.unshown += if self.wrong == 1 { JSON_BEGIN } else { "," };
+            self.unshown.push('\n');
+            self.unshown += &serde_json::to_string(problem).expect("texts and numbers are JSON");
+            return;
         }
-        let plural = if self.messages == 1 { "" } else { "s" };
-        text += &format!(
-            "{} message{plural} checked: {} right, {} wrong\n",
-            self.messages,
-            self.messages - self.wrong,
-            self.wrong
+        let Problem {
+            file,
+            line,
+            column,
+            code,
+            field,
+            message,
+            ..
+        } = problem;
+        let field = field.map_or_else(String::new, |field| format!(" {field}"));
+        self.unshown +=
+            &format!("{file}:{line}:{column}: {ERROR}{code}{ERROR:#}{field}: {message}\n");
+    }
+
+    /// Adds the counts: nothing more will be found.
+    fn end(&mut self) {
+        let Self {
+            messages, wrong, ..
+        } = *self;
+        if self.json {
+            self.unshown += if wrong == 0 { JSON_BEGIN } else { "\n" };
+            self.unshown += &format!("],\"messages\":{messages},\"wrong\":{wrong}}}\n");
+            return;
+        }
+        let plural = if messages == 1 { "" } else { "s" };
+        self.unshown += &format!(
+            "{messages} message{plural} checked: {} right, {wrong} wrong\n",
+            messages - wrong
         );
-        let broken_off = self.problems.len() as u64 - self.wrong;
-        if broken_off > 0 {
-            let files = if broken_off == 1 { "file" } else { "files" };
-            text += &format!("{broken_off} {files} could not be read to the end\n");
-        }
-        text
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
-    fn findings(text: &str) -> Findings {
+    /// All that is shown of these files, text or JSON.
+    fn shown(paths: &[&str], json: bool) -> String {
+        let mut findings = Findings {
+            json,
+            ..Findings::default()
+        };
+        let mut shown = String::new();
+        for path in paths {
+            let show = |text: &str| {
+                shown += text;
+                Ok(())
+            };
+            check(&Input::new(path), &mut findings, show).unwrap();
+        }
+        findings.end();
+        shown + &findings.unshown
+    }
+
+    fn shown_of(text: &str, json: bool) -> String {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("m.jsonl");
         std::fs::write(&path, text).unwrap();
-        let mut findings = Findings::default();
-        check(&Input::new(path.to_str().unwrap()), &mut findings).unwrap();
-        findings
+        let path = path.to_str().unwrap();
+        shown(&[path], json).replace(path, "m.jsonl")
+    }
+
+    fn findings(text: &str) -> Value {
+        serde_json::from_str(&shown_of(text, true)).unwrap()
     }
 
     fn heartbeat(timestamp: &str) -> String {
@@ -204,14 +274,17 @@ mod tests {
     #[test]
     fn the_platforms_examples_are_right() {
         let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/messages");
-        let mut found = Findings::default();
-        for entry in std::fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            check(&Input::new(path.to_str().unwrap()), &mut found).unwrap();
-        }
-        assert_eq!(found.problems, []);
-        assert_eq!(found.messages, 11);
-        assert_eq!(found.to_text(), "11 messages checked: 11 right, 0 wrong\n");
+        let entries = std::fs::read_dir(directory).unwrap();
+        let paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        let paths: Vec<_> = paths.iter().map(|path| path.to_str().unwrap()).collect();
+        assert_eq!(
+            shown(&paths, false),
+            "11 messages checked: 11 right, 0 wrong\n"
+        );
+        assert_eq!(
+            shown(&paths, true),
+            "{\"problems\":[],\"messages\":11,\"wrong\":0}\n"
+        );
     }
 
     #[test]
@@ -219,41 +292,53 @@ mod tests {
         let right = heartbeat("\"2026-01-03T12:41:25Z\"");
         let wrong = heartbeat("\"yesterday\"");
         let found = findings(&format!("{right}{wrong}"));
-        assert_eq!((found.messages, found.wrong), (2, 1));
-        let problem = &found.problems[0];
-        assert_eq!((problem.line, problem.column), (13, 43));
-        assert_eq!(problem.code, "INVALID_PAYLOAD");
-        assert_eq!(problem.field.as_deref(), Some("payload.timestamp"));
         assert_eq!(
-            problem.msg_id.as_deref(),
-            Some("550e8400-e29b-41d4-a716-446655440005")
+            (&found["messages"], &found["wrong"]),
+            (&json!(2), &json!(1))
         );
+        let problem = &found["problems"][0];
+        assert_eq!(
+            (&problem["line"], &problem["column"]),
+            (&json!(13), &json!(43))
+        );
+        assert_eq!(problem["code"], "INVALID_PAYLOAD");
+        assert_eq!(problem["field"], "payload.timestamp");
+        assert_eq!(problem["msg_id"], "550e8400-e29b-41d4-a716-446655440005");
     }
 
     #[test]
     fn says_where_json_goes_wrong() {
         let found = findings(&heartbeat("NaN"));
-        let problem = &found.problems[0];
-        assert_eq!(problem.code, "INVALID_JSON");
-        assert_eq!((problem.line, problem.column), (6, 43));
+        let problem = &found["problems"][0];
+        assert_eq!(problem["code"], "INVALID_JSON");
+        assert_eq!(
+            (&problem["line"], &problem["column"]),
+            (&json!(6), &json!(43))
+        );
     }
 
     #[test]
-    fn a_file_that_breaks_off_is_a_finding() {
-        let found = findings("{}\n{");
-        assert_eq!((found.messages, found.wrong), (1, 1));
-        assert_eq!(found.problems.len(), 2);
-        assert_eq!((found.problems[1].line, found.problems[1].column), (2, 1));
-        let text = found.to_text();
-        assert!(
-            text.ends_with("1 file could not be read to the end\n"),
-            "{text}"
+    fn what_is_no_message_hides_none_of_the_next() {
+        let right = heartbeat("\"2026-01-03T12:41:25Z\"").replace('\n', " ");
+        let cut = &right[..right.len() / 2];
+        let text = format!("\u{FEFF}{right}\n{cut}\n{right}\nhello\n\u{1E}{right}\n{{");
+        let shown = shown_of(&text, false);
+        let lines: Vec<_> = shown.lines().collect();
+        assert!(lines[0].starts_with("m.jsonl:2:"), "{shown}");
+        assert!(lines[1].starts_with("m.jsonl:4:1: "), "{shown}");
+        assert!(lines[2].starts_with("m.jsonl:6:1: "), "{shown}");
+        assert_eq!(lines[3], "6 messages checked: 3 right, 3 wrong");
+        let found = findings(&text);
+        assert_eq!(found["problems"].as_array().unwrap().len(), 3);
+        assert_eq!(
+            (&found["messages"], &found["wrong"]),
+            (&json!(6), &json!(3))
         );
     }
 
     #[test]
     fn a_message_larger_than_servers_take_is_wrong() {
         let text = format!("{{\"a\":\"{}\"}}", "x".repeat(FRAME_BYTES_MAX_DEFAULT));
-        assert_eq!(findings(&text).problems[0].code, "FRAME_TOO_LARGE");
+        assert_eq!(findings(&text)["problems"][0]["code"], "FRAME_TOO_LARGE");
     }
 }

@@ -21,7 +21,7 @@ use self::line::{line, line_saying};
 use self::story::{CONNECTOR, GATEWAY, PARTICIPANTS, Story};
 use self::tally::Tally;
 use super::stop::StopSignal;
-use super::{DIM, ERROR, Failure, Outcome};
+use super::{DIM, ERROR, Failure, Outcome, say};
 
 mod line;
 mod story;
@@ -103,7 +103,7 @@ async fn demonstrate(arguments: &Arguments) -> Result<(), DemoError> {
     let mut tally = Tally::default();
     let result = tokio::select! {
         result = stage.play(arguments, &mut tally) => result,
-        () = stop.received() => Ok(()),
+        () = stop.received(|| say(format_args!("SIGHUP ignored: there is no terminal"))) => Ok(()),
     };
     let elapsed = start.elapsed();
     let deliveries = stage.deliveries.load(Ordering::Relaxed);
@@ -111,7 +111,7 @@ async fn demonstrate(arguments: &Arguments) -> Result<(), DemoError> {
     // A second ctrl-c does not wait for the server.
     tokio::select! {
         () = server.shutdown() => {}
-        () = stop.received() => {}
+        () = stop.received_again() => {}
     }
     result?;
     print(&format!("\n{}", tally.summary(deliveries, elapsed)))

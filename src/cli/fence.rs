@@ -17,6 +17,10 @@ pub struct Sent {
     pub msg_id: Option<MsgId>,
     /// Whether it is an `ack`, which is answered only when it is refused.
     pub is_ack: bool,
+    /// Whether it is a `hello`, which is answered whatever acks it asks for.
+    pub is_hello: bool,
+    /// How many bytes of all that was sent end with it.
+    pub end: u64,
     /// Whom it is for, as far as that can be read.
     pub target: Option<Box<str>>,
     /// Which of the inputs it stands in.
@@ -60,12 +64,17 @@ pub struct Ledger {
     waiting: VecDeque<Sent>,
     /// Whether an accepted message gets no answer.
     silent: bool,
+    /// Whether the connection is lost, so that nothing is sent any more.
+    over: bool,
     tally: Tally,
 }
 
 impl Ledger {
     /// Notes a message that is about to be sent.
     pub fn sent(&mut self, message: Sent) {
+        if self.over {
+            return;
+        }
         self.tally.sent += 1;
         self.waiting.push_back(message);
     }
@@ -76,12 +85,22 @@ impl Ledger {
         self.tally.refused += 1;
     }
 
-    /// Takes the ack of the message `msg_id`.
-    pub fn acknowledged(&mut self, msg_id: &MsgId) {
+    /// Takes the ack of the message `msg_id`; whether that waited for one.
+    pub fn acknowledged(&mut self, msg_id: &MsgId) -> bool {
         let answered = |sent: &Sent| !sent.is_ack && sent.msg_id.as_ref() == Some(msg_id);
-        if self.take(answered).is_some() {
+        let waited = self.take(answered).is_some();
+        if waited {
             self.tally.acknowledged += 1;
         }
+        waited
+    }
+
+    /// Whether a message among the first `taken` bytes still has to be
+    /// answered, accepted or not.
+    pub fn is_owed(&self, taken: u64) -> bool {
+        let answered = |sent: &Sent| sent.is_hello || !(sent.is_ack || self.silent);
+        let mut taken = self.waiting.iter().take_while(|sent| sent.end <= taken);
+        taken.any(answered)
     }
 
     /// Notes whether accepted messages get acks from here on: what was answered
@@ -113,10 +132,12 @@ impl Ledger {
         self.pass(self.waiting.len());
     }
 
-    /// No answers will arrive any more.
-    pub fn lost(&mut self) {
+    /// No answers will arrive any more. Gives the messages that wait for some,
+    /// in the order in which they were sent.
+    pub fn lost(&mut self) -> VecDeque<Sent> {
+        self.over = true;
         self.tally.unanswered += self.waiting.len() as u64;
-        self.waiting.clear();
+        std::mem::take(&mut self.waiting)
     }
 
     /// What became of the messages so far.
@@ -163,6 +184,8 @@ mod tests {
         Sent {
             msg_id: Some(id(n)),
             is_ack: false,
+            is_hello: false,
+            end: line * 10,
             target: None,
             input: 0,
             line,
@@ -301,6 +324,43 @@ mod tests {
         ledger.lost();
         assert_eq!(ledger.tally().unanswered, 1);
         assert_eq!(ledger.tally().routed, 0);
+    }
+
+    #[test]
+    fn what_is_lost_is_known_and_nothing_is_sent_after_it() {
+        let mut ledger = ledger([message(1, 1), message(2, 2), ack(3, 3)]);
+        ledger.acknowledged(&id(1));
+        let lost: Vec<_> = ledger.lost().into_iter().map(|sent| sent.line).collect();
+        assert_eq!(lost, [2, 3]);
+        ledger.sent(message(4, 4));
+        assert_eq!((ledger.tally().sent, ledger.tally().unanswered), (3, 2));
+    }
+
+    #[test]
+    fn answers_are_owed_to_what_has_left_and_surely_gets_one() {
+        let mut ledger = ledger([ack(1, 1), message(2, 2), message(3, 3)]);
+        assert!(!ledger.is_owed(19), "an ack, and half a message");
+        assert!(ledger.is_owed(20));
+        ledger.acknowledged(&id(2));
+        assert!(!ledger.is_owed(20));
+        ledger.acknowledged(&id(3));
+        assert!(!ledger.is_owed(u64::MAX));
+        // A hello that asks for no acks is answered itself.
+        ledger.sent(Sent {
+            is_hello: true,
+            ..message(4, 4)
+        });
+        ledger.sent(message(5, 5));
+        assert!(ledger.is_owed(40));
+        ledger.acknowledged(&id(4));
+        ledger.expect_acks(false);
+        assert!(!ledger.is_owed(50));
+        ledger.sent(Sent {
+            is_hello: true,
+            ..message(6, 6)
+        });
+        assert!(!ledger.is_owed(50));
+        assert!(ledger.is_owed(60));
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub struct Frames<R> {
     /// Frames that were read before somebody wanted them.
     early: VecDeque<Vec<u8>>,
     current: Vec<u8>,
+    /// Whether the last read got less than there was room for.
+    emptied: bool,
 }
 
 impl<R: Read> Frames<R> {
@@ -46,6 +48,7 @@ impl<R: Read> Frames<R> {
             end: 0,
             early: VecDeque::new(),
             current: Vec::new(),
+            emptied: false,
         }
     }
 
@@ -105,6 +108,11 @@ impl<R: Read> Frames<R> {
             ))
     }
 
+    /// Whether the last read left nothing that had come by then.
+    pub fn has_read_all(&self) -> bool {
+        self.emptied
+    }
+
     /// Reads once; the bytes read, 0 at the end of the stream.
     pub fn fill(&mut self) -> io::Result<usize> {
         self.buffer.copy_within(self.begin..self.end, 0);
@@ -113,6 +121,7 @@ impl<R: Read> Frames<R> {
         if self.end == self.buffer.len() {
             self.buffer.resize(self.buffer.len() * 2, 0);
         }
+        self.emptied = true;
         let read = loop {
             match self.reader.read(&mut self.buffer[self.end..]) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -120,6 +129,7 @@ impl<R: Read> Frames<R> {
             }
         };
         self.end += read;
+        self.emptied = self.end < self.buffer.len();
         Ok(read)
     }
 }

@@ -21,7 +21,7 @@ pub enum Input {
 pub enum Event<'a> {
     /// A message.
     Piece(Piece<'a>),
-    /// All that was read so far has been given.
+    /// All that was read so far has been given, to the end of the input or not.
     Idle,
 }
 
@@ -77,43 +77,67 @@ impl Input {
         }
     }
 
-    /// Calls `take` with each message, and whenever there is none at hand.
+    /// Calls `take` with each message, and whenever there is none at hand. Ends
+    /// with an error at the first thing that is no message.
     pub fn each_piece(
         &self,
-        take: impl FnMut(Event<'_>) -> io::Result<()>,
+        mut take: impl FnMut(Event<'_>) -> io::Result<()>,
     ) -> Result<(), InputError> {
-        match self {
-            Self::File(path) => {
-                let file = File::open(path).map_err(|error| self.unreadable(error))?;
-                self.read(file, take)
-            }
-            Self::Stdin => self.read(io::stdin().lock(), take),
-        }
+        self.read(|event| match event {
+            Ok(event) => take(event).map_err(InputError::Stopped),
+            Err(error) => Err(InputError::NotMessages {
+                name: self.name().to_owned(),
+                error,
+            }),
+        })
+    }
+
+    /// Calls `take` with each message and with each thing that is none, and
+    /// whenever there is neither at hand.
+    pub fn each_piece_or_fault(
+        &self,
+        mut take: impl FnMut(Result<Event<'_>, SplitError>) -> io::Result<()>,
+    ) -> Result<(), InputError> {
+        self.read(|event| take(event).map_err(InputError::Stopped))
     }
 
     fn read(
         &self,
-        mut reader: impl Read,
-        mut take: impl FnMut(Event<'_>) -> io::Result<()>,
+        take: impl FnMut(Result<Event<'_>, SplitError>) -> Result<(), InputError>,
     ) -> Result<(), InputError> {
-        let not_messages = |error| InputError::NotMessages {
-            name: self.name().to_owned(),
-            error,
-        };
+        match self {
+            Self::File(path) => {
+                let file = File::open(path).map_err(|error| self.unreadable(error))?;
+                self.read_from(file, take)
+            }
+            Self::Stdin => self.read_from(io::stdin().lock(), take),
+        }
+    }
+
+    fn read_from(
+        &self,
+        mut reader: impl Read,
+        mut take: impl FnMut(Result<Event<'_>, SplitError>) -> Result<(), InputError>,
+    ) -> Result<(), InputError> {
         let mut splitter = Splitter::new();
         let mut bytes = vec![0; WINDOW_BYTES];
         loop {
             let count = match reader.read(&mut bytes) {
-                Ok(0) => return splitter.finish().map_err(not_messages),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(self.unreadable(error)),
             };
-            splitter.push(&bytes[..count]);
-            while let Some(piece) = splitter.next().map_err(not_messages)? {
-                take(Event::Piece(piece)).map_err(InputError::Stopped)?;
+            match count {
+                0 => splitter.end(),
+                _ => splitter.push(&bytes[..count]),
             }
-            take(Event::Idle).map_err(InputError::Stopped)?;
+            while let Some(piece) = splitter.next().transpose() {
+                take(piece.map(Event::Piece))?;
+            }
+            take(Ok(Event::Idle))?;
+            if count == 0 {
+                return Ok(());
+            }
         }
     }
 

@@ -6,7 +6,7 @@
 use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 use tickwire::ids::{MsgId, Name};
@@ -76,6 +76,8 @@ pub struct Peer {
     pub server: String,
     /// The largest frame that the server takes.
     pub frame_bytes_max: usize,
+    /// How long a full queue may pause a sender, if the server tells.
+    pub stall_timeout: Option<Duration>,
 }
 
 /// Checks what `--to` is given, as far as that needs no network.
@@ -154,45 +156,64 @@ impl Peer {
         stream.set_nodelay(true).map_err(unreachable)?;
         let (hello_id, frame) = hello_with(source, options);
         (&stream).write_all(&frame).map_err(unreachable)?;
-        stream
-            .set_read_timeout(Some(WELCOME_TIMEOUT))
-            .map_err(unreachable)?;
         let frames = Frames::new(stream.try_clone().map_err(unreachable)?);
         let mut peer = Self {
             stream,
             frames,
             server: String::new(),
             frame_bytes_max: FRAME_BYTES_MAX_MAX,
+            stall_timeout: None,
         };
-        peer.await_welcome(to, &hello_id)?;
+        peer.await_welcome(to, &hello_id, WELCOME_TIMEOUT)?;
         peer.stream.set_read_timeout(None).map_err(unreachable)?;
         Ok(peer)
     }
 
-    /// Reads up to the welcome. What arrives before it is kept for later.
-    fn await_welcome(&mut self, to: &str, hello_id: &MsgId) -> Result<(), PeerError> {
+    /// Reads up to the welcome, for `timeout` whatever else comes. That is kept
+    /// for later.
+    fn await_welcome(
+        &mut self,
+        to: &str,
+        hello_id: &MsgId,
+        timeout: Duration,
+    ) -> Result<(), PeerError> {
         let stranger = |reason: String| PeerError::NotTickwire {
             to: to.to_owned(),
             reason,
         };
+        let broken = |error: FramesError| stranger(error.to_string());
+        let begin = Instant::now();
         let mut early = Vec::new();
+        let mut early_bytes = 0;
         loop {
-            let frame = match self.frames.next() {
-                Ok(Some(frame)) => frame,
-                Ok(None) => return Err(stranger("it closed the connection".to_owned())),
-                Err(FramesError::Io(error)) if is_timeout(&error) => {
-                    return Err(stranger(format!(
-                        "no welcome within {} s",
-                        WELCOME_TIMEOUT.as_secs()
-                    )));
+            let left = timeout.saturating_sub(begin.elapsed());
+            if left.is_zero() {
+                let seconds = timeout.as_secs();
+                return Err(stranger(format!("no welcome within {seconds} s")));
+            }
+            if self
+                .frames
+                .is_drained()
+                .map_err(|error| broken(error.into()))?
+            {
+                let timed = self.stream.set_read_timeout(Some(left));
+                match timed.and_then(|()| self.frames.fill()) {
+                    Ok(0) => return Err(stranger("it closed the connection".to_owned())),
+                    Ok(_) => {}
+                    Err(error) if is_timeout(&error) => {}
+                    Err(error) => return Err(broken(error.into())),
                 }
-                Err(error) => return Err(stranger(error.to_string())),
+            }
+            let next = self.frames.next_at_hand();
+            let Some(frame) = next.map_err(|error| broken(error.into()))? else {
+                continue;
             };
             match ServerMessage::read(frame) {
                 Some(message) if message.payload.hello_msg_id() == Some(hello_id.as_str()) => {
                     let Body { server, limits, .. } = message.payload;
                     self.server = server.map_or(message.source, |server| server.name);
                     if let Some(limits) = limits {
+                        self.stall_timeout = limits.stall_timeout();
                         self.frame_bytes_max = limits.frame_bytes;
                     }
                     break;
@@ -204,7 +225,14 @@ impl Peer {
                         message: message.payload.message.unwrap_or_default(),
                     });
                 }
-                _ => early.push(frame.to_vec()),
+                _ => {
+                    early_bytes += frame.len();
+                    if early_bytes > FRAME_BYTES_MAX_MAX {
+                        let reason = "it sends messages, and no welcome before them";
+                        return Err(stranger(reason.to_owned()));
+                    }
+                    early.push(frame.to_vec());
+                }
             }
         }
         self.frames.put_back(early);
@@ -255,7 +283,61 @@ fn resolve(
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
+
+    /// The peer of a server that reads nothing and writes `bytes` for ever.
+    fn peer_of_a_flood(bytes: &'static [u8], pause: Duration) -> Peer {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let stream = TcpStream::connect(address).unwrap();
+        let (mut far, _) = listener.accept().unwrap();
+        thread::spawn(move || {
+            while far.write_all(bytes).is_ok() {
+                thread::sleep(pause);
+            }
+        });
+        Peer {
+            frames: Frames::new(stream.try_clone().unwrap()),
+            stream,
+            server: String::new(),
+            frame_bytes_max: FRAME_BYTES_MAX_MAX,
+            stall_timeout: None,
+        }
+    }
+
+    /// Each of them once made the wait for the welcome begin anew.
+    #[test]
+    fn messages_and_single_bytes_dont_put_the_end_of_the_wait_off() {
+        let hello = MsgId::from(uuid::Uuid::from_u128(1));
+        let timeout = Duration::from_millis(50);
+        for bytes in [b"\0\0\0\x02{}".as_slice(), b"\x01"] {
+            let mut peer = peer_of_a_flood(bytes, Duration::from_millis(5));
+            let error = peer.await_welcome("t", &hello, timeout).unwrap_err();
+            assert!(error.to_string().contains("no welcome within"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_comes_before_the_welcome_is_bounded() {
+        static FRAMES: [u8; 1 << 20] = {
+            // One frame that is all spaces.
+            let mut frame = [b' '; 1 << 20];
+            let length = ((1_u32 << 20) - 4).to_be_bytes();
+            let mut at = 0;
+            while at < 4 {
+                frame[at] = length[at];
+                at += 1;
+            }
+            frame
+        };
+        let hello = MsgId::from(uuid::Uuid::from_u128(1));
+        let mut peer = peer_of_a_flood(&FRAMES, Duration::ZERO);
+        let timeout = Duration::from_secs(600);
+        let error = peer.await_welcome("t", &hello, timeout).unwrap_err();
+        assert!(error.to_string().contains("no welcome before"), "{error}");
+    }
 
     #[test]
     fn a_lookup_that_hangs_is_given_up() {

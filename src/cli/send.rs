@@ -5,34 +5,41 @@
 //! answers meanwhile: a server that can't get rid of its answers stops reading,
 //! so a client that wrote all first would wait for ever.
 
-use std::io::{self, Write};
+use std::io;
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use tickwire::ids::{MsgId, Name};
-use tickwire::limits::{LISTEN_DEFAULT, WINDOW_BYTES};
-use tickwire::wire::{ErrorCode, Kind, Parser, Validation, write_frame};
+use tickwire::limits::LISTEN_DEFAULT;
+use tickwire::wire::ErrorCode;
 
+use self::patience::{ANSWER_TIMEOUT, Lack, Patience, Seen};
 use self::report::{Refused, Report};
+use self::writing::Writer;
 use super::answer::ServerMessage;
-use super::fence::{Ledger, Sent, Tally};
+use super::fence::{Ledger, Tally};
 use super::frames::{FramesError, is_timeout};
-use super::input::{self, Event, Input, InputError};
+use super::input::{self, Input};
 use super::peer::{self, Claim, Peer};
-use super::split::Piece;
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, units};
 
+mod patience;
 mod report;
+mod writing;
 
 /// Under which name `send` speaks.
 const SOURCE: &str = "tickwire-send";
-/// How long the server may be silent after all was sent.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// How often the silence is looked at.
-const TICK: Duration = Duration::from_millis(500);
+/// How often it is looked at what the server does.
+const TICK_MAX: Duration = Duration::from_millis(500);
+/// The same where the limit is shorter.
+const TICK_MIN: Duration = Duration::from_millis(10);
+/// Bytes that the kernel takes beyond those on their way, so that what it has
+/// taken is nearly what has left.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES: u32 = 128 * 1024;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,10 +53,15 @@ JSON Lines. All files are looked through before the first message is sent; a \
 file that is not JSON sends nothing. Standard input (-) is sent as it comes.
 
 Each message is sent byte for byte as it stands. What is in it is the server's \
-business: what it refuses is shown with file, line, code, field and reason.
+business: what it refuses is shown with file, line, code, field and reason. Byte \
+order marks and record separators (RFC 7464) between messages are passed over.
 
 An accepted message of type ack gets no answer of its own; it counts as routed \
 once everything sent has been answered.
+
+A server that owes answers and gives none, or that takes no bytes, is given up \
+after 60 s, or after twice the time for which it may pause a sender. Then it is \
+shown which messages had no answer: their fate is unknown.
 
 Exit codes: 0 all accepted, 1 some refused or unanswered, 2 wrong usage.";
 
@@ -63,6 +75,9 @@ pub struct Arguments {
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
+    /// How long an answer may take, for tests of what follows
+    #[arg(long, value_name = "DURATION", hide = true, value_parser = answer_timeout)]
+    answer_timeout: Option<Duration>,
     /// Files with messages; - is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
@@ -75,33 +90,38 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let source = Name::new(SOURCE).expect("a name");
     let mut peer =
         Peer::connect(&arguments.to, &source, Claim::Nothing).map_err(Failure::failed)?;
-    peer.stream
-        .set_read_timeout(Some(TICK))
-        .map_err(Failure::failed)?;
+    let answer_timeout = arguments.answer_timeout.unwrap_or(ANSWER_TIMEOUT);
+    let limit = patience::limit(answer_timeout, peer.stall_timeout);
+    let tick = (limit / 8).clamp(TICK_MIN, TICK_MAX);
+    prepare(&peer.stream, tick).map_err(Failure::failed)?;
+    let patience = Patience::new(limit, tick);
 
     let report = Report::new(&inputs, amount, arguments.json);
     let (fence_id, fence) = peer::hello(&source, Claim::Nothing);
     let shared = Arc::new(Shared::default());
-    let writer = Writer {
-        stream: peer.stream.try_clone().map_err(Failure::failed)?,
-        out: Vec::with_capacity(2 * WINDOW_BYTES),
-        parser: Parser::new(Validation::Envelope),
-        frame_bytes_max: peer.frame_bytes_max,
-        shared: Arc::clone(&shared),
-        report: Arc::clone(&report),
-    };
+    let stream = peer.stream.try_clone().map_err(Failure::failed)?;
+    let writer = Writer::new(
+        stream,
+        peer.frame_bytes_max,
+        Arc::clone(&shared),
+        Arc::clone(&report),
+    );
     let writing = std::thread::spawn(move || writer.send_all(&inputs, &fence));
 
-    let lost = read_answers(&mut peer, &fence_id, &shared, &report).err();
+    let lost = read_answers(&mut peer, &fence_id, &shared, &report, patience).err();
     match lost {
         None => shared.ledger().fenced(),
-        Some(_) => shared.ledger().lost(),
+        Some(_) => {
+            let unanswered = shared.ledger().lost();
+            report.unanswered(&unanswered);
+        }
     }
     report.finish();
     let tally = shared.ledger().tally();
     report.summary(&tally)?;
     if let Some(reason) = lost {
-        // The writer may wait for more input, which has no use any more.
+        // The writer may wait for more input, which has no use any more, or for
+        // a server that takes nothing.
         return Err(Failure::failed(reason));
     }
     // Past the fence there is nothing left to write.
@@ -116,11 +136,30 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     })
 }
 
+fn answer_timeout(text: &str) -> Result<Duration, &'static str> {
+    units::duration(text).ok_or(units::DURATION_FORM)
+}
+
+/// Has reads and writes return every `tick`, so that it can be looked at what
+/// happens meanwhile.
+fn prepare(stream: &TcpStream, tick: Duration) -> io::Result<()> {
+    stream.set_read_timeout(Some(tick))?;
+    stream.set_write_timeout(Some(tick))?;
+    // Where it can't be had, a large buffer makes what was taken less telling.
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES);
+    Ok(())
+}
+
 /// What the two threads share.
 #[derive(Debug, Default)]
 struct Shared {
     ledger: Mutex<Ledger>,
-    /// Whether the fence was written, so that no input keeps the server silent.
+    /// Bytes that the kernel has taken.
+    taken: AtomicU64,
+    /// Whether bytes wait for the kernel.
+    unwritten: AtomicBool,
+    /// Whether the fence was written, which is answered whatever went before.
     fence_sent: AtomicBool,
 }
 
@@ -130,111 +169,17 @@ impl Shared {
             .lock()
             .expect("nobody panics while counting messages")
     }
-}
 
-/// Reads inputs and writes frames.
-struct Writer {
-    stream: TcpStream,
-    out: Vec<u8>,
-    /// Says what the server will be able to tell of a message. The payload is
-    /// not its concern: whatever the server makes of it, it can name the message.
-    parser: Parser,
-    frame_bytes_max: usize,
-    shared: Arc<Shared>,
-    report: Arc<Report>,
-}
-
-impl Writer {
-    /// Sends all inputs, then the fence. What stands before an error of an
-    /// input is sent, and the fence too, so that its fate becomes known.
-    fn send_all(mut self, inputs: &[Input], fence: &[u8]) -> Result<(), InputError> {
-        let mut result = Ok(());
-        for (index, input) in inputs.iter().enumerate() {
-            result = input.each_piece(|event| match event {
-                Event::Piece(piece) => self.queue(index, piece),
-                // Nothing more is at hand: don't let what there is wait.
-                Event::Idle => self.flush(),
-            });
-            if result.is_err() {
-                break;
-            }
-        }
-        self.out.extend_from_slice(fence);
-        // A failed write needs no word here: whoever reads the answers learns
-        // why the connection ended.
-        let _ = self.flush();
-        self.shared.fence_sent.store(true, Ordering::Release);
-        match result {
-            // The connection is gone, which is not the input's fault.
-            Err(InputError::Stopped(_)) => Ok(()),
-            result => result,
+    /// What there is to see beside what was read.
+    fn seen(&self) -> Seen {
+        let taken = self.taken.load(Ordering::Acquire);
+        Seen {
+            owed: self.fence_sent.load(Ordering::Acquire) || self.ledger().is_owed(taken),
+            unwritten: self.unwritten.load(Ordering::Acquire),
+            taken,
+            ..Seen::default()
         }
     }
-
-    fn queue(&mut self, input: usize, piece: Piece<'_>) -> io::Result<()> {
-        let line = piece.place.line;
-        if piece.json.len() > self.frame_bytes_max {
-            self.shared.ledger().refused_unsent();
-            self.report.refused(Refused {
-                input,
-                line,
-                code: ErrorCode::FrameTooLarge.as_str().to_owned(),
-                field: None,
-                reason: format!(
-                    "the message has {} bytes, the server takes {}: not sent",
-                    piece.json.len(),
-                    self.frame_bytes_max
-                ),
-                target: target_of(piece.json),
-                msg_id: None,
-            });
-            return Ok(());
-        }
-        let start = self.out.len();
-        write_frame(&mut self.out, piece.json).map_err(io::Error::other)?;
-        let frame_start = self.out.len() - piece.json.len();
-        let frame = &mut self.out[frame_start..];
-        debug_assert!(start < frame_start);
-        let sent = match self.parser.parse(frame) {
-            Ok(header) => Sent {
-                msg_id: Some(header.msg_id),
-                is_ack: header.kind == Kind::Ack,
-                target: self
-                    .parser
-                    .target(frame, &header.names)
-                    .map(|target| String::from_utf8_lossy(target).into()),
-                input,
-                line,
-            },
-            Err(refusal) => Sent {
-                msg_id: refusal.msg_id,
-                is_ack: false,
-                target: target_of(piece.json).map(Into::into),
-                input,
-                line,
-            },
-        };
-        self.shared.ledger().sent(sent);
-        if self.out.len() >= WINDOW_BYTES {
-            self.flush()?;
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        let written = self.stream.write_all(&self.out);
-        self.out.clear();
-        written
-    }
-}
-
-/// The `target` of a message that may be invalid.
-fn target_of(json: &[u8]) -> Option<String> {
-    #[derive(serde::Deserialize)]
-    struct Head {
-        target: Option<String>,
-    }
-    serde_json::from_slice::<Head>(json).ok()?.target
 }
 
 /// Why the fence was not reached.
@@ -242,63 +187,92 @@ fn target_of(json: &[u8]) -> Option<String> {
 enum Lost {
     #[error("the server closed the connection before everything was answered")]
     Closed,
-    #[error("the server has not answered for {} s", ANSWER_TIMEOUT.as_secs())]
-    Silent,
+    #[error(
+        "the server has not answered for {}, and is given up: see whether it hangs, and send \
+         again what has no answer if it may arrive twice",
+        units::show_duration(*.0)
+    )]
+    Unanswered(Duration),
+    #[error(
+        "the server has taken no bytes for {}, and is given up: see whether it hangs, and send \
+         again what has no answer if it may arrive twice, and what stands behind it",
+        units::show_duration(*.0)
+    )]
+    NotReading(Duration),
     #[error("the connection was lost: {0}")]
     Broken(#[from] FramesError),
 }
 
-/// Reads answers up to the welcome of the hello `fence_id`.
+/// Reads answers up to the welcome of the hello `fence_id`, unless the server
+/// does nothing for longer than `patience` lasts.
 fn read_answers(
     peer: &mut Peer,
     fence_id: &MsgId,
     shared: &Shared,
     report: &Report,
+    mut patience: Patience,
 ) -> Result<(), Lost> {
-    let mut last_answer = Instant::now();
     loop {
-        let frame = match peer.frames.next() {
-            Ok(Some(frame)) => frame,
-            Ok(None) => return Err(Lost::Closed),
-            Err(FramesError::Io(error)) if is_timeout(&error) => {
-                if !shared.fence_sent.load(Ordering::Acquire) {
-                    last_answer = Instant::now();
-                } else if last_answer.elapsed() > ANSWER_TIMEOUT {
-                    return Err(Lost::Silent);
-                }
+        let read = read_once(peer)?;
+        let mut answered = false;
+        while let Some(frame) = peer.frames.next_at_hand().map_err(FramesError::from)? {
+            // Nothing else should come: this connection has no name and no
+            // subscription.
+            let Some(message) = ServerMessage::of(&peer.server, frame) else {
                 continue;
+            };
+            if message.payload.hello_msg_id() == Some(fence_id.as_str()) {
+                return Ok(());
             }
-            Err(error) => return Err(error.into()),
-        };
-        last_answer = Instant::now();
-        // Nothing else can come: this connection has no name and no
-        // subscription.
-        let Some(message) = ServerMessage::of(&peer.server, frame) else {
-            continue;
-        };
-        if message.payload.hello_msg_id() == Some(fence_id.as_str()) {
-            return Ok(());
+            answered |= take_answer(message, shared, report);
         }
-        take_answer(message, shared, report);
-        report.progress(shared.ledger().settled());
+        if answered {
+            report.progress(shared.ledger().settled());
+        }
+        let seen = Seen {
+            answered,
+            read,
+            read_all: peer.frames.has_read_all(),
+            ..shared.seen()
+        };
+        match patience.observe(Instant::now(), &seen) {
+            None => {}
+            Some(Lack::Answers) => return Err(Lost::Unanswered(patience.limit())),
+            Some(Lack::Reading) => return Err(Lost::NotReading(patience.limit())),
+        }
     }
 }
 
-fn take_answer(message: ServerMessage, shared: &Shared, report: &Report) {
+/// Reads for a tick, unless a frame is at hand; the bytes read.
+fn read_once(peer: &mut Peer) -> Result<usize, Lost> {
+    if !peer.frames.is_drained().map_err(FramesError::from)? {
+        return Ok(0);
+    }
+    match peer.frames.fill() {
+        Ok(0) => Err(Lost::Closed),
+        Ok(read) => Ok(read),
+        Err(error) if is_timeout(&error) => Ok(0),
+        Err(error) => Err(FramesError::from(error).into()),
+    }
+}
+
+/// Takes what the server says; whether a message has its answer by that.
+fn take_answer(message: ServerMessage, shared: &Shared, report: &Report) -> bool {
     let body = message.payload;
     let id = |text: &str| MsgId::from_text(text.as_bytes());
     if message.msg_type != "error" {
         let mut ledger = shared.ledger();
+        let mut answered = false;
         // A hello among the messages is answered by its welcome.
         if let Some(hello) = body.hello_msg_id().and_then(id) {
-            ledger.acknowledged(&hello);
+            answered |= ledger.acknowledged(&hello);
             ledger.expect_acks(!body.silences_acks());
         }
         for msg_id in body.covered().filter_map(id) {
-            ledger.acknowledged(&msg_id);
+            answered |= ledger.acknowledged(&msg_id);
         }
         ledger.dropped(body.dropped());
-        return;
+        return answered;
     }
     let code = body.code.unwrap_or_default();
     let reason = body.message.unwrap_or_default();
@@ -306,7 +280,7 @@ fn take_answer(message: ServerMessage, shared: &Shared, report: &Report) {
     if known == Some(ErrorCode::Undelivered) {
         shared.ledger().undelivered(body.details.count.unwrap_or(1));
         report.notice(&code, &reason);
-        return;
+        return false;
     }
     let msg_id = body.details.msg_id.as_deref().and_then(id);
     // An error that names no message and finds no fault with a frame is about
@@ -315,6 +289,7 @@ fn take_answer(message: ServerMessage, shared: &Shared, report: &Report) {
     let sent = about_a_message
         .then(|| shared.ledger().refused(msg_id.as_ref()))
         .flatten();
+    let answered = sent.is_some();
     match sent {
         Some(sent) => report.refused(Refused {
             input: sent.input,
@@ -327,6 +302,7 @@ fn take_answer(message: ServerMessage, shared: &Shared, report: &Report) {
         }),
         None => report.notice(&code, &reason),
     }
+    answered
 }
 
 /// One line that says what became of all messages.
@@ -392,16 +368,5 @@ mod tests {
             "11 sent: 10 acknowledged (3 times missed by a receiver), 1 routed (an ack gets \
              no answer of its own), 0 refused, 2 unanswered"
         );
-    }
-
-    #[test]
-    fn reads_the_target_of_what_is_otherwise_wrong() {
-        assert_eq!(
-            target_of(b"{\"target\":\"a\",\"x\":1}"),
-            Some("a".to_owned())
-        );
-        assert_eq!(target_of(b"{\"target\":null}"), None);
-        assert_eq!(target_of(b"{\"target\":1}"), None);
-        assert_eq!(target_of(b"nonsense"), None);
     }
 }

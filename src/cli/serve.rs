@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::settings::{Flags, Settings};
 use super::stop::StopSignal;
-use super::{Failure, Outcome, allocator, print};
+use super::{Failure, Outcome, allocator, print, say};
 
 /// What its help ends with. Not part of [`Arguments`]: those are also the whole
 /// program's, whose help ends otherwise.
@@ -23,7 +23,13 @@ Examples:
 
 Settings come from flags, then environment, then file, then defaults. The file \
 is TOML; every setting in it is also a variable, as queue_bytes is \
-TICKWIRE_QUEUE_BYTES and snapshot.keys is TICKWIRE_SNAPSHOT__KEYS:
+TICKWIRE_QUEUE_BYTES and snapshot.keys is TICKWIRE_SNAPSHOT__KEYS. An empty \
+variable is as if unset, and so is what Kubernetes sets for a Service called \
+tickwire; one that is nearly a setting is an error, any other a warning.
+A size is a whole number of bytes, or has a unit: kB, MB, GB, TB (1 kB is 1,000 \
+bytes) or KiB, MiB, GiB, TiB (1 KiB is 1,024). A duration has its unit: ms, s, m \
+or h; 0 needs none. A list is as in TOML, [\"/a\", \"/b\"]; a variable may hold \
+pointers plainly, as /a,/b.
   listen            HOST:PORT; port 0 picks a free one
   name              the server's own name: the source of its answers
   threads           worker threads
@@ -47,7 +53,9 @@ TICKWIRE_NAMES__API-GATEWAY__OVERFLOW (env or a service file can set it; a shell
 own variables have no hyphens).
 
 When ready it prints `listening tcp ADDR` on standard output; logs go to \
-standard error. SIGTERM or ctrl-c writes what is queued and ends it with 0.";
+standard error. SIGTERM, ctrl-c or the end of its terminal writes what is queued \
+and ends it with 0. Without a terminal SIGHUP is ignored, and what was ignored \
+from the start stays so (nohup).";
 
 /// Serve: check, route and acknowledge messages
 ///
@@ -76,10 +84,16 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let settings = arguments.settings()?;
     if arguments.print_config {
+        for variable in &settings.ignored {
+            say(format_args!("{}", unknown_variable(variable)));
+        }
         print(format_args!("{}", settings.to_toml()))?;
         return Ok(Outcome::Done);
     }
     log_to_stderr(&settings.log);
+    for variable in &settings.ignored {
+        tracing::warn!("{}", unknown_variable(variable));
+    }
     allocator::set_up();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(settings.threads)
@@ -107,15 +121,27 @@ async fn serve(settings: Settings) -> Result<Outcome, Failure> {
     let _ = stdout.flush();
     drop(stdout);
 
-    stop.received().await;
+    stop.received(|| {
+        tracing::warn!("SIGHUP ignored: there is no terminal, and nothing is read again");
+    })
+    .await;
     tracing::info!("stopping; once more to stop at once");
     tokio::select! {
         () = server.shutdown() => Ok(Outcome::Done),
-        () = stop.received() => {
+        () = stop.received_again() => {
             tracing::warn!("stopped at once: what was queued is lost");
             Ok(Outcome::Failed)
         }
     }
+}
+
+/// The words about a variable with tickwire's prefix that is no setting.
+fn unknown_variable(variable: &str) -> String {
+    format!(
+        "{} is no setting of tickwire, and ignored; tickwire serve --print-config shows all there \
+         are",
+        variable.escape_debug()
+    )
 }
 
 /// What to do about a server that doesn't start.

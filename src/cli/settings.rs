@@ -17,14 +17,12 @@ use tickwire::server::{ConfigError, ServerConfig};
 
 use self::keys::{KEYS, Key};
 
+mod environment;
 mod file;
 mod keys;
 mod names;
 #[cfg(test)]
 mod tests;
-
-/// How the variables are called that tickwire reads.
-const PREFIX: &str = "TICKWIRE_";
 
 /// Everything that `serve` can be told.
 #[derive(Debug, Clone)]
@@ -35,6 +33,8 @@ pub struct Settings {
     pub threads: usize,
     /// Which log lines are written, as `tracing-subscriber` filters spell it.
     pub log: String,
+    /// Variables with tickwire's prefix that are no setting.
+    pub ignored: Vec<String>,
     origins: BTreeMap<String, Origin>,
 }
 
@@ -171,14 +171,17 @@ impl Settings {
         flags: &Flags<'_>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, SettingsError> {
-        let (mut variables, config_variable) = variables(environment)?;
-        let mut settings = Self::default();
+        let environment = environment::read(environment)?;
+        let mut settings = Self {
+            ignored: environment.ignored,
+            ..Self::default()
+        };
         let named_by = if flags.config.is_some() {
             ""
         } else {
             "TICKWIRE_CONFIG: "
         };
-        let config = flags.config.map(Path::to_owned).or(config_variable);
+        let config = flags.config.map(Path::to_owned).or(environment.config);
         if let Some(path) = config {
             if path.as_os_str().is_empty() {
                 return Err(SettingsError::NoFile(named_by));
@@ -187,10 +190,7 @@ impl Settings {
                 settings.set(given)?;
             }
         }
-        // In the order of their names, so that of two errors always the same
-        // is reported.
-        variables.sort_by(|a, b| a.key.cmp(&b.key));
-        for given in variables {
+        for given in environment.settings {
             settings.set(given)?;
         }
         for (key, text) in &flags.settings {
@@ -258,7 +258,7 @@ impl Settings {
             Some(key) => (key.set)(self, &given),
             None => match names::set(self, &given) {
                 Some(taken) => taken,
-                None => return Err(unknown(given)),
+                None => return Err(unknown(given.key, given.origin)),
             },
         };
         if let Err(allowed) = taken {
@@ -299,51 +299,43 @@ impl Default for Settings {
             server: ServerConfig::default(),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             log: keys::LOG_DEFAULT.to_owned(),
+            ignored: Vec::new(),
             origins: BTreeMap::new(),
         }
     }
 }
 
-/// The variables that are tickwire's, and the file that one of them names.
-fn variables(
-    environment: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<(Vec<Given>, Option<PathBuf>), SettingsError> {
-    let mut variables = Vec::new();
-    let mut config = None;
-    for (name, value) in environment {
-        let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else {
-            continue;
-        };
-        if name == "TICKWIRE_CONFIG" {
-            config = Some(PathBuf::from(value));
-            continue;
-        }
-        let text = value
-            .into_string()
-            .map_err(|_| SettingsError::NotUnicode(name.to_owned()))?;
-        variables.push(Given {
-            key: name[PREFIX.len()..].to_ascii_lowercase().replace("__", "."),
-            text,
-            kind: ValueKind::Untyped,
-            origin: Origin::Variable(name.to_owned()),
-        });
-    }
-    Ok((variables, config))
+/// Whether there is a setting with this key.
+fn is_known(key: &str) -> bool {
+    KEYS.iter().any(|known| known.name == key) || names::is_known(key)
 }
 
-fn unknown(given: Given) -> SettingsError {
-    let spelled = |key: &str| match &given.origin {
-        Origin::Variable(_) => format!("{PREFIX}{}", key.replace('.', "__").to_ascii_uppercase()),
+/// The setting that was probably meant by `key`.
+fn nearest(key: &str) -> Option<String> {
+    let distance = |name: &str| strsim::damerau_levenshtein(name, key);
+    KEYS.iter()
+        .map(|known| (distance(known.name), known.name))
+        .min()
+        .filter(|(distance, name)| is_near(*distance, name))
+        .map(|(_, name)| name.to_owned())
+        .or_else(|| names::nearest(key))
+}
+
+/// Whether a text `distance` away from `name` is a slip of it: one letter of
+/// three.
+fn is_near(distance: usize, name: &str) -> bool {
+    distance <= name.len() / 3
+}
+
+fn unknown(key: String, origin: Origin) -> SettingsError {
+    let spelled = |key: &str| match &origin {
+        Origin::Variable(_) => {
+            let variable = key.replace('.', "__").to_ascii_uppercase();
+            format!("{}{variable}", environment::PREFIX)
+        }
         _ => key.to_owned(),
     };
-    let nearest = KEYS
-        .iter()
-        .map(|Key { name, .. }| (strsim::damerau_levenshtein(name, &given.key), *name))
-        .min()
-        .filter(|(distance, name)| *distance <= name.len().div_ceil(3))
-        .map(|(_, name)| name.to_owned())
-        .or_else(|| names::nearest(&given.key));
-    let remedy = match nearest {
+    let remedy = match nearest(&key) {
         Some(name) => format!(": did you mean {}?", spelled(&name)),
         None => {
             let of_names = names::KEYS.map(|key| format!("names.NAME.{key}"));
@@ -353,11 +345,11 @@ fn unknown(given: Given) -> SettingsError {
         }
     };
     SettingsError::Unknown {
-        key: match &given.origin {
+        key: match &origin {
             Origin::Variable(_) => String::new(),
-            _ => format!(" {}", given.key),
+            _ => format!(" {key}"),
         },
         remedy,
-        origin: given.origin,
+        origin,
     }
 }

@@ -6,15 +6,21 @@
 //! whoever gets the piece. So a message with a `NaN` in it can be sent, and
 //! refused, as it stands.
 //!
-//! Use: [`push`](Splitter::push) bytes, take pieces with
-//! [`next`](Splitter::next) until there is none, and at the end of the input
-//! ask [`finish`](Splitter::finish) whether something was left over.
+//! Use: [`push`](Splitter::push) bytes and take pieces with
+//! [`next`](Splitter::next) until there is none, again and again. At the end of
+//! the input say so with [`end`](Splitter::end), and take what is left.
+//!
+//! What is no message is an error, behind which the splitter goes on at the
+//! next line that begins with `{`. It keeps the bytes of one message at most,
+//! and discards those that it passes over.
 
 use std::fmt;
 
 use tickwire::limits::FRAME_BYTES_MAX_MAX;
 
-const BOM: &[u8] = b"\xEF\xBB\xBF";
+use self::resync::{BOM, LineSearch, begins_anew, is_separator};
+
+mod resync;
 
 /// A line and a column, both from 1. Columns count characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +109,11 @@ pub enum Problem {
     /// The input ends inside an object.
     #[error("not JSON: the object that begins here never ends")]
     OpenObject,
+    /// An object is still open where the next message begins.
+    #[error(
+        "not JSON: the object that begins here is not closed before a line that begins with {{"
+    )]
+    Unclosed,
     /// An object is larger than any server takes.
     #[error(
         "the message that begins here is larger than {FRAME_BYTES_MAX_MAX} bytes, the most that a server can be told to take"
@@ -127,8 +138,12 @@ pub struct Splitter {
     closing: Vec<u8>,
     /// Where the string begins inside of which `at` stands.
     string: Option<usize>,
-    /// Whether a byte order mark may still come.
+    /// Behind something broken: the search for where to go on.
+    lost: Option<LineSearch>,
+    /// Whether nothing was looked at yet.
     fresh: bool,
+    /// Whether no further bytes will come.
+    ended: bool,
 }
 
 impl Splitter {
@@ -142,7 +157,9 @@ impl Splitter {
             place: Place::START,
             closing: Vec::new(),
             string: None,
+            lost: None,
             fresh: true,
+            ended: false,
         }
     }
 
@@ -157,46 +174,54 @@ impl Splitter {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Notes that the input ends behind what was pushed.
+    pub fn end(&mut self) {
+        self.ended = true;
+    }
+
     /// The next object, if all of it is there.
     ///
     /// # Errors
-    /// What stands there can't be the beginning of a message. The splitter
-    /// can't go on after that.
+    /// What stands there is no message. The next call goes on behind it.
     pub fn next(&mut self) -> Result<Option<Piece<'_>>, SplitError> {
         self.pass(self.given);
-        if self.closing.is_empty() && !self.find_begin()? {
-            return Ok(None);
-        }
-        if !self.find_end()? {
-            if self.buffer.len() - self.begin > FRAME_BYTES_MAX_MAX {
-                return Err(self.error(self.begin, Problem::TooLarge));
+        match self.find() {
+            Ok(true) => {
+                self.given = self.at;
+                Ok(Some(Piece {
+                    json: &self.buffer[self.begin..self.at],
+                    place: self.place,
+                }))
             }
-            return Ok(None);
+            Ok(false) => Ok(None),
+            Err(error) => {
+                self.closing.clear();
+                self.string = None;
+                self.lost = Some(LineSearch::default());
+                // Not at the place of the error: what is missing of one message
+                // is often noticed only within the next.
+                self.pass(self.begin + 1);
+                Err(error)
+            }
         }
-        self.given = self.at;
-        Ok(Some(Piece {
-            json: &self.buffer[self.begin..self.at],
-            place: self.place,
-        }))
     }
 
-    /// Whether the input may end here.
-    ///
-    /// # Errors
-    /// The input ends in the middle of a message.
-    pub fn finish(mut self) -> Result<(), SplitError> {
-        self.pass(self.given);
-        if let Some(start) = self.string {
-            return Err(self.error(start, Problem::OpenString));
+    /// Looks for an object; whether all of it is there.
+    fn find(&mut self) -> Result<bool, SplitError> {
+        if self.closing.is_empty() && !self.find_begin()? {
+            return Ok(false);
         }
-        if !self.closing.is_empty() {
-            return Err(self.error(self.begin, Problem::OpenObject));
+        if self.find_end()? {
+            return Ok(true);
         }
-        if self.begin < self.buffer.len() {
-            // Part of a character.
-            return Err(self.not_an_object());
+        if self.buffer.len() - self.begin > FRAME_BYTES_MAX_MAX {
+            return Err(self.error(self.begin, Problem::TooLarge));
         }
-        Ok(())
+        match self.string {
+            _ if !self.ended => Ok(false),
+            Some(start) => Err(self.broken(start, Problem::OpenString)),
+            None => Err(self.error(self.begin, Problem::OpenObject)),
+        }
     }
 
     /// Moves `begin` on to `to`.
@@ -210,28 +235,27 @@ impl Splitter {
         }
     }
 
-    /// Skips white space; whether an object begins there.
+    /// Skips what may stand between messages; whether an object begins there.
     fn find_begin(&mut self) -> Result<bool, SplitError> {
+        if let Some(search) = &mut self.lost {
+            let Some(line) = search.find(&self.buffer[self.begin..]) else {
+                self.pass(self.buffer.len());
+                return Ok(false);
+            };
+            self.lost = None;
+            self.pass(self.begin + line);
+        }
         if self.fresh {
-            let head = &self.buffer[..self.buffer.len().min(BOM.len())];
-            if head.len() < BOM.len() && BOM.starts_with(head) {
+            let head = &self.buffer[..self.buffer.len().min(2)];
+            if matches!(head, [] | [0xFE | 0xFF]) && !self.ended {
                 return Ok(false);
             }
-            if head.starts_with(b"\xFF\xFE") || head.starts_with(b"\xFE\xFF") {
+            if head == b"\xFF\xFE" || head == b"\xFE\xFF" {
                 return Err(self.error(0, Problem::Utf16));
-            }
-            if head == BOM {
-                self.begin = BOM.len();
-                self.given = self.begin;
-                self.at = self.begin;
             }
             self.fresh = false;
         }
-        let white = self.buffer[self.begin..]
-            .iter()
-            .take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))
-            .count();
-        self.pass(self.begin + white);
+        self.pass_separators();
         match self.buffer.get(self.begin) {
             None => Ok(false),
             Some(b'{') => {
@@ -243,9 +267,30 @@ impl Splitter {
             Some(b',') => Err(self.error(self.begin, Problem::Comma)),
             // A character of which only a part has arrived, or another.
             Some(_) => match str::from_utf8(&self.buffer[self.begin..]) {
-                Err(error) if error.valid_up_to() == 0 && error.error_len().is_none() => Ok(false),
+                Err(error)
+                    if error.valid_up_to() == 0 && error.error_len().is_none() && !self.ended =>
+                {
+                    Ok(false)
+                }
                 _ => Err(self.not_an_object()),
             },
+        }
+    }
+
+    /// Passes over white space, record separators and byte order marks: files
+    /// that were put together have such a mark before each.
+    fn pass_separators(&mut self) {
+        loop {
+            let rest = &self.buffer[self.begin..];
+            let separators = rest.iter().take_while(|byte| is_separator(**byte)).count();
+            self.pass(self.begin + separators);
+            if !self.buffer[self.begin..].starts_with(BOM) {
+                return;
+            }
+            // A mark has no column.
+            let place = self.place;
+            self.pass(self.begin + BOM.len());
+            self.place = place;
         }
     }
 
@@ -268,12 +313,15 @@ impl Splitter {
             self.at = here + 1;
             match self.buffer[here] {
                 b'"' => self.string = Some(here),
+                b'{' if begins_anew(&self.buffer[self.begin..here], &self.closing) => {
+                    return Err(self.error(self.begin, Problem::Unclosed));
+                }
                 b'{' => self.closing.push(b'}'),
                 b'[' => self.closing.push(b']'),
                 found => {
                     let expected = self.closing.pop().expect("an object is open");
                     if found != expected {
-                        return Err(self.error(
+                        return Err(self.broken(
                             here,
                             Problem::Mismatched {
                                 found: char::from(found),
@@ -298,14 +346,29 @@ impl Splitter {
                     self.at += 1;
                     return Ok(true);
                 }
-                b'\n' => return Err(self.error(start, Problem::OpenString)),
-                _ if self.at + 1 < self.buffer.len() => self.at += 2,
-                // What is escaped has not arrived: come back to the backslash.
-                _ => return Ok(false),
+                b'\n' => return Err(self.broken(start, Problem::OpenString)),
+                _ => match self.buffer.get(self.at + 1) {
+                    // No escape: it has to be found as the end of the line.
+                    Some(b'\n') => self.at += 1,
+                    Some(_) => self.at += 2,
+                    // What is escaped has not arrived: come back to the backslash.
+                    None => return Ok(false),
+                },
             }
         }
         self.at = self.buffer.len();
         Ok(false)
+    }
+
+    /// The error of an object that shows at `at` to be broken. If a line between
+    /// its beginning and there could begin a message, the object was probably
+    /// broken off before that line.
+    fn broken(&self, at: usize, problem: Problem) -> SplitError {
+        let mut search = LineSearch::default();
+        match search.find(&self.buffer[self.begin + 1..at]) {
+            Some(_) => self.error(self.begin, Problem::Unclosed),
+            None => self.error(at, problem),
+        }
     }
 
     fn error(&self, at: usize, problem: Problem) -> SplitError {

@@ -1,4 +1,9 @@
-//! Being told to stop: ctrl-c, and SIGTERM where there is one.
+//! Being told to stop: ctrl-c, and where there are such signals SIGTERM, and
+//! SIGHUP when a terminal closes.
+//!
+//! A signal that was ignored when the process began stays ignored: `nohup`
+//! does that to SIGHUP, and a shell without job control to the SIGINT of what
+//! it runs in the background.
 
 use std::io;
 
@@ -7,31 +12,116 @@ use std::io;
 #[derive(Debug)]
 pub struct StopSignal {
     #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
+    interrupt: Option<tokio::signal::unix::Signal>,
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    hangup: Option<tokio::signal::unix::Signal>,
+    #[cfg(unix)]
+    on_hangup: OnHangup,
     #[cfg(not(unix))]
     interrupt: tokio::signal::windows::CtrlC,
 }
 
+/// The meaning of a SIGHUP.
+#[cfg(unix)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OnHangup {
+    /// None: whoever started the process has it ignored.
+    StayIgnored,
+    /// The process's terminal has closed: an end in order.
+    Stop,
+    /// There is no terminal that could close. It is how services are told to
+    /// read their settings again, which this one doesn't.
+    Note,
+}
+
+#[cfg(unix)]
+impl OnHangup {
+    fn of(was_ignored: bool, has_terminal: bool) -> Self {
+        match (was_ignored, has_terminal) {
+            (true, _) => Self::StayIgnored,
+            (false, true) => Self::Stop,
+            (false, false) => Self::Note,
+        }
+    }
+}
+
 #[cfg(unix)]
 impl StopSignal {
-    /// Takes the signals over. Call it within a runtime.
+    /// Takes the signals over. Call it within a runtime, once.
     pub fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
+        // All that was inherited is read before anything is changed. A closed
+        // terminal is the process's no longer, so this can't wait for SIGHUP.
+        let on_hangup = OnHangup::of(is_ignored(libc::SIGHUP)?, has_terminal());
+        let heeds_interrupt = !is_ignored(libc::SIGINT)?;
+        let take = |taken: bool, kind| taken.then(|| signal(kind)).transpose();
         Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
+            interrupt: take(heeds_interrupt, SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            hangup: take(on_hangup != OnHangup::StayIgnored, SignalKind::hangup())?,
+            on_hangup,
         })
     }
 
-    /// Waits for the next signal.
-    pub async fn received(&mut self) {
+    /// Waits until the process is told to stop. Calls `ignored` for each SIGHUP
+    /// that doesn't tell so.
+    pub async fn received(&mut self, ignored: impl Fn()) {
+        loop {
+            tokio::select! {
+                () = next(&mut self.interrupt) => return,
+                _ = self.terminate.recv() => return,
+                () = next(&mut self.hangup) => match self.on_hangup {
+                    OnHangup::Stop => return,
+                    OnHangup::Note | OnHangup::StayIgnored => ignored(),
+                },
+            }
+        }
+    }
+
+    /// Waits until the process is told to stop once more. A SIGHUP doesn't tell
+    /// so: of one closed terminal there may be several, from the kernel and
+    /// from the shell.
+    pub async fn received_again(&mut self) {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
+            () = next(&mut self.interrupt) => {}
             _ = self.terminate.recv() => {}
         }
     }
+}
+
+/// Waits for the next of a signal that is heeded, or for ever.
+#[cfg(unix)]
+async fn next(signal: &mut Option<tokio::signal::unix::Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether the process has a controlling terminal. `/dev/tty` is that terminal,
+/// and can't be opened without one.
+#[cfg(unix)]
+fn has_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
+}
+
+/// Whether `signal` is ignored at present.
+#[cfg(unix)]
+#[allow(unsafe_code, reason = "the standard library can't tell")]
+fn is_ignored(signal: libc::c_int) -> io::Result<bool> {
+    let mut present = std::mem::MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: without a new action nothing is changed, and there is room for
+    // the present one.
+    let result = unsafe { libc::sigaction(signal, std::ptr::null(), present.as_mut_ptr()) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call has succeeded, so it has written the present action.
+    Ok(unsafe { present.assume_init() }.sa_sigaction == libc::SIG_IGN)
 }
 
 #[cfg(not(unix))]
@@ -43,8 +133,38 @@ impl StopSignal {
         })
     }
 
-    /// Waits for the next signal.
-    pub async fn received(&mut self) {
+    /// Waits until the process is told to stop. There is no signal to ignore.
+    pub async fn received(&mut self, _ignored: impl Fn()) {
         self.interrupt.recv().await;
+    }
+
+    /// Waits until the process is told to stop once more.
+    pub async fn received_again(&mut self) {
+        self.interrupt.recv().await;
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hangup_that_was_ignored_stays_so() {
+        assert_eq!(OnHangup::of(true, true), OnHangup::StayIgnored);
+        assert_eq!(OnHangup::of(true, false), OnHangup::StayIgnored);
+    }
+
+    #[test]
+    fn a_hangup_stops_only_what_has_a_terminal() {
+        assert_eq!(OnHangup::of(false, true), OnHangup::Stop);
+        assert_eq!(OnHangup::of(false, false), OnHangup::Note);
+    }
+
+    #[test]
+    fn knows_what_is_ignored() {
+        // Rust's runtime ignores SIGPIPE, and nothing ignores SIGUSR2 here.
+        assert!(is_ignored(libc::SIGPIPE).unwrap());
+        assert!(!is_ignored(libc::SIGUSR2).unwrap());
+        assert!(is_ignored(-1).is_err());
     }
 }

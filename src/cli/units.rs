@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 /// What a size may look like.
-pub const SIZE_FORM: &str = "must be a number of bytes or a size such as \"64KiB\" or \"8MiB\"";
+pub const SIZE_FORM: &str = "must be a whole number of bytes, or one with a unit: kB, MB, GB or TB \
+                             (1 kB is 1,000 bytes), KiB, MiB, GiB or TiB (1 KiB is 1,024), such \
+                             as \"64KiB\" or \"8MiB\"";
 /// What a duration may look like.
-pub const DURATION_FORM: &str =
-    "must be a duration with its unit, such as \"500ms\", \"2s\" or \"1m\"";
+pub const DURATION_FORM: &str = "must be a whole number with its unit: ms, s, m or h, such as \
+                                 \"500ms\", \"2s\" or \"1m\"; 0 needs none";
 
-const SIZES: [(&str, u64); 8] = [
+const SIZES: [(&str, u64); 9] = [
     ("B", 1),
     ("KiB", 1 << 10),
     ("MiB", 1 << 20),
@@ -17,11 +19,13 @@ const SIZES: [(&str, u64); 8] = [
     ("kB", 1_000),
     ("MB", 1_000_000),
     ("GB", 1_000_000_000),
+    ("TB", 1_000_000_000_000),
 ];
 
 const DURATIONS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 
-/// The bytes that `text` says: `65536`, `64KiB`, `8 MiB`, `1MB`.
+/// The bytes that `text` says: `65536`, `64KiB`, `8 MiB`, `1MB`. `8M` is
+/// refused, for it is 8,000,000 bytes to some programs and 8,388,608 to others.
 pub fn size(text: &str) -> Option<usize> {
     let (number, unit) = number_and_unit(text)?;
     let factor = if unit.is_empty() {
@@ -32,9 +36,13 @@ pub fn size(text: &str) -> Option<usize> {
     usize::try_from(number.checked_mul(factor)?).ok()
 }
 
-/// The duration that `text` says. A bare number has no unit, hence no meaning.
+/// The duration that `text` says. A bare number has no unit, hence no meaning,
+/// unless it is 0.
 pub fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = number_and_unit(text)?;
+    if number == 0 && unit.is_empty() {
+        return Some(Duration::ZERO);
+    }
     let factor = factor_of(unit, &DURATIONS)?;
     Some(Duration::from_millis(number.checked_mul(factor)?))
 }
@@ -61,13 +69,22 @@ pub fn show_duration(duration: Duration) -> String {
     }
 }
 
+/// The whole number that `text` says. As in TOML, an underscore may stand
+/// between two digits.
+pub fn number(text: &str) -> Option<u64> {
+    let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    if !text.split('_').all(is_digits) {
+        return None;
+    }
+    text.replace('_', "").parse().ok()
+}
+
 fn number_and_unit(text: &str) -> Option<(u64, &str)> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit() && c != '_')
         .unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number = number.replace('_', "").parse().ok()?;
-    Some((number, unit.trim_start_matches(' ')))
+    let (digits, unit) = text.split_at(digits);
+    Some((number(digits)?, unit.trim_start_matches(' ')))
 }
 
 fn factor_of(unit: &str, units: &[(&str, u64)]) -> Option<u64> {
@@ -89,17 +106,53 @@ mod tests {
         assert_eq!(size("8 MiB"), Some(8 << 20));
         assert_eq!(size("8mib"), Some(8 << 20));
         assert_eq!(size("1MB"), Some(1_000_000));
-        for wrong in ["", "MiB", "8M", "-1", "1.5MiB", "8MiB x", "99999999999TiB"] {
+        for wrong in [
+            "",
+            "MiB",
+            "8M",
+            "8Mi",
+            "-1",
+            "+1",
+            "1.5MiB",
+            "1e6",
+            "NaN",
+            "inf",
+            "0x10",
+            "8MiB x",
+            "_1",
+            "1_",
+            "1__0",
+            "_MiB",
+            "99999999999TiB",
+            "99999999999999999999",
+        ] {
             assert_eq!(size(wrong), None, "{wrong}");
         }
     }
 
     #[test]
-    fn reads_durations_only_with_a_unit() {
+    fn reads_durations_only_with_a_unit_unless_they_are_0() {
         assert_eq!(duration("2s"), Some(Duration::from_secs(2)));
         assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));
         assert_eq!(duration("1m"), Some(Duration::from_secs(60)));
-        for wrong in ["", "2", "s", "-2s", "2 days", "99999999999999999999s"] {
+        assert_eq!(duration("1_000ms"), Some(Duration::from_secs(1)));
+        for zero in ["0", "0s", "0 ms", "00"] {
+            assert_eq!(duration(zero), Some(Duration::ZERO), "{zero}");
+        }
+        for wrong in [
+            "",
+            "2",
+            "s",
+            "-2s",
+            "-0",
+            "1.5s",
+            "NaNs",
+            "inf",
+            "1m30s",
+            "2 days",
+            "99999999999999999999s",
+            "18446744073709551615h",
+        ] {
             assert_eq!(duration(wrong), None, "{wrong}");
         }
     }

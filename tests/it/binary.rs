@@ -1,8 +1,12 @@
 //! The binary as a newcomer runs it: serve, listen, send, check and demo.
 
 mod bench;
+mod check;
 mod configuration;
 mod listen;
+mod send;
+#[cfg(unix)]
+mod signals;
 
 use std::io::Write;
 use std::process::Stdio;
@@ -323,18 +327,5 @@ async fn wrong_usage_exits_2() {
         let outcome = run(&mut tickwire(arguments)).await;
         assert_eq!(outcome.code, Some(0), "{arguments:?}: {outcome:?}");
         assert!(!outcome.stdout.is_empty(), "{arguments:?}");
-    }
-}
-
-#[cfg(unix)]
-#[tokio::test]
-async fn a_signal_stops_the_server_in_order() {
-    for signal in ["-TERM", "-INT"] {
-        let serve = Serve::start(&[]).await;
-        let mut peer = Peer::owning(serve.address, &["peer"]).await;
-        let ended = tokio::spawn(serve.end_by(signal));
-        peer.expect_last_words("SERVER_SHUTTING_DOWN").await;
-        let status = within("serve to end", ended).await.expect("no panic");
-        assert_eq!(status.code(), Some(0), "{signal}");
     }
 }

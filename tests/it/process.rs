@@ -61,7 +61,12 @@ impl Serve {
 
     pub async fn spawn(command: &mut Command) -> Self {
         // Logs go to the test's own output: nobody would read a pipe.
-        let mut child = command.stderr(Stdio::inherit()).spawn().expect("starts");
+        Self::spawn_as_it_is(command.stderr(Stdio::inherit())).await
+    }
+
+    /// Starts `command`, whose logs go where it says.
+    pub async fn spawn_as_it_is(command: &mut Command) -> Self {
+        let mut child = command.spawn().expect("starts");
         let stdout = child.stdout.take().expect("it is piped");
         let mut stdout = BufReader::new(stdout).lines();
         let line = within("the first line", stdout.next_line()).await;

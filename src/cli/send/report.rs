@@ -1,12 +1,13 @@
 //! What `send` says: refusals as they come, progress, the summary.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::summary;
-use crate::cli::fence::Tally;
+use crate::cli::fence::{Sent, Tally};
 use crate::cli::input::{Amount, Input};
 use crate::cli::{ERROR, Failure, print, say};
 
@@ -40,7 +41,24 @@ pub struct Report {
     inputs: Vec<String>,
     bar: ProgressBar,
     /// With `--json`: what the summary will list.
-    json: Option<Mutex<Vec<Listed>>>,
+    json: Option<Mutex<Lists>>,
+}
+
+/// The lists of the JSON summary.
+#[derive(Debug, Default, Serialize)]
+struct Lists {
+    refusals: Vec<Listed>,
+    /// Messages whose fate is unknown.
+    unknown: Vec<Unknown>,
+}
+
+/// A message without an answer in the JSON summary.
+#[derive(Debug, Serialize)]
+struct Unknown {
+    file: String,
+    line: u64,
+    target: Option<Box<str>>,
+    msg_id: Option<String>,
 }
 
 /// A refusal in the JSON summary.
@@ -96,7 +114,7 @@ impl Report {
         let file = &self.inputs[input];
         if let Some(listed) = &self.json {
             let mut listed = listed.lock().expect("nobody panics while noting a refusal");
-            listed.push(Listed {
+            listed.refusals.push(Listed {
                 file: file.clone(),
                 line,
                 code,
@@ -127,6 +145,29 @@ impl Report {
         });
     }
 
+    /// Says of messages that will get no answer that their fate is unknown, or
+    /// notes them for the summary.
+    pub fn unanswered(&self, messages: &VecDeque<Sent>) {
+        if let Some(listed) = &self.json {
+            let mut listed = listed.lock().expect("nobody panics while noting a refusal");
+            listed.unknown = messages
+                .iter()
+                .map(|sent| Unknown {
+                    file: self.inputs[sent.input].clone(),
+                    line: sent.line,
+                    target: sent.target.clone(),
+                    msg_id: sent.msg_id.map(|msg_id| msg_id.to_string()),
+                })
+                .collect();
+            return;
+        }
+        self.bar.suspend(|| {
+            for line in unknown_fates(&self.inputs, messages) {
+                say(format_args!("{line}"));
+            }
+        });
+    }
+
     /// Takes the progress away.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
@@ -138,15 +179,63 @@ impl Report {
         struct Summary<'a> {
             #[serde(flatten)]
             tally: &'a Tally,
-            refusals: &'a [Listed],
+            #[serde(flatten)]
+            lists: &'a Lists,
         }
         let line = match &self.json {
             None => summary(tally),
             Some(listed) => {
-                let refusals = &*listed.lock().expect("nobody panics while noting a refusal");
-                serde_json::to_string(&Summary { tally, refusals }).map_err(Failure::failed)?
+                let lists = &*listed.lock().expect("nobody panics while noting a refusal");
+                serde_json::to_string(&Summary { tally, lists }).map_err(Failure::failed)?
             }
         };
         print(format_args!("{line}\n"))
+    }
+}
+
+/// A line for each input that has messages without an answer. Answers come in
+/// order, so these are the last that were sent.
+fn unknown_fates(inputs: &[String], messages: &VecDeque<Sent>) -> Vec<String> {
+    let of = |input: usize| messages.iter().filter(move |sent| sent.input == input);
+    let line = |(input, file): (usize, &String)| {
+        let (first, last) = (of(input).next()?, of(input).next_back()?);
+        let first = first.line;
+        Some(match of(input).count() {
+            1 => format!("{file}:{first}: no answer came: its fate is unknown"),
+            count => format!(
+                "{file}:{first}: no answer came from here to line {}: the fate of {count} \
+                 messages is unknown",
+                last.line
+            ),
+        })
+    };
+    inputs.iter().enumerate().filter_map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_in_a_line_an_input_what_has_no_answer() {
+        let sent = |input, line| Sent {
+            msg_id: None,
+            is_ack: false,
+            is_hello: false,
+            end: 0,
+            target: None,
+            input,
+            line,
+        };
+        let inputs = ["a", "b", "c"].map(str::to_owned);
+        let messages = [sent(1, 7), sent(1, 9), sent(1, 12), sent(2, 1)].into();
+        assert_eq!(
+            unknown_fates(&inputs, &messages),
+            [
+                "b:7: no answer came from here to line 12: the fate of 3 messages is unknown",
+                "c:1: no answer came: its fate is unknown"
+            ]
+        );
+        assert!(unknown_fates(&inputs, &VecDeque::new()).is_empty());
     }
 }

@@ -12,6 +12,11 @@ use crate::cli::units;
 /// Which log lines are written unless told otherwise.
 pub const LOG_DEFAULT: &str = "info";
 
+/// What a list of pointers may look like.
+const POINTERS_FORM: &str = "must be a list of texts, such as \
+                             [\"/payload/payload_json/symbol\", \"/payload/run_id\"]; a \
+                             variable may hold them plainly, as /payload/a,/payload/b";
+
 /// A setting.
 pub struct Key {
     /// Its dotted name.
@@ -127,7 +132,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "snapshot.keys",
         set: |settings, given| {
-            settings.server.snapshot_keys = texts(given)?;
+            settings.server.snapshot_keys = texts(given, POINTERS_FORM, split_pointers)?;
             Ok(())
         },
         show: |settings| quoted_list(&settings.server.snapshot_keys),
@@ -155,19 +160,44 @@ fn text<'a>(given: &'a Given, form: &str) -> Result<&'a str, String> {
     }
 }
 
-/// A list of texts; of a variable or a flag, also a single one.
-fn texts(given: &Given) -> Result<Vec<String>, String> {
-    let form = "must be a list of texts: [\"/payload/payload_json/symbol\"]";
-    let is_list = match given.kind {
-        ValueKind::Texts => true,
-        ValueKind::Untyped => given.text.trim_start().starts_with('['),
-        _ => return Err(form.to_owned()),
+/// A list of texts. A variable or a flag gives it as JSON, `["a", "b"]`, or
+/// plainly: then `split` takes it apart, or returns `None` where it may not
+/// guess.
+fn texts(
+    given: &Given,
+    form: &str,
+    split: impl Fn(&str) -> Option<Vec<String>>,
+) -> Result<Vec<String>, String> {
+    let list = match given.kind {
+        ValueKind::Texts => serde_json::from_str(&given.text).ok(),
+        ValueKind::Untyped if given.text.trim_start().starts_with('[') => {
+            serde_json::from_str(&given.text).ok()
+        }
+        ValueKind::Untyped => split(&given.text),
+        ValueKind::Text | ValueKind::Number | ValueKind::Other => None,
     };
-    match is_list {
-        true => serde_json::from_str(&given.text).map_err(|_| form.to_owned()),
-        false if given.text.is_empty() => Ok(Vec::new()),
-        false => Ok(vec![given.text.clone()]),
+    list.ok_or_else(|| form.to_owned())
+}
+
+/// Splits JSON pointers, which begin with `/` and may hold commas: only where
+/// the next begins right behind a comma. `/a, /b` could be one pointer and was
+/// hardly meant as one, so it is left to a list in JSON.
+fn split_pointers(text: &str) -> Option<Vec<String>> {
+    let mut commas = text.match_indices(',').map(|(at, _)| &text[at + 1..]);
+    let is_clear = commas.all(|rest| {
+        let behind = rest.trim_start();
+        rest.starts_with('/') || !(behind.is_empty() || behind.starts_with(['/', ',']))
+    });
+    if !is_clear {
+        return None;
     }
+    let parts = text.split(",/").enumerate();
+    // The split has taken the `/` of each but the first.
+    let whole = parts.map(|(nth, part)| match nth {
+        0 => part.to_owned(),
+        _ => format!("/{part}"),
+    });
+    Some(whole.collect())
 }
 
 /// Whether each part of a filter is a level or names what it is about. A lone
@@ -182,7 +212,7 @@ fn says_which_lines(filter: &str) -> bool {
 /// A whole number. In a file it may not stand in quotes.
 pub fn number(given: &Given) -> Option<usize> {
     match given.kind {
-        ValueKind::Untyped | ValueKind::Number => given.text.replace('_', "").parse().ok(),
+        ValueKind::Untyped | ValueKind::Number => usize::try_from(units::number(&given.text)?).ok(),
         ValueKind::Text | ValueKind::Texts | ValueKind::Other => None,
     }
 }

@@ -6,7 +6,7 @@ use tickwire::ids::Name;
 use tickwire::router::{NameConfig, Overflow};
 
 use super::keys::{number, quoted, shown_size, size};
-use super::{Given, Settings};
+use super::{Given, Settings, is_near};
 
 /// What the keys of these settings begin with.
 const PREFIX: &str = "names.";
@@ -52,12 +52,27 @@ pub fn set(settings: &mut Settings, given: &Given) -> Option<Result<(), String>>
     )
 }
 
+/// Whether `key` is a setting of a name.
+pub fn is_known(key: &str) -> bool {
+    parts(key).is_some()
+}
+
 /// The key that was meant by `key`, if that is about a name and nearly right.
+/// Single underscores for the two of a variable are nearly right, too.
 pub fn nearest(key: &str) -> Option<String> {
-    let (name, wrong) = key.strip_prefix(PREFIX)?.rsplit_once('.')?;
+    let Some((name, wrong)) = key
+        .strip_prefix(PREFIX)
+        .and_then(|rest| rest.rsplit_once('.'))
+    else {
+        let rest = key.strip_prefix("names")?.strip_prefix(['.', '_'])?;
+        let ends_with = |known: &&str| rest.ends_with(*known);
+        let known = KEYS.into_iter().find(ends_with)?;
+        let name = rest[..rest.len() - known.len()].strip_suffix(['.', '_'])?;
+        return Some(format!("{PREFIX}{name}.{known}"));
+    };
     let distance = |known: &&str| strsim::damerau_levenshtein(known, wrong);
     let nearest = KEYS.into_iter().min_by_key(distance)?;
-    (distance(&nearest) <= nearest.len().div_ceil(3)).then(|| format!("{PREFIX}{name}.{nearest}"))
+    is_near(distance(&nearest), nearest).then(|| format!("{PREFIX}{name}.{nearest}"))
 }
 
 /// The settings of names by name: what is set of each, as key and value in TOML.

@@ -5,6 +5,9 @@ use tickwire::ids::Name;
 use tickwire::router::{NameConfig, Overflow};
 
 use super::*;
+use crate::cli::units;
+
+mod variables;
 
 fn environment(variables: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
     variables
@@ -121,11 +124,11 @@ fn an_error_in_the_file_names_file_line_key_value_and_what_is_allowed() {
     );
     assert_eq!(
         file_error("stall_timeout = 2"),
-        "t.toml:1: stall_timeout = 2: must be a duration with its unit, such as \"500ms\", \"2s\" or \"1m\""
+        format!("t.toml:1: stall_timeout = 2: {}", units::DURATION_FORM)
     );
     assert_eq!(
         file_error("queue_bytes = \"8M\""),
-        "t.toml:1: queue_bytes = \"8M\": must be a number of bytes or a size such as \"64KiB\" or \"8MiB\""
+        format!("t.toml:1: queue_bytes = \"8M\": {}", units::SIZE_FORM)
     );
     assert_eq!(
         file_error("name = 7"),
@@ -161,7 +164,7 @@ fn an_error_in_a_variable_or_flag_names_it() {
 #[test]
 fn a_log_filter_says_which_lines_are_wanted() {
     let log = |filter| load(None, &[("TICKWIRE_LOG", filter)], &[]);
-    for filter in ["verbose", "", "info,", "info,all", "bogus level"] {
+    for filter in ["verbose", "info,", "info,all", "bogus level"] {
         let error = log(filter).unwrap_err();
         assert!(error.contains("must be a level"), "{filter:?}: {error}");
     }
@@ -178,9 +181,14 @@ fn a_log_filter_says_which_lines_are_wanted() {
 
 #[test]
 fn an_empty_name_of_the_file_is_an_error() {
+    let flags = Flags {
+        config: Some(Path::new("")),
+        ..Flags::default()
+    };
+    let error = Settings::load(&flags, []).unwrap_err().to_string();
     assert_eq!(
-        variable_error("TICKWIRE_CONFIG", ""),
-        "TICKWIRE_CONFIG: names no configuration file: name one, or leave it out"
+        error,
+        "names no configuration file: name one, or leave it out"
     );
 }
 
@@ -194,14 +202,9 @@ fn an_unknown_key_is_an_error_that_suggests_one() {
         variable_error("TICKWIRE_LISTN", "x"),
         "TICKWIRE_LISTN: unknown setting: did you mean TICKWIRE_LISTEN?"
     );
-    assert!(variable_error("TICKWIRE_FOO", "x").contains("unknown setting; there are"));
     assert!(
         file_error("[admin]\nsecret = 1")
             .starts_with("t.toml:2: unknown setting admin.secret; there are listen, name, ")
-    );
-    assert!(
-        variable_error("TICKWIRE_ADMIN__SECRET", "x")
-            .starts_with("TICKWIRE_ADMIN__SECRET: unknown setting; there are TICKWIRE_LISTEN, ")
     );
 }
 
@@ -289,8 +292,10 @@ fn an_error_in_the_section_of_a_name_says_where_it_stands() {
     );
     assert_eq!(
         name_error("queue_bytes = true"),
-        "t.toml:2: names.api-gateway.queue_bytes = true: \
-         must be a number of bytes or a size such as \"64KiB\" or \"8MiB\""
+        format!(
+            "t.toml:2: names.api-gateway.queue_bytes = true: {}",
+            units::SIZE_FORM
+        )
     );
     // What only the server knows to be wrong has its line, too.
     assert_eq!(
@@ -328,11 +333,6 @@ fn an_unknown_key_of_a_name_is_an_error_that_suggests_one() {
     );
     assert!(file_error("[names]\noverflow = 1").starts_with("t.toml:2: unknown setting"));
     assert!(file_error("names = 1").starts_with("t.toml:1: unknown setting names"));
-    assert_eq!(
-        variable_error("TICKWIRE_NAMES__FEED__OVERFLOWS", "drop"),
-        "TICKWIRE_NAMES__FEED__OVERFLOWS: unknown setting: \
-         did you mean TICKWIRE_NAMES__FEED__OVERFLOW?"
-    );
 }
 
 #[test]

@@ -4,19 +4,45 @@ use super::*;
 
 type Split = Result<Vec<(String, u64, u64)>, SplitError>;
 
-/// Splits `input` pushed in parts of `size` bytes.
-fn split_in_parts(input: &[u8], size: usize) -> Split {
+/// What `input` pushed in parts of `size` bytes consists of.
+fn found_in_parts(input: &[u8], size: usize) -> Vec<Result<(String, u64, u64), SplitError>> {
     let mut splitter = Splitter::new();
-    let mut pieces = Vec::new();
+    let mut found = Vec::new();
+    let mut take_all = |splitter: &mut Splitter| {
+        while let Some(next) = splitter.next().transpose() {
+            found.push(next.map(|Piece { json, place }| {
+                let text = String::from_utf8_lossy(json).into_owned();
+                (text, place.line, place.column)
+            }));
+        }
+    };
     for part in input.chunks(size) {
         splitter.push(part);
-        while let Some(piece) = splitter.next()? {
-            let text = String::from_utf8_lossy(piece.json).into_owned();
-            pieces.push((text, piece.place.line, piece.place.column));
-        }
+        take_all(&mut splitter);
     }
-    splitter.finish()?;
-    Ok(pieces)
+    splitter.end();
+    take_all(&mut splitter);
+    found
+}
+
+/// Splits `input` pushed in parts of `size` bytes, up to the first error.
+fn split_in_parts(input: &[u8], size: usize) -> Split {
+    found_in_parts(input, size).into_iter().collect()
+}
+
+/// The messages and, in short, the problems of `input` in order.
+fn found(input: &str) -> Vec<String> {
+    let whole = found_in_parts(input.as_bytes(), input.len().max(1));
+    assert_eq!(found_in_parts(input.as_bytes(), 1), whole, "byte by byte");
+    let shown = whole.into_iter().map(|found| match found {
+        Ok((text, line, column)) => format!("{line}:{column} {text}"),
+        Err(SplitError { place, problem }) => {
+            let kind = format!("{problem:?}");
+            let kind = kind.split([' ', '(']).next().unwrap_or_default();
+            format!("{place} {kind}")
+        }
+    });
+    shown.collect()
 }
 
 fn split(input: &str) -> Split {
@@ -100,7 +126,7 @@ fn says_what_stands_where_a_message_should() {
     );
     assert!(problem("[{}]").starts_with("1:1: found [: put the messages"));
     assert!(problem("{},\n{}").starts_with("1:3: found a comma: "));
-    assert!(problem("\u{FEFF}\u{FEFF}").contains("found '\\u{feff}'"));
+    assert!(problem("\u{200B}{}").contains("found '\\u{200b}'"));
     let error = split_in_parts(b"\x80", 1).unwrap_err();
     assert!(
         error
@@ -130,6 +156,89 @@ fn says_where_brackets_and_quotes_go_wrong() {
 }
 
 #[test]
+fn passes_over_marks_and_record_separators_between_messages() {
+    assert_eq!(
+        found("\u{1E}{\"a\":1}\n\u{1E}{}\n\u{FEFF}{}\u{FEFF}\u{FEFF} \u{1E}\u{1E}{}\u{1E}"),
+        ["1:2 {\"a\":1}", "2:2 {}", "3:1 {}", "3:6 {}"]
+    );
+}
+
+#[test]
+fn goes_on_at_the_next_line_that_begins_with_an_object() {
+    for (input, expected) in [
+        ("x {}\n{}", vec!["1:1 NotAnObject", "2:1 {}"]),
+        (
+            "{}\nx\n y\n {}\n{}",
+            vec!["1:1 {}", "2:1 NotAnObject", "5:1 {}"],
+        ),
+        ("{},\n{}", vec!["1:1 {}", "1:3 Comma", "2:1 {}"]),
+        ("[\n{}\n]", vec!["1:1 Array", "2:1 {}", "3:1 NotAnObject"]),
+        ("{\"a\":[1}\n{}", vec!["1:8 Mismatched", "2:1 {}"]),
+        ("{\"a\":\"b\n{}", vec!["1:6 OpenString", "2:1 {}"]),
+        ("{\"a\":\"b\\\n{}", vec!["1:6 OpenString", "2:1 {}"]),
+        ("{}\n{\"a\":", vec!["1:1 {}", "2:1 OpenObject"]),
+        ("x\n\u{1E}{}", vec!["1:1 NotAnObject", "2:2 {}"]),
+        ("x\ny\u{1E}{}", vec!["1:1 NotAnObject", "2:3 {}"]),
+    ] {
+        assert_eq!(found(input), expected, "{input:?}");
+    }
+}
+
+/// Cut off at any byte, a line costs no other.
+#[test]
+fn a_line_that_is_cut_off_hides_none_of_the_next() {
+    let line = "{\"a\":[1,{\"b\":\"\\\"c\\\\\"},{}],\"d\":{\"e\":null}}";
+    for cut in 1..line.len() {
+        let input = format!("{}\n{line}\n{line}\n", &line[..cut]);
+        let found = found(&input);
+        let expected = [format!("2:1 {line}"), format!("3:1 {line}")];
+        assert!(found.ends_with(&expected), "{input}: {found:?}");
+        assert!(found[0].starts_with("1:"), "{input}: {found:?}");
+        assert_eq!(found.len(), 3, "{input}: {found:?}");
+    }
+}
+
+#[test]
+fn an_object_inside_another_may_begin_a_line() {
+    let pretty = "{\"a\": [\n{\"b\": 1},\n{\"c\":\n{}\n}\n]}";
+    assert_eq!(found(pretty), [format!("1:1 {pretty}")]);
+}
+
+#[test]
+fn passes_over_an_endless_message_in_bounded_memory() {
+    let mut splitter = Splitter::new();
+    splitter.push(b"{}\n{\"a\": \"");
+    assert!(splitter.next().unwrap().is_some());
+    let part = vec![b'x'; 1 << 20];
+    let mut errors = Vec::new();
+    for _ in 0..200 {
+        splitter.push(&part);
+        assert!(splitter.buffer.len() <= FRAME_BYTES_MAX_MAX + (3 << 20));
+        match splitter.next() {
+            Ok(piece) => assert_eq!(piece, None),
+            Err(error) => errors.push(error),
+        }
+    }
+    let [error] = &errors[..] else {
+        panic!("{errors:?}")
+    };
+    assert_eq!((error.place.line, &error.problem), (2, &Problem::TooLarge));
+    assert!(splitter.buffer.len() <= 2 << 20, "discarded as it comes");
+    splitter.push(b"\"}\n{\"b\":1}");
+    let piece = splitter.next().unwrap().unwrap();
+    assert_eq!(piece.json, b"{\"b\":1}");
+    assert_eq!((piece.place.line, piece.place.column), (3, 1));
+}
+
+/// Each object that never ends is looked through again from its second line
+/// on: lines that all open one must not cost the square of their number.
+#[test]
+fn lines_that_never_close_what_they_open_are_passed_quickly() {
+    let lines = "{\"a\":[\n".repeat(20_000);
+    assert_eq!(found_in_parts(lines.as_bytes(), 1 << 16).len(), 20_000);
+}
+
+#[test]
 fn gives_what_came_before_an_error() {
     let mut splitter = Splitter::new();
     splitter.push(b"{} x");
@@ -140,11 +249,11 @@ fn gives_what_came_before_an_error() {
 proptest! {
     #[test]
     fn splits_alike_however_the_input_is_cut(
-        text in "[ \\n\"\\\\{}\\[\\],a\u{e4}]{0,40}",
+        text in "[ \\n\"\\\\{}\\[\\],:a\u{e4}\u{1e}\u{feff}]{0,40}",
         size in 1usize..9,
     ) {
-        let whole = split_in_parts(text.as_bytes(), text.len().max(1));
-        prop_assert_eq!(split_in_parts(text.as_bytes(), size), whole);
+        let whole = found_in_parts(text.as_bytes(), text.len().max(1));
+        prop_assert_eq!(found_in_parts(text.as_bytes(), size), whole);
     }
 
     #[test]
@@ -163,6 +272,6 @@ proptest! {
 
     #[test]
     fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..64), size in 1usize..9) {
-        let _ = split_in_parts(&bytes, size);
+        found_in_parts(&bytes, size);
     }
 }

@@ -274,3 +274,57 @@ async fn an_address_in_use_is_named() {
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
     assert!(outcome.stderr.contains(&address), "{outcome:?}");
 }
+
+// Each of them was `unknown setting`, and exit code 2.
+#[tokio::test]
+async fn variables_of_others_dont_keep_a_server_from_starting() {
+    let others = [
+        ("TICKWIRE_PORT", "tcp://10.96.0.7:7411"),
+        ("TICKWIRE_SERVICE_HOST", "10.96.0.7"),
+        ("TICKWIRE_SERVICE_PORT_FRAMES", "7411"),
+        ("TICKWIRE_PORT_7411_TCP_ADDR", "10.96.0.7"),
+        ("TICKWIRE_LOG_SERVICE_HOST", "10.96.0.8"),
+        ("TICKWIRE_LOG_PORT", "udp://10.96.0.8:514"),
+        ("TICKWIRE_NAMES_PORT_1_SCTP_PROTO", "sctp"),
+        ("TICKWIRE_HOME", "/opt/tickwire"),
+        ("TICKWIRE_LINGER", ""),
+        ("TICKWIRE_CONFIG", ""),
+    ];
+    let mut command = tickwire(&["serve", "--listen", "127.0.0.1:0"]);
+    let serve = Serve::spawn(command.envs(others)).await;
+    assert_eq!(name_of(&serve).await, "tickwire");
+
+    let mut command = tickwire(&["serve", "--print-config"]);
+    let outcome = run(command.envs(others)).await;
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    // One of them nobody knows, which is said apart from what is printed.
+    assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
+    assert!(outcome.stderr.contains("TICKWIRE_HOME"), "{outcome:?}");
+    let (_folder, path) = config(&outcome.stdout);
+    let again = run(&mut tickwire(&[
+        "serve",
+        "--print-config",
+        "--config",
+        &path,
+    ]))
+    .await;
+    assert_eq!(again.code, Some(0), "{again:?}");
+
+    let mut command = tickwire(&["serve"]);
+    let outcome = run(command.envs(others).env("TICKWIRE_LISTN", "x")).await;
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    for word in ["TICKWIRE_LISTN", "did you mean TICKWIRE_LISTEN?"] {
+        assert!(outcome.stderr.contains(word), "{outcome:?}");
+    }
+}
+
+// A comma list was one pointer, and nothing was kept by it.
+#[tokio::test]
+async fn a_variable_holds_several_pointers() {
+    let mut command = tickwire(&["serve", "--print-config"]);
+    command.env("TICKWIRE_SNAPSHOT__KEYS", "/payload/a,b,/payload/c");
+    let outcome = run(&mut command).await;
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let keys = "snapshot.keys = [\"/payload/a,b\", \"/payload/c\"] ";
+    assert!(outcome.stdout.contains(keys), "{outcome:?}");
+}

@@ -1,0 +1,184 @@
+//! The thread that reads the inputs and writes the frames.
+
+use std::io::{self, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tickwire::limits::WINDOW_BYTES;
+use tickwire::wire::{ErrorCode, Kind, Parser, Validation, write_frame};
+
+use super::Shared;
+use super::report::{Refused, Report};
+use crate::cli::fence::Sent;
+use crate::cli::frames::is_timeout;
+use crate::cli::input::{Event, Input, InputError};
+use crate::cli::split::Piece;
+
+/// Reads inputs and writes frames.
+pub struct Writer {
+    stream: TcpStream,
+    out: Vec<u8>,
+    /// Bytes that were in `out` before.
+    flushed: u64,
+    /// Says what the server will be able to tell of a message. The payload is
+    /// not its concern: whatever the server makes of it, it can name the message.
+    parser: Parser,
+    frame_bytes_max: usize,
+    shared: Arc<Shared>,
+    report: Arc<Report>,
+}
+
+impl Writer {
+    /// A writer to `stream`, whose server takes frames of `frame_bytes_max`.
+    pub fn new(
+        stream: TcpStream,
+        frame_bytes_max: usize,
+        shared: Arc<Shared>,
+        report: Arc<Report>,
+    ) -> Self {
+        Self {
+            stream,
+            out: Vec::with_capacity(2 * WINDOW_BYTES),
+            flushed: 0,
+            parser: Parser::new(Validation::Envelope),
+            frame_bytes_max,
+            shared,
+            report,
+        }
+    }
+
+    /// Sends all inputs, then the fence. What stands before an error of an
+    /// input is sent, and the fence too, so that its fate becomes known.
+    pub fn send_all(mut self, inputs: &[Input], fence: &[u8]) -> Result<(), InputError> {
+        let mut result = Ok(());
+        for (index, input) in inputs.iter().enumerate() {
+            result = input.each_piece(|event| match event {
+                Event::Piece(piece) => self.queue(index, piece),
+                // Nothing more is at hand: don't let what there is wait.
+                Event::Idle => self.flush(),
+            });
+            if result.is_err() {
+                break;
+            }
+        }
+        self.out.extend_from_slice(fence);
+        // A failed write needs no word here: whoever reads the answers learns
+        // why the connection ended.
+        let _ = self.flush();
+        self.shared.fence_sent.store(true, Ordering::Release);
+        match result {
+            // The connection is gone, which is not the input's fault.
+            Err(InputError::Stopped(_)) => Ok(()),
+            result => result,
+        }
+    }
+
+    fn queue(&mut self, input: usize, piece: Piece<'_>) -> io::Result<()> {
+        let line = piece.place.line;
+        if piece.json.len() > self.frame_bytes_max {
+            self.shared.ledger().refused_unsent();
+            self.report.refused(Refused {
+                input,
+                line,
+                code: ErrorCode::FrameTooLarge.as_str().to_owned(),
+                field: None,
+                reason: format!(
+                    "the message has {} bytes, the server takes {}: not sent",
+                    piece.json.len(),
+                    self.frame_bytes_max
+                ),
+                target: target_of(piece.json),
+                msg_id: None,
+            });
+            return Ok(());
+        }
+        let start = self.out.len();
+        write_frame(&mut self.out, piece.json).map_err(io::Error::other)?;
+        let frame_start = self.out.len() - piece.json.len();
+        let frame = &mut self.out[frame_start..];
+        debug_assert!(start < frame_start);
+        let end = self.flushed + (frame_start + piece.json.len()) as u64;
+        let sent = match self.parser.parse(frame) {
+            Ok(header) => Sent {
+                msg_id: Some(header.msg_id),
+                is_ack: header.kind == Kind::Ack,
+                is_hello: header.kind == Kind::Hello,
+                end,
+                target: self
+                    .parser
+                    .target(frame, &header.names)
+                    .map(|target| String::from_utf8_lossy(target).into()),
+                input,
+                line,
+            },
+            Err(refusal) => Sent {
+                msg_id: refusal.msg_id,
+                is_ack: false,
+                is_hello: false,
+                end,
+                target: target_of(piece.json).map(Into::into),
+                input,
+                line,
+            },
+        };
+        self.shared.ledger().sent(sent);
+        if self.out.len() >= WINDOW_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.shared.unwritten.store(true, Ordering::Release);
+        let written = self.write_all();
+        self.shared.unwritten.store(false, Ordering::Release);
+        self.flushed += self.out.len() as u64;
+        self.out.clear();
+        written
+    }
+
+    /// Writes what is in `out`, however long it takes: whoever reads the answers
+    /// decides when it is too long.
+    fn write_all(&self) -> io::Result<()> {
+        let mut rest = &self.out[..];
+        while !rest.is_empty() {
+            match (&self.stream).write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(taken) => {
+                    rest = &rest[taken..];
+                    self.shared.taken.fetch_add(taken as u64, Ordering::AcqRel);
+                }
+                Err(error) if is_timeout(&error) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The `target` of a message that may be invalid.
+fn target_of(json: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Head {
+        target: Option<String>,
+    }
+    serde_json::from_slice::<Head>(json).ok()?.target
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_target_of_what_is_otherwise_wrong() {
+        assert_eq!(
+            target_of(b"{\"target\":\"a\",\"x\":1}"),
+            Some("a".to_owned())
+        );
+        assert_eq!(target_of(b"{\"target\":null}"), None);
+        assert_eq!(target_of(b"{\"target\":1}"), None);
+        assert_eq!(target_of(b"nonsense"), None);
+    }
+}
