@@ -3,6 +3,8 @@
 mod bench;
 mod configuration;
 mod listen;
+#[cfg(target_os = "linux")]
+mod log;
 
 use std::io::Write;
 use std::process::Stdio;
