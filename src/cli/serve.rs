@@ -48,7 +48,8 @@ TICKWIRE_NAMES__API-GATEWAY__OVERFLOW (env or a service file can set it; a shell
 own variables have no hyphens).
 
 When ready it prints `listening tcp ADDR` on standard output; logs go to \
-standard error. SIGTERM or ctrl-c writes what is queued and ends it with 0.";
+standard error. Nobody has to read either: lines that are not read are dropped and \
+counted, losses of messages summed up by name. SIGTERM or ctrl-c writes what is queued and ends it with 0.";
 
 /// Serve: check, route and acknowledge messages
 ///

@@ -12,7 +12,7 @@ use tokio::process::Command;
 use self::streams::{dead_terminal, full_pipe, listening, non_blocking};
 use crate::draft::Draft;
 use crate::peer::{Peer, within};
-use crate::process::{Serve, signal_to, tickwire};
+use crate::process::{Serve, signal_to, tickwire, until_owned};
 
 /// A server with one thread, which no log line may hold up, that takes few
 /// connections and keeps nothing for an owner that has left.
@@ -253,6 +253,35 @@ async fn a_standard_output_that_nobody_reads_is_no_reason_not_to_serve() {
         assert_eq!(status.expect("it is ours").code(), Some(0));
     }
     drop(reader);
+}
+
+// A reader that shares its end of the pipe with a program that set it so.
+#[tokio::test]
+async fn a_listener_waits_for_a_standard_output_that_does_not_block() {
+    const MESSAGES: usize = 60;
+    let serve = Serve::start(&[]).await;
+    let to = serve.address.to_string();
+    let (reader, writer) = pipe().expect("a pipe");
+    // And one message that shows that it listens.
+    let count = (MESSAGES + 1).to_string();
+    let mut command = tickwire(&["listen", "gateway", "--to", &to, "--count", &count]);
+    let mut child = command
+        .stdout(non_blocking(&writer))
+        .stderr(Stdio::inherit())
+        .spawn()
+        .expect("starts");
+    drop((writer, command));
+    until_owned(serve.address, "gateway").await;
+    let mut sender = Peer::speaking_for_others(serve.address).await;
+    for _ in 0..MESSAGES {
+        let order = Draft::order("sender", "gateway").padded(10_000);
+        sender.ask_acked(&order).await;
+    }
+    let read = read_to_end(reader);
+    let status = within("the listener to end", child.wait()).await;
+    assert_eq!(status.expect("it is ours").code(), Some(0));
+    let text = read.join().expect("it is read");
+    assert_eq!(text.lines().count(), MESSAGES + 1);
 }
 
 #[tokio::test]
