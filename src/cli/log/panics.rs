@@ -68,6 +68,7 @@ mod tests {
             thread::sleep(Duration::from_millis(10));
         }
         child.kill().unwrap();
+        child.wait().unwrap();
         panic!("it waits for whoever reads standard error");
     }
 
