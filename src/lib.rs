@@ -15,6 +15,7 @@
 //! - [`router`]: who owns which name, and where each message goes.
 //! - [`wire`]: frames, the checks, typed messages, answers.
 //! - [`ids`], [`limits`]: small checked types, and every limit in one file.
+//! - [`loss`]: how events that tell of lost messages are marked in the log.
 //!
 //! # Example
 //! ```
@@ -42,6 +43,7 @@ pub mod client;
 pub mod exchange;
 pub mod ids;
 pub mod limits;
+pub mod loss;
 pub mod router;
 #[cfg(feature = "server")]
 #[cfg_attr(docsrs, doc(cfg(feature = "server")))]

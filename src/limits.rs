@@ -136,6 +136,26 @@ pub const CONNECTIONS_MAX_DEFAULT: usize = 16_384;
 pub const CONNECTIONS_MAX_MAX: usize = 1024 * 1024;
 /// Most worker threads that `tickwire serve` may be told to start.
 pub const THREADS_MAX: usize = 1024;
+/// Bytes of log lines that `tickwire serve` keeps until standard error takes
+/// them; lines beyond are dropped and counted.
+pub const LOG_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of them that only lines about lost messages and panics may use.
+pub const LOG_RESERVE_BYTES: usize = 64 * 1024;
+/// Names under which losses are summed up whose lines don't fit; the others are
+/// summed up together.
+pub const LOG_LOSS_NAMES_MAX: usize = 256;
+/// Lines from one place in the program that are written as they come, in each
+/// [`LOG_REPEAT_INTERVAL`]; the others are summed up.
+pub const LOG_REPEATS_MAX: u32 = 32;
+/// How often lines that repeat are summed up.
+pub const LOG_REPEAT_INTERVAL: Duration = Duration::from_secs(10);
+/// How long writing waits after standard error failed. Each further failure
+/// doubles it.
+pub const LOG_RETRY_DELAY_FIRST: Duration = Duration::from_millis(10);
+/// The longest that writing waits after standard error failed.
+pub const LOG_RETRY_DELAY_MAX: Duration = Duration::from_secs(1);
+/// How long a server that ends waits until its last lines are written.
+pub const LOG_END_TIMEOUT: Duration = Duration::from_secs(1);
 /// Where `tickwire serve` listens unless told otherwise.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:7411";
 /// The server's own name unless told otherwise.
@@ -231,3 +251,7 @@ const _: () = assert!(
 // An answer may wait for as long as a target stalls its sender.
 const _: () = assert!(ANSWER_TIMEOUT_DEFAULT.as_millis() > STALL_TIMEOUT_DEFAULT.as_millis());
 const _: () = assert!(RUN_PIN_BYTES_MIN < WINDOW_BYTES);
+const _: () = assert!(LOG_RESERVE_BYTES * 2 <= LOG_BYTES_MAX);
+const _: () = assert!(LOG_RETRY_DELAY_FIRST.as_millis() <= LOG_RETRY_DELAY_MAX.as_millis());
+// Whoever ends the server waits for the log once, and not for long.
+const _: () = assert!(LOG_END_TIMEOUT.as_millis() < DRAIN_TIMEOUT_DEFAULT.as_millis());

@@ -66,6 +66,11 @@ counters! {
     refused,
     /// Deliveries dropped because a receiver's queue was full.
     dropped,
+    /// Accepted messages given up: their target's owner left and nobody took its
+    /// place in time, or the server stopped. Those who sent them are told, if
+    /// they are still there; each is also part of an event with the target
+    /// [`loss::TARGET`](crate::loss::TARGET).
+    given_up,
     /// Broadcasts that a newer one with the same key replaced before a receiver
     /// that asked for the latest only had read them.
     conflated,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use anstream::AutoStream;
 use clap::Args;
 use tickwire::client::{Client, ClientConfig, Event, Receiver, SendError};
 use tickwire::ids::MsgId;
@@ -20,8 +21,9 @@ use tokio::time::MissedTickBehavior;
 use self::line::{line, line_saying};
 use self::story::{CONNECTOR, GATEWAY, PARTICIPANTS, Story};
 use self::tally::Tally;
+use super::patient::Patient;
 use super::stop::StopSignal;
-use super::{DIM, ERROR, Failure, Outcome, say};
+use super::{DIM, ERROR, Failure, Outcome, rendered, say};
 
 mod line;
 mod story;
@@ -296,5 +298,7 @@ fn order_of_connector(message: &Message) -> Option<String> {
 
 /// Prints a line, coloured on a terminal only.
 fn print(text: &str) -> Result<(), DemoError> {
-    Ok(writeln!(anstream::stdout().lock(), "{text}")?)
+    let choice = AutoStream::choice(&io::stdout());
+    let line = rendered(format_args!("{text}\n"), choice);
+    Ok(Patient(io::stdout().lock()).write_all(&line)?)
 }

@@ -13,6 +13,7 @@ use tokio::runtime::Runtime;
 
 use self::condition::{condition, pointer};
 use super::compact::append_compact;
+use super::patient::Patient;
 use super::peer::{self, PeerError};
 use super::{DIM, Failure, Outcome, say};
 
@@ -155,7 +156,7 @@ async fn listen(
         arguments.to
     ));
     let output = Output {
-        out: BufWriter::with_capacity(WINDOW_BYTES, io::stdout().lock()),
+        out: BufWriter::with_capacity(WINDOW_BYTES, Patient(io::stdout().lock())),
         raw: arguments.raw,
         line: Vec::new(),
     };

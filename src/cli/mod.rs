@@ -24,6 +24,8 @@ mod fence;
 mod frames;
 mod input;
 mod listen;
+mod log;
+mod patient;
 mod peer;
 mod random;
 mod send;
@@ -32,6 +34,8 @@ mod settings;
 mod split;
 mod stop;
 mod units;
+
+use patient::Patient;
 
 /// How a command ended that could be carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,7 +131,11 @@ pub fn main() -> ExitCode {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Failed) => ExitCode::from(1),
         Err(failure) => {
-            say_error(&failure);
+            match &command {
+                // Whoever waits for a server must see that it has ended.
+                Command::Serve(_) => drop(log::Announcement::begin_on_error(&error_line(&failure))),
+                _ => say_error(&failure),
+            }
             ExitCode::from(match failure {
                 Failure::Failed(_) => 1,
                 Failure::Usage(_) => 2,
@@ -143,7 +151,12 @@ pub const DIM: Style = Style::new().dimmed();
 
 /// Says on standard error what is wrong. Coloured on a terminal only.
 pub fn say_error(error: &dyn std::fmt::Display) {
-    say(format_args!("{ERROR}error:{ERROR:#} {error}"));
+    let _ = Patient(io::stderr()).write_all(&error_line(error));
+}
+
+fn error_line(error: &dyn std::fmt::Display) -> Vec<u8> {
+    let choice = AutoStream::choice(&io::stderr());
+    rendered(format_args!("{ERROR}error:{ERROR:#} {error}\n"), choice)
 }
 
 /// Writes a line to standard error. If nobody reads it, it is of no use to
@@ -153,14 +166,15 @@ pub fn say_error(error: &dyn std::fmt::Display) {
 /// own line into the middle.
 pub fn say(line: std::fmt::Arguments<'_>) {
     let choice = AutoStream::choice(&io::stderr());
-    let _ = io::stderr().write_all(&rendered(format_args!("{line}\n"), choice));
+    let line = rendered(format_args!("{line}\n"), choice);
+    let _ = Patient(io::stderr()).write_all(&line);
 }
 
 /// Writes what a command was asked for to standard output. A reader that has
 /// seen enough and left is no failure.
 pub fn print(text: std::fmt::Arguments<'_>) -> Result<(), Failure> {
     let choice = AutoStream::choice(&io::stdout());
-    let mut out = io::stdout().lock();
+    let mut out = Patient(io::stdout().lock());
     let written = out.write_all(&rendered(text, choice));
     match written.and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {

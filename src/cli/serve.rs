@@ -1,12 +1,13 @@
 //! `tickwire serve`: the server.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use clap::Args;
 use tickwire::server::{Server, StartError};
-use tracing_subscriber::EnvFilter;
+use tickwire::{ServerHandle, loss};
 
+use super::log::{Announcement, Log};
 use super::settings::{Flags, Settings};
 use super::stop::StopSignal;
 use super::{Failure, Outcome, allocator, print, say};
@@ -53,9 +54,10 @@ TICKWIRE_NAMES__API-GATEWAY__OVERFLOW (env or a service file can set it; a shell
 own variables have no hyphens).
 
 When ready it prints `listening tcp ADDR` on standard output; logs go to \
-standard error. SIGTERM, ctrl-c or the end of its terminal writes what is queued \
-and ends it with 0. Without a terminal SIGHUP is ignored, and what was ignored \
-from the start stays so (nohup).";
+standard error. Nobody has to read either: lines that are not read are dropped and \
+counted, losses of messages summed up by name. SIGTERM, ctrl-c or the end of its \
+terminal writes what is queued and ends it with 0. Without a terminal SIGHUP is \
+ignored, and what was ignored from the start stays so (nohup).";
 
 /// Serve: check, route and acknowledge messages
 ///
@@ -90,7 +92,9 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         print(format_args!("{}", settings.to_toml()))?;
         return Ok(Outcome::Done);
     }
-    log_to_stderr(&settings.log);
+    // Ends after all others: it is to have the last word.
+    let _log = Log::start(&settings.log)
+        .map_err(|error| Failure::failed(format!("can't start the log: {error}")))?;
     for variable in &settings.ignored {
         tracing::warn!("{}", unknown_variable(variable));
     }
@@ -114,24 +118,35 @@ async fn serve(settings: Settings) -> Result<Outcome, Failure> {
     // right after that must find somebody.
     let mut stop = StopSignal::new().map_err(Failure::failed)?;
     let server = Server::start(settings.server).await.map_err(explain)?;
-    let ready = format!("listening tcp {}\n", server.local_addr());
-    let mut stdout = io::stdout().lock();
-    // A parent that doesn't want to know where is no reason not to serve.
-    let _ = stdout.write_all(ready.as_bytes());
-    let _ = stdout.flush();
-    drop(stdout);
+    let _ready = Announcement::begin(&format!("listening tcp {}\n", server.local_addr()));
 
     stop.received(|| {
         tracing::warn!("SIGHUP ignored: there is no terminal, and nothing is read again");
     })
     .await;
     tracing::info!("stopping; once more to stop at once");
-    tokio::select! {
-        () = server.shutdown() => Ok(Outcome::Done),
+    let outcome = tokio::select! {
+        () = server.shutdown() => Outcome::Done,
         () = stop.received_again() => {
-            tracing::warn!("stopped at once: what was queued is lost");
-            Ok(Outcome::Failed)
+            let count = server.abandon();
+            tracing::warn!(
+                target: loss::TARGET,
+                count,
+                "stopped at once: what was queued is lost"
+            );
+            Outcome::Failed
         }
+    };
+    sum_up_losses(&server);
+    Ok(outcome)
+}
+
+/// Says once more what was lost since the start, in case that the lines of it
+/// were not read.
+fn sum_up_losses(server: &ServerHandle) {
+    let count = server.stats().given_up;
+    if count > 0 {
+        tracing::warn!(target: loss::TARGET, count, "given up since the start");
     }
 }
 
@@ -165,16 +180,6 @@ fn explain(error: StartError) -> Failure {
         StartError::Config(error) => Failure::usage(error),
         error => Failure::failed(error),
     }
-}
-
-fn log_to_stderr(filter: &str) {
-    let coloured = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
-    // Fails only if the process logs already, and then it logs.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter))
-        .with_writer(io::stderr)
-        .with_ansi(coloured)
-        .try_init();
 }
 
 impl Arguments {

@@ -10,6 +10,8 @@ use super::memory::Memory;
 use super::peer::{Peer, Report};
 use super::queue::Entry;
 use crate::ids::{ConnectionId, MsgId, Name};
+use crate::loss;
+use crate::stats::{Counters, Stats};
 use crate::wire;
 
 /// See the [module](self).
@@ -44,11 +46,17 @@ impl GivenUp {
         }
     }
 
-    /// Tells all of them that what they sent to `target` was given up.
-    pub(super) fn report(self, target: &Name) {
+    /// Tells all of them that what they sent to `target` was given up, and counts
+    /// it.
+    pub(super) fn report(self, target: &Name, counters: &Counters) {
+        self.log(target);
         for sender in self.0.into_values() {
             let (origin, count) = (sender.origin, sender.count);
-            tracing::warn!(%target, sender = %origin.id(), count, "undelivered");
+            let done = Stats {
+                given_up: count,
+                ..Stats::default()
+            };
+            counters.add(origin.id(), &done);
             let report = Report::Undelivered {
                 target: target.clone(),
                 count,
@@ -58,6 +66,20 @@ impl GivenUp {
                 None => origin.report(report),
                 Some(memory) => memory.give_up(&sender.msg_ids, &origin, report),
             }
+        }
+    }
+
+    /// Says it in the log, where it is the only word for senders that are gone.
+    /// One line for all of them, for there may be as many as connections.
+    fn log(&self, target: &Name) {
+        let count: u64 = self.0.values().map(|sender| sender.count).sum();
+        let senders = self.0.len();
+        if count > 0 {
+            tracing::warn!(target: loss::TARGET, %target, count, senders, "undelivered");
+        }
+        for sender in self.0.values() {
+            let (id, count) = (sender.origin.id(), sender.count);
+            tracing::debug!(%target, sender = %id, count, "undelivered");
         }
     }
 }

@@ -69,6 +69,7 @@ pub use session::{Alarm, Attention, Halt, Session, Step};
 
 use crate::ids::{ConnectionId, Name};
 use crate::limits;
+use crate::loss;
 use crate::stats::{Counters, Stats};
 use crate::wire::filter::Pointer;
 use crate::wire::{Shapes, Validation};
@@ -143,7 +144,7 @@ impl RouterConfig {
         }
     }
 
-    fn registry(&self) -> Registry {
+    fn registry(&self, counters: &Arc<Counters>) -> Registry {
         let rules = |own: &NameConfig| QueueRules {
             capacity: Capacity {
                 bytes: own.queue_bytes.unwrap_or(self.queue_bytes),
@@ -156,6 +157,7 @@ impl RouterConfig {
             rules(&NameConfig::default()),
             by_name.collect(),
             self.linger,
+            Arc::clone(counters),
         )
     }
 }
@@ -168,7 +170,7 @@ pub(crate) struct RouterShared {
     snapshots: Arc<Snapshots>,
     services: Services,
     shapes: Shapes,
-    counters: Counters,
+    counters: Arc<Counters>,
     connections: AtomicU64,
 }
 
@@ -192,12 +194,13 @@ impl Router {
     /// A router that nobody is connected to yet.
     #[must_use]
     pub fn new(config: RouterConfig) -> Self {
+        let counters = Arc::default();
         let router = Self(Arc::new(RouterShared {
-            registry: config.registry(),
+            registry: config.registry(&counters),
             snapshots: Arc::default(),
             services: Services::default(),
             shapes: Shapes::new(config.validation),
-            counters: Counters::default(),
+            counters,
             connections: AtomicU64::new(0),
             config,
         }));
@@ -246,6 +249,24 @@ impl Router {
     /// for a name whose owner leaves.
     pub fn stop_lingering(&self) {
         self.0.registry.stop_lingering();
+    }
+
+    /// Says in the log, for each name, that what is queued for it is lost, and
+    /// counts it as given up. Nobody else is told. Returns how many messages that
+    /// is. For a program that ends without writing them.
+    pub fn abandon(&self) -> u64 {
+        let mut all = 0;
+        for (target, messages) in self.0.registry.queued() {
+            let count = messages as u64;
+            tracing::warn!(target: loss::TARGET, %target, count, "lost by an end at once");
+            all += count;
+        }
+        let done = Stats {
+            given_up: all,
+            ..Stats::default()
+        };
+        self.0.counters.add(ConnectionId(0), &done);
+        all
     }
 
     /// What heartbeats tell of each participant, by name.

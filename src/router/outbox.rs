@@ -27,6 +27,7 @@ use super::queue::{Closed, Entry, Queue};
 use super::waiters::Waiters;
 use crate::ids::{ConnectionId, Epoch, Name};
 use crate::limits::QUEUE_RESERVE_DIVISOR;
+use crate::stats::Counters;
 use crate::sync::{ArcSwapOption, AtomicU64, Mutex, MutexGuard, Ordering, fence};
 use crate::wire::filter::Pointer;
 
@@ -66,6 +67,8 @@ pub(crate) enum Share {
 pub(crate) struct Outbox {
     name: Name,
     rules: QueueRules,
+    /// Where messages that are given up are counted.
+    counters: Arc<Counters>,
     queue: Queue,
     /// Whom to wake. Changed under the consumer's lock only.
     owner: ArcSwapOption<Peer>,
@@ -90,12 +93,13 @@ pub(crate) struct NotOwner;
 
 impl Outbox {
     /// The outbox of a name that nobody owns.
-    pub(crate) fn new(name: Name, rules: QueueRules) -> Self {
+    pub(crate) fn new(name: Name, rules: QueueRules, counters: Arc<Counters>) -> Self {
         let queue = Queue::default();
         queue.close();
         Self {
             name,
             rules,
+            counters,
             queue,
             owner: ArcSwapOption::empty(),
             epoch: AtomicU64::new(0),
@@ -209,7 +213,6 @@ impl Outbox {
     }
 
     /// What is reserved or queued.
-    #[cfg(test)]
     pub(crate) fn load(&self) -> Load {
         self.queue.load()
     }
@@ -460,7 +463,7 @@ impl Outbox {
             self.queue.release(entry.frames as usize, entry.charge);
             given_up.add(entry);
         }
-        given_up.report(&self.name);
+        given_up.report(&self.name, &self.counters);
     }
 }
 

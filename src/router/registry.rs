@@ -21,6 +21,7 @@ use super::lingering::Lingering;
 use super::outbox::{Outbox, QueueRules};
 use super::peer::{Peer, lock};
 use crate::ids::Name;
+use crate::stats::Counters;
 use crate::sync::Mutex;
 
 /// See the [module](self).
@@ -39,6 +40,7 @@ pub(crate) struct Registry {
     rules: QueueRules,
     /// The rules of names that have their own.
     rules_by_name: HashMap<Name, QueueRules>,
+    counters: Arc<Counters>,
 }
 
 impl Registry {
@@ -48,6 +50,7 @@ impl Registry {
         rules: QueueRules,
         rules_by_name: HashMap<Name, QueueRules>,
         linger: Duration,
+        counters: Arc<Counters>,
     ) -> Self {
         Self {
             names: DashMap::new(),
@@ -57,6 +60,7 @@ impl Registry {
             members: Members::default(),
             rules,
             rules_by_name,
+            counters,
         }
     }
 
@@ -156,7 +160,8 @@ impl Registry {
             .map(|known| Arc::clone(&known));
         let outbox = known.unwrap_or_else(|| {
             let rules = self.rules_by_name.get(name).unwrap_or(&self.rules);
-            let outbox = Arc::new(Outbox::new(name.clone(), *rules));
+            let counters = Arc::clone(&self.counters);
+            let outbox = Arc::new(Outbox::new(name.clone(), *rules, counters));
             self.names.insert(name.clone(), Arc::clone(&outbox));
             outbox
         });
@@ -236,6 +241,14 @@ impl Registry {
         }
     }
 
+    /// Names for which something is queued, and how many messages that is.
+    pub(crate) fn queued(&self) -> Vec<(Name, usize)> {
+        let all = self.names.iter();
+        all.map(|outbox| (outbox.name().clone(), outbox.load().messages()))
+            .filter(|(_, messages)| *messages > 0)
+            .collect()
+    }
+
     /// Ends an outbox without an owner: what it holds is reported to those who
     /// sent it. To be called under the lock of what lingers.
     fn end(&self, outbox: &Arc<Outbox>) {
@@ -276,7 +289,7 @@ mod tests {
 
     #[test]
     fn nobody_is_missing_from_the_audience_while_others_come_and_go() {
-        let registry = Registry::new(RULES, HashMap::new(), Duration::ZERO);
+        let registry = Registry::new(RULES, HashMap::new(), Duration::ZERO, Arc::default());
         let stays = Name::new("stays").unwrap();
         registry.claim_if_free(&stays, &peer(0));
         let done = AtomicBool::new(false);

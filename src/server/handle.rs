@@ -16,6 +16,7 @@ use super::phase::Phase;
 use super::{ServerConfig, ServerShared, StartError, listener};
 use crate::ids::Name;
 use crate::limits::TEND_INTERVAL;
+use crate::loss;
 use crate::router::Liveness;
 use crate::stats::Stats;
 
@@ -112,6 +113,13 @@ impl ServerHandle {
         endpoint::attach(&self.shared, Name::new(name)?)
     }
 
+    /// Says in the log, for each name, that what is queued for it is lost, and
+    /// returns how many messages that is. For a program that ends without waiting
+    /// for [`shutdown`](Self::shutdown); see [`loss`](crate::loss).
+    pub fn abandon(&self) -> u64 {
+        self.shared.router.abandon()
+    }
+
     /// Stops accepting, writes what is queued (for `drain_timeout` at most),
     /// tells every peer `SERVER_SHUTTING_DOWN`, and closes. Returns when all
     /// connections are closed; calling it again waits for the same, and goes on
@@ -137,7 +145,11 @@ impl ServerHandle {
                 phases.done(Phase::Draining),
             );
             if drained.await.is_err() {
-                tracing::warn!("some messages could not be delivered before the drain timeout");
+                // How many, and for whom, is said when they are given up.
+                tracing::warn!(
+                    target: loss::TARGET,
+                    "some messages could not be delivered before the drain timeout"
+                );
             }
         }
         self.shared.router.stop_lingering();

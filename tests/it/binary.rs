@@ -4,6 +4,8 @@ mod bench;
 mod check;
 mod configuration;
 mod listen;
+#[cfg(target_os = "linux")]
+mod log;
 mod send;
 #[cfg(unix)]
 mod signals;

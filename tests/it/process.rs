@@ -61,11 +61,11 @@ impl Serve {
 
     pub async fn spawn(command: &mut Command) -> Self {
         // Logs go to the test's own output: nobody would read a pipe.
-        Self::spawn_as_it_is(command.stderr(Stdio::inherit())).await
+        Self::spawn_logging(command.stderr(Stdio::inherit())).await
     }
 
-    /// Starts `command`, whose logs go where it says.
-    pub async fn spawn_as_it_is(command: &mut Command) -> Self {
+    /// Starts it with logs that go where the command says.
+    pub async fn spawn_logging(command: &mut Command) -> Self {
         let mut child = command.spawn().expect("starts");
         let stdout = child.stdout.take().expect("it is piped");
         let mut stdout = BufReader::new(stdout).lines();
@@ -91,15 +91,33 @@ impl Serve {
         self.child.kill().await.expect("it ran until now");
     }
 
+    /// Sends it a signal.
+    #[cfg(unix)]
+    pub async fn signal(&self, signal: &str) {
+        signal_to(self.id(), signal).await;
+    }
+
     /// Sends it a signal, and gives how it ended.
     #[cfg(unix)]
     pub async fn end_by(mut self, signal: &str) -> ExitStatus {
-        let id = self.id().to_string();
-        let kill = Command::new("kill").args([signal, &id]).status().await;
-        assert!(kill.expect("kill runs").success());
+        self.signal(signal).await;
+        self.ended().await
+    }
+
+    /// Waits for its end, and gives how it ended.
+    #[cfg(unix)]
+    pub async fn ended(&mut self) -> ExitStatus {
         let status = within("serve to end", self.child.wait()).await;
         status.expect("it is ours to wait for")
     }
+}
+
+/// Sends a signal to a process of this test.
+#[cfg(unix)]
+pub async fn signal_to(id: u32, signal: &str) {
+    let id = id.to_string();
+    let kill = Command::new("kill").args([signal, &id]).status().await;
+    assert!(kill.expect("kill runs").success());
 }
 
 /// A `tickwire listen` that has claimed its name.

@@ -145,7 +145,7 @@ async fn without_a_terminal_a_hangup_is_ignored_and_said() {
     let mut command = patient_serve();
     command.stderr(File::create(&log).expect("a file"));
     lead_session(&mut command, None);
-    let serve = Serve::spawn_as_it_is(&mut command).await;
+    let serve = Serve::spawn_logging(&mut command).await;
     let (mut slow, mut due, mut sender) = with_a_full_queue(serve.address).await;
     kill("-HUP", serve.id()).await;
     text_with(&log, "SIGHUP ignored").await;

@@ -1,0 +1,123 @@
+//! What stands between the program's events and the lines that are written.
+
+use std::fmt;
+use std::io;
+use std::time::Instant;
+
+use tickwire::loss;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::Context;
+
+use super::losses::Loss;
+use super::outlet::Outlet;
+use super::text::Place;
+
+/// Decides which events become lines, and takes the lines.
+#[derive(Debug, Clone)]
+pub struct Gate(pub Outlet);
+
+impl<S: Subscriber> Layer<S> for Gate {
+    fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
+        let place = Place::of(event.metadata());
+        let now = Instant::now();
+        if loss::is_loss(event.metadata()) {
+            let loss = || Fields::of(event).loss();
+            return self.0.with(|pending| pending.admit_loss(place, loss, now));
+        }
+        // Who asks for details gets all of them.
+        if *event.metadata().level() > Level::INFO {
+            return true;
+        }
+        let text = || Fields::of(event).what;
+        self.0.with(|pending| pending.admit(place, text, now))
+    }
+}
+
+impl<'a> MakeWriter<'a> for Gate {
+    type Writer = LineWriter<'a>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        LineWriter {
+            outlet: &self.0,
+            of_loss: None,
+        }
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Self::Writer {
+        LineWriter {
+            outlet: &self.0,
+            of_loss: loss::is_loss(metadata).then(|| metadata.name()),
+        }
+    }
+}
+
+/// Takes one line. It never fails.
+#[derive(Debug)]
+pub struct LineWriter<'a> {
+    outlet: &'a Outlet,
+    /// Where the line comes from, if it is about a loss.
+    of_loss: Option<&'static str>,
+}
+
+impl io::Write for LineWriter<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match self.of_loss {
+            None => self.outlet.with(|pending| pending.push(line)),
+            Some(place) => {
+                // There was room for it when it was admitted, so this is rare.
+                let loss = || (Loss::unnamed(place), 0);
+                let now = Instant::now();
+                self.outlet
+                    .with(|pending| pending.push_loss(line, loss, now));
+            }
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The fields of an event that sums are made of.
+#[derive(Debug, Default)]
+struct Fields {
+    what: String,
+    name: Option<String>,
+    count: Option<u64>,
+}
+
+impl Fields {
+    fn of(event: &Event<'_>) -> Self {
+        let mut fields = Self::default();
+        event.record(&mut fields);
+        fields
+    }
+
+    fn loss(self) -> (Loss, u64) {
+        let loss = Loss {
+            what: self.what,
+            name: self.name,
+        };
+        (loss, self.count.unwrap_or(0))
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        match field.name() {
+            "message" => self.what = format!("{value:?}"),
+            loss::NAME => self.name = Some(format!("{value:?}")),
+            _ => {}
+        }
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        if field.name() == loss::COUNT {
+            self.count = Some(value);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The log of `tickwire serve`.
+//!
+//! Whoever logs only puts a line into a bounded buffer ([`pending`]). A thread
+//! of its own writes it to standard error ([`outlet`]), and tries again later
+//! where that fails ([`hand`]). So a standard error that is closed, full or
+//! slow neither ends the server nor holds it up. Ordinary lines that don't fit
+//! are dropped and counted. Lines about losses ([`tickwire::loss`]) and panics
+//! are summed up instead.
+
+use std::io::{self, Write};
+
+use anstream::{AutoStream, ColorChoice};
+use tickwire::limits::LOG_END_TIMEOUT;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+mod hand;
+mod layer;
+mod lines;
+mod losses;
+mod outlet;
+mod panics;
+mod pending;
+mod repeats;
+mod text;
+
+use layer::Gate;
+use outlet::Outlet;
+use text::Style;
+
+/// The log, until this is dropped: then it waits for a moment until the last
+/// lines are written.
+#[derive(Debug)]
+pub struct Log(Outlet);
+
+impl Log {
+    /// Has the process log to standard error what `filter` lets through.
+    ///
+    /// # Errors
+    /// The system has no thread left.
+    pub fn start(filter: &str) -> io::Result<Self> {
+        let coloured = AutoStream::choice(&io::stderr()) != ColorChoice::Never;
+        let style = match coloured {
+            true => Style::Coloured,
+            false => Style::Plain,
+        };
+        let outlet = Outlet::start(standard_error(), style)?;
+        let gate = Gate(outlet.clone());
+        let lines = tracing_subscriber::fmt::layer()
+            .with_writer(gate.clone())
+            .with_ansi(coloured)
+            // It would write straight to standard error.
+            .log_internal_errors(false);
+        // Fails only if the process logs already, and then it logs.
+        let _ = tracing_subscriber::registry()
+            .with(EnvFilter::new(filter))
+            .with(gate)
+            .with(lines)
+            .try_init();
+        panics::write_to(outlet.clone());
+        Ok(Self(outlet))
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.0.finish(LOG_END_TIMEOUT);
+    }
+}
+
+/// What the server has to say on standard output, until this is dropped: then it
+/// waits for a moment until all is written.
+#[derive(Debug)]
+pub struct Announcement(Option<Outlet>);
+
+impl Announcement {
+    /// Writes `text` to standard output without waiting for whoever reads it. A
+    /// parent that doesn't want to know it is no reason not to serve.
+    pub fn begin(text: &str) -> Self {
+        Self::write(standard_output(), text.as_bytes())
+    }
+
+    /// Writes `text` to standard error in the same way.
+    pub fn begin_on_error(text: &[u8]) -> Self {
+        Self::write(standard_error(), text)
+    }
+
+    fn write(out: impl Write + Send + 'static, text: &[u8]) -> Self {
+        // Without a thread nobody can be told without waiting.
+        let outlet = Outlet::start(out, Style::Plain).ok();
+        if let Some(outlet) = &outlet {
+            outlet.with(|pending| pending.push(text));
+            outlet.end();
+        }
+        Self(outlet)
+    }
+}
+
+impl Drop for Announcement {
+    fn drop(&mut self) {
+        if let Some(outlet) = &self.0 {
+            outlet.finish(LOG_END_TIMEOUT);
+        }
+    }
+}
+
+/// Standard error without the standard library's lock, which a thread that waits
+/// for a full pipe would hold.
+#[cfg(unix)]
+fn standard_error() -> Box<dyn Write + Send> {
+    use std::os::fd::AsFd;
+    match io::stderr().as_fd().try_clone_to_owned() {
+        Ok(own) => Box::new(std::fs::File::from(own)),
+        Err(_) => Box::new(io::stderr()),
+    }
+}
+
+#[cfg(unix)]
+fn standard_output() -> Box<dyn Write + Send> {
+    use std::os::fd::AsFd;
+    match io::stdout().as_fd().try_clone_to_owned() {
+        Ok(own) => Box::new(std::fs::File::from(own)),
+        Err(_) => Box::new(io::stdout()),
+    }
+}
+
+#[cfg(not(unix))]
+fn standard_error() -> Box<dyn Write + Send> {
+    Box::new(io::stderr())
+}
+
+#[cfg(not(unix))]
+fn standard_output() -> Box<dyn Write + Send> {
+    Box::new(io::stdout())
+}

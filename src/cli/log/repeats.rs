@@ -1,0 +1,140 @@
+//! Lines that one place in the program writes again and again: the first of
+//! them are written, the others summed up.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::time::Instant;
+
+use tickwire::limits::{LOG_REPEAT_INTERVAL, LOG_REPEATS_MAX};
+
+/// See the [module](self). `P` is a place in the program, so there is a bounded
+/// number of them.
+#[derive(Debug)]
+pub struct Repeats<P> {
+    places: HashMap<P, Lately>,
+}
+
+/// What a place has written in its interval.
+#[derive(Debug)]
+struct Lately {
+    until: Instant,
+    written: u32,
+    held_back: u64,
+    /// The text of the last line that was held back.
+    last: String,
+}
+
+/// Lines that were held back, as one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Sum<P> {
+    pub place: P,
+    pub count: u64,
+    pub last: String,
+}
+
+impl<P> Default for Repeats<P> {
+    fn default() -> Self {
+        Self {
+            places: HashMap::new(),
+        }
+    }
+}
+
+impl<P: Copy + Eq + Hash> Repeats<P> {
+    /// Returns whether a line from `place` is to be written.
+    pub fn admit(&mut self, place: P, now: Instant) -> bool {
+        let lately = self.lately(place, now);
+        let admitted = lately.written < LOG_REPEATS_MAX;
+        lately.written += u32::from(admitted);
+        admitted
+    }
+
+    /// Holds back a line from `place` that says `text`.
+    pub fn hold_back(&mut self, place: P, text: String, now: Instant) {
+        let lately = self.lately(place, now);
+        lately.held_back += 1;
+        lately.last = text;
+    }
+
+    fn lately(&mut self, place: P, now: Instant) -> &mut Lately {
+        let anew = || Lately {
+            until: now + LOG_REPEAT_INTERVAL,
+            written: 0,
+            held_back: 0,
+            last: String::new(),
+        };
+        let lately = self.places.entry(place).or_insert_with(anew);
+        // What was held back must be told before its count begins anew.
+        if lately.until <= now && lately.held_back == 0 {
+            *lately = anew();
+        }
+        lately
+    }
+
+    /// When the next sum is to be written.
+    pub fn due(&self) -> Option<Instant> {
+        let held_back = self.places.values().filter(|lately| lately.held_back > 0);
+        held_back.map(|lately| lately.until).min()
+    }
+
+    /// Takes a sum whose interval is over at `now`, or any if `now` is `None`.
+    pub fn take(&mut self, now: Option<Instant>) -> Option<Sum<P>> {
+        let is_due =
+            |lately: &Lately| lately.held_back > 0 && now.is_none_or(|now| lately.until <= now);
+        let (&place, _) = self.places.iter().find(|(_, lately)| is_due(lately))?;
+        let lately = self.places.remove(&place)?;
+        Some(Sum {
+            place,
+            count: lately.held_back,
+            last: lately.last,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Offers `count` lines, and returns how many were admitted.
+    fn offer(repeats: &mut Repeats<u8>, place: u8, count: u32, now: Instant) -> u32 {
+        let mut admitted = 0;
+        for number in 0..count {
+            match repeats.admit(place, now) {
+                true => admitted += 1,
+                false => repeats.hold_back(place, format!("line {number}"), now),
+            }
+        }
+        admitted
+    }
+
+    #[test]
+    fn a_flood_from_one_place_is_summed_up_once_an_interval() {
+        let now = Instant::now();
+        let mut repeats = Repeats::default();
+        assert_eq!(offer(&mut repeats, 1, 500, now), LOG_REPEATS_MAX);
+        assert_eq!(offer(&mut repeats, 2, 3, now), 3);
+        let later = now + LOG_REPEAT_INTERVAL;
+        assert_eq!(repeats.due(), Some(later));
+        assert_eq!(repeats.take(Some(now)), None);
+        // It goes on after its interval, and nobody has asked in between.
+        assert_eq!(offer(&mut repeats, 1, 1, later), 0);
+        let sum = repeats.take(Some(later)).unwrap();
+        assert_eq!(sum.place, 1);
+        assert_eq!(sum.count, u64::from(500 - LOG_REPEATS_MAX) + 1);
+        assert_eq!(sum.last, "line 0");
+        assert_eq!(repeats.take(Some(later)), None);
+        assert_eq!(offer(&mut repeats, 1, 500, later), LOG_REPEATS_MAX);
+        assert!(repeats.take(None).is_some());
+        assert_eq!(repeats.due(), None);
+    }
+
+    #[test]
+    fn a_place_that_writes_seldom_is_never_held_back() {
+        let mut now = Instant::now();
+        let mut repeats = Repeats::default();
+        for _ in 0..1_000 {
+            assert_eq!(offer(&mut repeats, 1, 1, now), 1);
+            now += LOG_REPEAT_INTERVAL / LOG_REPEATS_MAX;
+        }
+    }
+}
