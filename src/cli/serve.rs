@@ -1,10 +1,11 @@
 //! `tickwire serve`: the server.
 
+use std::future::Future;
 use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 
 use clap::Args;
-use tickwire::server::{Server, StartError};
+use tickwire::server::{Server, ServerFailure, ServerHandle, StartError};
 use tracing_subscriber::EnvFilter;
 
 use super::settings::{Flags, Settings};
@@ -24,7 +25,8 @@ Examples:
 Settings come from flags, then environment, then file, then defaults. The file \
 is TOML; every setting in it is also a variable, as queue_bytes is \
 TICKWIRE_QUEUE_BYTES and snapshot.keys is TICKWIRE_SNAPSHOT__KEYS:
-  listen            HOST:PORT; port 0 picks a free one
+  listen            HOST:PORT, or a list; all addresses of a host are listened
+                    on; port 0 picks a free one, the same for all
   name              the server's own name: the source of its answers
   threads           worker threads
   frame_bytes_max   largest message, such as \"1MiB\"
@@ -34,6 +36,9 @@ TICKWIRE_QUEUE_BYTES and snapshot.keys is TICKWIRE_SNAPSHOT__KEYS:
   linger            how long what is queued for a name waits for its next owner
   drain_timeout     how long queued messages may take to be written at shutdown
   connections_max   connections served at once
+  first_message_timeout  how long a connection may go without an accepted message
+  frame_rate_min    bytes a second at which a message must come in the mean, once
+                    it has taken 10 s, such as \"1KiB\"
   validation        \"payload\" checks all of a message, \"envelope\" less
   snapshot.keys     JSON pointers: the last broadcast for each value is kept
   log               a level or filter, such as \"info,tickwire::server=debug\"
@@ -46,7 +51,7 @@ As a variable it is for a name in lower case, without two underscores in a row: 
 TICKWIRE_NAMES__API-GATEWAY__OVERFLOW (env or a service file can set it; a shell's \
 own variables have no hyphens).
 
-When ready it prints `listening tcp ADDR` on standard output; logs go to \
+When ready it prints `listening tcp ADDR` for each address on standard output; logs go to \
 standard error. SIGTERM or ctrl-c writes what is queued and ends it with 0.";
 
 /// Serve: check, route and acknowledge messages
@@ -55,9 +60,10 @@ standard error. SIGTERM or ctrl-c writes what is queued and ends it with 0.";
 /// that owns its target, and acknowledges it.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Where to listen; port 0 picks a free one [default: 127.0.0.1:7411]
+    /// Where to listen, on all addresses of the host; port 0 picks a free one. May
+    /// be repeated [default: 127.0.0.1:7411]
     #[arg(long, value_name = "HOST:PORT")]
-    pub listen: Option<String>,
+    pub listen: Vec<String>,
     /// The server's own name, the source of its answers [default: tickwire]
     #[arg(long)]
     pub name: Option<String>,
@@ -81,6 +87,9 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     }
     log_to_stderr(&settings.log);
     allocator::set_up();
+    if let Err(error) = tickwire::server::raise_descriptor_limit() {
+        tracing::warn!(%error, "can't raise the number of files that may be open");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(settings.threads)
         .thread_name("tickwire")
@@ -99,18 +108,43 @@ async fn serve(settings: Settings) -> Result<Outcome, Failure> {
     // Before anybody can know that the server is ready: a signal that arrives
     // right after that must find somebody.
     let mut stop = StopSignal::new().map_err(Failure::failed)?;
-    let server = Server::start(settings.server).await.map_err(explain)?;
-    let ready = format!("listening tcp {}\n", server.local_addr());
+    let server = tokio::select! {
+        started = Server::start(settings.server) => started.map_err(explain)?,
+        // A name may take its time to be resolved.
+        () = stop.received() => return Ok(Outcome::Done),
+    };
+    let addresses = server.local_addrs().iter();
+    let ready: String = addresses
+        .map(|address| format!("listening tcp {address}\n"))
+        .collect();
     let mut stdout = io::stdout().lock();
     // A parent that doesn't want to know where is no reason not to serve.
     let _ = stdout.write_all(ready.as_bytes());
     let _ = stdout.flush();
     drop(stdout);
+    serve_until(&server, server.failed(), &mut stop).await
+}
 
-    stop.received().await;
-    tracing::info!("stopping; once more to stop at once");
+/// Serves until told to stop, or until `failed` says that the server can't go
+/// on, and drains it.
+async fn serve_until(
+    server: &ServerHandle,
+    failed: impl Future<Output = ServerFailure>,
+    stop: &mut StopSignal,
+) -> Result<Outcome, Failure> {
+    let failure = tokio::select! {
+        () = stop.received() => None,
+        failure = failed => Some(failure),
+    };
+    match failure {
+        None => tracing::info!("stopping; once more to stop at once"),
+        Some(failure) => tracing::error!("stopping: {failure}"),
+    }
     tokio::select! {
-        () = server.shutdown() => Ok(Outcome::Done),
+        () = server.shutdown() => match failure {
+            None => Ok(Outcome::Done),
+            Some(failure) => Err(Failure::failed(failure)),
+        },
         () = stop.received() => {
             tracing::warn!("stopped at once: what was queued is lost");
             Ok(Outcome::Failed)
@@ -153,8 +187,9 @@ fn log_to_stderr(filter: &str) {
 
 impl Arguments {
     fn settings(&self) -> Result<Settings, Failure> {
+        let listen = (!self.listen.is_empty()).then(|| self.listen.join(","));
         let given = [
-            ("listen", &self.listen),
+            ("listen", &listen),
             ("name", &self.name),
             ("threads", &self.threads),
         ];
@@ -166,5 +201,27 @@ impl Arguments {
                 .collect(),
         };
         Settings::load(&flags, std::env::vars_os()).map_err(Failure::usage)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_can_not_go_on_is_drained_and_ends_with_an_error() {
+        let mut stop = StopSignal::new().unwrap();
+        let server = Server::builder().listen("127.0.0.1:0").start().await;
+        let server = server.unwrap();
+        let failed = ready(ServerFailure::Tending);
+        let outcome = serve_until(&server, failed, &mut stop).await;
+        let error = outcome.expect_err("it has failed").to_string();
+        assert!(error.contains("ended by a panic"), "{error}");
+        let late = TcpStream::connect(server.local_addr()).await;
+        assert!(late.is_err(), "it was shut down");
     }
 }

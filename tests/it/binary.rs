@@ -2,7 +2,10 @@
 
 mod bench;
 mod configuration;
+#[cfg(target_os = "linux")]
+mod descriptors;
 mod listen;
+mod listening;
 
 use std::io::Write;
 use std::process::Stdio;

@@ -61,7 +61,11 @@ impl Serve {
 
     pub async fn spawn(command: &mut Command) -> Self {
         // Logs go to the test's own output: nobody would read a pipe.
-        let mut child = command.stderr(Stdio::inherit()).spawn().expect("starts");
+        Self::spawn_logging_to(command, Stdio::inherit()).await
+    }
+
+    pub async fn spawn_logging_to(command: &mut Command, log: impl Into<Stdio>) -> Self {
+        let mut child = command.stderr(log).spawn().expect("starts");
         let stdout = child.stdout.take().expect("it is piped");
         let mut stdout = BufReader::new(stdout).lines();
         let line = within("the first line", stdout.next_line()).await;

@@ -27,10 +27,13 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "listen",
         set: |settings, given| {
-            settings.server.listen = text(given, "must be a text: HOST:PORT")?.to_owned();
+            settings.server.listen = addresses(given)?;
             Ok(())
         },
-        show: |settings| quoted(&settings.server.listen),
+        show: |settings| match &settings.server.listen[..] {
+            [one] => quoted(one),
+            several => quoted_list(several),
+        },
     },
     Key {
         name: "name",
@@ -108,6 +111,22 @@ pub const KEYS: &[Key] = &[
         show: |settings| settings.server.connections_max.to_string(),
     },
     Key {
+        name: "first_message_timeout",
+        set: |settings, given| {
+            settings.server.first_message_timeout = duration(given)?;
+            Ok(())
+        },
+        show: |settings| quoted(&units::show_duration(settings.server.first_message_timeout)),
+    },
+    Key {
+        name: "frame_rate_min",
+        set: |settings, given| {
+            settings.server.frame_rate_min = size(given)?;
+            Ok(())
+        },
+        show: |settings| shown_size(settings.server.frame_rate_min),
+    },
+    Key {
         name: "validation",
         set: |settings, given| {
             settings.server.validation = match given.text.as_str() {
@@ -152,6 +171,25 @@ fn text<'a>(given: &'a Given, form: &str) -> Result<&'a str, String> {
     match given.kind {
         ValueKind::Untyped | ValueKind::Text => Ok(&given.text),
         ValueKind::Number | ValueKind::Texts | ValueKind::Other => Err(form.to_owned()),
+    }
+}
+
+/// One address or a list; of a variable or a flag, one or several with commas
+/// between them.
+fn addresses(given: &Given) -> Result<Vec<String>, String> {
+    let form = "must be a text, HOST:PORT, or a list of such texts";
+    let is_json = given.text.trim_start().starts_with('[') && given.text.ends_with("\"]");
+    match given.kind {
+        ValueKind::Text => Ok(vec![given.text.clone()]),
+        ValueKind::Texts => serde_json::from_str(&given.text).map_err(|_| form.to_owned()),
+        ValueKind::Untyped if is_json => {
+            serde_json::from_str(&given.text).map_err(|_| form.to_owned())
+        }
+        ValueKind::Untyped => {
+            let parts = given.text.split(',').map(|part| part.trim().to_owned());
+            Ok(parts.collect())
+        }
+        ValueKind::Number | ValueKind::Other => Err(form.to_owned()),
     }
 }
 
