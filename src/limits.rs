@@ -51,8 +51,22 @@ pub const FILTER_TEXT_BYTES_MAX: usize = 1024;
 pub const POINTER_BYTES_MAX: usize = 1024;
 /// Most messages that one batch ack covers.
 pub const BATCH_ACK_MESSAGES_MAX: usize = 1024;
-/// How long a frame may stay incomplete while tickwire is reading.
+/// How long no byte of an incomplete frame may come while tickwire is reading.
 pub const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a frame may take to come, however slowly it does.
+pub const FRAME_GRACE: Duration = Duration::from_secs(10);
+/// Bytes a second at which a frame must come in the mean, after the grace.
+pub const FRAME_RATE_MIN_DEFAULT: usize = 1024;
+/// Smallest value that `frame_rate_min` may be configured to.
+pub const FRAME_RATE_MIN_MIN: usize = 1;
+/// Largest value that `frame_rate_min` may be configured to.
+pub const FRAME_RATE_MIN_MAX: usize = 1024 * 1024;
+/// How long a connection may go without an accepted message.
+pub const FIRST_MESSAGE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// Smallest value that `first_message_timeout` may be configured to.
+pub const FIRST_MESSAGE_TIMEOUT_MIN: Duration = Duration::from_millis(100);
+/// Largest value that `first_message_timeout` may be configured to.
+pub const FIRST_MESSAGE_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Bytes a queue (of a name, or of a connection's broadcasts) may hold.
 pub const QUEUE_BYTES_DEFAULT: usize = 8 * 1024 * 1024;
@@ -134,6 +148,27 @@ pub const PEER_SILENCE_MAX: Duration = Duration::from_secs(10);
 pub const CONNECTIONS_MAX_DEFAULT: usize = 16_384;
 /// Largest value that `connections_max` may be configured to.
 pub const CONNECTIONS_MAX_MAX: usize = 1024 * 1024;
+/// Connections beside those that are refused or closing at once; beyond, the
+/// oldest is ended first.
+pub const CONNECTIONS_CLOSING_MAX: usize = 256;
+/// How long a refused connection has to read why, before it is ended for others
+/// that are to be refused.
+pub const REFUSAL_HOLD: Duration = Duration::from_millis(250);
+/// Descriptors that are kept for connections that are refused or closing.
+pub const DESCRIPTORS_RESERVED: usize = 16;
+/// While the system lets no connection be accepted, the next attempt is made
+/// after so long at first; each failure doubles it.
+pub const ACCEPT_BACKOFF_FIRST: Duration = Duration::from_millis(10);
+/// The longest time between two such attempts.
+pub const ACCEPT_BACKOFF_MAX: Duration = Duration::from_secs(1);
+/// A log line that outsiders can cause is written once in this time, with a sum.
+pub const REPEATED_LOG_INTERVAL: Duration = Duration::from_secs(10);
+/// Addresses that one server may be told to listen on.
+pub const LISTEN_MAX: usize = 16;
+/// Addresses that their names may have together.
+pub const LISTEN_ADDRESSES_MAX: usize = 64;
+/// How long the names to listen on may take to be resolved.
+pub const LISTEN_RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most worker threads that `tickwire serve` may be told to start.
 pub const THREADS_MAX: usize = 1024;
 /// Bytes of log lines that `tickwire serve` keeps until standard error takes
@@ -227,6 +262,19 @@ const _: () = assert!(FRAME_BYTES_MAX_DEFAULT <= FRAME_BYTES_MAX_MAX);
 // Offsets into a frame are kept in 32 bits.
 const _: () = assert!(FRAME_BYTES_MAX_MAX + WINDOW_BYTES <= u32::MAX as usize);
 const _: () = assert!(CONNECTIONS_MAX_DEFAULT <= CONNECTIONS_MAX_MAX);
+const _: () = assert!(DESCRIPTORS_RESERVED <= CONNECTIONS_CLOSING_MAX);
+// Who is hurried has had less time than who is not.
+const _: () = assert!(REFUSAL_HOLD.as_millis() < CLOSE_DISCARD_TIMEOUT.as_millis());
+const _: () = assert!(ACCEPT_BACKOFF_FIRST.as_millis() <= ACCEPT_BACKOFF_MAX.as_millis());
+const _: () = assert!(FRAME_RATE_MIN_MIN >= 1 && FRAME_RATE_MIN_MIN <= FRAME_RATE_MIN_DEFAULT);
+const _: () = assert!(FRAME_RATE_MIN_DEFAULT <= FRAME_RATE_MIN_MAX);
+// Or a frame of one byte would be given up as slow before it is silent.
+const _: () = assert!(FRAME_TIMEOUT.as_millis() <= FRAME_GRACE.as_millis());
+const _: () =
+    assert!(FIRST_MESSAGE_TIMEOUT_MIN.as_millis() <= FIRST_MESSAGE_TIMEOUT_DEFAULT.as_millis());
+const _: () =
+    assert!(FIRST_MESSAGE_TIMEOUT_DEFAULT.as_millis() <= FIRST_MESSAGE_TIMEOUT_MAX.as_millis());
+const _: () = assert!(LISTEN_MAX <= LISTEN_ADDRESSES_MAX);
 const _: () = assert!(STALL_TIMEOUT_DEFAULT.as_millis() <= STALL_TIMEOUT_MAX.as_millis());
 const _: () = assert!(LINGER_DEFAULT.as_millis() <= LINGER_MAX.as_millis());
 const _: () = assert!(TEND_INTERVAL.as_millis() < LINGER_DEFAULT.as_millis());

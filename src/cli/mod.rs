@@ -219,7 +219,7 @@ mod tests {
         let arguments =
             CommandLine::try_parse_from(["tickwire", "--listen", "127.0.0.1:0"]).unwrap();
         assert!(arguments.command.is_none());
-        assert_eq!(arguments.serve.listen.as_deref(), Some("127.0.0.1:0"));
+        assert_eq!(arguments.serve.listen, ["127.0.0.1:0"]);
     }
 
     #[test]

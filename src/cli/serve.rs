@@ -1,11 +1,12 @@
 //! `tickwire serve`: the server.
 
+use std::future::Future;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use clap::Args;
-use tickwire::server::{Server, StartError};
-use tickwire::{ServerHandle, loss};
+use tickwire::loss;
+use tickwire::server::{Server, ServerFailure, ServerHandle, StartError};
 
 use super::log::{Announcement, Log};
 use super::settings::{Flags, Settings};
@@ -30,8 +31,9 @@ tickwire; one that is nearly a setting is an error, any other a warning.
 A size is a whole number of bytes, or has a unit: kB, MB, GB, TB (1 kB is 1,000 \
 bytes) or KiB, MiB, GiB, TiB (1 KiB is 1,024). A duration has its unit: ms, s, m \
 or h; 0 needs none. A list is as in TOML, [\"/a\", \"/b\"]; a variable may hold \
-pointers plainly, as /a,/b.
-  listen            HOST:PORT; port 0 picks a free one
+pointers plainly, as /a,/b, and so addresses.
+  listen            HOST:PORT, or a list; all addresses of a host are listened
+                    on; port 0 picks a free one, the same for all
   name              the server's own name: the source of its answers
   threads           worker threads
   frame_bytes_max   largest message, such as \"1MiB\"
@@ -41,6 +43,9 @@ pointers plainly, as /a,/b.
   linger            how long what is queued for a name waits for its next owner
   drain_timeout     how long queued messages may take to be written at shutdown
   connections_max   connections served at once
+  first_message_timeout  how long a connection may go without an accepted message
+  frame_rate_min    bytes a second at which a message must come in the mean, once
+                    it has taken 10 s, such as \"1KiB\"
   validation        \"payload\" checks all of a message, \"envelope\" less
   snapshot.keys     JSON pointers: the last broadcast for each value is kept
   log               a level or filter, such as \"info,tickwire::server=debug\"
@@ -53,9 +58,9 @@ As a variable it is for a name in lower case, without two underscores in a row: 
 TICKWIRE_NAMES__API-GATEWAY__OVERFLOW (env or a service file can set it; a shell's \
 own variables have no hyphens).
 
-When ready it prints `listening tcp ADDR` on standard output; logs go to \
-standard error. Nobody has to read either: lines that are not read are dropped and \
-counted, losses of messages summed up by name. SIGTERM, ctrl-c or the end of its \
+When ready it prints `listening tcp ADDR` for each address on standard output; logs \
+go to standard error. Nobody has to read either: lines that are not read are dropped \
+and counted, losses of messages summed up by name. SIGTERM, ctrl-c or the end of its \
 terminal writes what is queued and ends it with 0. Without a terminal SIGHUP is \
 ignored, and what was ignored from the start stays so (nohup).";
 
@@ -65,9 +70,10 @@ ignored, and what was ignored from the start stays so (nohup).";
 /// that owns its target, and acknowledges it.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Where to listen; port 0 picks a free one [default: 127.0.0.1:7411]
+    /// Where to listen, on all addresses of the host; port 0 picks a free one. May
+    /// be repeated [default: 127.0.0.1:7411]
     #[arg(long, value_name = "HOST:PORT")]
-    pub listen: Option<String>,
+    pub listen: Vec<String>,
     /// The server's own name, the source of its answers [default: tickwire]
     #[arg(long)]
     pub name: Option<String>,
@@ -99,6 +105,9 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         tracing::warn!("{}", unknown_variable(variable));
     }
     allocator::set_up();
+    if let Err(error) = tickwire::server::raise_descriptor_limit() {
+        tracing::warn!(%error, "can't raise the number of files that may be open");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(settings.threads)
         .thread_name("tickwire")
@@ -117,16 +126,45 @@ async fn serve(settings: Settings) -> Result<Outcome, Failure> {
     // Before anybody can know that the server is ready: a signal that arrives
     // right after that must find somebody.
     let mut stop = StopSignal::new().map_err(Failure::failed)?;
-    let server = Server::start(settings.server).await.map_err(explain)?;
-    let _ready = Announcement::begin(&format!("listening tcp {}\n", server.local_addr()));
+    let server = tokio::select! {
+        started = Server::start(settings.server) => started.map_err(explain)?,
+        // A name may take its time to be resolved.
+        () = stop.received(hangup_ignored) => return Ok(Outcome::Done),
+    };
+    let addresses = server.local_addrs().iter();
+    let ready: String = addresses
+        .map(|address| format!("listening tcp {address}\n"))
+        .collect();
+    let _ready = Announcement::begin(&ready);
+    let outcome = serve_until(&server, server.failed(), &mut stop).await;
+    sum_up_losses(&server);
+    outcome
+}
 
-    stop.received(|| {
-        tracing::warn!("SIGHUP ignored: there is no terminal, and nothing is read again");
-    })
-    .await;
-    tracing::info!("stopping; once more to stop at once");
-    let outcome = tokio::select! {
-        () = server.shutdown() => Outcome::Done,
+fn hangup_ignored() {
+    tracing::warn!("SIGHUP ignored: there is no terminal, and nothing is read again");
+}
+
+/// Serves until told to stop, or until `failed` says that the server can't go
+/// on, and drains it.
+async fn serve_until(
+    server: &ServerHandle,
+    failed: impl Future<Output = ServerFailure>,
+    stop: &mut StopSignal,
+) -> Result<Outcome, Failure> {
+    let failure = tokio::select! {
+        () = stop.received(hangup_ignored) => None,
+        failure = failed => Some(failure),
+    };
+    match failure {
+        None => tracing::info!("stopping; once more to stop at once"),
+        Some(failure) => tracing::error!("stopping: {failure}"),
+    }
+    tokio::select! {
+        () = server.shutdown() => match failure {
+            None => Ok(Outcome::Done),
+            Some(failure) => Err(Failure::failed(failure)),
+        },
         () = stop.received_again() => {
             let count = server.abandon();
             tracing::warn!(
@@ -134,11 +172,9 @@ async fn serve(settings: Settings) -> Result<Outcome, Failure> {
                 count,
                 "stopped at once: what was queued is lost"
             );
-            Outcome::Failed
+            Ok(Outcome::Failed)
         }
-    };
-    sum_up_losses(&server);
-    Ok(outcome)
+    }
 }
 
 /// Says once more what was lost since the start, in case that the lines of it
@@ -184,8 +220,9 @@ fn explain(error: StartError) -> Failure {
 
 impl Arguments {
     fn settings(&self) -> Result<Settings, Failure> {
+        let listen = (!self.listen.is_empty()).then(|| self.listen.join(","));
         let given = [
-            ("listen", &self.listen),
+            ("listen", &listen),
             ("name", &self.name),
             ("threads", &self.threads),
         ];
@@ -197,5 +234,27 @@ impl Arguments {
                 .collect(),
         };
         Settings::load(&flags, std::env::vars_os()).map_err(Failure::usage)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_can_not_go_on_is_drained_and_ends_with_an_error() {
+        let mut stop = StopSignal::new().unwrap();
+        let server = Server::builder().listen("127.0.0.1:0").start().await;
+        let server = server.unwrap();
+        let failed = ready(ServerFailure::Tending);
+        let outcome = serve_until(&server, failed, &mut stop).await;
+        let error = outcome.expect_err("it has failed").to_string();
+        assert!(error.contains("ended by a panic"), "{error}");
+        let late = TcpStream::connect(server.local_addr()).await;
+        assert!(late.is_err(), "it was shut down");
     }
 }

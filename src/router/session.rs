@@ -106,6 +106,8 @@ pub struct Session {
     pub(super) memory: Option<Arc<Memory>>,
     pub(super) learning: Learning,
     pub(super) invalid_in_a_row: u32,
+    /// A message of the connection was accepted.
+    has_accepted: bool,
     /// What was done since it was last added to the shared counters.
     pub(super) done: Stats,
 }
@@ -128,6 +130,7 @@ impl Session {
             output: Output::default(),
             learning: Learning::default(),
             invalid_in_a_row: 0,
+            has_accepted: false,
             done: Stats::default(),
         }
     }
@@ -178,6 +181,7 @@ impl Session {
             }
         };
         let done = std::mem::take(&mut self.done);
+        self.has_accepted |= done.accepted > 0;
         self.shared.counters.add(self.peer.id(), &done);
         Step { consumed, halt }
     }
@@ -359,6 +363,12 @@ impl Session {
             msg_id: Some(header.msg_id),
             ..refusal.of_field("source")
         })
+    }
+
+    /// Whether any message of the connection was accepted so far.
+    #[must_use]
+    pub fn has_accepted(&self) -> bool {
+        self.has_accepted
     }
 
     // ---- refusals ----

@@ -6,6 +6,9 @@ use tokio::time::Instant;
 
 use crate::router::Now;
 
+/// A time that no server sees.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// Times counted from when the server started.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clock {
@@ -26,8 +29,14 @@ impl Clock {
         }
     }
 
-    /// The instant of a monotonic time that the router named.
+    /// The monotonic time alone.
+    pub(super) fn mono(self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// The instant of a monotonic time that the router named. One that the
+    /// system can't express is as good as never.
     pub(super) fn instant(self, mono: Duration) -> Instant {
-        self.start + mono
+        (self.start.checked_add(mono)).unwrap_or_else(|| self.start + NEVER)
     }
 }

@@ -16,8 +16,9 @@ use crate::wire::filter::Pointer;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerConfig {
-    /// Where to listen: `HOST:PORT`. Port 0 picks a free one.
-    pub listen: String,
+    /// Where to listen: one or several `HOST:PORT`. All addresses that a host
+    /// has are listened on. Port 0 picks a free one, the same for all.
+    pub listen: Vec<String>,
     /// The server's own name: the `source` of its answers.
     pub name: Name,
     /// Largest frame accepted, in bytes without the length prefix.
@@ -36,8 +37,15 @@ pub struct ServerConfig {
     /// How long queued messages may take to be written at shutdown.
     pub drain_timeout: Duration,
     /// Connections served at once; further ones are told `LIMIT_EXCEEDED` and
-    /// closed.
+    /// closed. Where the process may have too few descriptors open for so many,
+    /// fewer are served.
     pub connections_max: usize,
+    /// How long a connection may go until a message of it is accepted. From 100
+    /// milliseconds to 24 hours.
+    pub first_message_timeout: Duration,
+    /// Bytes a second at which a frame must come in the mean, once it has taken
+    /// 10 seconds.
+    pub frame_rate_min: usize,
     /// How much of each frame is checked.
     pub validation: Validation,
     /// JSON pointers, 16 at most: for each value that broadcasts have there the
@@ -51,7 +59,7 @@ pub struct ServerConfig {
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
-            listen: limits::LISTEN_DEFAULT.to_owned(),
+            listen: vec![limits::LISTEN_DEFAULT.to_owned()],
             name: Name::new(limits::SERVER_NAME_DEFAULT).expect("the default name is a name"),
             frame_bytes_max: limits::FRAME_BYTES_MAX_DEFAULT,
             queue_bytes: limits::QUEUE_BYTES_DEFAULT,
@@ -60,6 +68,8 @@ impl Default for ServerConfig {
             linger: limits::LINGER_DEFAULT,
             drain_timeout: limits::DRAIN_TIMEOUT_DEFAULT,
             connections_max: limits::CONNECTIONS_MAX_DEFAULT,
+            first_message_timeout: limits::FIRST_MESSAGE_TIMEOUT_DEFAULT,
+            frame_rate_min: limits::FRAME_RATE_MIN_DEFAULT,
             validation: Validation::Payload,
             snapshot_keys: Vec::new(),
             names: HashMap::new(),
@@ -86,7 +96,7 @@ impl ServerConfig {
     /// # Errors
     /// The first value that is not, with what is.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        listen(&self.listen)?;
+        listen_all(&self.listen)?;
         within(
             "frame_bytes_max",
             self.frame_bytes_max,
@@ -125,6 +135,17 @@ impl ServerConfig {
             1..=limits::CONNECTIONS_MAX_MAX,
             "",
         )?;
+        lasting(
+            "first_message_timeout",
+            self.first_message_timeout,
+            limits::FIRST_MESSAGE_TIMEOUT_MIN..=limits::FIRST_MESSAGE_TIMEOUT_MAX,
+        )?;
+        within(
+            "frame_rate_min",
+            self.frame_rate_min,
+            limits::FRAME_RATE_MIN_MIN..=limits::FRAME_RATE_MIN_MAX,
+            " bytes a second",
+        )?;
         snapshot_keys(&self.snapshot_keys)
     }
 }
@@ -155,6 +176,18 @@ fn queue_bytes(key: impl Into<Cow<'static, str>>, bytes: usize) -> Result<(), Co
 fn queue_messages(key: impl Into<Cow<'static, str>>, messages: usize) -> Result<(), ConfigError> {
     let allowed = limits::QUEUE_MESSAGES_MIN..=limits::QUEUE_MESSAGES_MAX;
     within(key, messages, allowed, "")
+}
+
+fn listen_all(addresses: &[String]) -> Result<(), ConfigError> {
+    let max = limits::LISTEN_MAX;
+    if !(1..=max).contains(&addresses.len()) {
+        return Err(ConfigError {
+            key: "listen".into(),
+            value: format!("{addresses:?}"),
+            allowed: format!("must be between 1 and {max} addresses"),
+        });
+    }
+    addresses.iter().try_for_each(|address| listen(address))
 }
 
 /// `HOST:PORT`, an IPv6 address in brackets. Whether the host exists shows when
@@ -200,13 +233,26 @@ fn within(
 }
 
 fn at_most(key: &'static str, value: Duration, max: Duration) -> Result<(), ConfigError> {
-    if value <= max {
+    lasting(key, value, Duration::ZERO..=max)
+}
+
+fn lasting(
+    key: &'static str,
+    value: Duration,
+    allowed: RangeInclusive<Duration>,
+) -> Result<(), ConfigError> {
+    if allowed.contains(&value) {
         return Ok(());
     }
+    // As it is written in a file, also for zero.
+    let min = match *allowed.start() {
+        Duration::ZERO => "0s".to_owned(),
+        min => format!("{min:?}"),
+    };
     Err(ConfigError {
         key: key.into(),
         value: format!("{value:?}"),
-        allowed: format!("must be between 0s and {max:?}"),
+        allowed: format!("must be between {min} and {:?}", allowed.end()),
     })
 }
 
@@ -229,7 +275,7 @@ mod tests {
     fn takes_addresses_with_names_brackets_and_port_zero() {
         for listen in ["localhost:7411", "[::1]:0", "0.0.0.0:65535"] {
             let config = ServerConfig {
-                listen: listen.to_owned(),
+                listen: vec![listen.to_owned()],
                 ..ServerConfig::default()
             };
             assert_eq!(config.validate(), Ok(()), "{listen}");
@@ -248,9 +294,18 @@ mod tests {
             "localhost:+1",
             "::1:7411",
         ] {
-            let error = refused(|config| config.listen = listen.to_owned());
+            let several = ["127.0.0.1:7411".to_owned(), listen.to_owned()];
+            let error = refused(|config| config.listen = several.to_vec());
             assert!(error.starts_with(&format!("listen = {listen:?}: must be HOST:PORT")));
         }
+    }
+
+    #[test]
+    fn takes_a_bounded_number_of_addresses() {
+        let error = refused(|config| config.listen = Vec::new());
+        assert_eq!(error, "listen = []: must be between 1 and 16 addresses");
+        let error = refused(|config| config.listen = vec!["a:1".to_owned(); 17]);
+        assert!(error.ends_with("must be between 1 and 16 addresses"));
     }
 
     #[test]
@@ -321,6 +376,20 @@ mod tests {
         assert_eq!(
             refused(|config| config.linger = Duration::from_secs(86_401)),
             "linger = 86401s: must be between 0s and 86400s"
+        );
+        for (timeout, shown) in [
+            (Duration::ZERO, "0ns"),
+            (Duration::from_millis(99), "99ms"),
+            (Duration::MAX, "18446744073709551615.999999999s"),
+        ] {
+            assert_eq!(
+                refused(|config| config.first_message_timeout = timeout),
+                format!("first_message_timeout = {shown}: must be between 100ms and 86400s")
+            );
+        }
+        assert_eq!(
+            refused(|config| config.frame_rate_min = 0),
+            "frame_rate_min = 0: must be between 1 and 1048576 bytes a second"
         );
         assert_eq!(
             refused(|config| config.drain_timeout = Duration::MAX),

@@ -4,28 +4,29 @@
 //! One task reads and writes. It goes on writing while reading is paused, and
 //! gives way to others after a bounded turn.
 
+mod closing;
 mod deadlines;
+mod frame_progress;
 
 use std::future::poll_fn;
 use std::io;
-use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, timeout};
+use tokio::time::{Instant, Sleep};
 
+use self::frame_progress::{FrameProgress, Lateness};
 use super::ServerShared;
 use super::input::{self, Arrival, Input};
 use super::phase::{Permits, Phase};
+use super::places::Ending;
 use super::socket::PulseCheck;
 use crate::ids::MsgId;
-use crate::limits;
-use crate::router::{Attention, Halt, Pause, Progress, Session, Step};
-use crate::wire::ErrorCode;
+use crate::router::{Attention, Halt, Now, Pause, Progress, Session, Step};
 
 /// Windows read before what follows from them is written, unless something is
 /// gathered for subscribers: their entries grow with each read.
@@ -48,7 +49,9 @@ enum End {
     /// The server stops.
     ShuttingDown,
     /// A frame stayed incomplete.
-    FrameTimeout,
+    FrameTimeout(Lateness),
+    /// No message was accepted.
+    FirstMessageTimeout,
     /// There is no use in writing any more.
     Broken,
 }
@@ -85,8 +88,11 @@ pub(super) struct Connection {
     intake: Intake,
     /// The pause has lasted as long as it may.
     pause_expired: bool,
-    /// When the frame that has begun must be complete.
-    frame_deadline: Option<Instant>,
+    frame: FrameProgress,
+    /// By when a message must have been accepted, unless one was.
+    first_message_by: Option<Instant>,
+    /// Its place among those that close, once it does.
+    ending: Option<Arc<Ending>>,
     /// Whether the socket took no more at the last write.
     blocked: bool,
     /// Since when answers wait without a byte being taken.
@@ -98,9 +104,16 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, shared: Arc<ServerShared>) -> Self {
+    /// The connection over `stream`, which has a place: an `ending` says that it
+    /// is among those that close.
+    pub(super) fn new(
+        stream: TcpStream,
+        shared: Arc<ServerShared>,
+        ending: Option<Arc<Ending>>,
+    ) -> Self {
         let session = shared.router.connect();
         let permits = shared.phases.join(session.id(), session.alarm());
+        let timeout = shared.config.first_message_timeout;
         Self {
             stream,
             session,
@@ -109,7 +122,9 @@ impl Connection {
             input: Input::default(),
             intake: Intake::Open,
             pause_expired: false,
-            frame_deadline: None,
+            frame: FrameProgress::None,
+            first_message_by: Instant::now().checked_add(timeout),
+            ending,
             blocked: false,
             stalled_since: None,
             pulse: PulseCheck::default(),
@@ -132,17 +147,6 @@ impl Connection {
         tracing::debug!(connection = %self.session.id(), ?end, "connection ends");
         // Boxed, so that a connection that is served has no room for its end.
         Box::pin(self.close(end)).await;
-    }
-
-    /// Tells the peer that there are too many connections, and closes.
-    pub(super) async fn refuse(mut self: Box<Self>) {
-        self.session.close_with(
-            ErrorCode::LimitExceeded,
-            "too many connections: try again later",
-            None,
-            self.shared.clock.now(),
-        );
-        self.close(End::Settled).await;
     }
 
     // ---- a turn ----
@@ -191,7 +195,7 @@ impl Connection {
                 _ => None,
             };
             self.intake = Intake::Stopped(waiting);
-            self.frame_deadline = None;
+            self.frame.end();
         }
         self.permits.stopping = None;
         if phase >= Phase::GivingUp && self.permits.giving_up.is_some() {
@@ -256,7 +260,7 @@ impl Connection {
             Intake::Open if self.session.answers_are_full() => {
                 self.intake = Intake::AnswersFull;
                 // What of a frame has begun waits for us now, not for its peer.
-                self.frame_deadline = None;
+                self.frame.hold(self.shared.clock.mono());
                 return Poll::Pending;
             }
             Intake::Open => {}
@@ -266,15 +270,15 @@ impl Connection {
             .input
             .poll_read(cx, &mut self.stream, &mut self.session, || clock.now());
         Poll::Ready(match ready!(read) {
-            Ok(Arrival::Step(step)) => self.follow(step),
+            Ok(Arrival::Step(step, now)) => self.follow(step, now),
             Ok(Arrival::PartOfFrame) => {
-                self.frame_deadline.get_or_insert_with(frame_deadline);
+                self.frame.advance(clock.mono(), self.input.len());
                 Ok(())
             }
             Ok(Arrival::End) => {
                 self.session.end_input();
                 self.intake = Intake::Ended;
-                self.frame_deadline = None;
+                self.frame.end();
                 Ok(())
             }
             Err(_) => Err(End::Broken),
@@ -283,14 +287,16 @@ impl Connection {
 
     /// Hands in again what the session stopped before.
     fn resume(&mut self) -> Result<(), End> {
-        let step = self
-            .input
-            .resume(&mut self.session, self.shared.clock.now());
-        self.follow(step)
+        let now = self.shared.clock.now();
+        let step = self.input.resume(&mut self.session, now);
+        self.follow(step, now)
     }
 
-    /// Does what the session says after it took input.
-    fn follow(&mut self, step: Step) -> Result<(), End> {
+    /// Does what the session says after it took input at `now`.
+    fn follow(&mut self, step: Step, now: Now) -> Result<(), End> {
+        if self.first_message_by.is_some() && self.session.has_accepted() {
+            self.first_message_by = None;
+        }
         self.intake = match step.halt {
             None => Intake::Open,
             Some(Halt::Pause(pause)) => Intake::Paused(pause),
@@ -299,10 +305,12 @@ impl Connection {
         };
         let waits_for_frame = matches!(self.intake, Intake::Open) && !self.input.is_empty();
         if !waits_for_frame {
-            // Nothing has begun, or tickwire isn't reading: the clock stops.
-            self.frame_deadline = None;
-        } else if step.consumed > 0 || self.frame_deadline.is_none() {
-            self.frame_deadline = Some(frame_deadline());
+            // Nothing has begun, or it begins with a frame that was complete.
+            self.frame.end();
+        } else if step.consumed > 0 {
+            self.frame.begin(now.mono, self.input.len());
+        } else {
+            self.frame.advance(now.mono, self.input.len());
         }
         Ok(())
     }
@@ -332,86 +340,13 @@ impl Connection {
         }
         Ok(progress)
     }
-
-    // ---- the end ----
-
-    /// The closing sequence: the answers so far and what explains the close,
-    /// the end of our output, and then the peer's input until it ends, for a
-    /// while. Closing with unread input would reset the connection and destroy
-    /// what was just written.
-    async fn close(mut self: Box<Self>, end: End) {
-        self.session.end_input();
-        let now = self.shared.clock.now();
-        let _ = self.session.attend(now);
-        match end {
-            End::Broken => return,
-            End::Settled => {}
-            End::ShuttingDown => {
-                let waiting = match self.intake {
-                    Intake::Stopped(waiting) => waiting,
-                    _ => None,
-                };
-                self.session.close_with(
-                    ErrorCode::ServerShuttingDown,
-                    "the server stops: connect again later",
-                    waiting,
-                    now,
-                );
-            }
-            End::FrameTimeout => self.session.close_with(
-                ErrorCode::FrameTimeout,
-                "a frame stayed incomplete for 10 s: send each frame without a break",
-                None,
-                now,
-            ),
-        }
-        let _ = timeout(limits::CLOSE_WRITE_TIMEOUT, self.write_rest()).await;
-        if self.stream.shutdown().await.is_err() || matches!(self.intake, Intake::Ended) {
-            return;
-        }
-        let _ = timeout(limits::CLOSE_DISCARD_TIMEOUT, self.discard_input()).await;
-    }
-
-    async fn write_rest(&mut self) -> io::Result<()> {
-        poll_fn(|cx| match self.poll_output(cx) {
-            Ok(Progress::Idle) => Poll::Ready(Ok(())),
-            Ok(Progress::Blocked) => Poll::Pending,
-            Ok(Progress::More) => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            Err(error) => Poll::Ready(Err(error)),
-        })
-        .await
-    }
-
-    async fn discard_input(&mut self) -> io::Result<()> {
-        let mut discarded = 0;
-        poll_fn(|cx| {
-            // On the stack: a task that waits for input has no room for it.
-            let mut buffer = [MaybeUninit::uninit(); 4 * 1024];
-            while discarded < limits::CLOSE_DISCARD_BYTES {
-                let mut read = ReadBuf::uninit(&mut buffer);
-                ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
-                match read.filled().len() {
-                    0 => break,
-                    bytes => discarded += bytes,
-                }
-            }
-            Poll::Ready(Ok(()))
-        })
-        .await
-    }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
         self.shared.phases.leave(self.session.id());
+        self.shared.places.leave(self.ending.as_deref());
     }
-}
-
-fn frame_deadline() -> Instant {
-    Instant::now() + limits::FRAME_TIMEOUT
 }
 
 #[cfg(test)]
@@ -420,6 +355,7 @@ mod tests {
 
     use super::*;
     use crate::server::ServerConfig;
+    use crate::server::places::PlacesMax;
 
     /// An idle connection is to cost 4 KiB at most. What isn't counted here
     /// (outbox, socket, tables, what it has used) makes 2 KiB.
@@ -428,8 +364,12 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stream = TcpStream::connect(address).await.unwrap();
-        let shared = Arc::new(ServerShared::new(ServerConfig::default()));
-        let connection = Box::new(Connection::new(stream, shared));
+        let max = PlacesMax {
+            served: 1,
+            closing: 1,
+        };
+        let shared = Arc::new(ServerShared::new(ServerConfig::default(), max));
+        let connection = Box::new(Connection::new(stream, shared, None));
         assert!(size_of_val(&*connection) <= 1024);
         assert!(size_of_val(&connection.run()) <= 64);
     }

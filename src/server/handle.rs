@@ -4,16 +4,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::descriptors::{self, Spare};
 use super::endpoint::{self, AttachError, EndpointReceiver, EndpointSender};
+use super::failure::ServerFailure;
+use super::listener::Acceptor;
 use super::phase::Phase;
-use super::{ServerConfig, ServerShared, StartError, listener};
+use super::{ServerConfig, ServerShared, StartError, binding};
 use crate::ids::Name;
 use crate::limits::TEND_INTERVAL;
 use crate::loss;
@@ -24,7 +26,8 @@ use crate::stats::Stats;
 /// [`shutdown`](ServerHandle::shutdown) or the end of its runtime.
 #[derive(Debug, Clone)]
 pub struct ServerHandle {
-    local_addr: SocketAddr,
+    /// One at least.
+    local_addrs: Arc<[SocketAddr]>,
     shared: Arc<ServerShared>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -34,24 +37,33 @@ pub struct ServerHandle {
 
 pub(super) async fn start(config: ServerConfig) -> Result<ServerHandle, StartError> {
     config.validate()?;
+    let listeners = binding::bind(&config.listen).await?;
     let unusable = |source| StartError::Listen {
-        address: config.listen.clone(),
+        address: config.listen.join(", "),
         source,
     };
-    let listener = TcpListener::bind(&config.listen).await.map_err(unusable)?;
-    let local_addr = listener.local_addr().map_err(unusable)?;
-    let shared = Arc::new(ServerShared::new(config));
+    let local_addrs: Result<Arc<[SocketAddr]>, _> = (listeners.iter())
+        .map(|listener| listener.local_addr())
+        .collect();
+    let local_addrs = local_addrs.map_err(unusable)?;
+    let spare = Spare::take();
+    let places = descriptors::places(config.connections_max);
+    let shared = Arc::new(ServerShared::new(config, places));
     let tasks = TaskTracker::new();
     let stop = CancellationToken::new();
-    let accepting = tokio::spawn(listener::accept(
-        listener,
+    let acceptor = Acceptor::new(listeners, Arc::clone(&shared), tasks.clone(), spare);
+    let accepting = tokio::spawn(watched(
+        ServerFailure::Accepting,
         Arc::clone(&shared),
-        tasks.clone(),
-        stop.clone(),
+        acceptor.run(stop.clone()),
     ));
-    tasks.spawn(tend(Arc::clone(&shared), stop.clone()));
+    tasks.spawn(watched(
+        ServerFailure::Tending,
+        Arc::clone(&shared),
+        tend(Arc::clone(&shared), stop.clone()),
+    ));
     Ok(ServerHandle {
-        local_addr,
+        local_addrs,
         shared,
         tasks,
         stop,
@@ -59,20 +71,47 @@ pub(super) async fn start(config: ServerConfig) -> Result<ServerHandle, StartErr
     })
 }
 
-/// Gives up what has waited for too long, until the server stops.
+/// Runs a task that the server can't live without.
+async fn watched(
+    failure: ServerFailure,
+    shared: Arc<ServerShared>,
+    task: impl Future<Output = ()>,
+) {
+    shared.failed.watch(failure, task).await;
+}
+
+/// Gives up what has waited for too long, and sums up what was repeated, until
+/// the server stops.
 async fn tend(shared: Arc<ServerShared>, stop: CancellationToken) {
     let mut ticks = interval(TEND_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        shared.router.tend(shared.clock.now());
+        shared.failed.strike(ServerFailure::Tending);
+        let now = shared.clock.now();
+        shared.router.tend(now);
+        shared.accept_log.tend(now.mono);
     }
 }
 
 impl ServerHandle {
-    /// Where the server listens.
+    /// Where the server listens; of several addresses, the first.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.local_addr
+        self.local_addrs[0]
+    }
+
+    /// All addresses that the server listens on, in the order of its settings.
+    #[must_use]
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.local_addrs
+    }
+
+    /// Waits until a task that the server can't live without has ended by a
+    /// panic. Never returns otherwise, not even when the server is stopped: wait
+    /// for this beside what ends your program. Those connected are still
+    /// served; [shut the server down](ServerHandle::shutdown) then.
+    pub async fn failed(&self) -> ServerFailure {
+        self.shared.failed.wait().await
     }
 
     /// What was done so far.
@@ -133,6 +172,8 @@ impl ServerHandle {
             }
             *accepting = None;
         }
+        self.shared.places.stop_hurrying();
+        self.shared.accept_log.end(self.shared.clock.mono());
         let phases = &self.shared.phases;
         // From here on nobody joins, so each phase ends.
         phases.begin(Phase::Stopping);
@@ -159,5 +200,55 @@ impl ServerHandle {
         phases.begin(Phase::Closing);
         self.tasks.close();
         self.tasks.wait().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    async fn local_server() -> ServerHandle {
+        let config = ServerConfig {
+            listen: vec!["127.0.0.1:0".to_owned()],
+            ..ServerConfig::default()
+        };
+        start(config).await.expect("a server on a free port starts")
+    }
+
+    #[tokio::test]
+    async fn the_end_of_accepting_is_told() {
+        let server = local_server().await;
+        let failure = tokio::spawn({
+            let server = server.clone();
+            async move { server.failed().await }
+        });
+        server.shared.failed.inject(ServerFailure::Accepting);
+        assert!(!failure.is_finished());
+        let connected = TcpStream::connect(server.local_addr()).await;
+        assert_eq!(failure.await.unwrap(), ServerFailure::Accepting);
+        // Whoever asks later is told as well, and the server can be stopped.
+        assert_eq!(server.failed().await, ServerFailure::Accepting);
+        drop(connected);
+        server.shutdown().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_tending_is_told() {
+        let server = local_server().await;
+        server.shared.failed.inject(ServerFailure::Tending);
+        assert_eq!(server.failed().await, ServerFailure::Tending);
+        server.shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn a_server_that_stops_has_not_failed() {
+        let server = local_server().await;
+        server.shutdown().await;
+        let failed = std::pin::pin!(server.failed());
+        let waker = std::task::Waker::noop();
+        let polled = failed.poll(&mut std::task::Context::from_waker(waker));
+        assert!(polled.is_pending());
     }
 }

@@ -25,8 +25,8 @@ pub(super) struct Input {
 /// What reading came to.
 #[derive(Debug)]
 pub(super) enum Arrival {
-    /// Bytes arrived and the session took what it could.
-    Step(Step),
+    /// Bytes arrived and the session took what it could, at that time.
+    Step(Step, Now),
     /// Bytes of a frame that is not complete yet arrived.
     PartOfFrame,
     /// The peer sends no more.
@@ -37,6 +37,11 @@ impl Input {
     /// Whether bytes of an incomplete frame, or frames that wait, are held.
     pub(super) fn is_empty(&self) -> bool {
         self.rest.is_empty()
+    }
+
+    /// How many bytes of them are held.
+    pub(super) fn len(&self) -> usize {
+        self.rest.len()
     }
 
     /// Reads once and hands what arrived to the session. What is accepted is
@@ -63,10 +68,11 @@ impl Input {
                 return read.map_ok(|_| Arrival::End);
             };
             debug_assert!(bytes <= room);
-            let step = session.gather(&mut bench.workspace, &mut window, now());
+            let now = now();
+            let step = session.gather(&mut bench.workspace, &mut window, now);
             self.keep(&window);
             bench.give_window(window);
-            Poll::Ready(Ok(Arrival::Step(step)))
+            Poll::Ready(Ok(Arrival::Step(step, now)))
         })
     }
 
@@ -105,7 +111,10 @@ impl Input {
         Poll::Ready(Ok(match bytes {
             0 => Arrival::End,
             _ if bytes < missing => Arrival::PartOfFrame,
-            _ => Arrival::Step(self.resume(session, now())),
+            _ => {
+                let now = now();
+                Arrival::Step(self.resume(session, now), now)
+            }
         }))
     }
 

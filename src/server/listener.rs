@@ -1,59 +1,156 @@
 //! Accepts connections until the server stops.
+//!
+//! Those beyond what is served are told so. No more are accepted for that than
+//! there are places for; the others wait in the system's queue for their turn.
 
+use std::future::poll_fn;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::ServerShared;
 use super::connection::Connection;
+use super::descriptors::{self, Spare};
+use super::failure::ServerFailure;
 use super::socket;
+use crate::limits::{ACCEPT_BACKOFF_FIRST, ACCEPT_BACKOFF_MAX, REFUSAL_HOLD};
 
-/// Connections beyond the limit that are told so at once; others are dropped.
-const REFUSING_MAX: usize = 256;
-/// After the system had no descriptor left, accepting waits so long.
-const ACCEPT_BACKOFF: Duration = Duration::from_millis(20);
-
-/// Serves what `listener` accepts, each connection in a task of its own that
-/// `tasks` knows, until `stop`.
-pub(super) async fn accept(
-    listener: TcpListener,
+/// Accepts what comes to any of some listeners, and serves or refuses it.
+pub(super) struct Acceptor {
+    listeners: Vec<TcpListener>,
+    /// The listener that is asked first, in turns.
+    first: usize,
     shared: Arc<ServerShared>,
+    /// Knows the task of each connection.
     tasks: TaskTracker,
-    stop: CancellationToken,
-) {
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => serve(stream, &shared, &tasks),
+    spare: Spare,
+    backoff: Duration,
+}
+
+impl Acceptor {
+    pub(super) fn new(
+        listeners: Vec<TcpListener>,
+        shared: Arc<ServerShared>,
+        tasks: TaskTracker,
+        spare: Spare,
+    ) -> Self {
+        Self {
+            listeners,
+            first: 0,
+            shared,
+            tasks,
+            spare,
+            backoff: ACCEPT_BACKOFF_FIRST,
+        }
+    }
+
+    /// Accepts until `stop`.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        while stop.run_until_cancelled(self.accept_one()).await.is_some() {
+            self.shared.failed.strike(ServerFailure::Accepting);
+        }
+    }
+
+    /// Accepts one connection, or fails to and waits until another attempt
+    /// makes sense. May be given up while it waits.
+    async fn accept_one(&mut self) {
+        let clock = self.shared.clock;
+        self.shared.places.room(|| clock.mono()).await;
+        match poll_fn(|cx| self.poll_accept(cx)).await {
+            Ok(stream) => {
+                self.backoff = ACCEPT_BACKOFF_FIRST;
+                self.admit(stream);
+            }
+            // The next one may be accepted at once.
+            Err(error) if is_of_the_connection(&error) => {
+                tracing::debug!(%error, "a connection was gone before it was accepted");
+            }
             Err(error) => {
-                // Either this one connection failed, or descriptors ran out:
-                // then some must close before the next can be accepted.
-                tracing::warn!(%error, "can't accept a connection");
-                tokio::time::sleep(ACCEPT_BACKOFF).await;
+                self.shared.accept_log.failed(clock.mono(), &error);
+                if !(descriptors::are_used_up(&error) && self.refuse_by_spare().await) {
+                    self.back_off().await;
+                }
             }
         }
     }
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
+        let count = self.listeners.len();
+        for offset in 0..count {
+            let at = (self.first + offset) % count;
+            if let Poll::Ready(accepted) = self.listeners[at].poll_accept(cx) {
+                self.first = at + 1;
+                return Poll::Ready(accepted.map(|(stream, _)| stream));
+            }
+        }
+        Poll::Pending
+    }
+
+    fn admit(&self, stream: TcpStream) {
+        if let Err(error) = socket::set_up(&stream) {
+            tracing::debug!(%error, "a connection was gone before it was served");
+            return;
+        }
+        let places = &self.shared.places;
+        let now = self.shared.clock.mono();
+        let ending = places.enter(now);
+        let is_refused = ending.is_some();
+        let connection = Box::new(Connection::new(stream, Arc::clone(&self.shared), ending));
+        if is_refused {
+            self.shared.accept_log.refused(now, places.served_max());
+            self.tasks.spawn(connection.refuse());
+        } else {
+            self.tasks.spawn(connection.run());
+        }
+    }
+
+    /// Accepts and refuses a connection with the descriptor that is kept for
+    /// that. Returns whether it could.
+    ///
+    /// Waits for the end of that connection: its descriptor is needed again.
+    async fn refuse_by_spare(&mut self) -> bool {
+        let had_one = self.spare.give_up();
+        let waiting = poll_fn(|cx| {
+            Poll::Ready(match self.poll_accept(cx) {
+                Poll::Ready(accepted) => accepted.map(Some),
+                // The system found no descriptor before it looked whether
+                // anybody waits.
+                Poll::Pending => Ok(None),
+            })
+        });
+        let accepted = waiting.await;
+        if let Ok(Some(stream)) = accepted {
+            let now = self.shared.clock.mono();
+            let places = &self.shared.places;
+            self.shared.accept_log.refused(now, places.served_max());
+            let ending = places.refuse(now);
+            let connection = Connection::new(stream, Arc::clone(&self.shared), Some(ending));
+            let _ = timeout(REFUSAL_HOLD, Box::new(connection).refuse()).await;
+            self.spare = Spare::take();
+            return true;
+        }
+        self.spare = Spare::take();
+        had_one && accepted.is_ok()
+    }
+
+    /// Waits until a connection has gone, but not for long: others may have
+    /// given descriptors back.
+    async fn back_off(&mut self) {
+        let _ = timeout(self.backoff, self.shared.places.left()).await;
+        self.backoff = (self.backoff * 2).min(ACCEPT_BACKOFF_MAX);
+    }
 }
 
-fn serve(stream: TcpStream, shared: &Arc<ServerShared>, tasks: &TaskTracker) {
-    if let Err(error) = socket::set_up(&stream) {
-        tracing::debug!(%error, "a connection was gone before it was served");
-        return;
-    }
-    let connections = shared.phases.connections();
-    let max = shared.config.connections_max;
-    let connection = |stream| Box::new(Connection::new(stream, Arc::clone(shared)));
-    if connections < max {
-        tasks.spawn(connection(stream).run());
-    } else if connections < max + REFUSING_MAX {
-        tracing::warn!(max, "too many connections: one was refused");
-        tasks.spawn(connection(stream).refuse());
-    }
+/// Whether `error` says something of the one connection alone.
+fn is_of_the_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused
+    )
 }

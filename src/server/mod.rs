@@ -1,14 +1,19 @@
 //! Floor 3: the asynchronous shell around the router. It accepts, reads, calls
 //! the router, and writes; the router decides.
 
+mod binding;
 mod clock;
 mod config;
 mod connection;
+mod descriptors;
 mod endpoint;
+mod failure;
 mod handle;
 mod input;
 mod listener;
 mod phase;
+mod places;
+mod repeated;
 mod socket;
 mod workbench;
 
@@ -16,7 +21,9 @@ use std::io;
 use std::time::Duration;
 
 pub use config::{ConfigError, ServerConfig};
+pub use descriptors::raise_descriptor_limit;
 pub use endpoint::{AttachError, EndpointReceiver, EndpointSender};
+pub use failure::ServerFailure;
 pub use handle::ServerHandle;
 
 use crate::ids::{Name, NameError};
@@ -24,7 +31,10 @@ use crate::router::{NameConfig, Router, RouterConfig};
 use crate::wire::Validation;
 use clock::Clock;
 use endpoint::Endpoints;
+use failure::Failed;
 use phase::Phases;
+use places::{Places, PlacesMax};
+use repeated::AcceptLog;
 
 /// What all connections of a server share.
 #[derive(Debug)]
@@ -34,10 +44,13 @@ struct ServerShared {
     clock: Clock,
     phases: Phases,
     endpoints: Endpoints,
+    places: Places,
+    accept_log: AcceptLog,
+    failed: Failed,
 }
 
 impl ServerShared {
-    fn new(config: ServerConfig) -> Self {
+    fn new(config: ServerConfig, places: PlacesMax) -> Self {
         let router = Router::new(RouterConfig {
             name: config.name.clone(),
             frame_bytes_max: config.frame_bytes_max,
@@ -55,6 +68,9 @@ impl ServerShared {
             clock: Clock::start(),
             phases: Phases::new(),
             endpoints: Endpoints::default(),
+            places: Places::new(places),
+            accept_log: AcceptLog::default(),
+            failed: Failed::default(),
         }
     }
 }
@@ -108,10 +124,18 @@ pub struct ServerBuilder {
 }
 
 impl ServerBuilder {
-    /// Where to listen: `HOST:PORT`; port 0 picks a free one.
+    /// Where to listen: `HOST:PORT`, on all addresses that the host has; port 0
+    /// picks a free one.
     #[must_use]
     pub fn listen(mut self, address: impl Into<String>) -> Self {
-        self.config.listen = address.into();
+        self.config.listen = vec![address.into()];
+        self
+    }
+
+    /// Where to listen as well. With port 0, all with port 0 get the same.
+    #[must_use]
+    pub fn also_listen(mut self, address: impl Into<String>) -> Self {
+        self.config.listen.push(address.into());
         self
     }
 
@@ -186,6 +210,21 @@ impl ServerBuilder {
     #[must_use]
     pub fn connections_max(mut self, connections: usize) -> Self {
         self.config.connections_max = connections;
+        self
+    }
+
+    /// How long a connection may go until a message of it is accepted.
+    #[must_use]
+    pub fn first_message_timeout(mut self, timeout: Duration) -> Self {
+        self.config.first_message_timeout = timeout;
+        self
+    }
+
+    /// Bytes a second at which a frame must come in the mean, once it has taken
+    /// 10 seconds.
+    #[must_use]
+    pub fn frame_rate_min(mut self, bytes: usize) -> Self {
+        self.config.frame_rate_min = bytes;
         self
     }
 

@@ -89,11 +89,6 @@ impl Phases {
         self.alarms().remove(&id);
     }
 
-    /// How many connections take part.
-    pub(super) fn connections(&self) -> usize {
-        self.alarms().len()
-    }
-
     /// Begins a phase, if it or a later one has not begun yet: every connection
     /// looks at it.
     pub(super) fn begin(&self, phase: Phase) {

@@ -69,6 +69,8 @@ error_codes! {
     NameTakenOver = "NAME_TAKEN_OVER",
     /// A connection of the sender was lost.
     ConnectionLost = "CONNECTION_LOST",
+    /// No message of the connection was accepted for too long; it is closed.
+    FirstMessageTimeout = "FIRST_MESSAGE_TIMEOUT",
     /// The server stops.
     ServerShuttingDown = "SERVER_SHUTTING_DOWN",
     /// The protocol version, message type or option is not supported.

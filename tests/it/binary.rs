@@ -3,7 +3,10 @@
 mod bench;
 mod check;
 mod configuration;
+#[cfg(target_os = "linux")]
+mod descriptors;
 mod listen;
+mod listening;
 #[cfg(target_os = "linux")]
 mod log;
 mod send;

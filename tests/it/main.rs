@@ -9,6 +9,7 @@ mod peer;
 
 mod acks;
 mod conformance;
+mod connecting;
 mod embedded;
 mod faults;
 mod groups;

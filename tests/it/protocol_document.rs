@@ -228,6 +228,43 @@ async fn the_documents_reports_are_what_is_told() {
     }
 }
 
+/// The payload of `report` must be among those that the document shows.
+#[track_caller]
+fn assert_is_shown(report: &Received) {
+    let payload = &report.json["payload"];
+    let shown = blocks("json").into_iter();
+    let mut shown = shown.map(|block| serde_json::from_str::<Value>(block).expect(block));
+    assert!(shown.any(|value| value == *payload), "{payload}");
+}
+
+/// Time is the runtime's own here, and skips whatever nobody does anything in.
+#[tokio::test(start_paused = true)]
+async fn the_documents_timeouts_are_what_is_told() {
+    let server = start_server().await;
+    let address = server.local_addr();
+    let seconds = async |count| tokio::time::sleep(Duration::from_secs(count)).await;
+    let mut mute = Peer::connect(address).await;
+    let mut broken_off = Peer::connect(address).await;
+    broken_off.send_bytes(&[0, 0]).await;
+    let mut dripping = Peer::connect(address).await;
+    dripping.send_bytes(&[0, 0, 1, 0]).await;
+    for _ in 0..11 {
+        seconds(1).await;
+        dripping.writer.try_send_bytes(b" ").await;
+    }
+    for (peer, code) in [
+        (&mut broken_off, "FRAME_TIMEOUT"),
+        (&mut dripping, "FRAME_TIMEOUT"),
+        (&mut mute, "FIRST_MESSAGE_TIMEOUT"),
+    ] {
+        let error = peer.receive().await;
+        assert_eq!(error.code(), code, "{error:?}");
+        assert_is_shown(&error);
+        // The server's own clock for the next may not have begun with ours.
+        seconds(15).await;
+    }
+}
+
 #[tokio::test]
 async fn the_documents_client_does_what_send_does() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -12,6 +12,9 @@ use crate::cli::units;
 /// Which log lines are written unless told otherwise.
 pub const LOG_DEFAULT: &str = "info";
 
+/// What the addresses to listen on may look like.
+const ADDRESSES_FORM: &str = "must be a text, HOST:PORT, or a list of such texts";
+
 /// What a list of pointers may look like.
 const POINTERS_FORM: &str = "must be a list of texts, such as \
                              [\"/payload/payload_json/symbol\", \"/payload/run_id\"]; a \
@@ -32,10 +35,13 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "listen",
         set: |settings, given| {
-            settings.server.listen = text(given, "must be a text: HOST:PORT")?.to_owned();
+            settings.server.listen = addresses(given)?;
             Ok(())
         },
-        show: |settings| quoted(&settings.server.listen),
+        show: |settings| match &settings.server.listen[..] {
+            [one] => quoted(one),
+            several => quoted_list(several),
+        },
     },
     Key {
         name: "name",
@@ -113,6 +119,22 @@ pub const KEYS: &[Key] = &[
         show: |settings| settings.server.connections_max.to_string(),
     },
     Key {
+        name: "first_message_timeout",
+        set: |settings, given| {
+            settings.server.first_message_timeout = duration(given)?;
+            Ok(())
+        },
+        show: |settings| quoted(&units::show_duration(settings.server.first_message_timeout)),
+    },
+    Key {
+        name: "frame_rate_min",
+        set: |settings, given| {
+            settings.server.frame_rate_min = size(given)?;
+            Ok(())
+        },
+        show: |settings| shown_size(settings.server.frame_rate_min),
+    },
+    Key {
         name: "validation",
         set: |settings, given| {
             settings.server.validation = match given.text.as_str() {
@@ -160,6 +182,19 @@ fn text<'a>(given: &'a Given, form: &str) -> Result<&'a str, String> {
     }
 }
 
+/// One address or a list; of a variable or a flag, one or several with commas
+/// between them.
+fn addresses(given: &Given) -> Result<Vec<String>, String> {
+    if given.kind == ValueKind::Text {
+        return Ok(vec![given.text.clone()]);
+    }
+    let at_commas = |text: &str| {
+        let parts = text.split(',').map(|part| part.trim().to_owned());
+        Some(parts.collect())
+    };
+    texts(given, ADDRESSES_FORM, at_commas)
+}
+
 /// A list of texts. A variable or a flag gives it as JSON, `["a", "b"]`, or
 /// plainly: then `split` takes it apart, or returns `None` where it may not
 /// guess.
@@ -170,13 +205,17 @@ fn texts(
 ) -> Result<Vec<String>, String> {
     let list = match given.kind {
         ValueKind::Texts => serde_json::from_str(&given.text).ok(),
-        ValueKind::Untyped if given.text.trim_start().starts_with('[') => {
-            serde_json::from_str(&given.text).ok()
-        }
+        ValueKind::Untyped if is_json_list(&given.text) => serde_json::from_str(&given.text).ok(),
         ValueKind::Untyped => split(&given.text),
         ValueKind::Text | ValueKind::Number | ValueKind::Other => None,
     };
     list.ok_or_else(|| form.to_owned())
+}
+
+/// Whether a text begins like a list in JSON. `[::1]:7411` is an address.
+fn is_json_list(text: &str) -> bool {
+    let inside = text.trim_start().strip_prefix('[');
+    inside.is_some_and(|inside| inside.trim_start().starts_with(['"', ']']))
 }
 
 /// Splits JSON pointers, which begin with `/` and may hold commas: only where

@@ -63,7 +63,7 @@ fn a_flag_outweighs_a_variable_and_that_the_file() {
         ("TICKWIRE_NAME", "from-variable"),
     ];
     let settings = load(Some(file), &variables, &[("listen", "c:3")]).unwrap();
-    assert_eq!(settings.server.listen, "c:3");
+    assert_eq!(settings.server.listen, ["c:3"]);
     assert_eq!(settings.server.name.as_str(), "from-variable");
     assert_eq!(settings.server.queue_messages, 100);
     assert_eq!(settings.server.connections_max, 16_384);

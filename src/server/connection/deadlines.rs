@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use tokio::time::{Instant, sleep_until};
 
 use super::super::socket::{self, Pulse};
+use super::frame_progress::Lateness;
 use super::{Connection, End, Intake, PULSE_INTERVAL, Turn};
 use crate::limits;
 
@@ -43,15 +44,33 @@ impl Connection {
         let stall = self
             .stalled_since
             .map(|since| since + limits::ANSWER_STALL_TIMEOUT);
-        [self.frame_deadline, pause, stall, self.next_pulse]
+        let frame = self.frame_deadline().map(|(deadline, _)| deadline);
+        let first_message = self.first_message_deadline();
+        [frame, first_message, pause, stall, self.next_pulse]
             .into_iter()
             .flatten()
             .min()
     }
 
+    /// By when more must come of the frame that has begun.
+    fn frame_deadline(&self) -> Option<(Instant, Lateness)> {
+        let (deadline, lateness) = self.frame.deadline(self.shared.config.frame_rate_min)?;
+        Some((self.shared.clock.instant(deadline), lateness))
+    }
+
+    /// By when a message must be accepted. A frame that has begun has a deadline
+    /// of its own, and while the server doesn't read its peer can't do anything.
+    fn first_message_deadline(&self) -> Option<Instant> {
+        let may_send = matches!(self.intake, Intake::Open) && self.input.is_empty();
+        self.first_message_by.filter(|_| may_send)
+    }
+
     fn meet_deadlines(&mut self, now: Instant) -> Option<Turn> {
-        if self.frame_deadline.is_some_and(|deadline| deadline <= now) {
-            return Some(Turn::End(End::FrameTimeout));
+        if let Some((_, lateness)) = self.frame_deadline().filter(|(by, _)| *by <= now) {
+            return Some(Turn::End(End::FrameTimeout(lateness)));
+        }
+        if self.first_message_deadline().is_some_and(|by| by <= now) {
+            return Some(Turn::End(End::FirstMessageTimeout));
         }
         if self
             .stalled_since
