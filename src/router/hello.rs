@@ -76,6 +76,9 @@ impl Session {
         self.ownership = ownership;
         self.claiming = Claiming::ByHello;
         self.choose_memory(&hello);
+        if let Some(messages) = hello.window {
+            self.output.set_window(messages, &self.claims, &self.peer);
+        }
         self.choose_acks(hello);
         self.welcome(source, msg_id);
         Ok(())
@@ -166,6 +169,7 @@ impl Session {
             resumable: Some(self.is_resumable()),
             resume: Some(self.has_resumed()),
             replay: Some(false),
+            window: self.output.window().map(u64::from),
             ..Granted::new()
         }
     }
