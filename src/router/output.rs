@@ -48,7 +48,7 @@ pub(crate) struct Output {
     turn: usize,
     /// How many messages may be handed over, if that is limited. Where it is,
     /// whatever is partly written is so within a frame.
-    window: Option<Window>,
+    pub(super) window: Option<Window>,
 }
 
 impl Output {
