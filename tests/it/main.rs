@@ -23,6 +23,7 @@ mod refusals;
 mod routing;
 mod shutdown;
 mod subscriptions;
+mod windows;
 
 #[cfg(feature = "cli")]
 mod binary;
