@@ -7,17 +7,21 @@ use futures_util::FutureExt;
 use tickwire::client::{ConnectError, Disconnect, Event, Receiver, SendError};
 use tickwire::ids::Name;
 use tickwire::limits::{LISTEN_DEFAULT, LISTEN_PROBE_INTERVAL, WINDOW_BYTES};
-use tickwire::wire::{Condition, ErrorCode, ErrorReport, Subscribe, frame_prefix};
+use tickwire::wire::{Condition, ErrorCode, ErrorReport, Subscribe, Welcome, frame_prefix};
 use tickwire::{Client, ClientConfig};
 use tokio::runtime::Runtime;
 
 use self::condition::{condition, pointer};
+use self::mismatch::Mismatch;
+use self::reader::reader_gone;
 use super::compact::append_compact;
 use super::patient::Patient;
 use super::peer::{self, PeerError};
 use super::{DIM, Failure, Outcome, say};
 
 mod condition;
+mod mismatch;
+mod reader;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -44,6 +48,9 @@ field is there
   value     a number, true, false or null is taken as such, everything else as \
 a text, and so is what stands in quotes: 'payload.run_id=\"42\"'. One that \
 begins with = < > ^ ! or ~ stands in quotes: 'payload.note=\"=1\"'
+A number never equals a text. The first broadcast that has a text where a number was asked for is told, with what to write for the text.
+--count N takes no more than N messages from the server, broadcasts among them: what else is queued for the name stays there for whoever owns it next. When it is said that the server can't do that, messages beyond may be lost at the end.
+
 --latest KEY: while this terminal is behind, a newer message takes the place of \
 the older one with the same value at KEY. --snapshot: first the last broadcast \
 for each value of that key, so that all is there at once.
@@ -51,7 +58,8 @@ for each value of that key, so that all is there at once.
 When the connection is lost, or the server falls silent, it connects again, for \
 as long as it takes, and says so. What is printed then may lack what came meanwhile.
 
-Exit codes: 0 after --count messages, or when nobody reads the output any more; \
+Exit codes: 0 after --count messages, or at once when nobody reads the output \
+any more; \
 1 if another connection took the name over, or if the server can't be reached \
 or refuses; 2 wrong usage.";
 
@@ -107,7 +115,14 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         .enable_all()
         .build()
         .map_err(Failure::failed)?;
-    run_to_end(runtime, listen(arguments, &name, subscribe))
+    run_to_end(runtime, async {
+        tokio::select! {
+            biased;
+            outcome = listen(arguments, &name, subscribe) => outcome,
+            // Or it would own the name, and take the next message with it.
+            () = reader_gone() => Ok(Outcome::Done),
+        }
+    })
 }
 
 /// Runs `work`, and waits for nothing that it has left behind: a lookup of a
@@ -119,6 +134,23 @@ fn run_to_end<T>(runtime: Runtime, work: impl Future<Output = T>) -> T {
 }
 
 impl Arguments {
+    /// How many messages to take from the server at most.
+    fn window(&self) -> Option<u32> {
+        u32::try_from(self.count?).ok()
+    }
+
+    /// Says so where messages beyond those asked for may be taken and lost.
+    fn say_what_is_not_granted(&self, welcome: &Welcome) {
+        if let Some(count) = self.count
+            && welcome.granted.window.is_none()
+        {
+            say(format_args!(
+                "this server can't be asked for {count} messages alone: what is queued \
+                 beyond may be taken as well, and lost at the end"
+            ));
+        }
+    }
+
     /// The subscription that they ask for.
     fn subscribe(&self) -> Result<Option<Subscribe>, &'static str> {
         if self.conditions.is_empty() && self.latest.is_none() && !self.snapshot {
@@ -145,11 +177,19 @@ async fn listen(
     name: &Name,
     subscribe: Option<Subscribe>,
 ) -> Result<Outcome, Failure> {
-    let connecting = Client::connect(&arguments.to, config(name)).await;
+    let mut config = config(name);
+    if let Some(window) = arguments.window() {
+        config = config.window(window);
+    }
+    let connecting = Client::connect(&arguments.to, config).await;
     let (client, mut receiver) = connecting.map_err(|error| explain(&arguments.to, error))?;
     if let Some(subscribe) = subscribe {
         let subscribed = client.subscribe(subscribe).await;
         subscribed.map_err(not_subscribed)?;
+    }
+    arguments.say_what_is_not_granted(&client.welcome());
+    if let Some(mismatch) = Mismatch::of(&arguments.conditions) {
+        mismatch.tell(&arguments.to, name).await;
     }
     say(format_args!(
         "{DIM}listening as {name} on {}{DIM:#}",
@@ -226,7 +266,10 @@ async fn print_messages(
                 output.out.flush()?;
                 say(format_args!("{why}; connecting again"));
             }
-            Some(Event::Reconnected(_)) => say(format_args!("connected again")),
+            Some(Event::Reconnected(again)) => {
+                say(format_args!("connected again"));
+                arguments.say_what_is_not_granted(&again.welcome);
+            }
             Some(Event::Closed(why)) => {
                 output.out.flush()?;
                 return Err(Ended::Closed(why));

@@ -18,6 +18,7 @@ pub struct ClientConfig {
     token: Option<Token>,
     batch_acks: bool,
     resumable: bool,
+    window: Option<u32>,
     pub(super) reconnect: bool,
     pub(super) reconnect_within: Option<Duration>,
     pub(super) reconnect_delay_first: Duration,
@@ -43,6 +44,7 @@ impl ClientConfig {
             token: None,
             batch_acks: false,
             resumable: true,
+            window: None,
             reconnect: true,
             reconnect_within: None,
             reconnect_delay_first: limits::RECONNECT_DELAY_FIRST_DEFAULT,
@@ -98,6 +100,19 @@ impl ClientConfig {
     #[must_use]
     pub fn resumable(mut self, resumable: bool) -> Self {
         self.resumable = resumable;
+        self
+    }
+
+    /// Receives at most so many messages in all, on whatever connections: those
+    /// addressed to the client's names and broadcasts together. What is beyond
+    /// stays in its queue for the next owner of the name. So a program that wants
+    /// one message and then ends takes no other with it. Default: no limit.
+    ///
+    /// An older server doesn't know of this: whether it holds is told by
+    /// `granted.window` of the [`Welcome`](crate::wire::Welcome).
+    #[must_use]
+    pub fn window(mut self, messages: u32) -> Self {
+        self.window = Some(messages);
         self
     }
 
@@ -212,6 +227,7 @@ impl ClientConfig {
             register: self.register,
             token: self.token.clone(),
             resumable: self.wants_to_resume().then_some(true),
+            window: self.window.map(u64::from),
             acks: self.batch_acks.then_some(Acks::Batch),
             // A sum of what was dropped couldn't be told to whom it concerns.
             ack_details: self.batch_acks.then_some(true),

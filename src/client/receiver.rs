@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -26,6 +26,8 @@ pub struct Receiver {
 #[derive(Debug)]
 pub(super) struct Backlog {
     bytes: AtomicUsize,
+    /// Messages that were ever put in.
+    messages: AtomicU64,
     /// At this many bytes reading stops, unless an answer is due.
     bytes_idle: usize,
     /// At this many bytes reading stops in any case.
@@ -52,6 +54,7 @@ pub(super) fn inbox(
     let (sender, events) = mpsc::unbounded_channel();
     let backlog = Arc::new(Backlog {
         bytes: AtomicUsize::new(0),
+        messages: AtomicU64::new(0),
         bytes_idle,
         bytes_max,
         changed: Notify::new(),
@@ -72,7 +75,13 @@ impl Inbox {
     /// Puts a message in, if there is still who receives it.
     pub(super) fn deliver(&self, json: Bytes) {
         let cost = EVENT_BYTES + json.len();
+        self.backlog.messages.fetch_add(1, Ordering::Relaxed);
         self.put(Event::Message(Inbound::new(json)), cost);
+    }
+
+    /// The number of messages that were delivered, on all connections.
+    pub(super) fn delivered(&self) -> u64 {
+        self.backlog.messages.load(Ordering::Relaxed)
     }
 
     /// Puts anything else in.

@@ -185,7 +185,10 @@ impl Session {
     {
         loop {
             sleep(backoff.next()).await;
-            let hello = self.state().registration.hello();
+            let mut hello = self.state().registration.hello();
+            if let Some(window) = &mut hello.window {
+                *window = window.saturating_sub(self.inbox.delivered());
+            }
             match dialer.attempt(&self.shared.name, hello).await {
                 Ok(welcomed) => return Ok(welcomed),
                 Err(failed) => {

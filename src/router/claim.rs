@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::delivery::Delivery;
 use super::group::Seat;
-use super::outbox::{Delivery, NotOwner, Outbox};
+use super::outbox::{NotOwner, Outbox};
 use crate::ids::{Epoch, Name};
 use crate::wire::filter::Pointer;
 
@@ -68,9 +69,15 @@ impl Claim {
     /// Begins a delivery of what is queued. Until it is dropped nobody can take
     /// the name over, so it is to be short.
     pub(crate) fn deliver(&self) -> Result<Delivery<'_>, NotOwner> {
+        self.deliver_within(None)
+    }
+
+    /// The same for a connection that may be handed `room` messages more: what
+    /// is beyond is left for those who share the name.
+    pub(super) fn deliver_within(&self, room: Option<usize>) -> Result<Delivery<'_>, NotOwner> {
         match &self.seat {
             None => self.outbox.deliver(self.epoch),
-            Some(seat) => self.outbox.deliver_to_member(seat),
+            Some(seat) => self.outbox.deliver_to_member(seat, room),
         }
     }
 
@@ -81,7 +88,7 @@ impl Claim {
         match &self.seat {
             None => self.outbox.try_deliver(self.epoch),
             // Nobody holds a seat's lock, nor the group's, and waits.
-            Some(seat) => Some(self.outbox.deliver_to_member(seat)),
+            Some(seat) => Some(self.outbox.deliver_to_member(seat, None)),
         }
     }
 

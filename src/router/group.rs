@@ -159,29 +159,82 @@ impl Group {
     }
 
     /// Takes what a member writes next, if it has written all it took before.
+    /// Where it may be handed no more than `room` messages, it takes no more.
     pub(super) fn fill<'s>(
         &self,
         seat: &'s Seat,
+        room: Option<usize>,
         pool: &Mutex<InFlight>,
         queue: &Queue,
     ) -> MutexGuard<'s, InFlight> {
         let mut in_flight = lock(&seat.in_flight);
-        if in_flight.is_empty() && !seat.has_left() {
-            let mut state = lock(&self.0);
-            let mut pool = lock(pool);
-            if state.binding.is_some() {
-                let own = state.sort_for(seat, &mut pool, queue);
-                if let Some(rest) = in_flight.take_some(|| own.pop_front(), GROUP_TAKE_BYTES) {
-                    own.push_front(rest);
-                }
-            } else {
-                let next = || state.next(&mut pool, queue);
-                if let Some(rest) = in_flight.take_some(next, GROUP_TAKE_BYTES) {
-                    pool.give_back([rest]);
-                }
-            }
+        if let Some(room) = room {
+            self.fill_within(seat, &mut in_flight, room, pool, queue);
+        } else if in_flight.is_empty() && !seat.has_left() {
+            drop(self.take_for(seat, &mut in_flight, pool, queue));
         }
         in_flight
+    }
+
+    /// Takes up to [`GROUP_TAKE_BYTES`] for a member. Nobody else takes anything
+    /// while what this returns is held.
+    fn take_for(
+        &self,
+        seat: &Seat,
+        in_flight: &mut InFlight,
+        pool: &Mutex<InFlight>,
+        queue: &Queue,
+    ) -> MutexGuard<'_, State> {
+        let mut state = lock(&self.0);
+        let mut pool = lock(pool);
+        if state.binding.is_some() {
+            let own = state.sort_for(seat, &mut pool, queue);
+            if let Some(rest) = in_flight.take_some(|| own.pop_front(), GROUP_TAKE_BYTES) {
+                own.push_front(rest);
+            }
+        } else {
+            let next = || state.next(&mut pool, queue);
+            if let Some(rest) = in_flight.take_some(next, GROUP_TAKE_BYTES) {
+                pool.give_back([rest]);
+            }
+        }
+        state
+    }
+
+    /// Takes no more than `room` messages for a member, also of what it had taken
+    /// before.
+    #[cold]
+    fn fill_within(
+        &self,
+        seat: &Seat,
+        in_flight: &mut InFlight,
+        room: usize,
+        pool: &Mutex<InFlight>,
+        queue: &Queue,
+    ) {
+        if seat.has_left() {
+            return;
+        }
+        let had_taken = !in_flight.is_empty();
+        let mut state = match had_taken {
+            true => lock(&self.0),
+            false if room == 0 => return,
+            false => self.take_for(seat, in_flight, pool, queue),
+        };
+        let mut beyond = in_flight.keep(room);
+        if beyond.is_empty() {
+            return;
+        }
+        // What is bound to the member comes behind, and is sorted once more.
+        let own = state.place_of(seat);
+        beyond.append(&mut state.members[own].bound);
+        State::give_back(&mut lock(pool), beyond);
+        let was_missed = had_taken || state.binding.is_some();
+        drop(state);
+        if was_missed {
+            // Others have found nothing while the member had it.
+            self.wake();
+        }
     }
 }
 
@@ -223,6 +276,13 @@ impl State {
         pool.give_back(all);
     }
 
+    /// The place of a member among all.
+    fn place_of(&self, seat: &Seat) -> usize {
+        let mut seats = self.members.iter();
+        let own = seats.position(|member| std::ptr::eq(&*member.seat, seat));
+        own.unwrap_or_default()
+    }
+
     /// Sorts what is queued by the members that it is bound to, until there is
     /// something for `seat`, and gives what is.
     fn sort_for(
@@ -231,9 +291,7 @@ impl State {
         pool: &mut InFlight,
         queue: &Queue,
     ) -> &mut VecDeque<Entry> {
-        let mut seats = self.members.iter();
-        let own = seats.position(|member| std::ptr::eq(&*member.seat, seat));
-        let own = own.unwrap_or_default();
+        let own = self.place_of(seat);
         let mut sorted = 0;
         while self.members[own].bound.is_empty() {
             let Some(entry) = self.next(pool, queue) else {

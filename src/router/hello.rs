@@ -78,6 +78,9 @@ impl Session {
         self.ownership = ownership;
         self.claiming = Claiming::ByHello;
         self.choose_memory(&hello);
+        if let Some(messages) = hello.window {
+            self.output.set_window(messages, &self.claims, &self.peer);
+        }
         self.choose_acks(hello);
         self.welcome(source, msg_id);
         Ok(())
@@ -169,6 +172,7 @@ impl Session {
             resumable: Some(self.is_resumable()),
             resume: Some(self.has_resumed()),
             replay: Some(false),
+            window: self.output.window().map(u64::from),
             ..Granted::new()
         }
     }

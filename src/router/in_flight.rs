@@ -9,6 +9,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::queue::{Entry, Queue};
+use super::window::{self, Ahead};
 use crate::wire;
 
 /// Most slices handed to one vectored write.
@@ -137,13 +138,14 @@ impl InFlight {
         std::mem::take(&mut self.entries)
     }
 
-    /// Adds what is to be written to `slices`, as far as there is room. Says
-    /// how many bytes that are.
-    pub(crate) fn offer<'a>(&'a self, slices: &mut Slices<'a>) -> usize {
+    /// Adds what is to be written to `slices`, as far as there is room, and
+    /// `most` bytes at most. Says how many bytes that are.
+    pub(crate) fn offer<'a>(&'a self, slices: &mut Slices<'a>, most: usize) -> usize {
         let mut bytes = 0;
         let mut skip = self.written;
         for entry in &self.entries {
             let part = &entry.bytes[skip..];
+            let part = &part[..part.len().min(most - bytes)];
             skip = 0;
             if !slices.push(part) {
                 break;
@@ -151,6 +153,41 @@ impl InFlight {
             bytes += part.len();
         }
         bytes
+    }
+
+    /// The frames that are not wholly written, in their order.
+    pub(super) fn ahead(&self) -> impl Iterator<Item = Ahead> + '_ {
+        self.entries.iter().enumerate().flat_map(|(index, entry)| {
+            let written = if index == 0 { self.written } else { 0 };
+            let is_message = entry.holds_messages();
+            let frames = wire::frames(&entry.bytes).filter(move |frame| frame.end > written);
+            frames.map(move |frame| Ahead {
+                bytes: frame.end - frame.start.max(written),
+                is_begun: frame.start < written,
+                is_message,
+            })
+        })
+    }
+
+    /// Takes away what may not be written yet: all but the rest of a frame that
+    /// is begun and `room` messages.
+    pub(super) fn keep(&mut self, room: usize) -> VecDeque<Entry> {
+        let mut kept = self.written + window::bytes_within(self.ahead(), room);
+        let mut index = 0;
+        while let Some(entry) = self.entries.get_mut(index) {
+            if kept == 0 {
+                break;
+            }
+            index += 1;
+            let bytes = entry.bytes.len();
+            if kept < bytes {
+                let rest = entry.split_off(kept);
+                self.entries.insert(index, rest);
+                break;
+            }
+            kept -= bytes;
+        }
+        self.entries.split_off(index)
     }
 
     /// Accounts for `bytes` more that were written, and says how many frames
@@ -191,30 +228,39 @@ impl InFlight {
         self.take_first().or_else(|| queue.pop())
     }
 
-    /// Stops writing: the first entry now starts with the first of its frames
-    /// that is not wholly written.
-    pub(crate) fn break_off(&mut self) -> BrokenOff {
-        let written = std::mem::take(&mut self.written);
+    /// Has the first entry start with the first of its frames that is not wholly
+    /// written, so that it is partly written only within a frame. Says how many
+    /// frames were taken off.
+    pub(crate) fn cut(&mut self) -> usize {
+        let written = self.written;
         let Some(head) = self.entries.front_mut().filter(|_| written > 0) else {
-            return BrokenOff::default();
+            return 0;
         };
         let mut whole = 0;
         let mut start = 0;
-        let mut end = 0;
         for frame in wire::frames(&head.bytes) {
-            end = frame.end;
-            if end > written {
+            if frame.end > written {
                 break;
             }
-            start = end;
+            start = frame.end;
             whole += 1;
         }
-        let rest = (written > start).then(|| head.bytes.part(written..end));
         head.bytes.advance(start);
         head.frames -= whole;
-        BrokenOff {
-            rest,
-            frames: whole as usize,
-        }
+        self.written -= start;
+        whole as usize
+    }
+
+    /// Stops writing: the first entry now starts with the first of its frames
+    /// that is not wholly written.
+    pub(crate) fn break_off(&mut self) -> BrokenOff {
+        let frames = self.cut();
+        let written = std::mem::take(&mut self.written);
+        let head = self.entries.front().filter(|_| written > 0);
+        let rest = head.and_then(|head| {
+            let begun = wire::frames(&head.bytes).next()?;
+            Some(head.bytes.part(written..begun.end))
+        });
+        BrokenOff { rest, frames }
     }
 }

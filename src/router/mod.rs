@@ -12,12 +12,14 @@ mod audience;
 mod broadcasting;
 mod claim;
 mod conflation;
+mod delivery;
 mod forward;
 mod gap;
 mod given_up;
 mod group;
 mod hello;
 mod in_flight;
+mod lanes;
 mod learning;
 mod lingering;
 mod load;
@@ -45,6 +47,7 @@ mod stalls;
 mod subscribing;
 mod subscriptions;
 mod waiters;
+mod window;
 
 #[cfg(all(test, loom))]
 mod models;

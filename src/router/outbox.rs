@@ -16,10 +16,11 @@ use std::task::Waker;
 use bytes::Bytes;
 
 use super::claim::{Excluded, Ownership};
+use super::delivery::Delivery;
 use super::gap::Gap;
 use super::given_up::GivenUp;
 use super::group::{Group, Seat};
-use super::in_flight::{InFlight, Slices};
+use super::in_flight::InFlight;
 use super::load::{Capacity, Load};
 use super::memory::Memory;
 use super::peer::{Peer, Report, lock};
@@ -69,7 +70,7 @@ pub(crate) struct Outbox {
     rules: QueueRules,
     /// Where messages that are given up are counted.
     counters: Arc<Counters>,
-    queue: Queue,
+    pub(super) queue: Queue,
     /// Whom to wake. Changed under the consumer's lock only.
     owner: ArcSwapOption<Peer>,
     /// Counts the owners. Changed under the consumer's lock only.
@@ -249,15 +250,13 @@ impl Outbox {
     pub(super) fn deliver_to_member<'s>(
         &'s self,
         seat: &'s Seat,
+        room: Option<usize>,
     ) -> Result<Delivery<'s>, NotOwner> {
-        let in_flight = self.group().fill(seat, &self.consumer, &self.queue);
+        let in_flight = (self.group()).fill(seat, room, &self.consumer, &self.queue);
         if seat.has_left() {
             return Err(NotOwner);
         }
-        Ok(Delivery {
-            outbox: self,
-            in_flight,
-        })
+        Ok(Delivery::of_member(self, in_flight))
     }
 
     /// See [`Claim::take`](super::claim::Claim::take).
@@ -268,7 +267,7 @@ impl Outbox {
 
     /// The same for a member of the group.
     pub(super) fn take_for_member(&self, seat: &Seat) -> Option<Bytes> {
-        let mut in_flight = self.group().fill(seat, &self.consumer, &self.queue);
+        let mut in_flight = (self.group()).fill(seat, None, &self.consumer, &self.queue);
         let entry = in_flight.take_first()?;
         drop(in_flight);
         Some(self.hand_over(entry))
@@ -288,7 +287,7 @@ impl Outbox {
         }
     }
 
-    fn release(&self, frames: usize, charge: usize) {
+    pub(super) fn release(&self, frames: usize, charge: usize) {
         if frames == 0 && charge == 0 {
             return;
         }
@@ -464,42 +463,5 @@ impl Outbox {
             given_up.add(entry);
         }
         given_up.report(&self.name, &self.counters);
-    }
-}
-
-/// The right to write what is queued for a name.
-#[derive(Debug)]
-pub(crate) struct Delivery<'a> {
-    outbox: &'a Outbox,
-    in_flight: MutexGuard<'a, InFlight>,
-}
-
-impl<'a> Delivery<'a> {
-    fn begin(outbox: &'a Outbox, mut in_flight: MutexGuard<'a, InFlight>) -> Self {
-        in_flight.fill(&outbox.queue);
-        Self { outbox, in_flight }
-    }
-
-    /// Whether there is nothing to write.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.in_flight.is_empty()
-    }
-
-    /// Gives back what an owner doesn't need while it is idle.
-    pub(crate) fn shrink(&mut self) {
-        self.in_flight.shrink();
-    }
-
-    /// See [`InFlight::offer`].
-    pub(crate) fn offer<'s>(&'s self, slices: &mut Slices<'s>) -> usize {
-        self.in_flight.offer(slices)
-    }
-
-    /// `bytes` of what was offered were written. Says whether a run is now
-    /// partly written: nothing else may go to the connection before its rest.
-    pub(crate) fn advance(&mut self, bytes: usize) -> bool {
-        let (frames, charge) = self.in_flight.advance(bytes);
-        self.outbox.release(frames, charge);
-        self.in_flight.is_partial()
     }
 }

@@ -7,18 +7,19 @@
 use std::io::{self, IoSlice};
 
 use bytes::{Buf, Bytes};
-use smallvec::SmallVec;
 
 use super::answers::Answers;
 use super::claim::Claim;
 use super::conflation::{ConflatingLane, Taken};
-use super::in_flight::{InFlight, Slices, Write};
-use super::outbox::{Delivery, NotOwner};
+use super::in_flight::{InFlight, Write};
+use super::lanes::{LANES_AT_ONCE, Lane, Lanes, finish_mail};
+use super::outbox::NotOwner;
 use super::peer::Peer;
-use super::queue::{Entry, Queue};
+use super::queue::Entry;
 use super::run_bytes::RunBytes;
 use super::snapshots::KeptFrame;
 use super::subscriptions::Keys;
+use super::window::Window;
 
 /// How far the output got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +46,9 @@ pub(crate) struct Output {
     replaced: u64,
     /// Which lane comes next, so that none starves another.
     turn: usize,
+    /// How many messages may be handed over, if that is limited. Where it is,
+    /// whatever is partly written is so within a frame.
+    pub(super) window: Option<Window>,
 }
 
 impl Output {
@@ -77,8 +81,41 @@ impl Output {
         Ok((total, Progress::More))
     }
 
+    // ---- the window ----
+
+    /// The number of messages of the window, if there is one.
+    pub(crate) fn window(&self) -> Option<u32> {
+        self.window.map(Window::size)
+    }
+
+    /// Hands over no more than `messages` from now on, until some are released.
+    #[cold]
+    pub(crate) fn set_window(&mut self, messages: u32, claims: &[Claim], peer: &Peer) {
+        let window = Window::new(messages);
+        self.window = Some(window);
+        let frames = self.broadcasts.cut();
+        peer.broadcasts.release(frames, 0);
+        // Of a name that was lost, the rest of a frame is here already.
+        let stays = |claim: &Claim| (claim.deliver()).map_or(true, |mut mail| mail.cut());
+        self.partial = self.partial.take().filter(stays);
+        // What it has taken of a group's queue beyond that is for the others.
+        for claim in claims.iter().filter(|claim| claim.seat.is_some()) {
+            drop(claim.deliver_within(Some(window.room())));
+        }
+    }
+
+    /// The connection has released so many messages. Says whether there is room
+    /// for others only now.
+    pub(crate) fn release(&mut self, messages: usize) -> bool {
+        (self.window.as_mut()).is_some_and(|window| window.release(messages))
+    }
+
+    fn room(&self) -> Option<usize> {
+        self.window.map(Window::room)
+    }
+
     /// Takes the next run of frames whole: how a peer inside the process
-    /// receives.
+    /// receives. Such a peer has no window: it says no `hello`.
     pub(crate) fn take(&mut self, claims: &[Claim], peer: &Peer) -> Option<Bytes> {
         let lanes = claims.len() + 1;
         let first = self.turn;
@@ -186,11 +223,16 @@ impl Output {
         let count = claims.len() + 1;
         let ahead = answers.unwritten().len();
         let first = self.turn;
+        let room = self.room();
+        let lanes_at_once = room.map_or(LANES_AT_ONCE, |room| room.min(1));
         let mut lanes = Lanes::default();
         let mut broadcasts = Some((&mut self.broadcasts, &mut self.conflated));
         for index in (0..count).map(|step| (first + step) % count) {
+            if lanes.len() == lanes_at_once {
+                break;
+            }
             let lane = match claims.get(index) {
-                Some(claim) => Lane::of_mail(claim, lanes.is_empty()),
+                Some(claim) => Lane::of_mail(claim, lanes.is_empty(), room),
                 None => broadcasts
                     .take()
                     .and_then(|(own, conflated)| Lane::of_broadcasts(own, conflated, peer)),
@@ -199,16 +241,19 @@ impl Output {
                 if lanes.is_empty() {
                     self.turn = index + 1;
                 }
-                if !lanes.push(lane) {
-                    break;
-                }
+                lanes.push(lane);
             }
         }
         if ahead == 0 && lanes.is_empty() {
             return Ok(None);
         }
-        let written = lanes.write(answers.unwritten(), write)?;
+        let written = lanes.write(answers.unwritten(), room, write)?;
+        if room.is_some() && lanes.holds_what_is_shared() {
+            // Or several groups would wait for what it has no room for.
+            self.turn -= 1;
+        }
         Ok(written.map(|written| {
+            let written = written.count_in(&mut self.window);
             answers.advance(written.bytes.min(ahead));
             self.partial = written.partial;
             written.bytes
@@ -217,24 +262,26 @@ impl Output {
 
     /// Goes on with the frame that is partly written, if one is.
     fn finish_frame(&mut self, peer: &Peer, write: Write<'_>) -> io::Result<Option<usize>> {
+        // With a window nothing else comes before the answers: they tell from
+        // where on it is granted.
+        let room = self.window.map(|_| 0);
         if self.broadcasts.is_partial() {
-            let mut lanes = Lanes::default();
-            lanes.push(Lane::Broadcasts(&mut self.broadcasts, &peer.broadcasts));
-            let written = lanes.write(&[], write)?;
-            return Ok(written.map(|written| written.bytes));
+            let mut lanes = Lanes::of(Lane::Broadcasts(&mut self.broadcasts, &peer.broadcasts));
+            let written = lanes.write(&[], room, write)?;
+            return Ok(written.map(|written| written.count_in(&mut self.window).bytes));
         }
         if self.conflated.is_partial()
             && let Some(lane) = peer.conflating_lane()
         {
-            let mut lanes = Lanes::default();
-            lanes.push(Lane::Conflated(&mut self.conflated, lane));
-            let written = lanes.write(&[], write)?;
-            return Ok(written.map(|written| written.bytes));
+            let mut lanes = Lanes::of(Lane::Conflated(&mut self.conflated, lane));
+            let written = lanes.write(&[], room, write)?;
+            return Ok(written.map(|written| written.count_in(&mut self.window).bytes));
         }
         if let Some(claim) = self.partial.take() {
-            match finish_mail(&claim, write) {
+            match finish_mail(&claim, room, write) {
                 Ok(Ok(written)) => {
                     let written = written.unwrap_or_default();
+                    let written = written.count_in(&mut self.window);
                     self.partial = written.partial;
                     return Ok(Some(written.bytes));
                 }
@@ -254,138 +301,5 @@ impl Output {
             self.unfinished = None;
         }
         Ok(Some(bytes))
-    }
-}
-
-fn finish_mail(claim: &Claim, write: Write<'_>) -> Result<io::Result<Option<Written>>, NotOwner> {
-    let mut lanes = Lanes::default();
-    lanes.push(Lane::Mail(claim, claim.deliver()?));
-    Ok(lanes.write(&[], write))
-}
-
-/// Lanes that one write takes from.
-const LANES_AT_ONCE: usize = 8;
-
-/// What one write takes from: the first lane first, until it has enough.
-#[derive(Debug, Default)]
-struct Lanes<'a>(SmallVec<[Lane<'a>; LANES_AT_ONCE]>);
-
-/// Where what is to be written comes from.
-#[derive(Debug)]
-enum Lane<'a> {
-    /// What is addressed to a name.
-    Mail(&'a Claim, Delivery<'a>),
-    /// What is for everyone.
-    Broadcasts(&'a mut InFlight, &'a Queue),
-    /// The same, of which newer messages replace older ones.
-    Conflated(&'a mut Taken, &'a ConflatingLane),
-}
-
-/// What a write came to.
-#[derive(Debug, Default)]
-struct Written {
-    bytes: usize,
-    /// The name of whose mail a run is partly written.
-    partial: Option<Claim>,
-}
-
-impl<'a> Lane<'a> {
-    /// What is addressed to a name, if anything is and the name wasn't lost. The
-    /// first lane of a write waits for whoever else is at the name; others are
-    /// left for the next write if somebody is ([`Claim::try_deliver`]), which
-    /// there will be, for this one has something to write.
-    fn of_mail(claim: &'a Claim, is_first: bool) -> Option<Self> {
-        if !claim.outbox.has_mail() {
-            return None;
-        }
-        let delivery = match is_first {
-            true => claim.deliver(),
-            false => claim.try_deliver()?,
-        };
-        // What is about to be queued will be announced.
-        let delivery = delivery.ok().filter(|delivery| !delivery.is_empty())?;
-        Some(Self::Mail(claim, delivery))
-    }
-
-    /// What is for everyone. What was queued before the connection had a
-    /// conflating lane comes before what is there.
-    fn of_broadcasts(
-        in_flight: &'a mut InFlight,
-        conflated: &'a mut Taken,
-        peer: &'a Peer,
-    ) -> Option<Self> {
-        in_flight.fill(&peer.broadcasts);
-        if !in_flight.is_empty() {
-            return Some(Self::Broadcasts(in_flight, &peer.broadcasts));
-        }
-        let lane = peer.conflating_lane()?;
-        conflated.fill(lane);
-        (!conflated.is_empty()).then_some(Self::Conflated(conflated, lane))
-    }
-
-    fn offer<'s>(&'s self, slices: &mut Slices<'s>) -> usize {
-        match self {
-            Self::Mail(_, delivery) => delivery.offer(slices),
-            Self::Broadcasts(in_flight, _) => in_flight.offer(slices),
-            Self::Conflated(taken, _) => taken.offer(slices),
-        }
-    }
-
-    /// `bytes` were written. Gives the name of whose mail a run is partly
-    /// written.
-    fn advance(&mut self, bytes: usize) -> Option<Claim> {
-        match self {
-            Self::Mail(claim, delivery) => delivery.advance(bytes).then(|| claim.clone()),
-            Self::Broadcasts(in_flight, queue) => {
-                let (frames, charge) = in_flight.advance(bytes);
-                queue.release(frames, charge);
-                None
-            }
-            Self::Conflated(taken, lane) => {
-                taken.advance(bytes, lane);
-                None
-            }
-        }
-    }
-}
-
-impl<'a> Lanes<'a> {
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Adds a lane behind the others. Says whether there is room for another.
-    fn push(&mut self, lane: Lane<'a>) -> bool {
-        self.0.push(lane);
-        self.0.len() < LANES_AT_ONCE
-    }
-
-    /// Offers `ahead`, and then the lanes, to `write` once, and accounts for
-    /// what it took. Without anything to write, nothing is offered.
-    fn write(&mut self, ahead: &[u8], write: Write<'_>) -> io::Result<Option<Written>> {
-        let mut offered = [0; LANES_AT_ONCE];
-        let bytes = {
-            let mut slices = Slices::default();
-            slices.push(ahead);
-            for (lane, offered) in self.0.iter().zip(&mut offered) {
-                *offered = lane.offer(&mut slices);
-            }
-            if slices.as_slice().is_empty() {
-                return Ok(None);
-            }
-            write(slices.as_slice())?
-        };
-        let mut written = Written {
-            bytes,
-            partial: None,
-        };
-        let mut left = written.bytes.saturating_sub(ahead.len());
-        for (lane, offered) in self.0.iter_mut().zip(offered) {
-            let own = left.min(offered);
-            left -= own;
-            // Only where the write ended can a run be partly written.
-            written.partial = written.partial.or(lane.advance(own));
-        }
-        Ok(Some(written))
     }
 }

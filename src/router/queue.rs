@@ -24,6 +24,7 @@ use super::load::{CLOSED, Capacity, ENDED, GAP, Load, Room};
 use super::peer::{Peer, lock};
 use super::run_bytes::RunBytes;
 use crate::sync::{AtomicU64, Mutex, OnceLock, Ordering, SegQueue, fence};
+use crate::wire;
 
 /// A run of whole frames, length prefixes included.
 #[derive(Debug)]
@@ -51,6 +52,27 @@ impl Entry {
             bytes: RunBytes::Slice(Bytes::from(report)),
             origin: None,
         }
+    }
+
+    /// Whether its frames are messages; the report of a gap is none.
+    pub(super) fn holds_messages(&self) -> bool {
+        // A message of a snapshot takes no room, so it isn't counted.
+        self.frames > 0 || matches!(self.bytes, RunBytes::Kept(..))
+    }
+
+    /// Takes what is behind the first `bytes` bytes, which end with a frame. It
+    /// is charged for both: they share their memory.
+    pub(super) fn split_off(&mut self, bytes: usize) -> Self {
+        let frames = wire::frames(&self.bytes).take_while(|frame| frame.end <= bytes);
+        let front = frames.count() as u32;
+        let mut rest = self.share();
+        rest.bytes.advance(bytes);
+        rest.frames -= front;
+        rest.order += u64::from(front);
+        self.bytes = RunBytes::Slice(self.bytes.part(0..bytes));
+        self.frames = front;
+        self.charge = 0;
+        rest
     }
 
     /// Another entry of the same frames, which share their memory.

@@ -187,6 +187,9 @@ impl Session {
             // Accepted and discarded: a client that acknowledges everything
             // would never stop otherwise.
             Destination::Server if matches!(run.kind, Kind::Ack | Kind::Error) => {
+                if run.kind == Kind::Ack && self.output.release(all.len()) {
+                    self.peer.wake();
+                }
                 self.accept(workspace, window, all, &[], now);
             }
             Destination::Server => {

@@ -23,6 +23,7 @@ mod shapes;
 mod sim;
 mod stream;
 mod subscriptions;
+mod windows;
 
 /// What has not come about after so many tries never does: a test that waits
 /// for it fails instead of going on for ever.

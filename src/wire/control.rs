@@ -17,7 +17,7 @@ use super::filter::Pointer;
 use super::message::{Acks, Broadcasts, Token};
 use super::{ErrorCode, Refusal};
 use crate::ids::Name;
-use crate::limits::{NAMES_PER_CONNECTION_MAX, PROTOCOL_VERSION};
+use crate::limits::{NAMES_PER_CONNECTION_MAX, PROTOCOL_VERSION, WINDOW_MESSAGES_MAX};
 
 /// The payload of a `hello`. An option that is `None` stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -43,6 +43,9 @@ pub(crate) struct HelloRequest {
     pub resume: Option<bool>,
     /// Whether the connection replays the journal.
     pub replay: Option<bool>,
+    /// How many messages the connection may be handed at most, until it
+    /// releases some.
+    pub window: Option<u32>,
     /// The token that authenticates the connection.
     pub token: Option<Token>,
 }
@@ -83,6 +86,7 @@ impl HelloRequest {
             resumable: payload.flag("payload.resumable")?,
             resume: payload.flag("payload.resume")?,
             replay: payload.flag("payload.replay")?,
+            window: window(&payload)?,
             token: payload.text("payload.token")?.map(Token::new),
         })
     }
@@ -134,6 +138,24 @@ fn check_protocol(payload: &ControlPayload<'_>) -> Result<(), Refusal> {
         Some(other) => return Err(wrong(FIELD, "an integer", other)),
     };
     Err(Refusal::new(code, reason).of_field(FIELD))
+}
+
+fn window(payload: &ControlPayload<'_>) -> Result<Option<u32>, Refusal> {
+    const FIELD: &str = "payload.window";
+    let Some(json) = payload.get(FIELD) else {
+        return Ok(None);
+    };
+    if let Ok(messages) = json.parse()
+        && messages <= WINDOW_MESSAGES_MAX
+    {
+        return Ok(Some(messages));
+    }
+    let asked = format!("an integer of 0 to {WINDOW_MESSAGES_MAX}");
+    if json.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
+        let reason = format!("must be {asked}; this is {}", plain(json));
+        return Err(Refusal::new(ErrorCode::InvalidPayload, reason).of_field(FIELD));
+    }
+    Err(wrong(FIELD, &asked, json))
 }
 
 fn names(payload: &ControlPayload<'_>) -> Result<Option<Vec<Name>>, Refusal> {
@@ -210,6 +232,7 @@ mod tests {
             r#"{"protocol":1,"names":["a","b","a","\u0061"],"register":true,"acks":"batch",
                 "ack_details":true,"broadcasts":"none","group":false,
                 "group_key":"/payload/run~1id","resumable":true,"resume":false,"replay":true,
+                "window":4294967295,
                 "token":"s\u0065cret","later":[1e999,{"x":null}]}"#,
         )
         .unwrap();
@@ -227,6 +250,7 @@ mod tests {
         assert_eq!(read.resumable, Some(true));
         assert_eq!(read.resume, Some(false));
         assert_eq!(read.replay, Some(true));
+        assert_eq!(read.window, Some(u32::MAX));
         assert!(!format!("{read:?}").contains("secret"));
         assert_eq!(read.token.unwrap().expose(), "secret");
     }
@@ -251,6 +275,12 @@ mod tests {
             (r#""group_key":"/a~2""#, "payload.group_key"),
             (r#""resumable":[]"#, "payload.resumable"),
             (r#""resume":{}"#, "payload.resume"),
+            (r#""window":null"#, "payload.window"),
+            (r#""window":"1""#, "payload.window"),
+            (r#""window":-1"#, "payload.window"),
+            (r#""window":1.0"#, "payload.window"),
+            (r#""window":4294967296"#, "payload.window"),
+            (r#""window":1e999"#, "payload.window"),
             (r#""replay":"""#, "payload.replay"),
             (r#""token":5"#, "payload.token"),
         ] {
@@ -295,7 +325,7 @@ mod tests {
         };
         let today = r#""names":["a"],"register":false,"acks":"batch","ack_details":true,
             "broadcasts":"all","group":true,"group_key":"/source",
-            "resumable":true,"resume":true,"replay":false"#;
+            "resumable":true,"resume":true,"replay":false,"window":0"#;
         assert_eq!(check(today), Ok(()));
         assert_eq!(check(r#""broadcasts":"none""#), Ok(()));
         for member in [r#""replay":true"#, r#""token":"x""#] {

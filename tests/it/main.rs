@@ -27,6 +27,7 @@ mod shutdown;
 #[cfg(feature = "client")]
 mod silence;
 mod subscriptions;
+mod windows;
 
 #[cfg(feature = "cli")]
 mod binary;

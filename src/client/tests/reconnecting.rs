@@ -33,6 +33,29 @@ async fn a_lost_connection_is_made_again_under_the_same_names_and_options() {
     send.await.unwrap().unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_window_is_of_all_connections_together() {
+    let (_client, mut receiver, peer, mut network) =
+        networked(4096, config().window(3), Granted::new()).await;
+    let mut peer = peer;
+    for text in ["one", "two"] {
+        peer.say(from_gateway(text)).await;
+    }
+    // Also those that the program has not received yet.
+    peer.say(error("MESSAGES_DROPPED", None)).await;
+    drop(peer);
+    let mut peer = network.accept().await;
+    let hello = peer.welcome().await;
+    assert_eq!(hello_in(&hello).window, Some(1));
+    for _ in 0..2 {
+        peer.say(from_gateway("more than was asked for")).await;
+    }
+    drop(peer);
+    let hello = network.accept().await.welcome().await;
+    assert_eq!(hello_in(&hello).window, Some(0));
+    assert_eq!(text_of(&message(&mut receiver).await).trim(), "one");
+}
+
 #[tokio::test]
 async fn it_comes_back_over_tcp() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -463,6 +463,11 @@ impl Message {
             keys: KeyIds::default(),
         }
     }
+
+    /// Whether it is the report of a gap.
+    fn is_report(&self) -> bool {
+        self.charge == 0 && !matches!(self.frame, RunBytes::Kept(..))
+    }
 }
 
 /// Whether a message of `bytes` bytes has room beside others. An empty lane

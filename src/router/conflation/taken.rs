@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::super::in_flight::Slices;
+use super::super::window::Ahead;
 use super::{ConflatingLane, Message, TAKEN_MAX};
 
 /// See the [module](self). Between two writes it holds nothing but a message
@@ -39,13 +40,14 @@ impl Taken {
         }
     }
 
-    /// Adds what is to be written to `slices`, as far as there is room. Says
-    /// how many bytes that are.
-    pub(crate) fn offer<'a>(&'a self, slices: &mut Slices<'a>) -> usize {
+    /// Adds what is to be written to `slices`, as far as there is room, and
+    /// `most` bytes at most. Says how many bytes that are.
+    pub(crate) fn offer<'a>(&'a self, slices: &mut Slices<'a>, most: usize) -> usize {
         let mut bytes = 0;
         let mut skip = self.written;
         for message in &self.messages {
             let part = &message.frame[skip..];
+            let part = &part[..part.len().min(most - bytes)];
             skip = 0;
             if !slices.push(part) {
                 break;
@@ -53,6 +55,18 @@ impl Taken {
             bytes += part.len();
         }
         bytes
+    }
+
+    /// The messages that are not wholly written, in their order.
+    pub(in super::super) fn ahead(&self) -> impl Iterator<Item = Ahead> + '_ {
+        self.messages.iter().enumerate().map(|(index, message)| {
+            let written = if index == 0 { self.written } else { 0 };
+            Ahead {
+                bytes: message.frame.len() - written,
+                is_begun: written > 0,
+                is_message: !message.is_report(),
+            }
+        })
     }
 
     /// Accounts for `bytes` more that were written.

@@ -22,7 +22,7 @@ use self::world::World;
 const SEEDS: u64 = 5_000;
 
 /// What so many runs must meet, or they test less than they seem to.
-const CASES: [&str; 28] = [
+const CASES: [&str; 31] = [
     "a batch has several",
     "a broadcast is dropped",
     "a broadcast is not for a subscriber",
@@ -33,6 +33,7 @@ const CASES: [&str; 28] = [
     "a group has several members",
     "a member leaves a group",
     "a message is dropped for a name",
+    "a message is released",
     "a message that is known is acknowledged again",
     "a name ends before what was reserved is queued",
     "a name is taken over",
@@ -42,6 +43,8 @@ const CASES: [&str; 28] = [
     "a receiver is told MESSAGES_DROPPED",
     "a report is finished by the owner before",
     "a sender is told UNDELIVERED",
+    "a window is granted",
+    "a window is used up",
     "an event has waited long enough",
     "an event waits for room",
     "answers fill their lane",

@@ -38,6 +38,8 @@ fields! {
         resume: bool,
         /// Whether this connection replays what happened earlier.
         replay: bool,
+        /// How many messages to be handed at most, until some are released.
+        window: u64,
         /// What proves who the client is.
         token: Token,
     }
@@ -116,6 +118,8 @@ fields! {
         resume: bool,
         /// See [`Hello::replay`].
         replay: bool,
+        /// See [`Hello::window`]; absent where everything is handed over.
+        window: u64,
     }
 }
 

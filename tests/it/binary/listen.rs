@@ -1,14 +1,16 @@
 //! `tickwire listen` with a subscription, as it is typed.
 
 use std::net::SocketAddr;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStderr, ChildStdout};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::TcpListener;
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
 use crate::draft::Draft;
-use crate::peer::{Peer, start_server, within};
-use crate::process::{run, tickwire};
+use crate::peer::{Peer, framed, start_server, within};
+use crate::process::{run, tickwire, until_owned};
 
 const SYMBOL: &str = "payload.payload_json.symbol";
 
@@ -16,8 +18,8 @@ const SYMBOL: &str = "payload.payload_json.symbol";
 struct Listening {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
-    /// Kept open, so that it can go on talking.
-    _stderr: Lines<BufReader<ChildStderr>>,
+    /// Also kept open so that it can go on talking.
+    stderr: Lines<BufReader<ChildStderr>>,
 }
 
 impl Listening {
@@ -34,7 +36,7 @@ impl Listening {
         Self {
             child,
             lines: BufReader::new(stdout).lines(),
-            _stderr: stderr,
+            stderr,
         }
     }
 
@@ -174,4 +176,156 @@ async fn a_quoted_value_may_begin_like_an_operator() {
     feed.ask_acked(&other).await;
     feed.ask_acked(&matching).await;
     assert_eq!(listening.read_to_end().await, texts(&[&matching]));
+}
+
+// Ten acknowledged orders must all be printed by somebody: the first listener
+// wants one, and must leave the others to whoever comes next.
+#[tokio::test]
+async fn who_wants_one_message_leaves_the_others_to_the_next() {
+    let server = start_server().await;
+    let mut sender = Peer::speaking_for_others(server.local_addr()).await;
+    let orders: Vec<Draft> = (0..10).map(|_| Draft::order("feed", "desk")).collect();
+    // What is queued lies there when the listener comes.
+    let mut holder = Peer::connect(server.local_addr()).await;
+    holder
+        .greet(&Draft::hello("desk").payload("window", 0))
+        .await;
+    for order in &orders {
+        sender.ask_acked(order).await;
+    }
+    let once = Listening::start(server.local_addr(), &["--count", "1"]).await;
+    let mut printed = once.read_to_end().await;
+    let others = Listening::start(server.local_addr(), &["--count", "9"]).await;
+    printed.extend(others.read_to_end().await);
+    let expected: Vec<_> = orders.iter().collect();
+    assert_eq!(printed, texts(&expected));
+    // Exactly those: nothing is left, and nothing is said to be lost.
+    assert_eq!(sender.fence().await.len(), 0);
+}
+
+// A broadcast takes a place of the window, so the order behind it must not have
+// been taken with it.
+#[tokio::test]
+async fn broadcasts_that_are_printed_take_no_order_with_them() {
+    let server = start_server().await;
+    let once = Listening::start(server.local_addr(), &["--count", "1"]).await;
+    let mut feed = Peer::speaking_for_others(server.local_addr()).await;
+    let (bar, order) = (bar("BTC", 1), Draft::order("feed", "desk"));
+    let frames = [bar.frame(), order.frame()].map(|frame| framed(&frame));
+    feed.send_bytes(&frames.concat()).await;
+    let mut printed = once.read_to_end().await;
+    if printed == texts(&[&bar]) {
+        let next = Listening::start(server.local_addr(), &["--count", "1"]).await;
+        printed = next.read_to_end().await;
+    }
+    assert_eq!(printed, texts(&[&order]));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn ends_when_its_reader_does_and_gives_the_name_up() {
+    let server = start_server().await;
+    let mut sender = Peer::speaking_for_others(server.local_addr()).await;
+    let script = "\"$0\" listen desk --to \"$1\" | head -n1";
+    let mut pipeline = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_tickwire")])
+        .arg(server.local_addr().to_string())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("starts");
+    until_owned(server.local_addr(), "desk").await;
+    // What showed it was the message that `head` waited for. Nothing more
+    // arrives, and both end.
+    let status = within("the pipeline to end", pipeline.wait()).await;
+    assert!(status.expect("it is ours to wait for").success());
+    within("the name to be free", async {
+        while server.name_count() > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let order = Draft::order("feed", "desk");
+    sender.ask_refused(&order, "TARGET_UNAVAILABLE").await;
+}
+
+#[tokio::test]
+async fn a_file_has_no_reader_that_could_leave() {
+    let server = start_server().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("out");
+    let to = server.local_addr().to_string();
+    let mut command = tickwire(&["listen", "desk", "--to", &to, "--count", "2"]);
+    let file = std::fs::File::create(&path).expect("a file");
+    let mut child = command.stdout(file).spawn().expect("starts");
+    until_owned(server.local_addr(), "desk").await;
+    let mut sender = Peer::speaking_for_others(server.local_addr()).await;
+    let order = Draft::order("feed", "desk");
+    sender.ask_acked(&order).await;
+    let status = within("the listener to end", child.wait()).await;
+    assert!(status.expect("it is ours to wait for").success());
+    let printed = std::fs::read_to_string(&path).expect("it was written");
+    assert_eq!(printed.lines().last(), Some(&*texts(&[&order])[0]));
+}
+
+#[tokio::test]
+async fn says_where_a_server_can_not_be_asked_for_so_many() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let to = listener.local_addr().expect("an address").to_string();
+    let mut command = tickwire(&["listen", "desk", "--to", &to, "--count", "3"]);
+    let mut child = command.spawn().expect("starts");
+    // A server that knows no windows.
+    let (mut stream, _) = within("a connection", listener.accept())
+        .await
+        .expect("one");
+    let length = within("its hello", stream.read_u32())
+        .await
+        .expect("a length");
+    let mut hello = vec![0; length as usize];
+    stream.read_exact(&mut hello).await.expect("a hello");
+    let hello: Value = serde_json::from_slice(&hello).expect("JSON");
+    assert_eq!(hello["payload"]["window"], 3);
+    let welcome = json!({
+        "msg_id": "b43e1a3c-4f0b-4a89-9be4-6a3d1b0b8d52",
+        "msg_type": "welcome",
+        "timestamp": "2026-01-03T12:40:59.001Z",
+        "source": "tickwire",
+        "payload": {
+            "protocol": 1,
+            "hello_msg_id": hello["msg_id"],
+            "server": {"name": "tickwire", "version": "0.0.9"},
+            "names": ["desk"],
+            "limits": {"frame_bytes": 9999, "queue_bytes": 9999, "queue_messages": 9},
+            "granted": {},
+        },
+    });
+    let welcome = framed(welcome.to_string().as_bytes());
+    stream.write_all(&welcome).await.expect("it reads");
+    let stderr = child.stderr.take().expect("it is piped");
+    let mut stderr = BufReader::new(stderr).lines();
+    let line = within("a word about it", stderr.next_line()).await;
+    let line = line.expect("UTF-8").expect("a line");
+    assert!(line.contains("can't be asked for 3 messages"), "{line}");
+}
+
+#[tokio::test]
+async fn a_text_where_a_number_was_asked_for_is_told_once() {
+    let server = start_server().await;
+    let condition = format!("{SYMBOL}=600519");
+    let options = ["--where", &condition, "--count", "1"];
+    let mut listening = Listening::start(server.local_addr(), &options).await;
+    let mut feed = Peer::speaking_for_others(server.local_addr()).await;
+    let text = |close| bar("600519", close);
+    feed.ask_acked(&text(1)).await;
+    let line = within("a word about it", listening.stderr.next_line()).await;
+    let line = line.expect("UTF-8").expect("a line");
+    assert!(line.contains(&format!("'{SYMBOL}=\"600519\"'")), "{line}");
+    // Nothing of it is printed, counted, or told again.
+    feed.ask_acked(&text(2)).await;
+    let payload = json!({"symbol": 600_519});
+    let number = Draft::order("feed", Value::Null).payload("payload_json", payload);
+    feed.ask_acked(&number).await;
+    assert_eq!(listening.line().await, Some(texts(&[&number]).remove(0)));
+    let more = within("the end", listening.stderr.next_line()).await;
+    assert_eq!(more.expect("UTF-8"), None);
 }

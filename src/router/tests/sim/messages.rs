@@ -79,6 +79,8 @@ pub(super) struct Hello {
     pub(super) resume: Option<bool>,
     /// Whether it wants broadcasts.
     pub(super) broadcasts: Option<bool>,
+    /// How many messages it is to be handed at most.
+    pub(super) window: Option<u32>,
     /// Why it is refused, if it is.
     pub(super) refused: Option<&'static str>,
 }
@@ -228,6 +230,9 @@ impl Author {
         }
         if let Some(broadcasts) = options.broadcasts {
             payload["broadcasts"] = if broadcasts { "all" } else { "none" }.into();
+        }
+        if let Some(window) = options.window {
+            payload["window"] = window.into();
         }
         if seed.once_in(20) {
             payload["protocol"] = 2.into();

@@ -15,6 +15,7 @@ mod queue;
 mod stalls;
 mod stream;
 mod subscriptions;
+mod windows;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
@@ -25,6 +26,7 @@ use self::names::{Claiming, Held, Ownership};
 use self::queue::{Item, Queue};
 use self::stalls::Stalls;
 use self::subscriptions::Subscriptions;
+use self::windows::Window;
 use super::messages::{Acks, Meaning, Message};
 use crate::router::RouterConfig;
 use crate::stats::Stats;
@@ -111,6 +113,8 @@ struct Connection {
     /// What is to be written as answers, in order.
     expected: VecDeque<Expected>,
     lane: Queue,
+    /// How much it may be handed, if that is limited.
+    window: Option<Window>,
     subscriptions: Subscriptions,
     /// What came to its lane since it has asked for the latest only.
     latest: Latest,
@@ -169,6 +173,7 @@ enum Expected {
         names: Vec<String>,
         resumable: bool,
         resume: bool,
+        window: Option<u32>,
     },
     Report(Report),
 }

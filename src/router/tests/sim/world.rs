@@ -52,6 +52,8 @@ pub(super) struct Habits {
     subscriptions: bool,
     /// Whether connections send again what was not answered.
     resends: bool,
+    /// Whether connections ask for no more than so many messages.
+    windows: bool,
 }
 
 /// See the [module](self).
@@ -128,6 +130,8 @@ impl World {
             groups: seed.once_in(4),
             subscriptions,
             resends: seed.once_in(3),
+            // Not of the seed: what others decide stays as it is.
+            windows: number % 5 == 3,
         };
         let world = Self {
             model: Model::new(&config),
@@ -344,6 +348,7 @@ impl World {
             );
             let names: Vec<_> = session.names().map(|name| name.as_str()).collect();
             assert_eq!(names, self.model.names_of(index), "names of {index}");
+            self.model.check_window(index, session.output.window);
             if let Some(asleep) = connection.sleeps_over(&self.model, index) {
                 panic!("wake-up: {index} sleeps, and {asleep}");
             }

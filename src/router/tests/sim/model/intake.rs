@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::names::Claiming;
 use super::queue::Entry;
+use super::windows::Window;
 use super::{Expected, Fate, Model};
 use crate::limits::{QUEUE_RESERVE_DIVISOR, REFUSED_IN_A_ROW_MAX, RUN_PIN_BYTES_MIN};
 use crate::router::tests::sim::messages::{Acks, Hello, Meaning, Message, SERVER};
@@ -208,6 +209,9 @@ impl Model {
         let kind = self.records[number].message.kind;
         let size = self.records[number].message.frame.len();
         if target == SERVER && matches!(kind, Kind::Ack | Kind::Error) {
+            if kind == Kind::Ack {
+                self.release_one(connection);
+            }
             self.accept(connection, number, 0, 0);
             return Taken::Done;
         }
@@ -358,6 +362,7 @@ impl Model {
         }
         self.connections[connection].claiming = Claiming::ByHello;
         self.choose_memory(connection, hello);
+        self.choose_window(connection, hello);
         let (resumable, resume) = (self.is_resumable(connection), self.has_resumed(connection));
         let sender = &mut self.connections[connection];
         sender.acks = hello.acks.or(sender.acks);
@@ -372,6 +377,7 @@ impl Model {
             names,
             resumable,
             resume,
+            window: sender.window.as_ref().map(Window::size),
         });
         self.records[number].fate = Fate::Accepted;
         self.done.accepted += 1;

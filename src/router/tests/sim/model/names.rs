@@ -43,6 +43,11 @@ impl Held {
         self.owner.is_some() || !self.members.is_empty()
     }
 
+    /// What binds messages to members, if anything does.
+    pub(super) fn key(&self) -> Option<&'static str> {
+        self.key.filter(|_| self.owner.is_none())
+    }
+
     /// Whoever hears broadcasts for it.
     pub(super) fn owners(&self) -> impl Iterator<Item = usize> + '_ {
         let members = self.members.iter().map(|(member, _)| *member);

@@ -269,21 +269,32 @@ impl Queue {
     }
 
     /// One of the members has written a message, wherever it stands. Says
-    /// whether it was there.
-    pub(super) fn pull(&mut self, number: usize) -> bool {
+    /// whether it was there. Where it was `limited` how many messages it may have,
+    /// each is released by itself.
+    pub(super) fn pull(&mut self, number: usize, limited: bool) -> bool {
         for (index, entry) in self.entries.iter_mut().enumerate() {
             let frames = &mut entry.frames;
             let Some(place) = frames.iter().position(|&known| known == number) else {
                 continue;
             };
             frames.remove(place);
-            entry.written += 1;
+            entry.written += usize::from(!limited || self.shared || entry.joined);
             if entry.frames.is_empty() && entry.missed.is_empty() {
                 self.entries.remove(index);
             }
             return true;
         }
         false
+    }
+
+    /// What was written of the first entry is released from now on.
+    pub(super) fn cut(&mut self) {
+        if let Some(entry) = self.entries.front_mut().filter(|_| !self.shared)
+            && !entry.joined
+            && !entry.frames.is_empty()
+        {
+            entry.written = 0;
+        }
     }
 
     /// The writing was broken off: what was written is released.

@@ -22,6 +22,7 @@ impl Model {
                 break;
             };
             let answered = self.wrote_frame(connection, frame);
+            self.settle_releases(connection);
             let writer = &mut self.connections[connection];
             let answers = answered.into_iter().map(|number| (number, start + end));
             writer.answers.extend(answers);
@@ -55,6 +56,7 @@ impl Model {
     // ---- messages ----
 
     fn delivered(&mut self, connection: usize, original: usize) {
+        let is_limited = self.is_handed(connection);
         if let Some(Item::Message(begun)) = self.finishes(connection, Item::Message(original)) {
             self.records[begun].repeated += 1;
             self.meet("a frame is finished by the owner before");
@@ -76,7 +78,7 @@ impl Model {
         let Some(number) = number else {
             panic!("order: {original} for {target:?}, and should be {front:?}");
         };
-        self.queue_of(connection, target.as_deref()).pull(number);
+        (self.queue_of(connection, target.as_deref())).pull(number, is_limited);
         self.records[number].delivered += 1;
     }
 
@@ -231,13 +233,15 @@ impl Model {
                 names,
                 resumable,
                 resume,
+                window,
             } => {
                 let granted = &payload["granted"];
                 let right = answer["msg_type"] == "welcome"
                     && payload["hello_msg_id"] == self.records[*message].message.id
                     && payload["names"] == Value::from(names.clone())
                     && granted["resumable"] == *resumable
-                    && granted["resume"] == *resume;
+                    && granted["resume"] == *resume
+                    && granted.get("window") == window.map(Value::from).as_ref();
                 (right, Some(*message))
             }
             Expected::Report(Report::TakenOver(name)) => (
@@ -339,6 +343,9 @@ impl Model {
         if !receiver.expected.is_empty() {
             return Some("an answer");
         }
+        if !self.may_be_handed(connection) {
+            return None;
+        }
         if !receiver.ended && !receiver.lane.is_empty() {
             return Some("a broadcast");
         }
@@ -346,9 +353,13 @@ impl Model {
         self.names.values().any(mail).then_some("mail")
     }
 
-    /// A name with an owner for which something is queued.
+    /// A name with an owner for which something is queued that it may be handed.
     pub(in super::super) fn unread_name(&self) -> Option<&str> {
-        let owned = self.names.iter().filter(|(_, held)| held.is_owned());
+        // What is bound to one member isn't for another.
+        let owned = self.names.iter().filter(|(_, held)| match held.key() {
+            Some(_) => held.owners().all(|owner| self.may_be_handed(owner)),
+            None => held.owners().any(|owner| self.may_be_handed(owner)),
+        });
         let mut unread = owned.filter(|(_, held)| !held.queue.is_empty());
         unread.next().map(|(name, _)| name.as_str())
     }

@@ -109,6 +109,10 @@ impl World {
                 false => None,
             },
             names: seed.once_in(2).then_some(names),
+            window: match self.habits.windows {
+                true => seed.pick(&[None, Some(0), Some(1), Some(4), Some(30)]),
+                false => None,
+            },
             register: seed.pick(&[None, None, None, Some(true), Some(false)]),
             acks: seed.pick(&[None, Some(Acks::Each), Some(Acks::Batch), Some(Acks::None)]),
             details: seed.pick(&[None, Some(false), Some(true)]),
@@ -157,6 +161,12 @@ impl World {
             2 if hellos || self.habits.hellos && seed.once_in(4) => return self.hello(own),
             3 | 4 if self.habits.subscriptions => return self.subscribe(own),
             _ => {}
+        }
+        if self.habits.windows && seed.once_in(3) {
+            // It releases a message.
+            return self
+                .author
+                .message(seed, Kind::Ack, source, Some(SERVER), 0);
         }
         let kind = match seed.below(10) {
             0 if target.is_some() => Kind::Ack,

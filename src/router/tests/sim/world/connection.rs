@@ -222,7 +222,8 @@ impl Connection {
             return Some("something was reported".to_owned());
         }
         let lane = session.peer.conflating_lane();
-        if lane.is_some_and(|lane| lane.has_mail()) && !self.blocked {
+        let may_be_handed = model.may_be_handed(index);
+        if lane.is_some_and(|lane| lane.has_mail()) && !self.blocked && may_be_handed {
             return Some("a broadcast waits in its conflating lane".to_owned());
         }
         let waits = model.waits_for(index).filter(|_| !self.blocked)?;

@@ -174,14 +174,14 @@ impl World {
         self.follow(index, step)
     }
 
-    /// Bytes that may be read together. Where groups are, or memories, nothing is
-    /// read behind a `hello` together with it: how full a queue is that a member
-    /// leaves, or how much what was accepted before keeps in memory, shows only
-    /// after the read. Nor is anything behind a message that may change who hears
+    /// Bytes that may be read together. Where groups are, windows, or memories,
+    /// nothing is read behind a `hello` together with it: how full a queue is that a
+    /// member leaves, or of which a run is cut, or how much what was accepted before
+    /// keeps in memory, shows only after the read. Nor is anything behind a message that may change who hears
     /// what, where a lane is so full that it matters: what is gathered is queued
     /// then, and charged what it takes.
     fn until_change(&self, index: usize, bytes: usize) -> usize {
-        let shows_later = self.habits.groups || self.habits.resends;
+        let shows_later = self.habits.groups || self.habits.resends || self.habits.windows;
         let is_tight = self.lanes_are_tight(bytes);
         let connection = &self.connections[index];
         let read = connection.taken_bytes as usize + connection.rest.len();

@@ -1,0 +1,54 @@
+//! Whether anybody reads standard output.
+
+use std::future::pending;
+
+/// Comes back when nobody reads standard output any more, also while nothing is
+/// written.
+///
+/// That shows at pipes and terminals. A file has no reader that could leave, and
+/// of a socket a write tells.
+pub async fn reader_gone() {
+    #[cfg(unix)]
+    {
+        let (told, gone) = tokio::sync::oneshot::channel();
+        // It sleeps until then, and doesn't hold the end of the process up.
+        let watch = move || {
+            if let Ok(()) = wait_until_gone() {
+                let _ = told.send(());
+            }
+        };
+        let watching = std::thread::Builder::new()
+            .name("reader".to_owned())
+            .stack_size(64 * 1024)
+            .spawn(watch);
+        if watching.is_ok() && gone.await.is_ok() {
+            return;
+        }
+    }
+    pending().await
+}
+
+/// Waits for the error condition of the end of a pipe into which is written:
+/// nobody has the other end.
+#[cfg(unix)]
+fn wait_until_gone() -> std::io::Result<()> {
+    use std::io::{self, ErrorKind};
+    use std::os::fd::AsRawFd;
+
+    use mio::unix::SourceFd;
+    use mio::{Events, Interest, Poll, Token};
+
+    let output = io::stdout().as_raw_fd();
+    let mut poll = Poll::new()?;
+    // Errors are told whatever is asked for. What can't be watched is refused.
+    let mut source = SourceFd(&output);
+    (poll.registry()).register(&mut source, Token(0), Interest::READABLE)?;
+    let mut events = Events::with_capacity(1);
+    loop {
+        match poll.poll(&mut events, None) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+            _ if events.iter().any(|event| event.is_error()) => return Ok(()),
+            _ => {}
+        }
+    }
+}
