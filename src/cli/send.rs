@@ -36,10 +36,6 @@ const SOURCE: &str = "tickwire-send";
 const TICK_MAX: Duration = Duration::from_millis(500);
 /// The same where the limit is shorter.
 const TICK_MIN: Duration = Duration::from_millis(10);
-/// Bytes that the kernel takes beyond those on their way, so that what it has
-/// taken is nearly what has left.
-#[cfg(target_os = "linux")]
-const UNSENT_BYTES: u32 = 128 * 1024;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -147,7 +143,10 @@ fn prepare(stream: &TcpStream, tick: Duration) -> io::Result<()> {
     stream.set_write_timeout(Some(tick))?;
     // Where it can't be had, a large buffer makes what was taken less telling.
     #[cfg(target_os = "linux")]
-    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES);
+    let _ = {
+        let socket = socket2::SockRef::from(stream);
+        socket.set_tcp_notsent_lowat(tickwire::limits::CLIENT_UNSENT_BYTES)
+    };
     Ok(())
 }
 

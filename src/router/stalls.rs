@@ -70,7 +70,7 @@ impl Stalls {
         });
         let stall = &mut self.0[index];
         let since = *stall.since.get_or_insert(now.mono);
-        let deadline = since + timeout.saturating_sub(stall.paused);
+        let deadline = since.saturating_add(timeout.saturating_sub(stall.paused));
         if now.mono < deadline {
             return Verdict::PauseUntil(deadline);
         }

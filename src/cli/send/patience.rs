@@ -8,13 +8,10 @@
 
 use std::time::{Duration, Instant};
 
-use tickwire::limits::{FRAME_BYTES_MAX_MAX, STALL_TIMEOUT_MAX};
+use tickwire::limits::{FRAME_BYTES_MAX_MAX, SILENCE_UNTOLD_MIN, STALL_TIMEOUT_MAX};
 
 /// How long an answer, or the kernel's taking a byte, may take.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// The shortest limit with a server that doesn't tell how long it may pause a
-/// sender.
-const UNTOLD_MIN: Duration = Duration::from_secs(30);
 /// How many bytes are read once the limit is up, at most: what a receive buffer
 /// can hold.
 const LAST_LOOK_BYTES: usize = FRAME_BYTES_MAX_MAX;
@@ -22,7 +19,7 @@ const LAST_LOOK_BYTES: usize = FRAME_BYTES_MAX_MAX;
 /// The limit of both clocks. A server may pause a sender for `stall_timeout`,
 /// and must not be taken for silent because of that.
 pub fn limit(answer_timeout: Duration, stall_timeout: Option<Duration>) -> Duration {
-    let pauses = stall_timeout.map_or(UNTOLD_MIN, |stall| {
+    let pauses = stall_timeout.map_or(SILENCE_UNTOLD_MIN, |stall| {
         stall.min(STALL_TIMEOUT_MAX).saturating_mul(2)
     });
     answer_timeout.max(pauses)

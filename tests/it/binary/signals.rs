@@ -53,13 +53,18 @@ impl Terminal {
             device,
         }
     }
+
+    /// Another handle of the programs' side.
+    fn device(&self) -> File {
+        self.device.try_clone().expect("a second handle")
+    }
 }
 
 /// Has `command` lead a session of its own, on `terminal` or on none.
 fn lead_session(command: &mut Command, terminal: Option<&Terminal>) {
     let on_terminal = terminal.is_some();
-    if let Some(Terminal { device, .. }) = terminal {
-        command.stdin(device.try_clone().expect("a second handle"));
+    if let Some(terminal) = terminal {
+        command.stdin(terminal.device());
     }
     let become_leader = move || {
         // SAFETY: both are system calls that take no memory of this process.
@@ -126,7 +131,9 @@ async fn a_terminal_that_closes_stops_the_server_in_order() {
     let terminal = Terminal::open();
     let mut command = patient_serve();
     lead_session(&mut command, Some(&terminal));
-    let serve = Serve::spawn(&mut command).await;
+    // Its log goes where it can't be written any more.
+    command.stderr(terminal.device());
+    let serve = Serve::spawn_logging(&mut command).await;
     let (mut slow, mut due, mut idle) = with_a_full_queue(serve.address).await;
     drop(terminal);
     until_nobody_listens(serve.address).await;
