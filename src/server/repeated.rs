@@ -54,6 +54,13 @@ impl Repeated {
     }
 }
 
+impl Sum {
+    /// The time in seconds, rounded up.
+    fn seconds(self) -> u128 {
+        self.over.as_millis().div_ceil(1_000).max(1)
+    }
+}
+
 /// What is repeated where connections are accepted.
 #[derive(Debug, Default)]
 pub(super) struct AcceptLog {
@@ -89,12 +96,12 @@ impl AcceptLog {
     fn write(&self, sum: impl Fn(&mut Repeated) -> Option<Sum>) {
         // The locks are not held while a line is written.
         let (refused, failed) = (sum(&mut lock(&self.refused)), sum(&mut lock(&self.failed)));
-        if let Some(Sum { count, over }) = refused {
-            let seconds = over.as_secs();
+        if let Some(sum) = refused {
+            let (count, seconds) = (sum.count, sum.seconds());
             tracing::warn!("refused {count} connections in {seconds} s");
         }
-        if let Some(Sum { count, over }) = failed {
-            let seconds = over.as_secs();
+        if let Some(sum) = failed {
+            let (count, seconds) = (sum.count, sum.seconds());
             tracing::warn!("could not accept a connection {count} times in {seconds} s");
         }
     }
