@@ -6,7 +6,7 @@ use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::ids::{MsgId, Name};
+use crate::ids::Name;
 use crate::wire::{Ack, ErrorReport};
 
 /// What the server itself has to say to a client.
@@ -53,10 +53,10 @@ impl ServerVoice {
 
     /// The id of the hello that a frame welcomes; `None` if it is no welcome.
     #[cfg(feature = "client")]
-    pub(crate) fn welcome_in(&self, json: &[u8]) -> Option<MsgId> {
+    pub(crate) fn welcome_in(&self, json: &[u8]) -> Option<crate::ids::MsgId> {
         #[derive(Deserialize)]
         struct Welcome {
-            hello_msg_id: MsgId,
+            hello_msg_id: crate::ids::MsgId,
         }
         let head = self.head_of(json)?;
         if head.msg_type != "welcome" {
