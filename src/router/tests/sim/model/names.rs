@@ -373,6 +373,7 @@ impl Model {
         for &number in frames {
             let record = &mut self.records[number];
             record.given_up += 1;
+            self.done.given_up += 1;
             given_up.entry(record.sender).or_default().push(number);
         }
         for (sender, numbers) in given_up {
