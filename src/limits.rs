@@ -105,7 +105,8 @@ pub const LINGERING_BYTES_MAX: usize = 1024 * 1024 * 1024;
 pub const GROUP_TAKE_BYTES: usize = 64 * 1024;
 /// How much a member sorts for others at once, where a key binds messages.
 pub const GROUP_SORT_BYTES: usize = 256 * 1024;
-/// Largest window that a connection may ask for, in messages.
+/// Largest window that a connection may ask for, in messages: they are counted in
+/// 32 bits.
 pub const WINDOW_MESSAGES_MAX: u32 = u32::MAX;
 /// Bytes of unwritten answers beyond which a connection's input is paused.
 pub const CONTROL_LANE_BYTES: usize = 256 * 1024;

@@ -203,42 +203,31 @@ async fn who_wants_one_message_leaves_the_others_to_the_next() {
     assert_eq!(sender.fence().await.len(), 0);
 }
 
-// A broadcast takes a place of the window, so the order behind it must not have
-// been taken with it.
-#[tokio::test]
-async fn broadcasts_that_are_printed_take_no_order_with_them() {
-    let server = start_server().await;
-    let once = Listening::start(server.local_addr(), &["--count", "1"]).await;
-    let mut feed = Peer::speaking_for_others(server.local_addr()).await;
-    let (bar, order) = (bar("BTC", 1), Draft::order("feed", "desk"));
-    let frames = [bar.frame(), order.frame()].map(|frame| framed(&frame));
-    feed.send_bytes(&frames.concat()).await;
-    let mut printed = once.read_to_end().await;
-    if printed == texts(&[&bar]) {
-        let next = Listening::start(server.local_addr(), &["--count", "1"]).await;
-        printed = next.read_to_end().await;
-    }
-    assert_eq!(printed, texts(&[&order]));
-}
-
 #[cfg(unix)]
 #[tokio::test]
 async fn ends_when_its_reader_does_and_gives_the_name_up() {
     let server = start_server().await;
     let mut sender = Peer::speaking_for_others(server.local_addr()).await;
-    let script = "\"$0\" listen desk --to \"$1\" | head -n1";
-    let mut pipeline = Command::new("sh")
-        .args(["-c", script, env!("CARGO_BIN_EXE_tickwire")])
-        .arg(server.local_addr().to_string())
-        .stdout(Stdio::piped())
+    let to = server.local_addr().to_string();
+    let mut listen = tickwire(&["listen", "desk", "--to", &to])
+        .stderr(Stdio::inherit())
+        .spawn()
+        .expect("starts");
+    let output = listen.stdout.take().expect("it is piped");
+    let mut head = Command::new("head")
+        .arg("-n1")
+        .stdin(output.into_owned_fd().expect("a pipe"))
+        .stdout(Stdio::null())
         .kill_on_drop(true)
         .spawn()
         .expect("starts");
     until_owned(server.local_addr(), "desk").await;
     // What showed it was the message that `head` waited for. Nothing more
     // arrives, and both end.
-    let status = within("the pipeline to end", pipeline.wait()).await;
-    assert!(status.expect("it is ours to wait for").success());
+    for child in [&mut head, &mut listen] {
+        let status = within("both to end", child.wait()).await;
+        assert!(status.expect("it is ours to wait for").success());
+    }
     within("the name to be free", async {
         while server.name_count() > 0 {
             tokio::task::yield_now().await;
