@@ -122,9 +122,9 @@ impl Model {
     /// of that is reserved for broadcasts to come.
     pub(in super::super) fn observe_lane(&mut self, connection: usize, load: Load, ahead: Room) {
         let capacity = self.config.capacity();
-        let lane = &mut self.connections[connection].lane;
-        lane.observe(load - ahead, capacity);
-        lane.set_ahead(ahead);
+        self.connections[connection]
+            .lane
+            .observe(load - ahead, capacity);
     }
 
     fn is_current(&self, name: &str, grant: u64) -> bool {

@@ -84,8 +84,6 @@ pub(super) struct Queue {
     /// What the router said when it was last asked, and what was reserved
     /// since.
     load: Load,
-    /// Room beyond `load` that the router has reserved for messages to come.
-    ahead: Room,
     /// How often the queue fell below half, was emptied, or lost its owner.
     reliefs: u64,
     /// `reliefs`, and the router's own count, when the router was last asked.
@@ -138,29 +136,12 @@ impl Queue {
     /// Whether a frame of `size` bytes is taken now.
     pub(super) fn fits(&self, size: usize, capacity: Capacity) -> bool {
         let Load { messages, bytes } = self.load;
-        let has_room = messages < capacity.messages && bytes + size <= capacity.bytes;
-        messages == 0 || has_room || self.is_ahead(size)
-    }
-
-    /// Whether room for a frame of `size` bytes is reserved already. It stays so
-    /// when an entry is charged more than was reserved for it, and the queue
-    /// holds more than it may.
-    fn is_ahead(&self, size: usize) -> bool {
-        self.ahead.frames > 0 && size <= self.ahead.bytes
+        messages == 0 || messages < capacity.messages && bytes + size <= capacity.bytes
     }
 
     pub(super) fn reserve(&mut self, size: usize) {
-        if self.is_ahead(size) {
-            self.ahead.frames -= 1;
-            self.ahead.bytes -= size;
-        }
         self.load.messages += 1;
         self.load.bytes += size;
-    }
-
-    /// Notes how much room is reserved for messages to come.
-    pub(super) fn set_ahead(&mut self, ahead: Room) {
-        self.ahead = ahead;
     }
 
     /// Bytes that it is charged, as far as known.

@@ -99,7 +99,11 @@ impl World {
             }
             *looks = true;
             let gathers = self.workspace.is_gathering();
-            if gathers && self.took_control(index) && self.lanes_are_tight(WINDOW_BYTES) {
+            let ends = || {
+                self.took_control(index) && self.lanes_are_tight(WINDOW_BYTES)
+                    || self.a_lane_overflows()
+            };
+            if gathers && ends() {
                 break;
             }
         }
@@ -199,6 +203,20 @@ impl World {
     fn lanes_are_tight(&self, bytes: usize) -> bool {
         let most = 2 * (self.model.fullest_lane_bytes() + bytes);
         self.habits.subscriptions && most > self.router.0.config.queue_bytes
+    }
+
+    /// Whether some lane holds more than it may: its entries are charged more than
+    /// was reserved for them. Then it matters what is reserved ahead, which only
+    /// the router knows.
+    fn a_lane_overflows(&self) -> bool {
+        let most = self.router.0.config.queue_bytes;
+        let sessions = self
+            .connections
+            .iter()
+            .filter_map(|connection| connection.session.as_ref());
+        sessions
+            .into_iter()
+            .any(|session| session.peer.broadcasts.load().bytes() > most)
     }
 
     /// Whether the last message that was taken may change who hears what.
