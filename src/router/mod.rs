@@ -10,6 +10,7 @@
 mod answers;
 mod audience;
 mod broadcasting;
+mod budget;
 mod claim;
 mod conflation;
 mod forward;
@@ -72,6 +73,7 @@ use crate::limits;
 use crate::stats::{Counters, Stats};
 use crate::wire::filter::Pointer;
 use crate::wire::{Shapes, Validation};
+use budget::Budget;
 use load::Capacity;
 use outbox::QueueRules;
 use registry::Registry;
@@ -90,6 +92,8 @@ pub struct RouterConfig {
     pub queue_bytes: usize,
     /// Messages that one queue may hold.
     pub queue_messages: usize,
+    /// Bytes that may be held for all peers together.
+    pub memory_max: usize,
     /// How long in sum a session is paused for one full queue.
     pub stall_timeout: Duration,
     /// How long what is queued for a name waits for another owner once its own
@@ -126,6 +130,7 @@ impl Default for RouterConfig {
             frame_bytes_max: limits::FRAME_BYTES_MAX_DEFAULT,
             queue_bytes: limits::QUEUE_BYTES_DEFAULT,
             queue_messages: limits::QUEUE_MESSAGES_DEFAULT,
+            memory_max: usize::MAX,
             stall_timeout: limits::STALL_TIMEOUT_DEFAULT,
             linger: limits::LINGER_DEFAULT,
             validation: Validation::Payload,
@@ -143,7 +148,7 @@ impl RouterConfig {
         }
     }
 
-    fn registry(&self) -> Registry {
+    fn registry(&self, budget: &Arc<Budget>) -> Registry {
         let rules = |own: &NameConfig| QueueRules {
             capacity: Capacity {
                 bytes: own.queue_bytes.unwrap_or(self.queue_bytes),
@@ -156,6 +161,7 @@ impl RouterConfig {
             rules(&NameConfig::default()),
             by_name.collect(),
             self.linger,
+            budget,
         )
     }
 }
@@ -164,6 +170,7 @@ impl RouterConfig {
 #[derive(Debug)]
 pub(crate) struct RouterShared {
     config: RouterConfig,
+    budget: Arc<Budget>,
     registry: Registry,
     snapshots: Arc<Snapshots>,
     services: Services,
@@ -192,9 +199,11 @@ impl Router {
     /// A router that nobody is connected to yet.
     #[must_use]
     pub fn new(config: RouterConfig) -> Self {
+        let budget = Arc::new(Budget::new(config.memory_max));
         let router = Self(Arc::new(RouterShared {
-            registry: config.registry(),
-            snapshots: Arc::default(),
+            registry: config.registry(&budget),
+            snapshots: Arc::new(Snapshots::within(&budget)),
+            budget,
             services: Services::default(),
             shapes: Shapes::new(config.validation),
             counters: Counters::default(),

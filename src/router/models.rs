@@ -80,7 +80,7 @@ fn unowned(capacity: Capacity) -> Arc<Outbox> {
         capacity,
         overflow: Overflow::Pause,
     };
-    Arc::new(Outbox::new(name("gateway"), rules))
+    Arc::new(Outbox::new(name("gateway"), rules, &Arc::default()))
 }
 
 fn claim(outbox: &Arc<Outbox>, epoch: Epoch) -> Claim {

@@ -15,7 +15,7 @@ use super::conflation::{ConflatingLane, Taken};
 use super::in_flight::{InFlight, Slices, Write};
 use super::outbox::{Delivery, NotOwner};
 use super::peer::Peer;
-use super::queue::{Entry, Queue};
+use super::queue::Entry;
 use super::run_bytes::RunBytes;
 use super::snapshots::KeptFrame;
 use super::subscriptions::Keys;
@@ -99,10 +99,12 @@ impl Output {
     fn take_broadcast(&mut self, peer: &Peer) -> Option<Bytes> {
         if let Some(entry) = self.broadcasts.pop(&peer.broadcasts) {
             let (frames, charge) = (entry.frames as usize, entry.charge);
-            peer.broadcasts.release(frames, charge);
+            peer.release(frames, charge);
             return Some(entry.bytes.into());
         }
-        self.conflated.take_one(peer.conflating_lane()?)
+        let taken = self.conflated.take_one(peer.conflating_lane()?);
+        peer.release_share();
+        taken
     }
 
     // ---- snapshots ----
@@ -219,7 +221,7 @@ impl Output {
     fn finish_frame(&mut self, peer: &Peer, write: Write<'_>) -> io::Result<Option<usize>> {
         if self.broadcasts.is_partial() {
             let mut lanes = Lanes::default();
-            lanes.push(Lane::Broadcasts(&mut self.broadcasts, &peer.broadcasts));
+            lanes.push(Lane::Broadcasts(&mut self.broadcasts, peer));
             let written = lanes.write(&[], write)?;
             return Ok(written.map(|written| written.bytes));
         }
@@ -227,7 +229,7 @@ impl Output {
             && let Some(lane) = peer.conflating_lane()
         {
             let mut lanes = Lanes::default();
-            lanes.push(Lane::Conflated(&mut self.conflated, lane));
+            lanes.push(Lane::Conflated(&mut self.conflated, lane, peer));
             let written = lanes.write(&[], write)?;
             return Ok(written.map(|written| written.bytes));
         }
@@ -276,9 +278,9 @@ enum Lane<'a> {
     /// What is addressed to a name.
     Mail(&'a Claim, Delivery<'a>),
     /// What is for everyone.
-    Broadcasts(&'a mut InFlight, &'a Queue),
+    Broadcasts(&'a mut InFlight, &'a Peer),
     /// The same, of which newer messages replace older ones.
-    Conflated(&'a mut Taken, &'a ConflatingLane),
+    Conflated(&'a mut Taken, &'a ConflatingLane, &'a Peer),
 }
 
 /// What a write came to.
@@ -316,18 +318,18 @@ impl<'a> Lane<'a> {
     ) -> Option<Self> {
         in_flight.fill(&peer.broadcasts);
         if !in_flight.is_empty() {
-            return Some(Self::Broadcasts(in_flight, &peer.broadcasts));
+            return Some(Self::Broadcasts(in_flight, peer));
         }
         let lane = peer.conflating_lane()?;
         conflated.fill(lane);
-        (!conflated.is_empty()).then_some(Self::Conflated(conflated, lane))
+        (!conflated.is_empty()).then_some(Self::Conflated(conflated, lane, peer))
     }
 
     fn offer<'s>(&'s self, slices: &mut Slices<'s>) -> usize {
         match self {
             Self::Mail(_, delivery) => delivery.offer(slices),
             Self::Broadcasts(in_flight, _) => in_flight.offer(slices),
-            Self::Conflated(taken, _) => taken.offer(slices),
+            Self::Conflated(taken, ..) => taken.offer(slices),
         }
     }
 
@@ -336,13 +338,14 @@ impl<'a> Lane<'a> {
     fn advance(&mut self, bytes: usize) -> Option<Claim> {
         match self {
             Self::Mail(claim, delivery) => delivery.advance(bytes).then(|| claim.clone()),
-            Self::Broadcasts(in_flight, queue) => {
+            Self::Broadcasts(in_flight, peer) => {
                 let (frames, charge) = in_flight.advance(bytes);
-                queue.release(frames, charge);
+                peer.release(frames, charge);
                 None
             }
-            Self::Conflated(taken, lane) => {
+            Self::Conflated(taken, lane, peer) => {
                 taken.advance(bytes, lane);
+                peer.release_share();
                 None
             }
         }

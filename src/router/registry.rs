@@ -16,6 +16,7 @@ use std::time::Duration;
 use dashmap::DashMap;
 
 use super::audience::Members;
+use super::budget::Budget;
 use super::claim::{Claim, Excluded, Ownership};
 use super::lingering::Lingering;
 use super::outbox::{Outbox, QueueRules};
@@ -39,6 +40,8 @@ pub(crate) struct Registry {
     rules: QueueRules,
     /// The rules of names that have their own.
     rules_by_name: HashMap<Name, QueueRules>,
+    /// Bounds all queues together.
+    budget: Arc<Budget>,
 }
 
 impl Registry {
@@ -48,15 +51,17 @@ impl Registry {
         rules: QueueRules,
         rules_by_name: HashMap<Name, QueueRules>,
         linger: Duration,
+        budget: &Arc<Budget>,
     ) -> Self {
         Self {
             names: DashMap::new(),
-            lingering: Mutex::new(Lingering::new(linger)),
+            lingering: Mutex::new(Lingering::new(linger, budget)),
             owned: AtomicUsize::new(0),
             generation: AtomicU64::new(0),
             members: Members::default(),
             rules,
             rules_by_name,
+            budget: Arc::clone(budget),
         }
     }
 
@@ -156,7 +161,7 @@ impl Registry {
             .map(|known| Arc::clone(&known));
         let outbox = known.unwrap_or_else(|| {
             let rules = self.rules_by_name.get(name).unwrap_or(&self.rules);
-            let outbox = Arc::new(Outbox::new(name.clone(), *rules));
+            let outbox = Arc::new(Outbox::new(name.clone(), *rules, &self.budget));
             self.names.insert(name.clone(), Arc::clone(&outbox));
             outbox
         });
@@ -165,8 +170,10 @@ impl Registry {
             Ownership::Sole => {
                 let (epoch, old) = outbox.take_over(peer);
                 if let Some(old) = old {
+                    old.has_lost(&outbox);
                     self.lost(&old);
                 }
+                peer.has_gained(&outbox);
                 Claim {
                     outbox,
                     epoch,
@@ -202,6 +209,7 @@ impl Registry {
             return;
         }
         let outbox = &claim.outbox;
+        peer.has_lost(outbox);
         self.lost(peer);
         if let Some(seat) = &claim.seat
             && !outbox.leave(seat)
@@ -276,7 +284,7 @@ mod tests {
 
     #[test]
     fn nobody_is_missing_from_the_audience_while_others_come_and_go() {
-        let registry = Registry::new(RULES, HashMap::new(), Duration::ZERO);
+        let registry = Registry::new(RULES, HashMap::new(), Duration::ZERO, &Arc::default());
         let stays = Name::new("stays").unwrap();
         registry.claim_if_free(&stays, &peer(0));
         let done = AtomicBool::new(false);

@@ -106,7 +106,7 @@ mod tests {
         let owner = Arc::new(Peer::new(ConnectionId(1)));
         let outbox = |name| {
             let name = Name::new(name).unwrap();
-            let outbox = Arc::new(Outbox::new(name, rules));
+            let outbox = Arc::new(Outbox::new(name, rules, &Arc::default()));
             outbox.take_over(&owner);
             outbox
         };

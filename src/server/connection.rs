@@ -49,6 +49,8 @@ enum End {
     ShuttingDown,
     /// A frame stayed incomplete.
     FrameTimeout,
+    /// There was no memory for the rest of a frame.
+    NoMemory,
     /// There is no use in writing any more.
     Broken,
 }
@@ -71,6 +73,8 @@ enum Intake {
     AnswersFull,
     /// The peer ended its input; what it sent is answered.
     Ended,
+    /// The rest of a frame waits for memory, until then at most.
+    NoMemory(Instant),
     /// The server stops. An event may have been waiting.
     Stopped(Option<MsgId>),
 }
@@ -185,6 +189,7 @@ impl Connection {
         if phase == Phase::Running {
             return None;
         }
+        self.stop_waiting_for_memory();
         if !matches!(self.intake, Intake::Ended | Intake::Stopped(_)) {
             let waiting = match &self.intake {
                 Intake::Paused(pause) => Some(pause.msg_id),
@@ -259,6 +264,14 @@ impl Connection {
                 self.frame_deadline = None;
                 return Poll::Pending;
             }
+            Intake::NoMemory(_) => {
+                // Wait first, then look, as for room.
+                self.session.wait_to_read(cx.waker());
+                if self.session.room_to_read(self.input.held()) == 0 {
+                    return Poll::Pending;
+                }
+                self.stop_waiting_for_memory();
+            }
             Intake::Open => {}
         }
         let clock = self.shared.clock;
@@ -271,6 +284,12 @@ impl Connection {
                 self.frame_deadline.get_or_insert_with(frame_deadline);
                 Ok(())
             }
+            Ok(Arrival::NoMemory) => {
+                self.intake = Intake::NoMemory(Instant::now() + limits::MEMORY_WAIT_MAX);
+                // The frame waits for us now, not for its peer.
+                self.frame_deadline = None;
+                Ok(())
+            }
             Ok(Arrival::End) => {
                 self.session.end_input();
                 self.intake = Intake::Ended;
@@ -279,6 +298,14 @@ impl Connection {
             }
             Err(_) => Err(End::Broken),
         })
+    }
+
+    /// There is memory again, or it is no longer waited for.
+    fn stop_waiting_for_memory(&mut self) {
+        if matches!(self.intake, Intake::NoMemory(_)) {
+            self.session.stop_waiting_to_read();
+            self.intake = Intake::Open;
+        }
     }
 
     /// Hands in again what the session stopped before.
@@ -340,6 +367,7 @@ impl Connection {
     /// while. Closing with unread input would reset the connection and destroy
     /// what was just written.
     async fn close(mut self: Box<Self>, end: End) {
+        self.stop_waiting_for_memory();
         self.session.end_input();
         let now = self.shared.clock.now();
         let _ = self.session.attend(now);
@@ -358,6 +386,12 @@ impl Connection {
                     now,
                 );
             }
+            End::NoMemory => self.session.close_with(
+                ErrorCode::LimitExceeded,
+                "the server's memory for incomplete frames is used up: connect again later",
+                None,
+                now,
+            ),
             End::FrameTimeout => self.session.close_with(
                 ErrorCode::FrameTimeout,
                 "a frame stayed incomplete for 10 s: send each frame without a break",
@@ -406,6 +440,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        self.stop_waiting_for_memory();
         self.shared.phases.leave(self.session.id());
     }
 }

@@ -24,6 +24,8 @@ pub struct Refusal {
     /// Where the fault is, as a byte offset into the frame, if that is known
     /// without looking for `field`.
     pub at: Option<usize>,
+    /// What is short, in a word for programs, where several things may be.
+    pub cause: Option<&'static str>,
 }
 
 impl Refusal {
@@ -37,6 +39,7 @@ impl Refusal {
             msg_id: None,
             source: None,
             at: None,
+            cause: None,
         }
     }
 
@@ -44,6 +47,13 @@ impl Refusal {
     #[must_use]
     pub fn of_field(mut self, field: impl Into<Cow<'static, str>>) -> Self {
         self.field = Some(field.into());
+        self
+    }
+
+    /// The same refusal, because `cause` is short.
+    #[must_use]
+    pub fn because_of(mut self, cause: &'static str) -> Self {
+        self.cause = Some(cause);
         self
     }
 }

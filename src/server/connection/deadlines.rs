@@ -43,7 +43,11 @@ impl Connection {
         let stall = self
             .stalled_since
             .map(|since| since + limits::ANSWER_STALL_TIMEOUT);
-        [self.frame_deadline, pause, stall, self.next_pulse]
+        let memory = match &self.intake {
+            Intake::NoMemory(until) => Some(*until),
+            _ => None,
+        };
+        [self.frame_deadline, pause, stall, memory, self.next_pulse]
             .into_iter()
             .flatten()
             .min()
@@ -52,6 +56,9 @@ impl Connection {
     fn meet_deadlines(&mut self, now: Instant) -> Option<Turn> {
         if self.frame_deadline.is_some_and(|deadline| deadline <= now) {
             return Some(Turn::End(End::FrameTimeout));
+        }
+        if matches!(self.intake, Intake::NoMemory(until) if until <= now) {
+            return Some(Turn::End(End::NoMemory));
         }
         if self
             .stalled_since
