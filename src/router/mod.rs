@@ -257,6 +257,14 @@ impl Router {
         self.0.registry.stop_lingering();
     }
 
+    /// Bytes that are held for all peers together, give or take what each thread
+    /// has not told yet (64 KiB at most).
+    #[must_use]
+    pub fn memory_used(&self) -> usize {
+        let budget = &self.0.budget;
+        budget.used(budget::Of::Queued) + budget.used(budget::Of::Input)
+    }
+
     /// What heartbeats tell of each participant, by name.
     #[must_use]
     pub fn liveness(&self) -> Vec<Liveness> {

@@ -18,6 +18,7 @@ mod counting;
 mod gaps;
 mod groups;
 mod lanes;
+mod memory;
 mod waiting;
 mod waking;
 

@@ -13,6 +13,7 @@ mod embedded;
 mod faults;
 mod groups;
 mod hostile;
+mod memory;
 mod names;
 mod peers;
 mod protocol_document;

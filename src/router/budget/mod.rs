@@ -110,7 +110,7 @@ impl Budget {
     }
 
     /// Adds what a thread has counted, and wakes who waits for less.
-    fn settle(&self, of: Of, bytes: isize) {
+    pub(super) fn settle(&self, of: Of, bytes: isize) {
         if bytes == 0 {
             return;
         }

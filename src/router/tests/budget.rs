@@ -1,5 +1,7 @@
 //! What the total of the memory means for names, connections and broadcasts.
 
+mod model;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
