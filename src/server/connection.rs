@@ -268,7 +268,7 @@ impl Connection {
                 // Wait first, then look, as for room.
                 self.session.wait_to_read(cx.waker());
                 if self.session.room_to_read(self.input.held()) == 0 {
-                    return Poll::Pending;
+                    return self.poll_end(cx);
                 }
                 self.stop_waiting_for_memory();
             }
@@ -298,6 +298,17 @@ impl Connection {
             }
             Err(_) => Err(End::Broken),
         })
+    }
+
+    /// Looks whether the peer has gone, without reading what it has sent: who
+    /// waits for memory shall not keep what it has until its time is up.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        let mut byte = [MaybeUninit::uninit()];
+        match self.stream.poll_peek(cx, &mut ReadBuf::uninit(&mut byte)) {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(End::Settled)),
+            Poll::Ready(Err(_)) => Poll::Ready(Err(End::Broken)),
+            _ => Poll::Pending,
+        }
     }
 
     /// There is memory again, or it is no longer waited for.

@@ -3,7 +3,8 @@
 
 use std::net::SocketAddr;
 
-use tickwire::{NameConfig, Overflow, Server, ServerHandle};
+use tickwire::router::{NameConfig, Overflow};
+use tickwire::{Server, ServerHandle};
 
 use crate::draft::Draft;
 use crate::peer::{DEADLINE, Peer, framed, start_server, within};
