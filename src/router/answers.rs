@@ -9,7 +9,8 @@ use super::now::Now;
 use crate::ids::{MsgId, Name};
 use crate::limits::{CONTROL_LANE_BYTES, CONTROL_LANE_SHORT_BYTES};
 use crate::wire::{
-    AckTemplate, Acks, AnswerIds, Answering, BatchAck, ErrorCode, ErrorDetails, Refusal, Welcome,
+    AckTemplate, Acks, AnswerIds, Answering, BatchAck, ErrorCode, ErrorDetails, Refusal, Shortage,
+    Welcome,
 };
 
 /// Sources whose template is kept: most connections have one, one that speaks
@@ -269,7 +270,7 @@ impl Answers {
         let details = ErrorDetails {
             msg_id: refusal.msg_id.as_ref().map(MsgId::as_str),
             field: refusal.field.as_deref(),
-            reason: refusal.cause,
+            reason: refusal.shortage.map(Shortage::as_str),
             ..ErrorDetails::default()
         };
         let target = refusal.source.as_ref().map(Name::as_str);

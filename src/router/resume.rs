@@ -13,7 +13,7 @@ use super::now::Now;
 use super::pause::Pause;
 use super::run::{Run, Workspace};
 use super::session::Session;
-use crate::wire::{ErrorCode, HelloRequest, Kind, Refusal, Table};
+use crate::wire::{ErrorCode, HelloRequest, Kind, Refusal, Shortage, Table};
 
 impl Session {
     /// Whether accepted messages are remembered.
@@ -127,7 +127,7 @@ impl Session {
     fn refuse_unremembered(&mut self, run: &Run, index: usize) {
         let message = "the server's memory is used up, and it couldn't remember this message for \
                        when you resume: send it again later";
-        let refusal = Refusal::new(ErrorCode::QueueFull, message).because_of("memory");
+        let refusal = Refusal::new(ErrorCode::QueueFull, message).for_want_of(Shortage::Memory);
         self.refuse_of_run(run, index, refusal);
     }
 

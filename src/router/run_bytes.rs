@@ -58,10 +58,13 @@ impl Buffers {
     /// than its bytes, so it is never much larger.
     fn take(&mut self, bytes: usize) -> Option<Box<Buffer>> {
         let range = bytes..=2 * bytes;
-        let fits = |buffer: &Box<Buffer>| range.contains(&buffer.bytes.capacity());
+        let fits = |buffer: &Buffer| range.contains(&buffer.bytes.capacity());
         // Those given back last are in the processor's caches.
         let first = self.buffers.len().saturating_sub(BUFFERS_TRIED_MAX);
-        let found = first + self.buffers[first..].iter().rposition(fits)?;
+        let found = first
+            + self.buffers[first..]
+                .iter()
+                .rposition(|buffer| fits(buffer))?;
         let buffer = self.buffers.swap_remove(found);
         self.bytes -= buffer.bytes.capacity();
         Some(buffer)

@@ -18,7 +18,7 @@ use super::session::{Halt, Session};
 use super::stalls::Verdict;
 use crate::ids::MsgId;
 use crate::limits::FRAME_PREFIX_BYTES;
-use crate::wire::{ErrorCode, Kind, Refusal};
+use crate::wire::{ErrorCode, Kind, Refusal, Shortage};
 
 impl Session {
     /// Admits, refuses or drops the frames of the run, and answers each. Where
@@ -155,12 +155,12 @@ impl Session {
                 "the server's memory is used up, and the queue of {target:?} has its share of \
                  it: send it again later"
             );
-            Refusal::new(ErrorCode::QueueFull, message).because_of("memory")
+            Refusal::new(ErrorCode::QueueFull, message).for_want_of(Shortage::Memory)
         } else {
             let message = format!(
                 "the queue of {target:?} is full and its owner doesn't read: send it again later"
             );
-            Refusal::new(ErrorCode::QueueFull, message).because_of("queue")
+            Refusal::new(ErrorCode::QueueFull, message).for_want_of(Shortage::Queue)
         };
         self.refuse_of_run(run, index, refusal);
     }

@@ -24,8 +24,29 @@ pub struct Refusal {
     /// Where the fault is, as a byte offset into the frame, if that is known
     /// without looking for `field`.
     pub at: Option<usize>,
-    /// What is short, in a word for programs, where several things may be.
-    pub cause: Option<&'static str>,
+    /// What is short, where several things may be.
+    pub shortage: Option<Shortage>,
+}
+
+/// What a message is refused for with `QUEUE_FULL`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Shortage {
+    /// The target's queue is full.
+    Queue,
+    /// The server has no more memory for it.
+    Memory,
+}
+
+impl Shortage {
+    /// As it stands in the details of an error.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Memory => "memory",
+        }
+    }
 }
 
 impl Refusal {
@@ -39,7 +60,7 @@ impl Refusal {
             msg_id: None,
             source: None,
             at: None,
-            cause: None,
+            shortage: None,
         }
     }
 
@@ -50,10 +71,10 @@ impl Refusal {
         self
     }
 
-    /// The same refusal, because `cause` is short.
+    /// The same refusal, for want of something.
     #[must_use]
-    pub fn because_of(mut self, cause: &'static str) -> Self {
-        self.cause = Some(cause);
+    pub fn for_want_of(mut self, shortage: Shortage) -> Self {
+        self.shortage = Some(shortage);
         self
     }
 }
