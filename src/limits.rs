@@ -113,6 +113,26 @@ pub const CONTROL_LANE_BYTES: usize = 256 * 1024;
 /// A connection that takes no byte for so long while answers wait is closed.
 pub const ANSWER_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// `memory_max` must have room for so many frames of the largest size.
+pub const MEMORY_MAX_FRAMES: usize = 4;
+/// Smallest value that `memory_max` may be configured to, whatever the frames.
+pub const MEMORY_MAX_MIN: usize = 1024 * 1024;
+/// `memory_max` where it isn't known how much memory the machine has.
+pub const MEMORY_MAX_FALLBACK: usize = 1024 * 1024 * 1024;
+/// Unless configured otherwise, the server's memory is one part in so many of
+/// what the machine, or the server's cgroup, has.
+pub const MEMORY_MAX_DIVISOR: usize = 2;
+/// Bytes that a thread counts before it tells the total of them.
+pub const MEMORY_LEASE_BYTES: usize = 64 * 1024;
+/// Bytes of an incomplete frame that every connection may have, however short
+/// memory is.
+pub const INPUT_ALWAYS_BYTES: usize = 2 * 1024;
+/// Bytes of unwritten answers beyond which a connection's input is paused while
+/// memory is short.
+pub const CONTROL_LANE_SHORT_BYTES: usize = 8 * 1024;
+/// How long a connection waits for memory to read the rest of its frame.
+pub const MEMORY_WAIT_MAX: Duration = Duration::from_secs(10);
+
 /// Bytes read at once. A window holds all frames of one read.
 pub const WINDOW_BYTES: usize = 64 * 1024;
 /// Runs shorter than this are copied out of their window instead of pinning it.
@@ -306,3 +326,7 @@ const _: () = assert!(LOG_RESERVE_BYTES * 2 <= LOG_BYTES_MAX);
 const _: () = assert!(LOG_RETRY_DELAY_FIRST.as_millis() <= LOG_RETRY_DELAY_MAX.as_millis());
 // Whoever ends the server waits for the log once, and not for long.
 const _: () = assert!(LOG_END_TIMEOUT.as_millis() < DRAIN_TIMEOUT_DEFAULT.as_millis());
+const _: () = assert!(CONTROL_LANE_SHORT_BYTES < CONTROL_LANE_BYTES);
+const _: () = assert!(INPUT_ALWAYS_BYTES < WINDOW_BYTES);
+const _: () = assert!(MEMORY_MAX_MIN <= MEMORY_MAX_FALLBACK);
+const _: () = assert!(MEMORY_MAX_FRAMES * FRAME_BYTES_MAX_DEFAULT <= MEMORY_MAX_FALLBACK);

@@ -39,6 +39,8 @@ pointers plainly, as /a,/b, and so addresses.
   frame_bytes_max   largest message, such as \"1MiB\"
   queue_bytes       bytes that a name's queue may hold
   queue_messages    messages that a name's queue may hold
+  memory_max        bytes that may be held for all together, such as \"2GiB\"; unless
+                    set, half of what the machine or the cgroup has
   stall_timeout     how long a full queue pauses a sender, such as \"2s\"
   linger            how long what is queued for a name waits for its next owner
   drain_timeout     how long queued messages may take to be written at shutdown

@@ -7,9 +7,10 @@ use uuid::Uuid;
 
 use super::now::Now;
 use crate::ids::{MsgId, Name};
-use crate::limits::CONTROL_LANE_BYTES;
+use crate::limits::{CONTROL_LANE_BYTES, CONTROL_LANE_SHORT_BYTES};
 use crate::wire::{
-    AckTemplate, Acks, AnswerIds, Answering, BatchAck, ErrorCode, ErrorDetails, Refusal, Welcome,
+    AckTemplate, Acks, AnswerIds, Answering, BatchAck, ErrorCode, ErrorDetails, Refusal, Shortage,
+    Welcome,
 };
 
 /// Sources whose template is kept: most connections have one, one that speaks
@@ -54,6 +55,8 @@ pub(crate) struct Answers {
     /// Bytes of `out` that are written.
     written: usize,
     unix_ms: i64,
+    /// Bytes beyond which no more input is taken.
+    most: usize,
     ack_options: AckOptions,
     /// Where several messages share an ack. It is open only while frames are
     /// taken: all that looks at `out` finds whole frames.
@@ -71,6 +74,7 @@ impl Answers {
             out: Vec::new(),
             written: 0,
             unix_ms: 0,
+            most: CONTROL_LANE_BYTES,
             ack_options: AckOptions::default(),
             batch: None,
             senders: Vec::new(),
@@ -96,7 +100,20 @@ impl Answers {
 
     /// Whether so much waits that the session should take no more input.
     pub(crate) fn is_full(&self) -> bool {
-        self.out.len() - self.written >= CONTROL_LANE_BYTES
+        self.out.len() - self.written >= self.most
+    }
+
+    /// Fewer may wait while memory is short.
+    pub(crate) fn set_short(&mut self, is_short: bool) {
+        self.most = match is_short {
+            true => CONTROL_LANE_SHORT_BYTES,
+            false => CONTROL_LANE_BYTES,
+        };
+    }
+
+    /// Bytes of memory that they take.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.out.capacity()
     }
 
     /// `bytes` more were written.
@@ -253,6 +270,7 @@ impl Answers {
         let details = ErrorDetails {
             msg_id: refusal.msg_id.as_ref().map(MsgId::as_str),
             field: refusal.field.as_deref(),
+            reason: refusal.shortage.map(Shortage::as_str),
             ..ErrorDetails::default()
         };
         let target = refusal.source.as_ref().map(Name::as_str);

@@ -139,6 +139,7 @@ impl Members {
     }
 
     fn change(&self, peer: &Arc<Peer>, change: impl FnOnce(&mut Member)) {
+        peer.count_broadcasts();
         let mut table = lock(&self.table);
         let new = || Member::new(peer);
         table.members.entry(peer.id()).or_insert_with(new);

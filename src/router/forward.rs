@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::audience::Audience;
+use super::budget::Budget;
 use super::gap::Gap;
 use super::load::Capacity;
 use super::outbox::Outbox;
@@ -137,8 +138,7 @@ impl Forward {
         missed.clear();
         let (start, sizes) = (run.start, &run.sizes[..]);
         for receiver in &mut self.receivers {
-            let lane = &receiver.peer.broadcasts;
-            let granted = match lane.reserve(sizes, run.total, sending.capacity) {
+            let granted = match receiver.peer.reserve(sizes, run.total, sending.capacity) {
                 Ok(granted) => granted,
                 // It is gone: no receiver any more.
                 Err(_) => {
@@ -178,16 +178,16 @@ impl Forward {
             return;
         }
         let block_bytes = window.capacity();
-        let cut = if self.pins(block_bytes) {
-            Cut {
-                block_bytes,
-                window: Window::Shared(window.split_to(consumed).freeze()),
-            }
-        } else {
-            Cut {
-                block_bytes,
-                window: Window::Copied(&window[..consumed]),
-            }
+        let budget = &origin.budget;
+        let cut = Cut {
+            block_bytes,
+            budget,
+            window: if self.pins(block_bytes) {
+                let done = window.split_to(consumed).freeze();
+                Window::Shared(budget.pin(done, block_bytes))
+            } else {
+                Window::Copied(&window[..consumed])
+            },
         };
         for batch in &mut self.named {
             if batch.parts.frames > 0 {
@@ -266,6 +266,8 @@ impl Receiver {
 pub(super) struct Cut<'a> {
     window: Window<'a>,
     block_bytes: usize,
+    /// Where what is kept of it is counted.
+    budget: &'a Arc<Budget>,
 }
 
 /// The bytes of a read that are done with.
@@ -312,7 +314,7 @@ impl Cut<'_> {
             _ => None,
         };
         slice.unwrap_or_else(|| {
-            let bytes = parts.copy_from(self.window());
+            let bytes = parts.copy_from(self.window(), self.budget);
             Entry {
                 charge: bytes.copied_bytes().unwrap_or(parts.bytes),
                 bytes,

@@ -16,8 +16,6 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::in_flight::InFlight;
 use super::peer::{Peer, lock};
 use super::queue::{Entry, Queue};
@@ -350,6 +348,7 @@ impl Binding {
             members[member].bound.push_back(entry);
             return;
         }
+        let budget = Arc::clone(&members[own].seat.peer.budget);
         let mut charge_left = entry.charge;
         let mut order = entry.order;
         for (index, (member, frames, range)) in pieces.into_iter().enumerate() {
@@ -359,9 +358,10 @@ impl Binding {
                 false => entry.charge * range.len() / entry.bytes.len(),
             };
             charge_left -= charge;
+            let bytes = range.len();
             // Copied, so that no piece keeps the others in memory.
             members[member].bound.push_back(Entry {
-                bytes: RunBytes::Slice(Bytes::copy_from_slice(&entry.bytes[range])),
+                bytes: RunBytes::copy(&entry.bytes, [range], bytes, &budget),
                 frames,
                 order,
                 charge,

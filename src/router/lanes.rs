@@ -12,7 +12,6 @@ use super::delivery::Delivery;
 use super::in_flight::{InFlight, Slices, Write};
 use super::outbox::NotOwner;
 use super::peer::Peer;
-use super::queue::Queue;
 use super::window::{self, Window};
 
 /// Goes on with the mail of a name whose first run is partly written.
@@ -38,9 +37,9 @@ pub(super) enum Lane<'a> {
     /// What is addressed to a name.
     Mail(&'a Claim, Delivery<'a>),
     /// What is for everyone.
-    Broadcasts(&'a mut InFlight, &'a Queue),
+    Broadcasts(&'a mut InFlight, &'a Peer),
     /// The same, of which newer messages replace older ones.
-    Conflated(&'a mut Taken, &'a ConflatingLane),
+    Conflated(&'a mut Taken, &'a ConflatingLane, &'a Peer),
 }
 
 /// What a write came to.
@@ -91,11 +90,11 @@ impl<'a> Lane<'a> {
     ) -> Option<Self> {
         in_flight.fill(&peer.broadcasts);
         if !in_flight.is_empty() {
-            return Some(Self::Broadcasts(in_flight, &peer.broadcasts));
+            return Some(Self::Broadcasts(in_flight, peer));
         }
         let lane = peer.conflating_lane()?;
         conflated.fill(lane);
-        (!conflated.is_empty()).then_some(Self::Conflated(conflated, lane))
+        (!conflated.is_empty()).then_some(Self::Conflated(conflated, lane, peer))
     }
 
     /// Offers what is to be written, at most `room` messages of it beyond one
@@ -105,7 +104,7 @@ impl<'a> Lane<'a> {
         match self {
             Self::Mail(_, delivery) => delivery.offer(slices, most),
             Self::Broadcasts(in_flight, _) => in_flight.offer(slices, most),
-            Self::Conflated(taken, _) => taken.offer(slices, most),
+            Self::Conflated(taken, ..) => taken.offer(slices, most),
         }
     }
 
@@ -114,7 +113,7 @@ impl<'a> Lane<'a> {
         match self {
             Self::Mail(_, delivery) => window::bytes_within(delivery.ahead(), room),
             Self::Broadcasts(in_flight, _) => window::bytes_within(in_flight.ahead(), room),
-            Self::Conflated(taken, _) => window::bytes_within(taken.ahead(), room),
+            Self::Conflated(taken, ..) => window::bytes_within(taken.ahead(), room),
         }
     }
 
@@ -124,7 +123,7 @@ impl<'a> Lane<'a> {
         match self {
             Self::Mail(_, delivery) => window::begun_by(delivery.ahead(), bytes),
             Self::Broadcasts(in_flight, _) => window::begun_by(in_flight.ahead(), bytes),
-            Self::Conflated(taken, _) => window::begun_by(taken.ahead(), bytes),
+            Self::Conflated(taken, ..) => window::begun_by(taken.ahead(), bytes),
         }
     }
 
@@ -134,9 +133,9 @@ impl<'a> Lane<'a> {
     fn cut(&mut self) -> Option<Claim> {
         match self {
             Self::Mail(claim, delivery) => delivery.cut().then(|| claim.clone()),
-            Self::Broadcasts(in_flight, queue) => {
+            Self::Broadcasts(in_flight, peer) => {
                 let frames = in_flight.cut();
-                queue.release(frames, 0);
+                peer.release(frames, 0);
                 None
             }
             Self::Conflated(..) => None,
@@ -148,13 +147,14 @@ impl<'a> Lane<'a> {
     fn advance(&mut self, bytes: usize) -> Option<Claim> {
         match self {
             Self::Mail(claim, delivery) => delivery.advance(bytes).then(|| claim.clone()),
-            Self::Broadcasts(in_flight, queue) => {
+            Self::Broadcasts(in_flight, peer) => {
                 let (frames, charge) = in_flight.advance(bytes);
-                queue.release(frames, charge);
+                peer.release(frames, charge);
                 None
             }
-            Self::Conflated(taken, lane) => {
+            Self::Conflated(taken, lane, peer) => {
                 taken.advance(bytes, lane);
+                peer.release_share();
                 None
             }
         }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::budget::Budget;
 use super::outbox::Outbox;
 use crate::ids::Name;
 use crate::limits::{LINGERING_BYTES_MAX, LINGERING_NAMES_MAX};
@@ -29,12 +30,14 @@ pub(super) struct Lingering {
     places: HashMap<Name, u64>,
     next_place: u64,
     bytes: usize,
+    bytes_max: usize,
 }
 
 impl Lingering {
-    pub(super) fn new(linger: Duration) -> Self {
+    pub(super) fn new(linger: Duration, budget: &Budget) -> Self {
         Self {
             linger,
+            bytes_max: budget.part(4, LINGERING_BYTES_MAX),
             waiting: BTreeMap::new(),
             places: HashMap::new(),
             next_place: 0,
@@ -67,9 +70,8 @@ impl Lingering {
         self.waiting.insert(place, waiting);
         self.bytes += bytes;
         let mut too_many = Vec::new();
-        let too_much = |held: &Self| {
-            held.waiting.len() > LINGERING_NAMES_MAX || held.bytes > LINGERING_BYTES_MAX
-        };
+        let too_much =
+            |held: &Self| held.waiting.len() > LINGERING_NAMES_MAX || held.bytes > held.bytes_max;
         // One name may hold more by itself: its queue was allowed to.
         while self.waiting.len() > 1 && too_much(self) {
             let Some((_, oldest)) = self.waiting.pop_first() else {

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::budget::Allowance;
 use crate::limits::{QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
 
 /// How much a queue may hold.
@@ -78,6 +79,12 @@ impl Load {
 
     pub(crate) fn messages(self) -> usize {
         ((self.0 & (GAP - 1)) >> BYTES_BITS) as usize
+    }
+
+    /// Whether a message of `size` bytes is within what an account is allowed
+    /// that holds `others` beside this.
+    pub(super) fn takes(self, size: u32, allowance: Allowance, others: usize) -> bool {
+        allowance.takes(size as usize, self.bytes(), others, self.messages() == 0)
     }
 
     pub(crate) fn is_below(self, capacity: Capacity) -> bool {

@@ -19,6 +19,7 @@ use std::sync::{Arc, Weak};
 
 use uuid::Uuid;
 
+use super::budget::{Budget, Held};
 use super::peer::{Peer, Report, lock};
 use crate::ids::MsgId;
 use crate::limits::RESUME_IDS_MAX;
@@ -43,6 +44,8 @@ struct Ids {
     is_substitute: bool,
     /// What the ring holds, once somebody has resumed.
     index: Option<HashSet<u128>>,
+    /// What of it is counted.
+    held: Held,
 }
 
 impl Memory {
@@ -67,6 +70,7 @@ impl Memory {
                 ring_max,
                 is_substitute: false,
                 index: None,
+                held: Held::new(&user.budget, 0),
             }),
         }
     }
@@ -96,11 +100,14 @@ impl Memory {
         let mut ids = lock(&self.ids);
         ids.user = Arc::downgrade(user);
         ids.make_index();
+        ids.count();
     }
 
     /// Nothing is recognised from now on.
     pub(crate) fn stop_recognizing(&self) {
-        lock(&self.ids).index = None;
+        let mut ids = lock(&self.ids);
+        ids.index = None;
+        ids.count();
     }
 
     /// Whether messages are looked for.
@@ -110,11 +117,21 @@ impl Memory {
 
     /// Bytes that it holds.
     pub(crate) fn bytes(&self) -> usize {
+        lock(&self.ids).bytes()
+    }
+
+    /// Whether `count` messages more can be remembered without more memory, or
+    /// `budget` has some.
+    #[inline]
+    pub(crate) fn has_room_for(&self, count: usize, budget: &Budget) -> bool {
+        if !budget.refuses_more() {
+            return true;
+        }
         let ids = lock(&self.ids);
-        let index = ids.index.as_ref().map_or(0, HashSet::capacity);
-        // A table has a byte of its own for each place, and an eighth of its
-        // places free.
-        size_of::<Self>() + ids.ring.capacity() * size_of::<u128>() + index * 20
+        let fits = |held: usize, room: usize| held + count <= room || held >= ids.ring_max;
+        let index = ids.index.as_ref();
+        fits(ids.ring.len(), ids.ring.capacity())
+            && index.is_none_or(|index| fits(index.len(), index.capacity()))
     }
 
     // ---- what is remembered ----
@@ -125,6 +142,7 @@ impl Memory {
         for &message in messages {
             ids.remember(number(message));
         }
+        ids.count();
     }
 
     pub(crate) fn knows(&self, message: MsgId) -> bool {
@@ -169,12 +187,25 @@ impl Memory {
         let mut ids = lock(&self.ids);
         ids.ring = VecDeque::new();
         ids.index = None;
+        ids.count();
     }
 }
 
 impl Ids {
     fn is_used_by(&self, peer: &Arc<Peer>) -> bool {
         std::ptr::eq(self.user.as_ptr(), Arc::as_ptr(peer))
+    }
+
+    fn bytes(&self) -> usize {
+        let index = self.index.as_ref().map_or(0, HashSet::capacity);
+        // A table has a byte of its own for each place, and an eighth of its
+        // places free.
+        size_of::<Memory>() + self.ring.capacity() * size_of::<u128>() + index * 20
+    }
+
+    fn count(&mut self) {
+        let bytes = self.bytes();
+        self.held.set(bytes);
     }
 
     fn remember(&mut self, id: u128) {

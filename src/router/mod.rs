@@ -10,6 +10,7 @@
 mod answers;
 mod audience;
 mod broadcasting;
+mod budget;
 mod claim;
 mod conflation;
 mod delivery;
@@ -76,6 +77,7 @@ use crate::loss;
 use crate::stats::{Counters, Stats};
 use crate::wire::filter::Pointer;
 use crate::wire::{Shapes, Validation};
+use budget::Budget;
 use load::Capacity;
 use outbox::QueueRules;
 use registry::Registry;
@@ -94,6 +96,8 @@ pub struct RouterConfig {
     pub queue_bytes: usize,
     /// Messages that one queue may hold.
     pub queue_messages: usize,
+    /// Bytes that may be held for all peers together.
+    pub memory_max: usize,
     /// How long in sum a session is paused for one full queue.
     pub stall_timeout: Duration,
     /// How long what is queued for a name waits for another owner once its own
@@ -130,6 +134,7 @@ impl Default for RouterConfig {
             frame_bytes_max: limits::FRAME_BYTES_MAX_DEFAULT,
             queue_bytes: limits::QUEUE_BYTES_DEFAULT,
             queue_messages: limits::QUEUE_MESSAGES_DEFAULT,
+            memory_max: usize::MAX,
             stall_timeout: limits::STALL_TIMEOUT_DEFAULT,
             linger: limits::LINGER_DEFAULT,
             validation: Validation::Payload,
@@ -147,7 +152,7 @@ impl RouterConfig {
         }
     }
 
-    fn registry(&self, counters: &Arc<Counters>) -> Registry {
+    fn registry(&self, budget: &Arc<Budget>, counters: &Arc<Counters>) -> Registry {
         let rules = |own: &NameConfig| QueueRules {
             capacity: Capacity {
                 bytes: own.queue_bytes.unwrap_or(self.queue_bytes),
@@ -160,7 +165,8 @@ impl RouterConfig {
             rules(&NameConfig::default()),
             by_name.collect(),
             self.linger,
-            Arc::clone(counters),
+            budget,
+            counters,
         )
     }
 }
@@ -169,6 +175,7 @@ impl RouterConfig {
 #[derive(Debug)]
 pub(crate) struct RouterShared {
     config: RouterConfig,
+    budget: Arc<Budget>,
     registry: Registry,
     snapshots: Arc<Snapshots>,
     services: Services,
@@ -198,9 +205,11 @@ impl Router {
     #[must_use]
     pub fn new(config: RouterConfig) -> Self {
         let counters = Arc::default();
+        let budget = Arc::new(Budget::new(config.memory_max));
         let router = Self(Arc::new(RouterShared {
-            registry: config.registry(&counters),
-            snapshots: Arc::default(),
+            registry: config.registry(&budget, &counters),
+            snapshots: Arc::new(Snapshots::within(&budget)),
+            budget,
             services: Services::default(),
             shapes: Shapes::new(config.validation),
             counters,
@@ -270,6 +279,14 @@ impl Router {
         };
         self.0.counters.add(ConnectionId(0), &done);
         all
+    }
+
+    /// Bytes that are held for all peers together, give or take what each thread
+    /// has not told yet (64 KiB at most).
+    #[must_use]
+    pub fn memory_used(&self) -> usize {
+        let budget = &self.0.budget;
+        budget.used(budget::Of::Queued) + budget.used(budget::Of::Input)
     }
 
     /// What heartbeats tell of each participant, by name.

@@ -18,6 +18,7 @@ mod counting;
 mod gaps;
 mod groups;
 mod lanes;
+mod memory;
 mod waiting;
 mod waking;
 
@@ -80,7 +81,12 @@ fn unowned(capacity: Capacity) -> Arc<Outbox> {
         capacity,
         overflow: Overflow::Pause,
     };
-    Arc::new(Outbox::new(name("gateway"), rules, Arc::default()))
+    Arc::new(Outbox::new(
+        name("gateway"),
+        rules,
+        &Arc::default(),
+        Arc::default(),
+    ))
 }
 
 fn claim(outbox: &Arc<Outbox>, epoch: Epoch) -> Claim {

@@ -15,6 +15,7 @@ use std::task::Waker;
 
 use bytes::Bytes;
 
+use super::budget::{Budget, Holds};
 use super::claim::{Excluded, Ownership};
 use super::delivery::Delivery;
 use super::gap::Gap;
@@ -81,6 +82,10 @@ pub(crate) struct Outbox {
     /// Those who share the name. Made for the first that does.
     group: OnceLock<Box<Group>>,
     waiters: Waiters,
+    /// Where what is queued is counted.
+    budget: Arc<Budget>,
+    /// Whether the queue counts as one that holds something.
+    holds: Holds,
     /// How often the queue has fallen below half, or was emptied.
     relieved: AtomicU64,
     /// What the owner's connection has sent, if it is resumable and this is its
@@ -94,9 +99,15 @@ pub(crate) struct NotOwner;
 
 impl Outbox {
     /// The outbox of a name that nobody owns.
-    pub(crate) fn new(name: Name, rules: QueueRules, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(
+        name: Name,
+        rules: QueueRules,
+        budget: &Arc<Budget>,
+        counters: Arc<Counters>,
+    ) -> Self {
         let queue = Queue::default();
         queue.close();
+        budget.add_queue();
         Self {
             name,
             rules,
@@ -107,6 +118,8 @@ impl Outbox {
             consumer: Mutex::default(),
             group: OnceLock::new(),
             waiters: Waiters::default(),
+            budget: Arc::clone(budget),
+            holds: Holds::default(),
             relieved: AtomicU64::new(0),
             memory: ArcSwapOption::empty(),
         }
@@ -132,7 +145,57 @@ impl Outbox {
         total: usize,
         share: Share,
     ) -> Result<usize, Closed> {
+        if self.budget.is_short() {
+            return self.reserve_of_share(sizes, total, share);
+        }
         self.queue.reserve(sizes, total, self.capacity_of(share))
+    }
+
+    /// Reserves what the account may have while memory is short.
+    #[cold]
+    fn reserve_of_share(&self, sizes: &[u32], total: usize, share: Share) -> Result<usize, Closed> {
+        self.budget.ask_for_share(&self.holds);
+        let capacity = self.capacity_of(share);
+        let allowance = self.budget.allowance();
+        let others = self.others_of_account();
+        let granted = (self.queue).reserve_within(sizes, total, capacity, allowance, others);
+        self.release_share();
+        granted
+    }
+
+    /// Bytes that the queues of its owner hold beside this one.
+    fn others_of_account(&self) -> usize {
+        let own = self.queue.load().bytes();
+        let owner = self.owner.load();
+        owner
+            .as_ref()
+            .map_or(0, |owner| owner.bytes().saturating_sub(own))
+    }
+
+    fn release_share(&self) {
+        if self.queue.load().is_empty() {
+            self.budget.release_share(&self.holds);
+        }
+    }
+
+    /// Whether a frame of `size` bytes is within the server's memory now.
+    fn has_memory(&self, size: u32) -> bool {
+        !self.budget.is_short() || {
+            let (allowance, others) = (self.budget.allowance(), self.others_of_account());
+            self.queue.load().takes(size, allowance, others)
+        }
+    }
+
+    /// Whether the queue would take a frame of `size` bytes if the server had
+    /// memory for it.
+    #[cold]
+    pub(crate) fn lacks_memory_only(&self, size: u32, share: Share) -> bool {
+        self.queue.fits(size, self.capacity_of(share))
+    }
+
+    /// Whether the server's memory is short.
+    pub(crate) fn is_short_of_memory(&self) -> bool {
+        self.budget.is_short()
     }
 
     #[inline]
@@ -198,6 +261,17 @@ impl Outbox {
         self.waiters.forget(id);
     }
 
+    /// Has `waker` woken as well when the queue's account may have more of the
+    /// server's memory.
+    pub(crate) fn wait_for_memory(&self, id: ConnectionId, waker: &Waker) {
+        self.budget.wait_for_room(id, waker);
+    }
+
+    /// The connection no longer waits for memory.
+    pub(crate) fn stop_waiting_for_memory(&self, id: ConnectionId) {
+        self.budget.stop_waiting(id);
+    }
+
     /// Whether who waits for room for an event of `size` bytes should try
     /// again. An event may be larger than the room that three quarters leave:
     /// to try it before it fits would be to try all the time.
@@ -206,6 +280,7 @@ impl Outbox {
         load.is_closed()
             || load.is_below(self.rules.capacity.part(3, 4))
                 && self.queue.fits(size, self.capacity_of(Share::Ordinary))
+                && self.has_memory(size)
     }
 
     /// How often the queue has fallen below half, or was emptied.
@@ -301,6 +376,8 @@ impl Outbox {
         if below(after, 3) {
             self.waiters.wake_all();
         }
+        self.release_share();
+        self.budget.wake_waiting();
     }
 
     // ---- changes of owner ----
@@ -460,8 +537,15 @@ impl Outbox {
         let mut given_up = GivenUp::default();
         while let Some(entry) = in_flight.pop(&self.queue) {
             self.queue.release(entry.frames as usize, entry.charge);
+            self.release_share();
             given_up.add(entry);
         }
         given_up.report(&self.name, &self.counters);
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.budget.remove_queue(&self.holds);
     }
 }

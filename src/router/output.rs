@@ -136,10 +136,12 @@ impl Output {
     fn take_broadcast(&mut self, peer: &Peer) -> Option<Bytes> {
         if let Some(entry) = self.broadcasts.pop(&peer.broadcasts) {
             let (frames, charge) = (entry.frames as usize, entry.charge);
-            peer.broadcasts.release(frames, charge);
+            peer.release(frames, charge);
             return Some(entry.bytes.into());
         }
-        self.conflated.take_one(peer.conflating_lane()?)
+        let taken = self.conflated.take_one(peer.conflating_lane()?);
+        peer.release_share();
+        taken
     }
 
     // ---- snapshots ----
@@ -266,14 +268,14 @@ impl Output {
         // where on it is granted.
         let room = self.window.map(|_| 0);
         if self.broadcasts.is_partial() {
-            let mut lanes = Lanes::of(Lane::Broadcasts(&mut self.broadcasts, &peer.broadcasts));
+            let mut lanes = Lanes::of(Lane::Broadcasts(&mut self.broadcasts, peer));
             let written = lanes.write(&[], room, write)?;
             return Ok(written.map(|written| written.count_in(&mut self.window).bytes));
         }
         if self.conflated.is_partial()
             && let Some(lane) = peer.conflating_lane()
         {
-            let mut lanes = Lanes::of(Lane::Conflated(&mut self.conflated, lane));
+            let mut lanes = Lanes::of(Lane::Conflated(&mut self.conflated, lane, peer));
             let written = lanes.write(&[], room, write)?;
             return Ok(written.map(|written| written.count_in(&mut self.window).bytes));
         }

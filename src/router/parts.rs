@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use super::budget::Budget;
 use super::gap::Gap;
 use super::run_bytes::RunBytes;
 use crate::limits::RUN_PIN_BYTES_MIN;
@@ -45,8 +47,8 @@ impl Parts {
         self.ranges.len() == 1 && pins(self.bytes, block_bytes)
     }
 
-    pub(super) fn copy_from(&self, window: &[u8]) -> RunBytes {
-        RunBytes::copy(window, self.ranges.iter().cloned(), self.bytes)
+    pub(super) fn copy_from(&self, window: &[u8], budget: &Arc<Budget>) -> RunBytes {
+        RunBytes::copy(window, self.ranges.iter().cloned(), self.bytes, budget)
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Pause {
     pub(super) connection: ConnectionId,
     /// Whether the connection is among those whom the queue wakes.
     pub(super) waits: bool,
+    /// Whether it is also among those whom freed memory wakes.
+    pub(super) waits_for_memory: bool,
     /// The event's bytes, prefix included.
     pub(super) size: u32,
     /// When, in monotonic time, it is to be refused.
@@ -30,7 +32,10 @@ impl Pause {
     /// has fallen below three quarters and takes the event, or is closed.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.outbox.has_room(self.size)
+        // Where memory has become short since it began to wait, it must wait for
+        // that as well.
+        let misses = !self.waits_for_memory && self.outbox.is_short_of_memory();
+        misses || self.outbox.has_room(self.size)
     }
 
     /// Has `waker` woken when there may be room again, until the pause is
@@ -39,6 +44,10 @@ impl Pause {
     pub fn wait(&mut self, waker: &Waker) {
         self.waits = true;
         self.outbox.wait_for_room(self.connection, waker);
+        if self.outbox.is_short_of_memory() {
+            self.waits_for_memory = true;
+            self.outbox.wait_for_memory(self.connection, waker);
+        }
     }
 }
 
@@ -46,6 +55,9 @@ impl Drop for Pause {
     fn drop(&mut self) {
         if self.waits {
             self.outbox.stop_waiting(self.connection);
+        }
+        if self.waits_for_memory {
+            self.outbox.stop_waiting_for_memory(self.connection);
         }
     }
 }

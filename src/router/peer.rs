@@ -9,13 +9,15 @@ use std::task::Waker;
 
 use bytes::Bytes;
 
+use super::budget::{Budget, Holds};
 use super::conflation::ConflatingLane;
 use super::forward::Cut;
 use super::gap::Gap;
-use super::load::Room;
+use super::load::{Capacity, Room};
 use super::memory::Memory;
+use super::outbox::Outbox;
 use super::parts::Parts;
-use super::queue::{Entry, Queue};
+use super::queue::{Closed, Entry, Queue};
 use crate::ids::{ConnectionId, MsgId, Name};
 use crate::sync::{AtomicBool, AtomicWaker, Mutex, MutexGuard, Ordering};
 
@@ -36,6 +38,14 @@ pub(crate) enum Report {
 /// The shared side of one connection.
 pub(crate) struct Peer {
     id: ConnectionId,
+    /// Where what is queued for it is counted.
+    pub(super) budget: Arc<Budget>,
+    /// Its names, whose queues are of one account with its broadcasts.
+    names: Mutex<Vec<Weak<Outbox>>>,
+    /// Whether its broadcasts count as a queue.
+    is_counted: AtomicBool,
+    /// Whether they count as one that holds something.
+    holds: Holds,
     waker: AtomicWaker,
     /// Set by the first to wake, cleared by the connection before it looks.
     scheduled: AtomicBool,
@@ -55,9 +65,19 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
+    /// One whose queues nothing but their own bounds holds back.
+    #[cfg(test)]
     pub(crate) fn new(id: ConnectionId) -> Self {
+        Self::within(id, &Arc::default())
+    }
+
+    pub(crate) fn within(id: ConnectionId, budget: &Arc<Budget>) -> Self {
         Self {
             id,
+            budget: Arc::clone(budget),
+            names: Mutex::default(),
+            is_counted: AtomicBool::new(false),
+            holds: Holds::default(),
             waker: AtomicWaker::new(),
             scheduled: AtomicBool::new(false),
             has_reports: AtomicBool::new(false),
@@ -144,7 +164,8 @@ impl Peer {
 
     /// Has all broadcasts go through a conflating lane from now on.
     pub(crate) fn start_conflating(&self) -> &ConflatingLane {
-        self.conflating.get_or_init(Box::default)
+        let new = || Box::new(ConflatingLane::within(&self.budget));
+        self.conflating.get_or_init(new)
     }
 
     /// The connection hears no more broadcasts; those queued die with it.
@@ -158,8 +179,131 @@ impl Peer {
 
     fn sweep_broadcasts(&self) {
         while let Some(entry) = self.broadcasts.pop() {
-            self.broadcasts.release(entry.frames as usize, entry.charge);
+            self.release(entry.frames as usize, entry.charge);
         }
+    }
+
+    // ---- its share of the memory ----
+
+    /// Reserves room for broadcasts, for as many as fit from the first on.
+    #[inline]
+    pub(crate) fn reserve(
+        &self,
+        sizes: &[u32],
+        total: usize,
+        capacity: Capacity,
+    ) -> Result<usize, Closed> {
+        if self.budget.is_short() {
+            return self.reserve_of_share(sizes, total, capacity);
+        }
+        self.broadcasts.reserve(sizes, total, capacity)
+    }
+
+    #[cold]
+    fn reserve_of_share(
+        &self,
+        sizes: &[u32],
+        total: usize,
+        capacity: Capacity,
+    ) -> Result<usize, Closed> {
+        self.budget.ask_for_share(&self.holds);
+        let own = self.broadcasts.load();
+        let others = self.bytes().saturating_sub(own.bytes());
+        let allowance = self.budget.allowance();
+        let granted = (self.broadcasts).reserve_within(sizes, total, capacity, allowance, others);
+        self.release_share();
+        granted
+    }
+
+    /// Reserves `room` for broadcasts, all of it or nothing.
+    #[inline]
+    pub(crate) fn reserve_whole(&self, room: Room, capacity: Capacity) -> Result<bool, Closed> {
+        // While memory is short, nothing is reserved ahead.
+        let is_short = self.budget.is_short();
+        match is_short && !self.broadcasts.load().is_closed() {
+            true => Ok(false),
+            false => self.broadcasts.reserve_whole(room, capacity),
+        }
+    }
+
+    /// Gives back room of broadcasts.
+    #[inline]
+    pub(crate) fn release(&self, frames: usize, charge: usize) {
+        if frames == 0 && charge == 0 {
+            return;
+        }
+        self.broadcasts.release(frames, charge);
+        self.release_share();
+        self.budget.wake_waiting();
+    }
+
+    /// What of the capacity of a conflating lane that has `own` bytes is there
+    /// for it now: none at all if it doesn't take a message of `size` bytes.
+    #[inline]
+    pub(crate) fn capacity_of_lane(
+        &self,
+        lane: &ConflatingLane,
+        size: usize,
+        capacity: Capacity,
+    ) -> Capacity {
+        if self.budget.is_short() {
+            return self.share_of_lane(lane, size, capacity);
+        }
+        capacity
+    }
+
+    #[cold]
+    fn share_of_lane(&self, lane: &ConflatingLane, size: usize, capacity: Capacity) -> Capacity {
+        self.budget.ask_for_share(&self.holds);
+        let own = lane.bytes();
+        let others = self.bytes().saturating_sub(own);
+        let allowance = self.budget.allowance();
+        let bytes = capacity.bytes.min(allowance.of_queue(own, others));
+        match own == 0 && !allowance.takes(size, own, others, true) {
+            true => Capacity {
+                bytes: 0,
+                messages: 0,
+            },
+            false => Capacity { bytes, ..capacity },
+        }
+    }
+
+    /// No broadcast holds memory any more, if none does.
+    #[inline]
+    pub(crate) fn release_share(&self) {
+        if self.broadcasts.load().is_empty()
+            && self.conflating_lane().is_none_or(|lane| lane.bytes() == 0)
+        {
+            self.budget.release_share(&self.holds);
+        }
+    }
+
+    /// Bytes in all of its queues.
+    #[cold]
+    pub(crate) fn bytes(&self) -> usize {
+        let names = lock(&self.names);
+        let names = names.iter().filter_map(Weak::upgrade);
+        let queued: usize = names.map(|outbox| outbox.load().bytes()).sum();
+        let in_lane = self.conflating_lane().map_or(0, ConflatingLane::bytes);
+        queued + self.broadcasts.load().bytes() + in_lane
+    }
+
+    /// It may hear broadcasts from now on.
+    pub(super) fn count_broadcasts(&self) {
+        if !self.is_counted.swap(true, Ordering::AcqRel) {
+            self.budget.add_queue();
+        }
+    }
+
+    /// It owns a name from now on.
+    pub(super) fn has_gained(&self, outbox: &Arc<Outbox>) {
+        lock(&self.names).push(Arc::downgrade(outbox));
+    }
+
+    /// It owns a name no longer.
+    pub(super) fn has_lost(&self, outbox: &Arc<Outbox>) {
+        let outbox = Arc::downgrade(outbox);
+        lock(&self.names).retain(|known| !known.ptr_eq(&outbox));
     }
 
     /// Leaves a report and wakes the connection.
@@ -243,6 +387,14 @@ impl Report {
                 true
             }
             _ => false,
+        }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        if self.is_counted.load(Ordering::Acquire) {
+            self.budget.remove_queue(&self.holds);
         }
     }
 }

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::budget::Allowance;
 use super::gap::Gap;
 use super::load::{CLOSED, Capacity, ENDED, GAP, Load, Room};
 use super::peer::{Peer, lock};
@@ -119,6 +120,29 @@ impl Queue {
             (frames > 0).then_some(Room { frames, bytes })
         })?;
         Ok(room.map_or(0, |room| room.frames))
+    }
+
+    /// Reserves within `allowance` as well, of an account that holds `others`
+    /// beside this queue.
+    pub(crate) fn reserve_within(
+        &self,
+        sizes: &[u32],
+        total: usize,
+        capacity: Capacity,
+        allowance: Allowance,
+        others: usize,
+    ) -> Result<usize, Closed> {
+        let load = self.load();
+        if load.is_closed() {
+            return Err(Closed);
+        }
+        let takes = |&size: &u32| load.takes(size, allowance, others);
+        if !sizes.first().is_some_and(takes) {
+            return Ok(0);
+        }
+        let bytes = allowance.of_queue(load.bytes(), others);
+        let bytes = bytes.min(capacity.bytes);
+        self.reserve(sizes, total, Capacity { bytes, ..capacity })
     }
 
     /// Reserves `room`, all of it or nothing, and says whether it did.

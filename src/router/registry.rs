@@ -16,6 +16,7 @@ use std::time::Duration;
 use dashmap::DashMap;
 
 use super::audience::Members;
+use super::budget::Budget;
 use super::claim::{Claim, Excluded, Ownership};
 use super::lingering::Lingering;
 use super::outbox::{Outbox, QueueRules};
@@ -40,6 +41,8 @@ pub(crate) struct Registry {
     rules: QueueRules,
     /// The rules of names that have their own.
     rules_by_name: HashMap<Name, QueueRules>,
+    /// Bounds all queues together.
+    budget: Arc<Budget>,
     counters: Arc<Counters>,
 }
 
@@ -50,17 +53,19 @@ impl Registry {
         rules: QueueRules,
         rules_by_name: HashMap<Name, QueueRules>,
         linger: Duration,
-        counters: Arc<Counters>,
+        budget: &Arc<Budget>,
+        counters: &Arc<Counters>,
     ) -> Self {
         Self {
             names: DashMap::new(),
-            lingering: Mutex::new(Lingering::new(linger)),
+            lingering: Mutex::new(Lingering::new(linger, budget)),
             owned: AtomicUsize::new(0),
             generation: AtomicU64::new(0),
             members: Members::default(),
             rules,
             rules_by_name,
-            counters,
+            budget: Arc::clone(budget),
+            counters: Arc::clone(counters),
         }
     }
 
@@ -161,7 +166,8 @@ impl Registry {
         let outbox = known.unwrap_or_else(|| {
             let rules = self.rules_by_name.get(name).unwrap_or(&self.rules);
             let counters = Arc::clone(&self.counters);
-            let outbox = Arc::new(Outbox::new(name.clone(), *rules, counters));
+            let outbox = Outbox::new(name.clone(), *rules, &self.budget, counters);
+            let outbox = Arc::new(outbox);
             self.names.insert(name.clone(), Arc::clone(&outbox));
             outbox
         });
@@ -170,8 +176,10 @@ impl Registry {
             Ownership::Sole => {
                 let (epoch, old) = outbox.take_over(peer);
                 if let Some(old) = old {
+                    old.has_lost(&outbox);
                     self.lost(&old);
                 }
+                peer.has_gained(&outbox);
                 Claim {
                     outbox,
                     epoch,
@@ -207,6 +215,7 @@ impl Registry {
             return;
         }
         let outbox = &claim.outbox;
+        peer.has_lost(outbox);
         self.lost(peer);
         if let Some(seat) = &claim.seat
             && !outbox.leave(seat)
@@ -289,7 +298,8 @@ mod tests {
 
     #[test]
     fn nobody_is_missing_from_the_audience_while_others_come_and_go() {
-        let registry = Registry::new(RULES, HashMap::new(), Duration::ZERO, Arc::default());
+        let (budget, counters) = (Arc::default(), Arc::default());
+        let registry = Registry::new(RULES, HashMap::new(), Duration::ZERO, &budget, &counters);
         let stays = Name::new("stays").unwrap();
         registry.claim_if_free(&stays, &peer(0));
         let done = AtomicBool::new(false);

@@ -13,7 +13,7 @@ use super::now::Now;
 use super::pause::Pause;
 use super::run::{Run, Workspace};
 use super::session::Session;
-use crate::wire::{HelloRequest, Kind, Table};
+use crate::wire::{ErrorCode, HelloRequest, Kind, Refusal, Shortage, Table};
 
 impl Session {
     /// Whether accepted messages are remembered.
@@ -33,6 +33,9 @@ impl Session {
     pub(super) fn choose_memory(&mut self, hello: &HelloRequest) {
         let resume = hello.resume.unwrap_or(false);
         let resumable = hello.resumable.unwrap_or(resume || self.memory.is_some());
+        // While memory is short nothing new is remembered.
+        let resumable =
+            resumable && (resume || self.memory.is_some() || !self.shared.budget.refuses_more());
         if hello.resume == Some(false)
             && let Some(memory) = self.memory.as_ref().filter(|_| self.has_resumed())
         {
@@ -73,10 +76,11 @@ impl Session {
         window: &[u8],
         now: Now,
     ) -> Option<(usize, Pause)> {
-        if !memory.recognizes() {
+        let has_room = memory.has_room_for(workspace.run.ids.len(), &self.shared.budget);
+        if has_room && !memory.recognizes() {
             return self.settle_run(workspace, window, now);
         }
-        if memory.are_new(&workspace.run.ids) {
+        if has_room && memory.are_new(&workspace.run.ids) {
             self.tell_undelivered();
             return self.settle_run(workspace, window, now);
         }
@@ -102,6 +106,10 @@ impl Session {
         if workspace.run.ids.iter().any(|&id| memory.knows(id)) {
             self.acknowledge(&workspace.run, &workspace.run.ids, &[]);
             self.done.duplicates += 1;
+        } else if !memory.has_room_for(1, &self.shared.budget) {
+            let run = std::mem::take(&mut workspace.run);
+            self.refuse_unremembered(&run, 0);
+            workspace.run = run;
         } else {
             if memory.recognizes() {
                 self.tell_undelivered();
@@ -113,6 +121,16 @@ impl Session {
         workspace.run.clear();
     }
 
+    /// Refuses a message that can't be remembered: what is accepted must be known
+    /// when it is sent again.
+    #[cold]
+    fn refuse_unremembered(&mut self, run: &Run, index: usize) {
+        let message = "the server's memory is used up, and it couldn't remember this message for \
+                       when you resume: send it again later";
+        let refusal = Refusal::new(ErrorCode::QueueFull, message).for_want_of(Shortage::Memory);
+        self.refuse_of_run(run, index, refusal);
+    }
+
     fn settle_one_by_one(
         &mut self,
         memory: &Memory,
@@ -122,12 +140,16 @@ impl Session {
         now: Now,
     ) -> Option<(usize, Pause)> {
         let mut start = run.start;
-        for (&msg_id, &size) in run.ids.iter().zip(&run.sizes) {
+        for (index, (&msg_id, &size)) in run.ids.iter().zip(&run.sizes).enumerate() {
             let frame = start..start + size as usize;
             start = frame.end;
             if memory.knows(msg_id) {
                 self.acknowledge(run, &[msg_id], &[]);
                 self.done.duplicates += 1;
+                continue;
+            }
+            if !memory.has_room_for(1, &self.shared.budget) {
+                self.refuse_unremembered(run, index);
                 continue;
             }
             self.tell_undelivered();

@@ -13,6 +13,9 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 
+use super::budget::{Budget, Of};
+use super::snapshots::KeptFrame;
+
 /// Buffers that a thread keeps for copies to come.
 const BUFFERS_KEPT_MAX: usize = 1024;
 /// Buffers looked at for one that fits: most copies are of about the same size.
@@ -26,8 +29,21 @@ thread_local! {
 
 /// The buffers that a thread keeps.
 struct Buffers {
-    buffers: Vec<Vec<u8>>,
+    #[allow(
+        clippy::vec_box,
+        reason = "a batch has the box in its line of the cache, and it is used again"
+    )]
+    buffers: Vec<Box<Buffer>>,
     bytes: usize,
+}
+
+/// A buffer that is used again.
+#[derive(Debug)]
+struct Buffer {
+    bytes: Vec<u8>,
+    /// Where it is counted while it is in use. It stays with the buffer, so that
+    /// threads don't meet at the count of who refers to it.
+    budget: Arc<Budget>,
 }
 
 impl Buffers {
@@ -40,20 +56,24 @@ impl Buffers {
 
     /// An empty buffer for `bytes` bytes. A queued run shall not hold much more
     /// than its bytes, so it is never much larger.
-    fn take(&mut self, bytes: usize) -> Option<Vec<u8>> {
-        let fits = |buffer: &Vec<u8>| (bytes..=2 * bytes).contains(&buffer.capacity());
+    fn take(&mut self, bytes: usize) -> Option<Box<Buffer>> {
+        let range = bytes..=2 * bytes;
+        let fits = |buffer: &Buffer| range.contains(&buffer.bytes.capacity());
         // Those given back last are in the processor's caches.
         let first = self.buffers.len().saturating_sub(BUFFERS_TRIED_MAX);
-        let found = first + self.buffers[first..].iter().rposition(fits)?;
+        let found = first
+            + self.buffers[first..]
+                .iter()
+                .rposition(|buffer| fits(buffer))?;
         let buffer = self.buffers.swap_remove(found);
-        self.bytes -= buffer.capacity();
+        self.bytes -= buffer.bytes.capacity();
         Some(buffer)
     }
 
-    fn give(&mut self, mut buffer: Vec<u8>) {
-        let bytes = self.bytes + buffer.capacity();
+    fn give(&mut self, mut buffer: Box<Buffer>) {
+        let bytes = self.bytes + buffer.bytes.capacity();
         if bytes <= BYTES_KEPT_MAX && self.buffers.len() < BUFFERS_KEPT_MAX {
-            buffer.clear();
+            buffer.bytes.clear();
             self.buffers.push(buffer);
             self.bytes = bytes;
         }
@@ -69,14 +89,12 @@ pub(crate) enum RunBytes {
     Copy(Copied, usize),
     /// A frame that is also kept for snapshots, and the bytes taken off its
     /// front.
-    Kept(Arc<Vec<u8>>, usize),
+    Kept(KeptFrame, usize),
 }
 
 /// A copy in a buffer that is used again when this is dropped.
 #[derive(Debug, Default)]
-pub(crate) struct Copied {
-    buffer: Vec<u8>,
-}
+pub(crate) struct Copied(Option<Box<Buffer>>);
 
 impl RunBytes {
     /// A copy of parts of a window, which have `bytes` bytes together.
@@ -84,10 +102,11 @@ impl RunBytes {
         window: &[u8],
         parts: impl IntoIterator<Item = Range<usize>>,
         bytes: usize,
+        budget: &Arc<Budget>,
     ) -> Self {
-        let mut copied = Copied::with_room(bytes);
+        let mut copied = Copied::with_room(bytes, budget);
         for part in parts {
-            copied.buffer.extend_from_slice(&window[part]);
+            copied.append(&window[part]);
         }
         Self::Copy(copied, 0)
     }
@@ -96,7 +115,7 @@ impl RunBytes {
     pub(crate) fn copied_bytes(&self) -> Option<usize> {
         match self {
             Self::Slice(_) | Self::Kept(..) => None,
-            Self::Copy(copied, _) => Some(copied.buffer.capacity()),
+            Self::Copy(copied, _) => Some(copied.capacity()),
         }
     }
 
@@ -129,31 +148,51 @@ impl RunBytes {
 
 impl Copied {
     /// Nothing yet, with room for `bytes` bytes.
-    pub(crate) fn with_room(bytes: usize) -> Self {
+    pub(crate) fn with_room(bytes: usize, budget: &Arc<Budget>) -> Self {
         let known = BUFFERS.with_borrow_mut(|buffers| buffers.take(bytes));
-        Self {
-            buffer: known.unwrap_or_else(|| Vec::with_capacity(bytes)),
+        let mut buffer = known.unwrap_or_else(|| {
+            Box::new(Buffer {
+                bytes: Vec::with_capacity(bytes),
+                budget: Arc::clone(budget),
+            })
+        });
+        if !Arc::ptr_eq(&buffer.budget, budget) {
+            buffer.budget = Arc::clone(budget);
         }
+        budget.count(Of::Queued, buffer.bytes.capacity() as isize);
+        Self(Some(buffer))
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.0.as_ref().map_or(&[], |buffer| &buffer.bytes)
+    }
+
+    fn capacity(&self) -> usize {
+        let buffer = self.0.as_ref();
+        buffer.map_or(0, |buffer| buffer.bytes.capacity())
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.buffer.len()
+        self.bytes().len()
     }
 
-    /// Adds `bytes`.
+    /// Adds `bytes`. To be called only for what was made with room.
     pub(crate) fn append(&mut self, bytes: &[u8]) {
-        if self.buffer.capacity() - self.len() < bytes.len() {
+        debug_assert!(self.0.is_some(), "nothing has room");
+        if self.capacity() - self.len() < bytes.len() {
             // Double at least, so that what is added bit by bit isn't moved
             // each time.
             self.move_to_room_for(self.len() + bytes.len().max(self.len()));
         }
-        self.buffer.extend_from_slice(bytes);
+        if let Some(buffer) = &mut self.0 {
+            buffer.bytes.extend_from_slice(bytes);
+        }
     }
 
     /// As a queue holds it: in a smaller buffer, if it has much more than it
     /// needs.
     pub(crate) fn finish(mut self) -> RunBytes {
-        if self.buffer.capacity() > 2 * self.len() {
+        if self.capacity() > 2 * self.len() {
             self.move_to_room_for(self.len());
         }
         RunBytes::Copy(self, 0)
@@ -161,8 +200,11 @@ impl Copied {
 
     #[cold]
     fn move_to_room_for(&mut self, bytes: usize) {
-        let mut other = Self::with_room(bytes);
-        other.buffer.extend_from_slice(&self.buffer);
+        let Some(buffer) = &self.0 else { return };
+        let mut other = Self::with_room(bytes, &buffer.budget);
+        if let Some(other) = &mut other.0 {
+            other.bytes.extend_from_slice(&buffer.bytes);
+        }
         *self = other;
     }
 }
@@ -174,7 +216,7 @@ impl Deref for RunBytes {
     fn deref(&self) -> &[u8] {
         match self {
             Self::Slice(bytes) => bytes,
-            Self::Copy(copied, start) => &copied.buffer[*start..],
+            Self::Copy(copied, start) => &copied.bytes()[*start..],
             Self::Kept(frame, start) => &frame[*start..],
         }
     }
@@ -184,8 +226,9 @@ impl From<RunBytes> for Bytes {
     fn from(run: RunBytes) -> Self {
         match run {
             RunBytes::Slice(bytes) => bytes,
-            RunBytes::Copy(mut copied, start) => {
-                let mut bytes = Self::from(mem::take(&mut copied.buffer));
+            RunBytes::Copy(copied, start) => {
+                // It is counted until nobody has it any more.
+                let mut bytes = Self::from_owner(copied);
                 bytes.advance(start);
                 bytes
             }
@@ -194,10 +237,17 @@ impl From<RunBytes> for Bytes {
     }
 }
 
+impl AsRef<[u8]> for Copied {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes()
+    }
+}
+
 impl Drop for Copied {
     fn drop(&mut self) {
-        if self.buffer.capacity() > 0 {
-            let buffer = mem::take(&mut self.buffer);
+        if let Some(buffer) = self.0.take() {
+            let bytes = buffer.bytes.capacity();
+            buffer.budget.count(Of::Queued, -(bytes as isize));
             // A thread that ends has no place for it any more.
             let _ = BUFFERS.try_with(|buffers| buffers.borrow_mut().give(buffer));
         }
@@ -210,17 +260,25 @@ mod tests {
 
     use super::*;
 
+    fn copy(
+        window: &[u8],
+        parts: impl IntoIterator<Item = Range<usize>>,
+        bytes: usize,
+    ) -> RunBytes {
+        RunBytes::copy(window, parts, bytes, &Arc::default())
+    }
+
     #[test]
     fn a_copy_holds_its_parts_and_gives_its_buffer_back() {
         let window = b"0123456789";
-        let mut run = RunBytes::copy(window, [1..3, 5..9], 6);
+        let mut run = copy(window, [1..3, 5..9], 6);
         assert_eq!(&run[..], b"125678");
         run.advance(2);
         assert_eq!(&run[..], b"5678");
         assert_eq!(&run.part(1..3)[..], b"67");
         let address = run.as_ptr() as usize - 2;
         drop(run);
-        let again = RunBytes::copy(window, once(0..4), 4);
+        let again = copy(window, once(0..4), 4);
         assert_eq!(again.as_ptr() as usize, address);
         assert_eq!(&Bytes::from(again)[..], b"0123");
     }
@@ -228,20 +286,20 @@ mod tests {
     #[test]
     fn a_small_run_does_not_hold_a_large_buffer() {
         let window = [0; 1_000];
-        drop(RunBytes::copy(&window, once(0..1_000), 1_000));
-        let small = RunBytes::copy(&window, once(0..10), 10);
+        drop(copy(&window, once(0..1_000), 1_000));
+        let small = copy(&window, once(0..10), 10);
         assert!(small.copied_bytes().unwrap() <= 20);
     }
 
     #[test]
     fn a_copy_that_grows_holds_not_much_more_than_its_bytes() {
-        let mut copied = Copied::with_room(10);
+        let mut copied = Copied::with_room(10, &Arc::default());
         for _ in 0..3 {
             copied.append(&[7; 11]);
         }
         let grown = copied.finish();
         assert_eq!(&grown[..], [7; 33]);
-        let mut roomy = Copied::with_room(1_000);
+        let mut roomy = Copied::with_room(1_000, &Arc::default());
         roomy.append(&[7; 10]);
         let fitted = roomy.finish();
         assert_eq!(&fitted[..], [7; 10]);
@@ -254,13 +312,13 @@ mod tests {
     fn keeps_a_bounded_number_of_buffers_of_a_bounded_size_together() {
         let window = vec![0; BYTES_KEPT_MAX / 4];
         let large: Vec<_> = (0..9)
-            .map(|_| RunBytes::copy(&window, once(0..window.len()), window.len()))
+            .map(|_| copy(&window, once(0..window.len()), window.len()))
             .collect();
         drop(large);
         BUFFERS.with_borrow(|buffers| assert_eq!(buffers.buffers.len(), 4));
         BUFFERS.set(Buffers::new());
         let many: Vec<_> = (0..2 * BUFFERS_KEPT_MAX)
-            .map(|_| RunBytes::copy(&window, once(0..9), 9))
+            .map(|_| copy(&window, once(0..9), 9))
             .collect();
         drop(many);
         BUFFERS.with_borrow(|buffers| {

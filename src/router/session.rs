@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::RouterShared;
 use super::answers::{Answers, SenderIndex};
+use super::budget::Of;
 use super::claim::{Claim, Ownership};
 use super::in_flight::Write;
 use super::learning::Learning;
@@ -108,6 +109,9 @@ pub struct Session {
     pub(super) invalid_in_a_row: u32,
     /// A message of the connection was accepted.
     has_accepted: bool,
+    /// Bytes that are counted for its answers, and for what it has received and
+    /// not taken.
+    counted: (usize, usize),
     /// What was done since it was last added to the shared counters.
     pub(super) done: Stats,
 }
@@ -116,7 +120,7 @@ impl Session {
     pub(super) fn new(shared: Arc<RouterShared>, id: ConnectionId) -> Self {
         Self {
             answers: Answers::new(shared.config.name.clone(), Uuid::new_v4()),
-            peer: Arc::new(Peer::new(id)),
+            peer: Arc::new(Peer::within(id, &shared.budget)),
             shared,
             claims: Vec::new(),
             ownership: Ownership::Sole,
@@ -131,6 +135,7 @@ impl Session {
             learning: Learning::default(),
             invalid_in_a_row: 0,
             has_accepted: false,
+            counted: (0, 0),
             done: Stats::default(),
         }
     }
@@ -161,6 +166,7 @@ impl Session {
             .parser
             .set_validation(self.shared.config.validation);
         self.answers.set_time(now);
+        self.answers.set_short(self.shared.budget.is_short());
         self.retry_claim();
         let mut consumed = 0;
         let halt = loop {
@@ -183,6 +189,7 @@ impl Session {
         let done = std::mem::take(&mut self.done);
         self.has_accepted |= done.accepted > 0;
         self.shared.counters.add(self.peer.id(), &done);
+        self.count_answers();
         Step { consumed, halt }
     }
 
@@ -432,6 +439,7 @@ impl Session {
     pub fn transmit(&mut self, budget: usize, write: Write<'_>) -> io::Result<(usize, Progress)> {
         let written =
             (self.output).transmit(&mut self.answers, &self.claims, &self.peer, budget, write);
+        self.count_answers();
         let replaced = self.output.take_replaced();
         if replaced > 0 {
             let done = Stats {
@@ -447,7 +455,9 @@ impl Session {
     /// process gets them.
     #[must_use]
     pub fn take_answers(&mut self) -> Vec<u8> {
-        self.answers.take()
+        let answers = self.answers.take();
+        self.count_answers();
+        answers
     }
 
     /// Takes the next run of frames addressed to the session's names or to
@@ -472,7 +482,41 @@ impl Session {
     /// Gives back the buffers that an idle connection doesn't need.
     pub fn shrink(&mut self) {
         self.answers.shrink();
+        self.count_answers();
         self.output.shrink(&self.claims);
+    }
+
+    // ---- the server's memory ----
+
+    /// How much may be read, where `held` bytes that were received are not taken:
+    /// nothing while memory is short, if they are more than every connection may
+    /// have.
+    #[must_use]
+    pub fn room_to_read(&self, held: usize) -> usize {
+        self.shared.budget.room_to_read(held)
+    }
+
+    /// Counts what was received and not taken: `bytes` from now on.
+    #[inline]
+    pub fn hold_input(&mut self, bytes: usize) {
+        (self.shared.budget).recount(Of::Input, &mut self.counted.1, bytes);
+    }
+
+    /// Has `waker` woken when there may be room to read, until
+    /// [`Session::stop_waiting_to_read`]. Ask again afterwards.
+    pub fn wait_to_read(&self, waker: &Waker) {
+        self.shared.budget.wait_to_read(self.peer.id(), waker);
+    }
+
+    /// Reading is not waited for any more.
+    pub fn stop_waiting_to_read(&self) {
+        self.shared.budget.stop_waiting_to_read(self.peer.id());
+    }
+
+    #[inline]
+    fn count_answers(&mut self) {
+        let bytes = self.answers.held_bytes();
+        (self.shared.budget).recount(Of::Queued, &mut self.counted.0, bytes);
     }
 
     // ---- the end ----
@@ -496,6 +540,9 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.end_input();
+        let budget = &self.shared.budget;
+        budget.recount(Of::Queued, &mut self.counted.0, 0);
+        budget.recount(Of::Input, &mut self.counted.1, 0);
     }
 }
 

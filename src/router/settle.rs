@@ -18,7 +18,7 @@ use super::session::{Halt, Session};
 use super::stalls::Verdict;
 use crate::ids::MsgId;
 use crate::limits::FRAME_PREFIX_BYTES;
-use crate::wire::{ErrorCode, Kind, Refusal};
+use crate::wire::{ErrorCode, Kind, Refusal, Shortage};
 
 impl Session {
     /// Admits, refuses or drops the frames of the run, and answers each. Where
@@ -69,10 +69,7 @@ impl Session {
         window: &[u8],
         now: Now,
     ) -> Option<(usize, Pause)> {
-        let share = match workspace.run.kind {
-            Kind::Ack | Kind::Error => Share::Whole,
-            _ => Share::Ordinary,
-        };
+        let share = share_of(workspace.run.kind);
         let route = workspace.run.route;
         let mut first = 0;
         while first < workspace.run.ids.len() {
@@ -136,26 +133,36 @@ impl Session {
                         outbox: Arc::clone(outbox),
                         connection: self.peer.id(),
                         waits: false,
+                        waits_for_memory: false,
                         size,
                         deadline,
                         msg_id,
                     });
                 }
-                self.refuse_queue_full(&workspace.run, index);
+                self.refuse_queue_full(&workspace.run, index, outbox);
             }
-            _ => self.refuse_queue_full(&workspace.run, index),
+            _ => self.refuse_queue_full(&workspace.run, index, outbox),
         }
         workspace.run.start += size as usize;
         workspace.run.total -= size as usize;
         None
     }
 
-    fn refuse_queue_full(&mut self, run: &Run, index: usize) {
-        let reason = format!(
-            "the queue of {:?} is full and its owner doesn't read: send it again later",
-            String::from_utf8_lossy(self.routes.target(run.route)),
-        );
-        self.refuse_of_run(run, index, Refusal::new(ErrorCode::QueueFull, reason));
+    fn refuse_queue_full(&mut self, run: &Run, index: usize, outbox: &Outbox) {
+        let target = String::from_utf8_lossy(self.routes.target(run.route));
+        let refusal = if outbox.lacks_memory_only(run.sizes[index], share_of(run.kind)) {
+            let message = format!(
+                "the server's memory is used up, and the queue of {target:?} has its share of \
+                 it: send it again later"
+            );
+            Refusal::new(ErrorCode::QueueFull, message).for_want_of(Shortage::Memory)
+        } else {
+            let message = format!(
+                "the queue of {target:?} is full and its owner doesn't read: send it again later"
+            );
+            Refusal::new(ErrorCode::QueueFull, message).for_want_of(Shortage::Queue)
+        };
+        self.refuse_of_run(run, index, refusal);
     }
 
     /// To all who hear broadcasts.
@@ -271,12 +278,20 @@ impl Session {
         }
     }
 
-    fn refuse_of_run(&mut self, run: &Run, index: usize, refusal: Refusal) {
+    pub(super) fn refuse_of_run(&mut self, run: &Run, index: usize, refusal: Refusal) {
         let refusal = Refusal {
             msg_id: Some(run.ids[index]),
             source: Some(self.answers.sender_name(run.sender).clone()),
             ..refusal
         };
         self.refuse(&refusal);
+    }
+}
+
+/// Which part of a queue messages of `kind` may use.
+fn share_of(kind: Kind) -> Share {
+    match kind {
+        Kind::Ack | Kind::Error => Share::Whole,
+        _ => Share::Ordinary,
     }
 }

@@ -106,7 +106,8 @@ mod tests {
         let owner = Arc::new(Peer::new(ConnectionId(1)));
         let outbox = |name| {
             let name = Name::new(name).unwrap();
-            let outbox = Arc::new(Outbox::new(name, rules, Arc::default()));
+            let budget = Arc::default();
+            let outbox = Arc::new(Outbox::new(name, rules, &budget, Arc::default()));
             outbox.take_over(&owner);
             outbox
         };

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{Attention, Halt, Now, Progress, Router, RouterConfig, Session, Step, Workspace};
 
 mod acks;
+mod budget;
 mod delivery;
 mod gaps;
 mod groups;

@@ -1,8 +1,10 @@
-//! Those who wait for room in a full queue. A cold list: nobody locks it while
-//! nobody waits.
+//! Those who wait for room in a full queue, or for memory. A cold list: nobody
+//! locks it while nobody waits.
 
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::task::Waker;
 
 use super::peer::lock;
@@ -14,7 +16,26 @@ use crate::sync::{AtomicBool, Mutex, Ordering, fence};
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     any: AtomicBool,
-    list: Mutex<Vec<(ConnectionId, Waker)>>,
+    list: Mutex<List>,
+}
+
+#[derive(Debug, Default)]
+struct List {
+    waiting: BTreeMap<ConnectionId, Waker>,
+    /// Who was woken last by itself, so that each has its turn.
+    last: u64,
+}
+
+impl List {
+    fn take_next(&mut self) -> Option<Waker> {
+        let mut behind = self
+            .waiting
+            .range((Excluded(ConnectionId(self.last)), Unbounded));
+        let next = behind.next().or_else(|| self.waiting.first_key_value());
+        let next = *next?.0;
+        self.last = next.0;
+        self.waiting.remove(&next)
+    }
 }
 
 impl Waiters {
@@ -22,10 +43,9 @@ impl Waiters {
     /// afterwards: room that appeared before is not announced.
     pub(crate) fn wait(&self, id: ConnectionId, waker: &Waker) {
         let mut list = lock(&self.list);
-        match list.iter_mut().find(|(waiting, _)| *waiting == id) {
-            Some((_, known)) => known.clone_from(waker),
-            None => list.push((id, waker.clone())),
-        }
+        (list.waiting.entry(id))
+            .and_modify(|known| known.clone_from(waker))
+            .or_insert_with(|| waker.clone());
         self.any.store(true, Ordering::Release);
         drop(list);
         fence(Ordering::SeqCst);
@@ -34,8 +54,8 @@ impl Waiters {
     /// Forgets a connection that no longer waits.
     pub(crate) fn forget(&self, id: ConnectionId) {
         let mut list = lock(&self.list);
-        list.retain(|(waiting, _)| *waiting != id);
-        self.any.store(!list.is_empty(), Ordering::Release);
+        list.waiting.remove(&id);
+        self.any.store(!list.waiting.is_empty(), Ordering::Release);
     }
 
     /// Wakes all. To be called after room was made.
@@ -52,9 +72,34 @@ impl Waiters {
         let woken = {
             let mut list = lock(&self.list);
             self.any.store(false, Ordering::Release);
-            std::mem::take(&mut *list)
+            std::mem::take(&mut list.waiting)
         };
-        for (_, waker) in woken {
+        for waker in woken.into_values() {
+            waker.wake();
+        }
+    }
+
+    /// Wakes one of them, each in turn. To be called after room was made.
+    pub(crate) fn wake_one(&self) {
+        fence(Ordering::SeqCst);
+        self.wake_another();
+    }
+
+    /// Wakes one more. To be called by who was woken and has found room.
+    #[inline]
+    pub(crate) fn wake_another(&self) {
+        if self.any.load(Ordering::Acquire) {
+            self.wake_next();
+        }
+    }
+
+    #[cold]
+    fn wake_next(&self) {
+        let mut list = lock(&self.list);
+        let next = list.take_next();
+        self.any.store(!list.waiting.is_empty(), Ordering::Release);
+        drop(list);
+        if let Some(waker) = next {
             waker.wake();
         }
     }

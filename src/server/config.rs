@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::machine::{self, GroupLimit};
 use crate::ids::Name;
 use crate::limits;
 use crate::router::NameConfig;
@@ -28,6 +29,10 @@ pub struct ServerConfig {
     pub queue_bytes: usize,
     /// Messages that such a queue may hold.
     pub queue_messages: usize,
+    /// Bytes that may be held for all peers together: what is queued, answers,
+    /// and frames that have arrived in part. Unless configured, half of what the
+    /// machine or the process's cgroup has.
+    pub memory_max: usize,
     /// How long in sum a connection is paused for one full queue before its
     /// events to it are refused.
     pub stall_timeout: Duration,
@@ -64,6 +69,7 @@ impl Default for ServerConfig {
             frame_bytes_max: limits::FRAME_BYTES_MAX_DEFAULT,
             queue_bytes: limits::QUEUE_BYTES_DEFAULT,
             queue_messages: limits::QUEUE_MESSAGES_DEFAULT,
+            memory_max: machine::memory_max_default(),
             stall_timeout: limits::STALL_TIMEOUT_DEFAULT,
             linger: limits::LINGER_DEFAULT,
             drain_timeout: limits::DRAIN_TIMEOUT_DEFAULT,
@@ -105,6 +111,11 @@ impl ServerConfig {
         )?;
         queue_bytes("queue_bytes", self.queue_bytes)?;
         queue_messages("queue_messages", self.queue_messages)?;
+        memory_max(
+            self.memory_max,
+            self.frame_bytes_max,
+            machine::group_limit(),
+        )?;
         // In the order of their names, so that of two errors always the same is
         // reported.
         let mut names: Vec<_> = self.names.iter().collect();
@@ -148,6 +159,35 @@ impl ServerConfig {
         )?;
         snapshot_keys(&self.snapshot_keys)
     }
+}
+
+/// All memory must have room for some frames, and be no more than there is.
+fn memory_max(
+    bytes: usize,
+    frame_bytes_max: usize,
+    group: Option<&GroupLimit>,
+) -> Result<(), ConfigError> {
+    let least = frame_bytes_max.saturating_mul(limits::MEMORY_MAX_FRAMES);
+    let allowed = if bytes < limits::MEMORY_MAX_MIN.max(least) {
+        format!(
+            "must be at least {} bytes, and {} times frame_bytes_max = {frame_bytes_max}",
+            limits::MEMORY_MAX_MIN,
+            limits::MEMORY_MAX_FRAMES,
+        )
+    } else if let Some(group) = group.filter(|group| bytes > group.bytes) {
+        format!(
+            "must be at most {} bytes, which is the limit of the process's cgroup ({})",
+            group.bytes,
+            group.file.display()
+        )
+    } else {
+        return Ok(());
+    };
+    Err(ConfigError {
+        key: "memory_max".into(),
+        value: bytes.to_string(),
+        allowed,
+    })
 }
 
 fn snapshot_keys(keys: &[String]) -> Result<(), ConfigError> {
@@ -346,6 +386,29 @@ mod tests {
             refused(one),
             "names.b.c.queue_messages = 1: must be between 16 and 4194304"
         );
+    }
+
+    #[test]
+    fn memory_has_room_for_frames_and_is_not_more_than_there_is() {
+        let group = GroupLimit {
+            bytes: 512 << 20,
+            file: "/sys/fs/cgroup/memory.max".into(),
+        };
+        let check = |bytes| memory_max(bytes, 1 << 20, Some(&group));
+        assert_eq!(check(4 << 20), Ok(()));
+        assert_eq!(check(512 << 20), Ok(()));
+        assert_eq!(memory_max(usize::MAX, 1 << 20, None), Ok(()));
+        assert_eq!(
+            check((512 << 20) + 1).unwrap_err().to_string(),
+            "memory_max = 536870913: must be at most 536870912 bytes, which is the limit of the \
+             process's cgroup (/sys/fs/cgroup/memory.max)"
+        );
+        assert_eq!(
+            check((4 << 20) - 1).unwrap_err().to_string(),
+            "memory_max = 4194303: must be at least 1048576 bytes, and 4 times \
+             frame_bytes_max = 1048576"
+        );
+        assert!(memory_max(1 << 19, 1024, None).is_err());
     }
 
     #[test]

@@ -10,12 +10,13 @@ mod frame_progress;
 
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
@@ -26,6 +27,7 @@ use super::phase::{Permits, Phase};
 use super::places::Ending;
 use super::socket::PulseCheck;
 use crate::ids::MsgId;
+use crate::limits;
 use crate::router::{Attention, Halt, Now, Pause, Progress, Session, Step};
 
 /// Windows read before what follows from them is written, unless something is
@@ -52,6 +54,8 @@ enum End {
     FrameTimeout(Lateness),
     /// No message was accepted.
     FirstMessageTimeout,
+    /// There was no memory for the rest of a frame.
+    NoMemory,
     /// There is no use in writing any more.
     Broken,
 }
@@ -74,6 +78,8 @@ enum Intake {
     AnswersFull,
     /// The peer ended its input; what it sent is answered.
     Ended,
+    /// The rest of a frame waits for memory, until then at most.
+    NoMemory(Instant),
     /// The server stops. An event may have been waiting.
     Stopped(Option<MsgId>),
 }
@@ -189,6 +195,7 @@ impl Connection {
         if phase == Phase::Running {
             return None;
         }
+        self.stop_waiting_for_memory();
         if !matches!(self.intake, Intake::Ended | Intake::Stopped(_)) {
             let waiting = match &self.intake {
                 Intake::Paused(pause) => Some(pause.msg_id),
@@ -263,6 +270,14 @@ impl Connection {
                 self.frame.hold(self.shared.clock.mono());
                 return Poll::Pending;
             }
+            Intake::NoMemory(_) => {
+                // Wait first, then look, as for room.
+                self.session.wait_to_read(cx.waker());
+                if self.session.room_to_read(self.input.len()) == 0 {
+                    return self.poll_end(cx);
+                }
+                self.stop_waiting_for_memory();
+            }
             Intake::Open => {}
         }
         let clock = self.shared.clock;
@@ -275,6 +290,12 @@ impl Connection {
                 self.frame.advance(clock.mono(), self.input.len());
                 Ok(())
             }
+            Ok(Arrival::NoMemory) => {
+                self.intake = Intake::NoMemory(Instant::now() + limits::MEMORY_WAIT_MAX);
+                // The frame waits for us now, not for its peer.
+                self.frame.hold(clock.mono());
+                Ok(())
+            }
             Ok(Arrival::End) => {
                 self.session.end_input();
                 self.intake = Intake::Ended;
@@ -283,6 +304,27 @@ impl Connection {
             }
             Err(_) => Err(End::Broken),
         })
+    }
+
+    /// Looks whether the peer has gone, without reading what it has sent: who
+    /// waits for memory shall not keep what it has until its time is up.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        let mut byte = [MaybeUninit::uninit()];
+        match self.stream.poll_peek(cx, &mut ReadBuf::uninit(&mut byte)) {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(End::Settled)),
+            Poll::Ready(Err(_)) => Poll::Ready(Err(End::Broken)),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// There is memory again, or it is no longer waited for.
+    fn stop_waiting_for_memory(&mut self) {
+        if matches!(self.intake, Intake::NoMemory(_)) {
+            self.session.stop_waiting_to_read();
+            self.intake = Intake::Open;
+            self.frame
+                .advance(self.shared.clock.mono(), self.input.len());
+        }
     }
 
     /// Hands in again what the session stopped before.
@@ -344,6 +386,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        self.stop_waiting_for_memory();
         self.shared.phases.leave(self.session.id());
         self.shared.places.leave(self.ending.as_deref());
     }

@@ -126,6 +126,13 @@ impl ServerHandle {
         self.shared.router.name_count()
     }
 
+    /// Bytes that are held for all peers together, of `memory_max`; give or take
+    /// 64 KiB for each thread.
+    #[must_use]
+    pub fn memory_used(&self) -> usize {
+        self.shared.router.memory_used()
+    }
+
     /// What heartbeats tell of each participant, by name.
     #[must_use]
     pub fn liveness(&self) -> Vec<Liveness> {

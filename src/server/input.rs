@@ -29,6 +29,8 @@ pub(super) enum Arrival {
     Step(Step, Now),
     /// Bytes of a frame that is not complete yet arrived.
     PartOfFrame,
+    /// There is no memory for more of the frame that has begun.
+    NoMemory,
     /// The peer sends no more.
     End,
 }
@@ -53,6 +55,10 @@ impl Input {
         session: &mut Session,
         now: impl FnOnce() -> Now,
     ) -> Poll<io::Result<Arrival>> {
+        let room = session.room_to_read(self.rest.len());
+        if room == 0 {
+            return Poll::Ready(Ok(Arrival::NoMemory));
+        }
         if self.frame_bytes() > WINDOW_BYTES {
             return self.poll_read_large(cx, stream, session, now);
         }
@@ -61,7 +67,7 @@ impl Input {
             // A window is empty when it is taken, and larger than what is left
             // of another.
             window.extend_from_slice(&self.rest);
-            let room = WINDOW_BYTES.saturating_sub(window.len());
+            let room = room.min(WINDOW_BYTES.saturating_sub(window.len()));
             let read = poll_read_up_to(cx, stream, &mut window, room);
             let Poll::Ready(Ok(bytes @ 1..)) = read else {
                 bench.give_window(window);
@@ -71,6 +77,7 @@ impl Input {
             let now = now();
             let step = session.gather(&mut bench.workspace, &mut window, now);
             self.keep(&window);
+            session.hold_input(self.rest.capacity());
             bench.give_window(window);
             Poll::Ready(Ok(Arrival::Step(step, now)))
         })
@@ -89,6 +96,7 @@ impl Input {
             // would be charged too little.
             self.rest = BytesMut::from(&self.rest[..]);
         }
+        session.hold_input(self.rest.capacity());
         step
     }
 
@@ -105,6 +113,7 @@ impl Input {
         if self.rest.capacity() == self.rest.len() {
             let growth = self.rest.len().max(LARGE_FRAME_GROWTH);
             self.rest.reserve(growth.min(missing));
+            session.hold_input(self.rest.capacity());
         }
         let room = missing.min(self.rest.capacity() - self.rest.len());
         let bytes = ready!(poll_read_up_to(cx, stream, &mut self.rest, room))?;

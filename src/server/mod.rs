@@ -11,6 +11,7 @@ mod failure;
 mod handle;
 mod input;
 mod listener;
+mod machine;
 mod phase;
 mod places;
 mod repeated;
@@ -56,6 +57,7 @@ impl ServerShared {
             frame_bytes_max: config.frame_bytes_max,
             queue_bytes: config.queue_bytes,
             queue_messages: config.queue_messages,
+            memory_max: config.memory_max,
             stall_timeout: config.stall_timeout,
             linger: config.linger,
             validation: config.validation,
@@ -167,6 +169,14 @@ impl ServerBuilder {
     #[must_use]
     pub fn queue_messages(mut self, messages: usize) -> Self {
         self.config.queue_messages = messages;
+        self
+    }
+
+    /// Bytes that may be held for all peers together: what is queued, answers,
+    /// and frames that have arrived in part.
+    #[must_use]
+    pub fn memory_max(mut self, bytes: usize) -> Self {
+        self.config.memory_max = bytes;
         self
     }
 

@@ -224,6 +224,9 @@ pub struct ErrorDetails<'a> {
     /// The offending field, dotted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<&'a str>,
+    /// What is short, where several things may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'a str>,
     /// The name whose queue was given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<&'a str>,

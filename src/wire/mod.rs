@@ -49,7 +49,7 @@ pub use message::{
     TimestampError, Token, UnknownFields, UnknownWord, Unsubscribe, Welcome,
 };
 pub use parser::Parser;
-pub use refusal::Refusal;
+pub use refusal::{Refusal, Shortage};
 pub(crate) use run::{first_msg_id, frames, msg_ids};
 pub(crate) use shape::Slots;
 pub use shape::{Hints, Learned, Recognized, ShapeIndex, Shapes, Table};

@@ -24,6 +24,29 @@ pub struct Refusal {
     /// Where the fault is, as a byte offset into the frame, if that is known
     /// without looking for `field`.
     pub at: Option<usize>,
+    /// What is short, where several things may be.
+    pub shortage: Option<Shortage>,
+}
+
+/// What a message is refused for with `QUEUE_FULL`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Shortage {
+    /// The target's queue is full.
+    Queue,
+    /// The server has no more memory for it.
+    Memory,
+}
+
+impl Shortage {
+    /// As it stands in the details of an error.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Memory => "memory",
+        }
+    }
 }
 
 impl Refusal {
@@ -37,6 +60,7 @@ impl Refusal {
             msg_id: None,
             source: None,
             at: None,
+            shortage: None,
         }
     }
 
@@ -44,6 +68,13 @@ impl Refusal {
     #[must_use]
     pub fn of_field(mut self, field: impl Into<Cow<'static, str>>) -> Self {
         self.field = Some(field.into());
+        self
+    }
+
+    /// The same refusal, for want of something.
+    #[must_use]
+    pub fn for_want_of(mut self, shortage: Shortage) -> Self {
+        self.shortage = Some(shortage);
         self
     }
 }

@@ -15,6 +15,7 @@ mod faults;
 mod groups;
 mod hostile;
 mod losses;
+mod memory;
 mod names;
 mod peers;
 mod protocol_document;

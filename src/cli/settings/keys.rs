@@ -87,6 +87,14 @@ pub const KEYS: &[Key] = &[
         show: |settings| settings.server.queue_messages.to_string(),
     },
     Key {
+        name: "memory_max",
+        set: |settings, given| {
+            settings.server.memory_max = size(given)?;
+            Ok(())
+        },
+        show: |settings| shown_size(settings.server.memory_max),
+    },
+    Key {
         name: "stall_timeout",
         set: |settings, given| {
             settings.server.stall_timeout = duration(given)?;

@@ -17,7 +17,9 @@ mod taken;
 
 use std::collections::VecDeque;
 use std::iter::once;
+use std::sync::Arc;
 
+use super::budget::Budget;
 use super::gap::Gap;
 use super::load::Capacity;
 use super::peer::lock;
@@ -41,6 +43,10 @@ const FIRST_PLACE: u64 = 1 << 63;
 pub(crate) struct ConflatingLane {
     /// Slots that wait, so that who looks whether there are any needs no lock.
     waiting: AtomicUsize,
+    /// What they are charged, and what is being written.
+    bytes: AtomicUsize,
+    /// Where copies are counted.
+    budget: Arc<Budget>,
     state: Mutex<State>,
 }
 
@@ -116,6 +122,19 @@ struct Message {
 }
 
 impl ConflatingLane {
+    /// One whose messages are counted in `budget`.
+    pub(crate) fn within(budget: &Arc<Budget>) -> Self {
+        Self {
+            budget: Arc::clone(budget),
+            ..Self::default()
+        }
+    }
+
+    /// What waits or is being written, as it is charged.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Acquire)
+    }
+
     /// Puts a message into the lane: in the place of what has the same keys, or
     /// behind all others. What doesn't fit leaves a gap.
     pub(crate) fn push(
@@ -130,7 +149,7 @@ impl ConflatingLane {
             superseding,
         } = *message;
         let mut state = lock(&self.state);
-        let copy = || RunBytes::copy(frame, once(0..frame.len()), frame.len());
+        let copy = || RunBytes::copy(frame, once(0..frame.len()), frame.len(), &self.budget);
         state.supersede(superseding);
         let pushed = state.push(frame.len(), copy, keys, Some(capacity));
         if pushed == Pushed::Dropped {
@@ -194,6 +213,7 @@ impl ConflatingLane {
             let mut state = lock(&self.state);
             state.messages -= messages;
             state.bytes -= charge;
+            self.publish(&state);
         }
     }
 
@@ -212,6 +232,7 @@ impl ConflatingLane {
     fn publish(&self, state: &State) {
         let waiting = state.slots.len() - state.holes;
         self.waiting.store(waiting, Ordering::Release);
+        self.bytes.store(state.bytes, Ordering::Release);
     }
 }
 
@@ -473,7 +494,8 @@ impl Message {
 /// Whether a message of `bytes` bytes has room beside others. An empty lane
 /// takes any one.
 fn fits(messages: usize, held: usize, bytes: usize, capacity: Capacity) -> bool {
-    messages == 0 || messages < capacity.messages && held + bytes <= capacity.bytes
+    capacity.messages > 0 && messages == 0
+        || messages < capacity.messages && held + bytes <= capacity.bytes
 }
 
 /// What a message holds in memory.

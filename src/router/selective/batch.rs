@@ -131,7 +131,7 @@ impl Batch {
         dropped: &mut Dropped,
     ) {
         self.reserve(peer, source, sending, dropped);
-        self.gather(source.window);
+        self.gather(peer, source.window);
     }
 
     /// Reserves room for what is open. What there is none for is added to
@@ -170,7 +170,7 @@ impl Batch {
                 .saturating_sub(self.reserved_frames as usize),
             bytes: (bytes as usize + ahead as usize).saturating_sub(self.reserved_bytes as usize),
         };
-        match peer.broadcasts.reserve_whole(more, sending.capacity) {
+        match peer.reserve_whole(more, sending.capacity) {
             Ok(true) => {
                 self.reserved_frames += more.frames as u32;
                 self.reserved_bytes += more.bytes as u32;
@@ -194,11 +194,11 @@ impl Batch {
         let open = self.stretch;
         self.stretch.cut_open();
         let surplus = self.take_surplus();
-        peer.broadcasts.release(surplus.frames, surplus.bytes);
+        peer.release(surplus.frames, surplus.bytes);
         let first = open.open_index as usize;
         let sizes = &source.run.sizes[first..first + open.open_frames as usize];
         let total = (open.end - open.open_start) as usize;
-        let granted = peer.broadcasts.reserve(sizes, total, sending.capacity);
+        let granted = peer.reserve(sizes, total, sending.capacity);
         let Ok(granted) = granted else { return };
         let bytes: u32 = sizes[..granted].iter().sum();
         self.stretch.end += bytes;
@@ -214,7 +214,7 @@ impl Batch {
             Gap::note(&mut gap, sending.gap(source.run.ids[index]));
         }
         // Its report stands behind all that isn't dropped.
-        self.gather(source.window);
+        self.gather(peer, source.window);
         if let Some(gap) = gap {
             let (entry, room) = self.take_entry();
             dropped.pieces.push(Piece {
@@ -251,16 +251,16 @@ impl Batch {
     /// Gathers the stretch, all of which has room, if something is gathered
     /// already: then it can't be queued as a slice. Says whether it did.
     #[inline]
-    pub(super) fn gather_more(&mut self, window: &[u8]) -> bool {
+    pub(super) fn gather_more(&mut self, peer: &Peer, window: &[u8]) -> bool {
         let gathers = self.gathered_frames > 0;
         if gathers {
-            self.gather(window);
+            self.gather(peer, window);
         }
         gathers
     }
 
     /// Copies the stretch, all of which has room.
-    fn gather(&mut self, window: &[u8]) {
+    fn gather(&mut self, peer: &Peer, window: &[u8]) {
         // Field by field, as they were written: read together they would have to
         // wait until each had reached the cache.
         let Stretch {
@@ -272,7 +272,8 @@ impl Batch {
         self.stretch.frames = 0;
         self.stretch.end = start;
         if self.gathered_frames == 0 {
-            self.gathered = Copied::with_room((end - start).max(self.usual_bytes) as usize);
+            let room = (end - start).max(self.usual_bytes) as usize;
+            self.gathered = Copied::with_room(room, &peer.budget);
         }
         self.gathered_frames += frames;
         (self.gathered).append(&window[start as usize..end as usize]);
@@ -299,7 +300,7 @@ impl Batch {
                 };
                 peer.broadcast(slice, (end - start) as usize);
             }
-            None => self.gather(cut.window()),
+            None => self.gather(peer, cut.window()),
         }
     }
 
@@ -340,9 +341,7 @@ impl Batch {
 fn queue_within(peer: &Peer, entry: Option<Entry>, room: Room) {
     match entry {
         Some(entry) => peer.broadcast_within(entry, room),
-        None => {
-            peer.broadcasts.release(room.frames, room.bytes);
-        }
+        None => peer.release(room.frames, room.bytes),
     }
 }
 

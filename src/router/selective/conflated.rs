@@ -66,7 +66,8 @@ impl Conflated {
         self.matches.sort_unstable();
         for matches in self.matches.chunk_by(|one, other| one.0 == other.0) {
             let subscriber = matches[0].0;
-            let Some(lane) = subscribers[subscriber as usize].conflating_lane() else {
+            let peer = &subscribers[subscriber as usize];
+            let Some(lane) = peer.conflating_lane() else {
                 continue;
             };
             self.keys.clear();
@@ -91,11 +92,13 @@ impl Conflated {
                 superseding: &self.superseding,
             };
             self.waiting.add(subscriber);
-            match lane.push(&message, sending.capacity, || sending.gap(msg_id)) {
+            let capacity = peer.capacity_of_lane(lane, place.range().len(), sending.capacity);
+            match lane.push(&message, capacity, || sending.gap(msg_id)) {
                 Pushed::Queued { replaced } => self.replaced += u64::from(replaced),
                 Pushed::Dropped => missed.push(place.index),
                 Pushed::Closed => {}
             }
+            peer.release_share();
         }
         self.matches.clear();
     }

@@ -213,7 +213,7 @@ impl Selective {
             let peer = &subscribers[subscriber as usize];
             let batch = &mut batches[subscriber as usize];
             batch.reserve(peer, source, sending, &mut self.dropped);
-            if !batch.gather_more(source.window) {
+            if !batch.gather_more(peer, source.window) {
                 self.standing.push(subscriber);
                 self.longest = self.longest.max(batch.stretch_bytes());
             }

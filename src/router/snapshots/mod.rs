@@ -21,6 +21,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 pub(crate) use store::KeptFrame;
 use store::Store;
 
+use super::budget::Budget;
 use super::subscriptions::Keys;
 use crate::ids::ConnectionId;
 use crate::limits::SNAPSHOT_KEYS_MAX;
@@ -28,7 +29,7 @@ use crate::wire::filter::Pointer;
 use crate::wire::{ErrorCode, Refusal};
 
 /// See the [module](self).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Snapshots {
     /// Whether anything is kept.
     active: AtomicBool,
@@ -57,6 +58,15 @@ struct GateState {
 }
 
 impl Snapshots {
+    /// Ones that are counted in `budget`.
+    pub(crate) fn within(budget: &Arc<Budget>) -> Self {
+        Self {
+            active: AtomicBool::new(false),
+            gate: Gate::default(),
+            store: Mutex::new(Store::within(budget)),
+        }
+    }
+
     /// A pass for a read of `sender`, if anything is kept. To be asked for
     /// before it is looked up who hears broadcasts.
     #[inline]

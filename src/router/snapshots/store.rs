@@ -3,8 +3,10 @@
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
+use super::super::budget::{Budget, Held};
 use crate::ids::ConnectionId;
 use crate::limits::{SNAPSHOT_BYTES_MAX, SNAPSHOT_MESSAGES_MAX};
 use crate::wire::filter::Pointer;
@@ -15,7 +17,32 @@ const OVERHEAD_BYTES: usize = 192;
 const NONE: u32 = u32::MAX;
 
 /// A frame that was kept, prefix included.
-pub(crate) type KeptFrame = Arc<Vec<u8>>;
+pub(crate) type KeptFrame = Arc<Frame>;
+
+/// The bytes of a frame, counted for as long as the store or a receiver has
+/// them.
+#[derive(Debug, Default)]
+pub(crate) struct Frame {
+    bytes: Vec<u8>,
+    held: Option<Held>,
+}
+
+impl Frame {
+    fn new(bytes: &[u8], budget: &Arc<Budget>) -> Self {
+        Self {
+            bytes: bytes.to_vec(),
+            held: Some(Held::new(budget, bytes.len() + OVERHEAD_BYTES)),
+        }
+    }
+}
+
+impl Deref for Frame {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -28,6 +55,7 @@ pub(super) struct Store {
     free: Vec<u32>,
     bytes: usize,
     limits: (usize, usize),
+    budget: Arc<Budget>,
 }
 
 #[derive(Debug)]
@@ -46,15 +74,15 @@ struct Kept {
     after: u32,
 }
 
-impl Default for Store {
-    fn default() -> Self {
-        Self::new(SNAPSHOT_MESSAGES_MAX, SNAPSHOT_BYTES_MAX)
-    }
-}
-
 impl Store {
+    /// Keeps as much as is allowed, counted in `budget`.
+    pub(super) fn within(budget: &Arc<Budget>) -> Self {
+        let bytes = budget.part(16, SNAPSHOT_BYTES_MAX);
+        Self::new(SNAPSHOT_MESSAGES_MAX, bytes, budget)
+    }
+
     /// Keeps so many messages at most, in so many bytes.
-    fn new(messages: usize, bytes: usize) -> Self {
+    fn new(messages: usize, bytes: usize, budget: &Arc<Budget>) -> Self {
         Self {
             pointers: Vec::new(),
             kept: Vec::new(),
@@ -63,6 +91,7 @@ impl Store {
             free: Vec::new(),
             bytes: 0,
             limits: (messages, bytes),
+            budget: Arc::clone(budget),
         }
     }
 
@@ -95,13 +124,13 @@ impl Store {
                 let kept = &mut self.kept[index as usize];
                 kept.sender = sender;
                 self.bytes -= kept.charge();
-                kept.replace(frame);
+                kept.replace(frame, &self.budget);
                 self.bytes += kept.charge();
             }
             None => self.add(Kept {
                 pointer,
                 key: key.into(),
-                frame: Arc::new(frame.to_vec()),
+                frame: Arc::new(Frame::new(frame, &self.budget)),
                 sender,
                 before: NONE,
                 after: NONE,
@@ -187,19 +216,22 @@ impl Store {
 impl Kept {
     /// Bytes that it takes, as far as they are counted.
     fn charge(&self) -> usize {
-        self.frame.capacity() + 2 * self.key.len() + OVERHEAD_BYTES
+        self.frame.bytes.capacity() + 2 * self.key.len() + OVERHEAD_BYTES
     }
 
     /// Keeps `frame` instead, in the same buffer if nobody is reading it and it
     /// is of about that size.
-    fn replace(&mut self, frame: &[u8]) {
+    fn replace(&mut self, frame: &[u8], budget: &Arc<Budget>) {
         match Arc::get_mut(&mut self.frame) {
-            Some(buffer) if buffer.capacity() / 2 <= frame.len() => {
-                buffer.clear();
-                buffer.reserve_exact(frame.len());
-                buffer.extend_from_slice(frame);
+            Some(Frame { bytes, held }) if bytes.capacity() / 2 <= frame.len() => {
+                bytes.clear();
+                bytes.reserve_exact(frame.len());
+                bytes.extend_from_slice(frame);
+                if let Some(held) = held {
+                    held.set(bytes.capacity() + OVERHEAD_BYTES);
+                }
             }
-            _ => self.frame = Arc::new(frame.to_vec()),
+            _ => self.frame = Arc::new(Frame::new(frame, budget)),
         }
     }
 }
@@ -209,7 +241,7 @@ mod tests {
     use super::*;
 
     fn store(messages: usize, bytes: usize) -> Store {
-        let mut store = Store::new(messages, bytes);
+        let mut store = Store::new(messages, bytes, &Arc::default());
         for pointer in ["/a", "/b"] {
             store.add_pointer(Pointer::parse(pointer).unwrap());
         }
@@ -269,7 +301,7 @@ mod tests {
         store.keep(0, b"x", b"x1", ConnectionId(1));
         let read = store.frames(&Pointer::parse("/a").unwrap(), ConnectionId(9));
         store.keep(0, b"x", b"x2", ConnectionId(1));
-        assert_eq!(**read[0], *b"x1");
+        assert_eq!(read[0][..], *b"x1");
         assert_eq!(kept(&store, "/a"), ["x2"]);
     }
 }

@@ -47,6 +47,7 @@ impl Connection {
     }
 
     async fn close_in_order(&mut self, end: End) {
+        self.stop_waiting_for_memory();
         self.session.end_input();
         let now = self.shared.clock.now();
         let _ = self.session.attend(now);
@@ -65,6 +66,12 @@ impl Connection {
                     now,
                 );
             }
+            End::NoMemory => self.session.close_with(
+                ErrorCode::LimitExceeded,
+                "the server's memory for incomplete frames is used up: connect again later",
+                None,
+                now,
+            ),
             End::FrameTimeout(lateness) => {
                 let reason = self.reason_of(lateness);
                 let code = ErrorCode::FrameTimeout;

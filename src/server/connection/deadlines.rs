@@ -46,7 +46,11 @@ impl Connection {
             .map(|since| since + limits::ANSWER_STALL_TIMEOUT);
         let frame = self.frame_deadline().map(|(deadline, _)| deadline);
         let first_message = self.first_message_deadline();
-        [frame, first_message, pause, stall, self.next_pulse]
+        let memory = match &self.intake {
+            Intake::NoMemory(until) => Some(*until),
+            _ => None,
+        };
+        [frame, first_message, pause, stall, memory, self.next_pulse]
             .into_iter()
             .flatten()
             .min()
@@ -71,6 +75,9 @@ impl Connection {
         }
         if self.first_message_deadline().is_some_and(|by| by <= now) {
             return Some(Turn::End(End::FirstMessageTimeout));
+        }
+        if matches!(self.intake, Intake::NoMemory(until) if until <= now) {
+            return Some(Turn::End(End::NoMemory));
         }
         if self
             .stalled_since

@@ -73,6 +73,7 @@ async fn a_setting_that_is_not_allowed_is_named_with_its_value() {
     for (text, key, value) in [
         ("queue_bytes = 17\n", "queue_bytes", "17"),
         ("queue_messages = 3\n", "queue_messages", "3"),
+        ("memory_max = \"1MiB\"\n", "memory_max", "1048576"),
         ("frame_bytes_max = 99\n", "frame_bytes_max", "99"),
         ("name = \"\"\n", "name", ""),
         ("listen = \"nowhere\"\n", "listen", "nowhere"),

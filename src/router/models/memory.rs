@@ -1,0 +1,101 @@
+//! Who waits for the server's memory is woken when some is free, whoever frees it.
+
+use loom::thread;
+
+use super::super::budget::{Budget, Of};
+use super::*;
+
+const TOTAL: usize = 800;
+/// Counted above what is first come.
+const SHORT: isize = 700;
+
+/// A name that holds nothing, in a server whose memory is used up.
+fn short() -> (Arc<Budget>, Arc<Outbox>) {
+    let budget = Arc::new(Budget::new(TOTAL));
+    budget.settle(Of::Queued, SHORT);
+    let rules = QueueRules {
+        capacity: ROOMY,
+        overflow: Overflow::Pause,
+    };
+    let outbox = Arc::new(Outbox::new(name("gateway"), rules, &budget));
+    outbox.take_over(&peer(1));
+    (budget, outbox)
+}
+
+/// What a session does with an event for which there is no memory.
+fn send(outbox: &Arc<Outbox>, id: u64) -> bool {
+    use super::super::pause::Pause;
+    let mut pause = Pause {
+        outbox: Arc::clone(outbox),
+        connection: ConnectionId(id),
+        waits: false,
+        waits_for_memory: false,
+        size: FRAME as u32,
+        deadline: std::time::Duration::ZERO,
+        msg_id: MsgId::from(uuid::Uuid::nil()),
+    };
+    loom::future::block_on(poll_fn(|cx| {
+        loop {
+            match outbox.reserve(&[FRAME as u32], FRAME, Share::Ordinary) {
+                Ok(1) => return Poll::Ready(true),
+                Ok(_) => {}
+                Err(_) => return Poll::Ready(false),
+            }
+            pause.wait(cx.waker());
+            if !pause.is_over() {
+                return Poll::Pending;
+            }
+        }
+    }))
+}
+
+fn sender(outbox: &Arc<Outbox>, id: u64) -> thread::JoinHandle<bool> {
+    let outbox = Arc::clone(outbox);
+    thread::spawn(move || send(&outbox, id))
+}
+
+#[test]
+fn freed_memory_wakes_who_waits_for_any_name() {
+    check(3, || {
+        let (budget, outbox) = short();
+        let sender = sender(&outbox, 2);
+        budget.settle(Of::Queued, -SHORT);
+        assert!(sender.join().unwrap());
+    });
+}
+
+#[test]
+fn freed_memory_wakes_all_who_wait() {
+    check(2, || {
+        let (budget, outbox) = short();
+        let senders = [2, 3].map(|id| sender(&outbox, id));
+        budget.settle(Of::Queued, -SHORT);
+        assert!(senders.map(|sender| sender.join().unwrap()) == [true; 2]);
+    });
+}
+
+#[test]
+fn a_reader_that_waits_for_memory_is_woken_and_wakes_the_next() {
+    check(2, || {
+        let budget = Arc::new(Budget::new(TOTAL));
+        budget.settle(Of::Input, SHORT);
+        let readers = [2, 3].map(|id| {
+            let budget = Arc::clone(&budget);
+            thread::spawn(move || {
+                let id = ConnectionId(id);
+                loom::future::block_on(poll_fn(|cx| {
+                    budget.wait_to_read(id, cx.waker());
+                    match budget.room_to_read(TOTAL * 1_000) {
+                        0 => Poll::Pending,
+                        _ => Poll::Ready(()),
+                    }
+                }));
+                budget.stop_waiting_to_read(id);
+            })
+        });
+        budget.settle(Of::Input, -SHORT);
+        for reader in readers {
+            reader.join().unwrap();
+        }
+    });
+}
