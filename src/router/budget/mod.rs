@@ -351,7 +351,10 @@ mod tests {
         assert_eq!(budget.used(Of::Queued), lease as usize);
         std::thread::scope(|scope| {
             let count = || budget.count(Of::Queued, 5 - lease);
-            scope.spawn(count);
+            // Joined, because a scope doesn't wait for what a thread drops at its
+            // end.
+            let counted = scope.spawn(count).join();
+            counted.expect("no panic");
         });
         assert_eq!(budget.used(Of::Queued), 5);
         // Once it is short, each change is told.
