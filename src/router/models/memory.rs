@@ -34,16 +34,19 @@ fn send(outbox: &Arc<Outbox>, id: u64) -> bool {
         deadline: std::time::Duration::ZERO,
         msg_id: MsgId::from(uuid::Uuid::nil()),
     };
+    let mut waits = false;
     loom::future::block_on(poll_fn(|cx| {
         loop {
+            if waits {
+                pause.wait(cx.waker());
+                if !pause.is_over() {
+                    return Poll::Pending;
+                }
+            }
             match outbox.reserve(&[FRAME as u32], FRAME, Share::Ordinary) {
                 Ok(1) => return Poll::Ready(true),
-                Ok(_) => {}
+                Ok(_) => waits = true,
                 Err(_) => return Poll::Ready(false),
-            }
-            pause.wait(cx.waker());
-            if !pause.is_over() {
-                return Poll::Pending;
             }
         }
     }))
