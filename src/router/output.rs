@@ -249,12 +249,13 @@ impl Output {
         if ahead == 0 && lanes.is_empty() {
             return Ok(None);
         }
-        let written = lanes.write(answers.unwritten(), room, write)?;
+        let written = lanes.write(answers.unwritten(), room, write);
         if room.is_some() && lanes.holds_what_is_shared() {
-            // Or several groups would wait for what it has no room for.
+            // Or several groups would wait for what it has no room for. Also where
+            // the socket took nothing.
             self.turn -= 1;
         }
-        Ok(written.map(|written| {
+        Ok(written?.map(|written| {
             let written = written.count_in(&mut self.window);
             answers.advance(written.bytes.min(ahead));
             self.partial = written.partial;

@@ -265,6 +265,33 @@ fn what_a_member_had_taken_before_it_asked_for_a_window_goes_to_the_others() {
 }
 
 #[test]
+fn what_a_member_has_taken_is_written_before_another_name_uses_the_window_up() {
+    let router = router();
+    let mut few = Peer::new(&router);
+    let options = json!({"names": ["red", "blue"], "group": true, "window": 1});
+    let _ = few.say(&hello("w", options));
+    let mut many = Peer::new(&router);
+    let options = json!({"names": ["red", "blue"], "group": true});
+    let _ = many.say(&hello("w", options));
+    let _ = (few.read(), many.read());
+    let mut sender = Peer::anonymous(&router);
+    let _ = sender.say_all(&[order(0, "me", "red"), order(1, "me", "blue")]);
+    // It takes a message, and its socket takes nothing of that.
+    for _ in 0..3 {
+        few.write_up_to(0);
+    }
+    let mut seen = ids(&few.read());
+    assert_eq!(seen.len(), 1);
+    seen.extend(ids(&many.read()));
+    seen.sort();
+    assert_eq!(
+        seen,
+        id_list(0..2),
+        "nothing is left with who may not have it"
+    );
+}
+
+#[test]
 fn who_releases_is_woken_for_what_waits() {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
