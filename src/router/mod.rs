@@ -43,6 +43,7 @@ mod selective;
 mod services;
 mod session;
 mod settle;
+mod shares;
 mod snapshots;
 mod stalls;
 mod subscribing;

@@ -73,7 +73,7 @@ pub(crate) struct Outbox {
     counters: Arc<Counters>,
     pub(super) queue: Queue,
     /// Whom to wake. Changed under the consumer's lock only.
-    owner: ArcSwapOption<Peer>,
+    pub(super) owner: ArcSwapOption<Peer>,
     /// Counts the owners. Changed under the consumer's lock only.
     epoch: AtomicU64,
     /// What the owner has taken from the queue but not yet written; of a group,
@@ -83,9 +83,9 @@ pub(crate) struct Outbox {
     group: OnceLock<Box<Group>>,
     waiters: Waiters,
     /// Where what is queued is counted.
-    budget: Arc<Budget>,
+    pub(super) budget: Arc<Budget>,
     /// Whether the queue counts as one that holds something.
-    holds: Holds,
+    pub(super) holds: Holds,
     /// How often the queue has fallen below half, or was emptied.
     relieved: AtomicU64,
     /// What the owner's connection has sent, if it is resumable and this is its
@@ -151,55 +151,8 @@ impl Outbox {
         self.queue.reserve(sizes, total, self.capacity_of(share))
     }
 
-    /// Reserves what the account may have while memory is short.
-    #[cold]
-    fn reserve_of_share(&self, sizes: &[u32], total: usize, share: Share) -> Result<usize, Closed> {
-        self.budget.ask_for_share(&self.holds);
-        let capacity = self.capacity_of(share);
-        let allowance = self.budget.allowance();
-        let others = self.others_of_account();
-        let granted = (self.queue).reserve_within(sizes, total, capacity, allowance, others);
-        self.release_share();
-        granted
-    }
-
-    /// Bytes that the queues of its owner hold beside this one.
-    fn others_of_account(&self) -> usize {
-        let own = self.queue.load().bytes();
-        let owner = self.owner.load();
-        owner
-            .as_ref()
-            .map_or(0, |owner| owner.bytes().saturating_sub(own))
-    }
-
-    fn release_share(&self) {
-        if self.queue.load().is_empty() {
-            self.budget.release_share(&self.holds);
-        }
-    }
-
-    /// Whether a frame of `size` bytes is within the server's memory now.
-    fn has_memory(&self, size: u32) -> bool {
-        !self.budget.is_short() || {
-            let (allowance, others) = (self.budget.allowance(), self.others_of_account());
-            self.queue.load().takes(size, allowance, others)
-        }
-    }
-
-    /// Whether the queue would take a frame of `size` bytes if the server had
-    /// memory for it.
-    #[cold]
-    pub(crate) fn lacks_memory_only(&self, size: u32, share: Share) -> bool {
-        self.queue.fits(size, self.capacity_of(share))
-    }
-
-    /// Whether the server's memory is short.
-    pub(crate) fn is_short_of_memory(&self) -> bool {
-        self.budget.is_short()
-    }
-
     #[inline]
-    fn capacity_of(&self, share: Share) -> Capacity {
+    pub(super) fn capacity_of(&self, share: Share) -> Capacity {
         match share {
             Share::Whole => self.rules.capacity,
             Share::Ordinary => self
@@ -259,17 +212,6 @@ impl Outbox {
     /// The connection no longer waits for room.
     pub(crate) fn stop_waiting(&self, id: ConnectionId) {
         self.waiters.forget(id);
-    }
-
-    /// Has `waker` woken as well when the queue's account may have more of the
-    /// server's memory.
-    pub(crate) fn wait_for_memory(&self, id: ConnectionId, waker: &Waker) {
-        self.budget.wait_for_room(id, waker);
-    }
-
-    /// The connection no longer waits for memory.
-    pub(crate) fn stop_waiting_for_memory(&self, id: ConnectionId) {
-        self.budget.stop_waiting(id);
     }
 
     /// Whether who waits for room for an event of `size` bytes should try

@@ -111,7 +111,7 @@ pub struct Session {
     has_accepted: bool,
     /// Bytes that are counted for its answers, and for what it has received and
     /// not taken.
-    counted: (usize, usize),
+    pub(super) counted: (usize, usize),
     /// What was done since it was last added to the shared counters.
     pub(super) done: Stats,
 }
@@ -484,39 +484,6 @@ impl Session {
         self.answers.shrink();
         self.count_answers();
         self.output.shrink(&self.claims);
-    }
-
-    // ---- the server's memory ----
-
-    /// How much may be read, where `held` bytes that were received are not taken:
-    /// nothing while memory is short, if they are more than every connection may
-    /// have.
-    #[must_use]
-    pub fn room_to_read(&self, held: usize) -> usize {
-        self.shared.budget.room_to_read(held)
-    }
-
-    /// Counts what was received and not taken: `bytes` from now on.
-    #[inline]
-    pub fn hold_input(&mut self, bytes: usize) {
-        (self.shared.budget).recount(Of::Input, &mut self.counted.1, bytes);
-    }
-
-    /// Has `waker` woken when there may be room to read, until
-    /// [`Session::stop_waiting_to_read`]. Ask again afterwards.
-    pub fn wait_to_read(&self, waker: &Waker) {
-        self.shared.budget.wait_to_read(self.peer.id(), waker);
-    }
-
-    /// Reading is not waited for any more.
-    pub fn stop_waiting_to_read(&self) {
-        self.shared.budget.stop_waiting_to_read(self.peer.id());
-    }
-
-    #[inline]
-    fn count_answers(&mut self) {
-        let bytes = self.answers.held_bytes();
-        (self.shared.budget).recount(Of::Queued, &mut self.counted.0, bytes);
     }
 
     // ---- the end ----
