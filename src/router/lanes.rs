@@ -180,13 +180,6 @@ impl<'a> Lanes<'a> {
         Self(smallvec::smallvec![lane])
     }
 
-    /// Whether the first lane is of a name that is shared, and holds something
-    /// that was taken from there.
-    pub(super) fn holds_what_is_shared(&self) -> bool {
-        matches!(self.0.first(), Some(Lane::Mail(claim, delivery))
-            if claim.seat.is_some() && !delivery.is_empty())
-    }
-
     /// Offers `ahead`, and then the lanes, to `write` once, and accounts for
     /// what it took. Without anything to write, nothing is offered. Where only
     /// `room` messages may be begun, there is one lane at most.

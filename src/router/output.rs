@@ -91,17 +91,13 @@ impl Output {
     /// Hands over no more than `messages` from now on, until some are released.
     #[cold]
     pub(crate) fn set_window(&mut self, messages: u32, claims: &[Claim], peer: &Peer) {
-        let window = Window::new(messages);
-        self.window = Some(window);
+        self.window = Some(Window::new(messages));
         let frames = self.broadcasts.cut();
         peer.broadcasts.release(frames, 0);
         // Of a name that was lost, the rest of a frame is here already.
         let stays = |claim: &Claim| (claim.deliver()).map_or(true, |mut mail| mail.cut());
         self.partial = self.partial.take().filter(stays);
-        // What it has taken of a group's queue beyond that is for the others.
-        for claim in claims.iter().filter(|claim| claim.seat.is_some()) {
-            drop(claim.deliver_within(Some(window.room())));
-        }
+        give_back(claims);
     }
 
     /// The connection has released so many messages. Says whether there is room
@@ -249,18 +245,17 @@ impl Output {
         if ahead == 0 && lanes.is_empty() {
             return Ok(None);
         }
-        let written = lanes.write(answers.unwritten(), room, write);
-        if room.is_some() && lanes.holds_what_is_shared() {
-            // Or several groups would wait for what it has no room for. Also where
-            // the socket took nothing.
-            self.turn -= 1;
+        let Some(written) = lanes.write(answers.unwritten(), room, write)? else {
+            return Ok(None);
+        };
+        drop(lanes);
+        let written = written.count_in(&mut self.window);
+        answers.advance(written.bytes.min(ahead));
+        self.partial = written.partial;
+        if room > Some(0) && self.room() == Some(0) {
+            give_back(claims);
         }
-        Ok(written?.map(|written| {
-            let written = written.count_in(&mut self.window);
-            answers.advance(written.bytes.min(ahead));
-            self.partial = written.partial;
-            written.bytes
-        }))
+        Ok(Some(written.bytes))
     }
 
     /// Goes on with the frame that is partly written, if one is.
@@ -304,5 +299,14 @@ impl Output {
             self.unfinished = None;
         }
         Ok(Some(bytes))
+    }
+}
+
+/// Gives what was taken of groups' queues, and is not begun, back to those who
+/// share them: what a window has no room for would wait for ever.
+#[cold]
+fn give_back(claims: &[Claim]) {
+    for claim in claims.iter().filter(|claim| claim.seat.is_some()) {
+        drop(claim.deliver_within(Some(0)));
     }
 }

@@ -94,6 +94,9 @@ pub(super) struct Queue {
     /// A group has shared it since it was last empty: nothing is known of the
     /// order in which frames leave, and little of when they are released.
     shared: bool,
+    /// A member has written one of several copies of a message since it was last
+    /// empty. Which one isn't known, and so not which entry is done.
+    had_copies: bool,
     /// The last entry may still grow.
     gathers: bool,
 }
@@ -203,6 +206,11 @@ impl Queue {
 
     pub(super) fn is_shared(&self) -> bool {
         self.shared
+    }
+
+    /// A member has written one of several copies of a message.
+    pub(super) fn note_copies(&mut self) {
+        self.had_copies = true;
     }
 
     /// All that is queued, in its order.
@@ -327,6 +335,11 @@ impl Queue {
                 bytes: 0,
             };
         }
+        if self.had_copies {
+            // What was written may be part of an entry that isn't done.
+            most.messages = most.messages.max(before.messages);
+            most.bytes = most.bytes.max(before.bytes);
+        }
         assert!(
             (least.messages..=most.messages).contains(&load.messages)
                 && (least.bytes..=most.bytes).contains(&load.bytes),
@@ -334,6 +347,7 @@ impl Queue {
         );
         self.load = load;
         self.shared &= !self.is_empty();
+        self.had_copies &= !self.is_empty();
         self.note_release(before, capacity);
     }
 

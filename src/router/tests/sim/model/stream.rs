@@ -73,12 +73,16 @@ impl Model {
             _ if is_shared => queue.frames().collect(),
             _ => Vec::new(),
         };
-        let mut copies = frames.into_iter();
-        let number = copies.find(|&number| self.original(number) == original);
-        let Some(number) = number else {
+        let is_it = |&number: &usize| self.original(number) == original;
+        let copies: Vec<usize> = frames.into_iter().filter(is_it).collect();
+        let Some(&number) = copies.first() else {
             panic!("order: {original} for {target:?}, and should be {front:?}");
         };
-        (self.queue_of(connection, target.as_deref())).pull(number, is_limited);
+        let queue = self.queue_of(connection, target.as_deref());
+        if copies.len() > 1 {
+            queue.note_copies();
+        }
+        queue.pull(number, is_limited);
         self.records[number].delivered += 1;
     }
 
