@@ -7,20 +7,21 @@ use futures_util::FutureExt;
 use tickwire::client::{ConnectError, Disconnect, Event, Receiver, SendError};
 use tickwire::ids::Name;
 use tickwire::limits::{LISTEN_DEFAULT, LISTEN_PROBE_INTERVAL, WINDOW_BYTES};
-use tickwire::wire::{Condition, ErrorCode, ErrorReport, Subscribe, Welcome, frame_prefix};
+use tickwire::wire::{Condition, ErrorCode, ErrorReport, Subscribe, Welcome};
 use tickwire::{Client, ClientConfig};
 use tokio::runtime::Runtime;
 
 use self::condition::{condition, pointer};
 use self::mismatch::Mismatch;
+use self::output::Output;
 use self::reader::reader_gone;
-use super::compact::append_compact;
 use super::patient::Patient;
 use super::peer::{self, PeerError};
 use super::{DIM, Failure, Outcome, say};
 
 mod condition;
 mod mismatch;
+mod output;
 mod reader;
 
 const EXAMPLES: &str = "\
@@ -291,27 +292,6 @@ fn say_report(report: &ErrorReport) {
         "the server says {}: {}",
         report.code, report.message
     ));
-}
-
-/// Messages as lines, or as frames.
-struct Output<W> {
-    out: W,
-    raw: bool,
-    line: Vec<u8>,
-}
-
-impl<W: Write> Output<W> {
-    fn write(&mut self, json: &[u8]) -> io::Result<()> {
-        if self.raw {
-            let prefix = frame_prefix(json.len()).map_err(io::Error::other)?;
-            self.out.write_all(&prefix)?;
-            return self.out.write_all(json);
-        }
-        self.line.clear();
-        append_compact(json, &mut self.line);
-        self.line.push(b'\n');
-        self.out.write_all(&self.line)
-    }
 }
 
 #[cfg(test)]
