@@ -17,7 +17,7 @@ fn short() -> (Arc<Budget>, Arc<Outbox>) {
         capacity: ROOMY,
         overflow: Overflow::Pause,
     };
-    let outbox = Arc::new(Outbox::new(name("gateway"), rules, &budget));
+    let outbox = Arc::new(Outbox::new(name("gateway"), rules, &budget, Arc::default()));
     outbox.take_over(&peer(1));
     (budget, outbox)
 }

@@ -148,8 +148,10 @@ async fn a_reader_that_starts_late_is_told_how_much_it_missed() {
         assert_eq!(serve.ended().await.code(), Some(0));
 
         let text = read.join().expect("it is read");
+        // Where the process may have few files open, it says so when it starts.
+        let about_files = |line: &&str| line.contains("RLIMIT_NOFILE");
         let log: Vec<_> = (text.lines())
-            .filter(|line| line.contains("tickwire"))
+            .filter(|line| line.contains("tickwire") && !about_files(line))
             .collect();
         let missing: usize = log
             .iter()
