@@ -92,6 +92,7 @@ impl World {
     /// Takes input as often as a round has it, and queues what was gathered.
     fn take_round(&mut self, index: usize, looks: &mut bool) -> Took {
         let mut took = Took::Something;
+        let before = self.connections[index].taken;
         for _ in 0..self.seed.below(5) {
             took = self.take_input(index, *looks);
             if !matches!(took, Took::Something) {
@@ -100,7 +101,7 @@ impl World {
             *looks = true;
             let gathers = self.workspace.is_gathering();
             let ends = || {
-                self.took_control(index) && self.lanes_are_tight(WINDOW_BYTES)
+                self.took_control(index, before) && self.lanes_are_tight(WINDOW_BYTES)
                     || self.a_lane_overflows()
             };
             if gathers && ends() {
@@ -219,11 +220,12 @@ impl World {
             .any(|session| session.peer.broadcasts.load().bytes() > most)
     }
 
-    /// Whether the last message that was taken may change who hears what.
-    fn took_control(&self, index: usize) -> bool {
+    /// Whether a message that was taken, behind the first `before`, may change who
+    /// hears what.
+    fn took_control(&self, index: usize, before: usize) -> bool {
         let connection = &self.connections[index];
-        let last = connection.taken.checked_sub(1);
-        last.is_some_and(|last| self.model.is_control(connection.said[last].1))
+        let mut taken = connection.said[before..connection.taken].iter();
+        taken.any(|(_, number)| self.model.is_control(*number))
     }
 
     /// Hands in again what the session stopped before.
