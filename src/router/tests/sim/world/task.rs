@@ -93,6 +93,7 @@ impl World {
     fn take_round(&mut self, index: usize, looks: &mut bool) -> Took {
         let mut took = Took::Something;
         let before = self.connections[index].taken;
+        let names = self.model.name_count();
         for _ in 0..self.seed.below(5) {
             took = self.take_input(index, *looks);
             if !matches!(took, Took::Something) {
@@ -100,8 +101,10 @@ impl World {
             }
             *looks = true;
             let gathers = self.workspace.is_gathering();
+            // Who gains a name hears broadcasts from then on.
             let ends = || {
-                self.took_control(index, before) && self.lanes_are_tight(WINDOW_BYTES)
+                (self.took_control(index, before) || self.model.name_count() != names)
+                    && self.lanes_are_tight(WINDOW_BYTES)
                     || self.a_lane_overflows()
             };
             if gathers && ends() {
