@@ -11,7 +11,7 @@ use super::input::{Event, Input, InputError};
 use super::split::{self, Piece, Place, SplitError};
 use super::{ERROR, Failure, Outcome, print, say_error};
 
-/// What the result in JSON begins with.
+/// The beginning of the result in JSON.
 const JSON_BEGIN: &str = "{\"problems\":[";
 
 const EXAMPLES: &str = "\
@@ -44,7 +44,7 @@ pub struct Arguments {
     files: Vec<String>,
 }
 
-/// What is wrong with a message, or stands where one should.
+/// A fault of a message, or text in the place of one.
 #[derive(Debug, Serialize)]
 struct Problem<'a> {
     file: &'a str,
@@ -56,7 +56,7 @@ struct Problem<'a> {
     msg_id: Option<String>,
 }
 
-/// What was found: counted, and as text that wasn't shown yet.
+/// The findings: their counts, and the text that was not shown yet.
 #[derive(Debug, Default)]
 struct Findings {
     json: bool,
@@ -75,7 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     for argument in &arguments.files {
         match check(&Input::new(argument), &mut findings, show) {
             Ok(()) => {}
-            // Who reads this has seen enough: there was something wrong to see.
+            // The reader has left after it was shown a problem.
             Err(InputError::Stopped(error)) if error.kind() == ErrorKind::BrokenPipe => {
                 return Ok(Outcome::Failed);
             }
@@ -104,9 +104,8 @@ fn show(text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// Checks the messages of one input, and shows with `show` what was found
-/// whenever there is no more input at hand. What is no message is a finding
-/// like others.
+/// Checks the messages of one input. Calls `show` with the findings whenever
+/// no more input is at hand. Text that is no message is a finding as well.
 fn check(
     input: &Input,
     findings: &mut Findings,
@@ -152,7 +151,7 @@ fn judge(parser: &mut Parser, frame: &mut [u8]) -> Result<(), Refusal> {
     parser.parse(frame).map(|_| ())
 }
 
-/// What is wrong with a message.
+/// Returns the problem of a message that breaks a rule.
 fn refused<'a>(input: &'a Input, piece: Piece<'_>, refusal: &'a Refusal) -> Problem<'a> {
     let at = locate(piece.json, refusal).unwrap_or(0);
     let Place { line, column } = piece.place.after(&piece.json[..at]);
@@ -167,7 +166,7 @@ fn refused<'a>(input: &'a Input, piece: Piece<'_>, refusal: &'a Refusal) -> Prob
     }
 }
 
-/// What stands where a message should.
+/// Returns the problem of text in the place of a message.
 fn no_message<'a>(input: &'a Input, fault: &SplitError, message: &'a str) -> Problem<'a> {
     let code = match fault.problem {
         split::Problem::TooLarge => ErrorCode::FrameTooLarge,
