@@ -370,7 +370,7 @@ impl World {
         let registry = &self.router.0.registry;
         self.model.observe_names(|name| {
             let outbox = registry.kept(name.as_bytes());
-            outbox.map(|outbox| (outbox.load().into(), outbox.times_relieved()))
+            outbox.map(|outbox| (outbox.load(), outbox.times_relieved()))
         });
         for (index, connection) in self.connections.iter().enumerate() {
             if let Some(session) = connection.session.as_ref().filter(|_| connection.is_open()) {

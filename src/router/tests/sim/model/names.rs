@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::queue::{Item, Load, Queue};
 use super::{Connection, Expected, Model, Report};
 use crate::router::Overflow;
-use crate::router::load::{Capacity, Room};
+use crate::router::load::{self, Capacity, Room};
 use crate::router::tests::sim::messages::Hello;
 
 /// A name that somebody owns, or for which something is kept.
@@ -106,11 +106,15 @@ impl Model {
 
     /// What the router counts for each name that is owned or lingers: the load
     /// of its queue, and how often that was relieved.
-    pub(in super::super) fn observe_names(&mut self, count: impl Fn(&str) -> Option<(Load, u64)>) {
+    pub(in super::super) fn observe_names(
+        &mut self,
+        count: impl Fn(&str) -> Option<(load::Load, u64)>,
+    ) {
         for (name, held) in &mut self.names {
             let count = count(name);
             let (load, relieved) = count.unwrap_or_else(|| panic!("names: {name:?} is not kept"));
-            held.queue.observe(load, held.capacity);
+            held.queue.observe(load.into(), held.capacity);
+            held.queue.observe_gap(load.has_gap());
             held.queue.observe_relief(relieved, held.capacity);
             if !held.members.is_empty() {
                 held.queue.share();
