@@ -8,6 +8,7 @@
 
 #[cfg(loom)]
 mod model;
+pub(crate) mod waiters;
 
 #[cfg(loom)]
 pub(crate) use model::*;
@@ -20,3 +21,11 @@ pub(crate) use {
     std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
     std::sync::{Mutex, MutexGuard, OnceLock},
 };
+
+/// Locks, also after a panic elsewhere: the panic ended its own connection, and
+/// what these locks guard is consistent between any two statements.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -4,7 +4,7 @@ use std::io::IoSlice;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tickwire::router::{Now, Router, Session, Workspace};
+use tickwire::router::{Now, ReadScratch, Router, Session};
 use uuid::Uuid;
 
 use super::stream;
@@ -12,7 +12,7 @@ use super::stream;
 /// See the [module](self).
 pub struct Endpoint {
     session: Session,
-    workspace: Workspace,
+    workspace: ReadScratch,
 }
 
 impl Endpoint {
@@ -20,7 +20,7 @@ impl Endpoint {
     pub fn new(router: &Router) -> Self {
         Self {
             session: router.connect(),
-            workspace: Workspace::default(),
+            workspace: ReadScratch::default(),
         }
     }
 

@@ -7,195 +7,40 @@
 //! dropping it ends it. Call [`Router::tend`] now and then. Time is an argument
 //! ([`Now`]).
 
-mod answers;
-mod audience;
-mod broadcasting;
-mod budget;
-mod claim;
-mod conflation;
-mod delivery;
-mod forward;
-mod gap;
-mod given_up;
-mod group;
-mod hello;
-mod in_flight;
-mod lanes;
-mod learning;
-mod lingering;
-mod load;
-mod memory;
+mod broadcast;
+mod config;
+mod connection;
+mod mailbox;
 mod names;
 mod now;
-mod outbox;
-mod output;
-mod parts;
-mod pause;
-mod peer;
-mod queue;
-mod registry;
-mod reports;
-mod resume;
-mod routes;
-mod run;
-mod run_bytes;
-mod selective;
 mod services;
 mod session;
-mod settle;
-mod shares;
-mod snapshots;
-mod stalls;
-mod subscribing;
-mod subscriptions;
-mod waiters;
-mod window;
 
 #[cfg(all(test, loom))]
 mod models;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
-pub use in_flight::Write;
+pub use config::{NameConfig, RouterConfig};
+pub use mailbox::Overflow;
+pub use mailbox::in_flight::Write;
+pub use mailbox::pause::Pause;
 pub use now::Now;
-pub use outbox::Overflow;
-pub use output::Progress;
-pub use pause::Pause;
-pub use run::Workspace;
 pub use services::{HEALTH_MONITOR, LOG_AGGREGATOR, Liveness};
-pub use session::{Alarm, Attention, Halt, Session, Step};
+pub use session::output::Progress;
+pub use session::run::ReadScratch;
+pub use session::{Attention, Halt, Session, Step, WakeHandle};
 
-use crate::ids::{ConnectionId, Name};
-use crate::limits;
+use crate::budget;
+use crate::ids::ConnectionId;
 use crate::loss;
-use crate::stats::{Counters, Stats};
-use crate::wire::filter::Pointer;
-use crate::wire::{Shapes, Validation};
-use budget::Budget;
-use load::Capacity;
-use outbox::QueueRules;
-use registry::Registry;
-use services::Services;
-use snapshots::Snapshots;
-
-/// What a router is told.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct RouterConfig {
-    /// The server's own name: the `source` of its answers.
-    pub name: Name,
-    /// Largest frame accepted, in bytes without its prefix.
-    pub frame_bytes_max: usize,
-    /// Bytes that one queue may hold.
-    pub queue_bytes: usize,
-    /// Messages that one queue may hold.
-    pub queue_messages: usize,
-    /// Bytes that may be held for all peers together.
-    pub memory_max: usize,
-    /// How long in sum a session is paused for one full queue.
-    pub stall_timeout: Duration,
-    /// How long what is queued for a name waits for another owner once its own
-    /// has left.
-    pub linger: Duration,
-    /// How much of each frame is checked.
-    pub validation: Validation,
-    /// JSON pointers: for each value that broadcasts have there the last one is
-    /// kept from the start, and not only once somebody subscribes to a snapshot
-    /// by it. What is no pointer is left out, and so is what comes after the
-    /// first [`SNAPSHOT_KEYS_MAX`](limits::SNAPSHOT_KEYS_MAX).
-    pub snapshot_keys: Vec<String>,
-    /// What is different for the queues of some names.
-    pub names: HashMap<Name, NameConfig>,
-}
-
-/// What is different for the queue of one name. What is `None` is as for all
-/// others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct NameConfig {
-    /// Bytes that the queue may hold.
-    pub queue_bytes: Option<usize>,
-    /// Messages that the queue may hold.
-    pub queue_messages: Option<usize>,
-    /// What becomes of events that don't fit it.
-    pub overflow: Overflow,
-}
-
-impl Default for RouterConfig {
-    fn default() -> Self {
-        Self {
-            name: Name::new(limits::SERVER_NAME_DEFAULT).expect("the default name is a name"),
-            frame_bytes_max: limits::FRAME_BYTES_MAX_DEFAULT,
-            queue_bytes: limits::QUEUE_BYTES_DEFAULT,
-            queue_messages: limits::QUEUE_MESSAGES_DEFAULT,
-            memory_max: usize::MAX,
-            stall_timeout: limits::STALL_TIMEOUT_DEFAULT,
-            linger: limits::LINGER_DEFAULT,
-            validation: Validation::Payload,
-            snapshot_keys: Vec::new(),
-            names: HashMap::new(),
-        }
-    }
-}
-
-impl RouterConfig {
-    fn capacity(&self) -> Capacity {
-        Capacity {
-            bytes: self.queue_bytes,
-            messages: self.queue_messages,
-        }
-    }
-
-    fn registry(&self, budget: &Arc<Budget>, counters: &Arc<Counters>) -> Registry {
-        let rules = |own: &NameConfig| QueueRules {
-            capacity: Capacity {
-                bytes: own.queue_bytes.unwrap_or(self.queue_bytes),
-                messages: own.queue_messages.unwrap_or(self.queue_messages),
-            },
-            overflow: own.overflow,
-        };
-        let by_name = (self.names.iter()).map(|(name, own)| (name.clone(), rules(own)));
-        Registry::new(
-            rules(&NameConfig::default()),
-            by_name.collect(),
-            self.linger,
-            budget,
-            counters,
-        )
-    }
-}
-
-/// What all sessions share.
-#[derive(Debug)]
-pub(crate) struct RouterShared {
-    config: RouterConfig,
-    budget: Arc<Budget>,
-    registry: Registry,
-    snapshots: Arc<Snapshots>,
-    services: Services,
-    shapes: Shapes,
-    counters: Arc<Counters>,
-    connections: AtomicU64,
-}
-
-impl RouterShared {
-    /// Keeps snapshots by the keys that are configured.
-    fn keep_snapshots(&self) {
-        for key in &self.config.snapshot_keys {
-            if let Ok(pointer) = Pointer::parse(key) {
-                let announce = || self.registry.members.keep(pointer.clone());
-                let _ = self.snapshots.keep(&pointer, announce);
-            }
-        }
-    }
-}
+use crate::stats::Stats;
+use session::shared::RouterShared;
 
 /// Routes messages between the sessions that it opened. Cloning shares it.
 #[derive(Debug, Clone)]
@@ -205,20 +50,7 @@ impl Router {
     /// A router that nobody is connected to yet.
     #[must_use]
     pub fn new(config: RouterConfig) -> Self {
-        let counters = Arc::default();
-        let budget = Arc::new(Budget::new(config.memory_max));
-        let router = Self(Arc::new(RouterShared {
-            registry: config.registry(&budget, &counters),
-            snapshots: Arc::new(Snapshots::within(&budget)),
-            budget,
-            services: Services::default(),
-            shapes: Shapes::new(config.validation),
-            counters,
-            connections: AtomicU64::new(0),
-            config,
-        }));
-        router.0.keep_snapshots();
-        router
+        Self(Arc::new(RouterShared::new(config)))
     }
 
     /// Opens the session of a new connection.

@@ -14,10 +14,10 @@ use bytes::Bytes;
 use dashmap::DashMap;
 use serde::Deserialize;
 
-use super::now::Now;
-use super::peer::lock;
 use crate::ids::Name;
+use crate::router::now::Now;
 use crate::sync::Mutex;
+use crate::sync::lock;
 
 /// The name that heartbeats go to.
 pub const HEALTH_MONITOR: &str = "health-monitor";

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use serde_json::{Value, json};
 
-use super::{Attention, Halt, Now, Progress, Router, RouterConfig, Session, Step, Workspace};
+use super::{Attention, Halt, Now, Progress, ReadScratch, Router, RouterConfig, Session, Step};
 
 mod acks;
 mod budget;
@@ -33,7 +33,7 @@ const TRIES_MAX: usize = 100_000;
 /// A session with a window in front of it, and everything it wrote behind it.
 struct Peer {
     session: Session,
-    workspace: Workspace,
+    workspace: ReadScratch,
     window: BytesMut,
     written: Vec<u8>,
     now: Now,
@@ -43,7 +43,7 @@ impl Peer {
     fn new(router: &Router) -> Self {
         Self {
             session: router.connect(),
-            workspace: Workspace::default(),
+            workspace: ReadScratch::default(),
             window: BytesMut::new(),
             written: Vec::new(),
             now: at_ms(0),

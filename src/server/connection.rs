@@ -256,7 +256,7 @@ impl Connection {
             Intake::Paused(pause) => {
                 // Wait first, then look: room that appears in between wakes us.
                 pause.wait(cx.waker());
-                if !self.pause_expired && !pause.is_over() {
+                if !self.pause_expired && !pause.has_room() {
                     return Poll::Pending;
                 }
                 self.pause_expired = false;

@@ -212,7 +212,7 @@ impl Endpoint {
         let room = std::future::poll_fn(|cx| {
             // Wait first, then look: room that appears in between wakes us.
             pause.wait(cx.waker());
-            if pause.is_over() {
+            if pause.has_room() {
                 Poll::Ready(())
             } else {
                 Poll::Pending

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::ids::ConnectionId;
-use crate::router::Alarm;
+use crate::router::WakeHandle;
 
 /// What all connections are to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +44,7 @@ pub(super) struct Phases {
     stopping: TaskTracker,
     draining: TaskTracker,
     giving_up: TaskTracker,
-    alarms: Mutex<HashMap<ConnectionId, Alarm>>,
+    alarms: Mutex<HashMap<ConnectionId, WakeHandle>>,
 }
 
 impl Phases {
@@ -75,7 +75,7 @@ impl Phases {
     }
 
     /// A connection takes part from now on.
-    pub(super) fn join(&self, id: ConnectionId, alarm: Alarm) -> Permits {
+    pub(super) fn join(&self, id: ConnectionId, alarm: WakeHandle) -> Permits {
         self.alarms().insert(id, alarm);
         Permits {
             stopping: Some(self.stopping.token()),
@@ -93,9 +93,9 @@ impl Phases {
     /// looks at it.
     pub(super) fn begin(&self, phase: Phase) {
         self.now.fetch_max(phase as u8, Ordering::AcqRel);
-        let alarms: Vec<Alarm> = self.alarms().values().cloned().collect();
+        let alarms: Vec<WakeHandle> = self.alarms().values().cloned().collect();
         for alarm in alarms {
-            alarm.ring();
+            alarm.wake();
         }
     }
 
@@ -109,7 +109,7 @@ impl Phases {
         }
     }
 
-    fn alarms(&self) -> std::sync::MutexGuard<'_, HashMap<ConnectionId, Alarm>> {
+    fn alarms(&self) -> std::sync::MutexGuard<'_, HashMap<ConnectionId, WakeHandle>> {
         self.alarms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

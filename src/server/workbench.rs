@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use bytes::BytesMut;
 
 use crate::limits::WINDOW_BYTES;
-use crate::router::Workspace;
+use crate::router::ReadScratch;
 
 /// Windows that a thread keeps for use again, in use by queues or not.
 const WINDOWS_KEPT_MAX: usize = 64;
@@ -23,7 +23,7 @@ thread_local! {
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct Workbench {
-    pub(super) workspace: Workspace,
+    pub(super) workspace: ReadScratch,
     windows: Windows,
     /// Set while it is lent: still set when it is lent again if a panic cut the
     /// work short.

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
 
 use super::*;
+use crate::budget::Of;
 use crate::ids::Name;
-use crate::router::budget::Of;
 use crate::router::{NameConfig, Overflow};
 
 const TOTAL: usize = 1024 * 1024;
@@ -153,10 +153,10 @@ fn an_event_that_waits_for_memory_is_woken_when_another_name_frees_some() {
     let mut pause = pause.expect("there is no memory for all");
     let woken = Arc::new(Flag(AtomicBool::new(false)));
     pause.wait(&Waker::from(Arc::clone(&woken)));
-    assert!(!pause.is_over());
+    assert!(!pause.has_room());
     hog.read();
     assert!(woken.0.load(Ordering::Relaxed), "memory was freed");
-    assert!(pause.is_over());
+    assert!(pause.has_room());
     drop(pause);
     assert!(sender.arrive(&[]).halt.is_none());
 }

@@ -281,11 +281,11 @@ fn a_pause_lasts_until_its_own_event_fits() {
         panic!("must pause")
     };
     assert!(
-        !pause.is_over(),
+        !pause.has_room(),
         "less than three quarters are taken, and still it doesn't fit"
     );
     let _ = gateway.read();
-    assert!(pause.is_over());
+    assert!(pause.has_room());
     assert!(sender.arrive(&[]).halt.is_none());
     assert_eq!(ids(&gateway.read()), [id(1)]);
 }

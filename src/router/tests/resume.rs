@@ -1,11 +1,12 @@
 //! What a resumed connection sends again is acknowledged again, and delivered
 //! once.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::*;
 use crate::ids::Name;
 use crate::limits::RESUME_IDS_MAX;
+use crate::router::connection::accepted_ids::AcceptedIds;
 
 mod broadcasts;
 mod model;
@@ -366,10 +367,10 @@ fn lingers_although_nothing_is_queued_and_no_longer() {
 }
 
 /// What "me" remembers, which has left.
-fn remembered(router: &Router) -> std::sync::Weak<crate::router::memory::Memory> {
+fn remembered(router: &Router) -> Weak<AcceptedIds> {
     let (peer, _, resume) = coming(router, "me", json!({"resume": true}));
     assert!(resume);
-    let memory = peer.session.memory.as_ref().map(Arc::downgrade);
+    let memory = peer.session.accepted_ids().map(Arc::downgrade);
     peer.cut();
     router.tend(at_ms(30_000));
     memory.unwrap()
@@ -379,12 +380,12 @@ fn remembered(router: &Router) -> std::sync::Weak<crate::router::memory::Memory>
 fn what_is_remembered_counts_among_the_bytes_that_linger() {
     let router = router();
     let mut peer = resumable(&router, "me");
-    let outbox = Arc::clone(&peer.session.claims[0].outbox);
-    let empty = outbox.kept_bytes();
+    let mailbox = router.0.registry.kept(b"me").unwrap();
+    let empty = mailbox.kept_bytes();
     for number in 0..1_000 {
         let _ = peer.say(&heartbeat(number, "me", "health-monitor"));
     }
-    assert!((16_000..20_000).contains(&(outbox.kept_bytes() - empty)));
+    assert!((16_000..20_000).contains(&(mailbox.kept_bytes() - empty)));
     assert!(empty < 300, "{empty}");
 }
 

@@ -65,7 +65,7 @@ fn warm(router: &Router, peer: &mut Peer, frames: &[Vec<u8>]) -> usize {
     for frame in [frames, frames, frames].concat() {
         if let Ok(header) = parser.parse(&mut frame.clone()) {
             let learned = router.0.shapes.learn(&frame, &header, 0);
-            peer.workspace.hints.note(learned, frame.len());
+            peer.workspace.hints().note(learned, frame.len());
         }
     }
     let known = |frame: &&Vec<u8>| is_known(router, peer, frame);
@@ -74,7 +74,7 @@ fn warm(router: &Router, peer: &mut Peer, frames: &[Vec<u8>]) -> usize {
 
 fn is_known(router: &Router, peer: &mut Peer, frame: &[u8]) -> bool {
     let table = router.0.shapes.load();
-    let hints = &mut peer.workspace.hints;
+    let hints = peer.workspace.hints();
     hints.recognize(&table, frame, frame.len(), 0).is_some()
 }
 
@@ -203,7 +203,7 @@ fn a_peer_cannot_push_out_what_others_use() {
         &json(&order_with_key(1_999))
     ));
     for (at, peer) in usual.iter_mut().enumerate() {
-        peer.workspace = Workspace::default();
+        peer.workspace = ReadScratch::default();
         for message in skeletons(at) {
             let parsed = Parser::default().parse(&mut json(&message)).unwrap();
             let learned = router.0.shapes.learn(&json(&message), &parsed, 0);
@@ -224,7 +224,7 @@ fn a_peer_cannot_push_out_what_others_use() {
 
 #[test]
 fn a_peer_whose_frames_never_repeat_stops_paying_for_learning() {
-    use super::super::learning::Learning;
+    use crate::router::session::learning::Learning;
 
     let mut learning = Learning::default();
     let mut tries = 0;

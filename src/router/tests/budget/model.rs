@@ -3,9 +3,9 @@
 //! for what is there, and the total is kept.
 
 use super::*;
+use crate::budget::Allowance;
 use crate::router::Pause;
-use crate::router::budget::Allowance;
-use crate::router::load::Load;
+use crate::router::mailbox::queue_state::QueueState;
 use crate::wire::fuzz::generate::Seed;
 
 const SEEDS: u64 = 20;
@@ -40,7 +40,7 @@ struct Hall {
 
 /// What holds for a name right before a message comes to it.
 struct Before {
-    own: Load,
+    own: QueueState,
     others: usize,
     allowances: [Allowance; 2],
 }
@@ -100,7 +100,7 @@ impl Hall {
             .receivers
             .iter()
             .find(|(_, names)| names.contains(&name))?;
-        let others = owner.0.session.peer.bytes() - own.bytes();
+        let others = owner.0.session.receiver().handle.charged_bytes() - own.bytes();
         let allowance = |holding| {
             let (used, queues) = (budget.used(Of::Queued), budget.queues());
             budget.parts().allowance(used, holding, queues)
@@ -153,7 +153,7 @@ impl Hall {
     fn wait(&mut self, index: usize, mut pause: Pause) {
         let flag = Arc::<Flag>::default();
         pause.wait(&Waker::from(Arc::clone(&flag)));
-        if pause.is_over() {
+        if pause.has_room() {
             flag.0.store(true, Ordering::Relaxed);
         }
         self.senders[index].waits = Some((pause, flag));
@@ -167,7 +167,7 @@ impl Hall {
                 continue;
             };
             if !flag.0.load(Ordering::Relaxed) {
-                assert!(!pause.is_over(), "nobody woke who may go on");
+                assert!(!pause.has_room(), "nobody woke who may go on");
                 sender.waits = Some((pause, flag));
                 continue;
             }

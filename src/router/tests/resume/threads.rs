@@ -67,7 +67,7 @@ fn who_is_about_to_accept_a_message_keeps_others_from_finding_it_new() {
     let mut gateway = Peer::named(&router, "gateway");
     let mut first = resumable(&router, "me");
     let second = resumed(&router, "me");
-    let memory = second.session.memory.as_ref().unwrap();
+    let memory = second.session.accepted_ids().unwrap();
     thread::scope(|scope| {
         let turn = memory.turn();
         let other = scope.spawn(|| first.order("gateway", &[1]));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::queue::{Item, Load, Queue};
 use super::{Connection, Expected, Model, Report};
 use crate::router::Overflow;
-use crate::router::load::{self, Capacity, Room};
+use crate::router::mailbox::queue_state::{self, Capacity, Reservation};
 use crate::router::tests::sim::messages::Hello;
 
 /// A name that somebody owns, or for which something is kept.
@@ -108,13 +108,13 @@ impl Model {
     /// of its queue, and how often that was relieved.
     pub(in super::super) fn observe_names(
         &mut self,
-        count: impl Fn(&str) -> Option<(load::Load, u64)>,
+        count: impl Fn(&str) -> Option<(queue_state::QueueState, u64)>,
     ) {
         for (name, held) in &mut self.names {
             let count = count(name);
             let (load, relieved) = count.unwrap_or_else(|| panic!("names: {name:?} is not kept"));
             held.queue.observe(load.into(), held.capacity);
-            held.queue.observe_gap(load.has_gap());
+            held.queue.observe_gap(load.has_dropped());
             held.queue.observe_relief(relieved, held.capacity);
             if !held.members.is_empty() {
                 held.queue.share();
@@ -124,7 +124,12 @@ impl Model {
 
     /// What the router counts for the broadcasts of a connection, and how much
     /// of that is reserved for broadcasts to come.
-    pub(in super::super) fn observe_lane(&mut self, connection: usize, load: Load, ahead: Room) {
+    pub(in super::super) fn observe_lane(
+        &mut self,
+        connection: usize,
+        load: Load,
+        ahead: Reservation,
+    ) {
         let capacity = self.config.capacity();
         self.connections[connection]
             .lane

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::ops::{Add, RangeInclusive, Sub};
 
-use crate::router::load::{self, Capacity, Room};
+use crate::router::mailbox::queue_state::{self, Capacity, Reservation};
 
 /// What a queue holds, counted as the router counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,8 +19,8 @@ impl Load {
     }
 }
 
-impl From<load::Load> for Load {
-    fn from(load: load::Load) -> Self {
+impl From<queue_state::QueueState> for Load {
+    fn from(load: queue_state::QueueState) -> Self {
         Self {
             messages: load.messages(),
             bytes: load.bytes(),
@@ -39,10 +39,10 @@ impl Add for Load {
     }
 }
 
-impl Sub<Room> for Load {
+impl Sub<Reservation> for Load {
     type Output = Self;
 
-    fn sub(self, room: Room) -> Self {
+    fn sub(self, room: Reservation) -> Self {
         Self {
             messages: self.messages - room.frames,
             bytes: self.bytes - room.bytes,

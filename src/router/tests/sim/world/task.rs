@@ -128,7 +128,7 @@ impl World {
             Intake::Paused(_) if !looks && !connection.expired => return Took::Nothing,
             Intake::Paused(pause) => {
                 pause.wait(&connection.wakes.waker(ROOM));
-                if !connection.expired && !pause.is_over() {
+                if !connection.expired && !pause.has_room() {
                     return Took::Nothing;
                 }
                 self.model.meet(match connection.expired {
@@ -220,7 +220,7 @@ impl World {
             .filter_map(|connection| connection.session.as_ref());
         sessions
             .into_iter()
-            .any(|session| session.peer.broadcasts.load().bytes() > most)
+            .any(|session| session.receiver().queue.load().bytes() > most)
     }
 
     /// Whether a message that was taken, behind the first `before`, may change who

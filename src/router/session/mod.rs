@@ -1,0 +1,559 @@
+//! The session of one connection: everything that is decided about what it
+//! sends.
+//!
+//! [`Session::receive`] takes the frames of one read. Consecutive frames of the
+//! same kind, source and target are a *run*: settled (admitted, refused or
+//! answered) together, forwarded as one slice. When an event meets a full
+//! queue, the session stops right before it: answers so far may leave, the
+//! rest of the window is kept by the caller and handed in again.
+
+#![forbid(unsafe_code)]
+
+mod admission;
+mod answers;
+mod broadcasting;
+mod claiming;
+mod control;
+mod forward;
+#[cfg(test)]
+mod inspect;
+mod lanes;
+pub(crate) mod learning;
+mod memory;
+pub(crate) mod output;
+mod reports;
+mod resume;
+mod routes;
+pub(crate) mod run;
+pub(crate) mod shared;
+mod stalls;
+mod subscribing;
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::task::Waker;
+
+use bytes::{Bytes, BytesMut};
+use uuid::Uuid;
+
+use crate::budget::Of;
+use crate::ids::{ConnectionId, Name};
+use crate::limits::{FRAME_PREFIX_BYTES, REFUSED_IN_A_ROW_MAX};
+use crate::router::broadcast::receiver::BroadcastReceiver;
+use crate::router::broadcast::subscriptions::Subscriptions;
+use crate::router::connection::ConnectionHandle;
+use crate::router::connection::accepted_ids::AcceptedIds;
+use crate::router::mailbox::claim::{Claim, Ownership};
+use crate::router::mailbox::in_flight::Write;
+use crate::router::mailbox::pause::Pause;
+use crate::router::now::Now;
+use crate::stats::Stats;
+use crate::wire::{ErrorCode, ErrorDetails, FrameState, Header, Kind, Refusal, Table, frame_state};
+use answers::{Answers, SenderIndex};
+use claiming::NameState;
+use learning::Learning;
+use output::{Output, Progress};
+use routes::{Destination, Routes};
+use run::ReadScratch;
+use shared::RouterShared;
+use stalls::Stalls;
+
+/// What became of the bytes handed in.
+#[derive(Debug)]
+#[must_use]
+pub struct Step {
+    /// Bytes taken off the front of the window. What is left is a partial
+    /// frame, or waits for the pause to end.
+    pub consumed: usize,
+    /// Why the session stopped before the end, if it did.
+    pub halt: Option<Halt>,
+}
+
+/// Why a session takes no more input for now, or ever.
+#[derive(Debug)]
+pub enum Halt {
+    /// An event waits for room in a full queue.
+    Pause(Pause),
+    /// Too many answers wait to be written.
+    AnswersFull,
+    /// The connection is to be closed once its answers are written.
+    Close,
+}
+
+/// Why the session stops within a window.
+#[derive(Debug)]
+enum Stop {
+    Halt(Halt),
+    /// What was gathered so far is to be queued before it goes on, in another
+    /// turn with the memory.
+    Commit,
+}
+
+impl From<Halt> for Stop {
+    fn from(halt: Halt) -> Self {
+        Self::Halt(halt)
+    }
+}
+
+/// What came to a session's attention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Attention {
+    /// Nothing that changes its life.
+    Continue,
+    /// Its last name was taken over: it is to be closed.
+    Close,
+}
+
+/// Everything that is decided about what one connection sends, and everything
+/// that waits to be written to it.
+#[derive(Debug)]
+pub struct Session {
+    shared: Arc<RouterShared>,
+    handle: Arc<ConnectionHandle>,
+    receiver: Arc<BroadcastReceiver>,
+    answers: Answers,
+    claims: Vec<Claim>,
+    ownership: Ownership,
+    claiming: NameState,
+    /// Its first name when its input ended.
+    former_name: Option<Name>,
+    routes: Routes,
+    stalls: Stalls,
+    subscriptions: Subscriptions,
+    /// Whether it wants no broadcasts.
+    wants_no_broadcasts: bool,
+    output: Output,
+    /// Where accepted messages are remembered, if they are.
+    memory: Option<Arc<AcceptedIds>>,
+    learning: Learning,
+    invalid_in_a_row: u32,
+    /// A message of the connection was accepted.
+    has_accepted: bool,
+    /// Bytes that are counted for its answers, and for what it has received and
+    /// not taken.
+    counted: (usize, usize),
+    /// What was done since it was last added to the shared counters.
+    done: Stats,
+}
+
+impl Session {
+    pub(super) fn new(shared: Arc<RouterShared>, id: ConnectionId) -> Self {
+        let handle = Arc::new(ConnectionHandle::within(id, &shared.budget));
+        Self {
+            answers: Answers::new(shared.config.name.clone(), Uuid::new_v4()),
+            receiver: Arc::new(BroadcastReceiver::new(&handle)),
+            handle,
+            shared,
+            claims: Vec::new(),
+            ownership: Ownership::Sole,
+            claiming: NameState::Unsettled,
+            former_name: None,
+            routes: Routes::default(),
+            stalls: Stalls::default(),
+            subscriptions: Subscriptions::default(),
+            wants_no_broadcasts: false,
+            memory: None,
+            output: Output::default(),
+            learning: Learning::default(),
+            invalid_in_a_row: 0,
+            has_accepted: false,
+            counted: (0, 0),
+            done: Stats::default(),
+        }
+    }
+
+    /// Which connection this is.
+    #[must_use]
+    pub fn id(&self) -> ConnectionId {
+        self.handle.id()
+    }
+
+    // ---- input ----
+
+    /// Takes the complete frames at the front of `window`. Everything that
+    /// follows from them is done when this returns.
+    pub fn receive(
+        &mut self,
+        workspace: &mut ReadScratch,
+        window: &mut BytesMut,
+        now: Now,
+    ) -> Step {
+        let step = self.gather(workspace, window, now);
+        workspace.flush();
+        step
+    }
+
+    /// Like [`Session::receive`], but some of what was accepted may stay in the
+    /// workspace, so that several reads make one entry of a queue. Call
+    /// [`ReadScratch::flush`] before anything else is done with the session but to
+    /// gather more: an ack must not leave before what it acknowledges is
+    /// queued.
+    pub fn gather(&mut self, workspace: &mut ReadScratch, window: &mut BytesMut, now: Now) -> Step {
+        workspace
+            .parser
+            .set_validation(self.shared.config.validation);
+        self.answers.set_time(now);
+        self.answers.set_short(self.shared.budget.is_short());
+        self.retry_claim();
+        let mut consumed = 0;
+        let halt = loop {
+            // Who passes over what is accepted here must find it queued.
+            let memory = self.memory.clone();
+            let _turn = memory.as_deref().map(AcceptedIds::turn);
+            let (taken, stop) = self.take_frames(workspace, window, now);
+            self.answers.close_batch();
+            workspace.forward.commit(window, taken, &self.handle);
+            consumed += taken;
+            if memory.is_some() || matches!(stop, Some(Stop::Commit)) {
+                workspace.flush();
+            }
+            match stop {
+                Some(Stop::Commit) => {}
+                Some(Stop::Halt(halt)) => break Some(halt),
+                None => break None,
+            }
+        };
+        let done = std::mem::take(&mut self.done);
+        self.has_accepted |= done.accepted > 0;
+        self.shared.counters.add(self.handle.id(), &done);
+        self.count_answers();
+        Step { consumed, halt }
+    }
+
+    /// Goes through the frames in their order, and says how many bytes are
+    /// done with.
+    fn take_frames(
+        &mut self,
+        workspace: &mut ReadScratch,
+        window: &mut [u8],
+        now: Now,
+    ) -> (usize, Option<Stop>) {
+        let mut shapes = self.shared.shapes.load();
+        let mut at = 0;
+        loop {
+            if self.answers.is_full() {
+                let halt = self.settle(workspace, window, now);
+                return match halt {
+                    Some((at, halt)) => (at, Some(halt.into())),
+                    None => (at, Some(Halt::AnswersFull.into())),
+                };
+            }
+            let len = match frame_state(&window[at..], self.shared.config.frame_bytes_max) {
+                Ok(FrameState::Complete { len }) => len,
+                Ok(FrameState::Partial { .. }) => {
+                    return match self.settle(workspace, window, now) {
+                        Some((at, halt)) => (at, Some(halt.into())),
+                        None => (at, None),
+                    };
+                }
+                Err(error) => {
+                    if let Some((at, halt)) = self.settle(workspace, window, now) {
+                        return (at, Some(halt.into()));
+                    }
+                    self.refuse(&error.into());
+                    return (window.len(), Some(Halt::Close.into()));
+                }
+            };
+            let frame = at..at + FRAME_PREFIX_BYTES + len;
+            if let Some((at, stop)) = self.take_frame(workspace, &shapes, window, &frame, now) {
+                return (at, Some(stop));
+            }
+            at = frame.end;
+            if self.learning.has_news() {
+                shapes = self.shared.shapes.load();
+            }
+        }
+    }
+
+    /// One frame: check, then join it to the run or settle the run and begin
+    /// another. Where it halts, it says how far the window is done with.
+    #[inline]
+    fn take_frame(
+        &mut self,
+        workspace: &mut ReadScratch,
+        shapes: &Table,
+        window: &mut [u8],
+        frame: &Range<usize>,
+        now: Now,
+    ) -> Option<(usize, Stop)> {
+        let json = frame.start + FRAME_PREFIX_BYTES..frame.end;
+        let seconds = now.mono.as_secs() as u32;
+        let known = (workspace.hints).recognize(shapes, &window[json.start..], json.len(), seconds);
+        let (kind, names, msg_id) = match known {
+            Some(known) => {
+                let msg_id = known.msg_id(&window[json.clone()]);
+                (
+                    known.kind,
+                    known.names,
+                    msg_id.expect("it was recognised there"),
+                )
+            }
+            None => match self.parse(workspace, &mut window[json.clone()], now) {
+                Ok(header) => (header.kind, header.names, header.msg_id),
+                Err(refusal) => {
+                    return self
+                        .settle(workspace, window, now)
+                        .or_else(|| self.refuse(&refusal).map(|halt| (frame.end, halt)))
+                        .map(|(at, halt)| (at, halt.into()));
+                }
+            },
+        };
+        let ReadScratch { parser, run, .. } = workspace;
+        let json = &window[json];
+        let joins = !run.is_empty()
+            && run.kind == kind
+            && self
+                .answers
+                .is_sender(run.sender, parser.source(json, &names))
+            && self.routes.leads_to(run.route, parser.target(json, &names));
+        if joins {
+            run.push(frame, msg_id);
+        } else {
+            let header = Header {
+                kind,
+                names,
+                msg_id,
+            };
+            let stop = self.begin_run(workspace, window, frame, &header, now);
+            if stop.is_some() {
+                return stop;
+            }
+        }
+        if workspace.run.is_filtered {
+            let shapes = known.is_some().then_some(shapes);
+            match self.accepted_ids_for(&workspace.run).map(Arc::clone) {
+                None => self.match_subscribers(workspace, shapes, window, frame, now),
+                Some(memory) => {
+                    self.broadcast_if_new(&memory, workspace, shapes, window, frame, now);
+                }
+            }
+        }
+        None
+    }
+
+    /// Settles the run so far and begins another with this frame.
+    fn begin_run(
+        &mut self,
+        workspace: &mut ReadScratch,
+        window: &[u8],
+        frame: &Range<usize>,
+        header: &Header,
+        now: Now,
+    ) -> Option<(usize, Stop)> {
+        if let Some((at, halt)) = self.settle(workspace, window, now) {
+            return Some((at, halt.into()));
+        }
+        let ReadScratch {
+            parser,
+            run,
+            forward,
+            ..
+        } = workspace;
+        let json = &window[frame.start + FRAME_PREFIX_BYTES..frame.end];
+        let source = parser.source(json, &header.names);
+        let allowed = self.check_source(header, source);
+        let sender = match allowed {
+            Ok(sender) => sender,
+            Err(refusal) => {
+                let halt = self.refuse(&refusal);
+                return halt.map(|halt| (frame.end, halt.into()));
+            }
+        };
+        if header.kind.is_control() {
+            if header.kind == Kind::Subscribe && forward.selective.holds_pass() {
+                // A snapshot would wait for what this read has broadcast.
+                return Some((frame.start, Stop::Commit));
+            }
+            let halt = self.control(header, sender, json);
+            // What follows may have to wait for its turn with another memory.
+            let another = header.kind == Kind::Hello && self.memory.is_some();
+            let stop = halt.map(Stop::Halt).or(another.then_some(Stop::Commit));
+            return stop.map(|stop| (frame.end, stop));
+        }
+        run.start = frame.start;
+        run.kind = header.kind;
+        run.sender = sender;
+        run.route = self
+            .routes
+            .resolve(parser.target(json, &header.names), &self.shared);
+        let is_broadcast = matches!(self.routes.destination(run.route), Destination::Everyone);
+        run.is_filtered = is_broadcast && self.has_filters(forward);
+        run.push(frame, header.msg_id);
+        None
+    }
+
+    fn check_source(&mut self, header: &Header, source: &[u8]) -> Result<SenderIndex, Refusal> {
+        let refusal = if source == self.shared.config.name.as_bytes() {
+            Refusal::new(
+                ErrorCode::SourceNotAllowed,
+                "this is the server's own name: send under your own",
+            )
+        } else if let Some(sender) = self.answers.sender(source) {
+            return Ok(sender);
+        } else {
+            Refusal::new(ErrorCode::InvalidEnvelope, "source is not a valid name")
+        };
+        Err(Refusal {
+            msg_id: Some(header.msg_id),
+            ..refusal.of_field("source")
+        })
+    }
+
+    /// Whether any message of the connection was accepted so far.
+    #[must_use]
+    pub fn has_accepted(&self) -> bool {
+        self.has_accepted
+    }
+
+    // ---- refusals ----
+
+    /// Answers with an error. Too many invalid frames in a row end the
+    /// connection.
+    pub(super) fn refuse(&mut self, refusal: &Refusal) -> Option<Halt> {
+        self.done.refused += 1;
+        self.answers.refuse(refusal);
+        if !refusal.code.is_invalid_frame() {
+            self.invalid_in_a_row = 0;
+            return None;
+        }
+        self.invalid_in_a_row += 1;
+        if self.invalid_in_a_row < REFUSED_IN_A_ROW_MAX {
+            return None;
+        }
+        let target = refusal.source.as_ref().map(Name::as_str);
+        self.answers.error(
+            target,
+            ErrorCode::TooManyRefused,
+            &format!("{REFUSED_IN_A_ROW_MAX} invalid frames in a row: the connection is closed"),
+            &ErrorDetails::default(),
+        );
+        Some(Halt::Close)
+    }
+
+    /// A control message was carried out.
+    pub(super) fn note_accepted(&mut self) {
+        self.done.accepted += 1;
+        self.invalid_in_a_row = 0;
+    }
+
+    // ---- output ----
+
+    /// Has `waker` woken when something new waits to be written or attended
+    /// to. Call [`Session::attend`] and [`Session::transmit`] afterwards.
+    pub fn register(&self, waker: &Waker) {
+        self.handle.register(waker);
+    }
+
+    /// Whether others reported something that [`Session::attend`] should turn
+    /// into answers.
+    #[must_use]
+    #[inline]
+    pub fn needs_attention(&self) -> bool {
+        self.handle.has_reports()
+    }
+
+    /// A handle that wakes the task which registered last.
+    #[must_use]
+    pub fn alarm(&self) -> WakeHandle {
+        WakeHandle(Arc::clone(&self.handle))
+    }
+
+    /// Writes what waits, in its order, until nothing is left, `write` would
+    /// block, or about `budget` bytes are written. Says how many were.
+    ///
+    /// # Errors
+    /// What `write` says, but for `WouldBlock` and `Interrupted`.
+    pub fn transmit(&mut self, budget: usize, write: Write<'_>) -> io::Result<(usize, Progress)> {
+        let written = (self.output).transmit(
+            &mut self.answers,
+            &self.claims,
+            &self.receiver,
+            budget,
+            write,
+        );
+        self.count_answers();
+        let replaced = self.output.take_replaced();
+        if replaced > 0 {
+            let done = Stats {
+                conflated: replaced,
+                ..Stats::default()
+            };
+            self.shared.counters.add(self.handle.id(), &done);
+        }
+        written
+    }
+
+    /// Takes the answers that wait, as whole frames: how a peer inside the
+    /// process gets them.
+    #[must_use]
+    pub fn take_answers(&mut self) -> Vec<u8> {
+        let answers = self.answers.take();
+        self.count_answers();
+        answers
+    }
+
+    /// Takes the next run of frames addressed to the session's names or to
+    /// everyone: how a peer inside the process receives.
+    #[must_use]
+    pub fn take_run(&mut self) -> Option<Bytes> {
+        self.output.take(&self.claims, &self.receiver)
+    }
+
+    /// Whether answers wait to be written.
+    #[must_use]
+    pub fn has_answers(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
+    /// Whether so many answers wait that no input should be taken.
+    #[must_use]
+    pub fn answers_are_full(&self) -> bool {
+        self.answers.is_full()
+    }
+
+    /// Gives back the buffers that an idle connection doesn't need.
+    pub fn shrink(&mut self) {
+        self.answers.shrink();
+        self.count_answers();
+        self.output.shrink(&self.claims);
+    }
+
+    // ---- the end ----
+
+    /// The peer sends no more: its names are free at once, and what was queued
+    /// for them waits for their next owners. Answers can still be written.
+    pub fn end_input(&mut self) {
+        self.former_name = self.name();
+        for claim in std::mem::take(&mut self.claims) {
+            self.shared.registry.release(&claim, &self.receiver);
+        }
+        self.claiming = NameState::ByHello;
+        self.subscriptions = Subscriptions::default();
+        self.shared.registry.members.leave(&self.receiver);
+        self.memory = None;
+        self.receiver.close_broadcasts();
+        self.output.forget_broadcasts();
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.end_input();
+        let budget = &self.shared.budget;
+        budget.recount(Of::Queued, &mut self.counted.0, 0);
+        budget.recount(Of::Input, &mut self.counted.1, 0);
+    }
+}
+
+/// Wakes the task of one session, so that it looks at the state of its server.
+#[derive(Debug, Clone)]
+pub struct WakeHandle(Arc<ConnectionHandle>);
+
+impl WakeHandle {
+    /// Wakes it.
+    pub fn wake(&self) {
+        self.0.wake();
+    }
+}
