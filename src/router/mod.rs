@@ -33,7 +33,7 @@ pub use mailbox::pause::Pause;
 pub use now::Now;
 pub use services::{HEALTH_MONITOR, LOG_AGGREGATOR, Liveness};
 pub use session::output::Progress;
-pub use session::run::ReadScratch;
+pub use session::run::{Gathering, ReadScratch};
 pub use session::{Attention, Halt, Session, Step, WakeHandle};
 
 use crate::budget;

@@ -36,7 +36,7 @@ use crate::router::mailbox::drop_notice::DropNotice;
 use crate::router::mailbox::entry_bytes::EntryBytes;
 use crate::router::mailbox::queue::Entry;
 use crate::router::mailbox::queue_state::Capacity;
-use crate::router::mailbox::{Mailbox, Overflow, QueueRules, Share};
+use crate::router::mailbox::{Mailbox, Overflow, QueuePart, QueueRules};
 use crate::wire;
 
 /// Tries all interleavings with at most `preemptions` interruptions of threads
@@ -124,7 +124,7 @@ fn entry(letters: &str, origin: Option<&Arc<ConnectionHandle>>) -> Entry {
 /// Reserves room for a run of one frame and queues it. Says whether it was
 /// accepted.
 fn put(mailbox: &Mailbox, letter: &str, origin: Option<&Arc<ConnectionHandle>>) -> bool {
-    let accepted = mailbox.reserve(&[FRAME as u32], FRAME, Share::Ordinary) == Ok(1);
+    let accepted = mailbox.reserve(&[FRAME as u32], FRAME, QueuePart::Ordinary) == Ok(1);
     if accepted {
         mailbox.enqueue(entry(letter, origin), FRAME);
     }

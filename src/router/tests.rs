@@ -88,7 +88,7 @@ impl Peer {
         self.arrive(&bytes)
     }
 
-    /// The same, but what is gathered for subscribers is left to a flush.
+    /// Says all at once; what is gathered for subscribers is left to a flush.
     fn gather_all(&mut self, messages: &[Value]) -> Step {
         self.window.extend(messages.iter().flat_map(framed));
         self.session

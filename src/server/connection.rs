@@ -22,10 +22,11 @@ use tokio::time::{Instant, Sleep};
 
 use self::frame_progress::{FrameProgress, Lateness};
 use super::ServerShared;
-use super::input::{self, Arrival, Input};
+use super::input::{Arrival, Input};
 use super::phase::{Permits, Phase};
 use super::places::Ending;
 use super::socket::PulseCheck;
+use super::workbench::{Round, Workbench};
 use crate::ids::MsgId;
 use crate::limits;
 use crate::router::{Attention, Halt, Now, Pause, Progress, Session, Step};
@@ -235,22 +236,28 @@ impl Connection {
     /// Takes input as often as a round allows, and queues what was accepted.
     /// `reads` are those of this turn.
     fn poll_reads(&mut self, cx: &mut Context<'_>, reads: &mut usize) -> Poll<Result<(), End>> {
-        let mut intake = Poll::Pending;
-        let before = *reads;
-        while *reads < READS_PER_TURN {
-            *reads += 1;
-            intake = self.poll_intake(cx);
-            let ends_round = *reads - before >= READS_PER_ROUND && !input::is_gathering();
-            if ends_round || !matches!(intake, Poll::Ready(Ok(()))) {
-                break;
+        Workbench::lend(|bench| {
+            let mut round = bench.begin();
+            let mut intake = Poll::Pending;
+            let before = *reads;
+            while *reads < READS_PER_TURN {
+                *reads += 1;
+                intake = self.poll_intake(cx, &mut round);
+                let is_over = *reads - before >= READS_PER_ROUND && !round.gathering.is_growing();
+                if is_over || !matches!(intake, Poll::Ready(Ok(()))) {
+                    break;
+                }
             }
-        }
-        input::flush();
-        intake
+            intake
+        })
     }
 
     /// Takes input once, if any is to be taken. Ready when something was done.
-    fn poll_intake(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+    fn poll_intake(
+        &mut self,
+        cx: &mut Context<'_>,
+        round: &mut Round<'_>,
+    ) -> Poll<Result<(), End>> {
         match &mut self.intake {
             Intake::Ended | Intake::Stopped(_) => return Poll::Pending,
             Intake::Paused(pause) => {
@@ -260,10 +267,10 @@ impl Connection {
                     return Poll::Pending;
                 }
                 self.pause_expired = false;
-                return Poll::Ready(self.resume());
+                return Poll::Ready(self.resume(round));
             }
             Intake::AnswersFull if self.session.answers_are_full() => return Poll::Pending,
-            Intake::AnswersFull => return Poll::Ready(self.resume()),
+            Intake::AnswersFull => return Poll::Ready(self.resume(round)),
             Intake::Open if self.session.answers_are_full() => {
                 self.intake = Intake::AnswersFull;
                 // What of a frame has begun waits for us now, not for its peer.
@@ -283,7 +290,9 @@ impl Connection {
         let clock = self.shared.clock;
         let read = self
             .input
-            .poll_read(cx, &mut self.stream, &mut self.session, || clock.now());
+            .poll_read(cx, &mut self.stream, &mut self.session, round, || {
+                clock.now()
+            });
         Poll::Ready(match ready!(read) {
             Ok(Arrival::Step(step, now)) => self.follow(step, now),
             Ok(Arrival::PartOfFrame) => {
@@ -328,9 +337,9 @@ impl Connection {
     }
 
     /// Hands in again what the session stopped before.
-    fn resume(&mut self) -> Result<(), End> {
+    fn resume(&mut self, round: &mut Round<'_>) -> Result<(), End> {
         let now = self.shared.clock.now();
-        let step = self.input.resume(&mut self.session, now);
+        let step = self.input.resume(&mut self.session, round, now);
         self.follow(step, now)
     }
 

@@ -168,7 +168,7 @@ impl Endpoint {
         }
         let session = &mut state.session;
         let now = self.shared.clock.now();
-        let step = Workbench::lend(|bench| session.receive(&mut bench.workspace, frame, now));
+        let step = Workbench::lend(|bench| bench.begin().gathering.read(session, frame, now));
         if let Some(Halt::Pause(pause)) = step.halt {
             return Ok(Admission::Paused(pause));
         }

@@ -9,7 +9,7 @@ use bytes::{BufMut, BytesMut};
 use tokio::io::AsyncRead;
 use tokio_util::io::poll_read_buf;
 
-use super::workbench::Workbench;
+use super::workbench::Round;
 use crate::limits::{FRAME_PREFIX_BYTES, WINDOW_BYTES};
 use crate::router::{Now, Session, Step};
 
@@ -46,13 +46,13 @@ impl Input {
         self.rest.len()
     }
 
-    /// Reads once and hands what arrived to the session. What is accepted is
-    /// queued by [`flush`].
+    /// Reads once and hands what arrived to the session.
     pub(super) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut (impl AsyncRead + Unpin),
         session: &mut Session,
+        round: &mut Round<'_>,
         now: impl FnOnce() -> Now,
     ) -> Poll<io::Result<Arrival>> {
         let room = session.room_to_read(self.rest.len());
@@ -60,34 +60,35 @@ impl Input {
             return Poll::Ready(Ok(Arrival::NoMemory));
         }
         if self.frame_bytes() > WINDOW_BYTES {
-            return self.poll_read_large(cx, stream, session, now);
+            return self.poll_read_large(cx, stream, session, round, now);
         }
-        Workbench::lend(|bench| {
-            let mut window = bench.take_window();
-            // A window is empty when it is taken, and larger than what is left
-            // of another.
-            window.extend_from_slice(&self.rest);
-            let room = room.min(WINDOW_BYTES.saturating_sub(window.len()));
-            let read = poll_read_up_to(cx, stream, &mut window, room);
-            let Poll::Ready(Ok(bytes @ 1..)) = read else {
-                bench.give_window(window);
-                return read.map_ok(|_| Arrival::End);
-            };
-            debug_assert!(bytes <= room);
-            let now = now();
-            let step = session.gather(&mut bench.workspace, &mut window, now);
-            self.keep(&window);
-            session.hold_input(self.rest.capacity());
-            bench.give_window(window);
-            Poll::Ready(Ok(Arrival::Step(step, now)))
-        })
+        let mut buffer = round.take_buffer();
+        // A buffer is empty when it is taken, and larger than what is left of
+        // another.
+        buffer.extend_from_slice(&self.rest);
+        let room = room.min(WINDOW_BYTES.saturating_sub(buffer.len()));
+        let read = poll_read_up_to(cx, stream, &mut buffer, room);
+        let Poll::Ready(Ok(bytes @ 1..)) = read else {
+            round.give_buffer(buffer);
+            return read.map_ok(|_| Arrival::End);
+        };
+        debug_assert!(bytes <= room);
+        let now = now();
+        let step = round.gathering.read(session, &mut buffer, now);
+        self.keep(&buffer);
+        session.hold_input(self.rest.capacity());
+        round.give_buffer(buffer);
+        Poll::Ready(Ok(Arrival::Step(step, now)))
     }
 
-    /// Hands in again what the session stopped before. What is accepted is
-    /// queued by [`flush`].
-    pub(super) fn resume(&mut self, session: &mut Session, now: Now) -> Step {
-        let step =
-            Workbench::lend(|bench| session.gather(&mut bench.workspace, &mut self.rest, now));
+    /// Hands in again what the session stopped before.
+    pub(super) fn resume(
+        &mut self,
+        session: &mut Session,
+        round: &mut Round<'_>,
+        now: Now,
+    ) -> Step {
+        let step = round.gathering.read(session, &mut self.rest, now);
         if self.rest.is_empty() {
             self.rest = BytesMut::new();
         } else if step.consumed > 0 {
@@ -107,6 +108,7 @@ impl Input {
         cx: &mut Context<'_>,
         stream: &mut (impl AsyncRead + Unpin),
         session: &mut Session,
+        round: &mut Round<'_>,
         now: impl FnOnce() -> Now,
     ) -> Poll<io::Result<Arrival>> {
         let missing = self.frame_bytes() - self.rest.len();
@@ -122,7 +124,7 @@ impl Input {
             _ if bytes < missing => Arrival::PartOfFrame,
             _ => {
                 let now = now();
-                Arrival::Step(self.resume(session, now), now)
+                Arrival::Step(self.resume(session, round, now), now)
             }
         }))
     }
@@ -144,17 +146,6 @@ impl Input {
             None => FRAME_PREFIX_BYTES,
         }
     }
-}
-
-/// Queues what was accepted in the reads since this was last called. Nothing may
-/// be written to the peer before that, nor may the thread do anything else.
-pub(super) fn flush() {
-    Workbench::lend(|bench| bench.workspace.flush());
-}
-
-/// Whether reading more before [`flush`] is called makes it cheaper.
-pub(super) fn is_gathering() -> bool {
-    Workbench::lend(|bench| bench.workspace.is_gathering())
 }
 
 fn poll_read_up_to(

@@ -1,4 +1,4 @@
-//! What a thread needs to receive: the router's workspace and read windows.
+//! What a thread needs to receive: the router's scratch buffers and read buffers.
 //!
 //! They are taken for one poll and given back before it ends, so connections
 //! that wait hold none.
@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use bytes::BytesMut;
 
 use crate::limits::WINDOW_BYTES;
-use crate::router::ReadScratch;
+use crate::router::{Gathering, ReadScratch};
 
 /// Windows that a thread keeps for use again, in use by queues or not.
 const WINDOWS_KEPT_MAX: usize = 64;
@@ -23,8 +23,8 @@ thread_local! {
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct Workbench {
-    pub(super) workspace: ReadScratch,
-    windows: Windows,
+    scratch: ReadScratch,
+    buffers: Buffers,
     /// Set while it is lent: still set when it is lent again if a panic cut the
     /// work short.
     lent: bool,
@@ -45,26 +45,43 @@ impl Workbench {
         })
     }
 
-    /// An empty window with room for [`WINDOW_BYTES`].
-    pub(super) fn take_window(&mut self) -> BytesMut {
-        self.windows.take()
+    /// Begins a round of reads. What they have for subscribers is queued when
+    /// it is dropped.
+    pub(super) fn begin(&mut self) -> Round<'_> {
+        Round {
+            gathering: self.scratch.begin(),
+            buffers: &mut self.buffers,
+        }
+    }
+}
+
+/// The buffers of a round of reads.
+pub(super) struct Round<'a> {
+    pub(super) gathering: Gathering<'a>,
+    buffers: &'a mut Buffers,
+}
+
+impl Round<'_> {
+    /// An empty buffer with room for [`WINDOW_BYTES`].
+    pub(super) fn take_buffer(&mut self) -> BytesMut {
+        self.buffers.take()
     }
 
-    /// Takes a window back, also one that queues still hold slices of.
-    pub(super) fn give_window(&mut self, window: BytesMut) {
-        self.windows.give(window);
+    /// Takes a buffer back, also one that queues still hold slices of.
+    pub(super) fn give_buffer(&mut self, buffer: BytesMut) {
+        self.buffers.give(buffer);
     }
 }
 
 #[derive(Debug, Default)]
-struct Windows {
+struct Buffers {
     /// Nothing holds slices of these.
     free: Vec<BytesMut>,
     /// Queues may still hold slices of these, the oldest first.
     retired: VecDeque<BytesMut>,
 }
 
-impl Windows {
+impl Buffers {
     fn take(&mut self) -> BytesMut {
         if let Some(window) = self.free.pop() {
             return window;
@@ -104,18 +121,21 @@ mod tests {
     fn what_a_panic_left_half_done_is_not_lent_again() {
         let panicking = || {
             Workbench::lend(|bench| {
-                let window = bench.take_window();
-                bench.give_window(window);
+                let mut round = bench.begin();
+                let buffer = round.take_buffer();
+                round.give_buffer(buffer);
+                drop(round);
                 panic!("this one is part of the test");
             })
         };
         assert!(catch_unwind(AssertUnwindSafe(panicking)).is_err());
-        Workbench::lend(|bench| assert!(bench.windows.free.is_empty()));
+        Workbench::lend(|bench| assert!(bench.buffers.free.is_empty()));
         // After an ordinary use, all is kept.
         Workbench::lend(|bench| {
-            let window = bench.take_window();
-            bench.give_window(window);
+            let mut round = bench.begin();
+            let buffer = round.take_buffer();
+            round.give_buffer(buffer);
         });
-        Workbench::lend(|bench| assert_eq!(bench.windows.free.len(), 1));
+        Workbench::lend(|bench| assert_eq!(bench.buffers.free.len(), 1));
     }
 }

@@ -63,14 +63,12 @@ impl Parser {
     }
 
     /// Checks one frame (without its length prefix) by every rule of the
-    /// protocol, and says what routing needs.
-    ///
-    /// `frame` is left byte for byte as it was when this returns.
+    /// protocol, and returns what routing needs.
     ///
     /// # Errors
     /// The first rule that the frame breaks.
     #[inline]
-    pub fn parse(&mut self, frame: &mut [u8]) -> Result<Header, Refusal> {
+    pub fn parse(&mut self, frame: &[u8]) -> Result<Header, Refusal> {
         self.check(frame).map(|found| found.header)
     }
 

@@ -8,7 +8,7 @@
 //! A memory belongs to the mailbox of its connection's first name and goes with
 //! it to a connection that resumes. The earlier connection goes on using it, so
 //! that what still arrives there is known to both. Both settle and queue their
-//! messages under [`AcceptedIds::turn`]: neither can find one new that the other is
+//! messages under [`AcceptedIds::lock_order`]: neither can find one new that the other is
 //! about to accept, nor one known, and bring what follows it, that the other has
 //! yet to queue.
 
@@ -29,7 +29,7 @@ use crate::sync::{Mutex, MutexGuard};
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct AcceptedIds {
-    turn: Mutex<()>,
+    order: Mutex<()>,
     ids: Mutex<Ids>,
 }
 
@@ -64,7 +64,7 @@ impl AcceptedIds {
 
     fn with_capacity(user: &Arc<ConnectionHandle>, ring_max: usize) -> Self {
         Self {
-            turn: Mutex::default(),
+            order: Mutex::default(),
             ids: Mutex::new(Ids {
                 user: Arc::downgrade(user),
                 ring: VecDeque::new(),
@@ -78,8 +78,8 @@ impl AcceptedIds {
 
     /// To be held from asking whether messages are known until those that are
     /// accepted are remembered and queued.
-    pub(crate) fn turn(&self) -> MutexGuard<'_, ()> {
-        lock(&self.turn)
+    pub(crate) fn lock_order(&self) -> MutexGuard<'_, ()> {
+        lock(&self.order)
     }
 
     // ---- whose it is ----

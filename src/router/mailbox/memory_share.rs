@@ -6,7 +6,7 @@
 use std::task::Waker;
 
 use super::queue::Closed;
-use super::{Mailbox, Share};
+use super::{Mailbox, QueuePart};
 use crate::ids::ConnectionId;
 
 impl Mailbox {
@@ -16,7 +16,7 @@ impl Mailbox {
         &self,
         sizes: &[u32],
         total: usize,
-        share: Share,
+        share: QueuePart,
     ) -> Result<usize, Closed> {
         self.budget.ask_for_share(&self.holds);
         let capacity = self.capacity_of(share);
@@ -53,7 +53,7 @@ impl Mailbox {
     /// Whether the queue would take a frame of `size` bytes if the server had
     /// memory for it.
     #[cold]
-    pub(crate) fn lacks_memory_only(&self, size: u32, share: Share) -> bool {
+    pub(crate) fn lacks_memory_only(&self, size: u32, share: QueuePart) -> bool {
         self.queue.fits(size, self.capacity_of(share))
     }
 

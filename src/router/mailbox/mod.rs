@@ -73,7 +73,7 @@ pub(crate) struct QueueRules {
 
 /// Which part of the queue a message may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Share {
+pub(crate) enum QueuePart {
     /// All but the reserve.
     Ordinary,
     /// All of it: acks and errors never pause, so an eighth is kept for them.
@@ -165,7 +165,7 @@ impl Mailbox {
         &self,
         sizes: &[u32],
         total: usize,
-        share: Share,
+        share: QueuePart,
     ) -> Result<usize, Closed> {
         if self.budget.is_short() {
             return self.reserve_of_share(sizes, total, share);
@@ -174,10 +174,10 @@ impl Mailbox {
     }
 
     #[inline]
-    pub(crate) fn capacity_of(&self, share: Share) -> Capacity {
+    pub(crate) fn capacity_of(&self, share: QueuePart) -> Capacity {
         match share {
-            Share::Whole => self.rules.capacity,
-            Share::Ordinary => self
+            QueuePart::Whole => self.rules.capacity,
+            QueuePart::Ordinary => self
                 .rules
                 .capacity
                 .part(QUEUE_RESERVE_DIVISOR - 1, QUEUE_RESERVE_DIVISOR),
@@ -243,7 +243,7 @@ impl Mailbox {
         let load = self.queue.load();
         load.is_closed()
             || load.is_below(self.rules.capacity.part(3, 4))
-                && self.queue.fits(size, self.capacity_of(Share::Ordinary))
+                && self.queue.fits(size, self.capacity_of(QueuePart::Ordinary))
                 && self.has_memory(size)
     }
 

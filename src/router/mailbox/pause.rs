@@ -12,15 +12,15 @@ use crate::router::mailbox::Mailbox;
 /// An event that waits for room.
 #[derive(Debug)]
 pub struct Pause {
-    pub(crate) mailbox: Arc<Mailbox>,
+    mailbox: Arc<Mailbox>,
     /// Whose event it is.
-    pub(crate) connection: ConnectionId,
+    connection: ConnectionId,
     /// Whether the connection is among those whom the queue wakes.
-    pub(crate) waits: bool,
+    waits: bool,
     /// Whether it is also among those whom freed memory wakes.
-    pub(crate) waits_for_memory: bool,
+    waits_for_memory: bool,
     /// The event's bytes, prefix included.
-    pub(crate) size: u32,
+    size: u32,
     /// When, in monotonic time, it is to be refused.
     pub deadline: Duration,
     /// The event.
@@ -28,6 +28,25 @@ pub struct Pause {
 }
 
 impl Pause {
+    /// An event of `connection` waits for room in `mailbox`.
+    pub(crate) fn new(
+        mailbox: &Arc<Mailbox>,
+        connection: ConnectionId,
+        size: u32,
+        deadline: Duration,
+        msg_id: MsgId,
+    ) -> Self {
+        Self {
+            mailbox: Arc::clone(mailbox),
+            connection,
+            waits: false,
+            waits_for_memory: false,
+            size,
+            deadline,
+            msg_id,
+        }
+    }
+
     /// Whether it is worth handing the rest of the window in again: the queue
     /// has fallen below three quarters and takes the event, or is closed.
     #[must_use]

@@ -129,7 +129,10 @@ fn a_frame_that_is_begun_when_the_name_is_taken_over_arrives_once() {
         let (old, new) = (peer(2), peer(3));
         let (mailbox, first) = mailbox(ROOMY, &old);
         let frames = [FRAME as u32; 2];
-        assert_eq!(mailbox.reserve(&frames, 2 * FRAME, Share::Ordinary), Ok(2));
+        assert_eq!(
+            mailbox.reserve(&frames, 2 * FRAME, QueuePart::Ordinary),
+            Ok(2)
+        );
         mailbox.enqueue(entry("ab", None), 2 * FRAME);
         let owner = thread::spawn({
             let (mailbox, old) = (Arc::clone(&mailbox), Arc::clone(&old));

@@ -48,7 +48,7 @@ fn send(mailbox: &Arc<Mailbox>, id: u64) -> bool {
                     return Poll::Pending;
                 }
             }
-            match mailbox.reserve(&[FRAME as u32], FRAME, Share::Ordinary) {
+            match mailbox.reserve(&[FRAME as u32], FRAME, QueuePart::Ordinary) {
                 Ok(1) => return Poll::Ready(true),
                 Ok(_) => waits = true,
                 Err(_) => return Poll::Ready(false),

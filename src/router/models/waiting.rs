@@ -14,7 +14,10 @@ const SMALL: Capacity = Capacity {
 fn full(owner: &Arc<ConnectionHandle>) -> (Arc<Mailbox>, Epoch) {
     let (mailbox, epoch) = mailbox(SMALL, owner);
     let frames = [FRAME as u32; 7];
-    assert_eq!(mailbox.reserve(&frames, 7 * FRAME, Share::Ordinary), Ok(7));
+    assert_eq!(
+        mailbox.reserve(&frames, 7 * FRAME, QueuePart::Ordinary),
+        Ok(7)
+    );
     mailbox.enqueue(entry("abcdefg", None), 7 * FRAME);
     (mailbox, epoch)
 }
@@ -25,7 +28,7 @@ fn send(mailbox: &Mailbox, id: u64) -> bool {
     let id = ConnectionId(id);
     let accepted = loom::future::block_on(poll_fn(|cx| {
         loop {
-            match mailbox.reserve(&[FRAME as u32], FRAME, Share::Ordinary) {
+            match mailbox.reserve(&[FRAME as u32], FRAME, QueuePart::Ordinary) {
                 Ok(1) => return Poll::Ready(true),
                 Ok(_) => {}
                 Err(_) => return Poll::Ready(false),

@@ -17,7 +17,7 @@ impl Put {
     fn begin(self, mailbox: &Mailbox) {
         match self {
             Self::Message => {
-                let granted = mailbox.reserve(&[FRAME as u32], FRAME, Share::Ordinary);
+                let granted = mailbox.reserve(&[FRAME as u32], FRAME, QueuePart::Ordinary);
                 assert_eq!(granted, Ok(1));
             }
             Self::DropNotice => {}

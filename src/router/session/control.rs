@@ -17,12 +17,15 @@ use crate::wire::{
 
 impl Session {
     /// Carries out a control message and answers it.
+    ///
+    /// # Errors
+    /// The connection is to be closed.
     pub(super) fn control(
         &mut self,
         header: &Header,
         sender: SenderIndex,
         json: &[u8],
-    ) -> Option<Halt> {
+    ) -> Result<(), Halt> {
         let source = self.answers.sender_name(sender).clone();
         let before = self.tell_before_hello();
         let outcome = match header.kind {
@@ -37,20 +40,20 @@ impl Session {
                 self.claim_source(sender);
             }
         }
-        let halt = match outcome {
-            Ok(()) => {
-                self.note_accepted();
-                None
-            }
+        match outcome {
+            Ok(()) => self.note_accepted(),
             Err(refusal) => self.refuse(&Refusal {
                 msg_id: Some(header.msg_id),
                 source: Some(source),
                 ..refusal
-            }),
-        };
+            })?,
+        }
         // It had lost its last name, and has taken none back.
         let nameless = before == Attention::Close && self.claims.is_empty();
-        halt.or(nameless.then_some(Halt::Close))
+        match nameless {
+            true => Err(Halt::Close),
+            false => Ok(()),
+        }
     }
 
     /// All of a `hello` is granted, or nothing changes.

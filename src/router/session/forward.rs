@@ -48,7 +48,7 @@ pub(crate) struct Forward {
     /// Whether `receivers` stand for this read.
     audience_known: bool,
     /// What goes to those who have subscriptions.
-    pub(super) selective: FanOut,
+    pub(super) fan_out: FanOut,
 }
 
 impl Forward {
@@ -103,7 +103,7 @@ impl Forward {
             queues: Arc::clone(receiver),
             own: None,
         }));
-        self.selective.set_audience(audience, sender);
+        self.fan_out.set_audience(audience, sender);
     }
 
     /// Adds a run of broadcasts. What doesn't fit a receiver's lane is dropped
@@ -113,13 +113,13 @@ impl Forward {
     pub(super) fn add_broadcasts(
         &mut self,
         run: RunView<'_>,
-        sending: &BroadcastContext<'_>,
+        context: &BroadcastContext<'_>,
         missed: &mut Vec<u32>,
     ) -> u64 {
         missed.clear();
         let (start, sizes) = (run.start, run.sizes);
         for receiver in &mut self.receivers {
-            let granted = match receiver.queues.reserve(sizes, run.total, sending.capacity) {
+            let granted = match receiver.queues.reserve(sizes, run.total, context.capacity) {
                 Ok(granted) => granted,
                 // It is gone: no receiver any more.
                 Err(_) => {
@@ -136,7 +136,7 @@ impl Forward {
                 missed.resize(sizes.len(), 0);
                 for (count, id) in missed.iter_mut().zip(run.ids).skip(granted) {
                     *count += 1;
-                    own.add_dropped(sending.gap(*id));
+                    own.add_dropped(context.gap(*id));
                 }
             } else if let Some(own) = &mut receiver.own {
                 own.add(start..start + run.total, granted as u32);
@@ -144,8 +144,8 @@ impl Forward {
         }
         self.everyone
             .add(start..start + run.total, sizes.len() as u32);
-        match self.selective.is_active() {
-            true => (self.selective).settle(run, sending, missed),
+        match self.fan_out.is_active() {
+            true => (self.fan_out).settle(run, context, missed),
             false => 0,
         }
     }
@@ -180,7 +180,7 @@ impl Forward {
         }
         if self.everyone.frames > 0 {
             self.commit_broadcasts(&cut);
-            self.selective.commit(&cut);
+            self.fan_out.commit(&cut);
         }
         if !cut.is_shared() {
             window.advance(consumed);
@@ -193,7 +193,7 @@ impl Forward {
         let named = self.named.iter().map(|batch| &batch.parts);
         let everyone = (!self.receivers.is_empty()).then_some(&self.everyone);
         let mut parts = named.chain(everyone);
-        parts.any(|parts| parts.pins(block_bytes)) || pins(self.selective.longest(), block_bytes)
+        parts.any(|parts| parts.pins(block_bytes)) || pins(self.fan_out.longest(), block_bytes)
     }
 
     fn commit_broadcasts(&mut self, cut: &Cut<'_>) {
@@ -228,8 +228,8 @@ impl Forward {
         self.everyone.clear();
         self.receivers.clear();
         self.audience_known = false;
-        if self.selective.is_in_use() {
-            self.selective.clear();
+        if self.fan_out.is_in_use() {
+            self.fan_out.clear();
         }
     }
 }

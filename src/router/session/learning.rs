@@ -5,11 +5,9 @@
 
 use std::time::Duration;
 
-use super::run::ReadScratch;
 use crate::limits::{SHAPE_CREDIT_INTERVAL, SHAPES_PER_CONNECTION_MAX};
 use crate::router::now::Now;
-use crate::router::session::Session;
-use crate::wire::{Header, Learned, Refusal};
+use crate::wire::Learned;
 
 /// Frames that taught nothing before learning is given a rest.
 const FRUITLESS_MAX: u8 = 32;
@@ -41,25 +39,6 @@ impl Default for Learning {
             rest: 0,
             raised: 0,
         }
-    }
-}
-
-impl Session {
-    /// Checks a frame that no shape recognised, and learns from it.
-    pub(super) fn parse(
-        &mut self,
-        workspace: &mut ReadScratch,
-        json: &mut [u8],
-        now: Now,
-    ) -> Result<Header, Refusal> {
-        let header = workspace.parser.parse(json)?;
-        if self.learning.may_learn(now) {
-            let seconds = now.mono.as_secs() as u32;
-            let learned = self.shared.shapes.learn(json, &header, seconds);
-            self.learning.note(learned);
-            workspace.hints.note(learned, json.len());
-        }
-        Ok(header)
     }
 }
 

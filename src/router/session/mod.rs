@@ -11,7 +11,6 @@
 
 mod admission;
 mod answers;
-mod broadcasting;
 mod claiming;
 mod control;
 mod forward;
@@ -21,6 +20,7 @@ mod lanes;
 pub(crate) mod learning;
 mod memory;
 pub(crate) mod output;
+mod read;
 mod reports;
 mod resume;
 mod routes;
@@ -30,7 +30,6 @@ mod stalls;
 mod subscribing;
 
 use std::io;
-use std::ops::Range;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -39,7 +38,7 @@ use uuid::Uuid;
 
 use crate::budget::Of;
 use crate::ids::{ConnectionId, Name};
-use crate::limits::{FRAME_PREFIX_BYTES, REFUSED_IN_A_ROW_MAX};
+use crate::limits::REFUSED_IN_A_ROW_MAX;
 use crate::router::broadcast::receiver::BroadcastReceiver;
 use crate::router::broadcast::subscriptions::Subscriptions;
 use crate::router::connection::ConnectionHandle;
@@ -49,12 +48,13 @@ use crate::router::mailbox::in_flight::Write;
 use crate::router::mailbox::pause::Pause;
 use crate::router::now::Now;
 use crate::stats::Stats;
-use crate::wire::{ErrorCode, ErrorDetails, FrameState, Header, Kind, Refusal, Table, frame_state};
-use answers::{Answers, SenderIndex};
+use crate::wire::{ErrorCode, ErrorDetails, Refusal};
+use answers::Answers;
 use claiming::NameState;
 use learning::Learning;
 use output::{Output, Progress};
-use routes::{Destination, Routes};
+use read::{Read, Stop, Stopped};
+use routes::Routes;
 use run::ReadScratch;
 use shared::RouterShared;
 use stalls::Stalls;
@@ -79,21 +79,6 @@ pub enum Halt {
     AnswersFull,
     /// The connection is to be closed once its answers are written.
     Close,
-}
-
-/// Why the session stops within a window.
-#[derive(Debug)]
-enum Stop {
-    Halt(Halt),
-    /// What was gathered so far is to be queued before it goes on, in another
-    /// turn with the memory.
-    Commit,
-}
-
-impl From<Halt> for Stop {
-    fn from(halt: Halt) -> Self {
-        Self::Halt(halt)
-    }
 }
 
 /// What came to a session's attention.
@@ -125,8 +110,8 @@ pub struct Session {
     /// Whether it wants no broadcasts.
     wants_no_broadcasts: bool,
     output: Output,
-    /// Where accepted messages are remembered, if they are.
-    memory: Option<Arc<AcceptedIds>>,
+    /// The ids of its accepted messages, if they are remembered.
+    accepted_ids: Option<Arc<AcceptedIds>>,
     learning: Learning,
     invalid_in_a_row: u32,
     /// A message of the connection was accepted.
@@ -154,7 +139,7 @@ impl Session {
             stalls: Stalls::default(),
             subscriptions: Subscriptions::default(),
             wants_no_broadcasts: false,
-            memory: None,
+            accepted_ids: None,
             output: Output::default(),
             learning: Learning::default(),
             invalid_in_a_row: 0,
@@ -172,42 +157,34 @@ impl Session {
 
     // ---- input ----
 
-    /// Takes the complete frames at the front of `window`. Everything that
+    /// Takes the complete frames at the front of `input`. Everything that
     /// follows from them is done when this returns.
-    pub fn receive(
-        &mut self,
-        workspace: &mut ReadScratch,
-        window: &mut BytesMut,
-        now: Now,
-    ) -> Step {
-        let step = self.gather(workspace, window, now);
-        workspace.flush();
-        step
+    pub fn receive(&mut self, scratch: &mut ReadScratch, input: &mut BytesMut, now: Now) -> Step {
+        scratch.begin().read(self, input, now)
     }
 
     /// Like [`Session::receive`], but some of what was accepted may stay in the
-    /// workspace, so that several reads make one entry of a queue. Call
-    /// [`ReadScratch::flush`] before anything else is done with the session but to
-    /// gather more: an ack must not leave before what it acknowledges is
-    /// queued.
-    pub fn gather(&mut self, workspace: &mut ReadScratch, window: &mut BytesMut, now: Now) -> Step {
-        workspace
-            .parser
-            .set_validation(self.shared.config.validation);
+    /// scratch buffers, for the reads that follow.
+    fn read(&mut self, scratch: &mut ReadScratch, input: &mut BytesMut, now: Now) -> Step {
+        scratch.parser.set_validation(self.shared.config.validation);
         self.answers.set_time(now);
         self.answers.set_short(self.shared.budget.is_short());
         self.retry_claim();
         let mut consumed = 0;
         let halt = loop {
-            // Who passes over what is accepted here must find it queued.
-            let memory = self.memory.clone();
-            let _turn = memory.as_deref().map(AcceptedIds::turn);
-            let (taken, stop) = self.take_frames(workspace, window, now);
+            // A connection that resumes this one must find queued what is
+            // accepted here.
+            let accepted_ids = self.accepted_ids.clone();
+            let _order = accepted_ids.as_deref().map(AcceptedIds::lock_order);
+            let (taken, stop) = match Read::new(self, scratch, input, now).take_frames() {
+                Ok(taken) => (taken, None),
+                Err(Stopped { at, why }) => (at, Some(why)),
+            };
             self.answers.close_batch();
-            workspace.forward.commit(window, taken, &self.handle);
+            scratch.forward.commit(input, taken, &self.handle);
             consumed += taken;
-            if memory.is_some() || matches!(stop, Some(Stop::Commit)) {
-                workspace.flush();
+            if accepted_ids.is_some() || matches!(stop, Some(Stop::Commit)) {
+                scratch.flush();
             }
             match stop {
                 Some(Stop::Commit) => {}
@@ -222,185 +199,6 @@ impl Session {
         Step { consumed, halt }
     }
 
-    /// Goes through the frames in their order, and says how many bytes are
-    /// done with.
-    fn take_frames(
-        &mut self,
-        workspace: &mut ReadScratch,
-        window: &mut [u8],
-        now: Now,
-    ) -> (usize, Option<Stop>) {
-        let mut shapes = self.shared.shapes.load();
-        let mut at = 0;
-        loop {
-            if self.answers.is_full() {
-                let halt = self.settle(workspace, window, now);
-                return match halt {
-                    Some((at, halt)) => (at, Some(halt.into())),
-                    None => (at, Some(Halt::AnswersFull.into())),
-                };
-            }
-            let len = match frame_state(&window[at..], self.shared.config.frame_bytes_max) {
-                Ok(FrameState::Complete { len }) => len,
-                Ok(FrameState::Partial { .. }) => {
-                    return match self.settle(workspace, window, now) {
-                        Some((at, halt)) => (at, Some(halt.into())),
-                        None => (at, None),
-                    };
-                }
-                Err(error) => {
-                    if let Some((at, halt)) = self.settle(workspace, window, now) {
-                        return (at, Some(halt.into()));
-                    }
-                    self.refuse(&error.into());
-                    return (window.len(), Some(Halt::Close.into()));
-                }
-            };
-            let frame = at..at + FRAME_PREFIX_BYTES + len;
-            if let Some((at, stop)) = self.take_frame(workspace, &shapes, window, &frame, now) {
-                return (at, Some(stop));
-            }
-            at = frame.end;
-            if self.learning.has_news() {
-                shapes = self.shared.shapes.load();
-            }
-        }
-    }
-
-    /// One frame: check, then join it to the run or settle the run and begin
-    /// another. Where it halts, it says how far the window is done with.
-    #[inline]
-    fn take_frame(
-        &mut self,
-        workspace: &mut ReadScratch,
-        shapes: &Table,
-        window: &mut [u8],
-        frame: &Range<usize>,
-        now: Now,
-    ) -> Option<(usize, Stop)> {
-        let json = frame.start + FRAME_PREFIX_BYTES..frame.end;
-        let seconds = now.mono.as_secs() as u32;
-        let known = (workspace.hints).recognize(shapes, &window[json.start..], json.len(), seconds);
-        let (kind, names, msg_id) = match known {
-            Some(known) => {
-                let msg_id = known.msg_id(&window[json.clone()]);
-                (
-                    known.kind,
-                    known.names,
-                    msg_id.expect("it was recognised there"),
-                )
-            }
-            None => match self.parse(workspace, &mut window[json.clone()], now) {
-                Ok(header) => (header.kind, header.names, header.msg_id),
-                Err(refusal) => {
-                    return self
-                        .settle(workspace, window, now)
-                        .or_else(|| self.refuse(&refusal).map(|halt| (frame.end, halt)))
-                        .map(|(at, halt)| (at, halt.into()));
-                }
-            },
-        };
-        let ReadScratch { parser, run, .. } = workspace;
-        let json = &window[json];
-        let joins = !run.is_empty()
-            && run.kind == kind
-            && self
-                .answers
-                .is_sender(run.sender, parser.source(json, &names))
-            && self.routes.leads_to(run.route, parser.target(json, &names));
-        if joins {
-            run.push(frame, msg_id);
-        } else {
-            let header = Header {
-                kind,
-                names,
-                msg_id,
-            };
-            let stop = self.begin_run(workspace, window, frame, &header, now);
-            if stop.is_some() {
-                return stop;
-            }
-        }
-        if workspace.run.is_filtered {
-            let shapes = known.is_some().then_some(shapes);
-            match self.accepted_ids_for(&workspace.run).map(Arc::clone) {
-                None => self.match_subscribers(workspace, shapes, window, frame, now),
-                Some(memory) => {
-                    self.broadcast_if_new(&memory, workspace, shapes, window, frame, now);
-                }
-            }
-        }
-        None
-    }
-
-    /// Settles the run so far and begins another with this frame.
-    fn begin_run(
-        &mut self,
-        workspace: &mut ReadScratch,
-        window: &[u8],
-        frame: &Range<usize>,
-        header: &Header,
-        now: Now,
-    ) -> Option<(usize, Stop)> {
-        if let Some((at, halt)) = self.settle(workspace, window, now) {
-            return Some((at, halt.into()));
-        }
-        let ReadScratch {
-            parser,
-            run,
-            forward,
-            ..
-        } = workspace;
-        let json = &window[frame.start + FRAME_PREFIX_BYTES..frame.end];
-        let source = parser.source(json, &header.names);
-        let allowed = self.check_source(header, source);
-        let sender = match allowed {
-            Ok(sender) => sender,
-            Err(refusal) => {
-                let halt = self.refuse(&refusal);
-                return halt.map(|halt| (frame.end, halt.into()));
-            }
-        };
-        if header.kind.is_control() {
-            if header.kind == Kind::Subscribe && forward.selective.holds_pass() {
-                // A snapshot would wait for what this read has broadcast.
-                return Some((frame.start, Stop::Commit));
-            }
-            let halt = self.control(header, sender, json);
-            // What follows may have to wait for its turn with another memory.
-            let another = header.kind == Kind::Hello && self.memory.is_some();
-            let stop = halt.map(Stop::Halt).or(another.then_some(Stop::Commit));
-            return stop.map(|stop| (frame.end, stop));
-        }
-        run.start = frame.start;
-        run.kind = header.kind;
-        run.sender = sender;
-        run.route = self
-            .routes
-            .resolve(parser.target(json, &header.names), &self.shared);
-        let is_broadcast = matches!(self.routes.destination(run.route), Destination::Everyone);
-        run.is_filtered = is_broadcast && self.has_filters(forward);
-        run.push(frame, header.msg_id);
-        None
-    }
-
-    fn check_source(&mut self, header: &Header, source: &[u8]) -> Result<SenderIndex, Refusal> {
-        let refusal = if source == self.shared.config.name.as_bytes() {
-            Refusal::new(
-                ErrorCode::SourceNotAllowed,
-                "this is the server's own name: send under your own",
-            )
-        } else if let Some(sender) = self.answers.sender(source) {
-            return Ok(sender);
-        } else {
-            Refusal::new(ErrorCode::InvalidEnvelope, "source is not a valid name")
-        };
-        Err(Refusal {
-            msg_id: Some(header.msg_id),
-            ..refusal.of_field("source")
-        })
-    }
-
     /// Whether any message of the connection was accepted so far.
     #[must_use]
     pub fn has_accepted(&self) -> bool {
@@ -409,18 +207,20 @@ impl Session {
 
     // ---- refusals ----
 
-    /// Answers with an error. Too many invalid frames in a row end the
-    /// connection.
-    pub(super) fn refuse(&mut self, refusal: &Refusal) -> Option<Halt> {
+    /// Answers with an error.
+    ///
+    /// # Errors
+    /// Too many invalid frames in a row end the connection.
+    fn refuse(&mut self, refusal: &Refusal) -> Result<(), Halt> {
         self.done.refused += 1;
         self.answers.refuse(refusal);
         if !refusal.code.is_invalid_frame() {
             self.invalid_in_a_row = 0;
-            return None;
+            return Ok(());
         }
         self.invalid_in_a_row += 1;
         if self.invalid_in_a_row < REFUSED_IN_A_ROW_MAX {
-            return None;
+            return Ok(());
         }
         let target = refusal.source.as_ref().map(Name::as_str);
         self.answers.error(
@@ -429,11 +229,11 @@ impl Session {
             &format!("{REFUSED_IN_A_ROW_MAX} invalid frames in a row: the connection is closed"),
             &ErrorDetails::default(),
         );
-        Some(Halt::Close)
+        Err(Halt::Close)
     }
 
     /// A control message was carried out.
-    pub(super) fn note_accepted(&mut self) {
+    fn note_accepted(&mut self) {
         self.done.accepted += 1;
         self.invalid_in_a_row = 0;
     }
@@ -532,7 +332,7 @@ impl Session {
         self.claiming = NameState::ByHello;
         self.subscriptions = Subscriptions::default();
         self.shared.registry.members.leave(&self.receiver);
-        self.memory = None;
+        self.accepted_ids = None;
         self.receiver.close_broadcasts();
         self.output.forget_broadcasts();
     }

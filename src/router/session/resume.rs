@@ -7,24 +7,23 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::run::{ReadScratch, Run};
+use super::Session;
+use super::read::{Read, Stopped};
+use crate::ids::MsgId;
 use crate::router::connection::accepted_ids::AcceptedIds;
 use crate::router::mailbox::claim::Claim;
-use crate::router::mailbox::pause::Pause;
-use crate::router::now::Now;
-use crate::router::session::Session;
-use crate::wire::{ErrorCode, HelloRequest, Kind, Refusal, Shortage, Table};
+use crate::wire::{ErrorCode, HelloRequest, Kind, Refusal, Shortage};
 
 impl Session {
     /// Whether accepted messages are remembered.
     pub(super) fn is_resumable(&self) -> bool {
-        let memory = self.memory.as_ref();
-        memory.is_some_and(|memory| memory.is_used_by(&self.handle))
+        let known = self.accepted_ids.as_ref();
+        known.is_some_and(|known| known.is_used_by(&self.handle))
     }
 
     /// Whether what an earlier connection sent is recognised.
     pub(super) fn has_resumed(&self) -> bool {
-        self.is_resumable() && self.memory.as_ref().is_some_and(|m| m.recognizes())
+        self.is_resumable() && self.accepted_ids.as_ref().is_some_and(|m| m.recognizes())
     }
 
     /// Makes the connection resumable or not, after a `hello` has settled its
@@ -32,14 +31,16 @@ impl Session {
     /// resumes wants to be resumable.
     pub(super) fn choose_accepted_ids(&mut self, hello: &HelloRequest) {
         let resume = hello.resume.unwrap_or(false);
-        let resumable = hello.resumable.unwrap_or(resume || self.memory.is_some());
+        let resumable = hello
+            .resumable
+            .unwrap_or(resume || self.accepted_ids.is_some());
         // While memory is short nothing new is remembered.
-        let resumable =
-            resumable && (resume || self.memory.is_some() || !self.shared.budget.refuses_more());
+        let resumable = resumable
+            && (resume || self.accepted_ids.is_some() || !self.shared.budget.refuses_more());
         if hello.resume == Some(false)
-            && let Some(memory) = self.memory.as_ref().filter(|_| self.has_resumed())
+            && let Some(known) = self.accepted_ids.as_ref().filter(|_| self.has_resumed())
         {
-            memory.stop_recognizing();
+            known.stop_recognizing();
         }
         self.keep_accepted_ids(resumable, resume);
     }
@@ -58,113 +59,14 @@ impl Session {
             claim.mailbox.drop_accepted_ids(claim.epoch);
         }
         if kept.is_none()
-            && let Some(own) = self.memory.take_if(|own| own.is_used_by(&self.handle))
+            && let Some(own) = self
+                .accepted_ids
+                .take_if(|own| own.is_used_by(&self.handle))
         {
             own.clear();
         }
         // What another connection has resumed stays shared with it.
-        self.memory = kept.or(self.memory.take());
-    }
-
-    /// Settles a run of a connection whose accepted messages are remembered, in
-    /// its turn, which lasts until they are queued.
-    #[inline(never)]
-    pub(super) fn admit_resumable(
-        &mut self,
-        memory: &AcceptedIds,
-        workspace: &mut ReadScratch,
-        window: &[u8],
-        now: Now,
-    ) -> Option<(usize, Pause)> {
-        let has_room = memory.has_room_for(workspace.run.ids.len(), &self.shared.budget);
-        if has_room && !memory.recognizes() {
-            return self.admit_run(workspace, window, now);
-        }
-        if has_room && memory.are_new(&workspace.run.ids) {
-            self.tell_undelivered();
-            return self.admit_run(workspace, window, now);
-        }
-        let run = std::mem::take(&mut workspace.run);
-        let paused = self.admit_one_by_one(memory, &run, workspace, window, now);
-        workspace.run = run;
-        paused
-    }
-
-    /// Settles a broadcast that is looked into, as a run of its own: whether it is
-    /// new must be known before it is given to anybody. In its turn, too.
-    #[inline(never)]
-    pub(super) fn broadcast_if_new(
-        &mut self,
-        memory: &AcceptedIds,
-        workspace: &mut ReadScratch,
-        shapes: Option<&Table>,
-        window: &[u8],
-        frame: &Range<usize>,
-        now: Now,
-    ) {
-        self.invalid_in_a_row = 0;
-        if workspace.run.ids.iter().any(|&id| memory.knows(id)) {
-            self.acknowledge(&workspace.run, &workspace.run.ids, &[]);
-            self.done.duplicates += 1;
-        } else if !memory.has_room_for(1, &self.shared.budget) {
-            let run = std::mem::take(&mut workspace.run);
-            self.refuse_unremembered(&run, 0);
-            workspace.run = run;
-        } else {
-            if memory.recognizes() {
-                self.tell_undelivered();
-            }
-            self.match_subscribers(workspace, shapes, window, frame, now);
-            // A broadcast never pauses.
-            let _ = self.admit_run(workspace, window, now);
-        }
-        workspace.run.clear();
-    }
-
-    /// Refuses a message that can't be remembered: what is accepted must be known
-    /// when it is sent again.
-    #[cold]
-    fn refuse_unremembered(&mut self, run: &Run, index: usize) {
-        let message = "the server's memory is used up, and it couldn't remember this message for \
-                       when you resume: send it again later";
-        let refusal = Refusal::new(ErrorCode::QueueFull, message).for_want_of(Shortage::Memory);
-        self.refuse_of_run(run, index, refusal);
-    }
-
-    fn admit_one_by_one(
-        &mut self,
-        memory: &AcceptedIds,
-        run: &Run,
-        workspace: &mut ReadScratch,
-        window: &[u8],
-        now: Now,
-    ) -> Option<(usize, Pause)> {
-        let mut start = run.start;
-        for (index, (&msg_id, &size)) in run.ids.iter().zip(&run.sizes).enumerate() {
-            let frame = start..start + size as usize;
-            start = frame.end;
-            if memory.knows(msg_id) {
-                self.acknowledge(run, &[msg_id], &[]);
-                self.done.duplicates += 1;
-                continue;
-            }
-            if !memory.has_room_for(1, &self.shared.budget) {
-                self.refuse_unremembered(run, index);
-                continue;
-            }
-            self.tell_undelivered();
-            workspace.run.clear();
-            workspace.run.start = frame.start;
-            workspace.run.kind = run.kind;
-            workspace.run.sender = run.sender;
-            workspace.run.route = run.route;
-            workspace.run.push(&frame, msg_id);
-            let paused = self.admit_run(workspace, window, now);
-            if paused.is_some() {
-                return paused;
-            }
-        }
-        None
+        self.accepted_ids = kept.or(self.accepted_ids.take());
     }
 
     /// A message that was given up is new when it is sent again. That it was
@@ -176,12 +78,99 @@ impl Session {
             }
         }
     }
+}
 
-    /// The memory, if the messages of `run` are to be remembered: those that are
-    /// answered.
+impl Read<'_> {
+    /// The accepted ids, if those of the run are remembered: it is answered.
     #[inline]
-    pub(super) fn accepted_ids_for(&self, run: &Run) -> Option<&Arc<AcceptedIds>> {
-        let memory = self.memory.as_ref()?;
-        (run.kind != Kind::Ack).then_some(memory)
+    pub(super) fn accepted_ids(&self) -> Option<Arc<AcceptedIds>> {
+        let ids = self.session.accepted_ids.as_ref()?;
+        (self.scratch.run.kind != Kind::Ack).then(|| Arc::clone(ids))
+    }
+
+    /// Admits a run of a connection whose accepted messages are remembered. The
+    /// order of accepted ids is locked until they are queued.
+    #[inline(never)]
+    pub(super) fn admit_resumable(&mut self, accepted: &AcceptedIds) -> Result<(), Stopped> {
+        let ids = &self.scratch.run.ids;
+        let has_room = accepted.has_room_for(ids.len(), &self.session.shared.budget);
+        if has_room && !accepted.recognizes() {
+            return self.admit_run();
+        }
+        if has_room && accepted.are_new(ids) {
+            self.session.tell_undelivered();
+            return self.admit_run();
+        }
+        self.admit_one_by_one(accepted)
+    }
+
+    /// Admits a broadcast that subscribers choose among, as a run of its own:
+    /// whether it is new must be known before it is given to anybody.
+    #[inline(never)]
+    pub(super) fn broadcast_if_new(
+        &mut self,
+        accepted: &AcceptedIds,
+        frame: &Range<usize>,
+        is_recognized: bool,
+    ) {
+        self.session.invalid_in_a_row = 0;
+        let run = &self.scratch.run;
+        if run.ids.iter().any(|&id| accepted.knows(id)) {
+            self.session.acknowledge(run, &run.ids, &[]);
+            self.session.done.duplicates += 1;
+        } else if !accepted.has_room_for(1, &self.session.shared.budget) {
+            self.refuse_unremembered(0);
+        } else {
+            if accepted.recognizes() {
+                self.session.tell_undelivered();
+            }
+            self.match_subscribers(frame, is_recognized);
+            self.admit_broadcast();
+        }
+        self.scratch.run.clear();
+    }
+
+    /// Refuses a message that can't be remembered: what is accepted must be known
+    /// when it is sent again.
+    #[cold]
+    fn refuse_unremembered(&mut self, index: usize) {
+        let message = "the server's memory is used up, and it couldn't remember this message for \
+                       when you resume: send it again later";
+        let refusal = Refusal::new(ErrorCode::QueueFull, message).for_want_of(Shortage::Memory);
+        self.refuse_of_run(index, refusal);
+    }
+
+    /// Admits each frame of the run as a run of its own.
+    fn admit_one_by_one(&mut self, accepted: &AcceptedIds) -> Result<(), Stopped> {
+        let whole = std::mem::take(&mut self.scratch.run);
+        let mut admitted = Ok(());
+        let mut start = whole.start;
+        for (&msg_id, &size) in whole.ids.iter().zip(&whole.sizes) {
+            let frame = start..start + size as usize;
+            start = frame.end;
+            self.scratch.run.begin(&frame, msg_id, &whole);
+            admitted = self.admit_one(accepted, msg_id);
+            if admitted.is_err() {
+                break;
+            }
+        }
+        // Its buffers are used again.
+        self.scratch.run = whole;
+        admitted
+    }
+
+    /// Admits the only frame of the run.
+    fn admit_one(&mut self, accepted: &AcceptedIds, msg_id: MsgId) -> Result<(), Stopped> {
+        if accepted.knows(msg_id) {
+            self.session.acknowledge(&self.scratch.run, &[msg_id], &[]);
+            self.session.done.duplicates += 1;
+            return Ok(());
+        }
+        if !accepted.has_room_for(1, &self.session.shared.budget) {
+            self.refuse_unremembered(0);
+            return Ok(());
+        }
+        self.session.tell_undelivered();
+        self.admit_run()
     }
 }

@@ -4,11 +4,15 @@
 
 use std::ops::Range;
 
+use bytes::BytesMut;
+
 use super::answers::SenderIndex;
 use super::forward::Forward;
 use super::routes::RouteIndex;
+use super::{Session, Step};
 use crate::ids::MsgId;
 use crate::router::broadcast::RunView;
+use crate::router::now::Now;
 use crate::wire::{Hints, Kind, Parser, Validation};
 
 /// The buffers that [`Session::receive`](crate::router::Session::receive) works in. One
@@ -37,16 +41,41 @@ impl Default for ReadScratch {
 }
 
 impl ReadScratch {
-    /// Whether [`Session::gather`](crate::router::Session::gather) has left something
-    /// here that grows with what is gathered next: what several subscribers get.
-    #[must_use]
-    pub fn is_gathering(&self) -> bool {
-        self.forward.selective.is_gathering()
+    /// Begins to take reads. The messages that they have for subscribers are
+    /// gathered, and queued when the guard is dropped.
+    pub fn begin(&mut self) -> Gathering<'_> {
+        Gathering(self)
     }
 
-    /// Queues what [`Session::gather`](crate::router::Session::gather) has left here.
-    pub fn flush(&mut self) {
-        self.forward.selective.flush();
+    /// Queues the gathered messages.
+    pub(super) fn flush(&mut self) {
+        self.forward.fan_out.flush();
+    }
+}
+
+/// Reads whose messages for subscribers are gathered, so that several reads make
+/// one entry of a queue. An ack must not leave before its message is queued: drop
+/// this before anything is written.
+#[derive(Debug)]
+#[must_use]
+pub struct Gathering<'a>(&'a mut ReadScratch);
+
+impl Gathering<'_> {
+    /// Takes the complete frames at the front of `input`, for `session`.
+    pub fn read(&mut self, session: &mut Session, input: &mut BytesMut, now: Now) -> Step {
+        session.read(self.0, input, now)
+    }
+
+    /// Returns whether something is gathered that grows with the next read.
+    #[must_use]
+    pub fn is_growing(&self) -> bool {
+        self.0.forward.fan_out.is_gathering()
+    }
+}
+
+impl Drop for Gathering<'_> {
+    fn drop(&mut self) {
+        self.0.flush();
     }
 }
 
@@ -103,6 +132,32 @@ impl Run {
         self.total += frame.len();
         self.sizes.push(frame.len() as u32);
         self.ids.push(msg_id);
+    }
+
+    /// Begins with one frame of `whole`.
+    pub(super) fn begin(&mut self, frame: &Range<usize>, msg_id: MsgId, whole: &Self) {
+        self.clear();
+        self.start = frame.start;
+        self.kind = whole.kind;
+        self.sender = whole.sender;
+        self.route = whole.route;
+        self.push(frame, msg_id);
+    }
+
+    /// Bytes of some of its frames.
+    #[inline]
+    pub(super) fn bytes_of(&self, frames: &Range<usize>) -> usize {
+        if frames.len() == self.sizes.len() {
+            return self.total;
+        }
+        let sizes = &self.sizes[frames.clone()];
+        sizes.iter().map(|&size| size as usize).sum()
+    }
+
+    /// Its first `bytes` bytes are admitted.
+    pub(super) fn advance(&mut self, bytes: usize) {
+        self.start += bytes;
+        self.total -= bytes;
     }
 
     pub(super) fn clear(&mut self) {

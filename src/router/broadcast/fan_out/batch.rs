@@ -120,10 +120,10 @@ impl Batch {
         &mut self,
         receiver: &Arc<BroadcastReceiver>,
         run: RunView<'_>,
-        sending: &BroadcastContext<'_>,
+        context: &BroadcastContext<'_>,
         dropped: &mut Dropped,
     ) {
-        self.reserve(receiver, run, sending, dropped);
+        self.reserve(receiver, run, context, dropped);
         self.gather(receiver, run.window);
     }
 
@@ -134,13 +134,13 @@ impl Batch {
         &mut self,
         receiver: &Arc<BroadcastReceiver>,
         run: RunView<'_>,
-        sending: &BroadcastContext<'_>,
+        context: &BroadcastContext<'_>,
         dropped: &mut Dropped,
     ) {
         let frames = self.gathered_frames + self.stretch.frames;
         let bytes = self.gathered.len() as u32 + self.stretch.len();
         if frames > self.reserved_frames || bytes > self.reserved_bytes {
-            self.reserve_more(frames, bytes, receiver, run, sending, dropped);
+            self.reserve_more(frames, bytes, receiver, run, context, dropped);
         }
         self.stretch.open_frames = 0;
     }
@@ -152,7 +152,7 @@ impl Batch {
         bytes: u32,
         receiver: &Arc<BroadcastReceiver>,
         run: RunView<'_>,
-        sending: &BroadcastContext<'_>,
+        context: &BroadcastContext<'_>,
         dropped: &mut Dropped,
     ) {
         // As much as usual, and as many as that are at this size.
@@ -163,12 +163,12 @@ impl Batch {
                 .saturating_sub(self.reserved_frames as usize),
             bytes: (bytes as usize + ahead as usize).saturating_sub(self.reserved_bytes as usize),
         };
-        match receiver.reserve_whole(more, sending.capacity) {
+        match receiver.reserve_whole(more, context.capacity) {
             Ok(true) => {
                 self.reserved_frames += more.frames as u32;
                 self.reserved_bytes += more.bytes as u32;
             }
-            Ok(false) => self.reserve_what_fits(receiver, run, sending, dropped),
+            Ok(false) => self.reserve_what_fits(receiver, run, context, dropped),
             // It is gone: no receiver any more.
             Err(_) => self.stretch.cut_open(),
         }
@@ -181,7 +181,7 @@ impl Batch {
         &mut self,
         receiver: &Arc<BroadcastReceiver>,
         run: RunView<'_>,
-        sending: &BroadcastContext<'_>,
+        context: &BroadcastContext<'_>,
         dropped: &mut Dropped,
     ) {
         let open = self.stretch;
@@ -191,7 +191,7 @@ impl Batch {
         let first = open.open_index as usize;
         let sizes = &run.sizes[first..first + open.open_frames as usize];
         let total = (open.end - open.open_start) as usize;
-        let granted = receiver.reserve(sizes, total, sending.capacity);
+        let granted = receiver.reserve(sizes, total, context.capacity);
         let Ok(granted) = granted else { return };
         let bytes: u32 = sizes[..granted].iter().sum();
         self.stretch.end += bytes;
@@ -204,7 +204,7 @@ impl Batch {
         let mut gap = None;
         for index in first + granted..first + sizes.len() {
             dropped.missed.push(index as u32);
-            DropNotice::note(&mut gap, sending.gap(run.ids[index]));
+            DropNotice::note(&mut gap, context.gap(run.ids[index]));
         }
         // Its report stands behind all that isn't dropped.
         self.gather(receiver, run.window);

@@ -57,7 +57,7 @@ impl Conflated {
         view: View<'_>,
         run: RunView<'_>,
         subscribers: &[Arc<BroadcastReceiver>],
-        sending: &BroadcastContext<'_>,
+        context: &BroadcastContext<'_>,
         missed: &mut Vec<u32>,
     ) {
         let Some(&msg_id) = run.ids.get(place.index as usize) else {
@@ -93,8 +93,8 @@ impl Conflated {
             };
             self.waiting.add(subscriber);
             let capacity =
-                receiver.capacity_of_conflated(lane, place.range().len(), sending.capacity);
-            match lane.push(&message, capacity, || sending.gap(msg_id)) {
+                receiver.capacity_of_conflated(lane, place.range().len(), context.capacity);
+            match lane.push(&message, capacity, || context.gap(msg_id)) {
                 Pushed::Queued { replaced } => self.replaced += u64::from(replaced),
                 Pushed::Dropped => missed.push(place.index),
                 Pushed::Closed => {}

@@ -143,7 +143,7 @@ impl FanOut {
         run: RunView<'_>,
         frame: &Range<usize>,
         slots: Option<Slots<'_>>,
-        sending: impl FnOnce() -> BroadcastContext<'a>,
+        context: impl FnOnce() -> BroadcastContext<'a>,
     ) {
         let index = self.audience.as_ref();
         let Some(index) = index.and_then(|known| known.index.as_deref()) else {
@@ -166,8 +166,8 @@ impl FanOut {
             }
         });
         if conflated.has_matches() {
-            let (missed, sending) = (&mut self.dropped.missed, sending());
-            conflated.deliver(place, view, run, index.subscribers(), &sending, missed);
+            let (missed, context) = (&mut self.dropped.missed, context());
+            conflated.deliver(place, view, run, index.subscribers(), &context, missed);
         }
         if !index.kept().is_empty() {
             self.kept.note(place, view, index);
@@ -180,7 +180,7 @@ impl FanOut {
     pub(crate) fn settle(
         &mut self,
         run: RunView<'_>,
-        sending: &BroadcastContext<'_>,
+        context: &BroadcastContext<'_>,
         missed: &mut Vec<u32>,
     ) -> u64 {
         let Self {
@@ -203,7 +203,7 @@ impl FanOut {
             }
             let is_first = batch.add(place, |batch| {
                 let receiver = &subscribers[subscriber as usize];
-                batch.close(receiver, run, sending, &mut self.dropped);
+                batch.close(receiver, run, context, &mut self.dropped);
             });
             if is_first {
                 in_run.push(subscriber);
@@ -212,7 +212,7 @@ impl FanOut {
         for subscriber in in_run.drain(..) {
             let receiver = &subscribers[subscriber as usize];
             let batch = &mut batches[subscriber as usize];
-            batch.reserve(receiver, run, sending, &mut self.dropped);
+            batch.reserve(receiver, run, context, &mut self.dropped);
             if !batch.gather_more(receiver, run.window) {
                 self.standing.push(subscriber);
                 self.longest = self.longest.max(batch.stretch_bytes());

@@ -54,7 +54,7 @@ fn what_another_connection_passes_over_is_queued_before_what_follows() {
     // The first connection is still at work on what the second sends again.
     let _ = first.gather_all(&bars(&[1]));
     broadcast(&mut second, &[1, 2]);
-    first.workspace.flush();
+    first.workspace.queue_gathered();
     assert_eq!(ids(&chooser.read()), id_list(&[1, 2]));
 }
 

@@ -69,7 +69,7 @@ fn who_is_about_to_accept_a_message_keeps_others_from_finding_it_new() {
     let second = resumed(&router, "me");
     let memory = second.session.accepted_ids().unwrap();
     thread::scope(|scope| {
-        let turn = memory.turn();
+        let turn = memory.lock_order();
         let other = scope.spawn(|| first.order("gateway", &[1]));
         // Without a turn it would come to an end now.
         for _ in 0..10_000 {

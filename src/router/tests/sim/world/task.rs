@@ -114,7 +114,7 @@ impl World {
         if self.workspace.is_gathering() {
             self.model.meet("something is gathered when a round ends");
         }
-        self.workspace.flush();
+        self.workspace.queue_gathered();
         self.model.flush();
         self.observe();
         took
