@@ -3,8 +3,8 @@
 //!
 //! A [`Router`] is shared by all connections. Each connection has a
 //! [`Session`]: feed it what arrives with [`Session::receive`], write what
-//! [`Session::transmit`] offers, call [`Session::attend`] when it was woken;
-//! dropping it ends it. Call [`Router::tend`] now and then. Time is an argument
+//! [`Session::transmit`] offers, call [`Session::handle_reports`] when it was woken;
+//! dropping it ends it. Call [`Router::expire`] now and then. Time is an argument
 //! ([`Now`]).
 
 mod broadcast;
@@ -86,8 +86,8 @@ impl Router {
 
     /// Gives up what has waited for an owner for `linger`. To be called about
     /// once a second: the time counts from the first call after the owner left.
-    pub fn tend(&self, now: Now) {
-        self.0.registry.tend(now.mono);
+    pub fn expire(&self, now: Now) {
+        self.0.registry.expire(now.mono);
     }
 
     /// Gives up all that waits for an owner, and from now on whatever is queued

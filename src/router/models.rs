@@ -93,16 +93,16 @@ fn claim(mailbox: &Arc<Mailbox>, epoch: Epoch) -> Claim {
     Claim {
         mailbox: Arc::clone(mailbox),
         epoch,
-        seat: None,
+        membership: None,
     }
 }
 
 fn join(mailbox: &Arc<Mailbox>, peer: &Arc<ConnectionHandle>) -> Claim {
-    let (epoch, seat) = mailbox.join(peer, None);
+    let (epoch, membership) = mailbox.join(peer, None);
     Claim {
         mailbox: Arc::clone(mailbox),
         epoch,
-        seat: Some(seat),
+        membership: Some(membership),
     }
 }
 

@@ -119,7 +119,7 @@ impl Connection {
         ending: Option<Arc<Ending>>,
     ) -> Self {
         let session = shared.router.connect();
-        let permits = shared.phases.join(session.id(), session.alarm());
+        let permits = shared.phases.join(session.id(), session.wake_handle());
         let timeout = shared.config.first_message_timeout;
         Self {
             stream,
@@ -160,8 +160,8 @@ impl Connection {
 
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
         self.session.register(cx.waker());
-        if self.session.needs_attention()
-            && self.session.attend(self.shared.clock.now()) == Attention::Close
+        if self.session.has_reports()
+            && self.session.handle_reports(self.shared.clock.now()) == Attention::Close
         {
             return Poll::Ready(Turn::End(End::Settled));
         }

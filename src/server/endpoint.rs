@@ -104,7 +104,7 @@ pub(super) fn attach(
     session
         .own(&name)
         .map_err(|_| AttachError::Group(name.clone()))?;
-    let mut permits = shared.phases.join(session.id(), session.alarm());
+    let mut permits = shared.phases.join(session.id(), session.wake_handle());
     let endpoint = Arc::new(Endpoint {
         name,
         voice: ServerVoice::of(&shared.config.name),
@@ -323,8 +323,8 @@ impl EndpointReceiver {
         let session = &mut state.session;
         session.register(cx.waker());
         let now = endpoint.shared.clock.now();
-        if session.needs_attention() {
-            self.ended = session.attend(now) == Attention::Close;
+        if session.has_reports() {
+            self.ended = session.handle_reports(now) == Attention::Close;
             self.take_notices(session);
         }
         if let Some(run) = session.take_run() {

@@ -88,7 +88,7 @@ async fn tend(shared: Arc<ServerShared>, stop: CancellationToken) {
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         shared.failed.strike(ServerFailure::Tending);
         let now = shared.clock.now();
-        shared.router.tend(now);
+        shared.router.expire(now);
         shared.accept_log.tend(now.mono);
     }
 }

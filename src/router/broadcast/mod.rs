@@ -35,10 +35,10 @@ impl BroadcastContext<'_> {
 /// The messages of a run, and the bytes that they came in.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RunView<'a> {
-    pub(crate) window: &'a [u8],
+    pub(crate) input: &'a [u8],
     pub(crate) ids: &'a [MsgId],
     pub(crate) sizes: &'a [u32],
-    /// Where the first stands in the window.
+    /// Where the first stands in the input.
     pub(crate) start: usize,
     /// Bytes of all.
     pub(crate) total: usize,

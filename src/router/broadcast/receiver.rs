@@ -63,7 +63,7 @@ impl BroadcastReceiver {
     /// takes.
     pub(crate) fn broadcast_within(&self, entry: Entry, reserved: Reservation) {
         if self.queue.enqueue_within(entry, reserved) {
-            self.sweep_broadcasts();
+            self.drain();
         } else {
             self.handle.wake();
         }
@@ -107,13 +107,13 @@ impl BroadcastReceiver {
     /// The connection hears no more broadcasts; those queued die with it.
     pub(crate) fn close_broadcasts(&self) {
         self.queue.end();
-        self.sweep_broadcasts();
+        self.drain();
         if let Some(conflated) = self.conflated_queue() {
             conflated.close();
         }
     }
 
-    fn sweep_broadcasts(&self) {
+    fn drain(&self) {
         while let Some(entry) = self.queue.pop() {
             self.release(entry.frames as usize, entry.charge);
         }

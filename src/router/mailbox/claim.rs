@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::delivery::Delivery;
-use super::group::Seat;
+use super::group::Membership;
 use crate::ids::{Epoch, Name};
 use crate::router::mailbox::{Mailbox, NotOwner};
 use crate::wire::filter::Pointer;
@@ -41,7 +41,7 @@ pub(crate) struct Claim {
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) epoch: Epoch,
     /// The place in the group that shares the name.
-    pub(crate) seat: Option<Arc<Seat>>,
+    pub(crate) membership: Option<Arc<Membership>>,
 }
 
 impl Claim {
@@ -51,15 +51,15 @@ impl Claim {
 
     /// Whether the name was neither taken over nor given up since.
     pub(crate) fn is_current(&self) -> bool {
-        match &self.seat {
+        match &self.membership {
             None => self.mailbox.is_owned_at(self.epoch),
-            Some(seat) => !seat.has_left(),
+            Some(membership) => !membership.has_left(),
         }
     }
 
     /// Whether the name is had in this way.
     pub(crate) fn is(&self, ownership: &Ownership) -> bool {
-        match (ownership, &self.seat) {
+        match (ownership, &self.membership) {
             (Ownership::Sole, None) => true,
             (Ownership::Group { key }, Some(_)) => self.mailbox.group_key() == *key,
             _ => false,
@@ -75,9 +75,9 @@ impl Claim {
     /// The same for a connection that may be handed `room` messages more: what
     /// is beyond is left for those who share the name.
     pub(crate) fn deliver_within(&self, room: Option<usize>) -> Result<Delivery<'_>, NotOwner> {
-        match &self.seat {
+        match &self.membership {
             None => self.mailbox.deliver(self.epoch),
-            Some(seat) => self.mailbox.deliver_to_member(seat, room),
+            Some(membership) => self.mailbox.deliver_to_member(membership, room),
         }
     }
 
@@ -85,19 +85,19 @@ impl Claim {
     /// several names at once waits for the first only: two who took names from
     /// each other could otherwise wait for one another.
     pub(crate) fn try_deliver(&self) -> Option<Result<Delivery<'_>, NotOwner>> {
-        match &self.seat {
+        match &self.membership {
             None => self.mailbox.try_deliver(self.epoch),
-            // Nobody holds a seat's lock, nor the group's, and waits.
-            Some(seat) => Some(self.mailbox.deliver_to_member(seat, None)),
+            // Nobody holds a membership's lock, nor the group's, and waits.
+            Some(membership) => Some(self.mailbox.deliver_to_member(membership, None)),
         }
     }
 
     /// Takes the oldest run of frames whole: how an owner inside the process
     /// receives.
     pub(crate) fn take(&self) -> Option<Bytes> {
-        match &self.seat {
+        match &self.membership {
             None => self.mailbox.take(self.epoch),
-            Some(seat) => self.mailbox.take_for_member(seat),
+            Some(membership) => self.mailbox.take_for_member(membership),
         }
     }
 

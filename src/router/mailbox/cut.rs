@@ -13,16 +13,16 @@ use super::queue::Entry;
 use crate::budget::Budget;
 use crate::router::connection::ConnectionHandle;
 
-/// How the parts of a window become entries.
+/// How the parts of a input become entries.
 pub(crate) struct Cut<'a> {
-    window: Window<'a>,
+    input: CutInput<'a>,
     block_bytes: usize,
     /// Where what is kept of it is counted.
     budget: &'a Arc<Budget>,
 }
 
 /// The bytes of a read that are done with.
-enum Window<'a> {
+enum CutInput<'a> {
     /// Some part keeps them in memory.
     Shared(Bytes),
     /// All parts are copied out of them.
@@ -30,39 +30,39 @@ enum Window<'a> {
 }
 
 impl<'a> Cut<'a> {
-    /// Of `window`, a part of a block of `block_bytes` bytes that some entry
+    /// Of `input`, a part of a block of `block_bytes` bytes that some entry
     /// keeps in memory.
-    pub(crate) fn sharing(window: Bytes, block_bytes: usize, budget: &'a Arc<Budget>) -> Self {
+    pub(crate) fn sharing(input: Bytes, block_bytes: usize, budget: &'a Arc<Budget>) -> Self {
         Self {
-            window: Window::Shared(budget.pin(window, block_bytes)),
+            input: CutInput::Shared(budget.pin(input, block_bytes)),
             block_bytes,
             budget,
         }
     }
 
-    /// Of `window`, which nothing keeps in memory.
-    pub(crate) fn copying(window: &'a [u8], budget: &'a Arc<Budget>) -> Self {
+    /// Of `input`, which nothing keeps in memory.
+    pub(crate) fn copying(input: &'a [u8], budget: &'a Arc<Budget>) -> Self {
         Self {
-            window: Window::Copied(window),
+            input: CutInput::Copied(input),
             block_bytes: 0,
             budget,
         }
     }
 
-    /// Whether entries may keep the window in memory.
+    /// Whether entries may keep the input in memory.
     pub(crate) fn is_shared(&self) -> bool {
-        matches!(self.window, Window::Shared(_))
+        matches!(self.input, CutInput::Shared(_))
     }
 
     /// All that was read.
-    pub(crate) fn window(&self) -> &[u8] {
-        match &self.window {
-            Window::Shared(window) => window,
-            Window::Copied(window) => window,
+    pub(crate) fn input(&self) -> &[u8] {
+        match &self.input {
+            CutInput::Shared(input) => input,
+            CutInput::Copied(input) => input,
         }
     }
 
-    /// A stretch as a slice of the window, if it is large enough to keep that in
+    /// A stretch as a slice of the input, if it is large enough to keep that in
     /// memory.
     pub(crate) fn slice(
         &self,
@@ -70,13 +70,13 @@ impl<'a> Cut<'a> {
         frames: u32,
         origin: Option<&Arc<ConnectionHandle>>,
     ) -> Option<Entry> {
-        let Window::Shared(window) = &self.window else {
+        let CutInput::Shared(input) = &self.input else {
             return None;
         };
         pins(range.len(), self.block_bytes).then(|| Entry {
             // The slice keeps the whole block in memory, whoever else does.
             charge: self.block_bytes.max(range.len()),
-            bytes: EntryBytes::Slice(window.slice(range)),
+            bytes: EntryBytes::Slice(input.slice(range)),
             frames,
             order: 0,
             origin: origin.cloned(),
@@ -89,7 +89,7 @@ impl<'a> Cut<'a> {
             _ => None,
         };
         slice.unwrap_or_else(|| {
-            let bytes = parts.copy_from(self.window(), self.budget);
+            let bytes = parts.copy_from(self.input(), self.budget);
             Entry {
                 charge: bytes.copied_bytes().unwrap_or(parts.bytes),
                 bytes,

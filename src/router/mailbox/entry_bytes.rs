@@ -1,4 +1,4 @@
-//! The bytes of a queued run: a slice of the window that they arrived in, or a
+//! The bytes of a queued run: a slice of the input that they arrived in, or a
 //! copy out of it.
 //!
 //! Copies are made where several short runs share a read, a few each read; so
@@ -130,7 +130,7 @@ impl Deref for Frame {
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) enum EntryBytes {
-    /// Keeps its window in memory.
+    /// Keeps its input in memory.
     Slice(Bytes),
     /// Keeps nothing but itself. Beside it, the bytes taken off its front.
     Copy(Copied, usize),
@@ -144,21 +144,21 @@ pub(crate) enum EntryBytes {
 pub(crate) struct Copied(Option<Box<Buffer>>);
 
 impl EntryBytes {
-    /// A copy of parts of a window, which have `bytes` bytes together.
+    /// A copy of parts of a input, which have `bytes` bytes together.
     pub(crate) fn copy(
-        window: &[u8],
+        input: &[u8],
         parts: impl IntoIterator<Item = Range<usize>>,
         bytes: usize,
         budget: &Arc<Budget>,
     ) -> Self {
         let mut copied = Copied::with_room(bytes, budget);
         for part in parts {
-            copied.append(&window[part]);
+            copied.append(&input[part]);
         }
         Self::Copy(copied, 0)
     }
 
-    /// Bytes of memory that are held, if no window is.
+    /// Bytes of memory that are held, if no input is.
     pub(crate) fn copied_bytes(&self) -> Option<usize> {
         match self {
             Self::Slice(_) | Self::Kept(..) => None,
@@ -308,33 +308,33 @@ mod tests {
     use super::*;
 
     fn copy(
-        window: &[u8],
+        input: &[u8],
         parts: impl IntoIterator<Item = Range<usize>>,
         bytes: usize,
     ) -> EntryBytes {
-        EntryBytes::copy(window, parts, bytes, &Arc::default())
+        EntryBytes::copy(input, parts, bytes, &Arc::default())
     }
 
     #[test]
     fn a_copy_holds_its_parts_and_gives_its_buffer_back() {
-        let window = b"0123456789";
-        let mut run = copy(window, [1..3, 5..9], 6);
+        let input = b"0123456789";
+        let mut run = copy(input, [1..3, 5..9], 6);
         assert_eq!(&run[..], b"125678");
         run.advance(2);
         assert_eq!(&run[..], b"5678");
         assert_eq!(&run.part(1..3)[..], b"67");
         let address = run.as_ptr() as usize - 2;
         drop(run);
-        let again = copy(window, once(0..4), 4);
+        let again = copy(input, once(0..4), 4);
         assert_eq!(again.as_ptr() as usize, address);
         assert_eq!(&Bytes::from(again)[..], b"0123");
     }
 
     #[test]
     fn a_small_run_does_not_hold_a_large_buffer() {
-        let window = [0; 1_000];
-        drop(copy(&window, once(0..1_000), 1_000));
-        let small = copy(&window, once(0..10), 10);
+        let input = [0; 1_000];
+        drop(copy(&input, once(0..1_000), 1_000));
+        let small = copy(&input, once(0..10), 10);
         assert!(small.copied_bytes().unwrap() <= 20);
     }
 
@@ -357,15 +357,15 @@ mod tests {
 
     #[test]
     fn keeps_a_bounded_number_of_buffers_of_a_bounded_size_together() {
-        let window = vec![0; BYTES_KEPT_MAX / 4];
+        let input = vec![0; BYTES_KEPT_MAX / 4];
         let large: Vec<_> = (0..9)
-            .map(|_| copy(&window, once(0..window.len()), window.len()))
+            .map(|_| copy(&input, once(0..input.len()), input.len()))
             .collect();
         drop(large);
         BUFFERS.with_borrow(|buffers| assert_eq!(buffers.buffers.len(), 4));
         BUFFERS.set(Buffers::new());
         let many: Vec<_> = (0..2 * BUFFERS_KEPT_MAX)
-            .map(|_| copy(&window, once(0..9), 9))
+            .map(|_| copy(&input, once(0..9), 9))
             .collect();
         drop(many);
         BUFFERS.with_borrow(|buffers| {

@@ -1,12 +1,12 @@
 //! A name that several connections share: one queue, and for each member a
-//! *seat* with what it has taken from there.
+//! *membership* with what it has taken from there.
 //!
 //! A member takes up to [`GROUP_TAKE_BYTES`] when it has written what it took
 //! before, so a slow one takes less. What it has not begun to write goes back
 //! when it leaves. With a *key*, messages with equal values at that pointer go
 //! to the same member, as long as no member joins or leaves.
 //!
-//! Locks are taken in this order: a seat, the group, the queue's consumer. The
+//! Locks are taken in this order: a membership, the group, the queue's consumer. The
 //! last two are never held across a write.
 
 #![forbid(unsafe_code)]
@@ -31,7 +31,7 @@ const FRAMES_MAX: u64 = 1 << 24;
 
 /// A member's place in a group.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct Membership {
     pub(crate) handle: Arc<ConnectionHandle>,
     pub(crate) in_flight: Mutex<InFlight>,
     /// Changes under the lock of what is in flight.
@@ -54,7 +54,7 @@ struct State {
 
 #[derive(Debug)]
 struct Member {
-    seat: Arc<Seat>,
+    membership: Arc<Membership>,
     /// What is bound to it but not yet taken.
     bound: VecDeque<Entry>,
 }
@@ -70,7 +70,7 @@ struct Binding {
     hasher: BuildHasherDefault<DefaultHasher>,
 }
 
-impl Seat {
+impl Membership {
     fn new(handle: &Arc<ConnectionHandle>) -> Self {
         Self {
             handle: Arc::clone(handle),
@@ -89,7 +89,7 @@ impl Group {
     /// The members' connections.
     pub(crate) fn handles(&self) -> Vec<Arc<ConnectionHandle>> {
         let state = lock(&self.0);
-        let handles = state.members.iter().map(|member| &member.seat.handle);
+        let handles = state.members.iter().map(|member| &member.membership.handle);
         handles.cloned().collect()
     }
 
@@ -109,7 +109,7 @@ impl Group {
         state.turn = state.turn.wrapping_add(1);
         for step in 0..count {
             state.members[(state.turn + step) % count]
-                .seat
+                .membership
                 .handle
                 .wake();
         }
@@ -122,37 +122,37 @@ impl Group {
         handle: &Arc<ConnectionHandle>,
         key: Option<&Pointer>,
         pool: &Mutex<InFlight>,
-    ) -> Arc<Seat> {
+    ) -> Arc<Membership> {
         let mut state = lock(&self.0);
         if state.members.is_empty() {
             state.binding = key.map(Binding::new);
             state.number(&mut lock(pool));
         }
         state.unbind(pool);
-        let seat = Arc::new(Seat::new(handle));
+        let membership = Arc::new(Membership::new(handle));
         state.members.push(Member {
-            seat: Arc::clone(&seat),
+            membership: Arc::clone(&membership),
             bound: VecDeque::new(),
         });
         drop(state);
         self.wake();
-        seat
+        membership
     }
 
     /// A member leaves. What it has not begun to write goes back; it finishes
     /// the frame that it has, and that goes back as well. Says how many frames
     /// of what it had begun are wholly written, and whether it was the last.
-    pub(crate) fn leave(&self, seat: &Seat, pool: &Mutex<InFlight>) -> (usize, bool) {
-        let mut in_flight = lock(&seat.in_flight);
-        seat.left.store(true, Ordering::Release);
+    pub(crate) fn leave(&self, membership: &Membership, pool: &Mutex<InFlight>) -> (usize, bool) {
+        let mut in_flight = lock(&membership.in_flight);
+        membership.left.store(true, Ordering::Release);
         let broken_off = in_flight.break_off();
         if let Some(rest) = broken_off.rest {
-            seat.handle.leave_unfinished(rest);
+            membership.handle.leave_unfinished(rest);
         }
         let mut state = lock(&self.0);
         state.unbind(pool);
         State::give_back(&mut lock(pool), in_flight.take_all());
-        (state.members).retain(|member| !std::ptr::eq(&*member.seat, seat));
+        (state.members).retain(|member| !std::ptr::eq(&*member.membership, membership));
         let was_last = state.members.is_empty();
         drop(state);
         drop(in_flight);
@@ -164,16 +164,16 @@ impl Group {
     /// Where it may be handed no more than `room` messages, it takes no more.
     pub(crate) fn fill<'s>(
         &self,
-        seat: &'s Seat,
+        membership: &'s Membership,
         room: Option<usize>,
         pool: &Mutex<InFlight>,
         queue: &Queue,
     ) -> MutexGuard<'s, InFlight> {
-        let mut in_flight = lock(&seat.in_flight);
+        let mut in_flight = lock(&membership.in_flight);
         if let Some(room) = room {
-            self.fill_within(seat, &mut in_flight, room, pool, queue);
-        } else if in_flight.is_empty() && !seat.has_left() {
-            drop(self.take_for(seat, &mut in_flight, pool, queue));
+            self.fill_within(membership, &mut in_flight, room, pool, queue);
+        } else if in_flight.is_empty() && !membership.has_left() {
+            drop(self.take_for(membership, &mut in_flight, pool, queue));
         }
         in_flight
     }
@@ -182,7 +182,7 @@ impl Group {
     /// while what this returns is held.
     fn take_for(
         &self,
-        seat: &Seat,
+        membership: &Membership,
         in_flight: &mut InFlight,
         pool: &Mutex<InFlight>,
         queue: &Queue,
@@ -190,7 +190,7 @@ impl Group {
         let mut state = lock(&self.0);
         let mut pool = lock(pool);
         if state.binding.is_some() {
-            let own = state.sort_for(seat, &mut pool, queue);
+            let own = state.sort_for(membership, &mut pool, queue);
             if let Some(rest) = in_flight.take_some(|| own.pop_front(), GROUP_TAKE_BYTES) {
                 own.push_front(rest);
             }
@@ -208,27 +208,27 @@ impl Group {
     #[cold]
     fn fill_within(
         &self,
-        seat: &Seat,
+        membership: &Membership,
         in_flight: &mut InFlight,
         room: usize,
         pool: &Mutex<InFlight>,
         queue: &Queue,
     ) {
-        if seat.has_left() {
+        if membership.has_left() {
             return;
         }
         let had_taken = !in_flight.is_empty();
         let mut state = match had_taken {
             true => lock(&self.0),
             false if room == 0 => return,
-            false => self.take_for(seat, in_flight, pool, queue),
+            false => self.take_for(membership, in_flight, pool, queue),
         };
         let mut beyond = in_flight.keep(room);
         if beyond.is_empty() {
             return;
         }
         // What is bound to the member comes behind, and is sorted once more.
-        let own = state.place_of(seat);
+        let own = state.place_of(membership);
         beyond.append(&mut state.members[own].bound);
         State::give_back(&mut lock(pool), beyond);
         let was_missed = had_taken || state.binding.is_some();
@@ -279,21 +279,21 @@ impl State {
     }
 
     /// The place of a member among all.
-    fn place_of(&self, seat: &Seat) -> usize {
+    fn place_of(&self, membership: &Membership) -> usize {
         let mut seats = self.members.iter();
-        let own = seats.position(|member| std::ptr::eq(&*member.seat, seat));
+        let own = seats.position(|member| std::ptr::eq(&*member.membership, membership));
         own.unwrap_or_default()
     }
 
     /// Sorts what is queued by the members that it is bound to, until there is
-    /// something for `seat`, and gives what is.
+    /// something for `membership`, and gives what is.
     fn sort_for(
         &mut self,
-        seat: &Seat,
+        membership: &Membership,
         pool: &mut InFlight,
         queue: &Queue,
     ) -> &mut VecDeque<Entry> {
-        let own = self.place_of(seat);
+        let own = self.place_of(membership);
         let mut sorted = 0;
         while self.members[own].bound.is_empty() {
             let Some(entry) = self.next(pool, queue) else {
@@ -302,7 +302,7 @@ impl State {
             if sorted > GROUP_SORT_BYTES {
                 // Others want their turn: go on in the next one.
                 pool.give_back([entry]);
-                seat.handle.wake();
+                membership.handle.wake();
                 break;
             }
             sorted += entry.bytes.len();
@@ -346,13 +346,13 @@ impl Binding {
         }
         let count = pieces.len();
         for &(member, ..) in pieces.iter().filter(|(member, ..)| *member != own) {
-            members[member].seat.handle.wake();
+            members[member].membership.handle.wake();
         }
         if let [(member, ..)] = pieces[..] {
             members[member].bound.push_back(entry);
             return;
         }
-        let budget = Arc::clone(&members[own].seat.handle.budget);
+        let budget = Arc::clone(&members[own].membership.handle.budget);
         let mut charge_left = entry.charge;
         let mut order = entry.order;
         for (index, (member, frames, range)) in pieces.into_iter().enumerate() {
@@ -387,7 +387,7 @@ impl Binding {
             Value::Text(text) => self.hasher.hash_one(text),
             Value::Container => return None,
         };
-        let weight = |member: &Member| self.hasher.hash_one((key, member.seat.handle.id()));
+        let weight = |member: &Member| self.hasher.hash_one((key, member.membership.handle.id()));
         let weighed = members.iter().enumerate();
         let heaviest = weighed.max_by_key(|(_, member)| weight(member));
         heaviest.map(|(index, _)| index)

@@ -43,7 +43,7 @@ use crate::wire::filter::Pointer;
 use claim::{Excluded, Ownership};
 use delivery::Delivery;
 use drop_notice::DropNotice;
-use group::{Group, Seat};
+use group::{Group, Membership};
 use in_flight::InFlight;
 use queue::{Closed, Entry, Queue};
 use queue_state::{Capacity, QueueState};
@@ -288,11 +288,11 @@ impl Mailbox {
     /// Begins a delivery to a member of the group.
     pub(crate) fn deliver_to_member<'s>(
         &'s self,
-        seat: &'s Seat,
+        membership: &'s Membership,
         room: Option<usize>,
     ) -> Result<Delivery<'s>, NotOwner> {
-        let in_flight = (self.group()).fill(seat, room, &self.consumer, &self.queue);
-        if seat.has_left() {
+        let in_flight = (self.group()).fill(membership, room, &self.consumer, &self.queue);
+        if membership.has_left() {
             return Err(NotOwner);
         }
         Ok(Delivery::of_member(self, in_flight))
@@ -305,8 +305,8 @@ impl Mailbox {
     }
 
     /// The same for a member of the group.
-    pub(crate) fn take_for_member(&self, seat: &Seat) -> Option<Bytes> {
-        let mut in_flight = (self.group()).fill(seat, None, &self.consumer, &self.queue);
+    pub(crate) fn take_for_member(&self, membership: &Membership) -> Option<Bytes> {
+        let mut in_flight = (self.group()).fill(membership, None, &self.consumer, &self.queue);
         let entry = in_flight.take_first()?;
         drop(in_flight);
         Some(self.hand_over(entry))
@@ -413,16 +413,16 @@ impl Mailbox {
         &self,
         handle: &Arc<ConnectionHandle>,
         key: Option<&Pointer>,
-    ) -> (Epoch, Arc<Seat>) {
-        let seat = self.group().join(handle, key, &self.consumer);
+    ) -> (Epoch, Arc<Membership>) {
+        let membership = self.group().join(handle, key, &self.consumer);
         self.queue.reopen();
-        (Epoch(self.epoch.load(Ordering::Acquire)), seat)
+        (Epoch(self.epoch.load(Ordering::Acquire)), membership)
     }
 
     /// A member leaves the group. Says whether it was the last: then the mailbox
     /// is to be let go. To be called under the registry's lock.
-    pub(crate) fn leave(&self, seat: &Seat) -> bool {
-        let (frames, was_last) = self.group().leave(seat, &self.consumer);
+    pub(crate) fn leave(&self, membership: &Membership) -> bool {
+        let (frames, was_last) = self.group().leave(membership, &self.consumer);
         self.release(frames, 0);
         was_last
     }
@@ -430,7 +430,7 @@ impl Mailbox {
     /// The owner leaves: nothing more can be queued, and what is stays for the
     /// next. Says whether anything is, be it only what the owner has
     /// sent. To be called under the registry's lock.
-    pub(crate) fn let_go(&self) -> bool {
+    pub(crate) fn release_owner(&self) -> bool {
         let mut in_flight = lock(&self.consumer);
         self.queue.close();
         self.epoch.fetch_add(1, Ordering::AcqRel);

@@ -1,4 +1,4 @@
-//! Parts of a window that go the same way, and what was dropped in between.
+//! Parts of a input that go the same way, and what was dropped in between.
 
 #![forbid(unsafe_code)]
 
@@ -10,7 +10,7 @@ use super::entry_bytes::EntryBytes;
 use crate::budget::Budget;
 use crate::limits::RUN_PIN_BYTES_MIN;
 
-/// Whether a stretch of a window is large enough to keep the window's block in
+/// Whether a stretch of a input is large enough to keep the input's block in
 /// memory for it: otherwise a queued run of 128 bytes would hold 64 KiB.
 pub(crate) fn pins(bytes: usize, block_bytes: usize) -> bool {
     bytes >= RUN_PIN_BYTES_MIN && bytes >= block_bytes / 4
@@ -42,13 +42,13 @@ impl Parts {
         self.bytes = 0;
     }
 
-    /// Whether they are one stretch that [`pins`] its window.
+    /// Whether they are one stretch that [`pins`] its input.
     pub(crate) fn pins(&self, block_bytes: usize) -> bool {
         self.ranges.len() == 1 && pins(self.bytes, block_bytes)
     }
 
-    pub(crate) fn copy_from(&self, window: &[u8], budget: &Arc<Budget>) -> EntryBytes {
-        EntryBytes::copy(window, self.ranges.iter().cloned(), self.bytes, budget)
+    pub(crate) fn copy_from(&self, input: &[u8], budget: &Arc<Budget>) -> EntryBytes {
+        EntryBytes::copy(input, self.ranges.iter().cloned(), self.bytes, budget)
     }
 }
 

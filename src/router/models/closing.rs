@@ -44,7 +44,7 @@ fn an_outbox_that_ends_reports_what_it_had_accepted() {
         let sender = peer(1);
         let (mailbox, _) = mailbox(ROOMY, &peer(2));
         let producers = producers(["a", "b"], &mailbox, &sender);
-        mailbox.let_go();
+        mailbox.release_owner();
         mailbox.end();
         let accepted = accepted(producers);
         assert_eq!(given_up(&sender), accepted);
@@ -63,7 +63,7 @@ fn what_a_leaving_owner_did_not_take_is_kept_or_reported() {
         let producers = producers(["a", "b"], &mailbox, &sender);
         let run = mailbox.take(epoch);
         let mut delivered = run.map_or_else(String::new, |run| read(&run));
-        let kept = mailbox.let_go();
+        let kept = mailbox.release_owner();
         let epoch = if kept {
             Some(mailbox.take_over(&new).0)
         } else {
@@ -89,11 +89,11 @@ fn an_outbox_that_was_open_again_before_it_ended_loses_nothing() {
         let (sender, new) = (peer(1), peer(3));
         let (mailbox, _) = mailbox(ROOMY, &peer(2));
         let producers = producers(["a"], &mailbox, &sender);
-        mailbox.let_go();
+        mailbox.release_owner();
         let (epoch, old) = mailbox.take_over(&new);
         assert!(old.is_none());
         let delivered = take_all(&mailbox, epoch).len();
-        mailbox.let_go();
+        mailbox.release_owner();
         mailbox.end();
         let accepted = accepted(producers);
         assert_eq!(delivered + given_up(&sender), accepted);

@@ -16,10 +16,10 @@ fn members_hear_of_what_one_gives_back_when_it_leaves() {
             move || assert!(put(&mailbox, "a", None))
         });
         let leaver = thread::spawn(move || {
-            // Taken, but nothing of it is written.
+            // ConflatedInFlight, but nothing of it is written.
             drop(other.deliver());
-            let seat = other.seat.as_ref().unwrap();
-            assert!(!other.mailbox.leave(seat));
+            let membership = other.membership.as_ref().unwrap();
+            assert!(!other.mailbox.leave(membership));
         });
         sleep_until(&staying, || own.take().is_some_and(|run| read(&run) == "a"));
         producer.join().unwrap();

@@ -97,7 +97,7 @@ fn a_paused_sender_is_woken_when_the_owner_leaves() {
     check(4, || {
         let (mailbox, _) = full(&peer(1));
         let sender = sender(&mailbox, 2);
-        mailbox.let_go();
+        mailbox.release_owner();
         assert!(!sender.join().unwrap());
     });
 }

@@ -88,12 +88,12 @@ fn take_over(mailbox: &Arc<Mailbox>, new: &Arc<ConnectionHandle>) -> Claim {
 }
 
 fn let_go_and_claim(mailbox: &Arc<Mailbox>, new: &Arc<ConnectionHandle>) -> Claim {
-    mailbox.let_go();
+    mailbox.release_owner();
     take_over(mailbox, new)
 }
 
 fn let_go_and_join(mailbox: &Arc<Mailbox>, new: &Arc<ConnectionHandle>) -> Claim {
-    mailbox.let_go();
+    mailbox.release_owner();
     join(mailbox, new)
 }
 

@@ -192,15 +192,15 @@ impl Registry {
                 Claim {
                     mailbox,
                     epoch,
-                    seat: None,
+                    membership: None,
                 }
             }
             Ownership::Group { key } => {
-                let (epoch, seat) = mailbox.join(&receiver.handle, key.as_ref());
+                let (epoch, membership) = mailbox.join(&receiver.handle, key.as_ref());
                 Claim {
                     mailbox,
                     epoch,
-                    seat: Some(seat),
+                    membership: Some(membership),
                 }
             }
         };
@@ -226,12 +226,12 @@ impl Registry {
         let mailbox = &claim.mailbox;
         receiver.handle.discharge(&mailbox.charge());
         self.members.lost_name(receiver.id());
-        if let Some(seat) = &claim.seat
-            && !mailbox.leave(seat)
+        if let Some(membership) = &claim.membership
+            && !mailbox.leave(membership)
         {
             return;
         }
-        let holds_something = mailbox.let_go();
+        let holds_something = mailbox.release_owner();
         self.owned.fetch_sub(1, Ordering::Relaxed);
         self.generation.fetch_add(1, Ordering::AcqRel);
         if holds_something && lingering.is_allowed() {
@@ -244,7 +244,7 @@ impl Registry {
     }
 
     /// Ends what has lingered for long enough at monotonic time `now`.
-    pub(crate) fn tend(&self, now: Duration) {
+    pub(crate) fn expire(&self, now: Duration) {
         let mut lingering = lock(&self.lingering);
         for mailbox in lingering.take_overdue(now) {
             self.end(&mailbox);

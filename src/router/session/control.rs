@@ -27,7 +27,7 @@ impl Session {
         json: &[u8],
     ) -> Result<(), Halt> {
         let source = self.answers.sender_name(sender).clone();
-        let before = self.tell_before_hello();
+        let before = self.answer_reports_before_hello();
         let outcome = match header.kind {
             Kind::Hello => self.hello(&source, header.msg_id, json),
             Kind::Subscribe => self.subscribe(json),
@@ -136,7 +136,7 @@ impl Session {
 
     /// Tells what was reported so far, before a `hello` changes the names: a
     /// client that takes a name back must not hear of its loss afterwards.
-    fn tell_before_hello(&mut self) -> Attention {
+    fn answer_reports_before_hello(&mut self) -> Attention {
         let reports = self.handle.take_reports();
         self.tell(reports)
     }

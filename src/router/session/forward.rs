@@ -1,5 +1,5 @@
 //! What one read forwards: runs gathered per target, then queued as slices of
-//! the window they arrived in, byte for byte.
+//! the input they arrived in, byte for byte.
 //!
 //! Room is reserved while the frames are looked at, in their order, so that
 //! each can be answered; the bytes are queued once, when the read is done.
@@ -151,23 +151,23 @@ impl Forward {
     }
 
     /// Queues everything gathered, and takes the first `consumed` bytes off
-    /// the window.
+    /// the input.
     pub(crate) fn commit(
         &mut self,
-        window: &mut BytesMut,
+        input: &mut BytesMut,
         consumed: usize,
         origin: &Arc<ConnectionHandle>,
     ) {
         if self.named.is_empty() && self.everyone.frames == 0 {
-            window.advance(consumed);
+            input.advance(consumed);
             self.clear();
             return;
         }
-        let block_bytes = window.capacity();
+        let block_bytes = input.capacity();
         let budget = &origin.budget;
         let cut = match self.pins(block_bytes) {
-            true => Cut::sharing(window.split_to(consumed).freeze(), block_bytes, budget),
-            false => Cut::copying(&window[..consumed], budget),
+            true => Cut::sharing(input.split_to(consumed).freeze(), block_bytes, budget),
+            false => Cut::copying(&input[..consumed], budget),
         };
         for batch in &mut self.named {
             if batch.parts.frames > 0 {
@@ -183,12 +183,12 @@ impl Forward {
             self.fan_out.commit(&cut);
         }
         if !cut.is_shared() {
-            window.advance(consumed);
+            input.advance(consumed);
         }
         self.clear();
     }
 
-    /// Whether a part of the window is queued as a slice of it.
+    /// Whether a part of the input is queued as a slice of it.
     fn pins(&self, block_bytes: usize) -> bool {
         let named = self.named.iter().map(|batch| &batch.parts);
         let everyone = (!self.receivers.is_empty()).then_some(&self.everyone);

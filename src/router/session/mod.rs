@@ -16,7 +16,6 @@ mod control;
 mod forward;
 #[cfg(test)]
 mod inspect;
-mod lanes;
 pub(crate) mod learning;
 mod memory;
 pub(crate) mod output;
@@ -28,6 +27,7 @@ pub(crate) mod run;
 pub(crate) mod shared;
 mod stalls;
 mod subscribing;
+mod write_sources;
 
 use std::io;
 use std::sync::Arc;
@@ -241,22 +241,22 @@ impl Session {
     // ---- output ----
 
     /// Has `waker` woken when something new waits to be written or attended
-    /// to. Call [`Session::attend`] and [`Session::transmit`] afterwards.
+    /// to. Call [`Session::handle_reports`] and [`Session::transmit`] afterwards.
     pub fn register(&self, waker: &Waker) {
         self.handle.register(waker);
     }
 
-    /// Whether others reported something that [`Session::attend`] should turn
+    /// Whether others reported something that [`Session::handle_reports`] should turn
     /// into answers.
     #[must_use]
     #[inline]
-    pub fn needs_attention(&self) -> bool {
+    pub fn has_reports(&self) -> bool {
         self.handle.has_reports()
     }
 
     /// A handle that wakes the task which registered last.
     #[must_use]
-    pub fn alarm(&self) -> WakeHandle {
+    pub fn wake_handle(&self) -> WakeHandle {
         WakeHandle(Arc::clone(&self.handle))
     }
 

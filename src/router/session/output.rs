@@ -9,8 +9,8 @@ use std::io::{self, IoSlice};
 use bytes::{Buf, Bytes};
 
 use super::answers::Answers;
-use super::lanes::{SOURCES_AT_ONCE, WriteSource, WriteSources, finish_mail};
-use crate::router::broadcast::conflation::{ConflatedQueue, Taken};
+use super::write_sources::{SOURCES_AT_ONCE, WriteSource, WriteSources, finish_mail};
+use crate::router::broadcast::conflation::{ConflatedInFlight, ConflatedQueue};
 use crate::router::broadcast::receiver::BroadcastReceiver;
 use crate::router::broadcast::subscriptions::Keys;
 use crate::router::mailbox::NotOwner;
@@ -41,7 +41,7 @@ pub(crate) struct Output {
     partial: Option<Claim>,
     broadcasts: InFlight,
     /// What is being written of a conflating lane.
-    conflated: Taken,
+    conflated: ConflatedInFlight,
     /// Messages that were replaced while others were being written.
     replaced: u64,
     /// Which lane comes next, so that none starves another.
@@ -324,7 +324,7 @@ impl Output {
 /// share them: what a window has no room for would wait for ever.
 #[cold]
 fn give_back(claims: &[Claim]) {
-    for claim in claims.iter().filter(|claim| claim.seat.is_some()) {
+    for claim in claims.iter().filter(|claim| claim.membership.is_some()) {
         drop(claim.deliver_within(Some(0)));
     }
 }

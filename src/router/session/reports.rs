@@ -12,7 +12,7 @@ use crate::wire::{ErrorCode, ErrorDetails};
 
 impl Session {
     /// Turns what others reported into errors to the client.
-    pub fn attend(&mut self, now: Now) -> Attention {
+    pub fn handle_reports(&mut self, now: Now) -> Attention {
         let reports = self.handle.take_reports();
         if reports.is_empty() {
             return Attention::Continue;

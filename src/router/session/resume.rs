@@ -49,7 +49,7 @@ impl Session {
     /// names has one.
     pub(super) fn keep_accepted_ids(&mut self, resumable: bool, resume: bool) {
         // Members of a group have no memory in common, and none for each.
-        let has_place = |claim: &&Claim| resumable && claim.seat.is_none();
+        let has_place = |claim: &&Claim| resumable && claim.membership.is_none();
         let first = self.claims.first().filter(has_place);
         let kept = first.and_then(|claim| {
             let mailbox = &claim.mailbox;
@@ -71,7 +71,7 @@ impl Session {
 
     /// A message that was given up is new when it is sent again. That it was
     /// given up is told before it is acknowledged once more.
-    fn tell_undelivered(&mut self) {
+    fn answer_undelivered(&mut self) {
         if self.handle.has_reports() {
             for (target, count, first_msg_id) in self.handle.take_undelivered() {
                 self.report_undelivered(&target, count, first_msg_id);
@@ -98,7 +98,7 @@ impl Read<'_> {
             return self.admit_run();
         }
         if has_room && accepted.are_new(ids) {
-            self.session.tell_undelivered();
+            self.session.answer_undelivered();
             return self.admit_run();
         }
         self.admit_one_by_one(accepted)
@@ -122,7 +122,7 @@ impl Read<'_> {
             self.refuse_unremembered(0);
         } else {
             if accepted.recognizes() {
-                self.session.tell_undelivered();
+                self.session.answer_undelivered();
             }
             self.match_subscribers(frame, is_recognized);
             self.admit_broadcast();
@@ -170,7 +170,7 @@ impl Read<'_> {
             self.refuse_unremembered(0);
             return Ok(());
         }
-        self.session.tell_undelivered();
+        self.session.answer_undelivered();
         self.admit_run()
     }
 }

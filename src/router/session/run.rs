@@ -82,7 +82,7 @@ impl Drop for Gathering<'_> {
 /// Consecutive frames of one kind, source and target.
 #[derive(Debug)]
 pub(super) struct Run {
-    /// Where the first frame not yet settled begins in the window.
+    /// Where the first frame not yet settled begins in the input.
     pub(super) start: usize,
     /// Bytes of all, prefixes included.
     pub(super) total: usize,
@@ -113,9 +113,9 @@ impl Default for Run {
 
 impl Run {
     /// The run, as those see it who hear broadcasts.
-    pub(super) fn view<'a>(&'a self, window: &'a [u8]) -> RunView<'a> {
+    pub(super) fn view<'a>(&'a self, input: &'a [u8]) -> RunView<'a> {
         RunView {
-            window,
+            input,
             ids: &self.ids,
             sizes: &self.sizes,
             start: self.start,

@@ -116,7 +116,7 @@ mod tests {
         let timeout = Duration::from_secs(2);
         let verdict = stalls.full(&gone, Now::default(), timeout);
         assert_eq!(verdict, Verdict::PauseUntil(timeout));
-        gone.let_go();
+        gone.release_owner();
         stalls.full(&other, Now::default(), timeout);
         assert_eq!(
             Arc::strong_count(&gone),

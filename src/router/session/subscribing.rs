@@ -36,7 +36,7 @@ impl Session {
         };
         let shared = Arc::clone(&self.shared);
         let snapshots = &shared.snapshots;
-        let taken = snapshots.hold_up(|| {
+        let taken = snapshots.exclusively(|| {
             let members = &shared.registry.members;
             let room = self.subscriptions.check(&request, json.len());
             room.and_then(|()| snapshots.keep(&key, || members.keep(key.clone())))?;

@@ -50,7 +50,7 @@ impl Connection {
         self.stop_waiting_for_memory();
         self.session.end_input();
         let now = self.shared.clock.now();
-        let _ = self.session.attend(now);
+        let _ = self.session.handle_reports(now);
         match end {
             End::Broken => return,
             End::Settled => {}

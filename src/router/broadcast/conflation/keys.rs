@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use crate::router::broadcast::conflation::Place;
+use crate::router::broadcast::conflation::SlotRef;
 
 /// Keys that are remembered although nothing with them waits, so that the next
 /// message with such a key costs no allocation.
@@ -49,7 +49,7 @@ impl KeyIds {
 #[derive(Debug, Default)]
 pub(super) struct KeyTable {
     ids: HashMap<Box<[u8]>, u32>,
-    places: Vec<Option<Place>>,
+    places: Vec<Option<SlotRef>>,
     free: Vec<u32>,
     /// Keys with which nothing waits.
     idle: usize,
@@ -69,11 +69,11 @@ impl KeyTable {
         id
     }
 
-    pub(super) fn place(&self, id: u32) -> Option<Place> {
+    pub(super) fn place(&self, id: u32) -> Option<SlotRef> {
         self.places[id as usize]
     }
 
-    pub(super) fn set(&mut self, id: u32, place: Option<Place>) {
+    pub(super) fn set(&mut self, id: u32, place: Option<SlotRef>) {
         let known = &mut self.places[id as usize];
         match (known.is_some(), place.is_some()) {
             (false, true) => self.idle -= 1,

@@ -12,8 +12,8 @@
 
 #![forbid(unsafe_code)]
 
+mod in_flight;
 mod keys;
-mod taken;
 
 use std::collections::VecDeque;
 use std::iter::once;
@@ -26,8 +26,8 @@ use crate::router::mailbox::entry_bytes::EntryBytes;
 use crate::router::mailbox::queue_state::Capacity;
 use crate::sync::lock;
 use crate::sync::{AtomicUsize, Mutex, Ordering};
+pub(crate) use in_flight::ConflatedInFlight;
 use keys::{KeyIds, KeyTable};
-pub(crate) use taken::Taken;
 
 /// Slots that are taken out for one write.
 const TAKEN_MAX: usize = 32;
@@ -64,7 +64,7 @@ pub(crate) struct NewMessage<'a> {
 
 /// What came of putting a message into a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pushed {
+pub(crate) enum PushOutcome {
     /// It waits, and so many older ones need not be delivered any more.
     Queued { replaced: u32 },
     /// There is no room for it.
@@ -81,7 +81,7 @@ struct State {
     slots: VecDeque<Option<Slot>>,
     holes: usize,
     /// The place of the first slot.
-    first: Place,
+    first: SlotRef,
     keys: KeyTable,
     /// What waits or is being written, and what it is charged.
     messages: usize,
@@ -95,9 +95,9 @@ struct State {
 
 /// A place in the order; it grows with time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place(u64);
+struct SlotRef(u64);
 
-impl Default for Place {
+impl Default for SlotRef {
     fn default() -> Self {
         Self(FIRST_PLACE)
     }
@@ -142,7 +142,7 @@ impl ConflatedQueue {
         message: &NewMessage<'_>,
         capacity: Capacity,
         gap: impl FnOnce() -> DropNotice,
-    ) -> Pushed {
+    ) -> PushOutcome {
         let NewMessage {
             frame,
             keys,
@@ -152,7 +152,7 @@ impl ConflatedQueue {
         let copy = || EntryBytes::copy(frame, once(0..frame.len()), frame.len(), &self.budget);
         state.supersede(superseding);
         let pushed = state.push(frame.len(), copy, keys, Some(capacity));
-        if pushed == Pushed::Dropped {
+        if pushed == PushOutcome::Dropped {
             state.note(gap());
         }
         self.publish(&state);
@@ -160,7 +160,7 @@ impl ConflatedQueue {
     }
 
     /// Puts a message of a snapshot into the lane. It takes no room.
-    pub(crate) fn push_snapshot(&self, frame: EntryBytes, keys: &Keys) -> Pushed {
+    pub(crate) fn push_snapshot(&self, frame: EntryBytes, keys: &Keys) -> PushOutcome {
         let mut state = lock(&self.state);
         let pushed = state.push(0, || frame, keys, None);
         self.publish(&state);
@@ -254,9 +254,9 @@ impl State {
         frame: impl FnOnce() -> EntryBytes,
         keys: &Keys,
         capacity: Option<Capacity>,
-    ) -> Pushed {
+    ) -> PushOutcome {
         if self.closed {
-            return Pushed::Closed;
+            return PushOutcome::Closed;
         }
         let mut ids = KeyIds::default();
         for key in keys.iter() {
@@ -276,7 +276,7 @@ impl State {
     /// nobody who wants it would not have the newer one instead, and it is the
     /// newest of each key. Of a key without a place the newest may stand behind
     /// it, wanted by itself.
-    fn replaceable(&self, ids: &KeyIds) -> Option<Place> {
+    fn replaceable(&self, ids: &KeyIds) -> Option<SlotRef> {
         let mut places = ids.iter().map(|id| self.keys.place(id));
         let place = places.next()??;
         if places.any(|other| other != Some(place)) {
@@ -292,19 +292,19 @@ impl State {
 
     fn replace(
         &mut self,
-        place: Place,
+        place: SlotRef,
         ids: KeyIds,
         bytes: usize,
         frame: impl FnOnce() -> EntryBytes,
         capacity: Option<Capacity>,
-    ) -> Pushed {
+    ) -> PushOutcome {
         let Some(older) = self.message(place) else {
-            return Pushed::Closed;
+            return PushOutcome::Closed;
         };
         let charged = (usize::from(older.charge > 0), older.charge);
         let (messages, held) = (self.messages - charged.0, self.bytes - charged.1);
         if !capacity.is_none_or(|capacity| fits(messages, held, bytes, capacity)) {
-            return Pushed::Dropped;
+            return PushOutcome::Dropped;
         }
         for id in ids.iter() {
             self.keys.set(id, Some(place));
@@ -320,7 +320,7 @@ impl State {
         };
         let index = self.index(place);
         self.slots[index] = Some(Slot::Message(message));
-        Pushed::Queued { replaced: 1 }
+        PushOutcome::Queued { replaced: 1 }
     }
 
     fn append(
@@ -329,10 +329,10 @@ impl State {
         bytes: usize,
         frame: impl FnOnce() -> EntryBytes,
         capacity: Option<Capacity>,
-    ) -> Pushed {
+    ) -> PushOutcome {
         let (messages, held) = (self.messages, self.bytes);
         if !capacity.is_none_or(|capacity| fits(messages, held, bytes, capacity)) {
-            return Pushed::Dropped;
+            return PushOutcome::Dropped;
         }
         let mut replaced = 0;
         for id in ids.iter() {
@@ -343,7 +343,7 @@ impl State {
                 replaced += 1;
             }
         }
-        let place = Place(self.first.0 + self.slots.len() as u64);
+        let place = SlotRef(self.first.0 + self.slots.len() as u64);
         for id in ids.iter() {
             self.keys.set(id, Some(place));
         }
@@ -357,12 +357,12 @@ impl State {
             keys: ids,
         })));
         self.close_holes();
-        Pushed::Queued { replaced }
+        PushOutcome::Queued { replaced }
     }
 
     /// The message at `place` is no longer the newest with this key. Says
     /// whether it is the newest with none.
-    fn detach(&mut self, id: u32, place: Place) -> bool {
+    fn detach(&mut self, id: u32, place: SlotRef) -> bool {
         self.keys.set(id, None);
         let index = self.index(place);
         match self.slots.get_mut(index) {
@@ -374,7 +374,7 @@ impl State {
         }
     }
 
-    fn remove(&mut self, place: Place) {
+    fn remove(&mut self, place: SlotRef) {
         let index = self.index(place);
         if let Some(Some(Slot::Message(message))) = self.slots.get_mut(index).map(Option::take) {
             self.holes += 1;
@@ -414,7 +414,7 @@ impl State {
         if self.closed {
             return true;
         }
-        let place = Place(self.first.0 - 1);
+        let place = SlotRef(self.first.0 - 1);
         let keys = message.keys.clone();
         let mut is_wanted = keys.is_empty();
         for id in keys.iter() {
@@ -441,14 +441,14 @@ impl State {
         true
     }
 
-    fn message(&self, place: Place) -> Option<&Message> {
+    fn message(&self, place: SlotRef) -> Option<&Message> {
         match self.slots.get(self.index(place)) {
             Some(Some(Slot::Message(message))) => Some(message),
             _ => None,
         }
     }
 
-    fn index(&self, place: Place) -> usize {
+    fn index(&self, place: SlotRef) -> usize {
         place.0.wrapping_sub(self.first.0) as usize
     }
 
@@ -467,7 +467,7 @@ impl State {
         }
         for (index, slot) in self.slots.iter().enumerate() {
             if let Some(Slot::Message(message)) = slot {
-                let place = Place(self.first.0 + index as u64);
+                let place = SlotRef(self.first.0 + index as u64);
                 for id in message.keys.iter() {
                     self.keys.set(id, Some(place));
                 }

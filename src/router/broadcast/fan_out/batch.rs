@@ -3,7 +3,7 @@
 //! A message that matches is joined to its neighbours. Room is reserved for all
 //! that stand side by side in a run, in one step, and where there is plenty, at
 //! once for as much as the subscriber usually gets. A large stretch is queued as
-//! a slice of its window; anything else is gathered as a copy, until it is
+//! a slice of its input; anything else is gathered as a copy, until it is
 //! queued as one entry.
 
 #![forbid(unsafe_code)]
@@ -22,7 +22,7 @@ use crate::router::mailbox::queue_state::Reservation;
 /// See the [module](self). In a line of the processor's cache of its own: there
 /// are many, and a message meets few of them.
 ///
-/// Its numbers are `u32` for that reason: neither a window nor what is gathered
+/// Its numbers are `u32` for that reason: neither a input nor what is gathered
 /// out of a few has 4 GiB.
 #[derive(Debug, Default)]
 #[repr(align(64))]
@@ -39,7 +39,7 @@ pub(super) struct Batch {
     stretch: Stretch,
 }
 
-/// Messages side by side in the window that match. The last of them, those of
+/// Messages side by side in the input that match. The last of them, those of
 /// the run at hand, may still be without room: they are *open*.
 #[derive(Debug, Default, Clone, Copy)]
 struct Stretch {
@@ -66,15 +66,15 @@ impl Stretch {
 
 /// A message that matches.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
-    /// Where it stands in the window, prefix included.
+pub(super) struct MessageSpan {
+    /// Where it stands in the input, prefix included.
     pub(super) start: u32,
     pub(super) end: u32,
     /// Which message of its run it is.
     pub(super) index: u32,
 }
 
-impl Place {
+impl MessageSpan {
     pub(super) fn range(self) -> Range<usize> {
         self.start as usize..self.end as usize
     }
@@ -91,7 +91,7 @@ impl Batch {
     /// stand beside what matched before, `close` is called for that:
     /// [`Self::close`]. Gives true if it is the first of its run.
     #[inline]
-    pub(super) fn add(&mut self, place: Place, close: impl FnOnce(&mut Self)) -> bool {
+    pub(super) fn add(&mut self, place: MessageSpan, close: impl FnOnce(&mut Self)) -> bool {
         let stretch = &self.stretch;
         let is_first = stretch.open_frames == 0;
         if !is_first && stretch.open_index + stretch.open_frames > place.index {
@@ -121,10 +121,10 @@ impl Batch {
         receiver: &Arc<BroadcastReceiver>,
         run: RunView<'_>,
         context: &BroadcastContext<'_>,
-        dropped: &mut Dropped,
+        dropped: &mut DroppedMessages,
     ) {
         self.reserve(receiver, run, context, dropped);
-        self.gather(receiver, run.window);
+        self.gather(receiver, run.input);
     }
 
     /// Reserves room for what is open. What there is none for is added to
@@ -135,7 +135,7 @@ impl Batch {
         receiver: &Arc<BroadcastReceiver>,
         run: RunView<'_>,
         context: &BroadcastContext<'_>,
-        dropped: &mut Dropped,
+        dropped: &mut DroppedMessages,
     ) {
         let frames = self.gathered_frames + self.stretch.frames;
         let bytes = self.gathered.len() as u32 + self.stretch.len();
@@ -153,7 +153,7 @@ impl Batch {
         receiver: &Arc<BroadcastReceiver>,
         run: RunView<'_>,
         context: &BroadcastContext<'_>,
-        dropped: &mut Dropped,
+        dropped: &mut DroppedMessages,
     ) {
         // As much as usual, and as many as that are at this size.
         let ahead = u64::from(self.usual_bytes.saturating_sub(bytes));
@@ -182,7 +182,7 @@ impl Batch {
         receiver: &Arc<BroadcastReceiver>,
         run: RunView<'_>,
         context: &BroadcastContext<'_>,
-        dropped: &mut Dropped,
+        dropped: &mut DroppedMessages,
     ) {
         let open = self.stretch;
         self.stretch.cut_open();
@@ -207,7 +207,7 @@ impl Batch {
             DropNotice::note(&mut gap, context.gap(run.ids[index]));
         }
         // Its report stands behind all that isn't dropped.
-        self.gather(receiver, run.window);
+        self.gather(receiver, run.input);
         if let Some(gap) = gap {
             let (entry, room) = self.take_entry();
             dropped.pieces.push(Piece {
@@ -244,16 +244,16 @@ impl Batch {
     /// Gathers the stretch, all of which has room, if something is gathered
     /// already: then it can't be queued as a slice. Says whether it did.
     #[inline]
-    pub(super) fn gather_more(&mut self, receiver: &BroadcastReceiver, window: &[u8]) -> bool {
+    pub(super) fn gather_more(&mut self, receiver: &BroadcastReceiver, input: &[u8]) -> bool {
         let gathers = self.gathered_frames > 0;
         if gathers {
-            self.gather(receiver, window);
+            self.gather(receiver, input);
         }
         gathers
     }
 
     /// Copies the stretch, all of which has room.
-    fn gather(&mut self, receiver: &BroadcastReceiver, window: &[u8]) {
+    fn gather(&mut self, receiver: &BroadcastReceiver, input: &[u8]) {
         // Field by field, as they were written: read together they would have to
         // wait until each had reached the cache.
         let Stretch {
@@ -269,10 +269,10 @@ impl Batch {
             self.gathered = Copied::with_room(room, &receiver.handle.budget);
         }
         self.gathered_frames += frames;
-        (self.gathered).append(&window[start as usize..end as usize]);
+        (self.gathered).append(&input[start as usize..end as usize]);
     }
 
-    /// The window is done with: queues the stretch as a slice of it, if that is
+    /// The input is done with: queues the stretch as a slice of it, if that is
     /// all there is, or gathers it.
     #[inline]
     pub(super) fn commit(&mut self, receiver: &BroadcastReceiver, cut: &Cut<'_>) {
@@ -293,7 +293,7 @@ impl Batch {
                 };
                 receiver.broadcast(slice, (end - start) as usize);
             }
-            None => self.gather(receiver, cut.window()),
+            None => self.gather(receiver, cut.input()),
         }
     }
 
@@ -340,7 +340,7 @@ fn queue_within(receiver: &BroadcastReceiver, entry: Option<Entry>, room: Reserv
 
 /// What was dropped of a run, and what is to be queued before it is reported.
 #[derive(Debug, Default)]
-pub(super) struct Dropped {
+pub(super) struct DroppedMessages {
     /// The messages that somebody missed, by their place in the run, once for
     /// each who did.
     pub(super) missed: Vec<u32>,
@@ -356,7 +356,7 @@ struct Piece {
     gap: DropNotice,
 }
 
-impl Dropped {
+impl DroppedMessages {
     /// Queues what was gathered before something was dropped, and the reports.
     #[inline]
     pub(super) fn queue(&mut self) {

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use super::batch::Place;
-use crate::router::broadcast::conflation::{NewMessage, Pushed};
+use super::batch::MessageSpan;
+use crate::router::broadcast::conflation::{NewMessage, PushOutcome};
 use crate::router::broadcast::receiver::BroadcastReceiver;
 use crate::router::broadcast::subscriptions::{ConflatedBy, Keys};
 use crate::router::broadcast::{BroadcastContext, RunView};
@@ -13,7 +13,7 @@ use crate::wire::filter::View;
 
 /// What goes to conflating lanes.
 #[derive(Debug, Default)]
-pub(super) struct Conflated {
+pub(super) struct ConflatedFanOut {
     /// Who gets the message at hand, and by what it is conflated.
     pub(super) matches: Vec<(u32, ConflatedBy)>,
     keys: Keys,
@@ -42,7 +42,7 @@ impl Waiting {
     }
 }
 
-impl Conflated {
+impl ConflatedFanOut {
     #[inline]
     pub(super) fn has_matches(&self) -> bool {
         !self.matches.is_empty()
@@ -53,7 +53,7 @@ impl Conflated {
     #[inline(never)]
     pub(super) fn deliver(
         &mut self,
-        place: Place,
+        place: MessageSpan,
         view: View<'_>,
         run: RunView<'_>,
         subscribers: &[Arc<BroadcastReceiver>],
@@ -87,7 +87,7 @@ impl Conflated {
                 std::mem::swap(&mut self.keys, &mut self.superseding);
             }
             let message = NewMessage {
-                frame: &run.window[place.range()],
+                frame: &run.input[place.range()],
                 keys: &self.keys,
                 superseding: &self.superseding,
             };
@@ -95,9 +95,9 @@ impl Conflated {
             let capacity =
                 receiver.capacity_of_conflated(lane, place.range().len(), context.capacity);
             match lane.push(&message, capacity, || context.gap(msg_id)) {
-                Pushed::Queued { replaced } => self.replaced += u64::from(replaced),
-                Pushed::Dropped => missed.push(place.index),
-                Pushed::Closed => {}
+                PushOutcome::Queued { replaced } => self.replaced += u64::from(replaced),
+                PushOutcome::Dropped => missed.push(place.index),
+                PushOutcome::Closed => {}
             }
             receiver.release_share();
         }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use super::audience::Audience;
 use super::snapshots::{Pass, Snapshots};
-use super::subscriptions::{Keys, SubscriptionIndex, Way};
+use super::subscriptions::{DeliveryMode, Keys, SubscriptionIndex};
 use crate::ids::ConnectionId;
 use crate::limits::FRAME_PREFIX_BYTES;
 use crate::router::broadcast::{BroadcastContext, RunView};
@@ -26,8 +26,8 @@ use crate::router::mailbox::cut::Cut;
 use crate::router::mailbox::queue_state::Reservation;
 use crate::wire::Slots;
 use crate::wire::filter::{Values, View};
-use batch::{Batch, Dropped, Place};
-use conflated::Conflated;
+use batch::{Batch, DroppedMessages, MessageSpan};
+use conflated::ConflatedFanOut;
 
 /// See the [module](self).
 #[derive(Debug, Default)]
@@ -43,25 +43,25 @@ pub(crate) struct FanOut {
     /// One for each subscriber.
     batches: Vec<Batch>,
     /// For whom each message of the run is that is not conflated.
-    matched: Vec<(u32, Place)>,
+    matched: Vec<(u32, MessageSpan)>,
     /// The subscribers for whom the run has something.
     in_run: Vec<u32>,
-    /// The subscribers for whom something stands in the window that may be
+    /// The subscribers for whom something stands in the input that may be
     /// queued as a slice of it. Some may be here twice.
     standing: Vec<u32>,
-    /// The subscribers for whom something is gathered, or stands in the window.
+    /// The subscribers for whom something is gathered, or stands in the input.
     waiting: Vec<u32>,
-    /// Bytes of the longest stretch of the window that a batch has held.
+    /// Bytes of the longest stretch of the input that a batch has held.
     longest: usize,
-    dropped: Dropped,
-    conflated: Conflated,
+    dropped: DroppedMessages,
+    conflated: ConflatedFanOut,
     kept: KeptFrames,
 }
 
 /// What is kept of the read.
 #[derive(Debug, Default)]
 struct KeptFrames {
-    /// By which of the pointers, and where the message stands in the window.
+    /// By which of the pointers, and where the message stands in the input.
     frames: Vec<(u32, Range<usize>)>,
     /// The key of each.
     keys: Keys,
@@ -149,19 +149,19 @@ impl FanOut {
         let Some(index) = index.and_then(|known| known.index.as_deref()) else {
             return;
         };
-        let place = Place {
+        let place = MessageSpan {
             start: frame.start as u32,
             end: frame.end as u32,
             index: run.ids.len().saturating_sub(1) as u32,
         };
-        let json = &run.window[frame.start + FRAME_PREFIX_BYTES..frame.end];
+        let json = &run.input[frame.start + FRAME_PREFIX_BYTES..frame.end];
         let view = self.values.read(index.probe(), json, slots);
         let (own, matched, conflated) = (self.own, &mut self.matched, &mut self.conflated);
         index.each_match(view, |subscriber, way| {
             if Some(subscriber) != own {
                 match way {
-                    Way::Plain => matched.push((subscriber, place)),
-                    Way::Conflated(by) => conflated.matches.push((subscriber, by)),
+                    DeliveryMode::Plain => matched.push((subscriber, place)),
+                    DeliveryMode::Conflated(by) => conflated.matches.push((subscriber, by)),
                 }
             }
         });
@@ -213,7 +213,7 @@ impl FanOut {
             let receiver = &subscribers[subscriber as usize];
             let batch = &mut batches[subscriber as usize];
             batch.reserve(receiver, run, context, &mut self.dropped);
-            if !batch.gather_more(receiver, run.window) {
+            if !batch.gather_more(receiver, run.input) {
                 self.standing.push(subscriber);
                 self.longest = self.longest.max(batch.stretch_bytes());
             }
@@ -227,12 +227,12 @@ impl FanOut {
         self.conflated.take_replaced()
     }
 
-    /// Bytes of the longest stretch of the window that may be queued as a slice.
+    /// Bytes of the longest stretch of the input that may be queued as a slice.
     pub(crate) fn longest(&self) -> usize {
         self.longest
     }
 
-    /// Queues what keeps the window in memory, and gathers the rest.
+    /// Queues what keeps the input in memory, and gathers the rest.
     pub(crate) fn commit(&mut self, cut: &Cut<'_>) {
         let index = self.audience.as_ref();
         let Some(index) = index.and_then(|known| known.index.as_deref()) else {
@@ -246,7 +246,7 @@ impl FanOut {
         if let Some(pass) = &self.kept.pass
             && !self.kept.frames.is_empty()
         {
-            pass.keep(&self.kept.frames, &self.kept.keys, cut.window());
+            pass.keep(&self.kept.frames, &self.kept.keys, cut.input());
         }
     }
 
@@ -283,7 +283,7 @@ impl FanOut {
 
 impl KeptFrames {
     #[inline(never)]
-    fn note(&mut self, place: Place, view: View<'_>, index: &SubscriptionIndex) {
+    fn note(&mut self, place: MessageSpan, view: View<'_>, index: &SubscriptionIndex) {
         for (pointer, kept) in index.kept().iter().enumerate() {
             let value = view.get(kept.slot as usize);
             if self.keys.add(pointer as u32, value.as_ref()) {

@@ -107,7 +107,7 @@ impl Snapshots {
     }
 
     /// Does something while nobody broadcasts.
-    pub(crate) fn hold_up<R>(&self, act: impl FnOnce() -> R) -> R {
+    pub(crate) fn exclusively<R>(&self, act: impl FnOnce() -> R) -> R {
         self.gate.close();
         let _reopens = Reopens(&self.gate);
         act()
@@ -122,11 +122,11 @@ impl Snapshots {
 
 impl Pass {
     /// Keeps frames: for each, by which pointer and where it stands in
-    /// `window`.
-    pub(crate) fn keep(&self, frames: &[(u32, Range<usize>)], keys: &Keys, window: &[u8]) {
+    /// `input`.
+    pub(crate) fn keep(&self, frames: &[(u32, Range<usize>)], keys: &Keys, input: &[u8]) {
         let mut store = lock(&self.snapshots.store);
         for ((pointer, range), key) in frames.iter().zip(keys.iter()) {
-            store.keep(*pointer, key, &window[range.clone()], self.sender);
+            store.keep(*pointer, key, &input[range.clone()], self.sender);
         }
     }
 }

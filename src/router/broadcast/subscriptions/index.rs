@@ -34,7 +34,7 @@ pub(crate) struct SubscriptionIndex {
 
 /// How a match is delivered.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Way {
+pub(crate) enum DeliveryMode {
     /// Through a lane that holds each.
     Plain,
     /// Through a conflating lane.
@@ -51,7 +51,7 @@ pub(crate) type ConflatedBy = Option<(u32, u32)>;
 struct Match {
     /// Whose it is.
     subscriber: u32,
-    way: Way,
+    way: DeliveryMode,
     /// Nothing for one that matches everything.
     subscription: Option<Arc<Subscription>>,
     /// The conditions that no table answers, and where their fields stand.
@@ -164,7 +164,7 @@ impl SubscriptionIndex {
                 matches.push(Match {
                     subscriber: subscriber as u32,
                     rest: rest.collect(),
-                    way: Way::new(conflates, conflated_by),
+                    way: DeliveryMode::new(conflates, conflated_by),
                     subscription: Some(Arc::clone(subscription)),
                 });
             }
@@ -215,7 +215,7 @@ impl SubscriptionIndex {
     /// Gives each subscription that matches a message with these values, in no
     /// particular order: whose it is, and how the message gets there.
     #[inline]
-    pub(crate) fn each_match(&self, values: View<'_>, mut found: impl FnMut(u32, Way)) {
+    pub(crate) fn each_match(&self, values: View<'_>, mut found: impl FnMut(u32, DeliveryMode)) {
         for &index in &self.unindexed {
             if let Some((subscriber, way)) = self.check(index, values) {
                 found(subscriber, way);
@@ -230,7 +230,7 @@ impl SubscriptionIndex {
             };
             for candidate in candidates.as_slice() {
                 let matched = match candidate.plain {
-                    Some(subscriber) => Some((subscriber, Way::Plain)),
+                    Some(subscriber) => Some((subscriber, DeliveryMode::Plain)),
                     None => self.check(candidate.index, values),
                 };
                 if let Some((subscriber, way)) = matched {
@@ -242,13 +242,13 @@ impl SubscriptionIndex {
 
     /// Whether the conditions hold that no table answers.
     #[inline(never)]
-    fn check(&self, index: u32, values: View<'_>) -> Option<(u32, Way)> {
+    fn check(&self, index: u32, values: View<'_>) -> Option<(u32, DeliveryMode)> {
         let known = &self.matches[index as usize];
         (known.rest_holds(values)).then_some((known.subscriber, known.way))
     }
 }
 
-impl Way {
+impl DeliveryMode {
     fn new(conflates: bool, conflated_by: ConflatedBy) -> Self {
         match conflates {
             true => Self::Conflated(conflated_by),
@@ -261,7 +261,7 @@ impl Match {
     fn everything(subscriber: u32, conflates: bool) -> Self {
         Self {
             subscriber,
-            way: Way::new(conflates, None),
+            way: DeliveryMode::new(conflates, None),
             subscription: None,
             rest: Box::default(),
         }

@@ -8,7 +8,7 @@ mod key;
 
 use std::sync::Arc;
 
-pub(crate) use index::{ConflatedBy, SubscriptionIndex, Way};
+pub(crate) use index::{ConflatedBy, DeliveryMode, SubscriptionIndex};
 pub(crate) use key::Keys;
 
 use crate::limits::{SUBSCRIPTION_BYTES_PER_CONNECTION_MAX, SUBSCRIPTIONS_PER_CONNECTION_MAX};

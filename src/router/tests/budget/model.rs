@@ -22,7 +22,7 @@ impl Wake for Flag {
 }
 
 struct Sender {
-    peer: Peer,
+    peer: TestClient,
     /// What it waits for, and whether it was woken since it last looked.
     waits: Option<(Pause, Arc<Flag>)>,
 }
@@ -31,7 +31,7 @@ struct Hall {
     router: Router,
     seed: Seed,
     /// Each with the names that it owns.
-    receivers: Vec<(Peer, Vec<&'static str>)>,
+    receivers: Vec<(TestClient, Vec<&'static str>)>,
     senders: Vec<Sender>,
     sent: usize,
     refused: usize,
@@ -64,7 +64,7 @@ impl Hall {
             ..RouterConfig::default()
         });
         let senders = (0..3).map(|_| Sender {
-            peer: Peer::anonymous(&router),
+            peer: TestClient::anonymous(&router),
             waits: None,
         });
         let mut hall = Self {
@@ -83,7 +83,7 @@ impl Hall {
     }
 
     fn connect(&mut self, names: Vec<&'static str>) {
-        let mut peer = Peer::new(&self.router);
+        let mut peer = TestClient::new(&self.router);
         let _ = peer.say(&hello(
             names[0],
             json!({"names": names, "broadcasts": "none"}),
@@ -202,7 +202,7 @@ impl Hall {
                     drop(peer);
                 }
             }
-            _ => self.router.tend(at_ms(self.sent as u64 * 20)),
+            _ => self.router.expire(at_ms(self.sent as u64 * 20)),
         }
         self.run_woken();
         let budget = &self.router.0.budget;

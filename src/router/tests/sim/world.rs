@@ -59,7 +59,7 @@ pub(super) struct Habits {
 /// See the [module](self).
 pub(super) struct World {
     pub(super) router: Router,
-    pub(super) workspace: ReadScratch,
+    pub(super) scratch: ReadScratch,
     pub(super) model: Model,
     pub(super) connections: Vec<Connection>,
     pub(super) seed: Seed,
@@ -136,7 +136,7 @@ impl World {
         let world = Self {
             model: Model::new(&config),
             router: Router::new(config),
-            workspace: ReadScratch::default(),
+            scratch: ReadScratch::default(),
             connections: Vec::new(),
             actors: vec![None; habits.actors],
             now: Duration::ZERO,
@@ -251,15 +251,15 @@ impl World {
 
     fn pass(&mut self, time: Duration) {
         self.now += time;
-        self.tend();
+        self.expire();
         for index in 0..self.connections.len() {
             self.meet_deadline(index);
         }
     }
 
-    fn tend(&mut self) {
-        self.router.tend(self.time());
-        self.model.tend(self.now);
+    fn expire(&mut self) {
+        self.router.expire(self.time());
+        self.model.expire(self.now);
         self.observe();
     }
 
@@ -375,7 +375,7 @@ impl World {
         for (index, connection) in self.connections.iter().enumerate() {
             if let Some(session) = connection.session.as_ref().filter(|_| connection.is_open()) {
                 let id = session.receiver().id();
-                let ahead = self.workspace.reserved_ahead(id);
+                let ahead = self.scratch.reserved_ahead(id);
                 let load = session.receiver().queue.load().into();
                 self.model.observe_lane(index, load, ahead);
             }

@@ -57,7 +57,7 @@ struct Wanted {
 }
 
 struct Receiver {
-    peer: Peer,
+    peer: TestClient,
     number: usize,
     name: Option<String>,
     wants_none: bool,
@@ -264,8 +264,8 @@ impl Model {
         let number = self.next_number();
         let name = (random.below(2) == 0).then(|| format!("peer {number}"));
         let mut peer = match &name {
-            Some(name) => Peer::named(&self.router, name),
-            None => Peer::anonymous(&self.router),
+            Some(name) => TestClient::named(&self.router, name),
+            None => TestClient::anonymous(&self.router),
         };
         peer.read();
         self.receivers.push(Receiver {

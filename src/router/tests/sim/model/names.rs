@@ -354,7 +354,7 @@ impl Model {
     }
 
     /// The router looks after what is kept for names without an owner.
-    pub(in super::super) fn tend(&mut self, now: Duration) {
+    pub(in super::super) fn expire(&mut self, now: Duration) {
         let until = now + self.config.linger;
         let lingering = std::mem::take(&mut self.lingering);
         for (name, known) in lingering {

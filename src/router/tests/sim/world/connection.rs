@@ -218,7 +218,7 @@ impl Connection {
         if matches!(self.intake, Intake::AnswersFull) && !session.answers_are_full() {
             return Some("its answers have left".to_owned());
         }
-        if session.needs_attention() {
+        if session.has_reports() {
             return Some("something was reported".to_owned());
         }
         let lane = session.receiver().conflated_queue();

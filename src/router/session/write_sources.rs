@@ -6,7 +6,7 @@ use std::io;
 
 use smallvec::SmallVec;
 
-use crate::router::broadcast::conflation::{ConflatedQueue, Taken};
+use crate::router::broadcast::conflation::{ConflatedInFlight, ConflatedQueue};
 use crate::router::broadcast::receiver::BroadcastReceiver;
 use crate::router::mailbox::NotOwner;
 use crate::router::mailbox::claim::Claim;
@@ -39,7 +39,11 @@ pub(super) enum WriteSource<'a> {
     /// What is for everyone.
     Broadcasts(&'a mut InFlight, &'a BroadcastReceiver),
     /// The same, of which newer messages replace older ones.
-    Conflated(&'a mut Taken, &'a ConflatedQueue, &'a BroadcastReceiver),
+    Conflated(
+        &'a mut ConflatedInFlight,
+        &'a ConflatedQueue,
+        &'a BroadcastReceiver,
+    ),
 }
 
 /// What a write came to.
@@ -85,7 +89,7 @@ impl<'a> WriteSource<'a> {
     /// conflating lane comes before what is there.
     pub(super) fn of_broadcasts(
         in_flight: &'a mut InFlight,
-        conflated: &'a mut Taken,
+        conflated: &'a mut ConflatedInFlight,
         receiver: &'a BroadcastReceiver,
     ) -> Option<Self> {
         in_flight.fill(&receiver.queue);

@@ -13,7 +13,7 @@ use crate::router::mailbox::in_flight::Slices;
 /// See the [module](self). Between two writes it holds nothing but a message
 /// that is partly written: what else waits can still be replaced.
 #[derive(Debug, Default)]
-pub(crate) struct Taken {
+pub(crate) struct ConflatedInFlight {
     messages: VecDeque<Message>,
     /// Bytes of the first message that are written; always fewer than it has.
     written: usize,
@@ -21,7 +21,7 @@ pub(crate) struct Taken {
     is_out: bool,
 }
 
-impl Taken {
+impl ConflatedInFlight {
     /// Whether the first message is partly written: nothing else may go to the
     /// same connection before its rest.
     pub(crate) fn is_partial(&self) -> bool {
