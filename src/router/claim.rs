@@ -4,8 +4,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::delivery::Delivery;
 use super::group::Seat;
 use super::outbox::{NotOwner, Outbox};
@@ -89,15 +87,6 @@ impl Claim {
             None => self.outbox.try_deliver(self.epoch),
             // Nobody holds a seat's lock, nor the group's, and waits.
             Some(seat) => Some(self.outbox.deliver_to_member(seat, None)),
-        }
-    }
-
-    /// Takes the oldest run of frames whole: how an owner inside the process
-    /// receives.
-    pub(crate) fn take(&self) -> Option<Bytes> {
-        match &self.seat {
-            None => self.outbox.take(self.epoch),
-            Some(seat) => self.outbox.take_for_member(seat),
         }
     }
 

@@ -155,6 +155,17 @@ impl InFlight {
         bytes
     }
 
+    /// The oldest frame, which none is written before. To be called only while
+    /// none is partly written.
+    pub(crate) fn first_frame(&mut self) -> Option<Bytes> {
+        debug_assert!(!self.is_partial(), "an entry is being written");
+        let head = self.entries.front_mut()?;
+        let end = wire::frames(&head.bytes).next()?.end;
+        let mut frame = Bytes::from(head.bytes.share());
+        frame.truncate(end);
+        Some(frame)
+    }
+
     /// The frames that are not wholly written, in their order.
     pub(super) fn ahead(&self) -> impl Iterator<Item = Ahead> + '_ {
         self.entries.iter().enumerate().flat_map(|(index, entry)| {

@@ -13,8 +13,6 @@
 use std::sync::{Arc, OnceLock, TryLockError};
 use std::task::Waker;
 
-use bytes::Bytes;
-
 use super::budget::{Budget, Holds};
 use super::claim::{Excluded, Ownership};
 use super::delivery::Delivery;
@@ -274,25 +272,6 @@ impl Outbox {
             return Err(NotOwner);
         }
         Ok(Delivery::of_member(self, in_flight))
-    }
-
-    /// See [`Claim::take`](super::claim::Claim::take).
-    pub(super) fn take(&self, epoch: Epoch) -> Option<Bytes> {
-        let entry = self.consume(epoch).ok()?.pop(&self.queue)?;
-        Some(self.hand_over(entry))
-    }
-
-    /// The same for a member of the group.
-    pub(super) fn take_for_member(&self, seat: &Seat) -> Option<Bytes> {
-        let mut in_flight = (self.group()).fill(seat, None, &self.consumer, &self.queue);
-        let entry = in_flight.take_first()?;
-        drop(in_flight);
-        Some(self.hand_over(entry))
-    }
-
-    fn hand_over(&self, entry: Entry) -> Bytes {
-        self.release(entry.frames as usize, entry.charge);
-        entry.bytes.into()
     }
 
     fn consume(&self, epoch: Epoch) -> Result<MutexGuard<'_, InFlight>, NotOwner> {

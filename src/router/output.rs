@@ -110,19 +110,21 @@ impl Output {
         self.window.map(Window::room)
     }
 
-    /// Takes the next run of frames whole: how a peer inside the process
-    /// receives. Such a peer has no window: it says no `hello`.
+    /// Takes the next frame that is addressed to a name, or the next run of
+    /// broadcasts: how a peer inside the process receives. What is addressed to
+    /// a name stays in its queue until then. Such a peer has no window: it says
+    /// no `hello`.
     pub(crate) fn take(&mut self, claims: &[Claim], peer: &Peer) -> Option<Bytes> {
         let lanes = claims.len() + 1;
         let first = self.turn;
         for lane in (0..lanes).map(|step| (first + step) % lanes) {
-            let run = match claims.get(lane) {
-                Some(claim) => claim.take(),
-                None => self.take_broadcast(peer),
+            let taken = match claims.get(lane) {
+                Some(claim) => claim.deliver().ok().and_then(|mut mail| mail.take_frame()),
+                None => self.take_broadcast(peer).map(|run| (run, false)),
             };
-            if run.is_some() {
-                self.turn = lane + 1;
-                return run;
+            if let Some((frames, others_follow)) = taken {
+                self.turn = if others_follow { lane } else { lane + 1 };
+                return Some(frames);
             }
         }
         None

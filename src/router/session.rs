@@ -460,8 +460,9 @@ impl Session {
         answers
     }
 
-    /// Takes the next run of frames addressed to the session's names or to
-    /// everyone: how a peer inside the process receives.
+    /// Takes the next frame addressed to one of the session's names, or the next
+    /// run of broadcasts: how a peer inside the process receives. What is not
+    /// taken goes to the next owner, or is reported to its sender.
     #[must_use]
     pub fn take_run(&mut self) -> Option<Bytes> {
         self.output.take(&self.claims, &self.peer)

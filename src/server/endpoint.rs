@@ -52,11 +52,12 @@ pub struct EndpointSender {
 /// everyone: a stream of [`Event`]s. It ends when the name is taken over or the
 /// server stops; what explains that comes before as an [`Event::Notice`].
 ///
-/// Dropping it gives the name up: what is queued for it is reported to those
-/// who sent it.
+/// Dropping it gives the name up: the messages that it has not returned wait for
+/// the next owner of the name, or are reported to their senders.
 pub struct EndpointReceiver {
     endpoint: Arc<Endpoint>,
-    /// Frames taken from the session but not yet handed out.
+    /// Frames taken from the session but not yet handed out: of broadcasts only,
+    /// for others would be lost with the receiver.
     run: Bytes,
     notices: VecDeque<Event>,
     /// Nothing follows but what is here already.
@@ -322,9 +323,9 @@ impl EndpointReceiver {
         let mut state = endpoint.state();
         let session = &mut state.session;
         session.register(cx.waker());
-        let now = endpoint.shared.clock.now();
+        let now = || endpoint.shared.clock.now();
         if session.needs_attention() {
-            self.ended = session.attend(now) == Attention::Close;
+            self.ended = session.attend(now()) == Attention::Close;
             self.take_notices(session);
         }
         if let Some(run) = session.take_run() {
@@ -338,7 +339,7 @@ impl EndpointReceiver {
         if phase == Phase::Closing && !self.ended {
             self.ended = true;
             let reason = "the server stops";
-            session.close_with(ErrorCode::ServerShuttingDown, reason, None, now);
+            session.close_with(ErrorCode::ServerShuttingDown, reason, None, now());
             self.take_notices(session);
         }
         self.ended || !self.notices.is_empty()

@@ -1,5 +1,5 @@
-//! A server inside another program: what its handle tells, and endpoints that
-//! skip TCP but meet the same rules.
+//! A server inside another program: its handle, and endpoints that skip TCP but
+//! meet the same rules.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tickwire::{Server, ServerHandle};
 
 use crate::draft::Draft;
 use crate::due::Due;
-use crate::peer::{Peer, Received, start_server, within};
+use crate::peer::{Peer, Received, framed, start_server, within};
 use crate::queues::fill;
 
 fn message(draft: &Draft) -> Message {
@@ -41,7 +41,7 @@ fn code_of<T: std::fmt::Debug>(outcome: Result<T, SendError>) -> String {
     }
 }
 
-/// A server whose queues hold 16 messages of any size.
+/// A server with queues of 16 messages of any size.
 async fn start_with_small_queues(stall_timeout: Duration) -> ServerHandle {
     Server::builder()
         .listen("127.0.0.1:0")
@@ -112,7 +112,7 @@ async fn endpoints_and_connections_take_names_over_from_each_other() {
     assert_eq!(receive_notice(&mut incoming).await, "NAME_TAKEN_OVER");
     let end = within("the end", incoming.receive()).await;
     assert!(end.is_none(), "{end:?}");
-    // What its sender still sends is passed on as a stranger's.
+    // Messages that its sender still sends are passed on as a stranger's.
     let late = Draft::order("name", "name");
     sender.send(&message(&late)).await.expect("accepted");
     assert_eq!(newer.receive().await.text("/msg_id"), late.id);
@@ -160,6 +160,81 @@ async fn what_an_endpoint_did_not_receive_waits_for_the_next_owner() {
     sender.assert_no_answer_waits().await;
 }
 
+/// Attaches an endpoint to "name" that has received the first of five orders,
+/// which came as one run. Gives the other four as well.
+async fn receive_the_first_of_a_run(
+    server: &ServerHandle,
+    sender: &mut Peer,
+) -> (EndpointReceiver, Vec<Draft>) {
+    let (_sender, mut incoming) = server.attach("name").expect("attached");
+    let mut orders: Vec<_> = (0..5).map(|_| Draft::order("a", "name")).collect();
+    let run: Vec<u8> = (orders.iter())
+        .flat_map(|order| framed(&order.frame()))
+        .collect();
+    sender.send_bytes(&run).await;
+    for order in &orders {
+        sender.receive().await.assert_acknowledges(&order.id);
+    }
+    assert_eq!(receive(&mut incoming).await, orders.remove(0).frame());
+    (incoming, orders)
+}
+
+// The receiver used to take whole runs out of the queue: those of their messages
+// that it had not returned were lost with it, though they were acknowledged.
+#[tokio::test]
+async fn the_rest_of_a_run_is_reported_when_its_endpoint_is_dropped() {
+    let server = Server::builder()
+        .listen("127.0.0.1:0")
+        .linger(Duration::ZERO)
+        .start()
+        .await
+        .expect("starts");
+    let mut sender = Peer::speaking_for_others(server.local_addr()).await;
+    let (incoming, rest) = receive_the_first_of_a_run(&server, &mut sender).await;
+    drop(incoming);
+    let report = sender.receive().await;
+    assert_eq!(report.code(), "UNDELIVERED");
+    assert_eq!(report.json["payload"]["details"]["count"], 4);
+    assert_eq!(report.text("/payload/details/first_msg_id"), rest[0].id);
+}
+
+#[tokio::test]
+async fn the_rest_of_a_run_waits_for_the_next_owner() {
+    let server = start_server().await;
+    let mut sender = Peer::speaking_for_others(server.local_addr()).await;
+    let (incoming, rest) = receive_the_first_of_a_run(&server, &mut sender).await;
+    drop(incoming);
+    let (_sender, mut incoming) = server.attach("name").expect("attached again");
+    for order in &rest {
+        assert_eq!(receive(&mut incoming).await, order.frame());
+    }
+    sender.assert_no_answer_waits().await;
+}
+
+#[tokio::test]
+async fn the_rest_of_a_run_goes_to_an_owner_that_takes_the_name_over() {
+    let server = start_server().await;
+    let mut sender = Peer::speaking_for_others(server.local_addr()).await;
+    let (mut incoming, rest) = receive_the_first_of_a_run(&server, &mut sender).await;
+    let mut newer = Peer::owning(server.local_addr(), &["name"]).await;
+    for order in &rest {
+        assert_eq!(newer.receive().await.frame, order.frame());
+    }
+    assert_eq!(receive_notice(&mut incoming).await, "NAME_TAKEN_OVER");
+    assert!(within("the end", incoming.receive()).await.is_none());
+}
+
+#[tokio::test]
+async fn the_rest_of_a_run_is_reported_when_the_server_stops() {
+    let server = start_with_small_queues(Duration::ZERO).await;
+    let mut sender = Peer::speaking_for_others(server.local_addr()).await;
+    let (_incoming, rest) = receive_the_first_of_a_run(&server, &mut sender).await;
+    within("shutdown", server.shutdown()).await;
+    let report = sender.receive().await;
+    assert_eq!(report.code(), "UNDELIVERED");
+    assert_eq!(report.text("/payload/details/first_msg_id"), rest[0].id);
+}
+
 /// Receives all that is due, and nothing else in between.
 async fn receive_all(due: &mut Due, incoming: &mut EndpointReceiver) {
     while !due.is_done() {
@@ -188,7 +263,7 @@ async fn an_endpoint_that_does_not_receive_pauses_its_senders() {
     let mut due = fill(&mut peer, "slow").await;
     let waiting = Draft::order("peer", "slow");
     peer.send(&waiting).await;
-    // What was dropped is a notice in its place.
+    // A notice stands in the place of the dropped messages.
     receive_all(&mut due, &mut incoming).await;
     peer.receive().await.assert_acknowledges(&waiting.id);
     assert_eq!(receive(&mut incoming).await, waiting.frame());
@@ -306,7 +381,7 @@ async fn liveness_and_log_see_what_is_accepted_whoever_owns_the_name() {
     let second = record("second", "health-monitor".into());
     peer.ask_acked(&first).await;
     peer.ask_acked(&second).await;
-    // What is refused is not seen.
+    // Refused messages are not seen.
     let refused = record("refused", "nobody".into());
     peer.ask_refused(&refused, "TARGET_UNAVAILABLE").await;
     let refused = Draft::heartbeat("stranger", "nobody");
