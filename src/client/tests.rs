@@ -1,4 +1,4 @@
-//! The client against a server that says exactly what a test tells it to.
+//! The client against a server that follows a test's script.
 
 mod closing;
 mod connecting;
@@ -13,17 +13,20 @@ mod subscribing;
 
 use std::future::{Ready, ready};
 use std::io;
-use std::sync::atomic::AtomicBool;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 use tokio_util::codec::Framed;
 
 use super::*;
+use crate::ids::MsgId;
 use crate::wire::{
-    ErrorReport, FrameCodec, Granted, GrantedLimits, Hello, RawObject, ServerIdentity,
+    ErrorReport, FrameCodec, Granted, GrantedLimits, Hello, RawObject, ServerIdentity, Target,
 };
 
 const SERVER: &str = "tickwire";
@@ -66,7 +69,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         self.grant(Granted::new()).await
     }
 
-    /// Welcomes the client and grants it this; gives its hello.
+    /// Welcomes the client and grants it this; returns its hello.
     async fn grant(&mut self, granted: Granted) -> Message {
         let hello = self.hear().await.unwrap();
         self.say(welcome_with(&hello, granted)).await;
@@ -100,7 +103,7 @@ impl Network {
         self.state.up.store(up, Ordering::Relaxed);
     }
 
-    /// How often the client has tried to connect.
+    /// Returns how often the client has tried to connect.
     fn attempts(&self) -> usize {
         self.state.attempts.load(Ordering::Relaxed)
     }
@@ -113,7 +116,7 @@ impl Network {
     }
 }
 
-/// A network whose connections hold `bytes`, and what dials it.
+/// A network whose connections hold `bytes`, and the function that dials it.
 fn network(bytes: usize) -> (impl FnMut() -> Ready<io::Result<DuplexStream>>, Network) {
     let (accept, accepted) = mpsc::unbounded_channel();
     let state = Arc::new(NetworkState {

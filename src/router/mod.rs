@@ -70,7 +70,7 @@ pub use output::Progress;
 pub use pause::Pause;
 pub use run::Workspace;
 pub use services::{HEALTH_MONITOR, LOG_AGGREGATOR, Liveness};
-pub use session::{Alarm, Attention, Halt, Session, Step};
+pub use session::{Attention, Halt, Session, SessionWaker, Step};
 
 use crate::ids::{ConnectionId, Name};
 use crate::limits;

@@ -1,10 +1,8 @@
 //! What a connection shares with those who deliver to it: its waker, its
 //! broadcast lane, and reports about the fate of what it sent.
 
-#![forbid(unsafe_code)]
-
 use std::fmt;
-use std::sync::{Arc, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::Waker;
 
 use bytes::Bytes;
@@ -19,7 +17,8 @@ use super::outbox::Outbox;
 use super::parts::Parts;
 use super::queue::{Closed, Entry, Queue};
 use crate::ids::{ConnectionId, MsgId, Name};
-use crate::sync::{AtomicBool, AtomicWaker, Mutex, MutexGuard, Ordering};
+pub(super) use crate::sync::lock;
+use crate::sync::{AtomicBool, AtomicWaker, Mutex, Ordering};
 
 /// Something that a connection must be told beside the answers to what it
 /// sends.
@@ -403,10 +402,4 @@ impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Peer").field(&self.id).finish()
     }
-}
-
-/// Locks, also after a panic elsewhere: the panic ended its own connection, and
-/// what these locks guard is consistent between any two statements.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

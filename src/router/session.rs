@@ -7,8 +7,6 @@
 //! queue, the session stops right before it: answers so far may leave, the
 //! rest of the window is kept by the caller and handed in again.
 
-#![forbid(unsafe_code)]
-
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -427,8 +425,8 @@ impl Session {
 
     /// A handle that wakes the task which registered last.
     #[must_use]
-    pub fn alarm(&self) -> Alarm {
-        Alarm(Arc::clone(&self.peer))
+    pub fn waker(&self) -> SessionWaker {
+        SessionWaker(Arc::clone(&self.peer))
     }
 
     /// Writes what waits, in its order, until nothing is left, `write` would
@@ -516,11 +514,11 @@ impl Drop for Session {
 
 /// Wakes the task of one session, so that it looks at the state of its server.
 #[derive(Debug, Clone)]
-pub struct Alarm(Arc<Peer>);
+pub struct SessionWaker(Arc<Peer>);
 
-impl Alarm {
+impl SessionWaker {
     /// Wakes it.
-    pub fn ring(&self) {
+    pub fn wake(&self) {
         self.0.wake();
     }
 }

@@ -1,13 +1,13 @@
 //! In-process endpoints: a sender and a receiver that skip TCP.
 //!
-//! An endpoint is a session like any other, without a socket: what is sent is
-//! handed to it as a frame, so it meets the same rules and the same router, and
-//! what the session would write is taken from it.
+//! An endpoint is a session like any other, without a socket. Its messages are
+//! handed to the session as frames, so they meet the same rules and the same
+//! router, and the session's output is taken from it.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -17,11 +17,12 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::ServerShared;
 use super::phase::Phase;
-use super::workbench::Workbench;
-use crate::exchange::{Answer, Event, Inbound, SendError, ServerVoice};
+use super::thread_buffers::ThreadBuffers;
+use crate::events::{Answer, AnswerReader, Event, Inbound, SendError};
 use crate::ids::{Name, NameError};
 use crate::limits::FRAME_PREFIX_BYTES;
 use crate::router::{Attention, Halt, Pause, Session};
+use crate::sync::lock;
 use crate::wire::{self, Ack, ErrorCode, Message, Payload, write_frame};
 
 /// Why an endpoint can't be attached.
@@ -48,9 +49,9 @@ pub struct EndpointSender {
     endpoint: Arc<Endpoint>,
 }
 
-/// Receives inside the process what is addressed to the endpoint's name or to
-/// everyone: a stream of [`Event`]s. It ends when the name is taken over or the
-/// server stops; what explains that comes before as an [`Event::Notice`].
+/// Receives inside the process the messages to the endpoint's name or to everyone:
+/// a stream of [`Event`]s. It ends when the name is taken over or the server stops;
+/// an [`Event::Notice`] before the end explains it.
 ///
 /// Dropping it gives the name up: the messages that it has not returned wait for
 /// the next owner of the name, or are reported to their senders.
@@ -60,7 +61,7 @@ pub struct EndpointReceiver {
     /// for others would be lost with the receiver.
     run: Bytes,
     notices: VecDeque<Event>,
-    /// Nothing follows but what is here already.
+    /// Nothing follows the frames and notices that are here.
     ended: bool,
     /// Holds the end of the draining phase up.
     draining: Option<TaskTrackerToken>,
@@ -69,7 +70,7 @@ pub struct EndpointReceiver {
 struct Endpoint {
     name: Name,
     shared: Arc<ServerShared>,
-    voice: ServerVoice,
+    reader: AnswerReader,
     state: Mutex<State>,
     /// Held by the one send that waits for room, so that others wait behind it.
     waiting: tokio::sync::Mutex<()>,
@@ -85,7 +86,7 @@ struct State {
 #[derive(Debug, Default)]
 pub(super) struct Endpoints(Mutex<Vec<Weak<Endpoint>>>);
 
-/// What the session made of a frame.
+/// The session's decision about a frame.
 enum Admission {
     Answered(Option<Answer>),
     Paused(Pause),
@@ -105,10 +106,10 @@ pub(super) fn attach(
     session
         .own(&name)
         .map_err(|_| AttachError::Group(name.clone()))?;
-    let mut permits = shared.phases.join(session.id(), session.alarm());
+    let mut permits = shared.phases.join(session.id(), session.waker());
     let endpoint = Arc::new(Endpoint {
         name,
-        voice: ServerVoice::of(&shared.config.name),
+        reader: AnswerReader::of(&shared.config.name),
         shared: Arc::clone(shared),
         state: Mutex::new(State {
             session,
@@ -133,24 +134,24 @@ pub(super) fn attach(
 
 impl Endpoints {
     fn add(&self, endpoint: &Arc<Endpoint>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.0);
         all.retain(|known| known.strong_count() > 0);
         all.push(Arc::downgrade(endpoint));
     }
 
     fn each(&self, act: impl Fn(&mut State)) {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = lock(&self.0);
         for endpoint in all.iter().filter_map(Weak::upgrade) {
             act(&mut endpoint.state());
         }
     }
 
-    /// No endpoint sends any more.
+    /// Lets no endpoint send any more.
     pub(super) fn stop(&self) {
         self.each(|state| state.stopped = true);
     }
 
-    /// What the endpoints have not received is given up.
+    /// Gives up the messages that the endpoints have not received.
     pub(super) fn give_up(&self) {
         self.each(|state| state.session.end_input());
     }
@@ -158,7 +159,7 @@ impl Endpoints {
 
 impl Endpoint {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Hands `frame` to the session, which takes all of it or pauses.
@@ -169,7 +170,8 @@ impl Endpoint {
         }
         let session = &mut state.session;
         let now = self.shared.clock.now();
-        let step = Workbench::lend(|bench| session.receive(&mut bench.workspace, frame, now));
+        let step =
+            ThreadBuffers::lend(|buffers| session.receive(&mut buffers.workspace, frame, now));
         if let Some(Halt::Pause(pause)) = step.halt {
             return Ok(Admission::Paused(pause));
         }
@@ -181,12 +183,12 @@ impl Endpoint {
 
     fn first_answer(&self, answers: &[u8]) -> Option<Answer> {
         let first = wire::frames(answers).next()?;
-        self.voice
+        self.reader
             .answer_in(answers.get(first.start + FRAME_PREFIX_BYTES..first.end)?)
     }
 
     /// Sends a frame and gives the answer; an `ack` that was routed has none.
-    async fn exchange(&self, mut frame: BytesMut) -> Result<Option<Ack>, SendError> {
+    async fn send_frame(&self, mut frame: BytesMut) -> Result<Option<Ack>, SendError> {
         let mut admission = self.admit(&mut frame)?;
         if let Admission::Paused(pause) = admission {
             let _turn = self.waiting.lock().await;
@@ -237,26 +239,26 @@ impl EndpointSender {
     /// A future that is dropped while it waits for room has sent nothing.
     ///
     /// # Errors
-    /// What became of the message instead of being accepted.
+    /// The fate of a message that was not accepted.
     pub async fn send(&self, message: &Message) -> Result<Ack, SendError> {
         match message.payload {
             Payload::Ack(_) => return Err(SendError::NeverAnswered),
             Payload::Hello(_) | Payload::Welcome(_) => return Err(SendError::OfTheConnection),
             _ => {}
         }
-        let answer = self.endpoint.exchange(self.frame(message)?).await?;
+        let answer = self.endpoint.send_frame(self.frame(message)?).await?;
         answer.ok_or(SendError::FateUnknown)
     }
 
-    /// Sends a message whose ack doesn't matter, or an `ack`, which has none.
+    /// Sends a message and drops its ack; also an `ack`, which has none.
     ///
     /// # Errors
-    /// What became of the message instead of being accepted.
+    /// The fate of a message that was not accepted.
     pub async fn post(&self, message: &Message) -> Result<(), SendError> {
         if matches!(message.payload, Payload::Hello(_) | Payload::Welcome(_)) {
             return Err(SendError::OfTheConnection);
         }
-        self.endpoint.exchange(self.frame(message)?).await?;
+        self.endpoint.send_frame(self.frame(message)?).await?;
         Ok(())
     }
 
@@ -308,16 +310,17 @@ impl EndpointReceiver {
         Some(json)
     }
 
-    /// What stands in the stream is a message, or tells what is missing there.
+    /// The event of a frame in the stream: a message, or a notice of messages that
+    /// are missing there.
     fn event_of(&self, json: Bytes) -> Event {
-        match self.endpoint.voice.answer_in(&json) {
+        match self.endpoint.reader.answer_in(&json) {
             Some(Answer::Error(report)) => Event::Notice(report),
             _ => Event::Message(Inbound::new(json)),
         }
     }
 
-    /// Takes what is there. False if there is nothing, and the task will be
-    /// woken when there is.
+    /// Takes the next frames or notices. Returns false if there are none; then the
+    /// task will be woken for them.
     fn look(&mut self, cx: &Context<'_>) -> bool {
         let endpoint = Arc::clone(&self.endpoint);
         let mut state = endpoint.state();
@@ -349,7 +352,7 @@ impl EndpointReceiver {
         let answers = session.take_answers();
         let reports = wire::frames(&answers).filter_map(|frame| {
             let json = answers.get(frame.start + FRAME_PREFIX_BYTES..frame.end)?;
-            match self.endpoint.voice.answer_in(json)? {
+            match self.endpoint.reader.answer_in(json)? {
                 Answer::Error(report) => Some(Event::Notice(report)),
                 Answer::Ack(_) => None,
             }

@@ -1,5 +1,5 @@
-//! What a connection has received but not yet taken: at most the rest of one
-//! window, or one large frame in the making.
+//! Bytes that a connection has received and the session has not taken: at most
+//! the rest of one read buffer, or one large frame in the making.
 
 use std::io;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use bytes::{BufMut, BytesMut};
 use tokio::io::AsyncRead;
 use tokio_util::io::poll_read_buf;
 
-use super::workbench::Workbench;
+use super::thread_buffers::ThreadBuffers;
 use crate::limits::{FRAME_PREFIX_BYTES, WINDOW_BYTES};
 use crate::router::{Now, Session, Step};
 
@@ -22,10 +22,10 @@ pub(super) struct Input {
     rest: BytesMut,
 }
 
-/// What reading came to.
+/// The outcome of a read.
 #[derive(Debug)]
 pub(super) enum Arrival {
-    /// Bytes arrived and the session took what it could, at that time.
+    /// Bytes arrived and the session took as many as it could, at that time.
     Step(Step, Now),
     /// Bytes of a frame that is not complete yet arrived.
     PartOfFrame,
@@ -36,17 +36,18 @@ pub(super) enum Arrival {
 }
 
 impl Input {
-    /// Whether bytes of an incomplete frame, or frames that wait, are held.
+    /// Returns whether bytes of an incomplete frame, or frames that wait, are
+    /// held.
     pub(super) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    /// How many bytes of them are held.
+    /// Returns how many bytes of them are held.
     pub(super) fn len(&self) -> usize {
         self.rest.len()
     }
 
-    /// Reads once and hands what arrived to the session. What is accepted is
+    /// Reads once and hands the bytes to the session. Accepted messages are
     /// queued by [`flush`].
     pub(super) fn poll_read(
         &mut self,
@@ -62,9 +63,9 @@ impl Input {
         if self.frame_bytes() > WINDOW_BYTES {
             return self.poll_read_large(cx, stream, session, now);
         }
-        Workbench::lend(|bench| {
+        ThreadBuffers::lend(|bench| {
             let mut window = bench.take_window();
-            // A window is empty when it is taken, and larger than what is left
+            // A read buffer is empty when it is taken, and larger than the rest
             // of another.
             window.extend_from_slice(&self.rest);
             let room = room.min(WINDOW_BYTES.saturating_sub(window.len()));
@@ -83,25 +84,25 @@ impl Input {
         })
     }
 
-    /// Hands in again what the session stopped before. What is accepted is
-    /// queued by [`flush`].
+    /// Hands in again the bytes at which the session stopped. Accepted messages
+    /// are queued by [`flush`].
     pub(super) fn resume(&mut self, session: &mut Session, now: Now) -> Step {
         let step =
-            Workbench::lend(|bench| session.gather(&mut bench.workspace, &mut self.rest, now));
+            ThreadBuffers::lend(|bench| session.gather(&mut bench.workspace, &mut self.rest, now));
         if self.rest.is_empty() {
             self.rest = BytesMut::new();
         } else if step.consumed > 0 {
-            // What was taken may keep the block in memory, which then is charged
-            // to its queue; what is left must not share it, for its own queue
-            // would be charged too little.
+            // The bytes taken may keep the block in memory, which then is
+            // charged to their queue. The rest must not share it, for its own
+            // queue would be charged too little.
             self.rest = BytesMut::from(&self.rest[..]);
         }
         session.hold_input(self.rest.capacity());
         step
     }
 
-    /// Goes on with a frame that no window holds. Memory follows what arrived,
-    /// not what the prefix declares.
+    /// Goes on with a frame that is larger than a read buffer. Memory follows
+    /// the bytes that arrived, not the number that the prefix declares.
     fn poll_read_large(
         &mut self,
         cx: &mut Context<'_>,
@@ -127,7 +128,7 @@ impl Input {
         }))
     }
 
-    /// Keeps what is left of a window in a buffer of its size.
+    /// Keeps the rest of a read buffer in a buffer of its size.
     fn keep(&mut self, window: &[u8]) {
         if window.is_empty() {
             self.rest = BytesMut::new();
@@ -146,15 +147,16 @@ impl Input {
     }
 }
 
-/// Queues what was accepted in the reads since this was last called. Nothing may
-/// be written to the peer before that, nor may the thread do anything else.
+/// Queues the messages that were accepted in the reads since the last call.
+/// Nothing may be written to the peer before that, nor may the thread do
+/// anything else.
 pub(super) fn flush() {
-    Workbench::lend(|bench| bench.workspace.flush());
+    ThreadBuffers::lend(|bench| bench.workspace.flush());
 }
 
-/// Whether reading more before [`flush`] is called makes it cheaper.
+/// Returns whether reading more before [`flush`] is called makes it cheaper.
 pub(super) fn is_gathering() -> bool {
-    Workbench::lend(|bench| bench.workspace.is_gathering())
+    ThreadBuffers::lend(|bench| bench.workspace.is_gathering())
 }
 
 fn poll_read_up_to(

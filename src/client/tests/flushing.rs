@@ -1,5 +1,3 @@
-use std::sync::atomic::AtomicUsize;
-
 use super::*;
 
 /// A flush in a task of its own.
@@ -172,8 +170,8 @@ impl tracing::Subscriber for Warnings {
     fn exit(&self, _: &tracing::span::Id) {}
 }
 
-/// How many warnings there are while a client's last handle is dropped, in
-/// different states.
+/// Returns how many warnings there are while a client's last handle is dropped,
+/// in different states.
 fn warnings(posts: bool, flushes: bool, runtime_ends: bool) -> usize {
     let count = Arc::new(AtomicUsize::new(0));
     let subscriber = Warnings(count.clone());

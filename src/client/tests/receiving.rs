@@ -183,7 +183,7 @@ async fn whatever_a_server_says_is_an_event_and_never_a_panic() {
             other => panic!("{json}: {other:?}"),
         }
     }
-    // Answers to what was never sent.
+    // Answers to messages that were never sent.
     let mut ack = Ack::new(id, crate::wire::Timestamp::now());
     ack.unknown
         .insert("acknowledged_msg_ids", &Vec::<MsgId>::new())

@@ -293,7 +293,7 @@ async fn a_server_that_does_not_want_the_client_is_left_alone() {
     network.assert_no_more_attempts().await;
 }
 
-/// What a load balancer says whose servers are away.
+/// The answer of a load balancer without servers.
 async fn say_503(peer: &mut Peer<DuplexStream>) {
     let http = b"HTTP/1.1 503 Service Unavailable\r\n\r\n";
     tokio::io::AsyncWriteExt::write_all(peer.frames.get_mut(), http)
@@ -359,7 +359,7 @@ async fn what_is_queued_when_the_server_shuts_down_is_for_the_next() {
     assert_eq!(notice(&mut receiver).await, "SERVER_SHUTTING_DOWN");
     let send = sending(&client, note("for the next"));
     settle_down().await;
-    // What it still delivers is received, however long it takes.
+    // Messages that it still delivers are received, however long it takes.
     tokio::time::sleep(Duration::from_secs(20)).await;
     peer.say(from_gateway("drained")).await;
     assert_eq!(text_of(&message(&mut receiver).await).trim(), "drained");

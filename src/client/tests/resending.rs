@@ -218,7 +218,7 @@ async fn the_time_for_an_answer_runs_on_without_a_connection() {
     peer.grant(granted(true, true)).await;
     let heard = peer.hear_json().await;
     assert_ne!(heard, first[0]);
-    // The time of what was never handed over has only begun.
+    // The time of a message that was never handed over has only begun.
     peer.ack(&read(&heard)).await;
     queued.await.unwrap().unwrap();
 }

@@ -56,7 +56,8 @@ async fn subscriptions_are_said_again_on_each_connection_and_before_messages() {
             let heard = peer.hear().await.unwrap();
             assert_eq!(subscribe_in(&heard), &bars(id));
             match (round, *id) {
-                // What the server no longer grants isn't asked for again.
+                // A subscription that the server no longer grants isn't asked
+                // for again.
                 (1, "a") => {
                     peer.refuse(&heard, "LIMIT_EXCEEDED").await;
                     assert_eq!(notice(&mut receiver).await, "LIMIT_EXCEEDED");

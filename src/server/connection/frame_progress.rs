@@ -105,8 +105,8 @@ impl FrameProgress {
         *self = Self::None;
     }
 
-    /// By when more of the frame must come at a mean of `rate_min` bytes a
-    /// second, and what it is if nothing does.
+    /// The time by which more of the frame must come at a mean of `rate_min`
+    /// bytes a second, and the fault of the peer if nothing does.
     pub(super) fn deadline(self, rate_min: usize) -> Option<(Duration, Lateness)> {
         let Self::Reading {
             begun_ms,

@@ -1,4 +1,5 @@
-//! What a thread needs to receive: the router's workspace and read windows.
+//! The buffers that a thread receives with: the router's workspace and read
+//! buffers.
 //!
 //! They are taken for one poll and given back before it ends, so connections
 //! that wait hold none.
@@ -17,12 +18,12 @@ const WINDOWS_KEPT_MAX: usize = 64;
 const WINDOWS_TRIED_MAX: usize = 2;
 
 thread_local! {
-    static WORKBENCH: RefCell<Workbench> = RefCell::default();
+    static THREAD_BUFFERS: RefCell<ThreadBuffers> = RefCell::default();
 }
 
 /// See the [module](self).
 #[derive(Debug, Default)]
-pub(super) struct Workbench {
+pub(super) struct ThreadBuffers {
     pub(super) workspace: Workspace,
     windows: Windows,
     /// Set while it is lent: still set when it is lent again if a panic cut the
@@ -30,12 +31,13 @@ pub(super) struct Workbench {
     lent: bool,
 }
 
-impl Workbench {
+impl ThreadBuffers {
     /// Lends this thread's workbench. `work` must not lend it again.
     pub(super) fn lend<R>(work: impl FnOnce(&mut Self) -> R) -> R {
-        WORKBENCH.with_borrow_mut(|bench| {
+        THREAD_BUFFERS.with_borrow_mut(|bench| {
             if bench.lent {
-                // What the panic left half done belongs to another connection.
+                // The state that the panic left half done belongs to another
+                // connection.
                 *bench = Self::default();
             }
             bench.lent = true;
@@ -103,19 +105,19 @@ mod tests {
     #[test]
     fn what_a_panic_left_half_done_is_not_lent_again() {
         let panicking = || {
-            Workbench::lend(|bench| {
+            ThreadBuffers::lend(|bench| {
                 let window = bench.take_window();
                 bench.give_window(window);
                 panic!("this one is part of the test");
             })
         };
         assert!(catch_unwind(AssertUnwindSafe(panicking)).is_err());
-        Workbench::lend(|bench| assert!(bench.windows.free.is_empty()));
+        ThreadBuffers::lend(|bench| assert!(bench.windows.free.is_empty()));
         // After an ordinary use, all is kept.
-        Workbench::lend(|bench| {
+        ThreadBuffers::lend(|bench| {
             let window = bench.take_window();
             bench.give_window(window);
         });
-        Workbench::lend(|bench| assert_eq!(bench.windows.free.len(), 1));
+        ThreadBuffers::lend(|bench| assert_eq!(bench.windows.free.len(), 1));
     }
 }
