@@ -1,8 +1,6 @@
 //! What a session does with broadcasts: it finds out who hears them, and looks
 //! into those that somebody chooses among.
 
-#![forbid(unsafe_code)]
-
 use std::ops::Range;
 
 use super::forward::{Forward, Sending};

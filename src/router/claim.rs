@@ -1,7 +1,5 @@
 //! The right to receive what is addressed to a name.
 
-#![forbid(unsafe_code)]
-
 use std::sync::Arc;
 
 use super::delivery::Delivery;

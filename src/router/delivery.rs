@@ -1,7 +1,5 @@
 //! Writing what is queued for a name.
 
-#![forbid(unsafe_code)]
-
 use bytes::Bytes;
 
 use super::in_flight::{InFlight, Slices};

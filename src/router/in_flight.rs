@@ -1,7 +1,5 @@
 //! Entries that were taken from a queue and are being written.
 
-#![forbid(unsafe_code)]
-
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 

@@ -8,8 +8,6 @@
 //! before. When its owner leaves it is closed, and *lingers* with what it holds
 //! until somebody claims the name or it is ended.
 
-#![forbid(unsafe_code)]
-
 use std::sync::{Arc, OnceLock, TryLockError};
 use std::task::Waker;
 

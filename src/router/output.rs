@@ -2,8 +2,6 @@
 //! partly written, then answers, then what is addressed to its names and
 //! broadcasts, in turns.
 
-#![forbid(unsafe_code)]
-
 use std::io::{self, IoSlice};
 
 use bytes::{Buf, Bytes};

@@ -1,8 +1,6 @@
 //! What a session tells its client beside the answers to what it sends: what
 //! became of names and of accepted messages, and why it is closed.
 
-#![forbid(unsafe_code)]
-
 use super::claim::Claim;
 use super::now::Now;
 use super::peer::Report;

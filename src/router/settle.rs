@@ -1,8 +1,6 @@
 //! Settling a run: its frames are admitted, refused or dropped together, and
 //! each is answered.
 
-#![forbid(unsafe_code)]
-
 use std::ops::Range;
 use std::sync::Arc;
 

@@ -1,8 +1,6 @@
 //! What a queue may have of the server's memory, and what a session counts as
 //! its part of it. The rule itself is in [`super::budget`].
 
-#![forbid(unsafe_code)]
-
 use std::task::Waker;
 
 use super::budget::Of;
