@@ -49,6 +49,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         Some(Message::from_json(&frame).unwrap())
     }
 
+    /// Hears the next message, and acknowledges it.
+    async fn hear_and_ack(&mut self) -> Message {
+        let message = self.hear().await.unwrap();
+        self.ack(&message).await;
+        message
+    }
+
     async fn say_json(&mut self, json: impl Into<Bytes>) {
         self.frames.send(json.into()).await.unwrap();
     }
@@ -99,6 +106,13 @@ impl Network {
         Peer::on(self.accepted.recv().await.unwrap())
     }
 
+    /// Accepts the client's next connection, and grants it this.
+    async fn welcome(&mut self, granted: Granted) -> Peer<DuplexStream> {
+        let mut peer = self.accept().await;
+        peer.grant(granted).await;
+        peer
+    }
+
     fn set_up(&self, up: bool) {
         self.state.up.store(up, Ordering::Relaxed);
     }
@@ -146,13 +160,8 @@ async fn networked(
     granted: Granted,
 ) -> (Client, Receiver, Peer<DuplexStream>, Network) {
     let (dial, mut network) = network(bytes);
-    let server = async {
-        let mut peer = network.accept().await;
-        peer.grant(granted).await;
-        peer
-    };
     let connecting = Client::connect_through("the network", dial, config);
-    let (client, peer) = tokio::join!(connecting, server);
+    let (client, peer) = tokio::join!(connecting, network.welcome(granted));
     let (client, receiver) = client.unwrap();
     (client, receiver, peer, network)
 }

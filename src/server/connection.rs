@@ -126,7 +126,7 @@ impl Connection {
             permits,
             input: Input::default(),
             intake: Intake::Open,
-            frame: FrameProgress::None,
+            frame: FrameProgress::default(),
             first_message_by: Instant::now().checked_add(timeout),
             ending,
             is_blocked: false,

@@ -177,14 +177,16 @@ impl Endpoint {
         }
         // A hundred invalid frames in a row would close a connection. In one's
         // own process each refusal is told, and that is enough.
-        let answers = session.take_answers();
-        Ok(Admission::Answered(self.first_answer(&answers)))
+        let answer = self.answers_in(&session.take_answers()).next();
+        Ok(Admission::Answered(answer))
     }
 
-    fn first_answer(&self, answers: &[u8]) -> Option<Answer> {
-        let first = wire::frames(answers).next()?;
-        self.reader
-            .answer_in(answers.get(first.start + FRAME_PREFIX_BYTES..first.end)?)
+    /// Reads the answers in `frames`.
+    fn answers_in<'a>(&'a self, frames: &'a [u8]) -> impl Iterator<Item = Answer> + 'a {
+        wire::frames(frames).filter_map(move |frame| {
+            let json = frames.get(frame.start + FRAME_PREFIX_BYTES..frame.end)?;
+            self.reader.answer_in(json)
+        })
     }
 
     /// Sends a frame and gives the answer; an `ack` that was routed has none.
@@ -350,14 +352,12 @@ impl EndpointReceiver {
 
     fn take_notices(&mut self, session: &mut Session) {
         let answers = session.take_answers();
-        let reports = wire::frames(&answers).filter_map(|frame| {
-            let json = answers.get(frame.start + FRAME_PREFIX_BYTES..frame.end)?;
-            match self.endpoint.reader.answer_in(json)? {
+        let reports = self.endpoint.answers_in(&answers);
+        self.notices
+            .extend(reports.filter_map(|answer| match answer {
                 Answer::Error(report) => Some(Event::Notice(report)),
                 Answer::Ack(_) => None,
-            }
-        });
-        self.notices.extend(reports);
+            }));
     }
 }
 

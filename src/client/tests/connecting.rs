@@ -23,8 +23,7 @@ async fn says_hello_over_tcp_and_is_welcomed() {
     let server = async {
         let mut peer = Peer::on(listener.accept().await.unwrap().0);
         let hello = peer.welcome().await;
-        let sent = peer.hear().await.unwrap();
-        peer.ack(&sent).await;
+        peer.hear_and_ack().await;
         hello
     };
     let program = async {

@@ -83,8 +83,7 @@ async fn a_flush_outlives_the_connection() {
     drop(peer);
     disconnected(&mut receiver).await;
     assert!(!flush.is_finished());
-    let mut peer = network.accept().await;
-    peer.grant(granted(true, true)).await;
+    let mut peer = network.welcome(granted(true, true)).await;
     for n in 1..4 {
         settle_down().await;
         assert!(!flush.is_finished(), "{n}");
@@ -107,8 +106,7 @@ async fn a_flush_tells_what_has_an_unknown_fate() {
     let [_late, _lost] = heard(&mut peer).await;
     drop(peer);
     disconnected(&mut receiver).await;
-    let mut peer = network.accept().await;
-    peer.grant(granted(false, false)).await;
+    let _peer = network.welcome(granted(false, false)).await;
     assert_eq!(flush.await.unwrap(), not_accepted(0, 1, 0));
 }
 
@@ -144,8 +142,7 @@ async fn flushes_that_are_given_up_do_not_pile_up() {
     }
     let flush = flushing(&client);
     network.set_up(true);
-    let mut peer = network.accept().await;
-    peer.grant(granted(true, true)).await;
+    let mut peer = network.welcome(granted(true, true)).await;
     let [message] = heard(&mut peer).await;
     peer.ack(&message).await;
     assert_eq!(flush.await.unwrap(), Ok(()));

@@ -28,8 +28,7 @@ async fn a_lost_connection_is_made_again_under_the_same_names_and_options() {
     peer.say(from_gateway("again")).await;
     assert_eq!(text_of(&message(&mut receiver).await).trim(), "again");
     let send = sending(&client, note("again"));
-    let heard = peer.hear().await.unwrap();
-    peer.ack(&heard).await;
+    peer.hear_and_ack().await;
     send.await.unwrap().unwrap();
 }
 
@@ -317,11 +316,9 @@ async fn a_foreign_answer_is_one_more_failure_with_a_long_delay() {
         assert!(asked.elapsed() >= Duration::from_millis(2500));
         say_503(&mut peer).await;
     }
-    let mut peer = network.accept().await;
-    peer.grant(granted(true, true)).await;
+    let mut peer = network.welcome(granted(true, true)).await;
     reconnected(&mut receiver).await;
-    let heard = peer.hear().await.unwrap();
-    peer.ack(&heard).await;
+    peer.hear_and_ack().await;
     queued.await.unwrap().unwrap();
 
     // A connection that stands is no reason to give up either.
@@ -366,11 +363,9 @@ async fn what_is_queued_when_the_server_shuts_down_is_for_the_next() {
     assert!(!send.is_finished());
     drop(peer);
     disconnected(&mut receiver).await;
-    let mut peer = network.accept().await;
-    peer.grant(granted(true, false)).await;
-    let heard = peer.hear().await.unwrap();
+    let mut peer = network.welcome(granted(true, false)).await;
+    let heard = peer.hear_and_ack().await;
     assert_eq!(text_of(&heard), "for the next");
-    peer.ack(&heard).await;
     send.await.unwrap().unwrap();
 }
 
