@@ -19,7 +19,6 @@ use std::time::Duration;
 
 use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 
 use self::frame_progress::{FrameProgress, Lateness};
 use self::timer::{Timer, TimerTable};
@@ -99,7 +98,7 @@ pub(super) struct Connection {
     intake: Intake,
     frame: FrameProgress,
     /// By when a message must have been accepted, unless one was.
-    first_message_by: Option<Instant>,
+    first_message_by: Option<Duration>,
     /// Its slot among those that close, once it does.
     ending: Option<Arc<Ending>>,
     /// Whether the socket took no more at the last write.
@@ -118,7 +117,8 @@ impl Connection {
     ) -> Self {
         let session = shared.router.connect();
         let permits = shared.phases.join(session.id(), session.waker());
-        let timeout = shared.config.first_message_timeout;
+        let first_message_timeout = shared.config.first_message_timeout;
+        let first_message_by = shared.clock.mono().checked_add(first_message_timeout);
         Self {
             stream,
             session,
@@ -127,11 +127,11 @@ impl Connection {
             input: Input::default(),
             intake: Intake::Open,
             frame: FrameProgress::default(),
-            first_message_by: Instant::now().checked_add(timeout),
+            first_message_by,
             ending,
             is_blocked: false,
             liveness: LivenessCheck::default(),
-            timers: TimerTable::default(),
+            timers: TimerTable::new(),
         }
     }
 
@@ -289,10 +289,11 @@ impl Connection {
             }
             Ok(Arrival::NoMemory) => {
                 self.intake = Intake::NoMemory;
-                let by = Instant::now() + limits::MEMORY_WAIT_MAX;
-                self.timers.set(Timer::Memory, by);
                 // The frame waits for us now, not for its peer.
-                self.frame.hold(clock.mono());
+                let now = clock.mono();
+                self.frame.hold(now);
+                self.timers
+                    .set(Timer::Memory, now + limits::MEMORY_WAIT_MAX);
                 Ok(())
             }
             Ok(Arrival::End) => {
@@ -342,8 +343,7 @@ impl Connection {
         self.intake = match step.halt {
             None => Intake::Open,
             Some(Halt::Pause(pause)) => {
-                let by = self.shared.clock.instant(pause.deadline);
-                self.timers.set(Timer::Pause, by);
+                self.timers.set(Timer::Pause, pause.deadline);
                 Intake::Paused(pause)
             }
             Some(Halt::AnswersFull) => Intake::AnswersFull,
@@ -379,16 +379,21 @@ impl Connection {
     }
 
     fn set_output_timers(&mut self, has_written: bool) {
-        let timers = &mut self.timers;
         if has_written || self.is_blocked {
-            timers.set_unless_running(Timer::Liveness, LIVENESS_INTERVAL);
-            timers.set_unless_running(Timer::Shrink, SHRINK_DELAY);
+            self.start_unless_running(Timer::Liveness, LIVENESS_INTERVAL);
+            self.start_unless_running(Timer::Shrink, SHRINK_DELAY);
         }
         if has_written || !self.session.has_answers() {
-            timers.stop(Timer::Answers);
+            self.timers.stop(Timer::Answers);
         }
         if self.is_blocked && self.session.has_answers() {
-            timers.set_unless_running(Timer::Answers, limits::ANSWER_STALL_TIMEOUT);
+            self.start_unless_running(Timer::Answers, limits::ANSWER_STALL_TIMEOUT);
+        }
+    }
+
+    fn start_unless_running(&mut self, timer: Timer, delay: Duration) {
+        if !self.timers.is_running(timer) {
+            self.timers.set(timer, self.shared.clock.mono() + delay);
         }
     }
 }

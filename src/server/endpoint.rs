@@ -62,7 +62,7 @@ pub struct EndpointReceiver {
     run: Bytes,
     notices: VecDeque<Event>,
     /// Nothing follows the frames and notices that are here.
-    ended: bool,
+    has_ended: bool,
     /// Holds the end of the draining phase up.
     draining: Option<TaskTrackerToken>,
 }
@@ -79,7 +79,7 @@ struct Endpoint {
 struct State {
     session: Session,
     /// The server takes no more input.
-    stopped: bool,
+    is_stopped: bool,
 }
 
 /// The endpoints of a server, for its shutdown.
@@ -113,7 +113,7 @@ pub(super) fn attach(
         shared: Arc::clone(shared),
         state: Mutex::new(State {
             session,
-            stopped: false,
+            is_stopped: false,
         }),
         waiting: tokio::sync::Mutex::default(),
     });
@@ -126,7 +126,7 @@ pub(super) fn attach(
         endpoint: Arc::clone(&endpoint),
         run: Bytes::new(),
         notices: VecDeque::new(),
-        ended: false,
+        has_ended: false,
         draining: permits.draining.take(),
     };
     Ok((EndpointSender { endpoint }, receiver))
@@ -148,7 +148,7 @@ impl Endpoints {
 
     /// Lets no endpoint send any more.
     pub(super) fn stop(&self) {
-        self.each(|state| state.stopped = true);
+        self.each(|state| state.is_stopped = true);
     }
 
     /// Gives up the messages that the endpoints have not received.
@@ -165,7 +165,7 @@ impl Endpoint {
     /// Hands `frame` to the session, which takes all of it or pauses.
     fn admit(&self, frame: &mut BytesMut) -> Result<Admission, SendError> {
         let mut state = self.state();
-        if state.stopped {
+        if state.is_stopped {
             return Err(SendError::Closed);
         }
         let session = &mut state.session;
@@ -294,7 +294,7 @@ impl EndpointReceiver {
             if let Some(json) = self.next_frame() {
                 return Poll::Ready(Some(self.event_of(json)));
             }
-            if self.ended {
+            if self.has_ended {
                 self.draining = None;
                 return Poll::Ready(None);
             }
@@ -330,7 +330,7 @@ impl EndpointReceiver {
         session.register(cx.waker());
         let now = || endpoint.shared.clock.now();
         if session.needs_attention() {
-            self.ended = session.attend(now()) == Attention::Close;
+            self.has_ended = session.attend(now()) == Attention::Close;
             self.take_notices(session);
         }
         if let Some(run) = session.take_run() {
@@ -341,13 +341,13 @@ impl EndpointReceiver {
         if phase >= Phase::Draining {
             self.draining = None;
         }
-        if phase == Phase::Closing && !self.ended {
-            self.ended = true;
+        if phase == Phase::Closing && !self.has_ended {
+            self.has_ended = true;
             let reason = "the server stops";
             session.close_with(ErrorCode::ServerShuttingDown, reason, None, now());
             self.take_notices(session);
         }
-        self.ended || !self.notices.is_empty()
+        self.has_ended || !self.notices.is_empty()
     }
 
     fn take_notices(&mut self, session: &mut Session) {

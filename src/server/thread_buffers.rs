@@ -12,9 +12,9 @@ use bytes::BytesMut;
 use crate::limits::WINDOW_BYTES;
 use crate::router::Workspace;
 
-/// Windows that a thread keeps for use again, in use by queues or not.
+/// Read buffers that a thread keeps for use again, in use by queues or not.
 const WINDOWS_KEPT_MAX: usize = 64;
-/// Windows looked at for one that is free again, before a new one is made.
+/// Read buffers looked at for one that is free again, before a new one is made.
 const WINDOWS_TRIED_MAX: usize = 2;
 
 thread_local! {
@@ -32,7 +32,7 @@ pub(super) struct ThreadBuffers {
 }
 
 impl ThreadBuffers {
-    /// Lends this thread's workbench. `work` must not lend it again.
+    /// Lends this thread's buffers. `work` must not lend it again.
     pub(super) fn lend<R>(work: impl FnOnce(&mut Self) -> R) -> R {
         THREAD_BUFFERS.with_borrow_mut(|bench| {
             if bench.lent {
@@ -47,12 +47,12 @@ impl ThreadBuffers {
         })
     }
 
-    /// An empty window with room for [`WINDOW_BYTES`].
+    /// An empty read buffer with room for [`WINDOW_BYTES`].
     pub(super) fn take_window(&mut self) -> BytesMut {
         self.windows.take()
     }
 
-    /// Takes a window back, also one that queues still hold slices of.
+    /// Takes a read buffer back, also one that queues still hold slices of.
     pub(super) fn give_window(&mut self, window: BytesMut) {
         self.windows.give(window);
     }

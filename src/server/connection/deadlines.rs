@@ -1,8 +1,7 @@
 //! The deadlines of a connection, and the ends that they lead to.
 
 use std::task::{Context, Poll, ready};
-
-use tokio::time::Instant;
+use std::time::Duration;
 
 use super::super::socket::{self, PeerState};
 use super::frame_progress::Lateness;
@@ -20,28 +19,27 @@ impl Connection {
             self.timers.set(Timer::Frame, frame);
             let first_message = self.first_message_deadline();
             self.timers.set(Timer::FirstMessage, first_message);
-            ready!(self.timers.poll_expiry(cx));
-            if let Some(turn) = self.meet_deadlines(Instant::now()) {
+            ready!(self.timers.poll_expiry(cx, self.shared.clock));
+            if let Some(turn) = self.meet_deadlines(self.shared.clock.mono()) {
                 return Poll::Ready(turn);
             }
         }
     }
 
     /// The time by which more must come of the frame that has begun.
-    fn frame_deadline(&self) -> Option<(Instant, Lateness)> {
-        let (deadline, lateness) = self.frame.deadline(self.shared.config.frame_rate_min)?;
-        Some((self.shared.clock.instant(deadline), lateness))
+    fn frame_deadline(&self) -> Option<(Duration, Lateness)> {
+        self.frame.deadline(self.shared.config.frame_rate_min)
     }
 
     /// The time by which a message must be accepted. A frame that has begun has a
     /// deadline of its own, and while the server doesn't read its peer can't do
     /// anything.
-    fn first_message_deadline(&self) -> Option<Instant> {
+    fn first_message_deadline(&self) -> Option<Duration> {
         let may_send = matches!(self.intake, Intake::Open) && self.input.is_empty();
         self.first_message_by.filter(|_| may_send)
     }
 
-    fn meet_deadlines(&mut self, now: Instant) -> Option<Turn> {
+    fn meet_deadlines(&mut self, now: Duration) -> Option<Turn> {
         for timer in Timer::ALL {
             if !self.timers.take_expired(timer, now) {
                 continue;
@@ -69,10 +67,9 @@ impl Connection {
     }
 
     /// Looks for a sign of life, and returns whether the peer may be alive.
-    fn lives(&mut self, now: Instant) -> bool {
+    fn lives(&mut self, now: Duration) -> bool {
         let sample = socket::in_flight(&self.stream);
-        let mono = self.shared.clock.mono();
-        let state = (self.liveness).sample(sample, mono, limits::PEER_SILENCE_MAX);
+        let state = (self.liveness).sample(sample, now, limits::PEER_SILENCE_MAX);
         // With TCP's window closed nothing is in flight between two probes, so a
         // quiet peer may yet be dead.
         if state == PeerState::Waiting || self.is_blocked {

@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until};
+
+use super::super::clock::Clock;
 
 /// A reason to act at a certain time, in the order in which those that are due
 /// together are handled.
@@ -39,24 +41,29 @@ impl Timer {
     ];
 }
 
-/// The times of all timers that run.
-#[derive(Debug, Default)]
+/// The expiry of a timer that doesn't run.
+const NEVER: u64 = u64::MAX;
+
+/// The times of all timers that run, counted from the start of the server.
+#[derive(Debug)]
 pub(super) struct TimerTable {
-    expiry: [Option<Instant>; Timer::ALL.len()],
+    /// In nanoseconds: every connection has a table.
+    expiry_ns: [u64; Timer::ALL.len()],
     /// Exists while some timer runs; may wake before the first of them.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl TimerTable {
-    /// Has `timer` expire at `at`, or stops it.
-    pub(super) fn set(&mut self, timer: Timer, at: impl Into<Option<Instant>>) {
-        self.expiry[timer as usize] = at.into();
+    pub(super) fn new() -> Self {
+        Self {
+            expiry_ns: [NEVER; Timer::ALL.len()],
+            sleep: None,
+        }
     }
 
-    /// Has `timer` expire after `delay`, unless it runs already.
-    pub(super) fn set_unless_running(&mut self, timer: Timer, delay: Duration) {
-        let expiry = &mut self.expiry[timer as usize];
-        expiry.get_or_insert_with(|| Instant::now() + delay);
+    /// Has `timer` expire at `at`, or stops it.
+    pub(super) fn set(&mut self, timer: Timer, at: impl Into<Option<Duration>>) {
+        self.expiry_ns[timer as usize] = at.into().map_or(NEVER, nanos);
     }
 
     /// Stops `timer`.
@@ -65,18 +72,22 @@ impl TimerTable {
     }
 
     pub(super) fn is_running(&self, timer: Timer) -> bool {
-        self.expiry[timer as usize].is_some()
+        self.expiry_ns[timer as usize] != NEVER
     }
 
     /// Stops `timer` if it has expired at `now`, and returns whether it had.
-    pub(super) fn take_expired(&mut self, timer: Timer, now: Instant) -> bool {
-        let expiry = &mut self.expiry[timer as usize];
-        expiry.take_if(|at| *at <= now).is_some()
+    pub(super) fn take_expired(&mut self, timer: Timer, now: Duration) -> bool {
+        let has_expired = self.expiry_ns[timer as usize] <= nanos(now);
+        if has_expired {
+            self.stop(timer);
+        }
+        has_expired
     }
 
     /// Waits until the first timer expires.
-    pub(super) fn poll_expiry(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(first) = self.expiry.iter().flatten().min().copied() else {
+    pub(super) fn poll_expiry(&mut self, cx: &mut Context<'_>, clock: Clock) -> Poll<()> {
+        let first = self.expiry_ns.into_iter().min().filter(|ns| *ns != NEVER);
+        let Some(first) = first.map(Duration::from_nanos) else {
             // A sleep may wake for nothing; that is cheaper than to drop it and
             // to make another at every read.
             if let Some(sleep) = &mut self.sleep
@@ -86,6 +97,7 @@ impl TimerTable {
             }
             return Poll::Pending;
         };
+        let first = clock.instant(first);
         let sleep = match &mut self.sleep {
             Some(sleep) if sleep.deadline() <= first => sleep,
             _ => self.sleep.insert(Box::pin(sleep_until(first))),
@@ -96,14 +108,21 @@ impl TimerTable {
     }
 }
 
+/// Returns `time` in nanoseconds. A time that they can't express is never.
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(NEVER)
+}
+
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
 
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
     #[test]
-    fn each_timer_has_a_place_of_its_own() {
+    fn each_timer_has_an_index_of_its_own() {
         for (index, timer) in Timer::ALL.into_iter().enumerate() {
             assert_eq!(timer as usize, index);
         }
@@ -111,29 +130,29 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_first_timer_wakes_and_expires_once() {
-        let start = Instant::now();
-        let mut timers = TimerTable::default();
-        timers.set(Timer::Pause, start + Duration::from_secs(2));
-        timers.set(Timer::Frame, start + Duration::from_secs(1));
-        timers.set(Timer::Memory, start);
+        let clock = Clock::start();
+        let mut timers = TimerTable::new();
+        timers.set(Timer::Pause, 2 * SECOND);
+        timers.set(Timer::Frame, SECOND);
+        timers.set(Timer::Memory, Duration::ZERO);
         timers.stop(Timer::Memory);
-        poll_fn(|cx| timers.poll_expiry(cx)).await;
-        let now = Instant::now();
-        assert_eq!(now, start + Duration::from_secs(1));
-        let expired = Timer::ALL.map(|timer| timers.take_expired(timer, now));
+        timers.set(Timer::FirstMessage, Duration::MAX);
+        poll_fn(|cx| timers.poll_expiry(cx, clock)).await;
+        assert_eq!(clock.mono(), SECOND);
+        let expired = Timer::ALL.map(|timer| timers.take_expired(timer, SECOND));
         assert_eq!(expired.iter().filter(|expired| **expired).count(), 1);
-        assert!(!timers.take_expired(Timer::Frame, now));
+        assert!(!timers.take_expired(Timer::Frame, SECOND));
         assert!(timers.is_running(Timer::Pause));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_timer_that_is_stopped_wakes_nobody() {
-        let mut timers = TimerTable::default();
-        let hour = Duration::from_secs(3_600);
-        timers.set(Timer::Frame, Instant::now() + Duration::from_secs(1));
-        assert!(futures_util::poll!(poll_fn(|cx| timers.poll_expiry(cx))).is_pending());
+        let clock = Clock::start();
+        let mut timers = TimerTable::new();
+        timers.set(Timer::Frame, SECOND);
+        assert!(futures_util::poll!(poll_fn(|cx| timers.poll_expiry(cx, clock))).is_pending());
         timers.stop(Timer::Frame);
-        let waiting = poll_fn(|cx| timers.poll_expiry(cx));
-        assert!(tokio::time::timeout(hour, waiting).await.is_err());
+        let waiting = poll_fn(|cx| timers.poll_expiry(cx, clock));
+        assert!(tokio::time::timeout(3_600 * SECOND, waiting).await.is_err());
     }
 }
