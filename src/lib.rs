@@ -6,13 +6,12 @@
 //! the server it runs without TCP ([`ServerHandle::attach`]).
 //!
 //! # Where things are
-//! Imports go down only; what stands below [`server`] and [`client`] knows no
-//! socket, no clock and no async runtime.
+//! Imports go down only; below [`server`] and [`client`] there is no socket, no
+//! clock and no async runtime.
 //!
 //! - [`server`], [`client`]: the asynchronous shell around the rest.
-//! - [`exchange`]: what both give a program: events, and the fate of what it
-//!   sends.
-//! - [`router`]: who owns which name, and where each message goes.
+//! - [`events`]: the events and errors that server and client have in common.
+//! - [`router`]: the owners of names, and the way of each message.
 //! - [`wire`]: frames, the checks, typed messages, answers.
 //! - [`ids`], [`limits`]: small checked types, and every limit in one file.
 //! - [`loss`]: how events that tell of lost messages are marked in the log.
@@ -41,7 +40,7 @@ mod budget;
 pub mod client;
 #[cfg(any(feature = "server", feature = "client"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "server", feature = "client"))))]
-pub mod exchange;
+pub mod events;
 pub mod ids;
 pub mod limits;
 pub mod loss;

@@ -7,8 +7,6 @@
 //! to in `protocol/`, how they are driven in `drive/`, who takes turns with whom
 //! in `rounds.rs`, and how it is judged in `statistics.rs`.
 
-#![forbid(unsafe_code)]
-
 mod against;
 mod arena;
 mod charts;

@@ -1,7 +1,5 @@
 //! How the total is divided: who may have how much of it when.
 
-#![forbid(unsafe_code)]
-
 /// The parts of a total, in bytes. See the [module](super).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Parts {

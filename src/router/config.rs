@@ -1,7 +1,5 @@
 //! What a router is told when it is made.
 
-#![forbid(unsafe_code)]
-
 use std::collections::HashMap;
 use std::time::Duration;
 

@@ -34,7 +34,7 @@ pub use now::Now;
 pub use services::{HEALTH_MONITOR, LOG_AGGREGATOR, Liveness};
 pub use session::output::Progress;
 pub use session::run::{Gathering, ReadScratch};
-pub use session::{Attention, Halt, Session, Step, WakeHandle};
+pub use session::{Attention, Halt, Session, SessionWaker, Step};
 
 use crate::budget;
 use crate::ids::ConnectionId;

@@ -3,8 +3,6 @@
 //! connection owns their name; both see every accepted heartbeat and log
 //! record, whoever owns it.
 
-#![forbid(unsafe_code)]
-
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};

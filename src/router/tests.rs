@@ -1,8 +1,6 @@
 //! Sessions against each other, without a socket: bytes in, bytes out, and a
 //! time that the test decides.
 
-#![forbid(unsafe_code)]
-
 use std::io;
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! What a connection has received but not yet taken: at most the rest of one
-//! window, or one large frame in the making.
+//! Bytes that a connection has received and the session has not taken: at most
+//! the rest of one read buffer, or one large frame in the making.
 
 use std::io;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use bytes::{BufMut, BytesMut};
 use tokio::io::AsyncRead;
 use tokio_util::io::poll_read_buf;
 
-use super::workbench::Round;
+use super::thread_buffers::Round;
 use crate::limits::{FRAME_PREFIX_BYTES, WINDOW_BYTES};
 use crate::router::{Now, Session, Step};
 
@@ -22,10 +22,10 @@ pub(super) struct Input {
     rest: BytesMut,
 }
 
-/// What reading came to.
+/// The outcome of a read.
 #[derive(Debug)]
 pub(super) enum Arrival {
-    /// Bytes arrived and the session took what it could, at that time.
+    /// Bytes arrived and the session took as many as it could, at that time.
     Step(Step, Now),
     /// Bytes of a frame that is not complete yet arrived.
     PartOfFrame,
@@ -36,17 +36,18 @@ pub(super) enum Arrival {
 }
 
 impl Input {
-    /// Whether bytes of an incomplete frame, or frames that wait, are held.
+    /// Returns whether bytes of an incomplete frame, or frames that wait, are
+    /// held.
     pub(super) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    /// How many bytes of them are held.
+    /// Returns how many bytes of them are held.
     pub(super) fn len(&self) -> usize {
         self.rest.len()
     }
 
-    /// Reads once and hands what arrived to the session.
+    /// Reads once and hands the bytes to the session.
     pub(super) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -63,7 +64,7 @@ impl Input {
             return self.poll_read_large(cx, stream, session, round, now);
         }
         let mut buffer = round.take_buffer();
-        // A buffer is empty when it is taken, and larger than what is left of
+        // A read buffer is empty when it is taken, and larger than the rest of
         // another.
         buffer.extend_from_slice(&self.rest);
         let room = room.min(WINDOW_BYTES.saturating_sub(buffer.len()));
@@ -81,7 +82,7 @@ impl Input {
         Poll::Ready(Ok(Arrival::Step(step, now)))
     }
 
-    /// Hands in again what the session stopped before.
+    /// Hands in again the bytes at which the session stopped.
     pub(super) fn resume(
         &mut self,
         session: &mut Session,
@@ -92,17 +93,17 @@ impl Input {
         if self.rest.is_empty() {
             self.rest = BytesMut::new();
         } else if step.consumed > 0 {
-            // What was taken may keep the block in memory, which then is charged
-            // to its queue; what is left must not share it, for its own queue
-            // would be charged too little.
+            // The bytes taken may keep the block in memory, which then is
+            // charged to their queue. The rest must not share it, for its own
+            // queue would be charged too little.
             self.rest = BytesMut::from(&self.rest[..]);
         }
         session.hold_input(self.rest.capacity());
         step
     }
 
-    /// Goes on with a frame that no window holds. Memory follows what arrived,
-    /// not what the prefix declares.
+    /// Goes on with a frame that is larger than a read buffer. Memory follows
+    /// the bytes that arrived, not the number that the prefix declares.
     fn poll_read_large(
         &mut self,
         cx: &mut Context<'_>,
@@ -129,7 +130,7 @@ impl Input {
         }))
     }
 
-    /// Keeps what is left of a window in a buffer of its size.
+    /// Keeps the rest of a read buffer in a buffer of its size.
     fn keep(&mut self, window: &[u8]) {
         if window.is_empty() {
             self.rest = BytesMut::new();

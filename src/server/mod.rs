@@ -1,4 +1,4 @@
-//! Floor 3: the asynchronous shell around the router. It accepts, reads, calls
+//! The asynchronous shell around the router. It accepts, reads, calls
 //! the router, and writes; the router decides.
 
 mod binding;
@@ -13,10 +13,10 @@ mod input;
 mod listener;
 mod machine;
 mod phase;
-mod places;
 mod repeated;
+mod slots;
 mod socket;
-mod workbench;
+mod thread_buffers;
 
 use std::io;
 use std::time::Duration;
@@ -34,10 +34,10 @@ use clock::Clock;
 use endpoint::Endpoints;
 use failure::Failed;
 use phase::Phases;
-use places::{Places, PlacesMax};
 use repeated::AcceptLog;
+use slots::{Slots, SlotsMax};
 
-/// What all connections of a server share.
+/// The state that all connections of a server share.
 #[derive(Debug)]
 struct ServerShared {
     config: ServerConfig,
@@ -45,13 +45,13 @@ struct ServerShared {
     clock: Clock,
     phases: Phases,
     endpoints: Endpoints,
-    places: Places,
+    slots: Slots,
     accept_log: AcceptLog,
     failed: Failed,
 }
 
 impl ServerShared {
-    fn new(config: ServerConfig, places: PlacesMax) -> Self {
+    fn new(config: ServerConfig, slots: SlotsMax) -> Self {
         let router = Router::new(RouterConfig {
             name: config.name.clone(),
             frame_bytes_max: config.frame_bytes_max,
@@ -70,7 +70,7 @@ impl ServerShared {
             clock: Clock::start(),
             phases: Phases::new(),
             endpoints: Endpoints::default(),
-            places: Places::new(places),
+            slots: Slots::new(slots),
             accept_log: AcceptLog::default(),
             failed: Failed::default(),
         }
@@ -92,7 +92,7 @@ pub enum StartError {
     Listen {
         /// The address as it was given.
         address: String,
-        /// What the operating system says.
+        /// The operating system's error.
         source: io::Error,
     },
 }
@@ -102,7 +102,7 @@ pub enum StartError {
 pub struct Server(());
 
 impl Server {
-    /// Starts with the defaults; change what you need, then
+    /// Starts with the defaults. Change settings, then call
     /// [`start`](ServerBuilder::start).
     #[must_use]
     pub fn builder() -> ServerBuilder {
@@ -172,32 +172,32 @@ impl ServerBuilder {
         self
     }
 
-    /// Bytes that may be held for all peers together: what is queued, answers,
-    /// and frames that have arrived in part.
+    /// Bytes that may be held for all connections together: queued messages,
+    /// answers, and frames that have arrived in part.
     #[must_use]
     pub fn memory_max(mut self, bytes: usize) -> Self {
         self.config.memory_max = bytes;
         self
     }
 
-    /// How long in sum a connection is paused for one full queue before its
-    /// events to it are refused.
+    /// Sets how long in sum a connection is paused for one full queue before
+    /// its events to it are refused.
     #[must_use]
     pub fn stall_timeout(mut self, timeout: Duration) -> Self {
         self.config.stall_timeout = timeout;
         self
     }
 
-    /// How long what is queued for a name waits for another owner once its own
-    /// has left.
+    /// Sets how long messages that are queued for a name wait for another
+    /// owner once its own has left.
     #[must_use]
     pub fn linger(mut self, linger: Duration) -> Self {
         self.config.linger = linger;
         self
     }
 
-    /// What is different for the queue of `name`; replaces what was said of it
-    /// before.
+    /// The settings of the queue of `name` that differ from the others;
+    /// replaces earlier ones.
     #[must_use]
     pub fn queue_of(mut self, name: impl AsRef<str>, own: NameConfig) -> Self {
         match Name::new(name) {
@@ -209,7 +209,7 @@ impl ServerBuilder {
         self
     }
 
-    /// How long queued messages may take to be written at shutdown.
+    /// Sets how long queued messages may take to be written at shutdown.
     #[must_use]
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.config.drain_timeout = timeout;
@@ -223,7 +223,7 @@ impl ServerBuilder {
         self
     }
 
-    /// How long a connection may go until a message of it is accepted.
+    /// Sets how long a connection may go until a message of it is accepted.
     #[must_use]
     pub fn first_message_timeout(mut self, timeout: Duration) -> Self {
         self.config.first_message_timeout = timeout;
@@ -238,7 +238,7 @@ impl ServerBuilder {
         self
     }
 
-    /// How much of each frame is checked.
+    /// Sets how much of each frame is checked.
     #[must_use]
     pub fn validation(mut self, validation: Validation) -> Self {
         self.config.validation = validation;

@@ -1,8 +1,6 @@
 //! Those who wait for room in a full queue, or for memory. A cold list: nobody
 //! locks it while nobody waits.
 
-#![forbid(unsafe_code)]
-
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::task::Waker;

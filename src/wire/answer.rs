@@ -3,8 +3,6 @@
 //!
 //! Answers are appended to a buffer as whole frames, length prefix included.
 
-#![forbid(unsafe_code)]
-
 use std::io::Write;
 
 use chrono::{DateTime, Datelike, Timelike};

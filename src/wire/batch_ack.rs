@@ -4,8 +4,6 @@
 //! [`BatchAck::close`] completes it. In between the buffer holds half a frame:
 //! whoever appends anything else, or hands the buffer on, closes first.
 
-#![forbid(unsafe_code)]
-
 use std::io::Write;
 
 use super::answer::{AckTemplate, AnswerIds, set_prefix};

@@ -1,7 +1,5 @@
 //! The framing as a tokio-util codec.
 
-#![forbid(unsafe_code)]
-
 use std::io;
 
 use bytes::{Buf, Bytes, BytesMut};

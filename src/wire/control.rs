@@ -5,8 +5,6 @@
 //!
 //! [`Parser`]: super::Parser
 
-#![forbid(unsafe_code)]
-
 use std::collections::HashSet;
 
 use serde_json::value::RawValue;

@@ -7,8 +7,6 @@
 //!
 //! [`Parser`]: super::Parser
 
-#![forbid(unsafe_code)]
-
 use std::borrow::Cow;
 
 use super::echo::echo;

@@ -1,7 +1,5 @@
 //! What a refusal may repeat of a peer's text.
 
-#![forbid(unsafe_code)]
-
 use std::fmt::Write;
 
 /// Most characters of a peer's text that a refusal repeats.

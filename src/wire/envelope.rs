@@ -1,8 +1,6 @@
 //! What a checked frame is: its kind, its envelope, and the header that
 //! routing needs.
 
-#![forbid(unsafe_code)]
-
 use crate::ids::MsgId;
 
 /// How much of a frame is checked.

@@ -1,8 +1,6 @@
 //! The protocol's tables: which fields the envelope and each payload must
 //! have, in the order in which they are checked.
 
-#![forbid(unsafe_code)]
-
 use super::ErrorCode;
 use super::envelope::Kind;
 

@@ -7,8 +7,6 @@
 //! what follows. After a [`FrameError`] the framing is lost: where the next
 //! frame begins can no longer be known.
 
-#![forbid(unsafe_code)]
-
 use bytes::BufMut;
 
 use super::{ErrorCode, Refusal};

@@ -1,8 +1,6 @@
 //! Wording for frames that are not JSON: what stands there, where, and what
 //! the writer of a client probably meant.
 
-#![forbid(unsafe_code)]
-
 use serde_json::error::Category;
 
 use super::echo::echo;

@@ -1,8 +1,6 @@
 //! Finding a key that an object repeats, in time that doesn't grow with the
 //! square of a hostile frame's keys.
 
-#![forbid(unsafe_code)]
-
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 

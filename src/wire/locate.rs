@@ -1,8 +1,6 @@
 //! Where in a file the field of a refusal stands, for people who read line and
 //! column.
 
-#![forbid(unsafe_code)]
-
 use serde_json::value::RawValue;
 
 use super::Refusal;

@@ -6,8 +6,6 @@
 //! The order of fields, white space and escapes may change. What must arrive
 //! byte for byte is forwarded as the frame that it is, never through here.
 
-#![forbid(unsafe_code)]
-
 mod build;
 mod control;
 mod domain;

@@ -5,8 +5,6 @@
 //! other way of working copies as much. So the frame itself is only ever read,
 //! and what is forwarded is what was received.
 
-#![forbid(unsafe_code)]
-
 use std::fmt;
 use std::mem;
 

@@ -5,8 +5,6 @@
 //! The rules don't know who parsed the frame, so that the fast path and the
 //! second opinion can't come to differ.
 
-#![forbid(unsafe_code)]
-
 use super::echo::{echo, plain};
 use super::envelope::{Kind, Validation};
 use super::fields::{self, ENVELOPE, ENVELOPE_KEYS, FIELDS_MAX, Field, Rule};

@@ -1,8 +1,6 @@
 //! Runs: whole frames side by side, as queues hold them. They were checked
 //! before they were queued, so what can't be read here is simply absent.
 
-#![forbid(unsafe_code)]
-
 use std::borrow::Cow;
 use std::ops::Range;
 

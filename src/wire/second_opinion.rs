@@ -6,8 +6,6 @@
 //! left unread as far as the rules allow. What this refuses, too, is worded
 //! for the writer of the client.
 
-#![forbid(unsafe_code)]
-
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 

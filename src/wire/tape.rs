@@ -1,7 +1,5 @@
 //! simd-json's tape as the rules see JSON.
 
-#![forbid(unsafe_code)]
-
 use simd_json::{Node, StaticNode};
 
 use super::value::{Shape, Value};

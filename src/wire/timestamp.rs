@@ -6,8 +6,6 @@
 //! 23:59:60 UTC, on any date, whatever the offset. A space for the `T`, which
 //! the RFC's note leaves to applications, is not allowed.
 
-#![forbid(unsafe_code)]
-
 use std::borrow::Cow;
 
 use super::echo::echo;

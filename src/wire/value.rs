@@ -1,7 +1,5 @@
 //! What the rules need to know of a JSON value, whoever parsed it.
 
-#![forbid(unsafe_code)]
-
 /// What a JSON value is, as far as a rule can ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape<'a> {

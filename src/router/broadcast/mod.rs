@@ -1,7 +1,5 @@
 //! Who hears broadcasts, and how each of them gets what it has asked for.
 
-#![forbid(unsafe_code)]
-
 pub(crate) mod audience;
 pub(crate) mod conflation;
 pub(crate) mod fan_out;

@@ -1,7 +1,5 @@
 //! The queues of the broadcasts that one connection hears.
 
-#![forbid(unsafe_code)]
-
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 

@@ -12,8 +12,6 @@
 //! about to accept, nor one known, and bring what follows it, that the other has
 //! yet to queue.
 
-#![forbid(unsafe_code)]
-
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Weak};
 

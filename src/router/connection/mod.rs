@@ -1,8 +1,6 @@
 //! The part of a connection that others reach: its waker, and reports about the
 //! fate of the messages that it sent.
 
-#![forbid(unsafe_code)]
-
 pub(crate) mod accepted_ids;
 
 use std::fmt;

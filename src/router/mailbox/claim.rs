@@ -1,10 +1,6 @@
 //! The right to receive what is addressed to a name.
 
-#![forbid(unsafe_code)]
-
 use std::sync::Arc;
-
-use bytes::Bytes;
 
 use super::delivery::Delivery;
 use super::group::Membership;
@@ -89,15 +85,6 @@ impl Claim {
             None => self.mailbox.try_deliver(self.epoch),
             // Nobody holds a membership's lock, nor the group's, and waits.
             Some(membership) => Some(self.mailbox.deliver_to_member(membership, None)),
-        }
-    }
-
-    /// Takes the oldest run of frames whole: how an owner inside the process
-    /// receives.
-    pub(crate) fn take(&self) -> Option<Bytes> {
-        match &self.membership {
-            None => self.mailbox.take(self.epoch),
-            Some(membership) => self.mailbox.take_for_member(membership),
         }
     }
 

@@ -1,7 +1,5 @@
 //! How the parts of a read become entries of queues.
 
-#![forbid(unsafe_code)]
-
 use std::ops::Range;
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! Writing what is queued for a name.
 
-#![forbid(unsafe_code)]
+use bytes::Bytes;
 
 use super::flow_window::Ahead;
 use super::in_flight::{InFlight, Slices};
@@ -34,6 +34,18 @@ impl<'a> Delivery<'a> {
     /// Gives back what an owner doesn't need while it is idle.
     pub(crate) fn shrink(&mut self) {
         self.in_flight.shrink();
+    }
+
+    /// Takes the oldest frame, and tells whether others of its run follow: how an
+    /// owner inside the process receives. Those that follow are still the
+    /// queue's, so they go to the next owner or are reported.
+    pub(crate) fn take_frame(&mut self) -> Option<(Bytes, bool)> {
+        let frame = self.in_flight.first_frame()?;
+        let others_follow = self.advance(frame.len());
+        if others_follow {
+            self.cut();
+        }
+        Some((frame, others_follow))
     }
 
     /// See [`InFlight::offer`].

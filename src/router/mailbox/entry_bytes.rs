@@ -4,8 +4,6 @@
 //! Copies are made where several short runs share a read, a few each read; so
 //! their buffers are used again. A thread keeps a bounded number of them.
 
-#![forbid(unsafe_code)]
-
 use std::cell::RefCell;
 use std::mem;
 use std::ops::{Deref, Range};

@@ -3,8 +3,6 @@
 //! A message is handed over when the first of its bytes is written. What is
 //! beyond the window stays in its queue, so that the next owner gets it.
 
-#![forbid(unsafe_code)]
-
 /// The messages that a connection may be handed, and those that it was handed
 /// and has not released.
 #[derive(Debug, Clone, Copy)]

@@ -9,8 +9,6 @@
 //! Locks are taken in this order: a membership, the group, the queue's consumer. The
 //! last two are never held across a write.
 
-#![forbid(unsafe_code)]
-
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::ops::Range;

@@ -1,7 +1,5 @@
 //! Entries that were taken from a queue and are being written.
 
-#![forbid(unsafe_code)]
-
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
@@ -153,6 +151,17 @@ impl InFlight {
             bytes += part.len();
         }
         bytes
+    }
+
+    /// The oldest frame, which none is written before. To be called only while
+    /// none is partly written.
+    pub(crate) fn first_frame(&mut self) -> Option<Bytes> {
+        debug_assert!(!self.is_partial(), "an entry is being written");
+        let head = self.entries.front_mut()?;
+        let end = wire::frames(&head.bytes).next()?.end;
+        let mut frame = Bytes::from(head.bytes.share());
+        frame.truncate(end);
+        Some(frame)
     }
 
     /// The frames that are not wholly written, in their order.

@@ -1,8 +1,6 @@
 //! The part of the server's memory that the queue of a name may have. The rule
 //! itself is in [`crate::budget`].
 
-#![forbid(unsafe_code)]
-
 use std::task::Waker;
 
 use super::queue::Closed;

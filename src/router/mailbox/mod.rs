@@ -8,8 +8,6 @@
 //! before. When its owner leaves it is closed, and *lingers* with what it holds
 //! until somebody claims the name or it is ended.
 
-#![forbid(unsafe_code)]
-
 pub(crate) mod claim;
 pub(crate) mod cut;
 pub(crate) mod delivery;
@@ -27,8 +25,6 @@ pub(crate) mod undelivered;
 
 use std::sync::{Arc, OnceLock, TryLockError, Weak};
 use std::task::Waker;
-
-use bytes::Bytes;
 
 use crate::budget::{Budget, Holds};
 use crate::ids::{ConnectionId, Epoch, Name};
@@ -296,25 +292,6 @@ impl Mailbox {
             return Err(NotOwner);
         }
         Ok(Delivery::of_member(self, in_flight))
-    }
-
-    /// See [`Claim::take`](claim::Claim::take).
-    pub(crate) fn take(&self, epoch: Epoch) -> Option<Bytes> {
-        let entry = self.consume(epoch).ok()?.pop(&self.queue)?;
-        Some(self.hand_over(entry))
-    }
-
-    /// The same for a member of the group.
-    pub(crate) fn take_for_member(&self, membership: &Membership) -> Option<Bytes> {
-        let mut in_flight = (self.group()).fill(membership, None, &self.consumer, &self.queue);
-        let entry = in_flight.take_first()?;
-        drop(in_flight);
-        Some(self.hand_over(entry))
-    }
-
-    fn hand_over(&self, entry: Entry) -> Bytes {
-        self.release(entry.frames as usize, entry.charge);
-        entry.bytes.into()
     }
 
     fn consume(&self, epoch: Epoch) -> Result<MutexGuard<'_, InFlight>, NotOwner> {

@@ -1,7 +1,5 @@
 //! Parts of a input that go the same way, and what was dropped in between.
 
-#![forbid(unsafe_code)]
-
 use std::ops::Range;
 use std::sync::Arc;
 

@@ -1,7 +1,5 @@
 //! An event that waits for room in a full queue.
 
-#![forbid(unsafe_code)]
-
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;

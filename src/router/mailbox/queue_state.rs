@@ -1,8 +1,6 @@
 //! What a queue holds, and how much it may: the word that its producers and its
 //! consumer share.
 
-#![forbid(unsafe_code)]
-
 use crate::budget::Allowance;
 use crate::limits::{QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
 

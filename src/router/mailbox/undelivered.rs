@@ -1,8 +1,6 @@
 //! What a queue that has ended still held, and who is told of it: those who sent
 //! it.
 
-#![forbid(unsafe_code)]
-
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -1,8 +1,6 @@
 //! Outboxes whose owners have left and that still hold something: they wait for
 //! the next owner, for a time and within bounds.
 
-#![forbid(unsafe_code)]
-
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,8 +6,6 @@
 //! Whoever changes who owns what holds the lock of [`Lingering`], so that these
 //! changes come one after the other. Messages never wait for it.
 
-#![forbid(unsafe_code)]
-
 mod lingering;
 
 use std::collections::HashMap;

@@ -1,8 +1,6 @@
 //! Admission of a run: its frames are accepted, refused or dropped together, and
 //! each is answered.
 
-#![forbid(unsafe_code)]
-
 use std::ops::Range;
 use std::sync::Arc;
 

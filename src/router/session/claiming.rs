@@ -1,7 +1,5 @@
 //! How a session comes to own names, and gives them up.
 
-#![forbid(unsafe_code)]
-
 use super::answers::SenderIndex;
 use crate::ids::Name;
 use crate::router::mailbox::claim::{Claim, Excluded, Ownership};

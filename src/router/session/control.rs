@@ -1,7 +1,5 @@
 //! Control messages: what a connection asks of tickwire itself.
 
-#![forbid(unsafe_code)]
-
 use std::time::Duration;
 
 use super::answers::{AckOptions, SenderIndex};

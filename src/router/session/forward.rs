@@ -4,8 +4,6 @@
 //! Room is reserved while the frames are looked at, in their order, so that
 //! each can be answered; the bytes are queued once, when the read is done.
 
-#![forbid(unsafe_code)]
-
 use std::ops::Range;
 use std::sync::Arc;
 

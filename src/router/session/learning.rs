@@ -1,8 +1,6 @@
 //! How much one session may teach the server: shapes are shared, so no peer may
 //! push out what others use, nor make every frame pay for learning.
 
-#![forbid(unsafe_code)]
-
 use std::time::Duration;
 
 use crate::limits::{SHAPE_CREDIT_INTERVAL, SHAPES_PER_CONNECTION_MAX};

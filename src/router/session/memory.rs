@@ -1,8 +1,6 @@
 //! The memory that a session holds beside its queues: answers, and input that is
 //! received and not taken.
 
-#![forbid(unsafe_code)]
-
 use std::task::Waker;
 
 use super::Session;

@@ -7,8 +7,6 @@
 //! queue, the session stops right before it: answers so far may leave, the
 //! rest of the window is kept by the caller and handed in again.
 
-#![forbid(unsafe_code)]
-
 mod admission;
 mod answers;
 mod claiming;
@@ -256,8 +254,8 @@ impl Session {
 
     /// A handle that wakes the task which registered last.
     #[must_use]
-    pub fn wake_handle(&self) -> WakeHandle {
-        WakeHandle(Arc::clone(&self.handle))
+    pub fn waker(&self) -> SessionWaker {
+        SessionWaker(Arc::clone(&self.handle))
     }
 
     /// Writes what waits, in its order, until nothing is left, `write` would
@@ -294,8 +292,9 @@ impl Session {
         answers
     }
 
-    /// Takes the next run of frames addressed to the session's names or to
-    /// everyone: how a peer inside the process receives.
+    /// Takes the next frame addressed to one of the session's names, or the next
+    /// run of broadcasts: how a program that embeds the router receives. Frames
+    /// that are not taken go to the next owner, or are reported to their senders.
     #[must_use]
     pub fn take_run(&mut self) -> Option<Bytes> {
         self.output.take(&self.claims, &self.receiver)
@@ -349,9 +348,9 @@ impl Drop for Session {
 
 /// Wakes the task of one session, so that it looks at the state of its server.
 #[derive(Debug, Clone)]
-pub struct WakeHandle(Arc<ConnectionHandle>);
+pub struct SessionWaker(Arc<ConnectionHandle>);
 
-impl WakeHandle {
+impl SessionWaker {
     /// Wakes it.
     pub fn wake(&self) {
         self.0.wake();

@@ -2,8 +2,6 @@
 //! partly written, then answers, then what is addressed to its names and
 //! broadcasts, in turns.
 
-#![forbid(unsafe_code)]
-
 use std::io::{self, IoSlice};
 
 use bytes::{Buf, Bytes};
@@ -115,19 +113,21 @@ impl Output {
         self.window.map(Window::room)
     }
 
-    /// Takes the next run of frames whole: how a peer inside the process
-    /// receives. Such a peer has no window: it says no `hello`.
+    /// Takes the next frame that is addressed to a name, or the next run of
+    /// broadcasts: how a program that embeds the router receives. Other frames
+    /// to a name stay in its queue. There is no window: this client says no
+    /// `hello`.
     pub(crate) fn take(&mut self, claims: &[Claim], receiver: &BroadcastReceiver) -> Option<Bytes> {
-        let lanes = claims.len() + 1;
+        let count = claims.len() + 1;
         let first = self.turn;
-        for lane in (0..lanes).map(|step| (first + step) % lanes) {
-            let run = match claims.get(lane) {
-                Some(claim) => claim.take(),
-                None => self.take_broadcast(receiver),
+        for index in (0..count).map(|step| (first + step) % count) {
+            let taken = match claims.get(index) {
+                Some(claim) => claim.deliver().ok().and_then(|mut mail| mail.take_frame()),
+                None => self.take_broadcast(receiver).map(|run| (run, false)),
             };
-            if run.is_some() {
-                self.turn = lane + 1;
-                return run;
+            if let Some((frames, others_follow)) = taken {
+                self.turn = if others_follow { index } else { index + 1 };
+                return Some(frames);
             }
         }
         None

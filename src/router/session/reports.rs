@@ -1,8 +1,6 @@
 //! What a session tells its client beside the answers to what it sends: what
 //! became of names and of accepted messages, and why it is closed.
 
-#![forbid(unsafe_code)]
-
 use crate::ids::{MsgId, Name};
 use crate::router::connection::Report;
 use crate::router::mailbox::claim::Claim;

@@ -2,8 +2,6 @@
 //! are remembered, and what is known is acknowledged without being delivered
 //! again.
 
-#![forbid(unsafe_code)]
-
 use std::ops::Range;
 use std::sync::Arc;
 

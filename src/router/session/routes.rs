@@ -1,8 +1,6 @@
 //! The targets that a session has resolved lately, so that a message costs no
 //! lookup.
 
-#![forbid(unsafe_code)]
-
 use std::sync::Arc;
 
 use super::shared::RouterShared;

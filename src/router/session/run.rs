@@ -1,7 +1,5 @@
 //! The run that a session is gathering, and the buffers it works in.
 
-#![forbid(unsafe_code)]
-
 use std::ops::Range;
 
 use bytes::BytesMut;

@@ -1,7 +1,5 @@
 //! What all sessions of a router share.
 
-#![forbid(unsafe_code)]
-
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 

@@ -3,8 +3,6 @@
 //! The pauses for one name add up; beyond `stall_timeout` its events to that
 //! name are refused at once, until the queue has fallen below half.
 
-#![forbid(unsafe_code)]
-
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,8 +1,6 @@
 //! What a connection asks of broadcasts: `subscribe`, `unsubscribe`, and the
 //! option `broadcasts` of `hello`.
 
-#![forbid(unsafe_code)]
-
 use std::sync::Arc;
 
 use crate::limits::{FRAME_PREFIX_BYTES, SNAPSHOT_WAITING_MAX};

@@ -1,7 +1,5 @@
 //! What one write takes from: the mail of names, and broadcasts.
 
-#![forbid(unsafe_code)]
-
 use std::io;
 
 use smallvec::SmallVec;

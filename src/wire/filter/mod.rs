@@ -10,8 +10,6 @@
 //! and nothing equals or orders with what is of another type. A number beyond an
 //! `f64` compares with nothing. Of repeated keys the first counts.
 
-#![forbid(unsafe_code)]
-
 mod condition;
 mod pointer;
 mod probe;

@@ -1,8 +1,6 @@
 //! A test bed: shapes learned from frames, and every one of them, by every
 //! lane, held to what the parser says of a frame.
 
-#![forbid(unsafe_code)]
-
 use super::super::envelope::{Kind, Validation};
 use super::super::parser::Parser;
 use super::sweep::{self, LOOKAHEAD, Lookahead, Scalar, Starts};

@@ -1,7 +1,5 @@
 //! Making a shape out of frames that were accepted.
 
-#![forbid(unsafe_code)]
-
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

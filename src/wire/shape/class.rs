@@ -5,8 +5,6 @@
 //! of those, so that two table lookups by nibble tell all classes of a byte: 32
 //! bytes at once where the processor can shuffle.
 
-#![forbid(unsafe_code)]
-
 /// A set of classes.
 pub(super) type Classes = u8;
 

@@ -1,7 +1,5 @@
 //! Which shape a frame is likely to have: what a thread tries first.
 
-#![forbid(unsafe_code)]
-
 use super::sweep::{self, LOOKAHEAD, Lookahead, Starts};
 use super::{Learned, Recognized, Shape, ShapeIndex, Slots, Table};
 use crate::limits::SHAPE_FRAME_BYTES_MAX;

@@ -6,8 +6,6 @@
 //! words that a rule enumerates. So the keys and their order, repeated keys,
 //! depth and the lengths of arrays are the learned frame's.
 
-#![forbid(unsafe_code)]
-
 use std::hash::{BuildHasher, Hasher};
 use std::ops::Range;
 

@@ -1,7 +1,5 @@
 //! Where the values of a recognised frame stand.
 
-#![forbid(unsafe_code)]
-
 use std::ops::Range;
 use std::sync::Arc;
 

@@ -3,8 +3,6 @@
 //! The sweep is written once, over [`Lanes`]: what one processor checks a byte
 //! at a time, another checks 32 at once.
 
-#![forbid(unsafe_code)]
-
 use super::super::envelope::{Names, Span};
 use super::super::timestamp;
 use super::class;

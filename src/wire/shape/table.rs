@@ -1,8 +1,6 @@
 //! The shapes of one server: a table that is read without a lock, and the
 //! learner that adds to it.
 
-#![forbid(unsafe_code)]
-
 use std::collections::VecDeque;
 use std::hash::RandomState;
 use std::sync::atomic::{AtomicU32, Ordering};

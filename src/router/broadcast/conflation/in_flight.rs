@@ -1,7 +1,5 @@
 //! What was taken out of a conflating lane to be written.
 
-#![forbid(unsafe_code)]
-
 use std::collections::VecDeque;
 
 use bytes::Bytes;

@@ -1,7 +1,5 @@
 //! The keys by which messages of one lane are told apart.
 
-#![forbid(unsafe_code)]
-
 use std::collections::HashMap;
 
 use crate::router::broadcast::conflation::SlotRef;

@@ -6,8 +6,6 @@
 //! a slice of its input; anything else is gathered as a copy, until it is
 //! queued as one entry.
 
-#![forbid(unsafe_code)]
-
 use std::ops::Range;
 use std::sync::Arc;
 

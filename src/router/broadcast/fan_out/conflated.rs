@@ -1,7 +1,5 @@
 //! What goes to those who want the latest only.
 
-#![forbid(unsafe_code)]
-
 use std::sync::Arc;
 
 use super::batch::MessageSpan;

@@ -7,8 +7,6 @@
 //! conflating lane takes its messages at once: which of them it has room for
 //! depends on what waits there.
 
-#![forbid(unsafe_code)]
-
 mod batch;
 mod conflated;
 

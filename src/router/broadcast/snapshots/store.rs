@@ -1,7 +1,5 @@
 //! What is kept: frames by pointer and value, the least lately updated first.
 
-#![forbid(unsafe_code)]
-
 use std::collections::HashMap;
 use std::sync::Arc;
 

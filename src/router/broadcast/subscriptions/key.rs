@@ -1,8 +1,6 @@
 //! Values by which messages are told apart: the keys of conflation and of
 //! snapshots.
 
-#![forbid(unsafe_code)]
-
 use std::ops::Range;
 
 use crate::limits::KEY_BYTES_MAX;

@@ -1,8 +1,6 @@
-//! What a program exchanges with tickwire, be it connected over TCP or attached
-//! inside the same process: what it receives, and what becomes of what it
-//! sends.
-
-#![forbid(unsafe_code)]
+//! The events that a program gets from tickwire, and the fate of the messages
+//! that it sends. They are the same for a client over TCP and an endpoint
+//! inside the server's process.
 
 mod answer;
 
@@ -11,11 +9,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub(crate) use answer::{Answer, ServerVoice};
+pub(crate) use answer::{Answer, AnswerReader};
 
 use crate::wire::{ErrorReport, Message, MessageError, Welcome};
 
-/// What happens on a connection.
+/// An event of a connection.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -42,15 +40,16 @@ pub enum Event {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Reconnection {
-    /// What the server said: perhaps it is another, or allows something else.
+    /// The server's `welcome`: perhaps it is another server, or allows
+    /// something else.
     pub welcome: Arc<Welcome>,
     /// How many unanswered messages are sent once more, under their ids. The
     /// server delivers none of them twice.
     pub resent: usize,
-    /// Of how many messages the fate is unknown: they were handed to the lost
+    /// The number of messages of unknown fate: they were handed to the lost
     /// connection without being answered, and to send them once more could
-    /// double them. Each send of them resolves to [`SendError::FateUnknown`];
-    /// who posted is told by this number alone.
+    /// double them. Each send of them resolves to [`SendError::FateUnknown`].
+    /// For posted messages this number is the only notice.
     pub fate_unknown: usize,
 }
 
@@ -76,12 +75,12 @@ pub enum Disconnect {
     /// proxy that forwards nothing.
     #[error("the server fell silent: {silence} for {limit:?}")]
     Silent {
-        /// What it didn't do.
+        /// The way in which it was silent.
         silence: Silence,
         /// How long the client waited, while it read itself.
         limit: Duration,
     },
-    /// What came is no frame: perhaps a proxy had a word of its own to say.
+    /// The bytes that came are no frame: perhaps a proxy answered.
     #[error("the server broke the framing: {0}")]
     Framing(#[source] crate::wire::FrameError),
     /// Another connection took the last of the client's names over
@@ -138,7 +137,7 @@ impl Inbound {
     }
 }
 
-/// What became of a message that was not accepted.
+/// The fate of a message that was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
@@ -159,7 +158,7 @@ pub enum SendError {
     TooLarge {
         /// The message's JSON, in bytes.
         bytes: usize,
-        /// What the server takes.
+        /// The largest that the server takes.
         limit: usize,
     },
     /// An `ack` is never acknowledged, and was not sent: post it.

@@ -1,4 +1,4 @@
-//! A raw peer: frames in, frames out, and a deadline on every wait that fails
+//! A raw client: frames in, frames out, and a deadline on every wait that fails
 //! the test instead of hanging it.
 
 use std::future::Future;
@@ -9,18 +9,18 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use serde_json::Value;
 use socket2::SockRef;
-use tickwire::ServerHandle;
+use tickwire::{Server, ServerBuilder, ServerHandle};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::draft::Draft;
 
-/// How long anything may take before the test fails. Far above what it takes,
+/// The time that anything may take before the test fails. Far above the usual,
 /// for nothing here asserts on time; above the 10 s of `FRAME_TIMEOUT`.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Awaits `future`, or fails the test and says what it waited for.
+/// Awaits `future`, or fails the test and names it.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(DEADLINE, future).await {
         Ok(value) => value,
@@ -30,8 +30,13 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
 
 /// A server with every default, on a free port.
 pub async fn start_server() -> ServerHandle {
-    tickwire::Server::builder()
-        .listen("127.0.0.1:0")
+    start_server_with(|server| server).await
+}
+
+/// A server on a free port, with settings changed by `set`.
+pub async fn start_server_with(set: impl FnOnce(ServerBuilder) -> ServerBuilder) -> ServerHandle {
+    let server = set(Server::builder().listen("127.0.0.1:0"));
+    server
         .start()
         .await
         .expect("a server on a free port starts")
@@ -45,7 +50,7 @@ pub fn framed(frame: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A frame that came from the server, and what it says.
+/// A frame that came from the server, and its JSON.
 #[derive(Debug, Clone)]
 pub struct Received {
     pub frame: Bytes,
@@ -111,7 +116,7 @@ impl Received {
 }
 
 /// One connection to the server.
-pub struct Peer {
+pub struct RawClient {
     pub reader: Reader,
     pub writer: Writer,
 }
@@ -127,14 +132,14 @@ pub struct Writer {
     output: OwnedWriteHalf,
 }
 
-impl Peer {
+impl RawClient {
     pub async fn connect(address: SocketAddr) -> Self {
         let stream = within("connect", TcpStream::connect(address)).await;
         Self::over(stream.expect("the server listens"))
     }
 
-    /// A connection whose kernel takes little that isn't read, so that queues
-    /// in the server fill soon.
+    /// A connection with small kernel buffers, so that queues in the server
+    /// fill soon when it doesn't read.
     pub async fn connect_narrow(address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(4096).expect("a small buffer");
@@ -161,7 +166,7 @@ impl Peer {
         peer
     }
 
-    /// Like [`Peer::owning`], over [`Peer::connect_narrow`].
+    /// Like [`RawClient::owning`], over [`RawClient::connect_narrow`].
     pub async fn owning_narrow(address: SocketAddr, names: &[&str]) -> Self {
         let mut peer = Self::connect_narrow(address).await;
         peer.own(names).await;
@@ -195,7 +200,7 @@ impl Peer {
         self.receive().await
     }
 
-    /// Sends a message whose next frame must be its ack, which it gives.
+    /// Sends a message, receives its ack as the next frame, and returns that.
     pub async fn ask_acked(&mut self, message: &Draft) -> Received {
         let answer = self.ask(message).await;
         answer.assert_acknowledges(&message.id);

@@ -1,20 +1,21 @@
-//! How many connections there may be: so many that are served, and so many more
-//! that are refused or in their closing sequence.
+//! The number of connections that there may be: some that are served, and some
+//! more that are refused or in their closing sequence.
 //!
-//! A connection gives its place up before its end is told to its peer, so who
-//! finds the end of a stream finds a place as well.
+//! A connection gives its slot up before its end is told to its peer, so a client
+//! that finds the end of a stream finds a slot as well.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use crate::limits::REFUSAL_HOLD;
+use crate::sync::lock;
 
-/// The bounds of [`Places`].
+/// The bounds of [`Slots`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct PlacesMax {
+pub(super) struct SlotsMax {
     /// Connections served at once.
     pub(super) served: usize,
     /// Connections that are refused or closing at once.
@@ -23,16 +24,16 @@ pub(super) struct PlacesMax {
 
 /// See the [module](self).
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct Slots {
     occupied: Mutex<Occupied>,
     /// Notified when a connection has gone.
     left: Notify,
 }
 
-/// What is decided about places. It knows neither tasks nor clocks.
+/// The decisions about slots, without tasks or clocks.
 #[derive(Debug)]
 struct Occupied {
-    max: PlacesMax,
+    max: SlotsMax,
     served: usize,
     /// Connections that are closing, oldest first.
     closing: BTreeMap<u64, Arc<Ending>>,
@@ -51,13 +52,13 @@ pub(super) struct Ending {
 }
 
 impl Ending {
-    /// Waits until others need the place.
+    /// Waits until others need the slot.
     pub(super) async fn hurried(&self) {
         self.hurry.notified().await;
     }
 }
 
-/// What a connection that comes now would be given.
+/// The answer to a connection that comes now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Admission {
     Serve,
@@ -67,15 +68,15 @@ enum Admission {
     Wait(Option<Duration>),
 }
 
-impl Places {
-    pub(super) fn new(max: PlacesMax) -> Self {
+impl Slots {
+    pub(super) fn new(max: SlotsMax) -> Self {
         Self {
             occupied: Mutex::new(Occupied::new(max)),
             left: Notify::new(),
         }
     }
 
-    /// How many connections are served at once.
+    /// Returns how many connections are served at once.
     pub(super) fn served_max(&self) -> usize {
         self.occupied().max.served
     }
@@ -100,7 +101,7 @@ impl Places {
         self.left.notified().await;
     }
 
-    /// Gives a connection its place. An `Ending` says that it is refused.
+    /// Gives a connection its slot. An `Ending` says that it is refused.
     pub(super) fn enter(&self, now: Duration) -> Option<Arc<Ending>> {
         let mut occupied = self.occupied();
         match occupied.admission() {
@@ -112,7 +113,7 @@ impl Places {
         }
     }
 
-    /// Gives a connection the place of one that is refused.
+    /// Gives a connection the slot of one that is refused.
     pub(super) fn refuse(&self, now: Duration) -> Arc<Ending> {
         self.occupied().close(now)
     }
@@ -141,12 +142,12 @@ impl Places {
     }
 
     fn occupied(&self) -> MutexGuard<'_, Occupied> {
-        self.occupied.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.occupied)
     }
 }
 
 impl Occupied {
-    fn new(max: PlacesMax) -> Self {
+    fn new(max: SlotsMax) -> Self {
         Self {
             max,
             served: 0,
@@ -220,87 +221,87 @@ mod tests {
         Duration::from_millis(millis)
     }
 
-    fn places(served: usize, closing: usize) -> Places {
-        Places::new(PlacesMax { served, closing })
+    fn slots(served: usize, closing: usize) -> Slots {
+        Slots::new(SlotsMax { served, closing })
     }
 
-    /// Whether a connection that is closing was told to end at once.
-    fn is_hurried(places: &Places, ending: &Ending) -> bool {
-        !places.occupied().closing.contains_key(&ending.number)
+    /// Returns whether a connection that is closing was told to end at once.
+    fn is_hurried(slots: &Slots, ending: &Ending) -> bool {
+        !slots.occupied().closing.contains_key(&ending.number)
     }
 
     #[test]
     fn who_is_refused_or_closes_takes_no_place_of_those_who_are_served() {
-        let places = places(1, 4);
-        assert!(places.enter(at(0)).is_none());
-        let refused = places.enter(at(0)).expect("the place is taken");
-        let closing = places.begin_closing(at(1));
-        assert!(places.enter(at(1)).is_none(), "the place is free at once");
-        assert!(places.enter(at(1)).is_some());
-        places.leave(Some(&closing));
-        places.leave(Some(&refused));
-        places.leave(None);
-        assert!(places.enter(at(2)).is_none());
+        let slots = slots(1, 4);
+        assert!(slots.enter(at(0)).is_none());
+        let refused = slots.enter(at(0)).expect("the slot is taken");
+        let closing = slots.begin_closing(at(1));
+        assert!(slots.enter(at(1)).is_none(), "the slot is free at once");
+        assert!(slots.enter(at(1)).is_some());
+        slots.leave(Some(&closing));
+        slots.leave(Some(&refused));
+        slots.leave(None);
+        assert!(slots.enter(at(2)).is_none());
     }
 
     #[test]
     fn the_oldest_that_closes_is_ended_first() {
-        let places = places(1, 2);
-        assert!(places.enter(at(0)).is_none());
-        let first = places.enter(at(0)).unwrap();
-        let second = places.enter(at(0)).unwrap();
-        assert!(!is_hurried(&places, &first));
-        // One more that had a place can't be kept from closing.
-        let third = places.begin_closing(at(0));
-        assert!(is_hurried(&places, &first));
-        assert!(!is_hurried(&places, &second) && !is_hurried(&places, &third));
+        let slots = slots(1, 2);
+        assert!(slots.enter(at(0)).is_none());
+        let first = slots.enter(at(0)).unwrap();
+        let second = slots.enter(at(0)).unwrap();
+        assert!(!is_hurried(&slots, &first));
+        // One more that had a slot can't be kept from closing.
+        let third = slots.begin_closing(at(0));
+        assert!(is_hurried(&slots, &first));
+        assert!(!is_hurried(&slots, &second) && !is_hurried(&slots, &third));
     }
 
     #[test]
     fn who_is_to_be_refused_waits_until_the_oldest_had_its_moment() {
-        let places = places(1, 2);
-        assert!(places.enter(at(0)).is_none());
-        let first = places.enter(at(100)).unwrap();
-        let _second = places.enter(at(200)).unwrap();
+        let slots = slots(1, 2);
+        assert!(slots.enter(at(0)).is_none());
+        let first = slots.enter(at(100)).unwrap();
+        let _second = slots.enter(at(200)).unwrap();
         let hold = at(100) + REFUSAL_HOLD;
-        let room = |now| places.occupied().make_room(now);
+        let room = |now| slots.occupied().make_room(now);
         assert_eq!(room(at(200)), Admission::Wait(Some(hold)));
-        assert!(!is_hurried(&places, &first));
+        assert!(!is_hurried(&slots, &first));
         assert_eq!(room(hold), Admission::Wait(None));
-        assert!(is_hurried(&places, &first));
+        assert!(is_hurried(&slots, &first));
         // No other is hurried before that one has gone.
         assert_eq!(room(hold * 2), Admission::Wait(None));
-        places.leave(Some(&first));
+        slots.leave(Some(&first));
         assert_eq!(room(hold), Admission::Refuse);
-        // And a free place is given whatever the refused do.
-        places.leave(None);
+        // And a free slot is given whatever the refused do.
+        slots.leave(None);
         assert_eq!(room(hold), Admission::Serve);
     }
 
     #[test]
     fn at_the_servers_end_all_have_their_time() {
-        let places = places(2, 1);
-        assert!(places.enter(at(0)).is_none() && places.enter(at(0)).is_none());
-        places.stop_hurrying();
-        let first = places.begin_closing(at(0));
-        let _second = places.begin_closing(at(0));
-        assert!(!is_hurried(&places, &first));
+        let slots = slots(2, 1);
+        assert!(slots.enter(at(0)).is_none() && slots.enter(at(0)).is_none());
+        slots.stop_hurrying();
+        let first = slots.begin_closing(at(0));
+        let _second = slots.begin_closing(at(0));
+        assert!(!is_hurried(&slots, &first));
     }
 
     #[tokio::test(start_paused = true)]
     async fn whoever_waits_for_room_is_woken_by_the_one_that_goes() {
-        let places = Arc::new(places(1, 1));
-        assert!(places.enter(at(0)).is_none());
-        let refused = places.enter(at(0)).unwrap();
+        let slots = Arc::new(slots(1, 1));
+        assert!(slots.enter(at(0)).is_none());
+        let refused = slots.enter(at(0)).unwrap();
         let start = tokio::time::Instant::now();
         let waiting = tokio::spawn({
-            let places = Arc::clone(&places);
-            async move { places.room(|| start.elapsed()).await }
+            let slots = Arc::clone(&slots);
+            async move { slots.room(|| start.elapsed()).await }
         });
         refused.hurried().await;
         assert!(start.elapsed() >= REFUSAL_HOLD);
         assert!(!waiting.is_finished());
-        places.leave(Some(&refused));
+        slots.leave(Some(&refused));
         waiting.await.unwrap();
     }
 }

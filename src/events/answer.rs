@@ -9,23 +9,23 @@ use serde_json::value::RawValue;
 use crate::ids::Name;
 use crate::wire::{Ack, ErrorReport};
 
-/// What the server itself has to say to a client.
+/// An answer or a report of the server itself to a client.
 #[derive(Debug)]
 pub(crate) enum Answer {
     Ack(Ack),
     Error(ErrorReport),
 }
 
-/// The name of the server, to recognise what it says itself. Nobody else can
-/// use it as `source`.
+/// The name of the server, which marks its own frames. Nobody else can use it
+/// as `source`.
 #[derive(Debug)]
-pub(crate) struct ServerVoice {
+pub(crate) struct AnswerReader {
     name: Name,
     /// The name between its quotes, if every server spells it alike.
     spelled: Option<Finder<'static>>,
 }
 
-/// What has to be known of a frame.
+/// The fields of a frame that tell its kind.
 #[derive(Deserialize)]
 struct Head<'a> {
     #[serde(borrow)]
@@ -36,7 +36,7 @@ struct Head<'a> {
     payload: &'a RawValue,
 }
 
-impl ServerVoice {
+impl AnswerReader {
     pub(crate) fn of(name: &Name) -> Self {
         // Letters, digits and the like are never in need of an escape, so a
         // frame without them in a row is somebody else's: most are, and are
