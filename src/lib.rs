@@ -14,6 +14,7 @@
 //!   sends.
 //! - [`router`]: who owns which name, and where each message goes.
 //! - [`wire`]: frames, the checks, typed messages, answers.
+//! - [`config`]: every setting of a server, a row each.
 //! - [`ids`], [`limits`]: small checked types, and every limit in one file.
 //! - [`loss`]: how events that tell of lost messages are marked in the log.
 //!
@@ -38,6 +39,7 @@
 #[cfg(feature = "client")]
 #[cfg_attr(docsrs, doc(cfg(feature = "client")))]
 pub mod client;
+pub mod config;
 #[cfg(any(feature = "server", feature = "client"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "server", feature = "client"))))]
 pub mod exchange;

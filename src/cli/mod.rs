@@ -106,7 +106,7 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    #[command(after_long_help = serve::EXAMPLES)]
+    #[command(after_long_help = serve::after_help())]
     Serve(serve::Arguments),
     Send(send::Arguments),
     Listen(listen::Arguments),

@@ -9,20 +9,28 @@ use tickwire::loss;
 use tickwire::server::{Server, ServerFailure, ServerHandle, StartError};
 
 use super::log::{Announcement, Log};
-use super::settings::{Flags, Settings};
+use super::settings::{Flags, Key, Settings, help};
 use super::stop::StopSignal;
 use super::{Failure, Outcome, allocator, print, say};
 
-/// What its help ends with. Not part of [`Arguments`]: those are also the whole
-/// program's, whose help ends otherwise.
-pub const EXAMPLES: &str = "\
+/// Returns the end of its help. Not part of [`Arguments`]: those are also the
+/// whole program's, whose help ends otherwise.
+pub fn after_help() -> String {
+    format!(
+        "{EXAMPLES}\n\n{LAYERS}\n{}\n{NAMES}\n\n{LIFE}",
+        help::list()
+    )
+}
+
+const EXAMPLES: &str = "\
 Examples:
   tickwire serve
   tickwire serve --listen 0.0.0.0:7411 --threads 4
   tickwire serve --config tickwire.toml
   TICKWIRE_QUEUE_BYTES=64MiB tickwire serve
-  tickwire serve --print-config > tickwire.toml    a file to start from
+  tickwire serve --print-config > tickwire.toml    a file to start from";
 
+const LAYERS: &str = "\
 Settings come from flags, then environment, then file, then defaults. The file \
 is TOML; every setting in it is also a variable, as queue_bytes is \
 TICKWIRE_QUEUE_BYTES and snapshot.keys is TICKWIRE_SNAPSHOT__KEYS. An empty \
@@ -31,40 +39,28 @@ tickwire; one that is nearly a setting is an error, any other a warning.
 A size is a whole number of bytes, or has a unit: kB, MB, GB, TB (1 kB is 1,000 \
 bytes) or KiB, MiB, GiB, TiB (1 KiB is 1,024). A duration has its unit: ms, s, m \
 or h; 0 needs none. A list is as in TOML, [\"/a\", \"/b\"]; a variable may hold \
-pointers plainly, as /a,/b, and so addresses.
-  listen            HOST:PORT, or a list; all addresses of a host are listened
-                    on; port 0 picks a free one, the same for all
-  name              the server's own name: the source of its answers
-  threads           worker threads
-  frame_bytes_max   largest message, such as \"1MiB\"
-  queue_bytes       bytes that a name's queue may hold
-  queue_messages    messages that a name's queue may hold
-  memory_max        bytes that may be held for all together, such as \"2GiB\"; unless
-                    set, half of what the machine or the cgroup has
-  stall_timeout     how long a full queue pauses a sender, such as \"2s\"
-  linger            how long what is queued for a name waits for its next owner
-  drain_timeout     how long queued messages may take to be written at shutdown
-  connections_max   connections served at once
-  first_message_timeout  how long a connection may go without an accepted message
-  frame_rate_min    bytes a second at which a message must come in the mean, once
-                    it has taken 10 s, such as \"1KiB\"
-  validation        \"payload\" checks all of a message, \"envelope\" less
-  snapshot.keys     JSON pointers: the last broadcast for each value is kept
-  log               a level or filter, such as \"info,tickwire::server=debug\"
+pointers plainly, as /a,/b, and so addresses.";
 
+const NAMES: &str = "\
 A section [names.\"api-gateway\"] says what is different for that name's queue:
   queue_bytes, queue_messages
   overflow          what becomes of events that don't fit: \"pause\" their sender,
                     \"refuse\" them, or \"drop\" them
 As a variable it is for a name in lower case, without two underscores in a row: \
 TICKWIRE_NAMES__API-GATEWAY__OVERFLOW (env or a service file can set it; a shell's \
-own variables have no hyphens).
+own variables have no hyphens).";
 
+const LIFE: &str = "\
 When ready it prints `listening tcp ADDR` for each address on standard output; logs \
 go to standard error. Nobody has to read either: lines that are not read are dropped \
 and counted, losses of messages summed up by name. SIGTERM, ctrl-c or the end of its \
 terminal writes what is queued and ends it with 0. Without a terminal SIGHUP is \
 ignored, and what was ignored from the start stays so (nohup).";
+
+/// Returns the help of the flag of a setting.
+fn flag_help(key: &str) -> String {
+    help::text(Key::named(key).expect("a flag is a setting"))
+}
 
 /// Serve: check, route and acknowledge messages
 ///
@@ -72,15 +68,11 @@ ignored, and what was ignored from the start stays so (nohup).";
 /// that owns its target, and acknowledges it.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Where to listen, on all addresses of the host; port 0 picks a free one. May
-    /// be repeated [default: 127.0.0.1:7411]
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", help = flag_help("listen") + "; may be repeated")]
     pub listen: Vec<String>,
-    /// The server's own name, the source of its answers [default: tickwire]
-    #[arg(long)]
+    #[arg(long, help = flag_help("name"))]
     pub name: Option<String>,
-    /// Worker threads [default: one a core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help = flag_help("threads"))]
     pub threads: Option<String>,
     /// A TOML file with settings
     #[arg(long, value_name = "FILE")]

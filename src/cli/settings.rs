@@ -15,10 +15,11 @@ use std::path::{Path, PathBuf};
 
 use tickwire::server::{ConfigError, ServerConfig};
 
-use self::keys::{KEYS, Key};
+pub use self::keys::Key;
 
 mod environment;
 mod file;
+pub mod help;
 mod keys;
 mod names;
 #[cfg(test)]
@@ -214,11 +215,12 @@ impl Settings {
                 .unwrap_or(&Origin::Default)
                 .to_string()
         };
-        let shown = |key: &Key| {
-            let line = format!("{} = {}", key.name, (key.show)(self));
-            (line, origin(key.name))
+        let mut settings = self.clone();
+        let mut shown = |key: Key| {
+            let line = format!("{} = {}", key.name(), key.show(&mut settings));
+            (line, origin(key.name()))
         };
-        let mut lines: Vec<(String, String)> = KEYS.iter().map(shown).collect();
+        let mut lines: Vec<(String, String)> = keys::all().map(&mut shown).collect();
         for (name, section) in names::sections(self) {
             lines.push((
                 format!("[names.{}]", keys::quoted(name.as_str())),
@@ -254,8 +256,8 @@ impl Settings {
                 key: given.key,
             });
         }
-        let taken = match KEYS.iter().find(|key| key.name == given.key) {
-            Some(key) => (key.set)(self, &given),
+        let taken = match Key::named(&given.key) {
+            Some(key) => key.set(self, &given),
             None => match names::set(self, &given) {
                 Some(taken) => taken,
                 None => return Err(unknown(given.key, given.origin)),
@@ -307,14 +309,14 @@ impl Default for Settings {
 
 /// Whether there is a setting with this key.
 fn is_known(key: &str) -> bool {
-    KEYS.iter().any(|known| known.name == key) || names::is_known(key)
+    Key::named(key).is_some() || names::is_known(key)
 }
 
 /// The setting that was probably meant by `key`.
 fn nearest(key: &str) -> Option<String> {
     let distance = |name: &str| strsim::damerau_levenshtein(name, key);
-    KEYS.iter()
-        .map(|known| (distance(known.name), known.name))
+    keys::all()
+        .map(|known| (distance(known.name()), known.name()))
         .min()
         .filter(|(distance, name)| is_near(*distance, name))
         .map(|(_, name)| name.to_owned())
@@ -329,17 +331,14 @@ fn is_near(distance: usize, name: &str) -> bool {
 
 fn unknown(key: String, origin: Origin) -> SettingsError {
     let spelled = |key: &str| match &origin {
-        Origin::Variable(_) => {
-            let variable = key.replace('.', "__").to_ascii_uppercase();
-            format!("{}{variable}", environment::PREFIX)
-        }
+        Origin::Variable(_) => environment::variable(key),
         _ => key.to_owned(),
     };
     let remedy = match nearest(&key) {
         Some(name) => format!(": did you mean {}?", spelled(&name)),
         None => {
             let of_names = names::KEYS.map(|key| format!("names.NAME.{key}"));
-            let all = KEYS.iter().map(|key| key.name.to_owned()).chain(of_names);
+            let all = keys::all().map(|key| key.name().to_owned()).chain(of_names);
             let all: Vec<_> = all.map(|key| spelled(&key)).collect();
             format!("; there are {}", all.join(", "))
         }

@@ -27,26 +27,12 @@ use super::memory::Memory;
 use super::peer::{Peer, Report, lock};
 use super::queue::{Closed, Entry, Queue};
 use super::waiters::Waiters;
+pub(crate) use crate::config::Overflow;
 use crate::ids::{ConnectionId, Epoch, Name};
 use crate::limits::QUEUE_RESERVE_DIVISOR;
 use crate::stats::Counters;
 use crate::sync::{ArcSwapOption, AtomicU64, Mutex, MutexGuard, Ordering, fence};
 use crate::wire::filter::Pointer;
-
-/// What becomes of an event that doesn't fit the queue of its target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Overflow {
-    /// Its sender is paused until there is room, and after `stall_timeout` it is
-    /// refused.
-    #[default]
-    Pause,
-    /// It is refused at once.
-    Refuse,
-    /// It is dropped: its sender is told so in the ack, the target in its
-    /// stream.
-    Drop,
-}
 
 /// How the queue of a name is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,12 +11,18 @@ use std::path::PathBuf;
 use super::{Given, Origin, SettingsError, ValueKind, is_known, nearest, unknown};
 
 /// The prefix of the variables that tickwire reads.
-pub const PREFIX: &str = "TICKWIRE_";
+const PREFIX: &str = "TICKWIRE_";
 /// The variable that names the configuration file. Not a setting, for a file
 /// can't name itself.
 const CONFIG: &str = "TICKWIRE_CONFIG";
 
-/// What the environment gives.
+/// Returns the variable that sets `key`.
+pub fn variable(key: &str) -> String {
+    let key = key.replace('.', "__").to_ascii_uppercase();
+    format!("{PREFIX}{key}")
+}
+
+/// The environment, sorted.
 #[derive(Debug, Default)]
 pub struct Environment {
     /// Settings, in the order of their names, so that of two errors always the

@@ -34,7 +34,7 @@ pub fn set(settings: &mut Settings, given: &Given) -> Option<Result<(), String>>
         Name::new(name)
             .map_err(|error| error.to_string())
             .and_then(|name| {
-                let own = settings.server.names.entry(name).or_default();
+                let own = settings.server.router.names.entry(name).or_default();
                 match key {
                     "queue_bytes" => own.queue_bytes = Some(size(given)?),
                     "queue_messages" => {
@@ -89,7 +89,7 @@ pub fn sections(settings: &Settings) -> BTreeMap<&Name, Vec<(&'static str, Strin
             .filter_map(|(key, value)| Some((key, value?)))
             .collect()
     };
-    let names = settings.server.names.iter();
+    let names = settings.server.router.names.iter();
     names.map(|(name, own)| (name, section(own))).collect()
 }
 

@@ -6,7 +6,7 @@ use super::*;
 /// nobody has set the value.
 #[test]
 fn an_empty_variable_is_as_if_unset() {
-    let settings: Vec<String> = KEYS.iter().map(|key| key.name.to_owned()).collect();
+    let settings: Vec<String> = keys::all().map(|key| key.name().to_owned()).collect();
     let of_a_name = names::KEYS.map(|key| format!("names.feed.{key}"));
     let others = ["CONFIG", "LISTN", "FOO"].map(str::to_owned);
     let variables = settings
@@ -21,7 +21,7 @@ fn an_empty_variable_is_as_if_unset() {
     // And it hides no value of the file.
     let variables = [("TICKWIRE_NAME", "")];
     let settings = load(Some("name = \"from-file\""), &variables, &[]).unwrap();
-    assert_eq!(settings.server.name.as_str(), "from-file");
+    assert_eq!(settings.server.router.name.as_str(), "from-file");
 }
 
 /// All three layers take the same forms and refuse the same.
@@ -48,12 +48,12 @@ fn sizes_and_durations_have_the_same_forms_everywhere() {
         ("65536", 65_536),
     ] {
         for server in everywhere("queue_bytes", text) {
-            assert_eq!(server.unwrap().queue_bytes, bytes, "{text}");
+            assert_eq!(server.unwrap().router.queue_bytes, bytes, "{text}");
         }
     }
     for (text, duration) in [("0", 0), ("0s", 0), ("1_500ms", 1_500)] {
         for server in everywhere("linger", text) {
-            let linger = server.unwrap().linger;
+            let linger = server.unwrap().router.linger;
             assert_eq!(linger, Duration::from_millis(duration), "{text}");
         }
     }
@@ -82,7 +82,7 @@ fn sizes_and_durations_have_the_same_forms_everywhere() {
 fn a_plain_list_of_pointers_is_split_where_the_next_begins() {
     let keys = |value: &str| {
         let settings = load(None, &[("TICKWIRE_SNAPSHOT__KEYS", value)], &[])?;
-        Ok::<_, String>(settings.server.snapshot_keys)
+        Ok::<_, String>(settings.server.router.snapshot_keys)
     };
     for (value, expected) in [
         ("/payload/a", vec!["/payload/a"]),
