@@ -1,4 +1,4 @@
-//! Which answer belongs to which message, and what became of all of them.
+//! The answers of messages that were sent, and the fates of all of them.
 //!
 //! Answers leave in the order of the messages, so each is matched to the first
 //! message that it can be about: messages may repeat their ids. An accepted
@@ -15,21 +15,21 @@ pub struct Sent {
     /// The id by which an answer will name it: none if the server won't be
     /// able to read one.
     pub msg_id: Option<MsgId>,
-    /// Whether it is an `ack`, which is answered only when it is refused.
+    /// It is an `ack`, which is answered only when it is refused.
     pub is_ack: bool,
-    /// Whether it is a `hello`, which is answered whatever acks it asks for.
+    /// It is a `hello`, which is answered even if it asks for no acks.
     pub is_hello: bool,
-    /// How many bytes of all that was sent end with it.
+    /// The bytes sent up to its end.
     pub end: u64,
-    /// Whom it is for, as far as that can be read.
+    /// Its target, if that can be read.
     pub target: Option<Box<str>>,
-    /// Which of the inputs it stands in.
+    /// The index of its input.
     pub input: usize,
-    /// On which line.
+    /// Its line there.
     pub line: u64,
 }
 
-/// What became of the messages.
+/// The fates of the messages, counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Tally {
     /// Messages sent.
@@ -52,7 +52,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Whether every message was accepted and delivered.
+    /// Returns whether every message was accepted and delivered.
     pub fn is_clean(&self) -> bool {
         self.refused == 0 && self.unanswered == 0 && self.undelivered == 0
     }
@@ -62,9 +62,9 @@ impl Tally {
 #[derive(Debug, Default)]
 pub struct Ledger {
     waiting: VecDeque<Sent>,
-    /// Whether an accepted message gets no answer.
+    /// Accepted messages get no answer.
     silent: bool,
-    /// Whether the connection is lost, so that nothing is sent any more.
+    /// The connection is lost, so nothing is sent any more.
     over: bool,
     tally: Tally,
 }
@@ -85,7 +85,7 @@ impl Ledger {
         self.tally.refused += 1;
     }
 
-    /// Takes the ack of the message `msg_id`; whether that waited for one.
+    /// Takes the ack of the message `msg_id`. Returns whether that waited for one.
     pub fn acknowledged(&mut self, msg_id: &MsgId) -> bool {
         let answered = |sent: &Sent| !sent.is_ack && sent.msg_id.as_ref() == Some(msg_id);
         let waited = self.take(answered).is_some();
@@ -95,7 +95,7 @@ impl Ledger {
         waited
     }
 
-    /// Whether a message among the first `taken` bytes still has to be
+    /// Returns whether a message among the first `taken` bytes still has to be
     /// answered, accepted or not.
     pub fn is_owed(&self, taken: u64) -> bool {
         let answered = |sent: &Sent| sent.is_hello || !(sent.is_ack || self.silent);
@@ -103,8 +103,8 @@ impl Ledger {
         taken.any(answered)
     }
 
-    /// Notes whether accepted messages get acks from here on: what was answered
-    /// last is the `hello` that chose.
+    /// Notes whether accepted messages get acks from here on. The `hello` that
+    /// chose was answered last.
     pub fn expect_acks(&mut self, acks: bool) {
         self.silent = !acks;
     }
@@ -119,7 +119,7 @@ impl Ledger {
         self.tally.undelivered += count;
     }
 
-    /// Takes an error, and gives the message that it is about. Without
+    /// Takes an error, and returns the message that it is about. Without
     /// `msg_id` that is the first of which no id can be read.
     pub fn refused(&mut self, msg_id: Option<&MsgId>) -> Option<Sent> {
         let sent = self.take(|sent| sent.msg_id.as_ref() == msg_id)?;
@@ -127,25 +127,25 @@ impl Ledger {
         Some(sent)
     }
 
-    /// All answers have arrived.
+    /// Notes that all answers have arrived.
     pub fn fenced(&mut self) {
         self.pass(self.waiting.len());
     }
 
-    /// No answers will arrive any more. Gives the messages that wait for some,
-    /// in the order in which they were sent.
+    /// Notes that no more answers will arrive. Returns the messages that wait
+    /// for some, in the order in which they were sent.
     pub fn lost(&mut self) -> VecDeque<Sent> {
         self.over = true;
         self.tally.unanswered += self.waiting.len() as u64;
         std::mem::take(&mut self.waiting)
     }
 
-    /// What became of the messages so far.
+    /// The fates so far.
     pub fn tally(&self) -> Tally {
         self.tally
     }
 
-    /// Messages whose fate is known.
+    /// The number of messages of known fate.
     pub fn settled(&self) -> u64 {
         self.tally.sent - self.waiting.len() as u64
     }

@@ -4,12 +4,12 @@ use std::io::{self, ErrorKind, Write};
 use std::thread;
 use std::time::Duration;
 
-/// How long it waits before it tries again.
+/// The time until it tries again.
 const DELAY: Duration = Duration::from_millis(5);
 
-/// Waits where a stream has no room, as a stream does by itself unless somebody
-/// has set `O_NONBLOCK`. All who share a terminal or a pipe share that flag, so
-/// it isn't this program's choice.
+/// A stream that waits for room, as a stream does by itself unless somebody has
+/// set `O_NONBLOCK`. All processes at a terminal or a pipe share that flag, so it
+/// isn't this program's choice.
 #[derive(Debug)]
 pub struct Patient<W>(pub W);
 

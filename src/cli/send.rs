@@ -1,5 +1,5 @@
-//! `tickwire send`: sends messages as they stand in files, and says what became
-//! of each.
+//! `tickwire send`: sends messages as they stand in files, and tells the fate of
+//! each.
 //!
 //! One thread reads the inputs and writes frames, the main thread reads the
 //! answers meanwhile: a server that can't get rid of its answers stops reading,
@@ -20,9 +20,9 @@ use self::patience::{ANSWER_TIMEOUT, Lack, Patience, Seen};
 use self::report::{Refused, Report};
 use self::writing::Writer;
 use super::answer::ServerMessage;
-use super::fence::{Ledger, Tally};
 use super::frames::{FramesError, is_timeout};
 use super::input::{self, Input};
+use super::ledger::{Ledger, Tally};
 use super::peer::{self, Claim, Peer};
 use super::{Failure, Outcome, units};
 
@@ -30,11 +30,11 @@ mod patience;
 mod report;
 mod writing;
 
-/// Under which name `send` speaks.
+/// The name that `send` has.
 const SOURCE: &str = "tickwire-send";
-/// How often it is looked at what the server does.
+/// The longest time between two looks at the server.
 const TICK_MAX: Duration = Duration::from_millis(500);
-/// The same where the limit is shorter.
+/// The shortest time between two looks, where the limit is short.
 const TICK_MIN: Duration = Duration::from_millis(10);
 
 const EXAMPLES: &str = "\
@@ -136,12 +136,12 @@ fn answer_timeout(text: &str) -> Result<Duration, &'static str> {
     units::duration(text).ok_or(units::DURATION_FORM)
 }
 
-/// Has reads and writes return every `tick`, so that it can be looked at what
-/// happens meanwhile.
+/// Has reads and writes return every `tick`, so that the clocks can be looked at
+/// meanwhile.
 fn prepare(stream: &TcpStream, tick: Duration) -> io::Result<()> {
     stream.set_read_timeout(Some(tick))?;
     stream.set_write_timeout(Some(tick))?;
-    // Where it can't be had, a large buffer makes what was taken less telling.
+    // Where it can't be had, a large buffer takes bytes that nobody reads.
     #[cfg(target_os = "linux")]
     let _ = {
         let socket = socket2::SockRef::from(stream);
@@ -150,15 +150,15 @@ fn prepare(stream: &TcpStream, tick: Duration) -> io::Result<()> {
     Ok(())
 }
 
-/// What the two threads share.
+/// The state that the two threads share.
 #[derive(Debug, Default)]
 struct Shared {
     ledger: Mutex<Ledger>,
     /// Bytes that the kernel has taken.
     taken: AtomicU64,
-    /// Whether bytes wait for the kernel.
+    /// Bytes wait for the kernel.
     unwritten: AtomicBool,
-    /// Whether the fence was written, which is answered whatever went before.
+    /// The fence was written, which is always answered.
     fence_sent: AtomicBool,
 }
 
@@ -169,7 +169,7 @@ impl Shared {
             .expect("nobody panics while counting messages")
     }
 
-    /// What there is to see beside what was read.
+    /// Returns all there is to see but the bytes and answers read.
     fn seen(&self) -> Seen {
         let taken = self.taken.load(Ordering::Acquire);
         Seen {
@@ -181,7 +181,7 @@ impl Shared {
     }
 }
 
-/// Why the fence was not reached.
+/// The reason for which the fence was not reached.
 #[derive(Debug, thiserror::Error)]
 enum Lost {
     #[error("the server closed the connection before everything was answered")]
@@ -242,7 +242,7 @@ fn read_answers(
     }
 }
 
-/// Reads for a tick, unless a frame is at hand; the bytes read.
+/// Reads for a tick, unless a frame is at hand. Returns the bytes read.
 fn read_once(peer: &mut Peer) -> Result<usize, Lost> {
     if !peer.frames.is_drained().map_err(FramesError::from)? {
         return Ok(0);
@@ -255,7 +255,7 @@ fn read_once(peer: &mut Peer) -> Result<usize, Lost> {
     }
 }
 
-/// Takes what the server says; whether a message has its answer by that.
+/// Takes a message of the server. Returns whether it answers one that was sent.
 fn take_answer(message: ServerMessage, shared: &Shared, report: &Report) -> bool {
     let body = message.payload;
     let id = |text: &str| MsgId::from_text(text.as_bytes());
@@ -304,32 +304,30 @@ fn take_answer(message: ServerMessage, shared: &Shared, report: &Report) -> bool
     answered
 }
 
-/// One line that says what became of all messages.
+/// Returns one line with the fates of all messages.
 fn summary(tally: &Tally) -> String {
-    let mut line = format!("{} sent: {} acknowledged", tally.sent, tally.acknowledged);
-    if tally.dropped > 0 {
-        line += &format!(" ({} times missed by a receiver)", tally.dropped);
-    }
-    if tally.routed > 0 {
-        line += &format!(
-            ", {} routed (an ack gets no answer of its own)",
-            tally.routed
-        );
-    }
-    if tally.silent > 0 {
-        line += &format!(
-            ", {} accepted in silence (a hello among them asked for no acks)",
-            tally.silent
-        );
-    }
-    line += &format!(", {} refused", tally.refused);
-    if tally.undelivered > 0 {
-        line += &format!(", {} given up before delivery", tally.undelivered);
-    }
-    if tally.unanswered > 0 {
-        line += &format!(", {} unanswered", tally.unanswered);
-    }
-    line
+    let unless_none = |begin, count: u64, text| match count {
+        0 => String::new(),
+        _ => format!("{begin}{count} {text}"),
+    };
+    [
+        format!("{} sent: {} acknowledged", tally.sent, tally.acknowledged),
+        unless_none(" (", tally.dropped, "times missed by a receiver)"),
+        unless_none(
+            ", ",
+            tally.routed,
+            "routed (an ack gets no answer of its own)",
+        ),
+        unless_none(
+            ", ",
+            tally.silent,
+            "accepted in silence (a hello among them asked for no acks)",
+        ),
+        format!(", {} refused", tally.refused),
+        unless_none(", ", tally.undelivered, "given up before delivery"),
+        unless_none(", ", tally.unanswered, "unanswered"),
+    ]
+    .concat()
 }
 
 #[cfg(test)]

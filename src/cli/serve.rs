@@ -13,8 +13,8 @@ use super::settings::{Flags, Key, Settings, help};
 use super::stop::StopSignal;
 use super::{Failure, Outcome, allocator, print, say};
 
-/// Returns the end of its help. Not part of [`Arguments`]: those are also the
-/// whole program's, whose help ends otherwise.
+/// Returns the end of its help. Not part of [`Arguments`]: the help of the whole
+/// program has them too, and ends otherwise.
 pub fn after_help() -> String {
     format!(
         "{EXAMPLES}\n\n{LAYERS}\n{}\n{NAMES}\n\n{LIFE}",
@@ -111,7 +111,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
             Failure::failed(format!("can't start {} threads: {error}", settings.threads))
         })?;
     let outcome = runtime.block_on(serve(settings));
-    // What is still running has been told to end and had its time.
+    // Tasks that still run have been told to end and had their time.
     runtime.shutdown_background();
     outcome
 }
@@ -171,8 +171,8 @@ async fn serve_until(
     }
 }
 
-/// Says once more what was lost since the start, in case that the lines of it
-/// were not read.
+/// Logs the sum of all losses since the start, for readers that missed their
+/// lines.
 fn sum_up_losses(server: &ServerHandle) {
     let count = server.stats().given_up;
     if count > 0 {
@@ -180,7 +180,7 @@ fn sum_up_losses(server: &ServerHandle) {
     }
 }
 
-/// The words about a variable with tickwire's prefix that is no setting.
+/// Returns the words about a variable with tickwire's prefix that is no setting.
 fn unknown_variable(variable: &str) -> String {
     format!(
         "{} is no setting of tickwire, and ignored; tickwire serve --print-config shows all there \
@@ -189,7 +189,7 @@ fn unknown_variable(variable: &str) -> String {
     )
 }
 
-/// What to do about a server that doesn't start.
+/// Returns advice about a server that doesn't start.
 fn explain(error: StartError) -> Failure {
     match error {
         StartError::Listen { address, source } => match source.kind() {

@@ -1,7 +1,6 @@
-//! What `serve` is told: flag over environment over file over default.
+//! The settings of `serve`: flag over environment over file over default.
 //!
-//! Every setting is one row of [`KEYS`], which knows how to read and to show
-//! it. All layers give text, and each value remembers where it came from, so
+//! Every setting is a [`Key`], which reads and shows its value. All layers give text, and each value remembers where it came from, so
 //! that an error can name the line of the file, the variable or the flag.
 //!
 //! The layers are joined here instead of by a configuration crate: those guess
@@ -25,21 +24,21 @@ mod names;
 #[cfg(test)]
 mod tests;
 
-/// Everything that `serve` can be told.
+/// All settings of `serve`.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What the server itself is told.
+    /// The settings of the server itself.
     pub server: ServerConfig,
     /// Worker threads of the runtime.
     pub threads: usize,
-    /// Which log lines are written, as `tracing-subscriber` filters spell it.
+    /// The filter of log lines, as `tracing-subscriber` spells it.
     pub log: String,
     /// Variables with tickwire's prefix that are no setting.
     pub ignored: Vec<String>,
     origins: BTreeMap<String, Origin>,
 }
 
-/// Where a value came from.
+/// The origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// Nobody gave one.
@@ -70,8 +69,8 @@ struct Given {
     key: String,
     /// The value without quotes.
     text: String,
-    /// What kind of value a file gives; the other layers give text that may
-    /// stand for anything.
+    /// The kind of the value in a file. The other layers give text that may stand
+    /// for anything.
     kind: ValueKind,
     origin: Origin,
 }
@@ -98,26 +97,26 @@ impl Given {
     }
 }
 
-/// Why the settings are not usable.
+/// The reason for which the settings are not usable.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingsError {
     /// A value is not allowed.
     #[error("{origin}: {key} = {value}: {allowed}")]
     Value {
-        /// Where the value came from.
+        /// The origin of the value.
         origin: Origin,
         /// The setting.
         key: String,
         /// The value.
         value: String,
-        /// What is allowed instead.
+        /// The values that are allowed instead.
         allowed: String,
     },
     /// There is no such setting.
     #[error("{origin}: unknown setting{key}{remedy}")]
     Unknown {
-        /// Where the key stands.
+        /// The place of the key.
         origin: Origin,
         /// The key, but for a variable, which is its own key.
         key: String,
@@ -127,17 +126,17 @@ pub enum SettingsError {
     /// A variable's value is not Unicode.
     #[error("{0}: the value is not UTF-8")]
     NotUnicode(String),
-    /// Where a configuration file may be named, none is.
+    /// The name of the configuration file is empty.
     #[error("{0}names no configuration file: name one, or leave it out")]
     NoFile(&'static str),
     /// The configuration file can't be read.
     #[error("{given}can't read the configuration file {}: {error}", path.display())]
     Unreadable {
-        /// Which variable names the file, if one does.
+        /// The variable that names the file, if one does.
         given: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         error: std::io::Error,
     },
     /// The configuration file is not TOML.
@@ -149,12 +148,12 @@ pub enum SettingsError {
         line: u64,
         /// The column.
         column: u64,
-        /// What is wrong there.
+        /// The fault.
         problem: String,
     },
 }
 
-/// What the command line gives.
+/// The settings of the command line.
 #[derive(Debug, Default)]
 pub struct Flags<'a> {
     /// The configuration file.
@@ -244,7 +243,7 @@ impl Settings {
     }
 
     fn set(&mut self, given: Given) -> Result<(), SettingsError> {
-        // TOML refuses most of what stands twice, but `[names.a.b]` and
+        // TOML refuses most keys that stand twice, but `[names.a.b]` and
         // `[names."a.b"]` are two sections to it.
         if let (Origin::File(..), Some(first @ Origin::File(..))) =
             (&given.origin, self.origins.get(&given.key))
@@ -275,7 +274,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Checks what only the server knows: its limits.
+    /// Checks the limits, which only the server knows.
     fn check(&self) -> Result<(), SettingsError> {
         self.server.validate().map_err(|error| {
             let ConfigError {
@@ -307,12 +306,12 @@ impl Default for Settings {
     }
 }
 
-/// Whether there is a setting with this key.
+/// Returns whether there is a setting with this key.
 fn is_known(key: &str) -> bool {
     Key::named(key).is_some() || names::is_known(key)
 }
 
-/// The setting that was probably meant by `key`.
+/// Returns the setting that was probably meant by `key`.
 fn nearest(key: &str) -> Option<String> {
     let distance = |name: &str| strsim::damerau_levenshtein(name, key);
     keys::all()
@@ -323,8 +322,8 @@ fn nearest(key: &str) -> Option<String> {
         .or_else(|| names::nearest(key))
 }
 
-/// Whether a text `distance` away from `name` is a slip of it: one letter of
-/// three.
+/// Returns whether a text `distance` away from `name` is a slip of it: one letter
+/// of three.
 fn is_near(distance: usize, name: &str) -> bool {
     distance <= name.len() / 3
 }

@@ -2,15 +2,14 @@
 //!
 //! A file holds objects one after another: one pretty-printed object, several,
 //! or JSON Lines. [`Splitter`] only finds where each object begins and ends,
-//! by its brackets and strings, and leaves the judgement of what is inside to
-//! whoever gets the piece. So a message with a `NaN` in it can be sent, and
-//! refused, as it stands.
+//! by its brackets and strings, and leaves the judgement of its content to the
+//! caller. So a message with a `NaN` in it can be sent, and refused, as it stands.
 //!
 //! Use: [`push`](Splitter::push) bytes and take pieces with
 //! [`next`](Splitter::next) until there is none, again and again. At the end of
-//! the input say so with [`end`](Splitter::end), and take what is left.
+//! the input call [`end`](Splitter::end), and take the rest.
 //!
-//! What is no message is an error, behind which the splitter goes on at the
+//! Text that is no message is an error, behind which the splitter goes on at the
 //! next line that begins with `{`. It keeps the bytes of one message at most,
 //! and discards those that it passes over.
 
@@ -32,10 +31,10 @@ pub struct Place {
 }
 
 impl Place {
-    /// Where a file begins.
+    /// The begin of a file.
     pub const START: Self = Self { line: 1, column: 1 };
 
-    /// The place behind `bytes`, if they begin here.
+    /// Returns the place behind `bytes`, if they begin here.
     #[must_use]
     pub fn after(self, bytes: &[u8]) -> Self {
         let breaks = memchr::memchr_iter(b'\n', bytes).count() as u64;
@@ -63,24 +62,24 @@ impl fmt::Display for Place {
 pub struct Piece<'a> {
     /// The object's bytes, from `{` to `}`.
     pub json: &'a [u8],
-    /// Where it begins.
+    /// The place of its begin.
     pub place: Place,
 }
 
-/// Why the input can't be split into messages.
+/// The reason for which an input can't be split into messages.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {problem}")]
 pub struct SplitError {
-    /// Where.
+    /// The place of the fault.
     pub place: Place,
-    /// What is wrong there.
+    /// The fault.
     pub problem: Problem,
 }
 
-/// What is wrong with an input.
+/// A fault of an input.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// Something other than an object stands between the messages.
+    /// Text that is no object stands between the messages.
     #[error("not JSON: expected a message, an object that begins with {{, found {0}")]
     NotAnObject(String),
     /// The messages are wrapped in an array.
@@ -92,7 +91,7 @@ pub enum Problem {
     /// The input is UTF-16.
     #[error("the text is UTF-16: save it as UTF-8")]
     Utf16,
-    /// A bracket closes what another kind of bracket opened.
+    /// A bracket closes one of another kind.
     #[error("not JSON: found {found} where {expected} should come")]
     Mismatched {
         /// The closing bracket that stands there.
@@ -125,24 +124,24 @@ pub enum Problem {
 #[derive(Debug)]
 pub struct Splitter {
     buffer: Vec<u8>,
-    /// Where the object begins that is being looked at, or what is unread.
+    /// The begin of the object that is being looked at, or of the unread bytes.
     begin: usize,
     /// The end of the object given out last; it is passed with the next call.
     given: usize,
-    /// What was looked at: `begin ≤ given ≤ at ≤ buffer.len()`. While an object
-    /// is being looked for, `given` is `begin`.
+    /// The end of the bytes looked at: `begin ≤ given ≤ at ≤ buffer.len()`. While
+    /// an object is being looked for, `given` is `begin`.
     at: usize,
     /// The place of `begin`.
     place: Place,
     /// The closing brackets that are still to come.
     closing: Vec<u8>,
-    /// Where the string begins inside of which `at` stands.
+    /// The begin of the string around `at`.
     string: Option<usize>,
-    /// Behind something broken: the search for where to go on.
+    /// The search for the next message, behind a broken one.
     lost: Option<LineSearch>,
-    /// Whether nothing was looked at yet.
+    /// Nothing was looked at yet.
     fresh: bool,
-    /// Whether no further bytes will come.
+    /// No further bytes will come.
     ended: bool,
 }
 
@@ -174,15 +173,15 @@ impl Splitter {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Notes that the input ends behind what was pushed.
+    /// Notes that the input ends behind the bytes pushed.
     pub fn end(&mut self) {
         self.ended = true;
     }
 
-    /// The next object, if all of it is there.
+    /// Returns the next object, if all of it is there.
     ///
     /// # Errors
-    /// What stands there is no message. The next call goes on behind it.
+    /// The next text is no message. The next call goes on behind it.
     pub fn next(&mut self) -> Result<Option<Piece<'_>>, SplitError> {
         self.pass(self.given);
         match self.find() {
@@ -198,15 +197,15 @@ impl Splitter {
                 self.closing.clear();
                 self.string = None;
                 self.lost = Some(LineSearch::default());
-                // Not at the place of the error: what is missing of one message
-                // is often noticed only within the next.
+                // Not at the place of the error: a missing end of one message is
+                // often noticed only within the next.
                 self.pass(self.begin + 1);
                 Err(error)
             }
         }
     }
 
-    /// Looks for an object; whether all of it is there.
+    /// Looks for an object. Returns whether all of it is there.
     fn find(&mut self) -> Result<bool, SplitError> {
         if self.closing.is_empty() && !self.find_begin()? {
             return Ok(false);
@@ -235,7 +234,7 @@ impl Splitter {
         }
     }
 
-    /// Skips what may stand between messages; whether an object begins there.
+    /// Skips the bytes between messages. Returns whether an object begins there.
     fn find_begin(&mut self) -> Result<bool, SplitError> {
         if let Some(search) = &mut self.lost {
             let Some(line) = search.find(&self.buffer[self.begin..]) else {
@@ -294,7 +293,8 @@ impl Splitter {
         }
     }
 
-    /// Looks on for the bracket that closes the object; whether it is there.
+    /// Looks on for the bracket that closes the object. Returns whether it is
+    /// there.
     fn find_end(&mut self) -> Result<bool, SplitError> {
         loop {
             if let Some(start) = self.string {
@@ -337,7 +337,7 @@ impl Splitter {
         }
     }
 
-    /// Looks on for the quote that closes the string; whether it is there.
+    /// Looks on for the quote that closes the string. Returns whether it is there.
     fn find_string_end(&mut self, start: usize) -> Result<bool, SplitError> {
         while let Some(found) = memchr::memchr3(b'"', b'\\', b'\n', &self.buffer[self.at..]) {
             self.at += found;
@@ -351,7 +351,7 @@ impl Splitter {
                     // No escape: it has to be found as the end of the line.
                     Some(b'\n') => self.at += 1,
                     Some(_) => self.at += 2,
-                    // What is escaped has not arrived: come back to the backslash.
+                    // The escaped byte has not arrived: come back to the backslash.
                     None => return Ok(false),
                 },
             }
@@ -360,9 +360,9 @@ impl Splitter {
         Ok(false)
     }
 
-    /// The error of an object that shows at `at` to be broken. If a line between
-    /// its beginning and there could begin a message, the object was probably
-    /// broken off before that line.
+    /// Returns the error of an object that shows at `at` to be broken. If a line
+    /// between its beginning and there could begin a message, the object was
+    /// probably broken off before that line.
     fn broken(&self, at: usize, problem: Problem) -> SplitError {
         let mut search = LineSearch::default();
         match search.find(&self.buffer[self.begin + 1..at]) {

@@ -1,5 +1,5 @@
-//! What the participants of the demo have to say: the platform's eleven example
-//! messages, told again and again with other values.
+//! The messages of the demo's participants: the platform's eleven examples, told
+//! again and again with other values.
 
 use serde_json::json;
 use tickwire::ids::NameError;
@@ -66,7 +66,7 @@ enum Act {
     Batch,
 }
 
-/// What is traded, and at what price.
+/// An instrument, and its price.
 #[derive(Debug)]
 struct Instrument {
     symbol: &'static str,
@@ -88,7 +88,7 @@ pub struct Story {
 }
 
 impl Story {
-    /// A story that `seed` makes differ from others.
+    /// The story of `seed`.
     pub fn new(seed: u64) -> Self {
         let instrument = |symbol, price, decimals| Instrument {
             symbol,
@@ -111,7 +111,7 @@ impl Story {
         }
     }
 
-    /// The next message, from whomever it comes.
+    /// Returns the next message, of any participant.
     pub fn next(&mut self) -> Message {
         let act = ACTS[self.step % ACTS.len()];
         self.step += 1;
@@ -288,8 +288,8 @@ impl Story {
         }
     }
 
-    /// An instrument, its price before and after a small move, and how many
-    /// decimals a price of it has.
+    /// Moves a price a little. Returns its instrument, the price before and after,
+    /// and its decimals.
     fn moved_price(&mut self) -> (&'static str, f64, f64, usize) {
         let swing = self.random.swing();
         let chosen = self.random.below(self.instruments.len() as u64) as usize;

@@ -1,16 +1,16 @@
-//! What is being written, and when to try again after a stream has failed.
+//! The lines being written, and the time to try again after a stream has failed.
 
 use std::io::{ErrorKind, Write};
 use std::time::Duration;
 
 use tickwire::limits::{LOG_RETRY_DELAY_FIRST, LOG_RETRY_DELAY_MAX};
 
-/// Bytes that are written at once: what a pipe takes whole, so that lines of
+/// Bytes that are written at once. A pipe takes so many whole, so that lines of
 /// other processes can't get in between.
 pub const WRITE_BYTES: usize = 4096;
 
-/// See the [module](self). It keeps what a stream has not taken: whatever the
-/// stream says, nothing is lost or written twice.
+/// The lines being written. It keeps the bytes that a stream has not taken:
+/// whichever way the stream fails, nothing is lost or written twice.
 #[derive(Debug)]
 pub struct Hand {
     bytes: Vec<u8>,
@@ -18,16 +18,16 @@ pub struct Hand {
     delay: Duration,
 }
 
-/// How far a write got.
+/// The outcome of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     /// All is written.
     Done,
     /// The stream failed, and is to be tried again after a delay.
     Failed {
-        /// How long to wait.
+        /// The time to wait.
         delay: Duration,
-        /// Nobody reads the stream, and perhaps nobody ever will.
+        /// The stream has no reader, and perhaps never will.
         is_gone: bool,
     },
 }
@@ -48,7 +48,8 @@ impl Hand {
         self.bytes.is_empty()
     }
 
-    /// How many bytes may be added. An empty hand takes a line of any length.
+    /// Returns the bytes that may be added. An empty hand takes a line of any
+    /// length.
     pub fn room(&self) -> usize {
         match self.bytes.len() {
             0 => usize::MAX,
@@ -82,7 +83,7 @@ impl Hand {
         Progress::Done
     }
 
-    /// Tries soon again, whatever has failed before.
+    /// Tries soon again, however often it has failed before.
     pub fn hurry(&mut self) {
         self.delay = LOG_RETRY_DELAY_FIRST;
     }

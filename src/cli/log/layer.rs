@@ -1,4 +1,4 @@
-//! What stands between the program's events and the lines that are written.
+//! The gate between the program's events and the lines that are written.
 
 use std::fmt;
 use std::io;
@@ -27,7 +27,7 @@ impl<S: Subscriber> Layer<S> for Gate {
             let loss = || Fields::of(event).loss();
             return self.0.with(|pending| pending.admit_loss(place, loss, now));
         }
-        // Who asks for details gets all of them.
+        // Details are written only where they are asked for: then all of them.
         if *event.metadata().level() > Level::INFO {
             return true;
         }
@@ -58,7 +58,7 @@ impl<'a> MakeWriter<'a> for Gate {
 #[derive(Debug)]
 pub struct LineWriter<'a> {
     outlet: &'a Outlet,
-    /// Where the line comes from, if it is about a loss.
+    /// The origin of a line that is about a loss.
     of_loss: Option<&'static str>,
 }
 

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 
 use tickwire::limits::{LOG_BYTES_MAX, LOG_RESERVE_BYTES};
 
-/// What a line costs beside its text: its place in the queue and the
-/// allocator's own bytes.
+/// The cost of a line beside its text: its place in the queue and the allocator's
+/// own bytes.
 const LINE_OVERHEAD_BYTES: usize = 48;
 
-/// How much of the queue a line may use.
+/// The part of the queue that a line may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Share {
     /// All but the reserve.
@@ -17,14 +17,14 @@ pub enum Share {
     Whole,
 }
 
-/// See the [module](self).
+/// Lines that wait to be written.
 #[derive(Debug, Default)]
 pub struct Lines {
     waiting: VecDeque<Item>,
     bytes: usize,
 }
 
-/// What a queue of lines holds, in order.
+/// An item of a queue of lines.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Item {
     /// A line, with its end.

@@ -1,6 +1,6 @@
 //! The log of `tickwire serve`.
 //!
-//! Whoever logs only puts a line into a bounded buffer ([`pending`]). A thread
+//! Logging only puts a line into a bounded buffer ([`pending`]). A thread
 //! of its own writes it to standard error ([`outlet`]), and tries again later
 //! where that fails ([`hand`]). So a standard error that is closed, full or
 //! slow neither ends the server nor holds it up. Ordinary lines that don't fit
@@ -35,7 +35,7 @@ use text::Style;
 pub struct Log(Outlet);
 
 impl Log {
-    /// Has the process log to standard error what `filter` lets through.
+    /// Has the process log to standard error the events that `filter` admits.
     ///
     /// # Errors
     /// The system has no thread left.
@@ -45,7 +45,7 @@ impl Log {
             true => Style::Coloured,
             false => Style::Plain,
         };
-        let outlet = Outlet::start(standard_error(), style)?;
+        let outlet = Outlet::start(unlocked(io::stderr()), style)?;
         let gate = Gate(outlet.clone());
         let lines = tracing_subscriber::fmt::layer()
             .with_writer(gate.clone())
@@ -69,21 +69,21 @@ impl Drop for Log {
     }
 }
 
-/// What the server has to say on standard output, until this is dropped: then it
-/// waits for a moment until all is written.
+/// A text on standard output, until this is dropped: then it waits for a moment
+/// until all is written.
 #[derive(Debug)]
 pub struct Announcement(Option<Outlet>);
 
 impl Announcement {
-    /// Writes `text` to standard output without waiting for whoever reads it. A
-    /// parent that doesn't want to know it is no reason not to serve.
+    /// Writes `text` to standard output without waiting for its reader. A parent
+    /// that doesn't want to know it is no reason not to serve.
     pub fn begin(text: &str) -> Self {
-        Self::write(standard_output(), text.as_bytes())
+        Self::write(unlocked(io::stdout()), text.as_bytes())
     }
 
     /// Writes `text` to standard error in the same way.
     pub fn begin_on_error(text: &[u8]) -> Self {
-        Self::write(standard_error(), text)
+        Self::write(unlocked(io::stderr()), text)
     }
 
     fn write(out: impl Write + Send + 'static, text: &[u8]) -> Self {
@@ -105,32 +105,17 @@ impl Drop for Announcement {
     }
 }
 
-/// Standard error without the standard library's lock, which a thread that waits
-/// for a full pipe would hold.
+/// Returns a stream without the standard library's lock, which a thread that
+/// waits for a full pipe would hold.
 #[cfg(unix)]
-fn standard_error() -> Box<dyn Write + Send> {
-    use std::os::fd::AsFd;
-    match io::stderr().as_fd().try_clone_to_owned() {
+fn unlocked(stream: impl Write + std::os::fd::AsFd + Send + 'static) -> Box<dyn Write + Send> {
+    match stream.as_fd().try_clone_to_owned() {
         Ok(own) => Box::new(std::fs::File::from(own)),
-        Err(_) => Box::new(io::stderr()),
-    }
-}
-
-#[cfg(unix)]
-fn standard_output() -> Box<dyn Write + Send> {
-    use std::os::fd::AsFd;
-    match io::stdout().as_fd().try_clone_to_owned() {
-        Ok(own) => Box::new(std::fs::File::from(own)),
-        Err(_) => Box::new(io::stdout()),
+        Err(_) => Box::new(stream),
     }
 }
 
 #[cfg(not(unix))]
-fn standard_error() -> Box<dyn Write + Send> {
-    Box::new(io::stderr())
-}
-
-#[cfg(not(unix))]
-fn standard_output() -> Box<dyn Write + Send> {
-    Box::new(io::stdout())
+fn unlocked(stream: impl Write + Send + 'static) -> Box<dyn Write + Send> {
+    Box::new(stream)
 }

@@ -9,8 +9,8 @@ use super::hand::{Hand, Progress};
 use super::pending::Pending;
 use super::text::Style;
 
-/// See the [module](self). Cloning shares it. Whatever the stream does, its
-/// users neither wait nor fail.
+/// A stream with a thread of its own. Cloning shares it. However the stream
+/// fails, its users neither wait nor fail.
 #[derive(Debug, Clone)]
 pub struct Outlet(Arc<Shared>);
 
@@ -19,7 +19,7 @@ struct Shared {
     state: Mutex<State>,
     /// Tells the thread that there is something to do.
     work: Condvar,
-    /// Tells whoever ends the outlet that the thread has nothing left to do.
+    /// Tells the caller that ends the outlet that the thread has nothing to do.
     rest: Condvar,
     style: Style,
 }
@@ -35,7 +35,7 @@ struct State {
     is_ending: bool,
 }
 
-/// What follows a pause.
+/// The step after a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum After {
     /// Another try, for the delay is over.
@@ -65,8 +65,8 @@ impl Outlet {
         Ok(outlet)
     }
 
-    /// Does something with what is to be written. It must be short, for others
-    /// wait for it, the hot path among them.
+    /// Calls `act` with the lines to be written. It must be short, for others wait
+    /// for it, the hot path among them.
     pub fn with<T>(&self, act: impl FnOnce(&mut Pending) -> T) -> T {
         let mut state = self.0.lock();
         let result = act(&mut state.pending);
@@ -77,7 +77,7 @@ impl Outlet {
         result
     }
 
-    /// No more is to come: the thread ends once all is written.
+    /// Notes that no more is to come: the thread ends once all is written.
     pub fn end(&self) {
         let mut state = self.0.lock();
         if !state.is_ending {
@@ -117,8 +117,8 @@ impl Shared {
         }
     }
 
-    /// Waits for what is to be written next. Returns whether anything is: after
-    /// the end nothing may be.
+    /// Waits for the next lines to be written. Returns whether there are any: after
+    /// the end there may be none.
     fn next(&self, hand: &mut Hand) -> bool {
         let mut state = self.lock();
         loop {
@@ -189,12 +189,12 @@ mod tests {
 
     use super::*;
 
-    /// How long a test waits in vain before it fails.
+    /// The time that a test waits in vain before it fails.
     const DEADLINE: Duration = Duration::from_secs(30);
     const AT_ONCE: Duration = Duration::ZERO;
 
-    /// A stream whose every call waits for a result that the test decides, as one
-    /// does whose reader is slow.
+    /// A stream as one with a slow reader: every call waits for a result that the
+    /// test decides.
     struct Stalled {
         results: Receiver<io::Result<()>>,
         taken: Sender<Vec<u8>>,
@@ -251,7 +251,7 @@ mod tests {
             test.push(&format!("line {number}, which nobody reads for now\n"));
         }
         test.outlet.finish(AT_ONCE);
-        // A reader that starts late gets what was kept, and the sum of the rest.
+        // A reader that starts late gets the lines kept, and the sum of the rest.
         drop(test.results);
         let mut all = String::new();
         while let Ok(bytes) = test.taken.recv_timeout(DEADLINE) {

@@ -1,5 +1,5 @@
 //! Panics in the log, instead of on standard error directly: a panic must not
-//! wait for whoever reads it, nor fail because nobody does.
+//! wait for a reader, nor fail without one.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, PanicHookInfo};
@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::losses::Loss;
 use super::outlet::Outlet;
 
-/// Writes to `outlet` what panics say, from now on.
+/// Has panics written to `outlet` from now on.
 pub fn write_to(outlet: Outlet) {
     panic::set_hook(Box::new(move |panic| {
         let text = text(panic);
@@ -41,7 +41,7 @@ mod tests {
     use super::super::Log;
     use super::*;
 
-    /// What the tests below run in a process of its own: a thread that panics.
+    /// A thread that panics. The tests below run it in a process of its own.
     #[test]
     #[ignore = "the hook is for a whole process"]
     fn a_thread_that_panics() {

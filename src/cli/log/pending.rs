@@ -1,4 +1,4 @@
-//! What is to be written, and in which order.
+//! The lines that are to be written, in their order.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use super::text::{Place, Style};
 /// Room that must be left for a line about a loss to be written as it is.
 const LOSS_LINE_BYTES: usize = LOG_RESERVE_BYTES / 16;
 
-/// See the [module](self). Ordinary lines that don't fit are dropped and
+/// The lines that are to be written. Ordinary lines that don't fit are dropped and
 /// counted. Losses that don't fit are summed up, so none of them is missing.
 #[derive(Debug, Default)]
 pub struct Pending {
@@ -23,8 +23,8 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Returns whether `place` is to write its line. One that is not is summed up
-    /// with others that say much the same; `text` makes what it says.
+    /// Returns whether `place` is to write its line, of `text`. One that is not is
+    /// summed up with others much like it.
     pub fn admit(&mut self, place: Place, text: impl FnOnce() -> String, now: Instant) -> bool {
         let admitted = self.repeats.admit(place, now);
         if !admitted {
@@ -68,15 +68,15 @@ impl Pending {
         }
     }
 
-    /// When something is due that is held back now.
+    /// The time at which a sum is due that is held back now.
     pub fn due(&self) -> Option<Instant> {
         let due = [self.losses.due(), self.repeats.due()];
         due.into_iter().flatten().min()
     }
 
-    /// Hands over what is to be written next; nothing if nothing is due at `now`,
-    /// which is `None` at the end, when all is. Sums of losses come before lines
-    /// that wait: whoever has not read for long may soon stop again.
+    /// Hands over the next lines to be written; none if none is due at `now`,
+    /// which is `None` at the end, when all are. Sums of losses come before lines
+    /// that wait: a reader that has not read for long may soon stop again.
     pub fn hand_over(&mut self, hand: &mut Hand, style: Style, now: Option<Instant>) {
         while let Some(sum) = self.repeats.take(now) {
             // A sum that doesn't fit is counted as one line dropped.

@@ -7,14 +7,14 @@ use std::time::Instant;
 
 use tickwire::limits::{LOG_REPEAT_INTERVAL, LOG_REPEATS_MAX};
 
-/// See the [module](self). `P` is a place in the program, so there is a bounded
-/// number of them.
+/// Lines that repeat, by place. `P` is a place in the program, so there is a
+/// bounded number of them.
 #[derive(Debug)]
 pub struct Repeats<P> {
     places: HashMap<P, Lately>,
 }
 
-/// What a place has written in its interval.
+/// The lines of a place in its interval.
 #[derive(Debug)]
 struct Lately {
     until: Instant,
@@ -64,14 +64,14 @@ impl<P: Copy + Eq + Hash> Repeats<P> {
             last: String::new(),
         };
         let lately = self.places.entry(place).or_insert_with(anew);
-        // What was held back must be told before its count begins anew.
+        // The lines held back must be told before their count begins anew.
         if lately.until <= now && lately.held_back == 0 {
             *lately = anew();
         }
         lately
     }
 
-    /// When the next sum is to be written.
+    /// The time at which the next sum is to be written.
     pub fn due(&self) -> Option<Instant> {
         let held_back = self.places.values().filter(|lately| lately.held_back > 0);
         held_back.map(|lately| lately.until).min()

@@ -25,7 +25,7 @@ impl Place {
     }
 }
 
-/// How lines look.
+/// The look of lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     /// Without colours.
@@ -87,7 +87,7 @@ mod tests {
         }
     }
 
-    /// The same line, written as all others are.
+    /// The line as `tracing` writes it.
     fn usual(coloured: bool) -> String {
         let memory = Memory::default();
         let writer = memory.clone();

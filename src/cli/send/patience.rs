@@ -1,19 +1,19 @@
-//! How long `send` waits on a server that does nothing.
+//! The patience of `send` with a server that does nothing.
 //!
-//! Two clocks run. One waits for answers: it runs while some are owed whose
-//! messages the kernel has taken, and each answer sets it back. The other waits
-//! for the kernel to take bytes: it runs while some wait, and each byte taken
-//! sets it back. Other messages set back neither: a server that goes on writing
+//! Two clocks run. One waits for answers: it runs while some are owed to
+//! messages that the kernel has taken, and each answer sets it back. The other
+//! waits for the kernel to take bytes: it runs while some wait, and each byte
+//! taken sets it back. Other messages set back neither: a server that goes on writing
 //! and reads nothing is as good as gone.
 
 use std::time::{Duration, Instant};
 
 use tickwire::limits::{FRAME_BYTES_MAX_MAX, SILENCE_UNTOLD_MIN, STALL_TIMEOUT_MAX};
 
-/// How long an answer, or the kernel's taking a byte, may take.
+/// The longest time until an answer, or until the kernel takes a byte.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// How many bytes are read once the limit is up, at most: what a receive buffer
-/// can hold.
+/// The most bytes that are read once the limit is up: a receive buffer holds no
+/// more.
 const LAST_LOOK_BYTES: usize = FRAME_BYTES_MAX_MAX;
 
 /// The limit of both clocks. A server may pause a sender for `stall_timeout`,
@@ -25,29 +25,29 @@ pub fn limit(answer_timeout: Duration, stall_timeout: Option<Duration>) -> Durat
     answer_timeout.max(pauses)
 }
 
-/// What there was to see of a connection since the last time.
+/// The events of a connection since the last look.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Seen {
-    /// Whether answers are owed whose messages the kernel has taken.
+    /// Answers are owed to messages that the kernel has taken.
     pub owed: bool,
-    /// Whether an answer came.
+    /// An answer came.
     pub answered: bool,
-    /// Whether bytes wait to be taken by the kernel.
+    /// Bytes wait to be taken by the kernel.
     pub unwritten: bool,
     /// Bytes that the kernel has taken in all.
     pub taken: u64,
     /// Bytes read.
     pub read: usize,
-    /// Whether all was read that had come by then.
+    /// All was read that had come by then.
     pub read_all: bool,
 }
 
-/// What the server has failed to do for too long.
+/// The work that a server has not done for too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lack {
-    /// To answer.
+    /// Answering.
     Answers,
-    /// To take bytes.
+    /// Taking bytes.
     Reading,
 }
 
@@ -58,16 +58,16 @@ pub struct Patience {
     answers: Clock,
     writing: Clock,
     taken: u64,
-    /// How long a last look takes at least.
+    /// The shortest time of a last look.
     tick: Duration,
     last_look: Option<LastLook>,
 }
 
-/// The limit is up: what is read before that counts.
+/// The look after the limit is up: answers that are read in it count.
 #[derive(Debug)]
 struct LastLook {
     since: Instant,
-    /// How many bytes may still be read.
+    /// The bytes that may still be read.
     left: usize,
 }
 
@@ -85,15 +85,15 @@ impl Patience {
         }
     }
 
-    /// How long each clock may run.
+    /// The time that each clock may run.
     pub fn limit(&self) -> Duration {
         self.limit
     }
 
-    /// Takes note of what was seen up to `now`; what to give up for, if
-    /// anything. Not before a last look, for a tick and until there is nothing
-    /// more to read: while this program was stopped, or its machine suspended,
-    /// the clocks ran on, and answers may have come.
+    /// Takes note of the events up to `now`. Returns the lack for which to give
+    /// up, if any, but not before a last look, for a tick and until there is
+    /// nothing more to read: while this program was stopped, or its machine
+    /// suspended, the clocks ran on, and answers may have come.
     pub fn observe(&mut self, now: Instant, seen: &Seen) -> Option<Lack> {
         let moved = seen.taken != self.taken;
         self.taken = seen.taken;
@@ -179,7 +179,7 @@ mod tests {
             self.patience.observe(self.now, &seen)
         }
 
-        /// What a `time` of ticks at which `seen` holds leads to.
+        /// Returns the outcome of a `time` of ticks at which `seen` holds.
         fn throughout(&mut self, time: Duration, seen: Seen) -> Option<Lack> {
             let ticks = time.as_millis() / TICK.as_millis();
             (0..ticks).find_map(|_| self.after(TICK, seen))
@@ -250,7 +250,7 @@ mod tests {
             ..OWED
         };
         assert_eq!(watch.throughout(10 * LIMIT, idle), None);
-        // Nor does that time count for what is owed later.
+        // Nor does that time count for answers that are owed later.
         assert_eq!(watch.throughout(LIMIT, OWED), None);
     }
 
@@ -287,7 +287,7 @@ mod tests {
         assert_eq!(limit(seconds(1), Some(seconds(2))), seconds(4));
         assert_eq!(limit(seconds(1), None), seconds(30));
         assert_eq!(limit(seconds(60), None), seconds(60));
-        // Whatever a server says.
+        // Even if a server says more.
         let most = limit(seconds(60), Some(Duration::MAX));
         assert_eq!(most, 2 * STALL_TIMEOUT_MAX);
         let mut patience = Patience::new(Duration::MAX, TICK);

@@ -2,7 +2,7 @@
 //! only look like it.
 //!
 //! A Kubernetes Service called `tickwire` gives every pod beside it variables
-//! such as `TICKWIRE_PORT=tcp://10.0.0.1:7411`, whatever runs in the pod. They
+//! such as `TICKWIRE_PORT=tcp://10.0.0.1:7411`, also those of a server. They
 //! must not keep a server from starting; a setting with a typing error must.
 
 use std::ffi::OsString;
@@ -34,11 +34,11 @@ pub struct Environment {
     pub ignored: Vec<String>,
 }
 
-/// Sorts the variables out. An empty one is as if it were not there: that is
-/// what a compose file makes of a value that nobody has filled in.
+/// Sorts the variables out. An empty one is as if it were not there: a compose
+/// file makes one of a value that nobody has filled in.
 ///
 /// # Errors
-/// A variable that is nearly a setting, or a setting whose value is not
+/// A variable that is nearly a setting, or a value of a setting that is not
 /// Unicode.
 pub fn read(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
@@ -84,8 +84,8 @@ pub fn read(
     Ok(environment)
 }
 
-/// Whether Kubernetes, or Docker before it, gives a variable like this for
-/// every port of a Service: `A_SERVICE_HOST`, `A_SERVICE_PORT`,
+/// Returns whether Kubernetes, or Docker before it, gives a variable like this
+/// for every port of a Service: `A_SERVICE_HOST`, `A_SERVICE_PORT`,
 /// `A_SERVICE_PORT_X` for the port called `x`, `A_PORT`, `A_PORT_7411_TCP`,
 /// and `A_PORT_7411_TCP_X` for the parts of its address.
 fn is_foreign(name: &str, value: &str) -> bool {
@@ -102,7 +102,7 @@ fn is_foreign(name: &str, value: &str) -> bool {
             .any(|(at, mark)| is_port_and_protocol(&name[at + mark.len()..]))
 }
 
-/// Whether `text` is like `7411_TCP` or `7411_TCP_ADDR`.
+/// Returns whether `text` is like `7411_TCP` or `7411_TCP_ADDR`.
 fn is_port_and_protocol(text: &str) -> bool {
     let mut parts = text.splitn(3, '_');
     let port = parts.next().unwrap_or_default();

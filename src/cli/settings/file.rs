@@ -8,7 +8,8 @@ use toml::de::{DeTable, DeValue};
 use super::{Given, Origin, SettingsError, ValueKind, keys};
 use crate::cli::split::Place;
 
-/// Reads the file at `path`; `named_by` says in an error who named it.
+/// Reads the file at `path`; `named_by` names in an error the variable that named
+/// it.
 pub fn read(path: &Path, named_by: &'static str) -> Result<Vec<Given>, SettingsError> {
     let text = std::fs::read_to_string(path).map_err(|error| SettingsError::Unreadable {
         given: named_by,
@@ -18,7 +19,7 @@ pub fn read(path: &Path, named_by: &'static str) -> Result<Vec<Given>, SettingsE
     values(&text, path)
 }
 
-/// The values that stand in `text`, the content of the file at `path`.
+/// Returns the values in `text`, the content of the file at `path`.
 pub fn values(text: &str, path: &Path) -> Result<Vec<Given>, SettingsError> {
     let table = DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(text.len(), |span| span.start);

@@ -150,8 +150,8 @@ fn text<'a>(given: &'a Given, form: &str) -> Result<&'a str, String> {
     }
 }
 
-/// One address or a list; of a variable or a flag, one or several with commas
-/// between them.
+/// Reads one address or a list; of a variable or a flag, one or several with
+/// commas between them.
 fn addresses(given: &Given) -> Result<Vec<String>, String> {
     if given.kind == ValueKind::Text {
         return Ok(vec![given.text.clone()]);
@@ -163,9 +163,8 @@ fn addresses(given: &Given) -> Result<Vec<String>, String> {
     texts(given, ADDRESSES_FORM, at_commas)
 }
 
-/// A list of texts. A variable or a flag gives it as JSON, `["a", "b"]`, or
-/// plainly: then `split` takes it apart, or returns `None` where it may not
-/// guess.
+/// Reads a list of texts. A variable or a flag gives it as JSON, `["a", "b"]`, or
+/// plainly: then `split` takes it apart, or returns `None` where it may not guess.
 fn texts(
     given: &Given,
     form: &str,
@@ -180,7 +179,7 @@ fn texts(
     list.ok_or_else(|| form.to_owned())
 }
 
-/// Whether a text begins like a list in JSON. `[::1]:7411` is an address.
+/// Returns whether a text begins like a list in JSON. `[::1]:7411` is an address.
 fn is_json_list(text: &str) -> bool {
     let inside = text.trim_start().strip_prefix('[');
     inside.is_some_and(|inside| inside.trim_start().starts_with(['"', ']']))
@@ -207,7 +206,7 @@ fn split_pointers(text: &str) -> Option<Vec<String>> {
     Some(whole.collect())
 }
 
-/// Whether each part of a filter is a level or names what it is about. A lone
+/// Returns whether each part of a filter is a level or names its subject. A lone
 /// word that is no level, as `verbose`, would be taken for the name of a module,
 /// and next to nothing would be logged.
 fn says_which_lines(filter: &str) -> bool {
@@ -216,7 +215,7 @@ fn says_which_lines(filter: &str) -> bool {
     filter.split(',').all(says) && EnvFilter::try_new(filter).is_ok()
 }
 
-/// A whole number. In a file it may not stand in quotes.
+/// Reads a whole number. In a file it may not stand in quotes.
 pub fn number(given: &Given) -> Option<usize> {
     match given.kind {
         ValueKind::Untyped | ValueKind::Number => usize::try_from(units::number(&given.text)?).ok(),
@@ -250,7 +249,7 @@ pub fn shown_size(bytes: usize) -> String {
     }
 }
 
-/// A text as TOML. What JSON escapes, TOML's basic strings escape alike.
+/// A text as TOML. Its basic strings have the escapes of JSON.
 pub fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

@@ -8,10 +8,10 @@ use tickwire::router::{NameConfig, Overflow};
 use super::keys::{number, quoted, shown_size, size};
 use super::{Given, Settings, is_near};
 
-/// What the keys of these settings begin with.
+/// The prefix of the keys of these settings.
 const PREFIX: &str = "names.";
 
-/// What can be set of a name.
+/// The settings of a name.
 pub const KEYS: [&str; 3] = ["queue_bytes", "queue_messages", "overflow"];
 
 const OVERFLOWS: [(&str, Overflow); 3] = [
@@ -20,14 +20,14 @@ const OVERFLOWS: [(&str, Overflow); 3] = [
     ("drop", Overflow::Drop),
 ];
 
-/// The name, and what of it is set, if `key` is about a name.
+/// Returns the name and its setting, if `key` is about a name.
 fn parts(key: &str) -> Option<(&str, &'static str)> {
     let (name, key) = key.strip_prefix(PREFIX)?.rsplit_once('.')?;
     let key = KEYS.into_iter().find(|known| *known == key)?;
     Some((name, key))
 }
 
-/// Takes a value over, if it is about a name; `Err` says what is allowed.
+/// Takes a value over, if it is about a name; `Err` holds the values allowed.
 pub fn set(settings: &mut Settings, given: &Given) -> Option<Result<(), String>> {
     let (name, key) = parts(&given.key)?;
     Some(
@@ -52,12 +52,12 @@ pub fn set(settings: &mut Settings, given: &Given) -> Option<Result<(), String>>
     )
 }
 
-/// Whether `key` is a setting of a name.
+/// Returns whether `key` is a setting of a name.
 pub fn is_known(key: &str) -> bool {
     parts(key).is_some()
 }
 
-/// The key that was meant by `key`, if that is about a name and nearly right.
+/// Returns the key meant by `key`, if that is about a name and nearly right.
 /// Single underscores for the two of a variable are nearly right, too.
 pub fn nearest(key: &str) -> Option<String> {
     let Some((name, wrong)) = key
@@ -75,7 +75,7 @@ pub fn nearest(key: &str) -> Option<String> {
     is_near(distance(&nearest), nearest).then(|| format!("{PREFIX}{name}.{nearest}"))
 }
 
-/// The settings of names by name: what is set of each, as key and value in TOML.
+/// Returns the settings of each name, as keys and values in TOML.
 pub fn sections(settings: &Settings) -> BTreeMap<&Name, Vec<(&'static str, String)>> {
     let section = |own: &NameConfig| {
         let word = OVERFLOWS.iter().find(|(_, known)| *known == own.overflow);
@@ -93,7 +93,7 @@ pub fn sections(settings: &Settings) -> BTreeMap<&Name, Vec<(&'static str, Strin
     names.map(|(name, own)| (name, section(own))).collect()
 }
 
-/// The key of a setting of `name`.
+/// Returns the key of a setting of `name`.
 pub fn key_of(name: &Name, key: &str) -> String {
     format!("{PREFIX}{name}.{key}")
 }

@@ -300,7 +300,7 @@ fn an_error_in_the_section_of_a_name_says_where_it_stands() {
             units::SIZE_FORM
         )
     );
-    // What only the server knows to be wrong has its line, too.
+    // Errors that only the server knows have their lines, too.
     assert_eq!(
         name_error("queue_bytes = 10"),
         "t.toml:2: names.api-gateway.queue_bytes = 10: \
@@ -384,7 +384,7 @@ fn what_is_printed_of_names_gives_the_same_settings() {
     let printed = settings.to_toml();
     let again = load(Some(&printed), &[], &[]).unwrap();
     assert_eq!(again.server, settings.server, "{printed}");
-    // Each says where it comes from, and what was not said has no line.
+    // Each tells its origin, and a setting that was not given has no line.
     let lines: Vec<_> = printed.lines().collect();
     let head = (lines.iter()).position(|line| line.starts_with("[names.\"api-gateway\"]"));
     let section = &lines[head.expect("a section") + 1..][..2];

@@ -4,7 +4,7 @@ use super::*;
 
 type Split = Result<Vec<(String, u64, u64)>, SplitError>;
 
-/// What `input` pushed in parts of `size` bytes consists of.
+/// Returns the pieces of `input`, pushed in parts of `size` bytes.
 fn found_in_parts(input: &[u8], size: usize) -> Vec<Result<(String, u64, u64), SplitError>> {
     let mut splitter = Splitter::new();
     let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! What the environment gives, and the forms that all layers take.
+//! The settings of the environment, and the forms that all layers take.
 
 use super::*;
 
@@ -99,7 +99,7 @@ fn a_plain_list_of_pointers_is_split_where_the_next_begins() {
     }
 }
 
-/// What the Services `tickwire`, `tickwire-log` and `tickwire-names` inject.
+/// The variables of the Services `tickwire`, `tickwire-log` and `tickwire-names`.
 #[test]
 fn what_kubernetes_sets_for_its_services_is_not_tickwires() {
     let of = |service: &str, protocol: &str| {
