@@ -8,7 +8,7 @@ use tickwire::limits::FRAME_BYTES_MAX_DEFAULT;
 use tickwire::wire::{ErrorCode, Parser, Refusal, Validation, locate};
 
 use super::input::{Event, Input, InputError};
-use super::split::{self, Piece, Place, SplitError};
+use super::split::{self, Piece, Position, SplitError};
 use super::{ERROR, Failure, Outcome, print, say_error};
 
 /// The beginning of the result in JSON.
@@ -154,7 +154,7 @@ fn judge(parser: &mut Parser, frame: &mut [u8]) -> Result<(), Refusal> {
 /// Returns the problem of a message that breaks a rule.
 fn refused<'a>(input: &'a Input, piece: Piece<'_>, refusal: &'a Refusal) -> Problem<'a> {
     let at = locate(piece.json, refusal).unwrap_or(0);
-    let Place { line, column } = piece.place.after(&piece.json[..at]);
+    let Position { line, column } = piece.position.after(&piece.json[..at]);
     Problem {
         file: input.name(),
         line,
@@ -174,8 +174,8 @@ fn no_message<'a>(input: &'a Input, fault: &SplitError, message: &'a str) -> Pro
     };
     Problem {
         file: input.name(),
-        line: fault.place.line,
-        column: fault.place.column,
+        line: fault.position.line,
+        column: fault.position.column,
         code: code.as_str(),
         field: None,
         message,

@@ -41,7 +41,7 @@ pub enum InputError {
     NotMessages {
         /// The file.
         name: String,
-        /// The fault, and its place.
+        /// The fault, and its position.
         error: SplitError,
     },
     /// The taker of the messages wants no more.

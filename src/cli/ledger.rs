@@ -11,7 +11,7 @@ use tickwire::ids::MsgId;
 
 /// A message that was sent and not answered yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sent {
+pub struct SentMessage {
     /// The id by which an answer will name it: none if the server won't be
     /// able to read one.
     pub msg_id: Option<MsgId>,
@@ -61,7 +61,7 @@ impl Tally {
 /// The messages that wait for their answers.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    waiting: VecDeque<Sent>,
+    waiting: VecDeque<SentMessage>,
     /// Accepted messages get no answer.
     silent: bool,
     /// The connection is lost, so nothing is sent any more.
@@ -71,7 +71,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// Notes a message that is about to be sent.
-    pub fn sent(&mut self, message: Sent) {
+    pub fn sent(&mut self, message: SentMessage) {
         if self.over {
             return;
         }
@@ -87,7 +87,7 @@ impl Ledger {
 
     /// Takes the ack of the message `msg_id`. Returns whether that waited for one.
     pub fn acknowledged(&mut self, msg_id: &MsgId) -> bool {
-        let answered = |sent: &Sent| !sent.is_ack && sent.msg_id.as_ref() == Some(msg_id);
+        let answered = |sent: &SentMessage| !sent.is_ack && sent.msg_id.as_ref() == Some(msg_id);
         let waited = self.take(answered).is_some();
         if waited {
             self.tally.acknowledged += 1;
@@ -98,7 +98,7 @@ impl Ledger {
     /// Returns whether a message among the first `taken` bytes still has to be
     /// answered, accepted or not.
     pub fn is_owed(&self, taken: u64) -> bool {
-        let answered = |sent: &Sent| sent.is_hello || !(sent.is_ack || self.silent);
+        let answered = |sent: &SentMessage| sent.is_hello || !(sent.is_ack || self.silent);
         let mut taken = self.waiting.iter().take_while(|sent| sent.end <= taken);
         taken.any(answered)
     }
@@ -121,7 +121,7 @@ impl Ledger {
 
     /// Takes an error, and returns the message that it is about. Without
     /// `msg_id` that is the first of which no id can be read.
-    pub fn refused(&mut self, msg_id: Option<&MsgId>) -> Option<Sent> {
+    pub fn refused(&mut self, msg_id: Option<&MsgId>) -> Option<SentMessage> {
         let sent = self.take(|sent| sent.msg_id.as_ref() == msg_id)?;
         self.tally.refused += 1;
         Some(sent)
@@ -134,7 +134,7 @@ impl Ledger {
 
     /// Notes that no more answers will arrive. Returns the messages that wait
     /// for some, in the order in which they were sent.
-    pub fn lost(&mut self) -> VecDeque<Sent> {
+    pub fn lost(&mut self) -> VecDeque<SentMessage> {
         self.over = true;
         self.tally.unanswered += self.waiting.len() as u64;
         std::mem::take(&mut self.waiting)
@@ -152,7 +152,7 @@ impl Ledger {
 
     /// Takes the first message that is `wanted`; those before it will not be
     /// answered any more.
-    fn take(&mut self, wanted: impl Fn(&Sent) -> bool) -> Option<Sent> {
+    fn take(&mut self, wanted: impl Fn(&SentMessage) -> bool) -> Option<SentMessage> {
         let at = self.waiting.iter().position(wanted)?;
         self.pass(at);
         self.waiting.pop_front()
@@ -180,8 +180,8 @@ mod tests {
         MsgId::from(uuid::Uuid::from_u128(u128::from(n)))
     }
 
-    fn message(n: u8, line: u64) -> Sent {
-        Sent {
+    fn message(n: u8, line: u64) -> SentMessage {
+        SentMessage {
             msg_id: Some(id(n)),
             is_ack: false,
             is_hello: false,
@@ -192,21 +192,21 @@ mod tests {
         }
     }
 
-    fn ack(n: u8, line: u64) -> Sent {
-        Sent {
+    fn ack(n: u8, line: u64) -> SentMessage {
+        SentMessage {
             is_ack: true,
             ..message(n, line)
         }
     }
 
-    fn without_id(line: u64) -> Sent {
-        Sent {
+    fn without_id(line: u64) -> SentMessage {
+        SentMessage {
             msg_id: None,
             ..message(0, line)
         }
     }
 
-    fn ledger(messages: impl IntoIterator<Item = Sent>) -> Ledger {
+    fn ledger(messages: impl IntoIterator<Item = SentMessage>) -> Ledger {
         let mut ledger = Ledger::default();
         for message in messages {
             ledger.sent(message);
@@ -346,7 +346,7 @@ mod tests {
         ledger.acknowledged(&id(3));
         assert!(!ledger.is_owed(u64::MAX));
         // A hello that asks for no acks is answered itself.
-        ledger.sent(Sent {
+        ledger.sent(SentMessage {
             is_hello: true,
             ..message(4, 4)
         });
@@ -355,7 +355,7 @@ mod tests {
         ledger.acknowledged(&id(4));
         ledger.expect_acks(false);
         assert!(!ledger.is_owed(50));
-        ledger.sent(Sent {
+        ledger.sent(SentMessage {
             is_hello: true,
             ..message(6, 6)
         });

@@ -11,9 +11,9 @@ use tokio::runtime::Runtime;
 
 pub use self::arguments::Arguments;
 use self::mismatch::Mismatch;
-use self::output::{Ended, Output, say_if_more_is_taken};
+use self::output::{EarlyEnd, Output, say_if_more_is_taken};
 use self::reader::reader_gone;
-use super::patient::Patient;
+use super::patient::PatientWriter;
 use super::peer::PeerError;
 use super::{DIM, Failure, Outcome, say};
 
@@ -73,10 +73,10 @@ async fn listen(
         "{DIM}listening as {name} on {}{DIM:#}",
         arguments.to
     ));
-    let out = BufWriter::with_capacity(WINDOW_BYTES, Patient(io::stdout().lock()));
+    let out = BufWriter::with_capacity(WINDOW_BYTES, PatientWriter(io::stdout().lock()));
     match Output::new(out, arguments).print(&mut receiver).await {
         Ok(()) => Ok(Outcome::Done),
-        Err(Ended::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(Outcome::Done),
+        Err(EarlyEnd::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(Outcome::Done),
         Err(ended) => Err(Failure::failed(ended)),
     }
 }

@@ -35,7 +35,7 @@ mod split;
 mod stop;
 mod units;
 
-use patient::Patient;
+use patient::PatientWriter;
 
 /// The end of a command that could be carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,7 +151,7 @@ pub const DIM: Style = Style::new().dimmed();
 
 /// Writes an error to standard error. Coloured on a terminal only.
 pub fn say_error(error: &dyn std::fmt::Display) {
-    let _ = Patient(io::stderr()).write_all(&error_line(error));
+    let _ = PatientWriter(io::stderr()).write_all(&error_line(error));
 }
 
 fn error_line(error: &dyn std::fmt::Display) -> Vec<u8> {
@@ -167,7 +167,7 @@ fn error_line(error: &dyn std::fmt::Display) -> Vec<u8> {
 pub fn say(line: std::fmt::Arguments<'_>) {
     let choice = AutoStream::choice(&io::stderr());
     let line = rendered(format_args!("{line}\n"), choice);
-    let _ = Patient(io::stderr()).write_all(&line);
+    let _ = PatientWriter(io::stderr()).write_all(&line);
 }
 
 /// Writes the result of a command to standard output. A reader that has seen
@@ -184,7 +184,7 @@ pub fn print(text: std::fmt::Arguments<'_>) -> Result<(), Failure> {
 /// Writes `text` to standard output, coloured on a terminal only.
 fn write_out(text: std::fmt::Arguments<'_>) -> io::Result<()> {
     let choice = AutoStream::choice(&io::stdout());
-    let mut out = Patient(io::stdout().lock());
+    let mut out = PatientWriter(io::stdout().lock());
     out.write_all(&rendered(text, choice))?;
     out.flush()
 }

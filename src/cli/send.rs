@@ -16,8 +16,8 @@ use tickwire::ids::{MsgId, Name};
 use tickwire::limits::LISTEN_DEFAULT;
 use tickwire::wire::ErrorCode;
 
-use self::patience::{ANSWER_TIMEOUT, Lack, Patience, Seen};
-use self::report::{Refused, Report};
+use self::patience::{ANSWER_TIMEOUT, Lack, Observation, Patience};
+use self::report::{RefusedMessage, Report};
 use self::writing::Writer;
 use super::answer::ServerMessage;
 use super::frames::{FramesError, is_timeout};
@@ -170,20 +170,20 @@ impl Shared {
     }
 
     /// Returns all there is to see but the bytes and answers read.
-    fn seen(&self) -> Seen {
+    fn seen(&self) -> Observation {
         let taken = self.taken.load(Ordering::Acquire);
-        Seen {
+        Observation {
             owed: self.fence_sent.load(Ordering::Acquire) || self.ledger().is_owed(taken),
             unwritten: self.unwritten.load(Ordering::Acquire),
             taken,
-            ..Seen::default()
+            ..Observation::default()
         }
     }
 }
 
 /// The reason for which the fence was not reached.
 #[derive(Debug, thiserror::Error)]
-enum Lost {
+enum Interruption {
     #[error("the server closed the connection before everything was answered")]
     Closed,
     #[error(
@@ -210,7 +210,7 @@ fn read_answers(
     shared: &Shared,
     report: &Report,
     mut patience: Patience,
-) -> Result<(), Lost> {
+) -> Result<(), Interruption> {
     loop {
         let read = read_once(peer)?;
         let mut answered = false;
@@ -228,7 +228,7 @@ fn read_answers(
         if answered {
             report.progress(shared.ledger().settled());
         }
-        let seen = Seen {
+        let seen = Observation {
             answered,
             read,
             read_all: peer.frames.has_read_all(),
@@ -236,19 +236,19 @@ fn read_answers(
         };
         match patience.observe(Instant::now(), &seen) {
             None => {}
-            Some(Lack::Answers) => return Err(Lost::Unanswered(patience.limit())),
-            Some(Lack::Reading) => return Err(Lost::NotReading(patience.limit())),
+            Some(Lack::Answers) => return Err(Interruption::Unanswered(patience.limit())),
+            Some(Lack::Reading) => return Err(Interruption::NotReading(patience.limit())),
         }
     }
 }
 
 /// Reads for a tick, unless a frame is at hand. Returns the bytes read.
-fn read_once(peer: &mut Peer) -> Result<usize, Lost> {
+fn read_once(peer: &mut Peer) -> Result<usize, Interruption> {
     if !peer.frames.is_drained().map_err(FramesError::from)? {
         return Ok(0);
     }
     match peer.frames.fill() {
-        Ok(0) => Err(Lost::Closed),
+        Ok(0) => Err(Interruption::Closed),
         Ok(read) => Ok(read),
         Err(error) if is_timeout(&error) => Ok(0),
         Err(error) => Err(FramesError::from(error).into()),
@@ -290,7 +290,7 @@ fn take_answer(message: ServerMessage, shared: &Shared, report: &Report) -> bool
         .flatten();
     let answered = sent.is_some();
     match sent {
-        Some(sent) => report.refused(Refused {
+        Some(sent) => report.refused(RefusedMessage {
             input: sent.input,
             line: sent.line,
             code,

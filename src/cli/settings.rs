@@ -64,7 +64,7 @@ impl fmt::Display for Origin {
 
 /// One value as a layer gives it.
 #[derive(Debug, Clone)]
-struct Given {
+struct Assignment {
     /// The dotted key.
     key: String,
     /// The value without quotes.
@@ -87,7 +87,7 @@ enum ValueKind {
     Other,
 }
 
-impl Given {
+impl Assignment {
     /// The value as an error shows it.
     fn shown(&self) -> String {
         match self.kind {
@@ -194,7 +194,7 @@ impl Settings {
             settings.set(given)?;
         }
         for (key, text) in &flags.settings {
-            settings.set(Given {
+            settings.set(Assignment {
                 key: (*key).to_owned(),
                 text: (*text).to_owned(),
                 kind: ValueKind::Untyped,
@@ -242,7 +242,7 @@ impl Settings {
         toml
     }
 
-    fn set(&mut self, given: Given) -> Result<(), SettingsError> {
+    fn set(&mut self, given: Assignment) -> Result<(), SettingsError> {
         // TOML refuses most keys that stand twice, but `[names.a.b]` and
         // `[names."a.b"]` are two sections to it.
         if let (Origin::File(..), Some(first @ Origin::File(..))) =

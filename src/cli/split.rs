@@ -23,18 +23,18 @@ mod resync;
 
 /// A line and a column, both from 1. Columns count characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct Position {
     /// The line.
     pub line: u64,
     /// The column.
     pub column: u64,
 }
 
-impl Place {
+impl Position {
     /// The begin of a file.
     pub const START: Self = Self { line: 1, column: 1 };
 
-    /// Returns the place behind `bytes`, if they begin here.
+    /// Returns the position behind `bytes`, if they begin here.
     #[must_use]
     pub fn after(self, bytes: &[u8]) -> Self {
         let breaks = memchr::memchr_iter(b'\n', bytes).count() as u64;
@@ -51,7 +51,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)
     }
@@ -62,16 +62,16 @@ impl fmt::Display for Place {
 pub struct Piece<'a> {
     /// The object's bytes, from `{` to `}`.
     pub json: &'a [u8],
-    /// The place of its begin.
-    pub place: Place,
+    /// The position of its begin.
+    pub position: Position,
 }
 
 /// The reason for which an input can't be split into messages.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{place}: {problem}")]
+#[error("{position}: {problem}")]
 pub struct SplitError {
-    /// The place of the fault.
-    pub place: Place,
+    /// The position of the fault.
+    pub position: Position,
     /// The fault.
     pub problem: Problem,
 }
@@ -131,8 +131,8 @@ pub struct Splitter {
     /// The end of the bytes looked at: `begin ≤ given ≤ at ≤ buffer.len()`. While
     /// an object is being looked for, `given` is `begin`.
     at: usize,
-    /// The place of `begin`.
-    place: Place,
+    /// The position of `begin`.
+    position: Position,
     /// The closing brackets that are still to come.
     closing: Vec<u8>,
     /// The begin of the string around `at`.
@@ -153,7 +153,7 @@ impl Splitter {
             begin: 0,
             given: 0,
             at: 0,
-            place: Place::START,
+            position: Position::START,
             closing: Vec::new(),
             string: None,
             lost: None,
@@ -189,7 +189,7 @@ impl Splitter {
                 self.given = self.at;
                 Ok(Some(Piece {
                     json: &self.buffer[self.begin..self.at],
-                    place: self.place,
+                    position: self.position,
                 }))
             }
             Ok(false) => Ok(None),
@@ -197,7 +197,7 @@ impl Splitter {
                 self.closing.clear();
                 self.string = None;
                 self.lost = Some(LineSearch::default());
-                // Not at the place of the error: a missing end of one message is
+                // Not at the position of the error: a missing end of one message is
                 // often noticed only within the next.
                 self.pass(self.begin + 1);
                 Err(error)
@@ -227,7 +227,7 @@ impl Splitter {
     fn pass(&mut self, to: usize) {
         debug_assert!(self.begin <= to && to <= self.buffer.len());
         if to > self.begin {
-            self.place = self.place.after(&self.buffer[self.begin..to]);
+            self.position = self.position.after(&self.buffer[self.begin..to]);
             self.begin = to;
             self.given = to;
             self.at = self.at.max(to);
@@ -287,9 +287,9 @@ impl Splitter {
                 return;
             }
             // A mark has no column.
-            let place = self.place;
+            let position = self.position;
             self.pass(self.begin + BOM.len());
-            self.place = place;
+            self.position = position;
         }
     }
 
@@ -373,7 +373,7 @@ impl Splitter {
 
     fn error(&self, at: usize, problem: Problem) -> SplitError {
         SplitError {
-            place: self.place.after(&self.buffer[self.begin.min(at)..at]),
+            position: self.position.after(&self.buffer[self.begin.min(at)..at]),
             problem,
         }
     }

@@ -12,7 +12,7 @@ use crate::cli::say;
 
 /// The reason for which listening ended too early.
 #[derive(Debug, thiserror::Error)]
-pub enum Ended {
+pub enum EarlyEnd {
     #[error("another connection took over the name {0}")]
     TakenOver(String),
     #[error(transparent)]
@@ -42,13 +42,13 @@ impl<'a, W: Write> Output<'a, W> {
     }
 
     /// Prints messages until enough have come, or none can come any more.
-    pub async fn print(mut self, receiver: &mut Receiver) -> Result<(), Ended> {
+    pub async fn print(mut self, receiver: &mut Receiver) -> Result<(), EarlyEnd> {
         let ended = self.print_each(receiver).await;
         self.out.flush()?;
         ended
     }
 
-    async fn print_each(&mut self, receiver: &mut Receiver) -> Result<(), Ended> {
+    async fn print_each(&mut self, receiver: &mut Receiver) -> Result<(), EarlyEnd> {
         let mut remaining = self.arguments.count;
         while remaining != Some(0) {
             let event = match receiver.receive().now_or_never() {
@@ -59,14 +59,14 @@ impl<'a, W: Write> Output<'a, W> {
                     receiver.receive().await
                 }
             };
-            match event.ok_or(Ended::Over)? {
+            match event.ok_or(EarlyEnd::Over)? {
                 Event::Message(inbound) => {
                     self.write(inbound.json())?;
                     remaining = remaining.map(|remaining| remaining - 1);
                 }
                 Event::Notice(report) => {
                     if report.known_code() == Some(ErrorCode::NameTakenOver) {
-                        return Err(Ended::TakenOver(self.arguments.name.clone()));
+                        return Err(EarlyEnd::TakenOver(self.arguments.name.clone()));
                     }
                     say(format_args!(
                         "the server says {}: {}",
@@ -81,7 +81,7 @@ impl<'a, W: Write> Output<'a, W> {
                     say(format_args!("connected again"));
                     say_if_more_is_taken(self.arguments, &again.welcome);
                 }
-                Event::Closed(why) => return Err(Ended::Closed(why)),
+                Event::Closed(why) => return Err(EarlyEnd::Closed(why)),
                 _ => {}
             }
         }

@@ -6,16 +6,16 @@ use std::panic::{self, PanicHookInfo};
 use std::thread;
 use std::time::Instant;
 
+use super::background_writer::BackgroundWriter;
 use super::losses::Loss;
-use super::outlet::Outlet;
 
-/// Has panics written to `outlet` from now on.
-pub fn write_to(outlet: Outlet) {
+/// Has panics written to `writer` from now on.
+pub fn write_to(writer: BackgroundWriter) {
     panic::set_hook(Box::new(move |panic| {
         let text = text(panic);
         let loss = || (Loss::unnamed(text.lines().next().unwrap_or_default()), 0);
         let now = Instant::now();
-        outlet.with(|pending| pending.push_loss(text.as_bytes(), loss, now));
+        writer.with(|backlog| backlog.push_loss(text.as_bytes(), loss, now));
     }));
 }
 

@@ -7,15 +7,15 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use super::repeats::Sum;
 
-/// A place in the program that writes lines.
+/// A callsite that writes lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct Callsite {
     pub target: &'static str,
     pub file: Option<&'static str>,
     pub line: Option<u32>,
 }
 
-impl Place {
+impl Callsite {
     pub fn of(metadata: &'static tracing::Metadata<'static>) -> Self {
         Self {
             target: metadata.target(),
@@ -42,9 +42,9 @@ impl Style {
     }
 
     /// Tells of lines that were held back.
-    pub fn repeated(self, sum: &Sum<Place>) -> String {
+    pub fn repeated(self, sum: &Sum<Callsite>) -> String {
         let (count, last) = (sum.count, &sum.last);
-        self.warning(sum.place.target, &format!("{count} more like: {last}"))
+        self.warning(sum.callsite.target, &format!("{count} more like: {last}"))
     }
 
     /// Tells of losses that were summed up.

@@ -27,7 +27,7 @@ pub fn limit(answer_timeout: Duration, stall_timeout: Option<Duration>) -> Durat
 
 /// The events of a connection since the last look.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Seen {
+pub struct Observation {
     /// Answers are owed to messages that the kernel has taken.
     pub owed: bool,
     /// An answer came.
@@ -94,7 +94,7 @@ impl Patience {
     /// up, if any, but not before a last look, for a tick and until there is
     /// nothing more to read: while this program was stopped, or its machine
     /// suspended, the clocks ran on, and answers may have come.
-    pub fn observe(&mut self, now: Instant, seen: &Seen) -> Option<Lack> {
+    pub fn observe(&mut self, now: Instant, seen: &Observation) -> Option<Lack> {
         let moved = seen.taken != self.taken;
         self.taken = seen.taken;
         self.answers.observe(now, seen.owed, seen.answered);
@@ -146,7 +146,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(60);
     const TICK: Duration = Duration::from_millis(500);
 
-    const OWED: Seen = Seen {
+    const OWED: Observation = Observation {
         owed: true,
         answered: false,
         unwritten: false,
@@ -154,7 +154,7 @@ mod tests {
         read: 0,
         read_all: true,
     };
-    const STUCK: Seen = Seen {
+    const STUCK: Observation = Observation {
         owed: false,
         unwritten: true,
         ..OWED
@@ -174,13 +174,13 @@ mod tests {
             }
         }
 
-        fn after(&mut self, time: Duration, seen: Seen) -> Option<Lack> {
+        fn after(&mut self, time: Duration, seen: Observation) -> Option<Lack> {
             self.now += time;
             self.patience.observe(self.now, &seen)
         }
 
         /// Returns the outcome of a `time` of ticks at which `seen` holds.
-        fn throughout(&mut self, time: Duration, seen: Seen) -> Option<Lack> {
+        fn throughout(&mut self, time: Duration, seen: Observation) -> Option<Lack> {
             let ticks = time.as_millis() / TICK.as_millis();
             (0..ticks).find_map(|_| self.after(TICK, seen))
         }
@@ -205,12 +205,12 @@ mod tests {
     fn messages_that_are_no_answers_set_back_neither_clock() {
         for (seen, lack) in [(OWED, Lack::Answers), (STUCK, Lack::Reading)] {
             let mut watch = Watch::new();
-            let trickle = Seen { read: 300, ..seen };
+            let trickle = Observation { read: 300, ..seen };
             assert_eq!(watch.throughout(LIMIT, trickle), None);
             assert_eq!(watch.throughout(2 * TICK, trickle), Some(lack));
             // Where there is always more to read, the last look ends, too.
             let mut watch = Watch::new();
-            let flood = Seen {
+            let flood = Observation {
                 read: 64 * 1024,
                 read_all: false,
                 ..seen
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn answers_set_back_the_one_clock_and_bytes_taken_the_other() {
         let mut watch = Watch::new();
-        let answered = Seen {
+        let answered = Observation {
             answered: true,
             read: 100,
             ..OWED
@@ -233,19 +233,19 @@ mod tests {
             assert_eq!(watch.after(TICK, answered), None);
         }
         for taken in 1_001..1_010 {
-            let slow = Seen { taken, ..STUCK };
+            let slow = Observation { taken, ..STUCK };
             assert_eq!(watch.throughout(LIMIT, slow), None);
         }
         // Bytes that are taken are no answer.
         let mut watch = Watch::new();
-        let lack = (0..).find_map(|taken| watch.after(TICK, Seen { taken, ..OWED }));
+        let lack = (0..).find_map(|taken| watch.after(TICK, Observation { taken, ..OWED }));
         assert_eq!(lack, Some(Lack::Answers));
     }
 
     #[test]
     fn nothing_owed_and_nothing_to_write_can_last_for_ever() {
         let mut watch = Watch::new();
-        let idle = Seen {
+        let idle = Observation {
             owed: false,
             ..OWED
         };
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn time_in_which_nothing_was_read_is_followed_by_a_last_look() {
-        let answered = Seen {
+        let answered = Observation {
             answered: true,
             read: 100,
             ..OWED
@@ -264,7 +264,7 @@ mod tests {
         let mut watch = Watch::new();
         assert_eq!(watch.after(TICK, OWED), None);
         // Stopped, and going on: first something else is read, then the answer.
-        let other = Seen {
+        let other = Observation {
             read: 64 * 1024,
             read_all: false,
             ..OWED

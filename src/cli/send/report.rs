@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::summary;
 use crate::cli::input::{Amount, Input};
-use crate::cli::ledger::{Sent, Tally};
+use crate::cli::ledger::{SentMessage, Tally};
 use crate::cli::{ERROR, Failure, print, say};
 
 /// Progress is shown for more messages than this.
@@ -18,7 +18,7 @@ const MANY_BYTES: u64 = 1024 * 1024;
 
 /// A message that was refused.
 #[derive(Debug, Serialize)]
-pub struct Refused {
+pub struct RefusedMessage {
     /// The index of its input.
     #[serde(skip)]
     pub input: usize,
@@ -49,14 +49,14 @@ pub struct Report {
 /// The lists of the JSON summary.
 #[derive(Debug, Default, Serialize)]
 struct Lists {
-    refusals: Vec<Listed>,
+    refusals: Vec<ListedRefusal>,
     /// Messages of unknown fate.
-    unknown: Vec<Unknown>,
+    unknown: Vec<UnansweredMessage>,
 }
 
 /// A message without an answer in the JSON summary.
 #[derive(Debug, Serialize)]
-struct Unknown {
+struct UnansweredMessage {
     file: String,
     line: u64,
     target: Option<Box<str>>,
@@ -65,10 +65,10 @@ struct Unknown {
 
 /// A refusal in the JSON summary.
 #[derive(Debug, Serialize)]
-struct Listed {
+struct ListedRefusal {
     file: String,
     #[serde(flatten)]
-    refused: Refused,
+    refused: RefusedMessage,
 }
 
 impl Report {
@@ -99,16 +99,16 @@ impl Report {
     }
 
     /// Says that a message was refused, or notes it for the summary.
-    pub fn refused(&self, refused: Refused) {
+    pub fn refused(&self, refused: RefusedMessage) {
         let file = &self.inputs[refused.input];
         if let Some(mut lists) = self.lists() {
-            lists.refusals.push(Listed {
+            lists.refusals.push(ListedRefusal {
                 file: file.clone(),
                 refused,
             });
             return;
         }
-        let Refused {
+        let RefusedMessage {
             line,
             code,
             field,
@@ -138,11 +138,11 @@ impl Report {
 
     /// Says that the fate of `messages`, which will get no answer, is unknown, or
     /// notes them for the summary.
-    pub fn unanswered(&self, messages: &VecDeque<Sent>) {
+    pub fn unanswered(&self, messages: &VecDeque<SentMessage>) {
         if let Some(mut lists) = self.lists() {
             lists.unknown = messages
                 .iter()
-                .map(|sent| Unknown {
+                .map(|sent| UnansweredMessage {
                     file: self.inputs[sent.input].clone(),
                     line: sent.line,
                     target: sent.target.clone(),
@@ -190,7 +190,7 @@ impl Report {
 
 /// Returns a line for each input that has messages without an answer. Answers
 /// come in order, so these are the last that were sent.
-fn unknown_fates(inputs: &[String], messages: &VecDeque<Sent>) -> Vec<String> {
+fn unknown_fates(inputs: &[String], messages: &VecDeque<SentMessage>) -> Vec<String> {
     let of = |input: usize| messages.iter().filter(move |sent| sent.input == input);
     let line = |(input, file): (usize, &String)| {
         let (first, last) = (of(input).next()?, of(input).next_back()?);
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn says_in_a_line_an_input_what_has_no_answer() {
-        let sent = |input, line| Sent {
+        let sent = |input, line| SentMessage {
             msg_id: None,
             is_ack: false,
             is_hello: false,

@@ -9,10 +9,10 @@ use tickwire::limits::WINDOW_BYTES;
 use tickwire::wire::{ErrorCode, Kind, Parser, Validation, write_frame};
 
 use super::Shared;
-use super::report::{Refused, Report};
+use super::report::{RefusedMessage, Report};
 use crate::cli::frames::is_timeout;
 use crate::cli::input::{Event, Input, InputError};
-use crate::cli::ledger::Sent;
+use crate::cli::ledger::SentMessage;
 use crate::cli::split::Piece;
 
 /// Reads inputs and writes frames.
@@ -75,10 +75,10 @@ impl Writer {
     }
 
     fn queue(&mut self, input: usize, piece: Piece<'_>) -> io::Result<()> {
-        let line = piece.place.line;
+        let line = piece.position.line;
         if piece.json.len() > self.frame_bytes_max {
             self.shared.ledger().refused_unsent();
-            self.report.refused(Refused {
+            self.report.refused(RefusedMessage {
                 input,
                 line,
                 code: ErrorCode::FrameTooLarge.as_str().to_owned(),
@@ -104,7 +104,7 @@ impl Writer {
             }
             Err(refusal) => (refusal.msg_id, None, target_of(piece.json).map(Into::into)),
         };
-        self.shared.ledger().sent(Sent {
+        self.shared.ledger().sent(SentMessage {
             msg_id,
             is_ack: kind == Some(Kind::Ack),
             is_hello: kind == Some(Kind::Hello),

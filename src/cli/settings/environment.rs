@@ -8,7 +8,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::{Given, Origin, SettingsError, ValueKind, is_known, nearest, unknown};
+use super::{Assignment, Origin, SettingsError, ValueKind, is_known, nearest, unknown};
 
 /// The prefix of the variables that tickwire reads.
 const PREFIX: &str = "TICKWIRE_";
@@ -27,7 +27,7 @@ pub fn variable(key: &str) -> String {
 pub struct Environment {
     /// Settings, in the order of their names, so that of two errors always the
     /// same is reported.
-    pub settings: Vec<Given>,
+    pub settings: Vec<Assignment>,
     /// The configuration file.
     pub config: Option<PathBuf>,
     /// Variables with tickwire's prefix that are no setting, nor nearly one.
@@ -61,7 +61,7 @@ pub fn read(
             let text = value
                 .into_string()
                 .map_err(|_| SettingsError::NotUnicode(name.clone()))?;
-            environment.settings.push(Given {
+            environment.settings.push(Assignment {
                 key,
                 text,
                 kind: ValueKind::Untyped,

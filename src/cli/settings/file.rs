@@ -5,12 +5,12 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Given, Origin, SettingsError, ValueKind, keys};
-use crate::cli::split::Place;
+use super::{Assignment, Origin, SettingsError, ValueKind, keys};
+use crate::cli::split::Position;
 
 /// Reads the file at `path`; `named_by` names in an error the variable that named
 /// it.
-pub fn read(path: &Path, named_by: &'static str) -> Result<Vec<Given>, SettingsError> {
+pub fn read(path: &Path, named_by: &'static str) -> Result<Vec<Assignment>, SettingsError> {
     let text = std::fs::read_to_string(path).map_err(|error| SettingsError::Unreadable {
         given: named_by,
         path: path.to_owned(),
@@ -20,24 +20,24 @@ pub fn read(path: &Path, named_by: &'static str) -> Result<Vec<Given>, SettingsE
 }
 
 /// Returns the values in `text`, the content of the file at `path`.
-pub fn values(text: &str, path: &Path) -> Result<Vec<Given>, SettingsError> {
+pub fn values(text: &str, path: &Path) -> Result<Vec<Assignment>, SettingsError> {
     let table = DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(text.len(), |span| span.start);
-        let place = Place::START.after(text.get(..at).unwrap_or(text).as_bytes());
+        let position = Position::START.after(text.get(..at).unwrap_or(text).as_bytes());
         SettingsError::NotToml {
             path: path.to_owned(),
-            line: place.line,
-            column: place.column,
+            line: position.line,
+            column: position.column,
             problem: error.message().replace('\n', ", "),
         }
     })?;
     let mut values = Vec::new();
     gather(table.get_ref(), "", &mut |key, start, text_and_kind| {
-        let line = Place::START.after(&text.as_bytes()[..start]).line;
+        let line = Position::START.after(&text.as_bytes()[..start]).line;
         let (value, kind) = text_and_kind;
         values.push((
             start,
-            Given {
+            Assignment {
                 key,
                 text: value,
                 kind,

@@ -10,7 +10,7 @@ use tickwire::wire::Validation;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::{Given, Settings, ValueKind};
+use super::{Assignment, Settings, ValueKind};
 use crate::cli::units;
 
 /// The log lines that are written unless told otherwise.
@@ -76,7 +76,7 @@ impl Key {
     }
 
     /// Takes the value over, or returns the values that are allowed.
-    pub(super) fn set(self, settings: &mut Settings, given: &Given) -> Result<(), String> {
+    pub(super) fn set(self, settings: &mut Settings, given: &Assignment) -> Result<(), String> {
         match self {
             Self::Server(setting) => return set(setting.value(&mut settings.server), given),
             Self::Threads => {
@@ -105,7 +105,7 @@ impl Key {
     }
 }
 
-fn set(value: Value<'_>, given: &Given) -> Result<(), String> {
+fn set(value: Value<'_>, given: &Assignment) -> Result<(), String> {
     match value {
         Value::Addresses(value) => *value = addresses(given)?,
         Value::Name(value) => {
@@ -143,7 +143,7 @@ fn show(value: Value<'_>) -> String {
     }
 }
 
-fn text<'a>(given: &'a Given, form: &str) -> Result<&'a str, String> {
+fn text<'a>(given: &'a Assignment, form: &str) -> Result<&'a str, String> {
     match given.kind {
         ValueKind::Untyped | ValueKind::Text => Ok(&given.text),
         ValueKind::Number | ValueKind::Texts | ValueKind::Other => Err(form.to_owned()),
@@ -152,7 +152,7 @@ fn text<'a>(given: &'a Given, form: &str) -> Result<&'a str, String> {
 
 /// Reads one address or a list; of a variable or a flag, one or several with
 /// commas between them.
-fn addresses(given: &Given) -> Result<Vec<String>, String> {
+fn addresses(given: &Assignment) -> Result<Vec<String>, String> {
     if given.kind == ValueKind::Text {
         return Ok(vec![given.text.clone()]);
     }
@@ -166,7 +166,7 @@ fn addresses(given: &Given) -> Result<Vec<String>, String> {
 /// Reads a list of texts. A variable or a flag gives it as JSON, `["a", "b"]`, or
 /// plainly: then `split` takes it apart, or returns `None` where it may not guess.
 fn texts(
-    given: &Given,
+    given: &Assignment,
     form: &str,
     split: impl Fn(&str) -> Option<Vec<String>>,
 ) -> Result<Vec<String>, String> {
@@ -216,14 +216,14 @@ fn says_which_lines(filter: &str) -> bool {
 }
 
 /// Reads a whole number. In a file it may not stand in quotes.
-pub fn number(given: &Given) -> Option<usize> {
+pub fn number(given: &Assignment) -> Option<usize> {
     match given.kind {
         ValueKind::Untyped | ValueKind::Number => usize::try_from(units::number(&given.text)?).ok(),
         ValueKind::Text | ValueKind::Texts | ValueKind::Other => None,
     }
 }
 
-pub fn size(given: &Given) -> Result<usize, String> {
+pub fn size(given: &Assignment) -> Result<usize, String> {
     let size = match given.kind {
         ValueKind::Texts | ValueKind::Other => None,
         _ => units::size(&given.text),
@@ -231,7 +231,7 @@ pub fn size(given: &Given) -> Result<usize, String> {
     size.ok_or_else(|| units::SIZE_FORM.to_owned())
 }
 
-fn duration(given: &Given) -> Result<std::time::Duration, String> {
+fn duration(given: &Assignment) -> Result<std::time::Duration, String> {
     let duration = match given.kind {
         ValueKind::Texts | ValueKind::Other => None,
         _ => units::duration(&given.text),

@@ -6,7 +6,7 @@ use tickwire::ids::Name;
 use tickwire::router::{NameConfig, Overflow};
 
 use super::keys::{number, quoted, shown_size, size};
-use super::{Given, Settings, is_near};
+use super::{Assignment, Settings, is_near};
 
 /// The prefix of the keys of these settings.
 const PREFIX: &str = "names.";
@@ -28,7 +28,7 @@ fn parts(key: &str) -> Option<(&str, &'static str)> {
 }
 
 /// Takes a value over, if it is about a name; `Err` holds the values allowed.
-pub fn set(settings: &mut Settings, given: &Given) -> Option<Result<(), String>> {
+pub fn set(settings: &mut Settings, given: &Assignment) -> Option<Result<(), String>> {
     let (name, key) = parts(&given.key)?;
     Some(
         Name::new(name)

@@ -5,28 +5,28 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::hand::{Hand, Progress};
-use super::pending::Pending;
+use super::backlog::Backlog;
 use super::text::Style;
+use super::write_buffer::{Progress, WriteBuffer};
 
 /// A stream with a thread of its own. Cloning shares it. However the stream
 /// fails, its users neither wait nor fail.
 #[derive(Debug, Clone)]
-pub struct Outlet(Arc<Shared>);
+pub struct BackgroundWriter(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
     /// Tells the thread that there is something to do.
     work: Condvar,
-    /// Tells the caller that ends the outlet that the thread has nothing to do.
+    /// Tells the caller that ends the writer that the thread has nothing to do.
     rest: Condvar,
     style: Style,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    pending: Pending,
+    backlog: Backlog,
     /// The thread waits for work, and has written all there was.
     is_idle: bool,
     /// The last write found that nobody reads the stream.
@@ -37,7 +37,7 @@ struct State {
 
 /// The step after a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum After {
+enum NextStep {
     /// Another try, for the delay is over.
     Delay,
     /// Another try, for the end has come near.
@@ -46,30 +46,30 @@ enum After {
     End,
 }
 
-impl Outlet {
+impl BackgroundWriter {
     /// Starts the thread that writes to `out`.
     ///
     /// # Errors
     /// The system has no thread left.
     pub fn start(out: impl Write + Send + 'static, style: Style) -> io::Result<Self> {
-        let outlet = Self(Arc::new(Shared {
+        let writer = Self(Arc::new(Shared {
             state: Mutex::default(),
             work: Condvar::new(),
             rest: Condvar::new(),
             style,
         }));
-        let shared = Arc::clone(&outlet.0);
+        let shared = Arc::clone(&writer.0);
         thread::Builder::new()
             .name("tickwire-log".to_owned())
             .spawn(move || shared.write_to(out))?;
-        Ok(outlet)
+        Ok(writer)
     }
 
     /// Calls `act` with the lines to be written. It must be short, for others wait
     /// for it, the hot path among them.
-    pub fn with<T>(&self, act: impl FnOnce(&mut Pending) -> T) -> T {
+    pub fn with<T>(&self, act: impl FnOnce(&mut Backlog) -> T) -> T {
         let mut state = self.0.lock();
-        let result = act(&mut state.pending);
+        let result = act(&mut state.backlog);
         if state.is_idle && !state.is_ending {
             state.is_idle = false;
             self.0.work.notify_all();
@@ -104,13 +104,13 @@ impl Outlet {
 
 impl Shared {
     fn write_to(&self, mut out: impl Write) {
-        let mut hand = Hand::default();
-        while self.next(&mut hand) {
-            while let Progress::Failed { delay, is_gone } = hand.write(&mut out) {
+        let mut buffer = WriteBuffer::default();
+        while self.next(&mut buffer) {
+            while let Progress::Failed { delay, is_gone } = buffer.write(&mut out) {
                 match self.pause(delay, is_gone) {
-                    After::Delay => {}
-                    After::NearEnd => hand.hurry(),
-                    After::End => return,
+                    NextStep::Delay => {}
+                    NextStep::NearEnd => buffer.hurry(),
+                    NextStep::End => return,
                 }
             }
             self.lock().is_gone = false;
@@ -119,13 +119,13 @@ impl Shared {
 
     /// Waits for the next lines to be written. Returns whether there are any: after
     /// the end there may be none.
-    fn next(&self, hand: &mut Hand) -> bool {
+    fn next(&self, buffer: &mut WriteBuffer) -> bool {
         let mut state = self.lock();
         loop {
             let now = Instant::now();
             let due = (!state.is_ending).then_some(now);
-            state.pending.hand_over(hand, self.style, due);
-            if !hand.is_empty() {
+            state.backlog.fill(buffer, self.style, due);
+            if !buffer.is_empty() {
                 return true;
             }
             state.is_idle = true;
@@ -134,7 +134,7 @@ impl Shared {
                 return false;
             }
             let wait = state
-                .pending
+                .backlog
                 .due()
                 .map(|due| due.saturating_duration_since(now));
             state = self.wait(state, wait);
@@ -142,22 +142,22 @@ impl Shared {
     }
 
     /// Waits for `delay` before the next try, or until the end is near.
-    fn pause(&self, delay: Duration, is_gone: bool) -> After {
+    fn pause(&self, delay: Duration, is_gone: bool) -> NextStep {
         let mut state = self.lock();
         let was_ending = state.is_ending;
         state.is_gone = is_gone;
         self.rest.notify_all();
         if is_gone && was_ending {
-            return After::End;
+            return NextStep::End;
         }
         let until = Instant::now() + delay;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             if state.is_ending != was_ending {
-                return After::NearEnd;
+                return NextStep::NearEnd;
             }
             if left.is_zero() {
-                return After::Delay;
+                return NextStep::Delay;
             }
             state = self.wait(state, Some(left));
         }
@@ -214,7 +214,7 @@ mod tests {
     }
 
     struct Test {
-        outlet: Outlet,
+        writer: BackgroundWriter,
         results: Sender<io::Result<()>>,
         taken: Receiver<Vec<u8>>,
     }
@@ -227,7 +227,7 @@ mod tests {
             taken: taken_by,
         };
         Test {
-            outlet: Outlet::start(stalled, Style::Plain).unwrap(),
+            writer: BackgroundWriter::start(stalled, Style::Plain).unwrap(),
             results,
             taken,
         }
@@ -235,7 +235,7 @@ mod tests {
 
     impl Test {
         fn push(&self, line: &str) {
-            self.outlet.with(|pending| pending.push(line.as_bytes()));
+            self.writer.with(|backlog| backlog.push(line.as_bytes()));
         }
 
         fn taken(&self) -> String {
@@ -250,7 +250,7 @@ mod tests {
         for number in 0..30_000 {
             test.push(&format!("line {number}, which nobody reads for now\n"));
         }
-        test.outlet.finish(AT_ONCE);
+        test.writer.finish(AT_ONCE);
         // A reader that starts late gets the lines kept, and the sum of the rest.
         drop(test.results);
         let mut all = String::new();
@@ -274,7 +274,7 @@ mod tests {
         let test = start();
         test.push("one\n");
         test.results.send(Ok(())).unwrap();
-        test.outlet.finish(DEADLINE);
+        test.writer.finish(DEADLINE);
         assert_eq!(test.taken(), "one\n");
     }
 
@@ -288,7 +288,7 @@ mod tests {
             test.results.send(Err(gone)).unwrap();
         }
         // Without a deadline: a test that waits is a test that fails.
-        test.outlet.finish(Duration::MAX);
+        test.writer.finish(Duration::MAX);
     }
 
     #[test]

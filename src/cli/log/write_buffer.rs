@@ -12,7 +12,7 @@ pub const WRITE_BYTES: usize = 4096;
 /// The lines being written. It keeps the bytes that a stream has not taken:
 /// whichever way the stream fails, nothing is lost or written twice.
 #[derive(Debug)]
-pub struct Hand {
+pub struct WriteBuffer {
     bytes: Vec<u8>,
     written: usize,
     delay: Duration,
@@ -32,7 +32,7 @@ pub enum Progress {
     },
 }
 
-impl Default for Hand {
+impl Default for WriteBuffer {
     fn default() -> Self {
         Self {
             bytes: Vec::with_capacity(WRITE_BYTES),
@@ -42,13 +42,13 @@ impl Default for Hand {
     }
 }
 
-impl Hand {
+impl WriteBuffer {
     /// Returns whether nothing is to be written.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// Returns the bytes that may be added. An empty hand takes a line of any
+    /// Returns the bytes that may be added. An empty buffer takes a line of any
     /// length.
     pub fn room(&self) -> usize {
         match self.bytes.len() {
@@ -148,19 +148,19 @@ mod tests {
     fn whatever_fails_all_bytes_are_written_once_and_in_order() {
         for code in [EPIPE, EIO, ENOSPC, EAGAIN] {
             let mut out = script([Ok(2), Err(code), Err(code), Ok(0), Ok(1), Err(EINTR)]);
-            let mut hand = Hand::default();
-            hand.add(b"one\n");
-            hand.add(b"two\n");
+            let mut buffer = WriteBuffer::default();
+            buffer.add(b"one\n");
+            buffer.add(b"two\n");
             for failures in [code, code, 0] {
-                let Progress::Failed { is_gone, .. } = hand.write(&mut out) else {
+                let Progress::Failed { is_gone, .. } = buffer.write(&mut out) else {
                     panic!("it failed");
                 };
                 assert_eq!(is_gone, failures == EPIPE);
-                assert!(!hand.is_empty());
+                assert!(!buffer.is_empty());
             }
-            assert_eq!(hand.write(&mut out), Progress::Done);
+            assert_eq!(buffer.write(&mut out), Progress::Done);
             assert_eq!(out.taken, b"one\ntwo\n");
-            assert!(hand.is_empty());
+            assert!(buffer.is_empty());
         }
     }
 
@@ -172,23 +172,23 @@ mod tests {
                 .into_iter()
                 .chain([Ok(1), Err(ENOSPC)]),
         );
-        let mut hand = Hand::default();
-        hand.add(b"line\n");
-        let delays: Vec<_> = (0..20).map(|_| delay(hand.write(&mut out))).collect();
+        let mut buffer = WriteBuffer::default();
+        buffer.add(b"line\n");
+        let delays: Vec<_> = (0..20).map(|_| delay(buffer.write(&mut out))).collect();
         assert_eq!(delays[0], LOG_RETRY_DELAY_FIRST);
         assert!(delays.is_sorted());
         assert_eq!(delays[19], LOG_RETRY_DELAY_MAX);
-        assert_eq!(delay(hand.write(&mut out)), LOG_RETRY_DELAY_FIRST);
-        assert_eq!(hand.write(&mut out), Progress::Done);
+        assert_eq!(delay(buffer.write(&mut out)), LOG_RETRY_DELAY_FIRST);
+        assert_eq!(buffer.write(&mut out), Progress::Done);
     }
 
     #[test]
     fn lines_are_gathered_up_to_what_a_pipe_takes_whole() {
-        let mut hand = Hand::default();
-        assert_eq!(hand.room(), usize::MAX);
-        hand.add(&[b'x'; 4000]);
-        assert_eq!(hand.room(), 96);
-        hand.add(&[b'x'; 96]);
-        assert_eq!(hand.room(), 0);
+        let mut buffer = WriteBuffer::default();
+        assert_eq!(buffer.room(), usize::MAX);
+        buffer.add(&[b'x'; 4000]);
+        assert_eq!(buffer.room(), 96);
+        buffer.add(&[b'x'; 96]);
+        assert_eq!(buffer.room(), 0);
     }
 }
