@@ -9,11 +9,8 @@ use serde_json::value::RawValue;
 /// A message that the server itself may have sent.
 #[derive(Debug)]
 pub struct ServerMessage {
-    /// Its type.
     pub msg_type: String,
-    /// Its sender.
     pub source: String,
-    /// Its content.
     pub payload: Body,
 }
 
@@ -21,25 +18,18 @@ pub struct ServerMessage {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Body {
-    /// The message, in an ack.
+    // Of an ack.
     acknowledged_msg_id: Option<String>,
-    /// All messages, in a batch ack.
     acknowledged_msg_ids: Option<Vec<String>>,
-    /// The receivers that missed the message, or each message, in an ack.
     dropped: Option<Dropped>,
-    /// The code, in an error.
+    // Of an error.
     pub code: Option<String>,
-    /// The reason, in an error.
     pub message: Option<String>,
-    /// The details, in an error.
     pub details: Details,
-    /// The hello, in a welcome.
+    // Of a welcome.
     hello_msg_id: Option<String>,
-    /// The server, in a welcome.
     pub server: Option<Server>,
-    /// The limits, in a welcome.
     pub limits: Option<Limits>,
-    /// The options in force, in a welcome.
     granted: Option<Granted>,
 }
 
@@ -62,9 +52,7 @@ struct Granted {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Details {
-    /// The offending message.
     pub msg_id: Option<String>,
-    /// The offending field.
     pub field: Option<String>,
     /// The number of messages that a report is about.
     pub count: Option<u64>,

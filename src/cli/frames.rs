@@ -14,10 +14,8 @@ pub fn is_timeout(error: &io::Error) -> bool {
 /// The reason for which there is no further frame.
 #[derive(Debug, thiserror::Error)]
 pub enum FramesError {
-    /// The connection broke.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// The framing is lost.
     #[error(transparent)]
     Frame(#[from] FrameError),
 }

@@ -10,16 +10,13 @@ use crate::cli::split::{Piece, SplitError, Splitter};
 /// A source of messages.
 #[derive(Debug)]
 pub enum Input {
-    /// A file by its path.
     File(String),
-    /// Standard input.
     Stdin,
 }
 
 /// An event while an input is read.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// A message.
     Piece(Piece<'a>),
     /// All that was read so far has been given, to the end of the input or not.
     Idle,
@@ -28,22 +25,10 @@ pub enum Event<'a> {
 /// The reason for which an input could not be read to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
-    /// It can't be read.
     #[error("{name}: {error}")]
-    Unreadable {
-        /// The file.
-        name: String,
-        /// The reason.
-        error: io::Error,
-    },
-    /// It holds text that is no message.
+    Unreadable { name: String, error: io::Error },
     #[error("{name}:{error}")]
-    NotMessages {
-        /// The file.
-        name: String,
-        /// The fault, and its position.
-        error: SplitError,
-    },
+    NotMessages { name: String, error: SplitError },
     /// The taker of the messages wants no more.
     #[error(transparent)]
     Stopped(io::Error),
@@ -52,7 +37,6 @@ pub enum InputError {
 /// The amount to read, as far as is known beforehand.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Amount {
-    /// Messages.
     pub messages: u64,
     /// Bytes of messages.
     pub bytes: u64,

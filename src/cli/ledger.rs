@@ -32,18 +32,14 @@ pub struct SentMessage {
 /// The fates of the messages, counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Tally {
-    /// Messages sent.
     pub sent: u64,
-    /// Acknowledged by the server.
     pub acknowledged: u64,
     /// Acks that were routed: they get no answer of their own.
     pub routed: u64,
     /// Accepted without an ack, because a `hello` among the messages asked for
     /// none.
     pub silent: u64,
-    /// Refused.
     pub refused: u64,
-    /// Without an answer.
     pub unanswered: u64,
     /// Acknowledged, but given up before they could be delivered.
     pub undelivered: u64,

@@ -40,7 +40,6 @@ use patient::PatientWriter;
 /// The end of a command that could be carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// All went well.
     Done,
     /// A part of the command did not succeed, and it has said which.
     Failed,
@@ -58,12 +57,10 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// A wrong use of the command.
     pub fn usage(error: impl Into<Box<dyn std::error::Error>>) -> Self {
         Self::Usage(error.into())
     }
 
-    /// A failure of the command.
     pub fn failed(error: impl Into<Box<dyn std::error::Error>>) -> Self {
         Self::Failed(error.into())
     }

@@ -26,41 +26,18 @@ const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
 /// The reason for which there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum PeerError {
-    /// The host is unknown.
     #[error("{to}: can't find this host: {error}")]
-    Unresolved {
-        /// The address.
-        to: String,
-        /// The resolver's error.
-        error: io::Error,
-    },
-    /// Nothing listens there.
+    Unresolved { to: String, error: io::Error },
     #[error("nothing listens on {0}: start `tickwire serve` or pass --to")]
     NothingListens(String),
-    /// The server can't be reached.
     #[error("can't reach {to}: {error}")]
-    Unreachable {
-        /// The address.
-        to: String,
-        /// The reason.
-        error: io::Error,
-    },
-    /// Another program listens there, which doesn't speak the protocol.
+    Unreachable { to: String, error: io::Error },
     #[error("{to} doesn't answer like a tickwire server: {reason}")]
-    NotTickwire {
-        /// The address.
-        to: String,
-        /// The answer that gave it away.
-        reason: String,
-    },
-    /// The server refused the hello.
+    NotTickwire { to: String, reason: String },
     #[error("{to} refuses the connection: {code}: {message}")]
     Refused {
-        /// The address.
         to: String,
-        /// The error's code.
         code: String,
-        /// The error's message.
         message: String,
     },
 }
@@ -68,9 +45,7 @@ pub enum PeerError {
 /// A connection that was welcomed.
 #[derive(Debug)]
 pub struct Peer {
-    /// The connection.
     pub stream: TcpStream,
-    /// Frames from it.
     pub frames: Frames<TcpStream>,
     /// The server's own name, the `source` of its answers.
     pub server: String,

@@ -16,21 +16,16 @@ use super::{Failure, Outcome, allocator, print, say};
 /// Returns the end of its help. Not part of [`Arguments`]: the help of the whole
 /// program has them too, and ends otherwise.
 pub fn after_help() -> String {
+    let (all, of_names) = (help::list(), help::list_of_names());
     format!(
-        "{EXAMPLES}\n\n{LAYERS}\n{}\n{NAMES}\n\n{LIFE}",
-        help::list()
-    )
-}
-
-const EXAMPLES: &str = "\
+        "\
 Examples:
   tickwire serve
   tickwire serve --listen 0.0.0.0:7411 --threads 4
   tickwire serve --config tickwire.toml
   TICKWIRE_QUEUE_BYTES=64MiB tickwire serve
-  tickwire serve --print-config > tickwire.toml    a file to start from";
+  tickwire serve --print-config > tickwire.toml    a file to start from
 
-const LAYERS: &str = "\
 Settings come from flags, then environment, then file, then defaults. The file \
 is TOML; every setting in it is also a variable, as queue_bytes is \
 TICKWIRE_QUEUE_BYTES and snapshot.keys is TICKWIRE_SNAPSHOT__KEYS. An empty \
@@ -39,23 +34,20 @@ tickwire; one that is nearly a setting is an error, any other a warning.
 A size is a whole number of bytes, or has a unit: kB, MB, GB, TB (1 kB is 1,000 \
 bytes) or KiB, MiB, GiB, TiB (1 KiB is 1,024). A duration has its unit: ms, s, m \
 or h; 0 needs none. A list is as in TOML, [\"/a\", \"/b\"]; a variable may hold \
-pointers plainly, as /a,/b, and so addresses.";
-
-const NAMES: &str = "\
+pointers plainly, as /a,/b, and so addresses.
+{all}
 A section [names.\"api-gateway\"] says what is different for that name's queue:
-  queue_bytes, queue_messages
-  overflow          what becomes of events that don't fit: \"pause\" their sender,
-                    \"refuse\" them, or \"drop\" them
-As a variable it is for a name in lower case, without two underscores in a row: \
+{of_names}As a variable it is for a name in lower case, without two underscores in a row: \
 TICKWIRE_NAMES__API-GATEWAY__OVERFLOW (env or a service file can set it; a shell's \
-own variables have no hyphens).";
+own variables have no hyphens).
 
-const LIFE: &str = "\
 When ready it prints `listening tcp ADDR` for each address on standard output; logs \
 go to standard error. Nobody has to read either: lines that are not read are dropped \
 and counted, losses of messages summed up by name. SIGTERM, ctrl-c or the end of its \
 terminal writes what is queued and ends it with 0. Without a terminal SIGHUP is \
-ignored, and what was ignored from the start stays so (nohup).";
+ignored, and what was ignored from the start stays so (nohup)."
+    )
+}
 
 /// Returns the help of the flag of a setting.
 fn flag_help(key: &str) -> String {

@@ -27,7 +27,6 @@ mod tests;
 /// All settings of `serve`.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The settings of the server itself.
     pub server: ServerConfig,
     /// Worker threads of the runtime.
     pub threads: usize,
@@ -43,11 +42,8 @@ pub struct Settings {
 pub enum Origin {
     /// Nobody gave one.
     Default,
-    /// A line of the configuration file.
     File(PathBuf, u64),
-    /// An environment variable.
     Variable(String),
-    /// A flag of the command line.
     Flag(String),
 }
 
@@ -101,54 +97,38 @@ impl Assignment {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingsError {
-    /// A value is not allowed.
     #[error("{origin}: {key} = {value}: {allowed}")]
     Value {
-        /// The origin of the value.
         origin: Origin,
-        /// The setting.
         key: String,
-        /// The value.
         value: String,
-        /// The values that are allowed instead.
         allowed: String,
     },
-    /// There is no such setting.
     #[error("{origin}: unknown setting{key}{remedy}")]
     Unknown {
-        /// The place of the key.
         origin: Origin,
         /// The key, but for a variable, which is its own key.
         key: String,
         /// The key that may have been meant, or all there are.
         remedy: String,
     },
-    /// A variable's value is not Unicode.
     #[error("{0}: the value is not UTF-8")]
     NotUnicode(String),
     /// The name of the configuration file is empty.
     #[error("{0}names no configuration file: name one, or leave it out")]
     NoFile(&'static str),
-    /// The configuration file can't be read.
     #[error("{given}can't read the configuration file {}: {error}", path.display())]
     Unreadable {
         /// The variable that names the file, if one does.
         given: &'static str,
-        /// The file.
         path: PathBuf,
-        /// The reason.
         error: std::io::Error,
     },
-    /// The configuration file is not TOML.
     #[error("{}:{line}:{column}: not TOML: {problem} (texts stand in quotes)", path.display())]
     NotToml {
-        /// The file.
         path: PathBuf,
-        /// The line.
         line: u64,
-        /// The column.
         column: u64,
-        /// The fault.
         problem: String,
     },
 }
@@ -206,7 +186,6 @@ impl Settings {
     }
 
     /// The settings as a configuration file that would give the same.
-    #[must_use]
     pub fn to_toml(&self) -> String {
         let origin = |key: &str| {
             self.origins
@@ -336,7 +315,8 @@ fn unknown(key: String, origin: Origin) -> SettingsError {
     let remedy = match nearest(&key) {
         Some(name) => format!(": did you mean {}?", spelled(&name)),
         None => {
-            let of_names = names::KEYS.map(|key| format!("names.NAME.{key}"));
+            let of_names = names::KEYS.iter();
+            let of_names = of_names.map(|key| format!("names.NAME.{}", key.name));
             let all = keys::all().map(|key| key.name().to_owned()).chain(of_names);
             let all: Vec<_> = all.map(|key| spelled(&key)).collect();
             format!("; there are {}", all.join(", "))

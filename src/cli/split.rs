@@ -24,9 +24,7 @@ mod resync;
 /// A line and a column, both from 1. Columns count characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
-    /// The line.
     pub line: u64,
-    /// The column.
     pub column: u64,
 }
 
@@ -35,7 +33,6 @@ impl Position {
     pub const START: Self = Self { line: 1, column: 1 };
 
     /// Returns the position behind `bytes`, if they begin here.
-    #[must_use]
     pub fn after(self, bytes: &[u8]) -> Self {
         let breaks = memchr::memchr_iter(b'\n', bytes).count() as u64;
         let last_line = match memchr::memrchr(b'\n', bytes) {
@@ -62,7 +59,6 @@ impl fmt::Display for Position {
 pub struct Piece<'a> {
     /// The object's bytes, from `{` to `}`.
     pub json: &'a [u8],
-    /// The position of its begin.
     pub position: Position,
 }
 
@@ -70,50 +66,34 @@ pub struct Piece<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{position}: {problem}")]
 pub struct SplitError {
-    /// The position of the fault.
     pub position: Position,
-    /// The fault.
     pub problem: Problem,
 }
 
 /// A fault of an input.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// Text that is no object stands between the messages.
     #[error("not JSON: expected a message, an object that begins with {{, found {0}")]
     NotAnObject(String),
-    /// The messages are wrapped in an array.
     #[error("found [: put the messages one after another, without an array around them")]
     Array,
-    /// There are commas between the messages.
     #[error("found a comma: put the messages one after another, without commas between them")]
     Comma,
-    /// The input is UTF-16.
     #[error("the text is UTF-16: save it as UTF-8")]
     Utf16,
-    /// A bracket closes one of another kind.
     #[error("not JSON: found {found} where {expected} should come")]
-    Mismatched {
-        /// The closing bracket that stands there.
-        found: char,
-        /// The closing bracket that belongs there.
-        expected: char,
-    },
-    /// A string is not closed on its line.
+    Mismatched { found: char, expected: char },
     #[error(
         "not JSON: the string that begins here has no closing quote on its line \
          (a line break inside a string is written \\n)"
     )]
     OpenString,
-    /// The input ends inside an object.
     #[error("not JSON: the object that begins here never ends")]
     OpenObject,
-    /// An object is still open where the next message begins.
     #[error(
         "not JSON: the object that begins here is not closed before a line that begins with {{"
     )]
     Unclosed,
-    /// An object is larger than any server takes.
     #[error(
         "the message that begins here is larger than {FRAME_BYTES_MAX_MAX} bytes, the most that a server can be told to take"
     )]

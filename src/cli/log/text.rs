@@ -28,9 +28,7 @@ impl Callsite {
 /// The look of lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
-    /// Without colours.
     Plain,
-    /// With colours, for a terminal.
     Coloured,
 }
 

@@ -21,11 +21,9 @@ pub struct WriteBuffer {
 /// The outcome of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// All is written.
     Done,
     /// The stream failed, and is to be tried again after a delay.
     Failed {
-        /// The time to wait.
         delay: Duration,
         /// The stream has no reader, and perhaps never will.
         is_gone: bool,

@@ -30,13 +30,11 @@ pub fn limit(answer_timeout: Duration, stall_timeout: Option<Duration>) -> Durat
 pub struct Observation {
     /// Answers are owed to messages that the kernel has taken.
     pub owed: bool,
-    /// An answer came.
     pub answered: bool,
     /// Bytes wait to be taken by the kernel.
     pub unwritten: bool,
     /// Bytes that the kernel has taken in all.
     pub taken: u64,
-    /// Bytes read.
     pub read: usize,
     /// All was read that had come by then.
     pub read_all: bool,
@@ -45,9 +43,7 @@ pub struct Observation {
 /// The work that a server has not done for too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lack {
-    /// Answering.
     Answers,
-    /// Taking bytes.
     Reading,
 }
 

@@ -24,16 +24,11 @@ pub struct RefusedMessage {
     pub input: usize,
     /// Its line there.
     pub line: u64,
-    /// The error's code.
     pub code: String,
-    /// The field that is wrong.
     pub field: Option<String>,
-    /// The fault.
     #[serde(rename = "message")]
     pub reason: String,
-    /// The message's target.
     pub target: Option<String>,
-    /// The message's id.
     pub msg_id: Option<String>,
 }
 

@@ -32,34 +32,33 @@ pub fn values(text: &str, path: &Path) -> Result<Vec<Assignment>, SettingsError>
         }
     })?;
     let mut values = Vec::new();
-    gather(table.get_ref(), "", &mut |key, start, text_and_kind| {
-        let line = Position::START.after(&text.as_bytes()[..start]).line;
-        let (value, kind) = text_and_kind;
-        values.push((
-            start,
-            Assignment {
-                key,
-                text: value,
-                kind,
-                origin: Origin::File(path.to_owned(), line),
-            },
-        ));
-    });
+    gather(table.get_ref(), "", &mut values);
     // In the order of the file, so that the first error is the topmost.
-    values.sort_by_key(|(start, _)| *start);
-    Ok(values.into_iter().map(|(_, given)| given).collect())
+    values.sort_by_key(|(start, ..)| *start);
+    let assignment = |(start, key, value): Value<'_, '_>| {
+        let (value, kind) = text_of(value);
+        let line = Position::START.after(&text.as_bytes()[..start]).line;
+        Assignment {
+            key,
+            text: value,
+            kind,
+            origin: Origin::File(path.to_owned(), line),
+        }
+    };
+    Ok(values.into_iter().map(assignment).collect())
 }
 
-type Found<'a> = dyn FnMut(String, usize, (String, ValueKind)) + 'a;
+/// The start of a key, the key with dots, and its value.
+type Value<'a, 'i> = (usize, String, &'a Spanned<DeValue<'i>>);
 
-fn gather(table: &DeTable<'_>, prefix: &str, found: &mut Found<'_>) {
+fn gather<'a, 'i>(table: &'a DeTable<'i>, prefix: &str, values: &mut Vec<Value<'a, 'i>>) {
     for (key, value) in table {
         let dotted = format!("{prefix}{}", key.get_ref());
         match value.get_ref() {
             DeValue::Table(inner) if !inner.is_empty() => {
-                gather(inner, &format!("{dotted}."), found);
+                gather(inner, &format!("{dotted}."), values);
             }
-            _ => found(dotted, key.span().start, text_of(value)),
+            _ => values.push((key.span().start, dotted, value)),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The texts of the settings, as the help shows them.
 
-use super::Settings;
 use super::keys::{self, Key};
+use super::{Settings, names};
 
 /// The column in which texts begin.
 const INDENT: usize = 20;
@@ -23,9 +23,15 @@ pub fn default(key: Key) -> Option<String> {
     (!is_machines).then(|| key.show(&mut Settings::default()))
 }
 
-/// Returns the list of all settings.
+/// Returns the list of all settings but those of single names.
 pub fn list() -> String {
     let entries = keys::all().map(|key| entry(key.name(), &text(key)));
+    entries.collect()
+}
+
+/// Returns the list of the settings of single names.
+pub fn list_of_names() -> String {
+    let entries = names::KEYS.iter().map(|key| entry(key.name, key.text));
     entries.collect()
 }
 

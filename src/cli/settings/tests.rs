@@ -404,6 +404,6 @@ fn the_readme_has_a_row_for_each_setting() {
     }
     assert!(readme.contains(GATEWAY.trim_end()));
     for key in names::KEYS {
-        assert!(readme.contains(key), "{key}");
+        assert!(readme.contains(key.name), "{}", key.name);
     }
 }

@@ -7,7 +7,9 @@ use super::*;
 #[test]
 fn an_empty_variable_is_as_if_unset() {
     let settings: Vec<String> = keys::all().map(|key| key.name().to_owned()).collect();
-    let of_a_name = names::KEYS.map(|key| format!("names.feed.{key}"));
+    let of_a_name = names::KEYS
+        .iter()
+        .map(|key| format!("names.feed.{}", key.name));
     let others = ["CONFIG", "LISTN", "FOO"].map(str::to_owned);
     let variables = settings
         .into_iter()
