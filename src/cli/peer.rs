@@ -132,16 +132,16 @@ impl Peer {
         let (hello_id, frame) = hello_with(source, options);
         (&stream).write_all(&frame).map_err(unreachable)?;
         let frames = Frames::new(stream.try_clone().map_err(unreachable)?);
-        let mut peer = Self {
+        let mut client = Self {
             stream,
             frames,
             server: String::new(),
             frame_bytes_max: FRAME_BYTES_MAX_MAX,
             stall_timeout: None,
         };
-        peer.await_welcome(to, &hello_id, WELCOME_TIMEOUT)?;
-        peer.stream.set_read_timeout(None).map_err(unreachable)?;
-        Ok(peer)
+        client.await_welcome(to, &hello_id, WELCOME_TIMEOUT)?;
+        client.stream.set_read_timeout(None).map_err(unreachable)?;
+        Ok(client)
     }
 
     /// Reads up to the welcome, for `timeout` at most. Other messages are kept for
@@ -271,7 +271,7 @@ mod tests {
     use super::*;
 
     /// A client of a server that reads nothing and writes `bytes` for ever.
-    fn peer_of_a_flood(bytes: &'static [u8], pause: Duration) -> Peer {
+    fn client_of_a_flood(bytes: &'static [u8], pause: Duration) -> Peer {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let stream = TcpStream::connect(address).unwrap();
@@ -296,8 +296,8 @@ mod tests {
         let hello = MsgId::from(uuid::Uuid::from_u128(1));
         let timeout = Duration::from_millis(50);
         for bytes in [b"\0\0\0\x02{}".as_slice(), b"\x01"] {
-            let mut peer = peer_of_a_flood(bytes, Duration::from_millis(5));
-            let error = peer.await_welcome("t", &hello, timeout).unwrap_err();
+            let mut client = client_of_a_flood(bytes, Duration::from_millis(5));
+            let error = client.await_welcome("t", &hello, timeout).unwrap_err();
             assert!(error.to_string().contains("no welcome within"), "{error}");
         }
     }
@@ -316,9 +316,9 @@ mod tests {
             frame
         };
         let hello = MsgId::from(uuid::Uuid::from_u128(1));
-        let mut peer = peer_of_a_flood(&FRAMES, Duration::ZERO);
+        let mut client = client_of_a_flood(&FRAMES, Duration::ZERO);
         let timeout = Duration::from_secs(600);
-        let error = peer.await_welcome("t", &hello, timeout).unwrap_err();
+        let error = client.await_welcome("t", &hello, timeout).unwrap_err();
         assert!(error.to_string().contains("no welcome before"), "{error}");
     }
 

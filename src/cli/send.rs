@@ -84,27 +84,27 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let inputs: Vec<Input> = arguments.files.iter().map(Input::new).collect();
     let amount = input::look_through(&inputs).map_err(Failure::failed)?;
     let source = Name::new(SOURCE).expect("a name");
-    let mut peer =
+    let mut client =
         Peer::connect(&arguments.to, &source, Claim::Nothing).map_err(Failure::failed)?;
     let answer_timeout = arguments.answer_timeout.unwrap_or(ANSWER_TIMEOUT);
-    let limit = patience::limit(answer_timeout, peer.stall_timeout);
+    let limit = patience::limit(answer_timeout, client.stall_timeout);
     let tick = (limit / 8).clamp(TICK_MIN, TICK_MAX);
-    prepare(&peer.stream, tick).map_err(Failure::failed)?;
+    prepare(&client.stream, tick).map_err(Failure::failed)?;
     let patience = Patience::new(limit, tick);
 
     let report = Report::new(&inputs, amount, arguments.json);
     let (fence_id, fence) = peer::hello(&source, Claim::Nothing);
     let shared = Arc::new(Shared::default());
-    let stream = peer.stream.try_clone().map_err(Failure::failed)?;
+    let stream = client.stream.try_clone().map_err(Failure::failed)?;
     let writer = Writer::new(
         stream,
-        peer.frame_bytes_max,
+        client.frame_bytes_max,
         Arc::clone(&shared),
         Arc::clone(&report),
     );
     let writing = std::thread::spawn(move || writer.send_all(&inputs, &fence));
 
-    let lost = read_answers(&mut peer, &fence_id, &shared, &report, patience).err();
+    let lost = read_answers(&mut client, &fence_id, &shared, &report, patience).err();
     match lost {
         None => shared.ledger().fenced(),
         Some(_) => {
@@ -205,19 +205,19 @@ enum Interruption {
 /// Reads answers up to the welcome of the hello `fence_id`, unless the server
 /// does nothing for longer than `patience` lasts.
 fn read_answers(
-    peer: &mut Peer,
+    client: &mut Peer,
     fence_id: &MsgId,
     shared: &Shared,
     report: &Report,
     mut patience: Patience,
 ) -> Result<(), Interruption> {
     loop {
-        let read = read_once(peer)?;
+        let read = read_once(client)?;
         let mut answered = false;
-        while let Some(frame) = peer.frames.next_at_hand().map_err(FramesError::from)? {
+        while let Some(frame) = client.frames.next_at_hand().map_err(FramesError::from)? {
             // Nothing else should come: this connection has no name and no
             // subscription.
-            let Some(message) = ServerMessage::of(&peer.server, frame) else {
+            let Some(message) = ServerMessage::of(&client.server, frame) else {
                 continue;
             };
             if message.payload.hello_msg_id() == Some(fence_id.as_str()) {
@@ -231,7 +231,7 @@ fn read_answers(
         let seen = Observation {
             answered,
             read,
-            read_all: peer.frames.has_read_all(),
+            read_all: client.frames.has_read_all(),
             ..shared.seen()
         };
         match patience.observe(Instant::now(), &seen) {
@@ -243,11 +243,11 @@ fn read_answers(
 }
 
 /// Reads for a tick, unless a frame is at hand. Returns the bytes read.
-fn read_once(peer: &mut Peer) -> Result<usize, Interruption> {
-    if !peer.frames.is_drained().map_err(FramesError::from)? {
+fn read_once(client: &mut Peer) -> Result<usize, Interruption> {
+    if !client.frames.is_drained().map_err(FramesError::from)? {
         return Ok(0);
     }
-    match peer.frames.fill() {
+    match client.frames.fill() {
         Ok(0) => Err(Interruption::Closed),
         Ok(read) => Ok(read),
         Err(error) if is_timeout(&error) => Ok(0),
