@@ -13,8 +13,8 @@ pub use self::arguments::Arguments;
 use self::mismatch::Mismatch;
 use self::output::{EarlyEnd, Output, say_if_more_is_taken};
 use self::reader::reader_gone;
+use super::blocking_client::ConnectionError;
 use super::patient::PatientWriter;
-use super::peer::PeerError;
 use super::{DIM, Failure, Outcome, say};
 
 mod arguments;
@@ -92,7 +92,7 @@ fn config(name: &Name) -> ClientConfig {
 fn explain(to: &str, error: ConnectError) -> Failure {
     match error {
         ConnectError::Unreachable { error, .. } if error.kind() == ErrorKind::ConnectionRefused => {
-            Failure::failed(PeerError::NothingListens(to.to_owned()))
+            Failure::failed(ConnectionError::NothingListens(to.to_owned()))
         }
         error => Failure::failed(error),
     }

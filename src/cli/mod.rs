@@ -17,6 +17,7 @@ use clap::{Parser, Subcommand};
 mod allocator;
 mod answer;
 mod bench;
+mod blocking_client;
 mod check;
 mod compact;
 mod demo;
@@ -26,7 +27,6 @@ mod ledger;
 mod listen;
 mod log;
 mod patient;
-mod peer;
 mod random;
 mod send;
 mod serve;
@@ -35,6 +35,8 @@ mod split;
 mod stop;
 mod units;
 
+// Old names, for bench.
+use blocking_client as peer;
 use patient::PatientWriter;
 
 /// The end of a command that could be carried out.

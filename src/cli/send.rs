@@ -20,10 +20,10 @@ use self::patience::{ANSWER_TIMEOUT, Lack, Observation, Patience};
 use self::report::{RefusedMessage, Report};
 use self::writing::Writer;
 use super::answer::ServerMessage;
+use super::blocking_client::{self, BlockingClient, Claim};
 use super::frames::{FramesError, is_timeout};
 use super::input::{self, Input};
 use super::ledger::{Ledger, Tally};
-use super::peer::{self, Claim, Peer};
 use super::{Failure, Outcome, units};
 
 mod patience;
@@ -66,7 +66,7 @@ Exit codes: 0 all accepted, 1 some refused or unanswered, 2 wrong usage.";
 #[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
     /// The server
-    #[arg(long, value_name = "HOST:PORT", default_value = LISTEN_DEFAULT, value_parser = peer::address)]
+    #[arg(long, value_name = "HOST:PORT", default_value = LISTEN_DEFAULT, value_parser = blocking_client::address)]
     to: String,
     /// Print the summary as JSON
     #[arg(long)]
@@ -85,7 +85,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let amount = input::look_through(&inputs).map_err(Failure::failed)?;
     let source = Name::new(SOURCE).expect("a name");
     let mut client =
-        Peer::connect(&arguments.to, &source, Claim::Nothing).map_err(Failure::failed)?;
+        BlockingClient::connect(&arguments.to, &source, Claim::Nothing).map_err(Failure::failed)?;
     let answer_timeout = arguments.answer_timeout.unwrap_or(ANSWER_TIMEOUT);
     let limit = patience::limit(answer_timeout, client.stall_timeout);
     let tick = (limit / 8).clamp(TICK_MIN, TICK_MAX);
@@ -93,7 +93,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let patience = Patience::new(limit, tick);
 
     let report = Report::new(&inputs, amount, arguments.json);
-    let (fence_id, fence) = peer::hello(&source, Claim::Nothing);
+    let (fence_id, fence) = blocking_client::hello(&source, Claim::Nothing);
     let shared = Arc::new(Shared::default());
     let stream = client.stream.try_clone().map_err(Failure::failed)?;
     let writer = Writer::new(
@@ -205,7 +205,7 @@ enum Interruption {
 /// Reads answers up to the welcome of the hello `fence_id`, unless the server
 /// does nothing for longer than `patience` lasts.
 fn read_answers(
-    client: &mut Peer,
+    client: &mut BlockingClient,
     fence_id: &MsgId,
     shared: &Shared,
     report: &Report,
@@ -243,7 +243,7 @@ fn read_answers(
 }
 
 /// Reads for a tick, unless a frame is at hand. Returns the bytes read.
-fn read_once(client: &mut Peer) -> Result<usize, Interruption> {
+fn read_once(client: &mut BlockingClient) -> Result<usize, Interruption> {
     if !client.frames.is_drained().map_err(FramesError::from)? {
         return Ok(0);
     }

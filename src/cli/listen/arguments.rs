@@ -5,7 +5,7 @@ use tickwire::limits::LISTEN_DEFAULT;
 use tickwire::wire::{Condition, Subscribe};
 
 use super::condition::{condition, pointer};
-use crate::cli::peer;
+use crate::cli::blocking_client;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,7 +54,7 @@ pub struct Arguments {
     /// The name to own
     pub name: String,
     /// The server
-    #[arg(long, value_name = "HOST:PORT", default_value = LISTEN_DEFAULT, value_parser = peer::address)]
+    #[arg(long, value_name = "HOST:PORT", default_value = LISTEN_DEFAULT, value_parser = blocking_client::address)]
     pub to: String,
     /// Stop after so many messages
     #[arg(long, value_name = "N")]

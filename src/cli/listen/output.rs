@@ -123,7 +123,7 @@ pub mod tests {
 
     use super::super::arguments::tests::arguments;
     use super::*;
-    use crate::cli::peer;
+    use crate::cli::blocking_client;
 
     const MESSAGE: &[u8] = b"{ \"source\": \"a\",\n \"msg_type\": \"x\", \"payload\": {} }";
 
@@ -146,7 +146,7 @@ pub mod tests {
             "server":{{"name":"tickwire","version":"0"}},
             "limits":{{"frame_bytes":9999,"queue_bytes":9999,"queue_messages":9}}}}}}"#,
             hello.msg_id,
-            peer::now()
+            blocking_client::now()
         );
         let mut bytes = Vec::new();
         for frame in [&[welcome.as_bytes()], frames].concat() {

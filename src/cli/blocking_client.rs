@@ -16,6 +16,9 @@ use tickwire::wire::write_frame;
 use super::answer::{Body, ServerMessage};
 use super::frames::{Frames, is_timeout};
 
+// Old names, for bench.
+pub use self::{BlockingClient as Peer, ConnectionError as PeerError};
+
 /// The longest time to find a host's addresses.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest time until a server accepts a connection.
@@ -25,7 +28,7 @@ const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The reason for which there is no connection.
 #[derive(Debug, thiserror::Error)]
-pub enum PeerError {
+pub enum ConnectionError {
     #[error("{to}: can't find this host: {error}")]
     Unresolved { to: String, error: io::Error },
     #[error("nothing listens on {0}: start `tickwire serve` or pass --to")]
@@ -44,7 +47,7 @@ pub enum PeerError {
 
 /// A connection that was welcomed.
 #[derive(Debug)]
-pub struct Peer {
+pub struct BlockingClient {
     pub stream: TcpStream,
     pub frames: Frames<TcpStream>,
     /// The server's own name, the `source` of its answers.
@@ -110,9 +113,9 @@ pub fn now() -> String {
     chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
-impl Peer {
+impl BlockingClient {
     /// Connects to `to`, says hello and waits for the welcome.
-    pub fn connect(to: &str, source: &Name, claim: Claim) -> Result<Self, PeerError> {
+    pub fn connect(to: &str, source: &Name, claim: Claim) -> Result<Self, ConnectionError> {
         Self::connect_with(to, source, claim.options())
     }
 
@@ -122,9 +125,9 @@ impl Peer {
         to: &str,
         source: &Name,
         options: Map<String, Value>,
-    ) -> Result<Self, PeerError> {
+    ) -> Result<Self, ConnectionError> {
         let stream = connect(to)?;
-        let unreachable = |error| PeerError::Unreachable {
+        let unreachable = |error| ConnectionError::Unreachable {
             to: to.to_owned(),
             error,
         };
@@ -151,8 +154,8 @@ impl Peer {
         to: &str,
         hello_id: &MsgId,
         timeout: Duration,
-    ) -> Result<(), PeerError> {
-        let stranger = |reason: String| PeerError::NotTickwire {
+    ) -> Result<(), ConnectionError> {
+        let stranger = |reason: String| ConnectionError::NotTickwire {
             to: to.to_owned(),
             reason,
         };
@@ -172,7 +175,7 @@ impl Peer {
                     return Ok(());
                 }
                 Some(message) if message.msg_type == "error" => {
-                    return Err(PeerError::Refused {
+                    return Err(ConnectionError::Refused {
                         to: to.to_owned(),
                         code: message.payload.code.unwrap_or_default(),
                         message: message.payload.message.unwrap_or_default(),
@@ -224,7 +227,7 @@ impl Peer {
 }
 
 /// Opens a plain connection to `to`.
-pub fn connect(to: &str) -> Result<TcpStream, PeerError> {
+pub fn connect(to: &str) -> Result<TcpStream, ConnectionError> {
     let addresses = resolve(to, RESOLVE_TIMEOUT, |to| {
         to.to_socket_addrs().map(Iterator::collect)
     })?;
@@ -236,8 +239,8 @@ pub fn connect(to: &str) -> Result<TcpStream, PeerError> {
         }
     }
     Err(match last.kind() {
-        ErrorKind::ConnectionRefused => PeerError::NothingListens(to.to_owned()),
-        _ => PeerError::Unreachable {
+        ErrorKind::ConnectionRefused => ConnectionError::NothingListens(to.to_owned()),
+        _ => ConnectionError::Unreachable {
             to: to.to_owned(),
             error: last,
         },
@@ -250,7 +253,7 @@ fn resolve(
     to: &str,
     timeout: Duration,
     lookup: impl FnOnce(&str) -> io::Result<Vec<SocketAddr>> + Send + 'static,
-) -> Result<Vec<SocketAddr>, PeerError> {
+) -> Result<Vec<SocketAddr>, ConnectionError> {
     let (found, addresses) = mpsc::channel();
     let host = to.to_owned();
     let thread = std::thread::Builder::new().spawn(move || found.send(lookup(&host)));
@@ -258,7 +261,7 @@ fn resolve(
         Ok(addresses) => addresses,
         Err(_) => Err(ErrorKind::TimedOut.into()),
     });
-    addresses.map_err(|error| PeerError::Unresolved {
+    addresses.map_err(|error| ConnectionError::Unresolved {
         to: to.to_owned(),
         error,
     })
@@ -271,7 +274,7 @@ mod tests {
     use super::*;
 
     /// A client of a server that reads nothing and writes `bytes` for ever.
-    fn client_of_a_flood(bytes: &'static [u8], pause: Duration) -> Peer {
+    fn client_of_a_flood(bytes: &'static [u8], pause: Duration) -> BlockingClient {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let stream = TcpStream::connect(address).unwrap();
@@ -281,7 +284,7 @@ mod tests {
                 thread::sleep(pause);
             }
         });
-        Peer {
+        BlockingClient {
             frames: Frames::new(stream.try_clone().unwrap()),
             stream,
             server: String::new(),
@@ -343,7 +346,8 @@ mod tests {
             .and_then(|listener| listener.local_addr())
             .unwrap();
         let name = Name::new("n").unwrap();
-        let error = Peer::connect(&address.to_string(), &name, Claim::Nothing).unwrap_err();
+        let error =
+            BlockingClient::connect(&address.to_string(), &name, Claim::Nothing).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!("nothing listens on {address}: start `tickwire serve` or pass --to")
