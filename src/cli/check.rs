@@ -194,25 +194,16 @@ impl Findings {
             self.unshown += &serde_json::to_string(problem).expect("texts and numbers are JSON");
             return;
         }
-        let Problem {
-            file,
-            line,
-            column,
-            code,
-            field,
-            message,
-            ..
-        } = problem;
-        let field = field.map_or_else(String::new, |field| format!(" {field}"));
-        self.unshown +=
-            &format!("{file}:{line}:{column}: {ERROR}{code}{ERROR:#}{field}: {message}\n");
+        let position = format!("{}:{}:{}", problem.file, problem.line, problem.column);
+        let (code, message) = (problem.code, problem.message);
+        let field = problem.field.map(|field| format!(" {field}"));
+        let field = field.unwrap_or_default();
+        self.unshown += &format!("{position}: {ERROR}{code}{ERROR:#}{field}: {message}\n");
     }
 
     /// Adds the counts: nothing more will be found.
     fn end(&mut self) {
-        let Self {
-            messages, wrong, ..
-        } = *self;
+        let (messages, wrong) = (self.messages, self.wrong);
         if self.json {
             self.unshown += if wrong == 0 { JSON_BEGIN } else { "\n" };
             self.unshown += &format!("],\"messages\":{messages},\"wrong\":{wrong}}}\n");

@@ -1,6 +1,6 @@
 //! The settings of a server: their types, defaults, texts and rules.
 //!
-//! [`table`] holds a row for each setting. The row is the field of
+//! `config/table.rs` holds a row for each setting. The row is the field of
 //! [`ServerConfig`] or [`RouterConfig`], its default, its rule, its setter of
 //! `ServerBuilder` and its entry of [`SETTINGS`], from which the program makes
 //! flags, variables, keys of its file and help.
