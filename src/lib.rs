@@ -13,6 +13,7 @@
 //! - [`events`]: the events and errors that server and client have in common.
 //! - [`router`]: the owners of names, and the way of each message.
 //! - [`wire`]: frames, the checks, typed messages, answers.
+//! - [`config`]: every setting of a server, a row each.
 //! - [`ids`], [`limits`]: small checked types, and every limit in one file.
 //! - [`loss`]: how events that tell of lost messages are marked in the log.
 //!
@@ -38,6 +39,7 @@ mod budget;
 #[cfg(feature = "client")]
 #[cfg_attr(docsrs, doc(cfg(feature = "client")))]
 pub mod client;
+pub mod config;
 #[cfg(any(feature = "server", feature = "client"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "server", feature = "client"))))]
 pub mod events;

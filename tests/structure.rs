@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 
 /// The wings of the router and the files beside them, each above those that it
 /// may import.
-const ORDER: [&str; 9] = [
+const ORDER: [&str; 8] = [
     "now",
     "services",
     "connection",
     "mailbox",
-    "config",
     "broadcast",
     "names",
     "session",

@@ -1,4 +1,4 @@
-//! What the C library's allocator is told, so that a server's memory follows
+//! The settings of the C library's allocator, so that a server's memory follows
 //! its load down as well as up.
 
 /// Bytes from which on a block is the system's again as soon as it is freed.

@@ -1,4 +1,4 @@
-//! What a server says, as far as the tools heed it.
+//! A server's messages, as far as the tools heed them.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -9,37 +9,27 @@ use serde_json::value::RawValue;
 /// A message that the server itself may have sent.
 #[derive(Debug)]
 pub struct ServerMessage {
-    /// Its type.
     pub msg_type: String,
-    /// Who sent it.
     pub source: String,
-    /// What it says.
     pub payload: Body,
 }
 
-/// What the server's answers say; each type has some of it.
+/// The content of a server's message; each type has some of it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Body {
-    /// Of an ack: the message.
+    // Of an ack.
     acknowledged_msg_id: Option<String>,
-    /// Of a batch ack: all messages.
     acknowledged_msg_ids: Option<Vec<String>>,
-    /// Of an ack: how many receivers missed the message, or each.
     dropped: Option<Dropped>,
-    /// Of an error.
+    // Of an error.
     pub code: Option<String>,
-    /// Of an error.
     pub message: Option<String>,
-    /// Of an error.
     pub details: Details,
-    /// Of a welcome: what it answers.
+    // Of a welcome.
     hello_msg_id: Option<String>,
-    /// Of a welcome: who welcomes.
     pub server: Option<Server>,
-    /// Of a welcome: what is allowed.
     pub limits: Option<Limits>,
-    /// Of a welcome: the options in force.
     granted: Option<Granted>,
 }
 
@@ -62,54 +52,52 @@ struct Granted {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Details {
-    /// The offending message.
     pub msg_id: Option<String>,
-    /// The offending field.
     pub field: Option<String>,
-    /// How many messages a report is about.
+    /// The number of messages that a report is about.
     pub count: Option<u64>,
-    /// Whose queue a report is about.
+    /// The owner of the queue that a report is about.
     pub target: Option<String>,
 }
 
-/// Who welcomes.
+/// A server, as it welcomes.
 #[derive(Debug, Deserialize)]
 pub struct Server {
     /// The server's own name.
     pub name: String,
 }
 
-/// What is allowed.
+/// A server's limits.
 #[derive(Debug, Deserialize)]
 pub struct Limits {
     /// The largest frame, without its prefix.
     pub frame_bytes: usize,
-    /// How long a full queue may pause a sender, in milliseconds. Not every
-    /// server tells, and none that tells it in another form is turned away.
+    /// The longest pause for a full queue, in milliseconds. Not every server
+    /// tells, and none that tells it in another form is turned away.
     #[serde(default)]
     stall_timeout_ms: serde_json::Value,
 }
 
 impl Limits {
-    /// How long a full queue may pause a sender, if the server tells.
+    /// The longest pause for a full queue, if the server tells.
     pub fn stall_timeout(&self) -> Option<Duration> {
         self.stall_timeout_ms.as_u64().map(Duration::from_millis)
     }
 }
 
 impl Body {
-    /// Of a welcome: the hello that it answers.
+    /// The hello that a welcome answers.
     pub fn hello_msg_id(&self) -> Option<&str> {
         self.hello_msg_id.as_deref()
     }
 
-    /// Of a welcome: whether accepted messages get no acks from now on.
+    /// Returns whether after this welcome accepted messages get no acks.
     pub fn silences_acks(&self) -> bool {
         let granted = self.granted.as_ref();
         granted.and_then(|granted| granted.acks.as_deref()) == Some("none")
     }
 
-    /// Of an ack: the messages that it covers.
+    /// The messages that an ack covers.
     pub fn covered(&self) -> impl Iterator<Item = &str> {
         let alone = match self.acknowledged_msg_ids {
             Some(_) => None,
@@ -119,7 +107,7 @@ impl Body {
         together.map(String::as_str).chain(alone)
     }
 
-    /// Of an ack: how many receivers missed the messages, in sum.
+    /// The receivers that missed the messages of an ack, in sum.
     pub fn dropped(&self) -> u64 {
         match &self.dropped {
             Some(Dropped::Sum(sum)) => *sum,
@@ -129,7 +117,7 @@ impl Body {
     }
 }
 
-/// The envelope's fields that tell whose message it is.
+/// The envelope's fields, and the payload unread.
 #[derive(Deserialize)]
 struct Head<'a> {
     #[serde(borrow)]
@@ -141,8 +129,8 @@ struct Head<'a> {
 }
 
 impl ServerMessage {
-    /// Reads `frame` whoever sent it; `None` if it isn't shaped like something
-    /// that a server says.
+    /// Reads `frame` from any source. Returns `None` if it isn't shaped like a
+    /// server's message.
     pub fn read(frame: &[u8]) -> Option<Self> {
         Self::from_head(serde_json::from_slice(frame).ok()?)
     }

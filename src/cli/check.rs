@@ -8,7 +8,7 @@ use tickwire::limits::FRAME_BYTES_MAX_DEFAULT;
 use tickwire::wire::{ErrorCode, Parser, Refusal, Validation, locate};
 
 use super::input::{Event, Input, InputError};
-use super::split::{self, Piece, Place, SplitError};
+use super::split::{self, Piece, Position, SplitError};
 use super::{ERROR, Failure, Outcome, print, say_error};
 
 /// The beginning of the result in JSON.
@@ -154,7 +154,7 @@ fn judge(parser: &mut Parser, frame: &mut [u8]) -> Result<(), Refusal> {
 /// Returns the problem of a message that breaks a rule.
 fn refused<'a>(input: &'a Input, piece: Piece<'_>, refusal: &'a Refusal) -> Problem<'a> {
     let at = locate(piece.json, refusal).unwrap_or(0);
-    let Place { line, column } = piece.place.after(&piece.json[..at]);
+    let Position { line, column } = piece.position.after(&piece.json[..at]);
     Problem {
         file: input.name(),
         line,
@@ -174,8 +174,8 @@ fn no_message<'a>(input: &'a Input, fault: &SplitError, message: &'a str) -> Pro
     };
     Problem {
         file: input.name(),
-        line: fault.place.line,
-        column: fault.place.column,
+        line: fault.position.line,
+        column: fault.position.column,
         code: code.as_str(),
         field: None,
         message,
@@ -194,25 +194,16 @@ impl Findings {
             self.unshown += &serde_json::to_string(problem).expect("texts and numbers are JSON");
             return;
         }
-        let Problem {
-            file,
-            line,
-            column,
-            code,
-            field,
-            message,
-            ..
-        } = problem;
-        let field = field.map_or_else(String::new, |field| format!(" {field}"));
-        self.unshown +=
-            &format!("{file}:{line}:{column}: {ERROR}{code}{ERROR:#}{field}: {message}\n");
+        let position = format!("{}:{}:{}", problem.file, problem.line, problem.column);
+        let (code, message) = (problem.code, problem.message);
+        let field = problem.field.map(|field| format!(" {field}"));
+        let field = field.unwrap_or_default();
+        self.unshown += &format!("{position}: {ERROR}{code}{ERROR:#}{field}: {message}\n");
     }
 
     /// Adds the counts: nothing more will be found.
     fn end(&mut self) {
-        let Self {
-            messages, wrong, ..
-        } = *self;
+        let (messages, wrong) = (self.messages, self.wrong);
         if self.json {
             self.unshown += if wrong == 0 { JSON_BEGIN } else { "\n" };
             self.unshown += &format!("],\"messages\":{messages},\"wrong\":{wrong}}}\n");

@@ -1,15 +1,14 @@
 //! `tickwire demo`: the server and the platform's participants, to be looked at.
 //!
-//! The participants are real clients over TCP. The story decides who says what
-//! next; the gateway and the connector react to what they receive.
+//! The participants are real clients over TCP. The story decides on the next
+//! message; the gateway and the connector react to those they receive.
 
 use std::collections::HashMap;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anstream::AutoStream;
 use clap::Args;
 use tickwire::client::{Client, ClientConfig, Event, Receiver, SendError};
 use tickwire::ids::MsgId;
@@ -21,9 +20,8 @@ use tokio::time::MissedTickBehavior;
 use self::line::{line, line_saying};
 use self::story::{CONNECTOR, GATEWAY, PARTICIPANTS, Story};
 use self::tally::Tally;
-use super::patient::Patient;
 use super::stop::StopSignal;
-use super::{DIM, ERROR, Failure, Outcome, rendered, say};
+use super::{DIM, ERROR, Failure, Outcome, say, write_out};
 
 mod line;
 mod story;
@@ -74,7 +72,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     }
 }
 
-/// Why the demo ended early.
+/// The reason for which the demo ended early.
 #[derive(Debug, thiserror::Error)]
 enum DemoError {
     #[error("can't watch for ctrl-c: {0}")]
@@ -119,7 +117,7 @@ async fn demonstrate(arguments: &Arguments) -> Result<(), DemoError> {
     print(&format!("\n{}", tally.summary(deliveries, elapsed)))
 }
 
-/// The participants, and what they tell.
+/// The participants, and their news.
 struct Stage {
     clients: HashMap<&'static str, Client>,
     /// Orders that were not confirmed yet.
@@ -134,7 +132,7 @@ struct OpenOrder {
     sent_at: Instant,
 }
 
-/// What a participant came to know.
+/// News of a participant.
 #[derive(Debug)]
 enum News {
     /// The connector got an ack for one of its orders.
@@ -185,7 +183,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Sends a message and prints what became of it.
+    /// Sends a message and prints its fate.
     async fn say(&mut self, message: Message, tally: &mut Tally) -> Result<(), DemoError> {
         let source = message.source.as_str();
         let client = self
@@ -283,7 +281,7 @@ impl Participant {
     }
 }
 
-/// The id of the order, if `message` is one that the connector sends.
+/// Returns the id of the order, if `message` is one that the connector sends.
 fn order_of_connector(message: &Message) -> Option<String> {
     let Payload::IngestEvent(event) = &message.payload else {
         return None;
@@ -296,9 +294,6 @@ fn order_of_connector(message: &Message) -> Option<String> {
     }
 }
 
-/// Prints a line, coloured on a terminal only.
-fn print(text: &str) -> Result<(), DemoError> {
-    let choice = AutoStream::choice(&io::stdout());
-    let line = rendered(format_args!("{text}\n"), choice);
-    Ok(Patient(io::stdout().lock()).write_all(&line)?)
+fn print(line: &str) -> Result<(), DemoError> {
+    Ok(write_out(format_args!("{line}\n"))?)
 }

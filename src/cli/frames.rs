@@ -6,18 +6,16 @@ use std::io::{self, ErrorKind, Read};
 use tickwire::limits::{FRAME_BYTES_MAX_MAX, FRAME_PREFIX_BYTES, WINDOW_BYTES};
 use tickwire::wire::{FrameError, FrameState, frame_state, write_frame};
 
-/// Whether a read ended because its time was up.
+/// Returns whether a read ended because its time was up.
 pub fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-/// Why there is no further frame.
+/// The reason for which there is no further frame.
 #[derive(Debug, thiserror::Error)]
 pub enum FramesError {
-    /// The connection broke.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// The framing is lost.
     #[error(transparent)]
     Frame(#[from] FrameError),
 }
@@ -27,19 +25,19 @@ pub enum FramesError {
 pub struct Frames<R> {
     reader: R,
     buffer: Vec<u8>,
-    /// Where the unread bytes begin.
+    /// The begin of the unread bytes.
     begin: usize,
-    /// Where they end.
+    /// Their end.
     end: usize,
     /// Frames that were read before somebody wanted them.
     early: VecDeque<Vec<u8>>,
     current: Vec<u8>,
-    /// Whether the last read got less than there was room for.
+    /// The last read got less than there was room for.
     emptied: bool,
 }
 
 impl<R: Read> Frames<R> {
-    /// Frames that `reader` gives.
+    /// The frames of `reader`.
     pub fn new(reader: R) -> Self {
         Self {
             reader,
@@ -57,8 +55,8 @@ impl<R: Read> Frames<R> {
         self.early.extend(frames);
     }
 
-    /// What was read and not given yet: frames with their prefixes, the last of
-    /// them perhaps in part.
+    /// Returns the bytes read and not given yet: frames with their prefixes, the
+    /// last of them perhaps in part.
     pub fn into_unread(self) -> Vec<u8> {
         let mut unread = Vec::new();
         for frame in &self.early {
@@ -68,8 +66,9 @@ impl<R: Read> Frames<R> {
         unread
     }
 
-    /// The next frame without its prefix; `None` at the end of the stream, in
-    /// the middle of a frame or not. After a timeout it can be asked again.
+    /// Returns the next frame without its prefix, or `None` at the end of the
+    /// stream, in the middle of a frame or not. After a timeout it can be called
+    /// again.
     pub fn next(&mut self) -> Result<Option<&[u8]>, FramesError> {
         while self.is_drained()? {
             if self.fill()? == 0 {
@@ -79,14 +78,14 @@ impl<R: Read> Frames<R> {
         Ok(self.next_at_hand()?)
     }
 
-    /// The next frame if all of it is at hand.
+    /// Returns the next frame if all of it is at hand.
     #[inline]
     pub fn next_at_hand(&mut self) -> Result<Option<&[u8]>, FrameError> {
         if let Some(frame) = self.early.pop_front() {
             self.current = frame;
             return Ok(Some(&self.current));
         }
-        // The limit of any server: memory follows what comes, not the prefix.
+        // The limit of any server: memory follows the bytes, not the prefix.
         match frame_state(&self.buffer[self.begin..self.end], FRAME_BYTES_MAX_MAX)? {
             FrameState::Complete { len } => {
                 let start = self.begin + FRAME_PREFIX_BYTES;
@@ -97,8 +96,8 @@ impl<R: Read> Frames<R> {
         }
     }
 
-    /// Whether no whole frame is at hand, so that [`next`](Self::next) would
-    /// have to wait.
+    /// Returns whether no whole frame is at hand, so that [`next`](Self::next)
+    /// would have to wait.
     pub fn is_drained(&self) -> Result<bool, FrameError> {
         let unread = &self.buffer[self.begin..self.end];
         Ok(self.early.is_empty()
@@ -108,12 +107,12 @@ impl<R: Read> Frames<R> {
             ))
     }
 
-    /// Whether the last read left nothing that had come by then.
+    /// Returns whether the last read left nothing that had come by then.
     pub fn has_read_all(&self) -> bool {
         self.emptied
     }
 
-    /// Reads once; the bytes read, 0 at the end of the stream.
+    /// Reads once. Returns the bytes read, 0 at the end of the stream.
     pub fn fill(&mut self) -> io::Result<usize> {
         self.buffer.copy_within(self.begin..self.end, 0);
         self.end -= self.begin;

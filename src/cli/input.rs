@@ -7,56 +7,40 @@ use tickwire::limits::WINDOW_BYTES;
 
 use crate::cli::split::{Piece, SplitError, Splitter};
 
-/// Where messages come from.
+/// A source of messages.
 #[derive(Debug)]
 pub enum Input {
-    /// A file by its path.
     File(String),
-    /// Standard input.
     Stdin,
 }
 
-/// What reading an input comes across.
+/// An event while an input is read.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// A message.
     Piece(Piece<'a>),
     /// All that was read so far has been given, to the end of the input or not.
     Idle,
 }
 
-/// Why an input could not be read to its end.
+/// The reason for which an input could not be read to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
-    /// It can't be read.
     #[error("{name}: {error}")]
-    Unreadable {
-        /// The file.
-        name: String,
-        /// Why.
-        error: io::Error,
-    },
-    /// It doesn't consist of messages.
+    Unreadable { name: String, error: io::Error },
     #[error("{name}:{error}")]
-    NotMessages {
-        /// The file.
-        name: String,
-        /// What is wrong, and where.
-        error: SplitError,
-    },
-    /// Whoever took the messages wants no more.
+    NotMessages { name: String, error: SplitError },
+    /// The taker of the messages wants no more.
     #[error(transparent)]
     Stopped(io::Error),
 }
 
-/// How much there is to read, as far as is known beforehand.
+/// The amount to read, as far as is known beforehand.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Amount {
-    /// Messages.
     pub messages: u64,
     /// Bytes of messages.
     pub bytes: u64,
-    /// Whether there is more, of unknown amount.
+    /// There is more, of unknown amount.
     pub open_ended: bool,
 }
 
@@ -69,7 +53,7 @@ impl Input {
         }
     }
 
-    /// How it is called in what is said about it.
+    /// Its name in reports.
     pub fn name(&self) -> &str {
         match self {
             Self::File(path) => path,
@@ -78,7 +62,7 @@ impl Input {
     }
 
     /// Calls `take` with each message, and whenever there is none at hand. Ends
-    /// with an error at the first thing that is no message.
+    /// with an error at the first text that is no message.
     pub fn each_piece(
         &self,
         mut take: impl FnMut(Event<'_>) -> io::Result<()>,
@@ -92,7 +76,7 @@ impl Input {
         })
     }
 
-    /// Calls `take` with each message and with each thing that is none, and
+    /// Calls `take` with each message and with each text that is none, and
     /// whenever there is neither at hand.
     pub fn each_piece_or_fault(
         &self,
@@ -150,8 +134,8 @@ impl Input {
 }
 
 /// Reads all files once, so that one that can't be sent whole is found before
-/// anything is sent. What can be read only once, pipes and standard input, is
-/// left alone.
+/// anything is sent. Inputs that can be read only once, pipes and standard input,
+/// are left alone.
 pub fn look_through(inputs: &[Input]) -> Result<Amount, InputError> {
     let mut amount = Amount::default();
     for input in inputs {

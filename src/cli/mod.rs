@@ -3,8 +3,8 @@
 //! This is part of the binary, so it uses the library as any other program
 //! would, and the library knows no argument parser.
 //!
-//! Standard output carries what a command is asked for, standard error all
-//! that is said about it. A command returns [`Outcome`] or a [`Failure`], and
+//! Standard output carries the result of a command, standard error all words
+//! about it. A command returns [`Outcome`] or a [`Failure`], and
 //! only [`main`] turns them into exit codes: 0 done, 1 failed, 2 wrong usage.
 
 use std::io::{self, ErrorKind, Write};
@@ -17,16 +17,16 @@ use clap::{Parser, Subcommand};
 mod allocator;
 mod answer;
 mod bench;
+mod blocking_client;
 mod check;
 mod compact;
 mod demo;
-mod fence;
 mod frames;
 mod input;
+mod ledger;
 mod listen;
 mod log;
 mod patient;
-mod peer;
 mod random;
 mod send;
 mod serve;
@@ -35,18 +35,19 @@ mod split;
 mod stop;
 mod units;
 
-use patient::Patient;
+// Old names, for bench.
+use blocking_client as peer;
+use patient::PatientWriter;
 
-/// How a command ended that could be carried out.
+/// The end of a command that could be carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// All went well.
     Done,
-    /// Something of what was asked did not succeed; the command has said what.
+    /// A part of the command did not succeed, and it has said which.
     Failed,
 }
 
-/// Why a command could not be carried out.
+/// The reason for which a command could not be carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The command was asked for something it can't do.
@@ -58,12 +59,10 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// A wrong use of the command.
     pub fn usage(error: impl Into<Box<dyn std::error::Error>>) -> Self {
         Self::Usage(error.into())
     }
 
-    /// A failure of the command.
     pub fn failed(error: impl Into<Box<dyn std::error::Error>>) -> Self {
         Self::Failed(error.into())
     }
@@ -106,7 +105,7 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    #[command(after_long_help = serve::EXAMPLES)]
+    #[command(after_long_help = serve::after_help())]
     Serve(serve::Arguments),
     Send(send::Arguments),
     Listen(listen::Arguments),
@@ -132,7 +131,7 @@ pub fn main() -> ExitCode {
         Ok(Outcome::Failed) => ExitCode::from(1),
         Err(failure) => {
             match &command {
-                // Whoever waits for a server must see that it has ended.
+                // A program that waits for a server must see that it has ended.
                 Command::Serve(_) => drop(log::Announcement::begin_on_error(&error_line(&failure))),
                 _ => say_error(&failure),
             }
@@ -144,14 +143,14 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Red, for what is wrong.
+/// The style of errors.
 pub const ERROR: Style = AnsiColor::Red.on_default().bold();
-/// For what only explains.
+/// The style of explanations.
 pub const DIM: Style = Style::new().dimmed();
 
-/// Says on standard error what is wrong. Coloured on a terminal only.
+/// Writes an error to standard error. Coloured on a terminal only.
 pub fn say_error(error: &dyn std::fmt::Display) {
-    let _ = Patient(io::stderr()).write_all(&error_line(error));
+    let _ = PatientWriter(io::stderr()).write_all(&error_line(error));
 }
 
 fn error_line(error: &dyn std::fmt::Display) -> Vec<u8> {
@@ -167,21 +166,26 @@ fn error_line(error: &dyn std::fmt::Display) -> Vec<u8> {
 pub fn say(line: std::fmt::Arguments<'_>) {
     let choice = AutoStream::choice(&io::stderr());
     let line = rendered(format_args!("{line}\n"), choice);
-    let _ = Patient(io::stderr()).write_all(&line);
+    let _ = PatientWriter(io::stderr()).write_all(&line);
 }
 
-/// Writes what a command was asked for to standard output. A reader that has
-/// seen enough and left is no failure.
+/// Writes the result of a command to standard output. A reader that has seen
+/// enough and left is no failure.
 pub fn print(text: std::fmt::Arguments<'_>) -> Result<(), Failure> {
-    let choice = AutoStream::choice(&io::stdout());
-    let mut out = Patient(io::stdout().lock());
-    let written = out.write_all(&rendered(text, choice));
-    match written.and_then(|()| out.flush()) {
+    match write_out(text) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::failed(format!("can't write: {error}")))
         }
         _ => Ok(()),
     }
+}
+
+/// Writes `text` to standard output, coloured on a terminal only.
+fn write_out(text: std::fmt::Arguments<'_>) -> io::Result<()> {
+    let choice = AutoStream::choice(&io::stdout());
+    let mut out = PatientWriter(io::stdout().lock());
+    out.write_all(&rendered(text, choice))?;
+    out.flush()
 }
 
 /// `text` with its colours, or without.

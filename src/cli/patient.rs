@@ -4,16 +4,16 @@ use std::io::{self, ErrorKind, Write};
 use std::thread;
 use std::time::Duration;
 
-/// How long it waits before it tries again.
+/// The time until it tries again.
 const DELAY: Duration = Duration::from_millis(5);
 
-/// Waits where a stream has no room, as a stream does by itself unless somebody
-/// has set `O_NONBLOCK`. All who share a terminal or a pipe share that flag, so
-/// it isn't this program's choice.
+/// A stream that waits for room, as a stream does by itself unless somebody has
+/// set `O_NONBLOCK`. All processes at a terminal or a pipe share that flag, so it
+/// isn't this program's choice.
 #[derive(Debug)]
-pub struct Patient<W>(pub W);
+pub struct PatientWriter<W>(pub W);
 
-impl<W: Write> Write for Patient<W> {
+impl<W: Write> Write for PatientWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         patiently(|| self.0.write(bytes))
     }
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_stream_without_room_is_waited_for() {
-        let mut out = Patient(Slow::default());
+        let mut out = PatientWriter(Slow::default());
         out.write_all(b"line\n").unwrap();
         out.flush().unwrap();
         assert_eq!(out.0.taken, b"line\n");

@@ -5,12 +5,12 @@
 pub struct SplitMix(u64);
 
 impl SplitMix {
-    /// The sequence that starts at `seed`.
+    /// The sequence from `seed`.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// The next number.
+    /// Returns the next number.
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -19,12 +19,12 @@ impl SplitMix {
         z ^ (z >> 31)
     }
 
-    /// A number below `limit`.
+    /// Returns a number below `limit`.
     pub fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }
 
-    /// A number from -1 to 1.
+    /// Returns a number from -1 to 1.
     pub fn swing(&mut self) -> f64 {
         self.below(2_001) as f64 / 1_000.0 - 1.0
     }

@@ -1,5 +1,5 @@
-//! `tickwire send`: sends messages as they stand in files, and says what became
-//! of each.
+//! `tickwire send`: sends messages as they stand in files, and tells the fate of
+//! each.
 //!
 //! One thread reads the inputs and writes frames, the main thread reads the
 //! answers meanwhile: a server that can't get rid of its answers stops reading,
@@ -16,25 +16,25 @@ use tickwire::ids::{MsgId, Name};
 use tickwire::limits::LISTEN_DEFAULT;
 use tickwire::wire::ErrorCode;
 
-use self::patience::{ANSWER_TIMEOUT, Lack, Patience, Seen};
-use self::report::{Refused, Report};
+use self::patience::{ANSWER_TIMEOUT, Lack, Observation, Patience};
+use self::report::{RefusedMessage, Report};
 use self::writing::Writer;
 use super::answer::ServerMessage;
-use super::fence::{Ledger, Tally};
+use super::blocking_client::{self, BlockingClient, Claim};
 use super::frames::{FramesError, is_timeout};
 use super::input::{self, Input};
-use super::peer::{self, Claim, Peer};
+use super::ledger::{Ledger, Tally};
 use super::{Failure, Outcome, units};
 
 mod patience;
 mod report;
 mod writing;
 
-/// Under which name `send` speaks.
+/// The name that `send` has.
 const SOURCE: &str = "tickwire-send";
-/// How often it is looked at what the server does.
+/// The longest time between two looks at the server.
 const TICK_MAX: Duration = Duration::from_millis(500);
-/// The same where the limit is shorter.
+/// The shortest time between two looks, where the limit is short.
 const TICK_MIN: Duration = Duration::from_millis(10);
 
 const EXAMPLES: &str = "\
@@ -66,7 +66,7 @@ Exit codes: 0 all accepted, 1 some refused or unanswered, 2 wrong usage.";
 #[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
     /// The server
-    #[arg(long, value_name = "HOST:PORT", default_value = LISTEN_DEFAULT, value_parser = peer::address)]
+    #[arg(long, value_name = "HOST:PORT", default_value = LISTEN_DEFAULT, value_parser = blocking_client::address)]
     to: String,
     /// Print the summary as JSON
     #[arg(long)]
@@ -84,27 +84,27 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let inputs: Vec<Input> = arguments.files.iter().map(Input::new).collect();
     let amount = input::look_through(&inputs).map_err(Failure::failed)?;
     let source = Name::new(SOURCE).expect("a name");
-    let mut peer =
-        Peer::connect(&arguments.to, &source, Claim::Nothing).map_err(Failure::failed)?;
+    let mut client =
+        BlockingClient::connect(&arguments.to, &source, Claim::Nothing).map_err(Failure::failed)?;
     let answer_timeout = arguments.answer_timeout.unwrap_or(ANSWER_TIMEOUT);
-    let limit = patience::limit(answer_timeout, peer.stall_timeout);
+    let limit = patience::limit(answer_timeout, client.stall_timeout);
     let tick = (limit / 8).clamp(TICK_MIN, TICK_MAX);
-    prepare(&peer.stream, tick).map_err(Failure::failed)?;
+    prepare(&client.stream, tick).map_err(Failure::failed)?;
     let patience = Patience::new(limit, tick);
 
     let report = Report::new(&inputs, amount, arguments.json);
-    let (fence_id, fence) = peer::hello(&source, Claim::Nothing);
+    let (fence_id, fence) = blocking_client::hello(&source, Claim::Nothing);
     let shared = Arc::new(Shared::default());
-    let stream = peer.stream.try_clone().map_err(Failure::failed)?;
+    let stream = client.stream.try_clone().map_err(Failure::failed)?;
     let writer = Writer::new(
         stream,
-        peer.frame_bytes_max,
+        client.frame_bytes_max,
         Arc::clone(&shared),
         Arc::clone(&report),
     );
     let writing = std::thread::spawn(move || writer.send_all(&inputs, &fence));
 
-    let lost = read_answers(&mut peer, &fence_id, &shared, &report, patience).err();
+    let lost = read_answers(&mut client, &fence_id, &shared, &report, patience).err();
     match lost {
         None => shared.ledger().fenced(),
         Some(_) => {
@@ -136,12 +136,12 @@ fn answer_timeout(text: &str) -> Result<Duration, &'static str> {
     units::duration(text).ok_or(units::DURATION_FORM)
 }
 
-/// Has reads and writes return every `tick`, so that it can be looked at what
-/// happens meanwhile.
+/// Has reads and writes return every `tick`, so that the clocks can be looked at
+/// meanwhile.
 fn prepare(stream: &TcpStream, tick: Duration) -> io::Result<()> {
     stream.set_read_timeout(Some(tick))?;
     stream.set_write_timeout(Some(tick))?;
-    // Where it can't be had, a large buffer makes what was taken less telling.
+    // Where it can't be had, a large buffer takes bytes that nobody reads.
     #[cfg(target_os = "linux")]
     let _ = {
         let socket = socket2::SockRef::from(stream);
@@ -150,15 +150,15 @@ fn prepare(stream: &TcpStream, tick: Duration) -> io::Result<()> {
     Ok(())
 }
 
-/// What the two threads share.
+/// The state that the two threads share.
 #[derive(Debug, Default)]
 struct Shared {
     ledger: Mutex<Ledger>,
     /// Bytes that the kernel has taken.
     taken: AtomicU64,
-    /// Whether bytes wait for the kernel.
+    /// Bytes wait for the kernel.
     unwritten: AtomicBool,
-    /// Whether the fence was written, which is answered whatever went before.
+    /// The fence was written, which is always answered.
     fence_sent: AtomicBool,
 }
 
@@ -169,21 +169,21 @@ impl Shared {
             .expect("nobody panics while counting messages")
     }
 
-    /// What there is to see beside what was read.
-    fn seen(&self) -> Seen {
+    /// Returns all there is to see but the bytes and answers read.
+    fn seen(&self) -> Observation {
         let taken = self.taken.load(Ordering::Acquire);
-        Seen {
+        Observation {
             owed: self.fence_sent.load(Ordering::Acquire) || self.ledger().is_owed(taken),
             unwritten: self.unwritten.load(Ordering::Acquire),
             taken,
-            ..Seen::default()
+            ..Observation::default()
         }
     }
 }
 
-/// Why the fence was not reached.
+/// The reason for which the fence was not reached.
 #[derive(Debug, thiserror::Error)]
-enum Lost {
+enum Interruption {
     #[error("the server closed the connection before everything was answered")]
     Closed,
     #[error(
@@ -205,19 +205,19 @@ enum Lost {
 /// Reads answers up to the welcome of the hello `fence_id`, unless the server
 /// does nothing for longer than `patience` lasts.
 fn read_answers(
-    peer: &mut Peer,
+    client: &mut BlockingClient,
     fence_id: &MsgId,
     shared: &Shared,
     report: &Report,
     mut patience: Patience,
-) -> Result<(), Lost> {
+) -> Result<(), Interruption> {
     loop {
-        let read = read_once(peer)?;
+        let read = read_once(client)?;
         let mut answered = false;
-        while let Some(frame) = peer.frames.next_at_hand().map_err(FramesError::from)? {
+        while let Some(frame) = client.frames.next_at_hand().map_err(FramesError::from)? {
             // Nothing else should come: this connection has no name and no
             // subscription.
-            let Some(message) = ServerMessage::of(&peer.server, frame) else {
+            let Some(message) = ServerMessage::of(&client.server, frame) else {
                 continue;
             };
             if message.payload.hello_msg_id() == Some(fence_id.as_str()) {
@@ -228,34 +228,34 @@ fn read_answers(
         if answered {
             report.progress(shared.ledger().settled());
         }
-        let seen = Seen {
+        let seen = Observation {
             answered,
             read,
-            read_all: peer.frames.has_read_all(),
+            read_all: client.frames.has_read_all(),
             ..shared.seen()
         };
         match patience.observe(Instant::now(), &seen) {
             None => {}
-            Some(Lack::Answers) => return Err(Lost::Unanswered(patience.limit())),
-            Some(Lack::Reading) => return Err(Lost::NotReading(patience.limit())),
+            Some(Lack::Answers) => return Err(Interruption::Unanswered(patience.limit())),
+            Some(Lack::Reading) => return Err(Interruption::NotReading(patience.limit())),
         }
     }
 }
 
-/// Reads for a tick, unless a frame is at hand; the bytes read.
-fn read_once(peer: &mut Peer) -> Result<usize, Lost> {
-    if !peer.frames.is_drained().map_err(FramesError::from)? {
+/// Reads for a tick, unless a frame is at hand. Returns the bytes read.
+fn read_once(client: &mut BlockingClient) -> Result<usize, Interruption> {
+    if !client.frames.is_drained().map_err(FramesError::from)? {
         return Ok(0);
     }
-    match peer.frames.fill() {
-        Ok(0) => Err(Lost::Closed),
+    match client.frames.fill() {
+        Ok(0) => Err(Interruption::Closed),
         Ok(read) => Ok(read),
         Err(error) if is_timeout(&error) => Ok(0),
         Err(error) => Err(FramesError::from(error).into()),
     }
 }
 
-/// Takes what the server says; whether a message has its answer by that.
+/// Takes a message of the server. Returns whether it answers one that was sent.
 fn take_answer(message: ServerMessage, shared: &Shared, report: &Report) -> bool {
     let body = message.payload;
     let id = |text: &str| MsgId::from_text(text.as_bytes());
@@ -290,7 +290,7 @@ fn take_answer(message: ServerMessage, shared: &Shared, report: &Report) -> bool
         .flatten();
     let answered = sent.is_some();
     match sent {
-        Some(sent) => report.refused(Refused {
+        Some(sent) => report.refused(RefusedMessage {
             input: sent.input,
             line: sent.line,
             code,
@@ -304,32 +304,30 @@ fn take_answer(message: ServerMessage, shared: &Shared, report: &Report) -> bool
     answered
 }
 
-/// One line that says what became of all messages.
+/// Returns one line with the fates of all messages.
 fn summary(tally: &Tally) -> String {
-    let mut line = format!("{} sent: {} acknowledged", tally.sent, tally.acknowledged);
-    if tally.dropped > 0 {
-        line += &format!(" ({} times missed by a receiver)", tally.dropped);
-    }
-    if tally.routed > 0 {
-        line += &format!(
-            ", {} routed (an ack gets no answer of its own)",
-            tally.routed
-        );
-    }
-    if tally.silent > 0 {
-        line += &format!(
-            ", {} accepted in silence (a hello among them asked for no acks)",
-            tally.silent
-        );
-    }
-    line += &format!(", {} refused", tally.refused);
-    if tally.undelivered > 0 {
-        line += &format!(", {} given up before delivery", tally.undelivered);
-    }
-    if tally.unanswered > 0 {
-        line += &format!(", {} unanswered", tally.unanswered);
-    }
-    line
+    let unless_none = |begin, count: u64, text| match count {
+        0 => String::new(),
+        _ => format!("{begin}{count} {text}"),
+    };
+    [
+        format!("{} sent: {} acknowledged", tally.sent, tally.acknowledged),
+        unless_none(" (", tally.dropped, "times missed by a receiver)"),
+        unless_none(
+            ", ",
+            tally.routed,
+            "routed (an ack gets no answer of its own)",
+        ),
+        unless_none(
+            ", ",
+            tally.silent,
+            "accepted in silence (a hello among them asked for no acks)",
+        ),
+        format!(", {} refused", tally.refused),
+        unless_none(", ", tally.undelivered, "given up before delivery"),
+        unless_none(", ", tally.unanswered, "unanswered"),
+    ]
+    .concat()
 }
 
 #[cfg(test)]

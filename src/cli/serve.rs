@@ -9,13 +9,16 @@ use tickwire::loss;
 use tickwire::server::{Server, ServerFailure, ServerHandle, StartError};
 
 use super::log::{Announcement, Log};
-use super::settings::{Flags, Settings};
+use super::settings::{Flags, Key, Settings, help};
 use super::stop::StopSignal;
 use super::{Failure, Outcome, allocator, print, say};
 
-/// What its help ends with. Not part of [`Arguments`]: those are also the whole
-/// program's, whose help ends otherwise.
-pub const EXAMPLES: &str = "\
+/// Returns the end of its help. Not part of [`Arguments`]: the help of the whole
+/// program has them too, and ends otherwise.
+pub fn after_help() -> String {
+    let (all, of_names) = (help::list(), help::list_of_names());
+    format!(
+        "\
 Examples:
   tickwire serve
   tickwire serve --listen 0.0.0.0:7411 --threads 4
@@ -32,31 +35,9 @@ A size is a whole number of bytes, or has a unit: kB, MB, GB, TB (1 kB is 1,000 
 bytes) or KiB, MiB, GiB, TiB (1 KiB is 1,024). A duration has its unit: ms, s, m \
 or h; 0 needs none. A list is as in TOML, [\"/a\", \"/b\"]; a variable may hold \
 pointers plainly, as /a,/b, and so addresses.
-  listen            HOST:PORT, or a list; all addresses of a host are listened
-                    on; port 0 picks a free one, the same for all
-  name              the server's own name: the source of its answers
-  threads           worker threads
-  frame_bytes_max   largest message, such as \"1MiB\"
-  queue_bytes       bytes that a name's queue may hold
-  queue_messages    messages that a name's queue may hold
-  memory_max        bytes that may be held for all together, such as \"2GiB\"; unless
-                    set, half of what the machine or the cgroup has
-  stall_timeout     how long a full queue pauses a sender, such as \"2s\"
-  linger            how long what is queued for a name waits for its next owner
-  drain_timeout     how long queued messages may take to be written at shutdown
-  connections_max   connections served at once
-  first_message_timeout  how long a connection may go without an accepted message
-  frame_rate_min    bytes a second at which a message must come in the mean, once
-                    it has taken 10 s, such as \"1KiB\"
-  validation        \"payload\" checks all of a message, \"envelope\" less
-  snapshot.keys     JSON pointers: the last broadcast for each value is kept
-  log               a level or filter, such as \"info,tickwire::server=debug\"
-
+{all}
 A section [names.\"api-gateway\"] says what is different for that name's queue:
-  queue_bytes, queue_messages
-  overflow          what becomes of events that don't fit: \"pause\" their sender,
-                    \"refuse\" them, or \"drop\" them
-As a variable it is for a name in lower case, without two underscores in a row: \
+{of_names}As a variable it is for a name in lower case, without two underscores in a row: \
 TICKWIRE_NAMES__API-GATEWAY__OVERFLOW (env or a service file can set it; a shell's \
 own variables have no hyphens).
 
@@ -64,7 +45,14 @@ When ready it prints `listening tcp ADDR` for each address on standard output; l
 go to standard error. Nobody has to read either: lines that are not read are dropped \
 and counted, losses of messages summed up by name. SIGTERM, ctrl-c or the end of its \
 terminal writes what is queued and ends it with 0. Without a terminal SIGHUP is \
-ignored, and what was ignored from the start stays so (nohup).";
+ignored, and what was ignored from the start stays so (nohup)."
+    )
+}
+
+/// Returns the help of the flag of a setting.
+fn flag_help(key: &str) -> String {
+    help::text(Key::named(key).expect("a flag is a setting"))
+}
 
 /// Serve: check, route and acknowledge messages
 ///
@@ -72,15 +60,11 @@ ignored, and what was ignored from the start stays so (nohup).";
 /// that owns its target, and acknowledges it.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Where to listen, on all addresses of the host; port 0 picks a free one. May
-    /// be repeated [default: 127.0.0.1:7411]
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", help = flag_help("listen") + "; may be repeated")]
     pub listen: Vec<String>,
-    /// The server's own name, the source of its answers [default: tickwire]
-    #[arg(long)]
+    #[arg(long, help = flag_help("name"))]
     pub name: Option<String>,
-    /// Worker threads [default: one a core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help = flag_help("threads"))]
     pub threads: Option<String>,
     /// A TOML file with settings
     #[arg(long, value_name = "FILE")]
@@ -119,7 +103,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
             Failure::failed(format!("can't start {} threads: {error}", settings.threads))
         })?;
     let outcome = runtime.block_on(serve(settings));
-    // What is still running has been told to end and had its time.
+    // Tasks that still run have been told to end and had their time.
     runtime.shutdown_background();
     outcome
 }
@@ -179,8 +163,8 @@ async fn serve_until(
     }
 }
 
-/// Says once more what was lost since the start, in case that the lines of it
-/// were not read.
+/// Logs the sum of all losses since the start, for readers that missed their
+/// lines.
 fn sum_up_losses(server: &ServerHandle) {
     let count = server.stats().given_up;
     if count > 0 {
@@ -188,7 +172,7 @@ fn sum_up_losses(server: &ServerHandle) {
     }
 }
 
-/// The words about a variable with tickwire's prefix that is no setting.
+/// Returns the words about a variable with tickwire's prefix that is no setting.
 fn unknown_variable(variable: &str) -> String {
     format!(
         "{} is no setting of tickwire, and ignored; tickwire serve --print-config shows all there \
@@ -197,7 +181,7 @@ fn unknown_variable(variable: &str) -> String {
     )
 }
 
-/// What to do about a server that doesn't start.
+/// Returns advice about a server that doesn't start.
 fn explain(error: StartError) -> Failure {
     match error {
         StartError::Listen { address, source } => match source.kind() {

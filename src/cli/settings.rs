@@ -1,7 +1,6 @@
-//! What `serve` is told: flag over environment over file over default.
+//! The settings of `serve`: flag over environment over file over default.
 //!
-//! Every setting is one row of [`KEYS`], which knows how to read and to show
-//! it. All layers give text, and each value remembers where it came from, so
+//! Every setting is a [`Key`], which reads and shows its value. All layers give text, and each value remembers where it came from, so
 //! that an error can name the line of the file, the variable or the flag.
 //!
 //! The layers are joined here instead of by a configuration crate: those guess
@@ -15,39 +14,36 @@ use std::path::{Path, PathBuf};
 
 use tickwire::server::{ConfigError, ServerConfig};
 
-use self::keys::{KEYS, Key};
+pub use self::keys::Key;
 
 mod environment;
 mod file;
+pub mod help;
 mod keys;
 mod names;
 #[cfg(test)]
 mod tests;
 
-/// Everything that `serve` can be told.
+/// All settings of `serve`.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What the server itself is told.
     pub server: ServerConfig,
     /// Worker threads of the runtime.
     pub threads: usize,
-    /// Which log lines are written, as `tracing-subscriber` filters spell it.
+    /// The filter of log lines, as `tracing-subscriber` spells it.
     pub log: String,
     /// Variables with tickwire's prefix that are no setting.
     pub ignored: Vec<String>,
     origins: BTreeMap<String, Origin>,
 }
 
-/// Where a value came from.
+/// The origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// Nobody gave one.
     Default,
-    /// A line of the configuration file.
     File(PathBuf, u64),
-    /// An environment variable.
     Variable(String),
-    /// A flag of the command line.
     Flag(String),
 }
 
@@ -64,13 +60,13 @@ impl fmt::Display for Origin {
 
 /// One value as a layer gives it.
 #[derive(Debug, Clone)]
-struct Given {
+struct Assignment {
     /// The dotted key.
     key: String,
     /// The value without quotes.
     text: String,
-    /// What kind of value a file gives; the other layers give text that may
-    /// stand for anything.
+    /// The kind of the value in a file. The other layers give text that may stand
+    /// for anything.
     kind: ValueKind,
     origin: Origin,
 }
@@ -87,7 +83,7 @@ enum ValueKind {
     Other,
 }
 
-impl Given {
+impl Assignment {
     /// The value as an error shows it.
     fn shown(&self) -> String {
         match self.kind {
@@ -97,63 +93,47 @@ impl Given {
     }
 }
 
-/// Why the settings are not usable.
+/// The reason for which the settings are not usable.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingsError {
-    /// A value is not allowed.
     #[error("{origin}: {key} = {value}: {allowed}")]
     Value {
-        /// Where the value came from.
         origin: Origin,
-        /// The setting.
         key: String,
-        /// The value.
         value: String,
-        /// What is allowed instead.
         allowed: String,
     },
-    /// There is no such setting.
     #[error("{origin}: unknown setting{key}{remedy}")]
     Unknown {
-        /// Where the key stands.
         origin: Origin,
         /// The key, but for a variable, which is its own key.
         key: String,
         /// The key that may have been meant, or all there are.
         remedy: String,
     },
-    /// A variable's value is not Unicode.
     #[error("{0}: the value is not UTF-8")]
     NotUnicode(String),
-    /// Where a configuration file may be named, none is.
+    /// The name of the configuration file is empty.
     #[error("{0}names no configuration file: name one, or leave it out")]
     NoFile(&'static str),
-    /// The configuration file can't be read.
     #[error("{given}can't read the configuration file {}: {error}", path.display())]
     Unreadable {
-        /// Which variable names the file, if one does.
+        /// The variable that names the file, if one does.
         given: &'static str,
-        /// The file.
         path: PathBuf,
-        /// Why.
         error: std::io::Error,
     },
-    /// The configuration file is not TOML.
     #[error("{}:{line}:{column}: not TOML: {problem} (texts stand in quotes)", path.display())]
     NotToml {
-        /// The file.
         path: PathBuf,
-        /// The line.
         line: u64,
-        /// The column.
         column: u64,
-        /// What is wrong there.
         problem: String,
     },
 }
 
-/// What the command line gives.
+/// The settings of the command line.
 #[derive(Debug, Default)]
 pub struct Flags<'a> {
     /// The configuration file.
@@ -194,7 +174,7 @@ impl Settings {
             settings.set(given)?;
         }
         for (key, text) in &flags.settings {
-            settings.set(Given {
+            settings.set(Assignment {
                 key: (*key).to_owned(),
                 text: (*text).to_owned(),
                 kind: ValueKind::Untyped,
@@ -206,7 +186,6 @@ impl Settings {
     }
 
     /// The settings as a configuration file that would give the same.
-    #[must_use]
     pub fn to_toml(&self) -> String {
         let origin = |key: &str| {
             self.origins
@@ -214,11 +193,12 @@ impl Settings {
                 .unwrap_or(&Origin::Default)
                 .to_string()
         };
-        let shown = |key: &Key| {
-            let line = format!("{} = {}", key.name, (key.show)(self));
-            (line, origin(key.name))
+        let mut settings = self.clone();
+        let mut shown = |key: Key| {
+            let line = format!("{} = {}", key.name(), key.show(&mut settings));
+            (line, origin(key.name()))
         };
-        let mut lines: Vec<(String, String)> = KEYS.iter().map(shown).collect();
+        let mut lines: Vec<(String, String)> = keys::all().map(&mut shown).collect();
         for (name, section) in names::sections(self) {
             lines.push((
                 format!("[names.{}]", keys::quoted(name.as_str())),
@@ -241,8 +221,8 @@ impl Settings {
         toml
     }
 
-    fn set(&mut self, given: Given) -> Result<(), SettingsError> {
-        // TOML refuses most of what stands twice, but `[names.a.b]` and
+    fn set(&mut self, given: Assignment) -> Result<(), SettingsError> {
+        // TOML refuses most keys that stand twice, but `[names.a.b]` and
         // `[names."a.b"]` are two sections to it.
         if let (Origin::File(..), Some(first @ Origin::File(..))) =
             (&given.origin, self.origins.get(&given.key))
@@ -254,8 +234,8 @@ impl Settings {
                 key: given.key,
             });
         }
-        let taken = match KEYS.iter().find(|key| key.name == given.key) {
-            Some(key) => (key.set)(self, &given),
+        let taken = match Key::named(&given.key) {
+            Some(key) => key.set(self, &given),
             None => match names::set(self, &given) {
                 Some(taken) => taken,
                 None => return Err(unknown(given.key, given.origin)),
@@ -273,7 +253,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Checks what only the server knows: its limits.
+    /// Checks the limits, which only the server knows.
     fn check(&self) -> Result<(), SettingsError> {
         self.server.validate().map_err(|error| {
             let ConfigError {
@@ -305,41 +285,39 @@ impl Default for Settings {
     }
 }
 
-/// Whether there is a setting with this key.
+/// Returns whether there is a setting with this key.
 fn is_known(key: &str) -> bool {
-    KEYS.iter().any(|known| known.name == key) || names::is_known(key)
+    Key::named(key).is_some() || names::is_known(key)
 }
 
-/// The setting that was probably meant by `key`.
+/// Returns the setting that was probably meant by `key`.
 fn nearest(key: &str) -> Option<String> {
     let distance = |name: &str| strsim::damerau_levenshtein(name, key);
-    KEYS.iter()
-        .map(|known| (distance(known.name), known.name))
+    keys::all()
+        .map(|known| (distance(known.name()), known.name()))
         .min()
         .filter(|(distance, name)| is_near(*distance, name))
         .map(|(_, name)| name.to_owned())
         .or_else(|| names::nearest(key))
 }
 
-/// Whether a text `distance` away from `name` is a slip of it: one letter of
-/// three.
+/// Returns whether a text `distance` away from `name` is a slip of it: one letter
+/// of three.
 fn is_near(distance: usize, name: &str) -> bool {
     distance <= name.len() / 3
 }
 
 fn unknown(key: String, origin: Origin) -> SettingsError {
     let spelled = |key: &str| match &origin {
-        Origin::Variable(_) => {
-            let variable = key.replace('.', "__").to_ascii_uppercase();
-            format!("{}{variable}", environment::PREFIX)
-        }
+        Origin::Variable(_) => environment::variable(key),
         _ => key.to_owned(),
     };
     let remedy = match nearest(&key) {
         Some(name) => format!(": did you mean {}?", spelled(&name)),
         None => {
-            let of_names = names::KEYS.map(|key| format!("names.NAME.{key}"));
-            let all = KEYS.iter().map(|key| key.name.to_owned()).chain(of_names);
+            let of_names = names::KEYS.iter();
+            let of_names = of_names.map(|key| format!("names.NAME.{}", key.name));
+            let all = keys::all().map(|key| key.name().to_owned()).chain(of_names);
             let all: Vec<_> = all.map(|key| spelled(&key)).collect();
             format!("; there are {}", all.join(", "))
         }

@@ -2,15 +2,14 @@
 //!
 //! A file holds objects one after another: one pretty-printed object, several,
 //! or JSON Lines. [`Splitter`] only finds where each object begins and ends,
-//! by its brackets and strings, and leaves the judgement of what is inside to
-//! whoever gets the piece. So a message with a `NaN` in it can be sent, and
-//! refused, as it stands.
+//! by its brackets and strings, and leaves the judgement of its content to the
+//! caller. So a message with a `NaN` in it can be sent, and refused, as it stands.
 //!
 //! Use: [`push`](Splitter::push) bytes and take pieces with
 //! [`next`](Splitter::next) until there is none, again and again. At the end of
-//! the input say so with [`end`](Splitter::end), and take what is left.
+//! the input call [`end`](Splitter::end), and take the rest.
 //!
-//! What is no message is an error, behind which the splitter goes on at the
+//! Text that is no message is an error, behind which the splitter goes on at the
 //! next line that begins with `{`. It keeps the bytes of one message at most,
 //! and discards those that it passes over.
 
@@ -24,19 +23,16 @@ mod resync;
 
 /// A line and a column, both from 1. Columns count characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
-    /// The line.
+pub struct Position {
     pub line: u64,
-    /// The column.
     pub column: u64,
 }
 
-impl Place {
-    /// Where a file begins.
+impl Position {
+    /// The begin of a file.
     pub const START: Self = Self { line: 1, column: 1 };
 
-    /// The place behind `bytes`, if they begin here.
-    #[must_use]
+    /// Returns the position behind `bytes`, if they begin here.
     pub fn after(self, bytes: &[u8]) -> Self {
         let breaks = memchr::memchr_iter(b'\n', bytes).count() as u64;
         let last_line = match memchr::memrchr(b'\n', bytes) {
@@ -52,7 +48,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)
     }
@@ -63,58 +59,41 @@ impl fmt::Display for Place {
 pub struct Piece<'a> {
     /// The object's bytes, from `{` to `}`.
     pub json: &'a [u8],
-    /// Where it begins.
-    pub place: Place,
+    pub position: Position,
 }
 
-/// Why the input can't be split into messages.
+/// The reason for which an input can't be split into messages.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{place}: {problem}")]
+#[error("{position}: {problem}")]
 pub struct SplitError {
-    /// Where.
-    pub place: Place,
-    /// What is wrong there.
+    pub position: Position,
     pub problem: Problem,
 }
 
-/// What is wrong with an input.
+/// A fault of an input.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// Something other than an object stands between the messages.
     #[error("not JSON: expected a message, an object that begins with {{, found {0}")]
     NotAnObject(String),
-    /// The messages are wrapped in an array.
     #[error("found [: put the messages one after another, without an array around them")]
     Array,
-    /// There are commas between the messages.
     #[error("found a comma: put the messages one after another, without commas between them")]
     Comma,
-    /// The input is UTF-16.
     #[error("the text is UTF-16: save it as UTF-8")]
     Utf16,
-    /// A bracket closes what another kind of bracket opened.
     #[error("not JSON: found {found} where {expected} should come")]
-    Mismatched {
-        /// The closing bracket that stands there.
-        found: char,
-        /// The closing bracket that belongs there.
-        expected: char,
-    },
-    /// A string is not closed on its line.
+    Mismatched { found: char, expected: char },
     #[error(
         "not JSON: the string that begins here has no closing quote on its line \
          (a line break inside a string is written \\n)"
     )]
     OpenString,
-    /// The input ends inside an object.
     #[error("not JSON: the object that begins here never ends")]
     OpenObject,
-    /// An object is still open where the next message begins.
     #[error(
         "not JSON: the object that begins here is not closed before a line that begins with {{"
     )]
     Unclosed,
-    /// An object is larger than any server takes.
     #[error(
         "the message that begins here is larger than {FRAME_BYTES_MAX_MAX} bytes, the most that a server can be told to take"
     )]
@@ -125,24 +104,24 @@ pub enum Problem {
 #[derive(Debug)]
 pub struct Splitter {
     buffer: Vec<u8>,
-    /// Where the object begins that is being looked at, or what is unread.
+    /// The begin of the object that is being looked at, or of the unread bytes.
     begin: usize,
     /// The end of the object given out last; it is passed with the next call.
     given: usize,
-    /// What was looked at: `begin ≤ given ≤ at ≤ buffer.len()`. While an object
-    /// is being looked for, `given` is `begin`.
+    /// The end of the bytes looked at: `begin ≤ given ≤ at ≤ buffer.len()`. While
+    /// an object is being looked for, `given` is `begin`.
     at: usize,
-    /// The place of `begin`.
-    place: Place,
+    /// The position of `begin`.
+    position: Position,
     /// The closing brackets that are still to come.
     closing: Vec<u8>,
-    /// Where the string begins inside of which `at` stands.
+    /// The begin of the string around `at`.
     string: Option<usize>,
-    /// Behind something broken: the search for where to go on.
+    /// The search for the next message, behind a broken one.
     lost: Option<LineSearch>,
-    /// Whether nothing was looked at yet.
+    /// Nothing was looked at yet.
     fresh: bool,
-    /// Whether no further bytes will come.
+    /// No further bytes will come.
     ended: bool,
 }
 
@@ -154,7 +133,7 @@ impl Splitter {
             begin: 0,
             given: 0,
             at: 0,
-            place: Place::START,
+            position: Position::START,
             closing: Vec::new(),
             string: None,
             lost: None,
@@ -174,15 +153,15 @@ impl Splitter {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Notes that the input ends behind what was pushed.
+    /// Notes that the input ends behind the bytes pushed.
     pub fn end(&mut self) {
         self.ended = true;
     }
 
-    /// The next object, if all of it is there.
+    /// Returns the next object, if all of it is there.
     ///
     /// # Errors
-    /// What stands there is no message. The next call goes on behind it.
+    /// The next text is no message. The next call goes on behind it.
     pub fn next(&mut self) -> Result<Option<Piece<'_>>, SplitError> {
         self.pass(self.given);
         match self.find() {
@@ -190,7 +169,7 @@ impl Splitter {
                 self.given = self.at;
                 Ok(Some(Piece {
                     json: &self.buffer[self.begin..self.at],
-                    place: self.place,
+                    position: self.position,
                 }))
             }
             Ok(false) => Ok(None),
@@ -198,15 +177,15 @@ impl Splitter {
                 self.closing.clear();
                 self.string = None;
                 self.lost = Some(LineSearch::default());
-                // Not at the place of the error: what is missing of one message
-                // is often noticed only within the next.
+                // Not at the position of the error: a missing end of one message is
+                // often noticed only within the next.
                 self.pass(self.begin + 1);
                 Err(error)
             }
         }
     }
 
-    /// Looks for an object; whether all of it is there.
+    /// Looks for an object. Returns whether all of it is there.
     fn find(&mut self) -> Result<bool, SplitError> {
         if self.closing.is_empty() && !self.find_begin()? {
             return Ok(false);
@@ -228,14 +207,14 @@ impl Splitter {
     fn pass(&mut self, to: usize) {
         debug_assert!(self.begin <= to && to <= self.buffer.len());
         if to > self.begin {
-            self.place = self.place.after(&self.buffer[self.begin..to]);
+            self.position = self.position.after(&self.buffer[self.begin..to]);
             self.begin = to;
             self.given = to;
             self.at = self.at.max(to);
         }
     }
 
-    /// Skips what may stand between messages; whether an object begins there.
+    /// Skips the bytes between messages. Returns whether an object begins there.
     fn find_begin(&mut self) -> Result<bool, SplitError> {
         if let Some(search) = &mut self.lost {
             let Some(line) = search.find(&self.buffer[self.begin..]) else {
@@ -288,13 +267,14 @@ impl Splitter {
                 return;
             }
             // A mark has no column.
-            let place = self.place;
+            let position = self.position;
             self.pass(self.begin + BOM.len());
-            self.place = place;
+            self.position = position;
         }
     }
 
-    /// Looks on for the bracket that closes the object; whether it is there.
+    /// Looks on for the bracket that closes the object. Returns whether it is
+    /// there.
     fn find_end(&mut self) -> Result<bool, SplitError> {
         loop {
             if let Some(start) = self.string {
@@ -337,7 +317,7 @@ impl Splitter {
         }
     }
 
-    /// Looks on for the quote that closes the string; whether it is there.
+    /// Looks on for the quote that closes the string. Returns whether it is there.
     fn find_string_end(&mut self, start: usize) -> Result<bool, SplitError> {
         while let Some(found) = memchr::memchr3(b'"', b'\\', b'\n', &self.buffer[self.at..]) {
             self.at += found;
@@ -351,7 +331,7 @@ impl Splitter {
                     // No escape: it has to be found as the end of the line.
                     Some(b'\n') => self.at += 1,
                     Some(_) => self.at += 2,
-                    // What is escaped has not arrived: come back to the backslash.
+                    // The escaped byte has not arrived: come back to the backslash.
                     None => return Ok(false),
                 },
             }
@@ -360,9 +340,9 @@ impl Splitter {
         Ok(false)
     }
 
-    /// The error of an object that shows at `at` to be broken. If a line between
-    /// its beginning and there could begin a message, the object was probably
-    /// broken off before that line.
+    /// Returns the error of an object that shows at `at` to be broken. If a line
+    /// between its beginning and there could begin a message, the object was
+    /// probably broken off before that line.
     fn broken(&self, at: usize, problem: Problem) -> SplitError {
         let mut search = LineSearch::default();
         match search.find(&self.buffer[self.begin + 1..at]) {
@@ -373,7 +353,7 @@ impl Splitter {
 
     fn error(&self, at: usize, problem: Problem) -> SplitError {
         SplitError {
-            place: self.place.after(&self.buffer[self.begin.min(at)..at]),
+            position: self.position.after(&self.buffer[self.begin.min(at)..at]),
             problem,
         }
     }

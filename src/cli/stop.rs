@@ -2,8 +2,8 @@
 //! SIGHUP when a terminal closes.
 //!
 //! A signal that was ignored when the process began stays ignored: `nohup`
-//! does that to SIGHUP, and a shell without job control to the SIGINT of what
-//! it runs in the background.
+//! does that to SIGHUP, and a shell without job control to the SIGINT of its
+//! background processes.
 
 use std::io;
 
@@ -27,7 +27,7 @@ pub struct StopSignal {
 #[cfg(unix)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OnHangup {
-    /// None: whoever started the process has it ignored.
+    /// None: the process was started with it ignored.
     StayIgnored,
     /// The process's terminal has closed: an end in order.
     Stop,
@@ -102,14 +102,14 @@ async fn next(signal: &mut Option<tokio::signal::unix::Signal>) {
     }
 }
 
-/// Whether the process has a controlling terminal. `/dev/tty` is that terminal,
+/// Returns whether the process has a controlling terminal. `/dev/tty` is that terminal,
 /// and can't be opened without one.
 #[cfg(unix)]
 fn has_terminal() -> bool {
     std::fs::File::open("/dev/tty").is_ok()
 }
 
-/// Whether `signal` is ignored at present.
+/// Returns whether `signal` is ignored at present.
 #[cfg(unix)]
 #[allow(unsafe_code, reason = "the standard library can't tell")]
 fn is_ignored(signal: libc::c_int) -> io::Result<bool> {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-/// What a size may look like.
+/// The form of a size.
 pub const SIZE_FORM: &str = "must be a whole number of bytes, or one with a unit: kB, MB, GB or TB \
                              (1 kB is 1,000 bytes), KiB, MiB, GiB or TiB (1 KiB is 1,024), such \
                              as \"64KiB\" or \"8MiB\"";
-/// What a duration may look like.
+/// The form of a duration.
 pub const DURATION_FORM: &str = "must be a whole number with its unit: ms, s, m or h, such as \
                                  \"500ms\", \"2s\" or \"1m\"; 0 needs none";
 
@@ -24,7 +24,7 @@ const SIZES: [(&str, u64); 9] = [
 
 const DURATIONS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 
-/// The bytes that `text` says: `65536`, `64KiB`, `8 MiB`, `1MB`. `8M` is
+/// Returns the bytes that `text` says: `65536`, `64KiB`, `8 MiB`, `1MB`. `8M` is
 /// refused, for it is 8,000,000 bytes to some programs and 8,388,608 to others.
 pub fn size(text: &str) -> Option<usize> {
     let (number, unit) = number_and_unit(text)?;
@@ -36,7 +36,7 @@ pub fn size(text: &str) -> Option<usize> {
     usize::try_from(number.checked_mul(factor)?).ok()
 }
 
-/// The duration that `text` says. A bare number has no unit, hence no meaning,
+/// Returns the duration that `text` says. A bare number has no unit, hence no meaning,
 /// unless it is 0.
 pub fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = number_and_unit(text)?;
@@ -47,7 +47,7 @@ pub fn duration(text: &str) -> Option<Duration> {
     Some(Duration::from_millis(number.checked_mul(factor)?))
 }
 
-/// The shortest text from which [`size`] reads `bytes` again.
+/// Returns the shortest text from which [`size`] reads `bytes` again.
 pub fn show_size(bytes: usize) -> String {
     let bytes = bytes as u64;
     let binary = SIZES[1..5].iter().rev();
@@ -59,7 +59,7 @@ pub fn show_size(bytes: usize) -> String {
     bytes.to_string()
 }
 
-/// A text from which [`duration`] reads `duration` again, in milliseconds.
+/// Returns a text from which [`duration`] reads `duration` again, in milliseconds.
 pub fn show_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
     if millis.is_multiple_of(1_000) {
@@ -69,7 +69,7 @@ pub fn show_duration(duration: Duration) -> String {
     }
 }
 
-/// The whole number that `text` says. As in TOML, an underscore may stand
+/// Returns the whole number that `text` says. As in TOML, an underscore may stand
 /// between two digits.
 pub fn number(text: &str) -> Option<u64> {
     let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());

@@ -8,7 +8,6 @@
 //! ([`Now`]).
 
 mod broadcast;
-mod config;
 mod connection;
 mod mailbox;
 mod names;
@@ -26,8 +25,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
-pub use config::{NameConfig, RouterConfig};
-pub use mailbox::Overflow;
+pub use crate::config::{NameConfig, Overflow, RouterConfig};
 pub use mailbox::in_flight::Write;
 pub use mailbox::pause::Pause;
 pub use now::Now;

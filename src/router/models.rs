@@ -27,6 +27,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 
+use crate::config::Overflow;
 use crate::ids::{ConnectionId, Epoch, MsgId, Name};
 use crate::router::connection::ConnectionHandle;
 use crate::router::mailbox::claim::Claim;
@@ -34,7 +35,7 @@ use crate::router::mailbox::drop_notice::DropNotice;
 use crate::router::mailbox::entry_bytes::EntryBytes;
 use crate::router::mailbox::queue::Entry;
 use crate::router::mailbox::queue_state::Capacity;
-use crate::router::mailbox::{Mailbox, Overflow, QueuePart, QueueRules};
+use crate::router::mailbox::{Mailbox, QueuePart, QueueRules};
 use crate::wire;
 
 /// Tries all interleavings with at most `preemptions` interruptions of threads

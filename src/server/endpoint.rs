@@ -100,7 +100,7 @@ pub(super) fn attach(
         return Err(AttachError::Stopping);
     }
     let mut session = shared.router.connect();
-    if name == shared.config.name {
+    if name == shared.config.router.name {
         return Err(AttachError::ServerName(name));
     }
     session
@@ -109,7 +109,7 @@ pub(super) fn attach(
     let mut permits = shared.phases.join(session.id(), session.waker());
     let endpoint = Arc::new(Endpoint {
         name,
-        reader: AnswerReader::of(&shared.config.name),
+        reader: AnswerReader::of(&shared.config.router.name),
         shared: Arc::clone(shared),
         state: Mutex::new(State {
             session,
@@ -266,7 +266,7 @@ impl EndpointSender {
 
     fn frame(&self, message: &Message) -> Result<BytesMut, SendError> {
         let json = message.to_json();
-        let limit = self.endpoint.shared.config.frame_bytes_max;
+        let limit = self.endpoint.shared.config.router.frame_bytes_max;
         if json.len() > limit {
             return Err(SendError::TooLarge {
                 bytes: json.len(),

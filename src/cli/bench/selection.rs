@@ -89,7 +89,7 @@ fn read(path: &str) -> Result<Selection, SelectionError> {
                 Some(reason) => {
                     invalid = Some(SelectionError::Invalid {
                         file: path.to_owned(),
-                        line: piece.place.line,
+                        line: piece.position.line,
                         reason,
                     });
                 }

@@ -7,7 +7,7 @@ use tickwire::wire::{DomainEvent, IngestEvent, Message, Payload};
 
 use crate::cli::DIM;
 
-/// What a message is: its type, and of an event what kind.
+/// Returns the kind of a message: its type, and the type of an event.
 pub fn kind(message: &Message) -> String {
     match &message.payload {
         Payload::IngestEvent(event) => format!("event/{}", event.event_type),
@@ -15,12 +15,12 @@ pub fn kind(message: &Message) -> String {
     }
 }
 
-/// The line of a message that was answered after `round_trip`.
+/// Returns the line of a message that was answered after `round_trip`.
 pub fn line(message: &Message, round_trip: Duration) -> String {
     line_saying(message, round_trip, &summary(message))
 }
 
-/// The same, with other words for what the message says.
+/// Returns the line of a message with a summary of its own.
 pub fn line_saying(message: &Message, round_trip: Duration, summary: &str) -> String {
     let style = colour(&message.payload);
     let target = message
@@ -36,7 +36,7 @@ pub fn line_saying(message: &Message, round_trip: Duration, summary: &str) -> St
     )
 }
 
-/// A duration as people compare it.
+/// Returns a duration as people compare it.
 pub fn milliseconds(duration: Duration) -> String {
     format!("{:.2} ms", duration.as_secs_f64() * 1_000.0)
 }
@@ -52,7 +52,7 @@ fn colour(payload: &Payload) -> Style {
     colour.on_default()
 }
 
-/// What a message says, in a few words.
+/// Returns the content of a message in a few words.
 fn summary(message: &Message) -> String {
     match &message.payload {
         Payload::IngestEvent(event) => event_summary(event),
@@ -71,12 +71,9 @@ fn event_summary(event: &IngestEvent) -> String {
     };
     match event {
         DomainEvent::Order(order) => {
-            let at = order
-                .price
-                .map_or_else(String::new, |price| format!(" at {price}"));
-            let order_type = order
-                .order_type
-                .map_or_else(String::new, |order_type| format!(" {order_type}"));
+            let at = order.price.map(|price| format!(" at {price}"));
+            let order_type = order.order_type.map(|kind| format!(" {kind}"));
+            let (at, order_type) = (at.unwrap_or_default(), order_type.unwrap_or_default());
             format!(
                 "{} {} {}{at}{order_type} ({})",
                 order.side, order.quantity, order.symbol, order.order_id
@@ -93,14 +90,11 @@ fn event_summary(event: &IngestEvent) -> String {
             "{} {} {} → {}, volume {}",
             data.symbol, data.timeframe, data.bar.open, data.bar.close, data.bar.volume
         ),
-        DomainEvent::Strategy(strategy) => format!(
-            "{} {}",
-            strategy.event,
-            strategy
-                .instance
-                .instance_name
-                .unwrap_or(strategy.instance.instance_id)
-        ),
+        DomainEvent::Strategy(strategy) => {
+            let instance = strategy.instance;
+            let name = instance.instance_name.unwrap_or(instance.instance_id);
+            format!("{} {name}", strategy.event)
+        }
         DomainEvent::OcoGroup(group) => format!(
             "{} {}: {}",
             group.event,

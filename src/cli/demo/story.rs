@@ -1,5 +1,5 @@
-//! What the participants of the demo have to say: the platform's eleven example
-//! messages, told again and again with other values.
+//! The messages of the demo's participants: the platform's eleven examples, told
+//! again and again with other values.
 
 use serde_json::json;
 use tickwire::ids::NameError;
@@ -27,46 +27,34 @@ const STRATEGIES: &str = "strategy-manager";
 const ORDERS: &str = "order-manager";
 const BATCHES: &str = "batch-processor";
 
-/// One thing after another. The eleventh example, an `ack`, is missing here:
-/// the gateway says it when it gets an order.
-const ACTS: [Act; 20] = [
-    Act::Heartbeat,
-    Act::Bar,
-    Act::Order,
-    Act::Execution,
-    Act::TradeLog,
-    Act::Bar,
-    Act::Order,
-    Act::Execution,
-    Act::Strategy,
-    Act::Bar,
-    Act::Order,
-    Act::ErrorLog,
-    Act::Heartbeat,
-    Act::Bar,
-    Act::OcoGroup,
-    Act::Order,
-    Act::Execution,
-    Act::Error,
-    Act::Bar,
-    Act::Batch,
+type Act = fn(&mut Story) -> Result<Message, NameError>;
+
+/// The messages of one round. The eleventh example, an `ack`, is missing here: the
+/// gateway says it when it gets an order.
+const ROUND: [Act; 20] = [
+    Story::heartbeat,
+    Story::bar,
+    Story::order,
+    Story::execution,
+    Story::trade_log,
+    Story::bar,
+    Story::order,
+    Story::execution,
+    Story::strategy,
+    Story::bar,
+    Story::order,
+    Story::error_log,
+    Story::heartbeat,
+    Story::bar,
+    Story::oco_group,
+    Story::order,
+    Story::execution,
+    Story::error,
+    Story::bar,
+    Story::batch,
 ];
 
-#[derive(Debug, Clone, Copy)]
-enum Act {
-    Order,
-    Execution,
-    Bar,
-    TradeLog,
-    ErrorLog,
-    Heartbeat,
-    Error,
-    Strategy,
-    OcoGroup,
-    Batch,
-}
-
-/// What is traded, and at what price.
+/// An instrument, and its price.
 #[derive(Debug)]
 struct Instrument {
     symbol: &'static str,
@@ -88,7 +76,7 @@ pub struct Story {
 }
 
 impl Story {
-    /// A story that `seed` makes differ from others.
+    /// The story of `seed`.
     pub fn new(seed: u64) -> Self {
         let instrument = |symbol, price, decimals| Instrument {
             symbol,
@@ -111,22 +99,10 @@ impl Story {
         }
     }
 
-    /// The next message, from whomever it comes.
+    /// Returns the next message, of any participant.
     pub fn next(&mut self) -> Message {
-        let act = ACTS[self.step % ACTS.len()];
+        let message = ROUND[self.step % ROUND.len()](self);
         self.step += 1;
-        let message = match act {
-            Act::Order => self.order(),
-            Act::Execution => self.execution(),
-            Act::Bar => self.bar(),
-            Act::TradeLog => self.trade_log(),
-            Act::ErrorLog => self.error_log(),
-            Act::Heartbeat => self.heartbeat(),
-            Act::Error => self.error(),
-            Act::Strategy => self.strategy(),
-            Act::OcoGroup => self.oco_group(),
-            Act::Batch => self.batch(),
-        };
         message.expect("the participants' names are names")
     }
 
@@ -288,8 +264,8 @@ impl Story {
         }
     }
 
-    /// An instrument, its price before and after a small move, and how many
-    /// decimals a price of it has.
+    /// Moves a price a little. Returns its instrument, the price before and after,
+    /// and its decimals.
     fn moved_price(&mut self) -> (&'static str, f64, f64, usize) {
         let swing = self.random.swing();
         let chosen = self.random.below(self.instruments.len() as u64) as usize;
@@ -337,12 +313,12 @@ mod tests {
         let mut parser = Parser::new(Validation::Payload);
         let mut kinds = BTreeSet::new();
         let mut ids = BTreeSet::new();
-        for _ in 0..ACTS.len() * 20 {
+        for _ in 0..ROUND.len() * 20 {
             let message = story.next();
             let mut json = message.to_json().into_bytes();
             parser.parse(&mut json).unwrap();
             assert!(ids.insert(message.msg_id.to_string()));
-            if ids.len() <= ACTS.len() {
+            if ids.len() <= ROUND.len() {
                 kinds.insert(kind(&message));
             }
         }
@@ -362,7 +338,7 @@ mod tests {
     #[test]
     fn only_participants_speak_and_are_spoken_to() {
         let mut story = Story::new(1);
-        for _ in 0..ACTS.len() * 9 {
+        for _ in 0..ROUND.len() * 9 {
             let message = story.next();
             assert!(PARTICIPANTS.contains(&message.source.as_str()));
             if let Some(target) = &message.target {

@@ -1,4 +1,4 @@
-//! What the demo says at its end.
+//! The summary of the demo.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -8,7 +8,7 @@ use tickwire::wire::Message;
 
 use super::line::{kind, milliseconds};
 
-/// Counts what was exchanged.
+/// Counts of the messages exchanged.
 #[derive(Debug, Default)]
 pub struct Tally {
     by_kind: BTreeMap<String, u64>,
@@ -41,7 +41,7 @@ impl Tally {
         self.refused += 1;
     }
 
-    /// All of it, for people.
+    /// Returns the summary for people.
     pub fn summary(&mut self, deliveries: u64, elapsed: Duration) -> String {
         let mut text = format!(
             "{} messages in {:.1} s\n",
@@ -78,7 +78,7 @@ impl Tally {
     }
 }
 
-/// The value below which `percent` of the sorted, non-empty `values` lie.
+/// Returns the value below which `percent` of the sorted, non-empty `values` lie.
 fn percentile(values: &[Duration], percent: usize) -> Duration {
     let rank = (values.len() * percent).div_ceil(100);
     values[rank.saturating_sub(1)]

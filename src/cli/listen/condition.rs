@@ -12,7 +12,7 @@ const OPERATORS: &str = "the operators are = < <= > >= and ^= for the beginning 
 /// Reads a condition: `payload.payload_json.symbol=BTCUSDT`.
 ///
 /// # Errors
-/// What is wrong with it, for people.
+/// The fault, in words for people.
 pub fn condition(text: &str) -> Result<Condition, String> {
     let Some(at) = text.find(['=', '<', '>', '^']) else {
         return Ok(Condition::present(field(text)?));
@@ -57,7 +57,7 @@ pub fn condition(text: &str) -> Result<Condition, String> {
 /// Reads a path: `source`, `msg_type`, `payload.run_id`, or a JSON pointer.
 ///
 /// # Errors
-/// What is wrong with it, for people.
+/// The fault, in words for people.
 pub fn field(text: &str) -> Result<String, String> {
     let path = text.trim();
     if matches!(path, "source" | "msg_type") {
@@ -69,7 +69,7 @@ pub fn field(text: &str) -> Result<String, String> {
 /// Reads a path as a JSON pointer: `payload.payload_json.symbol`.
 ///
 /// # Errors
-/// What is wrong with it, for people.
+/// The fault, in words for people.
 pub fn pointer(text: &str) -> Result<String, String> {
     let path = text.trim();
     if path.starts_with('/') {
@@ -89,8 +89,8 @@ pub fn pointer(text: &str) -> Result<String, String> {
     Ok(escaped.map(|key| format!("/{key}")).collect())
 }
 
-/// Reads what a field is held against: a number, `true`, `false` or `null` as
-/// such, everything else as a text, and what stands in quotes in any case.
+/// Reads the value that a field is compared with: a number, `true`, `false` or
+/// `null` as such, everything else as a text, and a text in quotes in any case.
 fn value(text: &str, operator: &Operator) -> Result<FilterValue, String> {
     if text.starts_with('"') {
         return serde_json::from_str::<String>(text)

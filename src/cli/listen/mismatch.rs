@@ -1,10 +1,10 @@
-//! What is said when a number was asked for where broadcasts have a text.
+//! The hint for a condition on a number where broadcasts have a text.
 //!
 //! `symbol=600519` asks for a number, and a feed may write `"600519"`: then nothing
-//! ever matches. The server filters, so who listens can't see that. So another
-//! connection, which owns no name, subscribes to what has a text in that place. It
-//! ends with the first such broadcast, and is apart from what is printed: nothing of
-//! it is counted, replaced or dropped there.
+//! ever matches. The server filters, so the listener can't see that. Therefore
+//! another connection, which owns no name, subscribes to broadcasts with a text in
+//! that place. It ends with the first of them, and has no effect on the output:
+//! nothing of it is counted, replaced or dropped there.
 
 use serde_json::Value;
 use tickwire::client::{Event, Receiver};
@@ -22,7 +22,7 @@ pub struct Mismatch {
 }
 
 impl Mismatch {
-    /// What may be meant otherwise, if anything may.
+    /// Returns the conditions that may be meant otherwise, if there are any.
     pub fn of(conditions: &[Condition]) -> Option<Self> {
         let (numbers, others): (Vec<_>, Vec<_>) =
             conditions.iter().cloned().partition(|condition| {
@@ -34,9 +34,9 @@ impl Mismatch {
         (!numbers.is_empty()).then_some(Self { numbers, others })
     }
 
-    /// Says so once when a broadcast comes that has a text in the place of a number.
-    /// Comes back when the server has been asked for such. Where it can't be asked,
-    /// nothing is said: what is printed doesn't depend on it.
+    /// Gives the hint once a broadcast comes that has a text in the place of a
+    /// number. Returns when the server has been asked for such. Where it can't be
+    /// asked, no hint is given: the output doesn't depend on it.
     pub async fn tell(self, to: &str, name: &Name) {
         let config = ClientConfig::new(name.as_str())
             .register(false)
@@ -56,8 +56,8 @@ impl Mismatch {
         });
     }
 
-    /// For each number all that has a text in its place. What else is compared with a
-    /// number is left out: that may be a text as well.
+    /// Returns for each number a subscription to broadcasts with a text in its place.
+    /// Other conditions on numbers are left out: those may be texts as well.
     fn subscriptions(&self) -> impl Iterator<Item = Subscribe> + '_ {
         self.numbers.iter().enumerate().map(|(index, number)| {
             let others = self.others.iter().cloned();
@@ -82,7 +82,7 @@ impl Mismatch {
         }
     }
 
-    /// What is to be said of a message, if it has a text in the place of a number.
+    /// Returns the hint, if a message has a text in the place of a number.
     fn line(&self, json: &[u8]) -> Option<String> {
         let message: Value = serde_json::from_slice(json).ok()?;
         self.numbers.iter().find_map(|condition| {
@@ -101,7 +101,7 @@ impl Mismatch {
     }
 }
 
-/// A field as it is written on the command line.
+/// Returns a field as it is written on the command line.
 fn path(field: &str) -> String {
     match field.strip_prefix('/') {
         Some(keys) if !keys.contains(['.', '~']) => keys.replace('/', "."),

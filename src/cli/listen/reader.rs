@@ -1,12 +1,12 @@
-//! Whether anybody reads standard output.
+//! The reader of standard output, and its leaving.
 
 use std::future::pending;
 
-/// Comes back when nobody reads standard output any more, also while nothing is
+/// Waits until nobody reads standard output any more, also while nothing is
 /// written.
 ///
-/// That shows at pipes and terminals. A file has no reader that could leave, and
-/// of a socket a write tells.
+/// Pipes and terminals show it. A file has no reader that could leave, and at a
+/// socket a write shows it.
 pub async fn reader_gone() {
     #[cfg(unix)]
     {
@@ -40,7 +40,7 @@ fn wait_until_gone() -> std::io::Result<()> {
 
     let output = io::stdout().as_raw_fd();
     let mut poll = Poll::new()?;
-    // Errors are told whatever is asked for. What can't be watched is refused.
+    // Errors are always told. A stream that can't be watched is refused.
     let mut source = SourceFd(&output);
     (poll.registry()).register(&mut source, Token(0), Interest::READABLE)?;
     let mut events = Events::with_capacity(1);

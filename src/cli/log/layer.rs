@@ -1,4 +1,4 @@
-//! What stands between the program's events and the lines that are written.
+//! The layer between the program's events and the lines that are written.
 
 use std::fmt;
 use std::io;
@@ -11,44 +11,46 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::Context;
 
+use super::background_writer::BackgroundWriter;
 use super::losses::Loss;
-use super::outlet::Outlet;
-use super::text::Place;
+use super::text::Callsite;
 
 /// Decides which events become lines, and takes the lines.
 #[derive(Debug, Clone)]
-pub struct Gate(pub Outlet);
+pub struct LogLayer(pub BackgroundWriter);
 
-impl<S: Subscriber> Layer<S> for Gate {
+impl<S: Subscriber> Layer<S> for LogLayer {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
-        let place = Place::of(event.metadata());
+        let callsite = Callsite::of(event.metadata());
         let now = Instant::now();
         if loss::is_loss(event.metadata()) {
             let loss = || Fields::of(event).loss();
-            return self.0.with(|pending| pending.admit_loss(place, loss, now));
+            return self
+                .0
+                .with(|backlog| backlog.admit_loss(callsite, loss, now));
         }
-        // Who asks for details gets all of them.
+        // Details are written only where they are asked for: then all of them.
         if *event.metadata().level() > Level::INFO {
             return true;
         }
         let text = || Fields::of(event).what;
-        self.0.with(|pending| pending.admit(place, text, now))
+        self.0.with(|backlog| backlog.admit(callsite, text, now))
     }
 }
 
-impl<'a> MakeWriter<'a> for Gate {
+impl<'a> MakeWriter<'a> for LogLayer {
     type Writer = LineWriter<'a>;
 
     fn make_writer(&'a self) -> Self::Writer {
         LineWriter {
-            outlet: &self.0,
+            writer: &self.0,
             of_loss: None,
         }
     }
 
     fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Self::Writer {
         LineWriter {
-            outlet: &self.0,
+            writer: &self.0,
             of_loss: loss::is_loss(metadata).then(|| metadata.name()),
         }
     }
@@ -57,21 +59,21 @@ impl<'a> MakeWriter<'a> for Gate {
 /// Takes one line. It never fails.
 #[derive(Debug)]
 pub struct LineWriter<'a> {
-    outlet: &'a Outlet,
-    /// Where the line comes from, if it is about a loss.
+    writer: &'a BackgroundWriter,
+    /// The origin of a line that is about a loss.
     of_loss: Option<&'static str>,
 }
 
 impl io::Write for LineWriter<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         match self.of_loss {
-            None => self.outlet.with(|pending| pending.push(line)),
-            Some(place) => {
+            None => self.writer.with(|backlog| backlog.push(line)),
+            Some(callsite) => {
                 // There was room for it when it was admitted, so this is rare.
-                let loss = || (Loss::unnamed(place), 0);
+                let loss = || (Loss::unnamed(callsite), 0);
                 let now = Instant::now();
-                self.outlet
-                    .with(|pending| pending.push_loss(line, loss, now));
+                self.writer
+                    .with(|backlog| backlog.push_loss(line, loss, now));
             }
         }
         Ok(line.len())

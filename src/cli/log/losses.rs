@@ -1,4 +1,4 @@
-//! Losses whose lines could not be written, summed up by what was lost for whom.
+//! Losses whose lines could not be written, summed up by kind and name.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tickwire::limits::LOG_LOSS_NAMES_MAX;
 
-/// What one line tells of a loss.
+/// A loss, as one line tells it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Loss {
     /// The line's message.
@@ -15,14 +15,14 @@ pub struct Loss {
     pub name: Option<String>,
 }
 
-/// How much was lost.
+/// The extent of a loss.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Sum {
     lines: u64,
     count: u64,
 }
 
-/// See the [module](self). At most [`LOG_LOSS_NAMES_MAX`] sums, and one of the
+/// Losses summed up. At most [`LOG_LOSS_NAMES_MAX`] sums, and one of the
 /// rest.
 #[derive(Debug, Default)]
 pub struct Losses {
@@ -55,7 +55,7 @@ impl Losses {
         self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
     }
 
-    /// When the sums are to be written, if there are any.
+    /// The time from which the sums are to be written, if there are any.
     pub fn due(&self) -> Option<Instant> {
         self.due
     }

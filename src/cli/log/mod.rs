@@ -1,8 +1,8 @@
 //! The log of `tickwire serve`.
 //!
-//! Whoever logs only puts a line into a bounded buffer ([`pending`]). A thread
-//! of its own writes it to standard error ([`outlet`]), and tries again later
-//! where that fails ([`hand`]). So a standard error that is closed, full or
+//! Logging only puts a line into a bounded buffer ([`backlog`]). A thread
+//! of its own writes it to standard error ([`background_writer`]), and tries again later
+//! where that fails ([`write_buffer`]). So a standard error that is closed, full or
 //! slow neither ends the server nor holds it up. Ordinary lines that don't fit
 //! are dropped and counted. Lines about losses ([`tickwire::loss`]) and panics
 //! are summed up instead.
@@ -15,27 +15,27 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-mod hand;
+mod background_writer;
+mod backlog;
 mod layer;
-mod lines;
+mod line_queue;
 mod losses;
-mod outlet;
 mod panics;
-mod pending;
 mod repeats;
 mod text;
+mod write_buffer;
 
-use layer::Gate;
-use outlet::Outlet;
+use background_writer::BackgroundWriter;
+use layer::LogLayer;
 use text::Style;
 
 /// The log, until this is dropped: then it waits for a moment until the last
 /// lines are written.
 #[derive(Debug)]
-pub struct Log(Outlet);
+pub struct Log(BackgroundWriter);
 
 impl Log {
-    /// Has the process log to standard error what `filter` lets through.
+    /// Has the process log to standard error the events that `filter` admits.
     ///
     /// # Errors
     /// The system has no thread left.
@@ -45,21 +45,21 @@ impl Log {
             true => Style::Coloured,
             false => Style::Plain,
         };
-        let outlet = Outlet::start(standard_error(), style)?;
-        let gate = Gate(outlet.clone());
+        let writer = BackgroundWriter::start(unlocked(io::stderr()), style)?;
+        let layer = LogLayer(writer.clone());
         let lines = tracing_subscriber::fmt::layer()
-            .with_writer(gate.clone())
+            .with_writer(layer.clone())
             .with_ansi(coloured)
             // It would write straight to standard error.
             .log_internal_errors(false);
         // Fails only if the process logs already, and then it logs.
         let _ = tracing_subscriber::registry()
             .with(EnvFilter::new(filter))
-            .with(gate)
+            .with(layer)
             .with(lines)
             .try_init();
-        panics::write_to(outlet.clone());
-        Ok(Self(outlet))
+        panics::write_to(writer.clone());
+        Ok(Self(writer))
     }
 }
 
@@ -69,68 +69,53 @@ impl Drop for Log {
     }
 }
 
-/// What the server has to say on standard output, until this is dropped: then it
-/// waits for a moment until all is written.
+/// A text on standard output, until this is dropped: then it waits for a moment
+/// until all is written.
 #[derive(Debug)]
-pub struct Announcement(Option<Outlet>);
+pub struct Announcement(Option<BackgroundWriter>);
 
 impl Announcement {
-    /// Writes `text` to standard output without waiting for whoever reads it. A
-    /// parent that doesn't want to know it is no reason not to serve.
+    /// Writes `text` to standard output without waiting for its reader. A parent
+    /// that doesn't want to know it is no reason not to serve.
     pub fn begin(text: &str) -> Self {
-        Self::write(standard_output(), text.as_bytes())
+        Self::write(unlocked(io::stdout()), text.as_bytes())
     }
 
     /// Writes `text` to standard error in the same way.
     pub fn begin_on_error(text: &[u8]) -> Self {
-        Self::write(standard_error(), text)
+        Self::write(unlocked(io::stderr()), text)
     }
 
     fn write(out: impl Write + Send + 'static, text: &[u8]) -> Self {
         // Without a thread nobody can be told without waiting.
-        let outlet = Outlet::start(out, Style::Plain).ok();
-        if let Some(outlet) = &outlet {
-            outlet.with(|pending| pending.push(text));
-            outlet.end();
+        let writer = BackgroundWriter::start(out, Style::Plain).ok();
+        if let Some(writer) = &writer {
+            writer.with(|backlog| backlog.push(text));
+            writer.end();
         }
-        Self(outlet)
+        Self(writer)
     }
 }
 
 impl Drop for Announcement {
     fn drop(&mut self) {
-        if let Some(outlet) = &self.0 {
-            outlet.finish(LOG_END_TIMEOUT);
+        if let Some(writer) = &self.0 {
+            writer.finish(LOG_END_TIMEOUT);
         }
     }
 }
 
-/// Standard error without the standard library's lock, which a thread that waits
-/// for a full pipe would hold.
+/// Returns a stream without the standard library's lock, which a thread that
+/// waits for a full pipe would hold.
 #[cfg(unix)]
-fn standard_error() -> Box<dyn Write + Send> {
-    use std::os::fd::AsFd;
-    match io::stderr().as_fd().try_clone_to_owned() {
+fn unlocked(stream: impl Write + std::os::fd::AsFd + Send + 'static) -> Box<dyn Write + Send> {
+    match stream.as_fd().try_clone_to_owned() {
         Ok(own) => Box::new(std::fs::File::from(own)),
-        Err(_) => Box::new(io::stderr()),
-    }
-}
-
-#[cfg(unix)]
-fn standard_output() -> Box<dyn Write + Send> {
-    use std::os::fd::AsFd;
-    match io::stdout().as_fd().try_clone_to_owned() {
-        Ok(own) => Box::new(std::fs::File::from(own)),
-        Err(_) => Box::new(io::stdout()),
+        Err(_) => Box::new(stream),
     }
 }
 
 #[cfg(not(unix))]
-fn standard_error() -> Box<dyn Write + Send> {
-    Box::new(io::stderr())
-}
-
-#[cfg(not(unix))]
-fn standard_output() -> Box<dyn Write + Send> {
-    Box::new(io::stdout())
+fn unlocked(stream: impl Write + Send + 'static) -> Box<dyn Write + Send> {
+    Box::new(stream)
 }

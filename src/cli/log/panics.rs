@@ -1,21 +1,21 @@
 //! Panics in the log, instead of on standard error directly: a panic must not
-//! wait for whoever reads it, nor fail because nobody does.
+//! wait for a reader, nor fail without one.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, PanicHookInfo};
 use std::thread;
 use std::time::Instant;
 
+use super::background_writer::BackgroundWriter;
 use super::losses::Loss;
-use super::outlet::Outlet;
 
-/// Writes to `outlet` what panics say, from now on.
-pub fn write_to(outlet: Outlet) {
+/// Has panics written to `writer` from now on.
+pub fn write_to(writer: BackgroundWriter) {
     panic::set_hook(Box::new(move |panic| {
         let text = text(panic);
         let loss = || (Loss::unnamed(text.lines().next().unwrap_or_default()), 0);
         let now = Instant::now();
-        outlet.with(|pending| pending.push_loss(text.as_bytes(), loss, now));
+        writer.with(|backlog| backlog.push_loss(text.as_bytes(), loss, now));
     }));
 }
 
@@ -41,7 +41,7 @@ mod tests {
     use super::super::Log;
     use super::*;
 
-    /// What the tests below run in a process of its own: a thread that panics.
+    /// A thread that panics. The tests below run it in a process of its own.
     #[test]
     #[ignore = "the hook is for a whole process"]
     fn a_thread_that_panics() {

@@ -1,5 +1,5 @@
-//! Lines that one place in the program writes again and again: the first of
-//! them are written, the others summed up.
+//! Lines that one callsite writes again and again: the first of them are
+//! written, the others summed up.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -7,16 +7,15 @@ use std::time::Instant;
 
 use tickwire::limits::{LOG_REPEAT_INTERVAL, LOG_REPEATS_MAX};
 
-/// See the [module](self). `P` is a place in the program, so there is a bounded
-/// number of them.
+/// Lines that repeat, by callsite: `P`, of which there is a bounded number.
 #[derive(Debug)]
 pub struct Repeats<P> {
-    places: HashMap<P, Lately>,
+    callsites: HashMap<P, Interval>,
 }
 
-/// What a place has written in its interval.
+/// The lines of a callsite in its interval.
 #[derive(Debug)]
-struct Lately {
+struct Interval {
     until: Instant,
     written: u32,
     held_back: u64,
@@ -27,7 +26,7 @@ struct Lately {
 /// Lines that were held back, as one.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Sum<P> {
-    pub place: P,
+    pub callsite: P,
     pub count: u64,
     pub last: String,
 }
@@ -35,58 +34,65 @@ pub struct Sum<P> {
 impl<P> Default for Repeats<P> {
     fn default() -> Self {
         Self {
-            places: HashMap::new(),
+            callsites: HashMap::new(),
         }
     }
 }
 
 impl<P: Copy + Eq + Hash> Repeats<P> {
-    /// Returns whether a line from `place` is to be written.
-    pub fn admit(&mut self, place: P, now: Instant) -> bool {
-        let lately = self.lately(place, now);
-        let admitted = lately.written < LOG_REPEATS_MAX;
-        lately.written += u32::from(admitted);
+    /// Returns whether a line from `callsite` is to be written.
+    pub fn admit(&mut self, callsite: P, now: Instant) -> bool {
+        let interval = self.interval(callsite, now);
+        let admitted = interval.written < LOG_REPEATS_MAX;
+        interval.written += u32::from(admitted);
         admitted
     }
 
-    /// Holds back a line from `place` that says `text`.
-    pub fn hold_back(&mut self, place: P, text: String, now: Instant) {
-        let lately = self.lately(place, now);
-        lately.held_back += 1;
-        lately.last = text;
+    /// Holds back a line from `callsite` that says `text`.
+    pub fn hold_back(&mut self, callsite: P, text: String, now: Instant) {
+        let interval = self.interval(callsite, now);
+        interval.held_back += 1;
+        interval.last = text;
     }
 
-    fn lately(&mut self, place: P, now: Instant) -> &mut Lately {
-        let anew = || Lately {
+    fn interval(&mut self, callsite: P, now: Instant) -> &mut Interval {
+        let anew = || Interval {
             until: now + LOG_REPEAT_INTERVAL,
             written: 0,
             held_back: 0,
             last: String::new(),
         };
-        let lately = self.places.entry(place).or_insert_with(anew);
-        // What was held back must be told before its count begins anew.
-        if lately.until <= now && lately.held_back == 0 {
-            *lately = anew();
+        let interval = self.callsites.entry(callsite).or_insert_with(anew);
+        // The lines held back must be told before their count begins anew.
+        if interval.until <= now && interval.held_back == 0 {
+            *interval = anew();
         }
-        lately
+        interval
     }
 
-    /// When the next sum is to be written.
+    /// The time at which the next sum is to be written.
     pub fn due(&self) -> Option<Instant> {
-        let held_back = self.places.values().filter(|lately| lately.held_back > 0);
-        held_back.map(|lately| lately.until).min()
+        let held_back = self
+            .callsites
+            .values()
+            .filter(|interval| interval.held_back > 0);
+        held_back.map(|interval| interval.until).min()
     }
 
     /// Takes a sum whose interval is over at `now`, or any if `now` is `None`.
     pub fn take(&mut self, now: Option<Instant>) -> Option<Sum<P>> {
-        let is_due =
-            |lately: &Lately| lately.held_back > 0 && now.is_none_or(|now| lately.until <= now);
-        let (&place, _) = self.places.iter().find(|(_, lately)| is_due(lately))?;
-        let lately = self.places.remove(&place)?;
+        let is_due = |interval: &Interval| {
+            interval.held_back > 0 && now.is_none_or(|now| interval.until <= now)
+        };
+        let (&callsite, _) = self
+            .callsites
+            .iter()
+            .find(|(_, interval)| is_due(interval))?;
+        let interval = self.callsites.remove(&callsite)?;
         Some(Sum {
-            place,
-            count: lately.held_back,
-            last: lately.last,
+            callsite,
+            count: interval.held_back,
+            last: interval.last,
         })
     }
 }
@@ -96,12 +102,12 @@ mod tests {
     use super::*;
 
     /// Offers `count` lines, and returns how many were admitted.
-    fn offer(repeats: &mut Repeats<u8>, place: u8, count: u32, now: Instant) -> u32 {
+    fn offer(repeats: &mut Repeats<u8>, callsite: u8, count: u32, now: Instant) -> u32 {
         let mut admitted = 0;
         for number in 0..count {
-            match repeats.admit(place, now) {
+            match repeats.admit(callsite, now) {
                 true => admitted += 1,
-                false => repeats.hold_back(place, format!("line {number}"), now),
+                false => repeats.hold_back(callsite, format!("line {number}"), now),
             }
         }
         admitted
@@ -119,7 +125,7 @@ mod tests {
         // It goes on after its interval, and nobody has asked in between.
         assert_eq!(offer(&mut repeats, 1, 1, later), 0);
         let sum = repeats.take(Some(later)).unwrap();
-        assert_eq!(sum.place, 1);
+        assert_eq!(sum.callsite, 1);
         assert_eq!(sum.count, u64::from(500 - LOG_REPEATS_MAX) + 1);
         assert_eq!(sum.last, "line 0");
         assert_eq!(repeats.take(Some(later)), None);

@@ -7,15 +7,15 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use super::repeats::Sum;
 
-/// A place in the program that writes lines.
+/// A callsite that writes lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct Callsite {
     pub target: &'static str,
     pub file: Option<&'static str>,
     pub line: Option<u32>,
 }
 
-impl Place {
+impl Callsite {
     pub fn of(metadata: &'static tracing::Metadata<'static>) -> Self {
         Self {
             target: metadata.target(),
@@ -25,12 +25,10 @@ impl Place {
     }
 }
 
-/// How lines look.
+/// The look of lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
-    /// Without colours.
     Plain,
-    /// With colours, for a terminal.
     Coloured,
 }
 
@@ -42,9 +40,9 @@ impl Style {
     }
 
     /// Tells of lines that were held back.
-    pub fn repeated(self, sum: &Sum<Place>) -> String {
+    pub fn repeated(self, sum: &Sum<Callsite>) -> String {
         let (count, last) = (sum.count, &sum.last);
-        self.warning(sum.place.target, &format!("{count} more like: {last}"))
+        self.warning(sum.callsite.target, &format!("{count} more like: {last}"))
     }
 
     /// Tells of losses that were summed up.
@@ -87,7 +85,7 @@ mod tests {
         }
     }
 
-    /// The same line, written as all others are.
+    /// The line as `tracing` writes it.
     fn usual(coloured: bool) -> String {
         let memory = Memory::default();
         let writer = memory.clone();

@@ -1,19 +1,19 @@
-//! How long `send` waits on a server that does nothing.
+//! The patience of `send` with a server that does nothing.
 //!
-//! Two clocks run. One waits for answers: it runs while some are owed whose
-//! messages the kernel has taken, and each answer sets it back. The other waits
-//! for the kernel to take bytes: it runs while some wait, and each byte taken
-//! sets it back. Other messages set back neither: a server that goes on writing
+//! Two clocks run. One waits for answers: it runs while some are owed to
+//! messages that the kernel has taken, and each answer sets it back. The other
+//! waits for the kernel to take bytes: it runs while some wait, and each byte
+//! taken sets it back. Other messages set back neither: a server that goes on writing
 //! and reads nothing is as good as gone.
 
 use std::time::{Duration, Instant};
 
 use tickwire::limits::{FRAME_BYTES_MAX_MAX, SILENCE_UNTOLD_MIN, STALL_TIMEOUT_MAX};
 
-/// How long an answer, or the kernel's taking a byte, may take.
+/// The longest time until an answer, or until the kernel takes a byte.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// How many bytes are read once the limit is up, at most: what a receive buffer
-/// can hold.
+/// The most bytes that are read once the limit is up: a receive buffer holds no
+/// more.
 const LAST_LOOK_BYTES: usize = FRAME_BYTES_MAX_MAX;
 
 /// The limit of both clocks. A server may pause a sender for `stall_timeout`,
@@ -25,29 +25,25 @@ pub fn limit(answer_timeout: Duration, stall_timeout: Option<Duration>) -> Durat
     answer_timeout.max(pauses)
 }
 
-/// What there was to see of a connection since the last time.
+/// The events of a connection since the last look.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Seen {
-    /// Whether answers are owed whose messages the kernel has taken.
+pub struct Observation {
+    /// Answers are owed to messages that the kernel has taken.
     pub owed: bool,
-    /// Whether an answer came.
     pub answered: bool,
-    /// Whether bytes wait to be taken by the kernel.
+    /// Bytes wait to be taken by the kernel.
     pub unwritten: bool,
     /// Bytes that the kernel has taken in all.
     pub taken: u64,
-    /// Bytes read.
     pub read: usize,
-    /// Whether all was read that had come by then.
+    /// All was read that had come by then.
     pub read_all: bool,
 }
 
-/// What the server has failed to do for too long.
+/// The work that a server has not done for too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lack {
-    /// To answer.
     Answers,
-    /// To take bytes.
     Reading,
 }
 
@@ -58,16 +54,16 @@ pub struct Patience {
     answers: Clock,
     writing: Clock,
     taken: u64,
-    /// How long a last look takes at least.
+    /// The shortest time of a last look.
     tick: Duration,
     last_look: Option<LastLook>,
 }
 
-/// The limit is up: what is read before that counts.
+/// The look after the limit is up: answers that are read in it count.
 #[derive(Debug)]
 struct LastLook {
     since: Instant,
-    /// How many bytes may still be read.
+    /// The bytes that may still be read.
     left: usize,
 }
 
@@ -85,16 +81,16 @@ impl Patience {
         }
     }
 
-    /// How long each clock may run.
+    /// The time that each clock may run.
     pub fn limit(&self) -> Duration {
         self.limit
     }
 
-    /// Takes note of what was seen up to `now`; what to give up for, if
-    /// anything. Not before a last look, for a tick and until there is nothing
-    /// more to read: while this program was stopped, or its machine suspended,
-    /// the clocks ran on, and answers may have come.
-    pub fn observe(&mut self, now: Instant, seen: &Seen) -> Option<Lack> {
+    /// Takes note of the events up to `now`. Returns the lack for which to give
+    /// up, if any, but not before a last look, for a tick and until there is
+    /// nothing more to read: while this program was stopped, or its machine
+    /// suspended, the clocks ran on, and answers may have come.
+    pub fn observe(&mut self, now: Instant, seen: &Observation) -> Option<Lack> {
         let moved = seen.taken != self.taken;
         self.taken = seen.taken;
         self.answers.observe(now, seen.owed, seen.answered);
@@ -146,7 +142,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(60);
     const TICK: Duration = Duration::from_millis(500);
 
-    const OWED: Seen = Seen {
+    const OWED: Observation = Observation {
         owed: true,
         answered: false,
         unwritten: false,
@@ -154,7 +150,7 @@ mod tests {
         read: 0,
         read_all: true,
     };
-    const STUCK: Seen = Seen {
+    const STUCK: Observation = Observation {
         owed: false,
         unwritten: true,
         ..OWED
@@ -174,13 +170,13 @@ mod tests {
             }
         }
 
-        fn after(&mut self, time: Duration, seen: Seen) -> Option<Lack> {
+        fn after(&mut self, time: Duration, seen: Observation) -> Option<Lack> {
             self.now += time;
             self.patience.observe(self.now, &seen)
         }
 
-        /// What a `time` of ticks at which `seen` holds leads to.
-        fn throughout(&mut self, time: Duration, seen: Seen) -> Option<Lack> {
+        /// Returns the outcome of a `time` of ticks at which `seen` holds.
+        fn throughout(&mut self, time: Duration, seen: Observation) -> Option<Lack> {
             let ticks = time.as_millis() / TICK.as_millis();
             (0..ticks).find_map(|_| self.after(TICK, seen))
         }
@@ -205,12 +201,12 @@ mod tests {
     fn messages_that_are_no_answers_set_back_neither_clock() {
         for (seen, lack) in [(OWED, Lack::Answers), (STUCK, Lack::Reading)] {
             let mut watch = Watch::new();
-            let trickle = Seen { read: 300, ..seen };
+            let trickle = Observation { read: 300, ..seen };
             assert_eq!(watch.throughout(LIMIT, trickle), None);
             assert_eq!(watch.throughout(2 * TICK, trickle), Some(lack));
             // Where there is always more to read, the last look ends, too.
             let mut watch = Watch::new();
-            let flood = Seen {
+            let flood = Observation {
                 read: 64 * 1024,
                 read_all: false,
                 ..seen
@@ -223,7 +219,7 @@ mod tests {
     #[test]
     fn answers_set_back_the_one_clock_and_bytes_taken_the_other() {
         let mut watch = Watch::new();
-        let answered = Seen {
+        let answered = Observation {
             answered: true,
             read: 100,
             ..OWED
@@ -233,30 +229,30 @@ mod tests {
             assert_eq!(watch.after(TICK, answered), None);
         }
         for taken in 1_001..1_010 {
-            let slow = Seen { taken, ..STUCK };
+            let slow = Observation { taken, ..STUCK };
             assert_eq!(watch.throughout(LIMIT, slow), None);
         }
         // Bytes that are taken are no answer.
         let mut watch = Watch::new();
-        let lack = (0..).find_map(|taken| watch.after(TICK, Seen { taken, ..OWED }));
+        let lack = (0..).find_map(|taken| watch.after(TICK, Observation { taken, ..OWED }));
         assert_eq!(lack, Some(Lack::Answers));
     }
 
     #[test]
     fn nothing_owed_and_nothing_to_write_can_last_for_ever() {
         let mut watch = Watch::new();
-        let idle = Seen {
+        let idle = Observation {
             owed: false,
             ..OWED
         };
         assert_eq!(watch.throughout(10 * LIMIT, idle), None);
-        // Nor does that time count for what is owed later.
+        // Nor does that time count for answers that are owed later.
         assert_eq!(watch.throughout(LIMIT, OWED), None);
     }
 
     #[test]
     fn time_in_which_nothing_was_read_is_followed_by_a_last_look() {
-        let answered = Seen {
+        let answered = Observation {
             answered: true,
             read: 100,
             ..OWED
@@ -264,7 +260,7 @@ mod tests {
         let mut watch = Watch::new();
         assert_eq!(watch.after(TICK, OWED), None);
         // Stopped, and going on: first something else is read, then the answer.
-        let other = Seen {
+        let other = Observation {
             read: 64 * 1024,
             read_all: false,
             ..OWED
@@ -287,7 +283,7 @@ mod tests {
         assert_eq!(limit(seconds(1), Some(seconds(2))), seconds(4));
         assert_eq!(limit(seconds(1), None), seconds(30));
         assert_eq!(limit(seconds(60), None), seconds(60));
-        // Whatever a server says.
+        // Even if a server says more.
         let most = limit(seconds(60), Some(Duration::MAX));
         assert_eq!(most, 2 * STALL_TIMEOUT_MAX);
         let mut patience = Patience::new(Duration::MAX, TICK);

@@ -1,60 +1,57 @@
-//! What `send` says: refusals as they come, progress, the summary.
+//! The words of `send`: refusals as they come, progress, the summary.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::summary;
-use crate::cli::fence::{Sent, Tally};
 use crate::cli::input::{Amount, Input};
+use crate::cli::ledger::{SentMessage, Tally};
 use crate::cli::{ERROR, Failure, print, say};
 
-/// From so many messages on, progress is shown.
+/// Progress is shown for more messages than this.
 const MANY_MESSAGES: u64 = 1_000;
-/// From so many bytes on, progress is shown.
+/// Progress is shown for more bytes than this.
 const MANY_BYTES: u64 = 1024 * 1024;
 
 /// A message that was refused.
-#[derive(Debug)]
-pub struct Refused {
-    /// Which of the inputs it stands in.
+#[derive(Debug, Serialize)]
+pub struct RefusedMessage {
+    /// The index of its input.
+    #[serde(skip)]
     pub input: usize,
-    /// On which line.
+    /// Its line there.
     pub line: u64,
-    /// The error's code.
     pub code: String,
-    /// The field that is wrong.
     pub field: Option<String>,
-    /// What is wrong.
+    #[serde(rename = "message")]
     pub reason: String,
-    /// Whom the message is for.
     pub target: Option<String>,
-    /// The message's id.
     pub msg_id: Option<String>,
 }
 
-/// Says what happens, from both threads.
+/// Tells of events, from both threads.
 #[derive(Debug)]
 pub struct Report {
     inputs: Vec<String>,
     bar: ProgressBar,
-    /// With `--json`: what the summary will list.
+    /// With `--json`: the lists of the summary.
     json: Option<Mutex<Lists>>,
 }
 
 /// The lists of the JSON summary.
 #[derive(Debug, Default, Serialize)]
 struct Lists {
-    refusals: Vec<Listed>,
-    /// Messages whose fate is unknown.
-    unknown: Vec<Unknown>,
+    refusals: Vec<ListedRefusal>,
+    /// Messages of unknown fate.
+    unknown: Vec<UnansweredMessage>,
 }
 
 /// A message without an answer in the JSON summary.
 #[derive(Debug, Serialize)]
-struct Unknown {
+struct UnansweredMessage {
     file: String,
     line: u64,
     target: Option<Box<str>>,
@@ -63,14 +60,10 @@ struct Unknown {
 
 /// A refusal in the JSON summary.
 #[derive(Debug, Serialize)]
-struct Listed {
+struct ListedRefusal {
     file: String,
-    line: u64,
-    code: String,
-    field: Option<String>,
-    message: String,
-    target: Option<String>,
-    msg_id: Option<String>,
+    #[serde(flatten)]
+    refused: RefusedMessage,
 }
 
 impl Report {
@@ -101,30 +94,23 @@ impl Report {
     }
 
     /// Says that a message was refused, or notes it for the summary.
-    pub fn refused(&self, refused: Refused) {
-        let Refused {
-            input,
+    pub fn refused(&self, refused: RefusedMessage) {
+        let file = &self.inputs[refused.input];
+        if let Some(mut lists) = self.lists() {
+            lists.refusals.push(ListedRefusal {
+                file: file.clone(),
+                refused,
+            });
+            return;
+        }
+        let RefusedMessage {
             line,
             code,
             field,
             reason,
             target,
-            msg_id,
+            ..
         } = refused;
-        let file = &self.inputs[input];
-        if let Some(listed) = &self.json {
-            let mut listed = listed.lock().expect("nobody panics while noting a refusal");
-            listed.refusals.push(Listed {
-                file: file.clone(),
-                line,
-                code,
-                field,
-                message: reason,
-                target,
-                msg_id,
-            });
-            return;
-        }
         let field = field.map_or_else(String::new, |field| format!(" {field}"));
         let target = target.map_or_else(String::new, |target| {
             format!(" (to {})", target.escape_debug())
@@ -136,7 +122,7 @@ impl Report {
         });
     }
 
-    /// Says what the server says about the connection.
+    /// Passes on an error that is about the connection.
     pub fn notice(&self, code: &str, reason: &str) {
         self.bar.suspend(|| {
             say(format_args!(
@@ -145,14 +131,13 @@ impl Report {
         });
     }
 
-    /// Says of messages that will get no answer that their fate is unknown, or
+    /// Says that the fate of `messages`, which will get no answer, is unknown, or
     /// notes them for the summary.
-    pub fn unanswered(&self, messages: &VecDeque<Sent>) {
-        if let Some(listed) = &self.json {
-            let mut listed = listed.lock().expect("nobody panics while noting a refusal");
-            listed.unknown = messages
+    pub fn unanswered(&self, messages: &VecDeque<SentMessage>) {
+        if let Some(mut lists) = self.lists() {
+            lists.unknown = messages
                 .iter()
-                .map(|sent| Unknown {
+                .map(|sent| UnansweredMessage {
                     file: self.inputs[sent.input].clone(),
                     line: sent.line,
                     target: sent.target.clone(),
@@ -173,7 +158,7 @@ impl Report {
         self.bar.finish_and_clear();
     }
 
-    /// Prints what became of all messages.
+    /// Prints the fates of all messages.
     pub fn summary(&self, tally: &Tally) -> Result<(), Failure> {
         #[derive(Serialize)]
         struct Summary<'a> {
@@ -182,20 +167,25 @@ impl Report {
             #[serde(flatten)]
             lists: &'a Lists,
         }
-        let line = match &self.json {
+        let line = match self.lists() {
             None => summary(tally),
-            Some(listed) => {
-                let lists = &*listed.lock().expect("nobody panics while noting a refusal");
+            Some(lists) => {
+                let lists = &*lists;
                 serde_json::to_string(&Summary { tally, lists }).map_err(Failure::failed)?
             }
         };
         print(format_args!("{line}\n"))
     }
+
+    fn lists(&self) -> Option<MutexGuard<'_, Lists>> {
+        let lists = self.json.as_ref()?.lock();
+        Some(lists.expect("nobody panics while noting a refusal"))
+    }
 }
 
-/// A line for each input that has messages without an answer. Answers come in
-/// order, so these are the last that were sent.
-fn unknown_fates(inputs: &[String], messages: &VecDeque<Sent>) -> Vec<String> {
+/// Returns a line for each input that has messages without an answer. Answers
+/// come in order, so these are the last that were sent.
+fn unknown_fates(inputs: &[String], messages: &VecDeque<SentMessage>) -> Vec<String> {
     let of = |input: usize| messages.iter().filter(move |sent| sent.input == input);
     let line = |(input, file): (usize, &String)| {
         let (first, last) = (of(input).next()?, of(input).next_back()?);
@@ -218,7 +208,7 @@ mod tests {
 
     #[test]
     fn says_in_a_line_an_input_what_has_no_answer() {
-        let sent = |input, line| Sent {
+        let sent = |input, line| SentMessage {
             msg_id: None,
             is_ack: false,
             is_hello: false,

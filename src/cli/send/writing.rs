@@ -9,20 +9,20 @@ use tickwire::limits::WINDOW_BYTES;
 use tickwire::wire::{ErrorCode, Kind, Parser, Validation, write_frame};
 
 use super::Shared;
-use super::report::{Refused, Report};
-use crate::cli::fence::Sent;
+use super::report::{RefusedMessage, Report};
 use crate::cli::frames::is_timeout;
 use crate::cli::input::{Event, Input, InputError};
+use crate::cli::ledger::SentMessage;
 use crate::cli::split::Piece;
 
 /// Reads inputs and writes frames.
 pub struct Writer {
     stream: TcpStream,
     out: Vec<u8>,
-    /// Bytes that were in `out` before.
+    /// Bytes that have left `out`.
     flushed: u64,
-    /// Says what the server will be able to tell of a message. The payload is
-    /// not its concern: whatever the server makes of it, it can name the message.
+    /// Reads from a message as much as the server can read, too. A fault of the
+    /// payload doesn't matter: the server can still name the message.
     parser: Parser,
     frame_bytes_max: usize,
     shared: Arc<Shared>,
@@ -30,7 +30,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// A writer to `stream`, whose server takes frames of `frame_bytes_max`.
+    /// A writer to a server that takes frames of `frame_bytes_max`.
     pub fn new(
         stream: TcpStream,
         frame_bytes_max: usize,
@@ -48,14 +48,14 @@ impl Writer {
         }
     }
 
-    /// Sends all inputs, then the fence. What stands before an error of an
-    /// input is sent, and the fence too, so that its fate becomes known.
+    /// Sends all inputs, then the fence. The messages before an error of an input
+    /// are sent, and the fence too, so that their fate becomes known.
     pub fn send_all(mut self, inputs: &[Input], fence: &[u8]) -> Result<(), InputError> {
         let mut result = Ok(());
         for (index, input) in inputs.iter().enumerate() {
             result = input.each_piece(|event| match event {
                 Event::Piece(piece) => self.queue(index, piece),
-                // Nothing more is at hand: don't let what there is wait.
+                // Nothing more is at hand, so nothing is to wait for it.
                 Event::Idle => self.flush(),
             });
             if result.is_err() {
@@ -63,8 +63,8 @@ impl Writer {
             }
         }
         self.out.extend_from_slice(fence);
-        // A failed write needs no word here: whoever reads the answers learns
-        // why the connection ended.
+        // A failed write needs no word here: the reader of the answers learns why
+        // the connection ended.
         let _ = self.flush();
         self.shared.fence_sent.store(true, Ordering::Release);
         match result {
@@ -75,10 +75,10 @@ impl Writer {
     }
 
     fn queue(&mut self, input: usize, piece: Piece<'_>) -> io::Result<()> {
-        let line = piece.place.line;
+        let line = piece.position.line;
         if piece.json.len() > self.frame_bytes_max {
             self.shared.ledger().refused_unsent();
-            self.report.refused(Refused {
+            self.report.refused(RefusedMessage {
                 input,
                 line,
                 code: ErrorCode::FrameTooLarge.as_str().to_owned(),
@@ -93,36 +93,26 @@ impl Writer {
             });
             return Ok(());
         }
-        let start = self.out.len();
         write_frame(&mut self.out, piece.json).map_err(io::Error::other)?;
-        let frame_start = self.out.len() - piece.json.len();
-        let frame = &mut self.out[frame_start..];
-        debug_assert!(start < frame_start);
-        let end = self.flushed + (frame_start + piece.json.len()) as u64;
-        let sent = match self.parser.parse(frame) {
-            Ok(header) => Sent {
-                msg_id: Some(header.msg_id),
-                is_ack: header.kind == Kind::Ack,
-                is_hello: header.kind == Kind::Hello,
-                end,
-                target: self
-                    .parser
-                    .target(frame, &header.names)
-                    .map(|target| String::from_utf8_lossy(target).into()),
-                input,
-                line,
-            },
-            Err(refusal) => Sent {
-                msg_id: refusal.msg_id,
-                is_ack: false,
-                is_hello: false,
-                end,
-                target: target_of(piece.json).map(Into::into),
-                input,
-                line,
-            },
+        let end = self.out.len();
+        let frame = &mut self.out[end - piece.json.len()..];
+        let (msg_id, kind, target) = match self.parser.parse(frame) {
+            Ok(header) => {
+                let target = self.parser.target(frame, &header.names);
+                let target = target.map(|target| String::from_utf8_lossy(target).into());
+                (Some(header.msg_id), Some(header.kind), target)
+            }
+            Err(refusal) => (refusal.msg_id, None, target_of(piece.json).map(Into::into)),
         };
-        self.shared.ledger().sent(sent);
+        self.shared.ledger().sent(SentMessage {
+            msg_id,
+            is_ack: kind == Some(Kind::Ack),
+            is_hello: kind == Some(Kind::Hello),
+            end: self.flushed + end as u64,
+            target,
+            input,
+            line,
+        });
         if self.out.len() >= WINDOW_BYTES {
             self.flush()?;
         }
@@ -138,7 +128,7 @@ impl Writer {
         written
     }
 
-    /// Writes what is in `out`, however long it takes: whoever reads the answers
+    /// Writes all of `out`, however long it takes: the reader of the answers
     /// decides when it is too long.
     fn write_all(&self) -> io::Result<()> {
         let mut rest = &self.out[..];

@@ -2,37 +2,43 @@
 //! only look like it.
 //!
 //! A Kubernetes Service called `tickwire` gives every pod beside it variables
-//! such as `TICKWIRE_PORT=tcp://10.0.0.1:7411`, whatever runs in the pod. They
+//! such as `TICKWIRE_PORT=tcp://10.0.0.1:7411`, also those of a server. They
 //! must not keep a server from starting; a setting with a typing error must.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::{Given, Origin, SettingsError, ValueKind, is_known, nearest, unknown};
+use super::{Assignment, Origin, SettingsError, ValueKind, is_known, nearest, unknown};
 
 /// The prefix of the variables that tickwire reads.
-pub const PREFIX: &str = "TICKWIRE_";
+const PREFIX: &str = "TICKWIRE_";
 /// The variable that names the configuration file. Not a setting, for a file
 /// can't name itself.
 const CONFIG: &str = "TICKWIRE_CONFIG";
 
-/// What the environment gives.
+/// Returns the variable that sets `key`.
+pub fn variable(key: &str) -> String {
+    let key = key.replace('.', "__").to_ascii_uppercase();
+    format!("{PREFIX}{key}")
+}
+
+/// The environment, sorted.
 #[derive(Debug, Default)]
 pub struct Environment {
     /// Settings, in the order of their names, so that of two errors always the
     /// same is reported.
-    pub settings: Vec<Given>,
+    pub settings: Vec<Assignment>,
     /// The configuration file.
     pub config: Option<PathBuf>,
     /// Variables with tickwire's prefix that are no setting, nor nearly one.
     pub ignored: Vec<String>,
 }
 
-/// Sorts the variables out. An empty one is as if it were not there: that is
-/// what a compose file makes of a value that nobody has filled in.
+/// Sorts the variables out. An empty one is as if it were not there: a compose
+/// file makes one of a value that nobody has filled in.
 ///
 /// # Errors
-/// A variable that is nearly a setting, or a setting whose value is not
+/// A variable that is nearly a setting, or a value of a setting that is not
 /// Unicode.
 pub fn read(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
@@ -55,7 +61,7 @@ pub fn read(
             let text = value
                 .into_string()
                 .map_err(|_| SettingsError::NotUnicode(name.clone()))?;
-            environment.settings.push(Given {
+            environment.settings.push(Assignment {
                 key,
                 text,
                 kind: ValueKind::Untyped,
@@ -78,8 +84,8 @@ pub fn read(
     Ok(environment)
 }
 
-/// Whether Kubernetes, or Docker before it, gives a variable like this for
-/// every port of a Service: `A_SERVICE_HOST`, `A_SERVICE_PORT`,
+/// Returns whether Kubernetes, or Docker before it, gives a variable like this
+/// for every port of a Service: `A_SERVICE_HOST`, `A_SERVICE_PORT`,
 /// `A_SERVICE_PORT_X` for the port called `x`, `A_PORT`, `A_PORT_7411_TCP`,
 /// and `A_PORT_7411_TCP_X` for the parts of its address.
 fn is_foreign(name: &str, value: &str) -> bool {
@@ -96,7 +102,7 @@ fn is_foreign(name: &str, value: &str) -> bool {
             .any(|(at, mark)| is_port_and_protocol(&name[at + mark.len()..]))
 }
 
-/// Whether `text` is like `7411_TCP` or `7411_TCP_ADDR`.
+/// Returns whether `text` is like `7411_TCP` or `7411_TCP_ADDR`.
 fn is_port_and_protocol(text: &str) -> bool {
     let mut parts = text.splitn(3, '_');
     let port = parts.next().unwrap_or_default();

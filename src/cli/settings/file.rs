@@ -5,11 +5,12 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Given, Origin, SettingsError, ValueKind, keys};
-use crate::cli::split::Place;
+use super::{Assignment, Origin, SettingsError, ValueKind, keys};
+use crate::cli::split::Position;
 
-/// Reads the file at `path`; `named_by` says in an error who named it.
-pub fn read(path: &Path, named_by: &'static str) -> Result<Vec<Given>, SettingsError> {
+/// Reads the file at `path`; `named_by` names in an error the variable that named
+/// it.
+pub fn read(path: &Path, named_by: &'static str) -> Result<Vec<Assignment>, SettingsError> {
     let text = std::fs::read_to_string(path).map_err(|error| SettingsError::Unreadable {
         given: named_by,
         path: path.to_owned(),
@@ -18,47 +19,46 @@ pub fn read(path: &Path, named_by: &'static str) -> Result<Vec<Given>, SettingsE
     values(&text, path)
 }
 
-/// The values that stand in `text`, the content of the file at `path`.
-pub fn values(text: &str, path: &Path) -> Result<Vec<Given>, SettingsError> {
+/// Returns the values in `text`, the content of the file at `path`.
+pub fn values(text: &str, path: &Path) -> Result<Vec<Assignment>, SettingsError> {
     let table = DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(text.len(), |span| span.start);
-        let place = Place::START.after(text.get(..at).unwrap_or(text).as_bytes());
+        let position = Position::START.after(text.get(..at).unwrap_or(text).as_bytes());
         SettingsError::NotToml {
             path: path.to_owned(),
-            line: place.line,
-            column: place.column,
+            line: position.line,
+            column: position.column,
             problem: error.message().replace('\n', ", "),
         }
     })?;
     let mut values = Vec::new();
-    gather(table.get_ref(), "", &mut |key, start, text_and_kind| {
-        let line = Place::START.after(&text.as_bytes()[..start]).line;
-        let (value, kind) = text_and_kind;
-        values.push((
-            start,
-            Given {
-                key,
-                text: value,
-                kind,
-                origin: Origin::File(path.to_owned(), line),
-            },
-        ));
-    });
+    gather(table.get_ref(), "", &mut values);
     // In the order of the file, so that the first error is the topmost.
-    values.sort_by_key(|(start, _)| *start);
-    Ok(values.into_iter().map(|(_, given)| given).collect())
+    values.sort_by_key(|(start, ..)| *start);
+    let assignment = |(start, key, value): Value<'_, '_>| {
+        let (value, kind) = text_of(value);
+        let line = Position::START.after(&text.as_bytes()[..start]).line;
+        Assignment {
+            key,
+            text: value,
+            kind,
+            origin: Origin::File(path.to_owned(), line),
+        }
+    };
+    Ok(values.into_iter().map(assignment).collect())
 }
 
-type Found<'a> = dyn FnMut(String, usize, (String, ValueKind)) + 'a;
+/// The start of a key, the key with dots, and its value.
+type Value<'a, 'i> = (usize, String, &'a Spanned<DeValue<'i>>);
 
-fn gather(table: &DeTable<'_>, prefix: &str, found: &mut Found<'_>) {
+fn gather<'a, 'i>(table: &'a DeTable<'i>, prefix: &str, values: &mut Vec<Value<'a, 'i>>) {
     for (key, value) in table {
         let dotted = format!("{prefix}{}", key.get_ref());
         match value.get_ref() {
             DeValue::Table(inner) if !inner.is_empty() => {
-                gather(inner, &format!("{dotted}."), found);
+                gather(inner, &format!("{dotted}."), values);
             }
-            _ => found(dotted, key.span().start, text_of(value)),
+            _ => values.push((key.span().start, dotted, value)),
         }
     }
 }

@@ -1,198 +1,158 @@
-//! Each setting: how it is read and shown.
+//! The settings of `serve`: those of the server and two of the program, each
+//! with its text, its reader and its spelling in TOML.
 
+use std::iter;
+
+use tickwire::config::{SETTINGS, Setting, Value};
 use tickwire::ids::Name;
 use tickwire::limits::THREADS_MAX;
 use tickwire::wire::Validation;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::{Given, Settings, ValueKind};
+use super::{Assignment, Settings, ValueKind};
 use crate::cli::units;
 
-/// Which log lines are written unless told otherwise.
+/// The log lines that are written unless told otherwise.
 pub const LOG_DEFAULT: &str = "info";
 
-/// What the addresses to listen on may look like.
+/// The form of a filter of log lines.
+const LOG_FORM: &str = "must be a level (error, warn, info, debug, trace, off) or a filter \
+                        such as \"info,tickwire::server=debug\"";
+
+/// The form of the addresses to listen on.
 const ADDRESSES_FORM: &str = "must be a text, HOST:PORT, or a list of such texts";
 
-/// What a list of pointers may look like.
+/// The form of a list of pointers.
 const POINTERS_FORM: &str = "must be a list of texts, such as \
                              [\"/payload/payload_json/symbol\", \"/payload/run_id\"]; a \
                              variable may hold them plainly, as /payload/a,/payload/b";
 
-/// A setting.
-pub struct Key {
-    /// Its dotted name.
-    pub name: &'static str,
-    /// Takes the value over, or says what is allowed.
-    pub set: fn(&mut Settings, &Given) -> Result<(), String>,
-    /// The value in TOML.
-    pub show: fn(&Settings) -> String,
+/// A setting of `serve`.
+#[derive(Debug, Clone, Copy)]
+pub enum Key {
+    /// A setting of the server.
+    Server(&'static Setting),
+    /// Worker threads of the runtime.
+    Threads,
+    /// The log lines that are written.
+    Log,
 }
 
-/// All there are, in the order in which they are shown.
-pub const KEYS: &[Key] = &[
-    Key {
-        name: "listen",
-        set: |settings, given| {
-            settings.server.listen = addresses(given)?;
-            Ok(())
-        },
-        show: |settings| match &settings.server.listen[..] {
-            [one] => quoted(one),
-            several => quoted_list(several),
-        },
-    },
-    Key {
-        name: "name",
-        set: |settings, given| {
+/// Returns all settings in the order in which they are shown.
+pub fn all() -> impl Iterator<Item = Key> {
+    let own = |setting: &Setting| (setting.key() == "name").then_some(Key::Threads);
+    SETTINGS
+        .iter()
+        .flat_map(move |setting| iter::once(Key::Server(setting)).chain(own(setting)))
+        .chain([Key::Log])
+}
+
+impl Key {
+    /// Returns the setting with this dotted name.
+    pub fn named(name: &str) -> Option<Self> {
+        all().find(|key| key.name() == name)
+    }
+
+    /// The dotted name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Server(setting) => setting.key(),
+            Self::Threads => "threads",
+            Self::Log => "log",
+        }
+    }
+
+    /// The text that explains it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Server(setting) => setting.text(),
+            Self::Threads => "The worker threads; unless set, one a core.",
+            Self::Log => {
+                "The log lines that are written: a level or a filter, such as \
+                 \"info,tickwire::server=debug\"."
+            }
+        }
+    }
+
+    /// Takes the value over, or returns the values that are allowed.
+    pub(super) fn set(self, settings: &mut Settings, given: &Assignment) -> Result<(), String> {
+        match self {
+            Self::Server(setting) => return set(setting.value(&mut settings.server), given),
+            Self::Threads => {
+                settings.threads = number(given)
+                    .filter(|threads| (1..=THREADS_MAX).contains(threads))
+                    .ok_or_else(|| format!("must be a whole number between 1 and {THREADS_MAX}"))?;
+            }
+            Self::Log => {
+                let filter = text(given, LOG_FORM)?;
+                if !says_which_lines(filter) {
+                    return Err(LOG_FORM.to_owned());
+                }
+                settings.log = filter.to_owned();
+            }
+        }
+        Ok(())
+    }
+
+    /// The value in TOML.
+    pub fn show(self, settings: &mut Settings) -> String {
+        match self {
+            Self::Server(setting) => show(setting.value(&mut settings.server)),
+            Self::Threads => settings.threads.to_string(),
+            Self::Log => quoted(&settings.log),
+        }
+    }
+}
+
+fn set(value: Value<'_>, given: &Assignment) -> Result<(), String> {
+    match value {
+        Value::Addresses(value) => *value = addresses(given)?,
+        Value::Name(value) => {
             let name = text(given, "must be a text in quotes")?;
-            settings.server.name = Name::new(name).map_err(|error| error.to_string())?;
-            Ok(())
-        },
-        show: |settings| quoted(settings.server.name.as_str()),
-    },
-    Key {
-        name: "threads",
-        set: |settings, given| {
-            settings.threads = number(given)
-                .filter(|threads| (1..=THREADS_MAX).contains(threads))
-                .ok_or_else(|| format!("must be a whole number between 1 and {THREADS_MAX}"))?;
-            Ok(())
-        },
-        show: |settings| settings.threads.to_string(),
-    },
-    Key {
-        name: "frame_bytes_max",
-        set: |settings, given| {
-            settings.server.frame_bytes_max = size(given)?;
-            Ok(())
-        },
-        show: |settings| shown_size(settings.server.frame_bytes_max),
-    },
-    Key {
-        name: "queue_bytes",
-        set: |settings, given| {
-            settings.server.queue_bytes = size(given)?;
-            Ok(())
-        },
-        show: |settings| shown_size(settings.server.queue_bytes),
-    },
-    Key {
-        name: "queue_messages",
-        set: |settings, given| {
-            settings.server.queue_messages = number(given).ok_or("must be a whole number")?;
-            Ok(())
-        },
-        show: |settings| settings.server.queue_messages.to_string(),
-    },
-    Key {
-        name: "memory_max",
-        set: |settings, given| {
-            settings.server.memory_max = size(given)?;
-            Ok(())
-        },
-        show: |settings| shown_size(settings.server.memory_max),
-    },
-    Key {
-        name: "stall_timeout",
-        set: |settings, given| {
-            settings.server.stall_timeout = duration(given)?;
-            Ok(())
-        },
-        show: |settings| quoted(&units::show_duration(settings.server.stall_timeout)),
-    },
-    Key {
-        name: "linger",
-        set: |settings, given| {
-            settings.server.linger = duration(given)?;
-            Ok(())
-        },
-        show: |settings| quoted(&units::show_duration(settings.server.linger)),
-    },
-    Key {
-        name: "drain_timeout",
-        set: |settings, given| {
-            settings.server.drain_timeout = duration(given)?;
-            Ok(())
-        },
-        show: |settings| quoted(&units::show_duration(settings.server.drain_timeout)),
-    },
-    Key {
-        name: "connections_max",
-        set: |settings, given| {
-            settings.server.connections_max = number(given).ok_or("must be a whole number")?;
-            Ok(())
-        },
-        show: |settings| settings.server.connections_max.to_string(),
-    },
-    Key {
-        name: "first_message_timeout",
-        set: |settings, given| {
-            settings.server.first_message_timeout = duration(given)?;
-            Ok(())
-        },
-        show: |settings| quoted(&units::show_duration(settings.server.first_message_timeout)),
-    },
-    Key {
-        name: "frame_rate_min",
-        set: |settings, given| {
-            settings.server.frame_rate_min = size(given)?;
-            Ok(())
-        },
-        show: |settings| shown_size(settings.server.frame_rate_min),
-    },
-    Key {
-        name: "validation",
-        set: |settings, given| {
-            settings.server.validation = match given.text.as_str() {
+            *value = Name::new(name).map_err(|error| error.to_string())?;
+        }
+        Value::Size(value) => *value = size(given)?,
+        Value::Count(value) => *value = number(given).ok_or("must be a whole number")?,
+        Value::Duration(value) => *value = duration(given)?,
+        Value::Validation(value) => {
+            *value = match given.text.as_str() {
                 "payload" => Validation::Payload,
                 "envelope" => Validation::Envelope,
                 _ => return Err("must be \"payload\" or \"envelope\"".to_owned()),
-            };
-            Ok(())
-        },
-        show: |settings| {
-            quoted(match settings.server.validation {
-                Validation::Envelope => "envelope",
-                _ => "payload",
-            })
-        },
-    },
-    Key {
-        name: "snapshot.keys",
-        set: |settings, given| {
-            settings.server.snapshot_keys = texts(given, POINTERS_FORM, split_pointers)?;
-            Ok(())
-        },
-        show: |settings| quoted_list(&settings.server.snapshot_keys),
-    },
-    Key {
-        name: "log",
-        set: |settings, given| {
-            let form = "must be a level (error, warn, info, debug, trace, off) or a filter \
-                        such as \"info,tickwire::server=debug\"";
-            let filter = text(given, form)?;
-            if !says_which_lines(filter) {
-                return Err(form.to_owned());
             }
-            settings.log = filter.to_owned();
-            Ok(())
-        },
-        show: |settings| quoted(&settings.log),
-    },
-];
+        }
+        Value::Pointers(value) => *value = texts(given, POINTERS_FORM, split_pointers)?,
+    }
+    Ok(())
+}
 
-fn text<'a>(given: &'a Given, form: &str) -> Result<&'a str, String> {
+fn show(value: Value<'_>) -> String {
+    match value {
+        Value::Addresses(addresses) => match &addresses[..] {
+            [one] => quoted(one),
+            several => quoted_list(several),
+        },
+        Value::Name(name) => quoted(name.as_str()),
+        Value::Size(bytes) => shown_size(*bytes),
+        Value::Count(count) => count.to_string(),
+        Value::Duration(duration) => quoted(&units::show_duration(*duration)),
+        Value::Validation(Validation::Envelope) => quoted("envelope"),
+        Value::Validation(_) => quoted("payload"),
+        Value::Pointers(pointers) => quoted_list(pointers),
+    }
+}
+
+fn text<'a>(given: &'a Assignment, form: &str) -> Result<&'a str, String> {
     match given.kind {
         ValueKind::Untyped | ValueKind::Text => Ok(&given.text),
         ValueKind::Number | ValueKind::Texts | ValueKind::Other => Err(form.to_owned()),
     }
 }
 
-/// One address or a list; of a variable or a flag, one or several with commas
-/// between them.
-fn addresses(given: &Given) -> Result<Vec<String>, String> {
+/// Reads one address or a list; of a variable or a flag, one or several with
+/// commas between them.
+fn addresses(given: &Assignment) -> Result<Vec<String>, String> {
     if given.kind == ValueKind::Text {
         return Ok(vec![given.text.clone()]);
     }
@@ -203,11 +163,10 @@ fn addresses(given: &Given) -> Result<Vec<String>, String> {
     texts(given, ADDRESSES_FORM, at_commas)
 }
 
-/// A list of texts. A variable or a flag gives it as JSON, `["a", "b"]`, or
-/// plainly: then `split` takes it apart, or returns `None` where it may not
-/// guess.
+/// Reads a list of texts. A variable or a flag gives it as JSON, `["a", "b"]`, or
+/// plainly: then `split` takes it apart, or returns `None` where it may not guess.
 fn texts(
-    given: &Given,
+    given: &Assignment,
     form: &str,
     split: impl Fn(&str) -> Option<Vec<String>>,
 ) -> Result<Vec<String>, String> {
@@ -220,7 +179,7 @@ fn texts(
     list.ok_or_else(|| form.to_owned())
 }
 
-/// Whether a text begins like a list in JSON. `[::1]:7411` is an address.
+/// Returns whether a text begins like a list in JSON. `[::1]:7411` is an address.
 fn is_json_list(text: &str) -> bool {
     let inside = text.trim_start().strip_prefix('[');
     inside.is_some_and(|inside| inside.trim_start().starts_with(['"', ']']))
@@ -247,7 +206,7 @@ fn split_pointers(text: &str) -> Option<Vec<String>> {
     Some(whole.collect())
 }
 
-/// Whether each part of a filter is a level or names what it is about. A lone
+/// Returns whether each part of a filter is a level or names its subject. A lone
 /// word that is no level, as `verbose`, would be taken for the name of a module,
 /// and next to nothing would be logged.
 fn says_which_lines(filter: &str) -> bool {
@@ -256,15 +215,15 @@ fn says_which_lines(filter: &str) -> bool {
     filter.split(',').all(says) && EnvFilter::try_new(filter).is_ok()
 }
 
-/// A whole number. In a file it may not stand in quotes.
-pub fn number(given: &Given) -> Option<usize> {
+/// Reads a whole number. In a file it may not stand in quotes.
+pub fn number(given: &Assignment) -> Option<usize> {
     match given.kind {
         ValueKind::Untyped | ValueKind::Number => usize::try_from(units::number(&given.text)?).ok(),
         ValueKind::Text | ValueKind::Texts | ValueKind::Other => None,
     }
 }
 
-pub fn size(given: &Given) -> Result<usize, String> {
+pub fn size(given: &Assignment) -> Result<usize, String> {
     let size = match given.kind {
         ValueKind::Texts | ValueKind::Other => None,
         _ => units::size(&given.text),
@@ -272,7 +231,7 @@ pub fn size(given: &Given) -> Result<usize, String> {
     size.ok_or_else(|| units::SIZE_FORM.to_owned())
 }
 
-fn duration(given: &Given) -> Result<std::time::Duration, String> {
+fn duration(given: &Assignment) -> Result<std::time::Duration, String> {
     let duration = match given.kind {
         ValueKind::Texts | ValueKind::Other => None,
         _ => units::duration(&given.text),
@@ -290,7 +249,7 @@ pub fn shown_size(bytes: usize) -> String {
     }
 }
 
-/// A text as TOML. What JSON escapes, TOML's basic strings escape alike.
+/// A text as TOML. Its basic strings have the escapes of JSON.
 pub fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

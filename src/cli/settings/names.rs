@@ -6,13 +6,57 @@ use tickwire::ids::Name;
 use tickwire::router::{NameConfig, Overflow};
 
 use super::keys::{number, quoted, shown_size, size};
-use super::{Given, Settings, is_near};
+use super::{Assignment, Settings, is_near};
 
-/// What the keys of these settings begin with.
+/// The prefix of the keys of these settings.
 const PREFIX: &str = "names.";
 
-/// What can be set of a name.
-pub const KEYS: [&str; 3] = ["queue_bytes", "queue_messages", "overflow"];
+/// A setting of the queue of one name.
+pub struct NameKey {
+    /// Its key, behind the name.
+    pub name: &'static str,
+    /// The text that explains it.
+    pub text: &'static str,
+    set: fn(&mut NameConfig, &Assignment) -> Result<(), String>,
+    /// Its value in TOML, unless it is as for all queues.
+    show: fn(&NameConfig) -> Option<String>,
+}
+
+pub const KEYS: &[NameKey] = &[
+    NameKey {
+        name: "queue_bytes",
+        text: "The bytes that the queue may hold.",
+        set: |own, given| {
+            own.queue_bytes = Some(size(given)?);
+            Ok(())
+        },
+        show: |own| own.queue_bytes.map(shown_size),
+    },
+    NameKey {
+        name: "queue_messages",
+        text: "The messages that the queue may hold.",
+        set: |own, given| {
+            own.queue_messages = Some(number(given).ok_or("must be a whole number")?);
+            Ok(())
+        },
+        show: |own| own.queue_messages.map(|messages| messages.to_string()),
+    },
+    NameKey {
+        name: "overflow",
+        text: "The fate of events that don't fit: \"pause\" their sender, \"refuse\" them, or \
+               \"drop\" them. [default: \"pause\"]",
+        set: |own, given| {
+            let known = OVERFLOWS.iter().find(|(word, _)| *word == given.text);
+            let (_, overflow) = known.ok_or("must be \"pause\", \"refuse\" or \"drop\"")?;
+            own.overflow = *overflow;
+            Ok(())
+        },
+        show: |own| {
+            let known = OVERFLOWS.iter().find(|(_, known)| *known == own.overflow);
+            known.map(|(word, _)| quoted(word))
+        },
+    },
+];
 
 const OVERFLOWS: [(&str, Overflow); 3] = [
     ("pause", Overflow::Pause),
@@ -20,44 +64,29 @@ const OVERFLOWS: [(&str, Overflow); 3] = [
     ("drop", Overflow::Drop),
 ];
 
-/// The name, and what of it is set, if `key` is about a name.
-fn parts(key: &str) -> Option<(&str, &'static str)> {
+/// Returns the name and its setting, if `key` is about a name.
+fn parts(key: &str) -> Option<(&str, &'static NameKey)> {
     let (name, key) = key.strip_prefix(PREFIX)?.rsplit_once('.')?;
-    let key = KEYS.into_iter().find(|known| *known == key)?;
+    let key = KEYS.iter().find(|known| known.name == key)?;
     Some((name, key))
 }
 
-/// Takes a value over, if it is about a name; `Err` says what is allowed.
-pub fn set(settings: &mut Settings, given: &Given) -> Option<Result<(), String>> {
+/// Takes a value over, if it is about a name; `Err` holds the values allowed.
+pub fn set(settings: &mut Settings, given: &Assignment) -> Option<Result<(), String>> {
     let (name, key) = parts(&given.key)?;
-    Some(
-        Name::new(name)
-            .map_err(|error| error.to_string())
-            .and_then(|name| {
-                let own = settings.server.names.entry(name).or_default();
-                match key {
-                    "queue_bytes" => own.queue_bytes = Some(size(given)?),
-                    "queue_messages" => {
-                        own.queue_messages = Some(number(given).ok_or("must be a whole number")?);
-                    }
-                    _ => {
-                        let known = OVERFLOWS.iter().find(|(word, _)| *word == given.text);
-                        let (_, overflow) =
-                            known.ok_or("must be \"pause\", \"refuse\" or \"drop\"")?;
-                        own.overflow = *overflow;
-                    }
-                }
-                Ok(())
-            }),
-    )
+    let name = Name::new(name).map_err(|error| error.to_string());
+    Some(name.and_then(|name| {
+        let own = settings.server.router.names.entry(name).or_default();
+        (key.set)(own, given)
+    }))
 }
 
-/// Whether `key` is a setting of a name.
+/// Returns whether `key` is a setting of a name.
 pub fn is_known(key: &str) -> bool {
     parts(key).is_some()
 }
 
-/// The key that was meant by `key`, if that is about a name and nearly right.
+/// Returns the key meant by `key`, if that is about a name and nearly right.
 /// Single underscores for the two of a variable are nearly right, too.
 pub fn nearest(key: &str) -> Option<String> {
     let Some((name, wrong)) = key
@@ -65,35 +94,29 @@ pub fn nearest(key: &str) -> Option<String> {
         .and_then(|rest| rest.rsplit_once('.'))
     else {
         let rest = key.strip_prefix("names")?.strip_prefix(['.', '_'])?;
-        let ends_with = |known: &&str| rest.ends_with(*known);
-        let known = KEYS.into_iter().find(ends_with)?;
+        let mut known = KEYS.iter().map(|known| known.name);
+        let known = known.find(|known| rest.ends_with(known))?;
         let name = rest[..rest.len() - known.len()].strip_suffix(['.', '_'])?;
         return Some(format!("{PREFIX}{name}.{known}"));
     };
     let distance = |known: &&str| strsim::damerau_levenshtein(known, wrong);
-    let nearest = KEYS.into_iter().min_by_key(distance)?;
+    let nearest = KEYS.iter().map(|known| known.name).min_by_key(distance)?;
     is_near(distance(&nearest), nearest).then(|| format!("{PREFIX}{name}.{nearest}"))
 }
 
-/// The settings of names by name: what is set of each, as key and value in TOML.
+/// Returns the settings of each name, as keys and values in TOML.
 pub fn sections(settings: &Settings) -> BTreeMap<&Name, Vec<(&'static str, String)>> {
     let section = |own: &NameConfig| {
-        let word = OVERFLOWS.iter().find(|(_, known)| *known == own.overflow);
-        let values = [
-            own.queue_bytes.map(shown_size),
-            own.queue_messages.map(|messages| messages.to_string()),
-            word.map(|(word, _)| quoted(word)),
-        ];
-        let shown = KEYS.into_iter().zip(values);
+        let shown = KEYS.iter();
         shown
-            .filter_map(|(key, value)| Some((key, value?)))
+            .filter_map(|key| Some((key.name, (key.show)(own)?)))
             .collect()
     };
-    let names = settings.server.names.iter();
+    let names = settings.server.router.names.iter();
     names.map(|(name, own)| (name, section(own))).collect()
 }
 
-/// The key of a setting of `name`.
+/// Returns the key of a setting of `name`.
 pub fn key_of(name: &Name, key: &str) -> String {
     format!("{PREFIX}{name}.{key}")
 }

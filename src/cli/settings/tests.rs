@@ -64,8 +64,8 @@ fn a_flag_outweighs_a_variable_and_that_the_file() {
     ];
     let settings = load(Some(file), &variables, &[("listen", "c:3")]).unwrap();
     assert_eq!(settings.server.listen, ["c:3"]);
-    assert_eq!(settings.server.name.as_str(), "from-variable");
-    assert_eq!(settings.server.queue_messages, 100);
+    assert_eq!(settings.server.router.name.as_str(), "from-variable");
+    assert_eq!(settings.server.router.queue_messages, 100);
     assert_eq!(settings.server.connections_max, 16_384);
 }
 
@@ -75,13 +75,16 @@ fn reads_sizes_durations_and_modes() {
                 stall_timeout = \"500ms\"\nlinger = \"0s\"\nvalidation = \"envelope\"\nlog = \"off\"";
     let variables = [("TICKWIRE_DRAIN_TIMEOUT", "1m"), ("TICKWIRE_THREADS", "3")];
     let settings = load(Some(file), &variables, &[]).unwrap();
-    assert_eq!(settings.server.queue_bytes, 16 << 20);
-    assert_eq!(settings.server.frame_bytes_max, 65_536);
-    assert_eq!(settings.server.stall_timeout, Duration::from_millis(500));
-    assert_eq!(settings.server.linger, Duration::ZERO);
+    assert_eq!(settings.server.router.queue_bytes, 16 << 20);
+    assert_eq!(settings.server.router.frame_bytes_max, 65_536);
+    assert_eq!(
+        settings.server.router.stall_timeout,
+        Duration::from_millis(500)
+    );
+    assert_eq!(settings.server.router.linger, Duration::ZERO);
     assert_eq!(settings.server.drain_timeout, Duration::from_secs(60));
     assert_eq!(
-        settings.server.validation,
+        settings.server.router.validation,
         tickwire::wire::Validation::Envelope
     );
     assert_eq!(settings.threads, 3);
@@ -90,7 +93,7 @@ fn reads_sizes_durations_and_modes() {
 #[test]
 fn a_variable_of_digits_can_be_a_name() {
     let settings = load(None, &[("TICKWIRE_NAME", "007")], &[]).unwrap();
-    assert_eq!(settings.server.name.as_str(), "007");
+    assert_eq!(settings.server.router.name.as_str(), "007");
 }
 
 #[test]
@@ -100,7 +103,7 @@ fn a_variable_names_the_file_unless_a_flag_does() {
     std::fs::write(&path, "name = \"n\"").unwrap();
     let variables = environment(&[("TICKWIRE_CONFIG", path.to_str().unwrap())]);
     let settings = Settings::load(&Flags::default(), variables).unwrap();
-    assert_eq!(settings.server.name.as_str(), "n");
+    assert_eq!(settings.server.router.name.as_str(), "n");
 
     let variables = environment(&[("TICKWIRE_CONFIG", "/nowhere/t.toml")]);
     let error = Settings::load(&Flags::default(), variables.clone()).unwrap_err();
@@ -267,7 +270,7 @@ fn a_name_may_have_a_queue_of_its_own() {
          [names.\"patient one\"]\noverflow = \"pause\"\n"
     );
     let settings = load(Some(&file), &[], &[]).unwrap();
-    let own = |name| settings.server.names[&Name::new(name).unwrap()];
+    let own = |name| settings.server.router.names[&Name::new(name).unwrap()];
     let gateway = own("api-gateway");
     assert_eq!(gateway.queue_bytes, Some(65_536));
     assert_eq!(gateway.queue_messages, None);
@@ -276,7 +279,7 @@ fn a_name_may_have_a_queue_of_its_own() {
     assert_eq!((feed.queue_bytes, feed.queue_messages), (None, Some(1_000)));
     assert_eq!(feed.overflow, Overflow::Refuse);
     assert_eq!(own("patient one"), NameConfig::default());
-    assert_eq!(settings.server.names.len(), 3);
+    assert_eq!(settings.server.router.names.len(), 3);
 }
 
 #[test]
@@ -297,7 +300,7 @@ fn an_error_in_the_section_of_a_name_says_where_it_stands() {
             units::SIZE_FORM
         )
     );
-    // What only the server knows to be wrong has its line, too.
+    // Errors that only the server knows have their lines, too.
     assert_eq!(
         name_error("queue_bytes = 10"),
         "t.toml:2: names.api-gateway.queue_bytes = 10: \
@@ -340,7 +343,7 @@ fn a_variable_outweighs_the_section_of_a_name() {
     let file = format!("{GATEWAY}queue_bytes = \"64KiB\"\noverflow = \"drop\"\n");
     let variables = [("TICKWIRE_NAMES__API-GATEWAY__QUEUE_BYTES", "1MiB")];
     let settings = load(Some(&file), &variables, &[]).unwrap();
-    let own = settings.server.names[&Name::new("api-gateway").unwrap()];
+    let own = settings.server.router.names[&Name::new("api-gateway").unwrap()];
     assert_eq!(own.queue_bytes, Some(1 << 20));
     assert_eq!(own.overflow, Overflow::Drop);
     assert_eq!(
@@ -377,11 +380,11 @@ fn what_is_printed_of_names_gives_the_same_settings() {
         )
     });
     let settings = load(Some(&sections.concat()), &[], &[]).unwrap();
-    assert_eq!(settings.server.names.len(), names.len());
+    assert_eq!(settings.server.router.names.len(), names.len());
     let printed = settings.to_toml();
     let again = load(Some(&printed), &[], &[]).unwrap();
     assert_eq!(again.server, settings.server, "{printed}");
-    // Each says where it comes from, and what was not said has no line.
+    // Each tells its origin, and a setting that was not given has no line.
     let lines: Vec<_> = printed.lines().collect();
     let head = (lines.iter()).position(|line| line.starts_with("[names.\"api-gateway\"]"));
     let section = &lines[head.expect("a section") + 1..][..2];
@@ -389,4 +392,18 @@ fn what_is_printed_of_names_gives_the_same_settings() {
     assert!(section[0].ends_with("t.toml:2"), "{printed}");
     assert!(section[1].starts_with("overflow = \"refuse\" "));
     assert!(section[1].ends_with("t.toml:3"), "{printed}");
+}
+
+#[test]
+fn the_readme_has_a_row_for_each_setting() {
+    let readme = include_str!("../../../README.md");
+    for key in keys::all() {
+        let default = help::default(key).map_or("–".to_owned(), |value| format!("`{value}`"));
+        let row = format!("| `{}` | {default} | {} |\n", key.name(), key.text());
+        assert!(readme.contains(&row), "README.md lacks this row:\n{row}");
+    }
+    assert!(readme.contains(GATEWAY.trim_end()));
+    for key in names::KEYS {
+        assert!(readme.contains(key.name), "{}", key.name);
+    }
 }

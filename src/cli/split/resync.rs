@@ -8,7 +8,7 @@ pub const RECORD_SEPARATOR: u8 = 0x1E;
 /// The mark that some programs put before UTF-8.
 pub const BOM: &[u8] = b"\xEF\xBB\xBF";
 
-/// Whether `byte` may stand between messages.
+/// Returns whether `byte` may stand between messages.
 pub fn is_separator(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | RECORD_SEPARATOR)
 }
@@ -16,13 +16,13 @@ pub fn is_separator(byte: u8) -> bool {
 /// A search for a line that begins with `{`, in bytes that arrive bit by bit.
 #[derive(Debug, Default)]
 pub struct LineSearch {
-    /// Whether nothing stands before the next byte on its line.
+    /// Nothing stands before the next byte on its line.
     at_line_start: bool,
 }
 
 impl LineSearch {
-    /// Where in `bytes` the first such line begins. Without one, the search
-    /// goes on with the bytes behind them.
+    /// Returns the begin of the first such line in `bytes`. Without one, the
+    /// search goes on with the bytes behind them.
     pub fn find(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut at = 0;
         while at < bytes.len() {
@@ -42,8 +42,8 @@ impl LineSearch {
     }
 }
 
-/// Whether the `{` behind `before` begins a message although the object that
-/// `before` begins with is still open, its brackets `closing`: it begins a
+/// Returns whether the `{` behind `before` begins a message although the object
+/// that `before` begins with is still open, its brackets `closing`: it begins a
 /// line, and no JSON could have an object there, or none that a server takes.
 pub fn begins_anew(before: &[u8], closing: &[u8]) -> bool {
     let before = trim_end(before, |byte| BOM.contains(&byte));

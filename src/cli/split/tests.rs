@@ -4,15 +4,15 @@ use super::*;
 
 type Split = Result<Vec<(String, u64, u64)>, SplitError>;
 
-/// What `input` pushed in parts of `size` bytes consists of.
+/// Returns the pieces of `input`, pushed in parts of `size` bytes.
 fn found_in_parts(input: &[u8], size: usize) -> Vec<Result<(String, u64, u64), SplitError>> {
     let mut splitter = Splitter::new();
     let mut found = Vec::new();
     let mut take_all = |splitter: &mut Splitter| {
         while let Some(next) = splitter.next().transpose() {
-            found.push(next.map(|Piece { json, place }| {
+            found.push(next.map(|Piece { json, position }| {
                 let text = String::from_utf8_lossy(json).into_owned();
-                (text, place.line, place.column)
+                (text, position.line, position.column)
             }));
         }
     };
@@ -36,10 +36,10 @@ fn found(input: &str) -> Vec<String> {
     assert_eq!(found_in_parts(input.as_bytes(), 1), whole, "byte by byte");
     let shown = whole.into_iter().map(|found| match found {
         Ok((text, line, column)) => format!("{line}:{column} {text}"),
-        Err(SplitError { place, problem }) => {
+        Err(SplitError { position, problem }) => {
             let kind = format!("{problem:?}");
             let kind = kind.split([' ', '(']).next().unwrap_or_default();
-            format!("{place} {kind}")
+            format!("{position} {kind}")
         }
     });
     shown.collect()
@@ -222,12 +222,15 @@ fn passes_over_an_endless_message_in_bounded_memory() {
     let [error] = &errors[..] else {
         panic!("{errors:?}")
     };
-    assert_eq!((error.place.line, &error.problem), (2, &Problem::TooLarge));
+    assert_eq!(
+        (error.position.line, &error.problem),
+        (2, &Problem::TooLarge)
+    );
     assert!(splitter.buffer.len() <= 2 << 20, "discarded as it comes");
     splitter.push(b"\"}\n{\"b\":1}");
     let piece = splitter.next().unwrap().unwrap();
     assert_eq!(piece.json, b"{\"b\":1}");
-    assert_eq!((piece.place.line, piece.place.column), (3, 1));
+    assert_eq!((piece.position.line, piece.position.column), (3, 1));
 }
 
 /// Each object that never ends is looked through again from its second line

@@ -27,6 +27,7 @@ use std::sync::{Arc, OnceLock, TryLockError, Weak};
 use std::task::Waker;
 
 use crate::budget::{Budget, Holds};
+use crate::config::Overflow;
 use crate::ids::{ConnectionId, Epoch, Name};
 use crate::limits::QUEUE_RESERVE_DIVISOR;
 use crate::router::connection::accepted_ids::AcceptedIds;
@@ -44,21 +45,6 @@ use in_flight::InFlight;
 use queue::{Closed, Entry, Queue};
 use queue_state::{Capacity, QueueState};
 use undelivered::Undeliverable;
-
-/// What becomes of an event that doesn't fit the queue of its target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Overflow {
-    /// Its sender is paused until there is room, and after `stall_timeout` it is
-    /// refused.
-    #[default]
-    Pause,
-    /// It is refused at once.
-    Refuse,
-    /// It is dropped: its sender is told so in the ack, the target in its
-    /// stream.
-    Drop,
-}
 
 /// How the queue of a name is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 //! consumer share.
 
 use crate::budget::Allowance;
+use crate::config::RouterConfig;
 use crate::limits::{QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
 
 /// How much a queue may hold.
@@ -9,6 +10,16 @@ use crate::limits::{QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
 pub(crate) struct Capacity {
     pub(crate) bytes: usize,
     pub(crate) messages: usize,
+}
+
+/// The capacity of a queue whose name has no rules of its own.
+impl From<&RouterConfig> for Capacity {
+    fn from(config: &RouterConfig) -> Self {
+        Self {
+            bytes: config.queue_bytes,
+            messages: config.queue_messages,
+        }
+    }
 }
 
 impl Capacity {

@@ -280,8 +280,8 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::config::Overflow;
     use crate::ids::ConnectionId;
-    use crate::router::mailbox::Overflow;
     use crate::router::mailbox::queue_state::Capacity;
 
     const RULES: QueueRules = QueueRules {

@@ -10,12 +10,13 @@ use super::routes::Destination;
 use super::run::{ReadScratch, Run};
 use super::stalls::Verdict;
 use super::{Halt, Session};
+use crate::config::Overflow;
 use crate::ids::MsgId;
 use crate::limits::FRAME_PREFIX_BYTES;
 use crate::router::mailbox::claim::Claim;
 use crate::router::mailbox::drop_notice::DropNotice;
 use crate::router::mailbox::pause::Pause;
-use crate::router::mailbox::{Mailbox, Overflow, QueuePart};
+use crate::router::mailbox::{Mailbox, QueuePart};
 use crate::wire::{ErrorCode, Kind, Refusal, Shortage};
 
 impl Read<'_> {

@@ -288,7 +288,7 @@ impl Session {
         let config = &self.shared.config;
         BroadcastContext {
             server: &config.name,
-            capacity: config.capacity(),
+            capacity: config.into(),
             unix_ms: now.unix_ms,
         }
     }

@@ -87,10 +87,11 @@ impl Stalls {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Overflow;
     use crate::ids::{ConnectionId, Name};
     use crate::router::connection::ConnectionHandle;
+    use crate::router::mailbox::QueueRules;
     use crate::router::mailbox::queue_state::Capacity;
-    use crate::router::mailbox::{Overflow, QueueRules};
 
     #[test]
     fn a_queue_that_ended_is_forgotten() {

@@ -1,4 +1,4 @@
-//! What the environment gives, and the forms that all layers take.
+//! The settings of the environment, and the forms that all layers take.
 
 use super::*;
 
@@ -6,8 +6,10 @@ use super::*;
 /// nobody has set the value.
 #[test]
 fn an_empty_variable_is_as_if_unset() {
-    let settings: Vec<String> = KEYS.iter().map(|key| key.name.to_owned()).collect();
-    let of_a_name = names::KEYS.map(|key| format!("names.feed.{key}"));
+    let settings: Vec<String> = keys::all().map(|key| key.name().to_owned()).collect();
+    let of_a_name = names::KEYS
+        .iter()
+        .map(|key| format!("names.feed.{}", key.name));
     let others = ["CONFIG", "LISTN", "FOO"].map(str::to_owned);
     let variables = settings
         .into_iter()
@@ -21,7 +23,7 @@ fn an_empty_variable_is_as_if_unset() {
     // And it hides no value of the file.
     let variables = [("TICKWIRE_NAME", "")];
     let settings = load(Some("name = \"from-file\""), &variables, &[]).unwrap();
-    assert_eq!(settings.server.name.as_str(), "from-file");
+    assert_eq!(settings.server.router.name.as_str(), "from-file");
 }
 
 /// All three layers take the same forms and refuse the same.
@@ -48,12 +50,12 @@ fn sizes_and_durations_have_the_same_forms_everywhere() {
         ("65536", 65_536),
     ] {
         for server in everywhere("queue_bytes", text) {
-            assert_eq!(server.unwrap().queue_bytes, bytes, "{text}");
+            assert_eq!(server.unwrap().router.queue_bytes, bytes, "{text}");
         }
     }
     for (text, duration) in [("0", 0), ("0s", 0), ("1_500ms", 1_500)] {
         for server in everywhere("linger", text) {
-            let linger = server.unwrap().linger;
+            let linger = server.unwrap().router.linger;
             assert_eq!(linger, Duration::from_millis(duration), "{text}");
         }
     }
@@ -82,7 +84,7 @@ fn sizes_and_durations_have_the_same_forms_everywhere() {
 fn a_plain_list_of_pointers_is_split_where_the_next_begins() {
     let keys = |value: &str| {
         let settings = load(None, &[("TICKWIRE_SNAPSHOT__KEYS", value)], &[])?;
-        Ok::<_, String>(settings.server.snapshot_keys)
+        Ok::<_, String>(settings.server.router.snapshot_keys)
     };
     for (value, expected) in [
         ("/payload/a", vec!["/payload/a"]),
@@ -99,7 +101,7 @@ fn a_plain_list_of_pointers_is_split_where_the_next_begins() {
     }
 }
 
-/// What the Services `tickwire`, `tickwire-log` and `tickwire-names` inject.
+/// The variables of the Services `tickwire`, `tickwire-log` and `tickwire-names`.
 #[test]
 fn what_kubernetes_sets_for_its_services_is_not_tickwires() {
     let of = |service: &str, protocol: &str| {

@@ -130,7 +130,7 @@ impl Model {
         load: Load,
         ahead: Reservation,
     ) {
-        let capacity = self.config.capacity();
+        let capacity = Capacity::from(&self.config);
         self.connections[connection]
             .lane
             .observe(load - ahead, capacity);
@@ -262,7 +262,7 @@ impl Model {
 
     /// A name for which nothing is kept.
     fn free(&self, name: &str) -> Held {
-        let mut capacity = self.config.capacity();
+        let mut capacity = Capacity::from(&self.config);
         let own = self
             .config
             .names

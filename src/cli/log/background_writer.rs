@@ -5,28 +5,28 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::hand::{Hand, Progress};
-use super::pending::Pending;
+use super::backlog::Backlog;
 use super::text::Style;
+use super::write_buffer::{Progress, WriteBuffer};
 
-/// See the [module](self). Cloning shares it. Whatever the stream does, its
-/// users neither wait nor fail.
+/// A stream with a thread of its own. Cloning shares it. However the stream
+/// fails, its users neither wait nor fail.
 #[derive(Debug, Clone)]
-pub struct Outlet(Arc<Shared>);
+pub struct BackgroundWriter(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
     /// Tells the thread that there is something to do.
     work: Condvar,
-    /// Tells whoever ends the outlet that the thread has nothing left to do.
+    /// Tells the caller that ends the writer that the thread has nothing to do.
     rest: Condvar,
     style: Style,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    pending: Pending,
+    backlog: Backlog,
     /// The thread waits for work, and has written all there was.
     is_idle: bool,
     /// The last write found that nobody reads the stream.
@@ -35,9 +35,9 @@ struct State {
     is_ending: bool,
 }
 
-/// What follows a pause.
+/// The step after a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum After {
+enum NextStep {
     /// Another try, for the delay is over.
     Delay,
     /// Another try, for the end has come near.
@@ -46,30 +46,30 @@ enum After {
     End,
 }
 
-impl Outlet {
+impl BackgroundWriter {
     /// Starts the thread that writes to `out`.
     ///
     /// # Errors
     /// The system has no thread left.
     pub fn start(out: impl Write + Send + 'static, style: Style) -> io::Result<Self> {
-        let outlet = Self(Arc::new(Shared {
+        let writer = Self(Arc::new(Shared {
             state: Mutex::default(),
             work: Condvar::new(),
             rest: Condvar::new(),
             style,
         }));
-        let shared = Arc::clone(&outlet.0);
+        let shared = Arc::clone(&writer.0);
         thread::Builder::new()
             .name("tickwire-log".to_owned())
             .spawn(move || shared.write_to(out))?;
-        Ok(outlet)
+        Ok(writer)
     }
 
-    /// Does something with what is to be written. It must be short, for others
-    /// wait for it, the hot path among them.
-    pub fn with<T>(&self, act: impl FnOnce(&mut Pending) -> T) -> T {
+    /// Calls `act` with the lines to be written. It must be short, for others wait
+    /// for it, the hot path among them.
+    pub fn with<T>(&self, act: impl FnOnce(&mut Backlog) -> T) -> T {
         let mut state = self.0.lock();
-        let result = act(&mut state.pending);
+        let result = act(&mut state.backlog);
         if state.is_idle && !state.is_ending {
             state.is_idle = false;
             self.0.work.notify_all();
@@ -77,7 +77,7 @@ impl Outlet {
         result
     }
 
-    /// No more is to come: the thread ends once all is written.
+    /// Notes that no more is to come: the thread ends once all is written.
     pub fn end(&self) {
         let mut state = self.0.lock();
         if !state.is_ending {
@@ -104,28 +104,28 @@ impl Outlet {
 
 impl Shared {
     fn write_to(&self, mut out: impl Write) {
-        let mut hand = Hand::default();
-        while self.next(&mut hand) {
-            while let Progress::Failed { delay, is_gone } = hand.write(&mut out) {
+        let mut buffer = WriteBuffer::default();
+        while self.next(&mut buffer) {
+            while let Progress::Failed { delay, is_gone } = buffer.write(&mut out) {
                 match self.pause(delay, is_gone) {
-                    After::Delay => {}
-                    After::NearEnd => hand.hurry(),
-                    After::End => return,
+                    NextStep::Delay => {}
+                    NextStep::NearEnd => buffer.hurry(),
+                    NextStep::End => return,
                 }
             }
             self.lock().is_gone = false;
         }
     }
 
-    /// Waits for what is to be written next. Returns whether anything is: after
-    /// the end nothing may be.
-    fn next(&self, hand: &mut Hand) -> bool {
+    /// Waits for the next lines to be written. Returns whether there are any: after
+    /// the end there may be none.
+    fn next(&self, buffer: &mut WriteBuffer) -> bool {
         let mut state = self.lock();
         loop {
             let now = Instant::now();
             let due = (!state.is_ending).then_some(now);
-            state.pending.hand_over(hand, self.style, due);
-            if !hand.is_empty() {
+            state.backlog.fill(buffer, self.style, due);
+            if !buffer.is_empty() {
                 return true;
             }
             state.is_idle = true;
@@ -134,7 +134,7 @@ impl Shared {
                 return false;
             }
             let wait = state
-                .pending
+                .backlog
                 .due()
                 .map(|due| due.saturating_duration_since(now));
             state = self.wait(state, wait);
@@ -142,22 +142,22 @@ impl Shared {
     }
 
     /// Waits for `delay` before the next try, or until the end is near.
-    fn pause(&self, delay: Duration, is_gone: bool) -> After {
+    fn pause(&self, delay: Duration, is_gone: bool) -> NextStep {
         let mut state = self.lock();
         let was_ending = state.is_ending;
         state.is_gone = is_gone;
         self.rest.notify_all();
         if is_gone && was_ending {
-            return After::End;
+            return NextStep::End;
         }
         let until = Instant::now() + delay;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             if state.is_ending != was_ending {
-                return After::NearEnd;
+                return NextStep::NearEnd;
             }
             if left.is_zero() {
-                return After::Delay;
+                return NextStep::Delay;
             }
             state = self.wait(state, Some(left));
         }
@@ -189,12 +189,12 @@ mod tests {
 
     use super::*;
 
-    /// How long a test waits in vain before it fails.
+    /// The time that a test waits in vain before it fails.
     const DEADLINE: Duration = Duration::from_secs(30);
     const AT_ONCE: Duration = Duration::ZERO;
 
-    /// A stream whose every call waits for a result that the test decides, as one
-    /// does whose reader is slow.
+    /// A stream as one with a slow reader: every call waits for a result that the
+    /// test decides.
     struct Stalled {
         results: Receiver<io::Result<()>>,
         taken: Sender<Vec<u8>>,
@@ -214,7 +214,7 @@ mod tests {
     }
 
     struct Test {
-        outlet: Outlet,
+        writer: BackgroundWriter,
         results: Sender<io::Result<()>>,
         taken: Receiver<Vec<u8>>,
     }
@@ -227,7 +227,7 @@ mod tests {
             taken: taken_by,
         };
         Test {
-            outlet: Outlet::start(stalled, Style::Plain).unwrap(),
+            writer: BackgroundWriter::start(stalled, Style::Plain).unwrap(),
             results,
             taken,
         }
@@ -235,7 +235,7 @@ mod tests {
 
     impl Test {
         fn push(&self, line: &str) {
-            self.outlet.with(|pending| pending.push(line.as_bytes()));
+            self.writer.with(|backlog| backlog.push(line.as_bytes()));
         }
 
         fn taken(&self) -> String {
@@ -250,8 +250,8 @@ mod tests {
         for number in 0..30_000 {
             test.push(&format!("line {number}, which nobody reads for now\n"));
         }
-        test.outlet.finish(AT_ONCE);
-        // A reader that starts late gets what was kept, and the sum of the rest.
+        test.writer.finish(AT_ONCE);
+        // A reader that starts late gets the lines kept, and the sum of the rest.
         drop(test.results);
         let mut all = String::new();
         while let Ok(bytes) = test.taken.recv_timeout(DEADLINE) {
@@ -274,7 +274,7 @@ mod tests {
         let test = start();
         test.push("one\n");
         test.results.send(Ok(())).unwrap();
-        test.outlet.finish(DEADLINE);
+        test.writer.finish(DEADLINE);
         assert_eq!(test.taken(), "one\n");
     }
 
@@ -288,7 +288,7 @@ mod tests {
             test.results.send(Err(gone)).unwrap();
         }
         // Without a deadline: a test that waits is a test that fails.
-        test.outlet.finish(Duration::MAX);
+        test.writer.finish(Duration::MAX);
     }
 
     #[test]

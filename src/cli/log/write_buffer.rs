@@ -1,38 +1,36 @@
-//! What is being written, and when to try again after a stream has failed.
+//! The lines being written, and the time to try again after a stream has failed.
 
 use std::io::{ErrorKind, Write};
 use std::time::Duration;
 
 use tickwire::limits::{LOG_RETRY_DELAY_FIRST, LOG_RETRY_DELAY_MAX};
 
-/// Bytes that are written at once: what a pipe takes whole, so that lines of
+/// Bytes that are written at once. A pipe takes so many whole, so that lines of
 /// other processes can't get in between.
 pub const WRITE_BYTES: usize = 4096;
 
-/// See the [module](self). It keeps what a stream has not taken: whatever the
-/// stream says, nothing is lost or written twice.
+/// The lines being written. It keeps the bytes that a stream has not taken:
+/// whichever way the stream fails, nothing is lost or written twice.
 #[derive(Debug)]
-pub struct Hand {
+pub struct WriteBuffer {
     bytes: Vec<u8>,
     written: usize,
     delay: Duration,
 }
 
-/// How far a write got.
+/// The outcome of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// All is written.
     Done,
     /// The stream failed, and is to be tried again after a delay.
     Failed {
-        /// How long to wait.
         delay: Duration,
-        /// Nobody reads the stream, and perhaps nobody ever will.
+        /// The stream has no reader, and perhaps never will.
         is_gone: bool,
     },
 }
 
-impl Default for Hand {
+impl Default for WriteBuffer {
     fn default() -> Self {
         Self {
             bytes: Vec::with_capacity(WRITE_BYTES),
@@ -42,13 +40,14 @@ impl Default for Hand {
     }
 }
 
-impl Hand {
+impl WriteBuffer {
     /// Returns whether nothing is to be written.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// How many bytes may be added. An empty hand takes a line of any length.
+    /// Returns the bytes that may be added. An empty buffer takes a line of any
+    /// length.
     pub fn room(&self) -> usize {
         match self.bytes.len() {
             0 => usize::MAX,
@@ -82,7 +81,7 @@ impl Hand {
         Progress::Done
     }
 
-    /// Tries soon again, whatever has failed before.
+    /// Tries soon again, however often it has failed before.
     pub fn hurry(&mut self) {
         self.delay = LOG_RETRY_DELAY_FIRST;
     }
@@ -147,19 +146,19 @@ mod tests {
     fn whatever_fails_all_bytes_are_written_once_and_in_order() {
         for code in [EPIPE, EIO, ENOSPC, EAGAIN] {
             let mut out = script([Ok(2), Err(code), Err(code), Ok(0), Ok(1), Err(EINTR)]);
-            let mut hand = Hand::default();
-            hand.add(b"one\n");
-            hand.add(b"two\n");
+            let mut buffer = WriteBuffer::default();
+            buffer.add(b"one\n");
+            buffer.add(b"two\n");
             for failures in [code, code, 0] {
-                let Progress::Failed { is_gone, .. } = hand.write(&mut out) else {
+                let Progress::Failed { is_gone, .. } = buffer.write(&mut out) else {
                     panic!("it failed");
                 };
                 assert_eq!(is_gone, failures == EPIPE);
-                assert!(!hand.is_empty());
+                assert!(!buffer.is_empty());
             }
-            assert_eq!(hand.write(&mut out), Progress::Done);
+            assert_eq!(buffer.write(&mut out), Progress::Done);
             assert_eq!(out.taken, b"one\ntwo\n");
-            assert!(hand.is_empty());
+            assert!(buffer.is_empty());
         }
     }
 
@@ -171,23 +170,23 @@ mod tests {
                 .into_iter()
                 .chain([Ok(1), Err(ENOSPC)]),
         );
-        let mut hand = Hand::default();
-        hand.add(b"line\n");
-        let delays: Vec<_> = (0..20).map(|_| delay(hand.write(&mut out))).collect();
+        let mut buffer = WriteBuffer::default();
+        buffer.add(b"line\n");
+        let delays: Vec<_> = (0..20).map(|_| delay(buffer.write(&mut out))).collect();
         assert_eq!(delays[0], LOG_RETRY_DELAY_FIRST);
         assert!(delays.is_sorted());
         assert_eq!(delays[19], LOG_RETRY_DELAY_MAX);
-        assert_eq!(delay(hand.write(&mut out)), LOG_RETRY_DELAY_FIRST);
-        assert_eq!(hand.write(&mut out), Progress::Done);
+        assert_eq!(delay(buffer.write(&mut out)), LOG_RETRY_DELAY_FIRST);
+        assert_eq!(buffer.write(&mut out), Progress::Done);
     }
 
     #[test]
     fn lines_are_gathered_up_to_what_a_pipe_takes_whole() {
-        let mut hand = Hand::default();
-        assert_eq!(hand.room(), usize::MAX);
-        hand.add(&[b'x'; 4000]);
-        assert_eq!(hand.room(), 96);
-        hand.add(&[b'x'; 96]);
-        assert_eq!(hand.room(), 0);
+        let mut buffer = WriteBuffer::default();
+        assert_eq!(buffer.room(), usize::MAX);
+        buffer.add(&[b'x'; 4000]);
+        assert_eq!(buffer.room(), 96);
+        buffer.add(&[b'x'; 96]);
+        assert_eq!(buffer.room(), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! A plain, blocking connection to a server, from the hello on.
+//! A plain, blocking client: a connection to a server, from the hello on.
 //!
 //! The tools speak the protocol by hand instead of through the library's
 //! client, because they send and show bytes exactly as they are.
@@ -14,73 +14,51 @@ use tickwire::limits::{FRAME_BYTES_MAX_MAX, LISTEN_DEFAULT, PROTOCOL_VERSION};
 use tickwire::wire::write_frame;
 
 use super::answer::{Body, ServerMessage};
-use super::frames::{Frames, FramesError, is_timeout};
+use super::frames::{Frames, is_timeout};
 
-/// How long it may take to find a host's addresses.
+// Old names, for bench.
+pub use self::{BlockingClient as Peer, ConnectionError as PeerError};
+
+/// The longest time to find a host's addresses.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a server may take to accept a connection.
+/// The longest time until a server accepts a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a server may take to welcome a connection.
+/// The longest time until a server welcomes a connection.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why there is no connection, or none any more.
+/// The reason for which there is no connection.
 #[derive(Debug, thiserror::Error)]
-pub enum PeerError {
-    /// The host is unknown.
+pub enum ConnectionError {
     #[error("{to}: can't find this host: {error}")]
-    Unresolved {
-        /// The address.
-        to: String,
-        /// What the resolver says.
-        error: io::Error,
-    },
-    /// Nothing listens there.
+    Unresolved { to: String, error: io::Error },
     #[error("nothing listens on {0}: start `tickwire serve` or pass --to")]
     NothingListens(String),
-    /// The server can't be reached.
     #[error("can't reach {to}: {error}")]
-    Unreachable {
-        /// The address.
-        to: String,
-        /// Why.
-        error: io::Error,
-    },
-    /// What listens there doesn't speak the protocol.
+    Unreachable { to: String, error: io::Error },
     #[error("{to} doesn't answer like a tickwire server: {reason}")]
-    NotTickwire {
-        /// The address.
-        to: String,
-        /// What it does instead.
-        reason: String,
-    },
-    /// The server refused the hello.
+    NotTickwire { to: String, reason: String },
     #[error("{to} refuses the connection: {code}: {message}")]
     Refused {
-        /// The address.
         to: String,
-        /// The error's code.
         code: String,
-        /// The error's message.
         message: String,
     },
 }
 
 /// A connection that was welcomed.
 #[derive(Debug)]
-pub struct Peer {
-    /// The connection.
+pub struct BlockingClient {
     pub stream: TcpStream,
-    /// Frames from it.
     pub frames: Frames<TcpStream>,
     /// The server's own name, the `source` of its answers.
     pub server: String,
     /// The largest frame that the server takes.
     pub frame_bytes_max: usize,
-    /// How long a full queue may pause a sender, if the server tells.
+    /// The longest pause for a full queue, if the server tells.
     pub stall_timeout: Option<Duration>,
 }
 
-/// Checks what `--to` is given, as far as that needs no network.
+/// Checks the value of `--to`, as far as that needs no network.
 pub fn address(text: &str) -> Result<String, String> {
     let port = text.rsplit_once(':').map(|(_, port)| port);
     if port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0)) {
@@ -90,7 +68,7 @@ pub fn address(text: &str) -> Result<String, String> {
     }
 }
 
-/// What to say in a `hello` beside the version.
+/// The claim of a `hello`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claim {
     /// Claims the source as the connection's name.
@@ -100,19 +78,19 @@ pub enum Claim {
 }
 
 impl Claim {
-    /// The options of a `hello` that say so.
+    /// The options of a `hello` for it.
     fn options(self) -> Map<String, Value> {
         let nothing = (self == Self::Nothing).then(|| ("register".to_owned(), false.into()));
         nothing.into_iter().collect()
     }
 }
 
-/// A `hello` as a frame, and its id.
+/// Returns a `hello` as a frame, and its id.
 pub fn hello(source: &Name, claim: Claim) -> (MsgId, Vec<u8>) {
     hello_with(source, claim.options())
 }
 
-/// A `hello` with these options as a frame, and its id.
+/// Returns a `hello` with these options as a frame, and its id.
 fn hello_with(source: &Name, options: Map<String, Value>) -> (MsgId, Vec<u8>) {
     let msg_id = MsgId::from(uuid::Uuid::new_v4());
     let mut payload = options;
@@ -130,14 +108,14 @@ fn hello_with(source: &Name, options: Map<String, Value>) -> (MsgId, Vec<u8>) {
     (msg_id, frame)
 }
 
-/// The current time as messages carry it.
+/// Returns the current time as messages carry it.
 pub fn now() -> String {
     chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
-impl Peer {
+impl BlockingClient {
     /// Connects to `to`, says hello and waits for the welcome.
-    pub fn connect(to: &str, source: &Name, claim: Claim) -> Result<Self, PeerError> {
+    pub fn connect(to: &str, source: &Name, claim: Claim) -> Result<Self, ConnectionError> {
         Self::connect_with(to, source, claim.options())
     }
 
@@ -147,9 +125,9 @@ impl Peer {
         to: &str,
         source: &Name,
         options: Map<String, Value>,
-    ) -> Result<Self, PeerError> {
+    ) -> Result<Self, ConnectionError> {
         let stream = connect(to)?;
-        let unreachable = |error| PeerError::Unreachable {
+        let unreachable = |error| ConnectionError::Unreachable {
             to: to.to_owned(),
             error,
         };
@@ -157,69 +135,47 @@ impl Peer {
         let (hello_id, frame) = hello_with(source, options);
         (&stream).write_all(&frame).map_err(unreachable)?;
         let frames = Frames::new(stream.try_clone().map_err(unreachable)?);
-        let mut peer = Self {
+        let mut client = Self {
             stream,
             frames,
             server: String::new(),
             frame_bytes_max: FRAME_BYTES_MAX_MAX,
             stall_timeout: None,
         };
-        peer.await_welcome(to, &hello_id, WELCOME_TIMEOUT)?;
-        peer.stream.set_read_timeout(None).map_err(unreachable)?;
-        Ok(peer)
+        client.await_welcome(to, &hello_id, WELCOME_TIMEOUT)?;
+        client.stream.set_read_timeout(None).map_err(unreachable)?;
+        Ok(client)
     }
 
-    /// Reads up to the welcome, for `timeout` whatever else comes. That is kept
-    /// for later.
+    /// Reads up to the welcome, for `timeout` at most. Other messages are kept for
+    /// later.
     fn await_welcome(
         &mut self,
         to: &str,
         hello_id: &MsgId,
         timeout: Duration,
-    ) -> Result<(), PeerError> {
-        let stranger = |reason: String| PeerError::NotTickwire {
+    ) -> Result<(), ConnectionError> {
+        let stranger = |reason: String| ConnectionError::NotTickwire {
             to: to.to_owned(),
             reason,
         };
-        let broken = |error: FramesError| stranger(error.to_string());
         let begin = Instant::now();
         let mut early = Vec::new();
         let mut early_bytes = 0;
         loop {
-            let left = timeout.saturating_sub(begin.elapsed());
-            if left.is_zero() {
-                let seconds = timeout.as_secs();
-                return Err(stranger(format!("no welcome within {seconds} s")));
-            }
-            if self
-                .frames
-                .is_drained()
-                .map_err(|error| broken(error.into()))?
-            {
-                let timed = self.stream.set_read_timeout(Some(left));
-                match timed.and_then(|()| self.frames.fill()) {
-                    Ok(0) => return Err(stranger("it closed the connection".to_owned())),
-                    Ok(_) => {}
-                    Err(error) if is_timeout(&error) => {}
-                    Err(error) => return Err(broken(error.into())),
-                }
-            }
+            self.fill(begin, timeout).map_err(stranger)?;
             let next = self.frames.next_at_hand();
-            let Some(frame) = next.map_err(|error| broken(error.into()))? else {
+            let Some(frame) = next.map_err(|error| stranger(error.to_string()))? else {
                 continue;
             };
             match ServerMessage::read(frame) {
                 Some(message) if message.payload.hello_msg_id() == Some(hello_id.as_str()) => {
-                    let Body { server, limits, .. } = message.payload;
-                    self.server = server.map_or(message.source, |server| server.name);
-                    if let Some(limits) = limits {
-                        self.stall_timeout = limits.stall_timeout();
-                        self.frame_bytes_max = limits.frame_bytes;
-                    }
-                    break;
+                    self.frames.put_back(early);
+                    self.take_terms(message);
+                    return Ok(());
                 }
                 Some(message) if message.msg_type == "error" => {
-                    return Err(PeerError::Refused {
+                    return Err(ConnectionError::Refused {
                         to: to.to_owned(),
                         code: message.payload.code.unwrap_or_default(),
                         message: message.payload.message.unwrap_or_default(),
@@ -235,13 +191,43 @@ impl Peer {
                 }
             }
         }
-        self.frames.put_back(early);
-        Ok(())
+    }
+
+    /// Reads once, unless a frame is at hand. Fails with the reason for which no
+    /// welcome will come.
+    fn fill(&mut self, begin: Instant, timeout: Duration) -> Result<(), String> {
+        let left = timeout.saturating_sub(begin.elapsed());
+        if left.is_zero() {
+            return Err(format!("no welcome within {} s", timeout.as_secs()));
+        }
+        if !self
+            .frames
+            .is_drained()
+            .map_err(|error| error.to_string())?
+        {
+            return Ok(());
+        }
+        let timed = self.stream.set_read_timeout(Some(left));
+        match timed.and_then(|()| self.frames.fill()) {
+            Ok(0) => Err("it closed the connection".to_owned()),
+            Err(error) if !is_timeout(&error) => Err(error.to_string()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the server's name and limits from its welcome.
+    fn take_terms(&mut self, welcome: ServerMessage) {
+        let Body { server, limits, .. } = welcome.payload;
+        self.server = server.map_or(welcome.source, |server| server.name);
+        if let Some(limits) = limits {
+            self.stall_timeout = limits.stall_timeout();
+            self.frame_bytes_max = limits.frame_bytes;
+        }
     }
 }
 
-/// A plain connection to `to`.
-pub fn connect(to: &str) -> Result<TcpStream, PeerError> {
+/// Opens a plain connection to `to`.
+pub fn connect(to: &str) -> Result<TcpStream, ConnectionError> {
     let addresses = resolve(to, RESOLVE_TIMEOUT, |to| {
         to.to_socket_addrs().map(Iterator::collect)
     })?;
@@ -253,21 +239,21 @@ pub fn connect(to: &str) -> Result<TcpStream, PeerError> {
         }
     }
     Err(match last.kind() {
-        ErrorKind::ConnectionRefused => PeerError::NothingListens(to.to_owned()),
-        _ => PeerError::Unreachable {
+        ErrorKind::ConnectionRefused => ConnectionError::NothingListens(to.to_owned()),
+        _ => ConnectionError::Unreachable {
             to: to.to_owned(),
             error: last,
         },
     })
 }
 
-/// The addresses of a host, which are looked up in a thread: that can't be
-/// cancelled, and may hang for long.
+/// Looks the addresses of a host up, in a thread: a lookup can't be cancelled,
+/// and may hang for long.
 fn resolve(
     to: &str,
     timeout: Duration,
     lookup: impl FnOnce(&str) -> io::Result<Vec<SocketAddr>> + Send + 'static,
-) -> Result<Vec<SocketAddr>, PeerError> {
+) -> Result<Vec<SocketAddr>, ConnectionError> {
     let (found, addresses) = mpsc::channel();
     let host = to.to_owned();
     let thread = std::thread::Builder::new().spawn(move || found.send(lookup(&host)));
@@ -275,7 +261,7 @@ fn resolve(
         Ok(addresses) => addresses,
         Err(_) => Err(ErrorKind::TimedOut.into()),
     });
-    addresses.map_err(|error| PeerError::Unresolved {
+    addresses.map_err(|error| ConnectionError::Unresolved {
         to: to.to_owned(),
         error,
     })
@@ -287,8 +273,8 @@ mod tests {
 
     use super::*;
 
-    /// The peer of a server that reads nothing and writes `bytes` for ever.
-    fn peer_of_a_flood(bytes: &'static [u8], pause: Duration) -> Peer {
+    /// A client of a server that reads nothing and writes `bytes` for ever.
+    fn client_of_a_flood(bytes: &'static [u8], pause: Duration) -> BlockingClient {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let stream = TcpStream::connect(address).unwrap();
@@ -298,7 +284,7 @@ mod tests {
                 thread::sleep(pause);
             }
         });
-        Peer {
+        BlockingClient {
             frames: Frames::new(stream.try_clone().unwrap()),
             stream,
             server: String::new(),
@@ -313,8 +299,8 @@ mod tests {
         let hello = MsgId::from(uuid::Uuid::from_u128(1));
         let timeout = Duration::from_millis(50);
         for bytes in [b"\0\0\0\x02{}".as_slice(), b"\x01"] {
-            let mut peer = peer_of_a_flood(bytes, Duration::from_millis(5));
-            let error = peer.await_welcome("t", &hello, timeout).unwrap_err();
+            let mut client = client_of_a_flood(bytes, Duration::from_millis(5));
+            let error = client.await_welcome("t", &hello, timeout).unwrap_err();
             assert!(error.to_string().contains("no welcome within"), "{error}");
         }
     }
@@ -333,9 +319,9 @@ mod tests {
             frame
         };
         let hello = MsgId::from(uuid::Uuid::from_u128(1));
-        let mut peer = peer_of_a_flood(&FRAMES, Duration::ZERO);
+        let mut client = client_of_a_flood(&FRAMES, Duration::ZERO);
         let timeout = Duration::from_secs(600);
-        let error = peer.await_welcome("t", &hello, timeout).unwrap_err();
+        let error = client.await_welcome("t", &hello, timeout).unwrap_err();
         assert!(error.to_string().contains("no welcome before"), "{error}");
     }
 
@@ -360,7 +346,8 @@ mod tests {
             .and_then(|listener| listener.local_addr())
             .unwrap();
         let name = Name::new("n").unwrap();
-        let error = Peer::connect(&address.to_string(), &name, Claim::Nothing).unwrap_err();
+        let error =
+            BlockingClient::connect(&address.to_string(), &name, Claim::Nothing).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!("nothing listens on {address}: start `tickwire serve` or pass --to")

@@ -1,4 +1,4 @@
-//! Which answer belongs to which message, and what became of all of them.
+//! The answers of messages that were sent, and the fates of all of them.
 //!
 //! Answers leave in the order of the messages, so each is matched to the first
 //! message that it can be about: messages may repeat their ids. An accepted
@@ -11,39 +11,35 @@ use tickwire::ids::MsgId;
 
 /// A message that was sent and not answered yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sent {
+pub struct SentMessage {
     /// The id by which an answer will name it: none if the server won't be
     /// able to read one.
     pub msg_id: Option<MsgId>,
-    /// Whether it is an `ack`, which is answered only when it is refused.
+    /// It is an `ack`, which is answered only when it is refused.
     pub is_ack: bool,
-    /// Whether it is a `hello`, which is answered whatever acks it asks for.
+    /// It is a `hello`, which is answered even if it asks for no acks.
     pub is_hello: bool,
-    /// How many bytes of all that was sent end with it.
+    /// The bytes sent up to its end.
     pub end: u64,
-    /// Whom it is for, as far as that can be read.
+    /// Its target, if that can be read.
     pub target: Option<Box<str>>,
-    /// Which of the inputs it stands in.
+    /// The index of its input.
     pub input: usize,
-    /// On which line.
+    /// Its line there.
     pub line: u64,
 }
 
-/// What became of the messages.
+/// The fates of the messages, counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Tally {
-    /// Messages sent.
     pub sent: u64,
-    /// Acknowledged by the server.
     pub acknowledged: u64,
     /// Acks that were routed: they get no answer of their own.
     pub routed: u64,
     /// Accepted without an ack, because a `hello` among the messages asked for
     /// none.
     pub silent: u64,
-    /// Refused.
     pub refused: u64,
-    /// Without an answer.
     pub unanswered: u64,
     /// Acknowledged, but given up before they could be delivered.
     pub undelivered: u64,
@@ -52,7 +48,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Whether every message was accepted and delivered.
+    /// Returns whether every message was accepted and delivered.
     pub fn is_clean(&self) -> bool {
         self.refused == 0 && self.unanswered == 0 && self.undelivered == 0
     }
@@ -61,17 +57,17 @@ impl Tally {
 /// The messages that wait for their answers.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    waiting: VecDeque<Sent>,
-    /// Whether an accepted message gets no answer.
+    waiting: VecDeque<SentMessage>,
+    /// Accepted messages get no answer.
     silent: bool,
-    /// Whether the connection is lost, so that nothing is sent any more.
+    /// The connection is lost, so nothing is sent any more.
     over: bool,
     tally: Tally,
 }
 
 impl Ledger {
     /// Notes a message that is about to be sent.
-    pub fn sent(&mut self, message: Sent) {
+    pub fn sent(&mut self, message: SentMessage) {
         if self.over {
             return;
         }
@@ -85,9 +81,9 @@ impl Ledger {
         self.tally.refused += 1;
     }
 
-    /// Takes the ack of the message `msg_id`; whether that waited for one.
+    /// Takes the ack of the message `msg_id`. Returns whether that waited for one.
     pub fn acknowledged(&mut self, msg_id: &MsgId) -> bool {
-        let answered = |sent: &Sent| !sent.is_ack && sent.msg_id.as_ref() == Some(msg_id);
+        let answered = |sent: &SentMessage| !sent.is_ack && sent.msg_id.as_ref() == Some(msg_id);
         let waited = self.take(answered).is_some();
         if waited {
             self.tally.acknowledged += 1;
@@ -95,16 +91,16 @@ impl Ledger {
         waited
     }
 
-    /// Whether a message among the first `taken` bytes still has to be
+    /// Returns whether a message among the first `taken` bytes still has to be
     /// answered, accepted or not.
     pub fn is_owed(&self, taken: u64) -> bool {
-        let answered = |sent: &Sent| sent.is_hello || !(sent.is_ack || self.silent);
+        let answered = |sent: &SentMessage| sent.is_hello || !(sent.is_ack || self.silent);
         let mut taken = self.waiting.iter().take_while(|sent| sent.end <= taken);
         taken.any(answered)
     }
 
-    /// Notes whether accepted messages get acks from here on: what was answered
-    /// last is the `hello` that chose.
+    /// Notes whether accepted messages get acks from here on. The `hello` that
+    /// chose was answered last.
     pub fn expect_acks(&mut self, acks: bool) {
         self.silent = !acks;
     }
@@ -119,40 +115,40 @@ impl Ledger {
         self.tally.undelivered += count;
     }
 
-    /// Takes an error, and gives the message that it is about. Without
+    /// Takes an error, and returns the message that it is about. Without
     /// `msg_id` that is the first of which no id can be read.
-    pub fn refused(&mut self, msg_id: Option<&MsgId>) -> Option<Sent> {
+    pub fn refused(&mut self, msg_id: Option<&MsgId>) -> Option<SentMessage> {
         let sent = self.take(|sent| sent.msg_id.as_ref() == msg_id)?;
         self.tally.refused += 1;
         Some(sent)
     }
 
-    /// All answers have arrived.
+    /// Notes that all answers have arrived.
     pub fn fenced(&mut self) {
         self.pass(self.waiting.len());
     }
 
-    /// No answers will arrive any more. Gives the messages that wait for some,
-    /// in the order in which they were sent.
-    pub fn lost(&mut self) -> VecDeque<Sent> {
+    /// Notes that no more answers will arrive. Returns the messages that wait
+    /// for some, in the order in which they were sent.
+    pub fn lost(&mut self) -> VecDeque<SentMessage> {
         self.over = true;
         self.tally.unanswered += self.waiting.len() as u64;
         std::mem::take(&mut self.waiting)
     }
 
-    /// What became of the messages so far.
+    /// The fates so far.
     pub fn tally(&self) -> Tally {
         self.tally
     }
 
-    /// Messages whose fate is known.
+    /// The number of messages of known fate.
     pub fn settled(&self) -> u64 {
         self.tally.sent - self.waiting.len() as u64
     }
 
     /// Takes the first message that is `wanted`; those before it will not be
     /// answered any more.
-    fn take(&mut self, wanted: impl Fn(&Sent) -> bool) -> Option<Sent> {
+    fn take(&mut self, wanted: impl Fn(&SentMessage) -> bool) -> Option<SentMessage> {
         let at = self.waiting.iter().position(wanted)?;
         self.pass(at);
         self.waiting.pop_front()
@@ -180,8 +176,8 @@ mod tests {
         MsgId::from(uuid::Uuid::from_u128(u128::from(n)))
     }
 
-    fn message(n: u8, line: u64) -> Sent {
-        Sent {
+    fn message(n: u8, line: u64) -> SentMessage {
+        SentMessage {
             msg_id: Some(id(n)),
             is_ack: false,
             is_hello: false,
@@ -192,21 +188,21 @@ mod tests {
         }
     }
 
-    fn ack(n: u8, line: u64) -> Sent {
-        Sent {
+    fn ack(n: u8, line: u64) -> SentMessage {
+        SentMessage {
             is_ack: true,
             ..message(n, line)
         }
     }
 
-    fn without_id(line: u64) -> Sent {
-        Sent {
+    fn without_id(line: u64) -> SentMessage {
+        SentMessage {
             msg_id: None,
             ..message(0, line)
         }
     }
 
-    fn ledger(messages: impl IntoIterator<Item = Sent>) -> Ledger {
+    fn ledger(messages: impl IntoIterator<Item = SentMessage>) -> Ledger {
         let mut ledger = Ledger::default();
         for message in messages {
             ledger.sent(message);
@@ -346,7 +342,7 @@ mod tests {
         ledger.acknowledged(&id(3));
         assert!(!ledger.is_owed(u64::MAX));
         // A hello that asks for no acks is answered itself.
-        ledger.sent(Sent {
+        ledger.sent(SentMessage {
             is_hello: true,
             ..message(4, 4)
         });
@@ -355,7 +351,7 @@ mod tests {
         ledger.acknowledged(&id(4));
         ledger.expect_acks(false);
         assert!(!ledger.is_owed(50));
-        ledger.sent(Sent {
+        ledger.sent(SentMessage {
             is_hello: true,
             ..message(6, 6)
         });

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 
 use tickwire::limits::{LOG_BYTES_MAX, LOG_RESERVE_BYTES};
 
-/// What a line costs beside its text: its place in the queue and the
-/// allocator's own bytes.
+/// The cost of a line beside its text: its place in the queue and the allocator's
+/// own bytes.
 const LINE_OVERHEAD_BYTES: usize = 48;
 
-/// How much of the queue a line may use.
+/// The part of the queue that a line may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Share {
     /// All but the reserve.
@@ -17,14 +17,14 @@ pub enum Share {
     Whole,
 }
 
-/// See the [module](self).
+/// Lines that wait to be written.
 #[derive(Debug, Default)]
-pub struct Lines {
+pub struct LineQueue {
     waiting: VecDeque<Item>,
     bytes: usize,
 }
 
-/// What a queue of lines holds, in order.
+/// An item of a queue of lines.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Item {
     /// A line, with its end.
@@ -42,7 +42,7 @@ impl Share {
     }
 }
 
-impl Lines {
+impl LineQueue {
     /// Returns whether a line of `bytes` fits.
     pub fn has_room(&self, bytes: usize, share: Share) -> bool {
         let all = self.bytes.saturating_add(cost(bytes));
@@ -88,8 +88,8 @@ fn cost(bytes: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn filled(share: Share) -> (Lines, usize) {
-        let mut lines = Lines::default();
+    fn filled(share: Share) -> (LineQueue, usize) {
+        let mut lines = LineQueue::default();
         let mut count = 0;
         while lines.push(&[b'x'; 1000], share) {
             count += 1;
@@ -103,7 +103,7 @@ mod tests {
         assert!(count * 1000 < LOG_BYTES_MAX - LOG_RESERVE_BYTES);
         assert!(count * 1100 > LOG_BYTES_MAX - LOG_RESERVE_BYTES);
         // Many short lines cost more than their text.
-        let mut lines = Lines::default();
+        let mut lines = LineQueue::default();
         let short = (0..LOG_BYTES_MAX).take_while(|_| lines.push(b"\n", Share::Whole));
         assert!(short.count() <= LOG_BYTES_MAX / LINE_OVERHEAD_BYTES);
     }
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn dropped_lines_are_counted_where_they_are_missing() {
-        let mut lines = Lines::default();
+        let mut lines = LineQueue::default();
         lines.push(b"a\n", Share::Ordinary);
         lines.note_dropped();
         lines.note_dropped();

@@ -1,49 +1,54 @@
-//! What is to be written, and in which order.
+//! The lines that are to be written, in their order.
 
 use std::time::Instant;
 
 use tickwire::limits::{LOG_REPEAT_INTERVAL, LOG_RESERVE_BYTES};
 
-use super::hand::Hand;
-use super::lines::{Item, Lines, Share};
+use super::line_queue::{Item, LineQueue, Share};
 use super::losses::{Loss, Losses};
 use super::repeats::Repeats;
-use super::text::{Place, Style};
+use super::text::{Callsite, Style};
+use super::write_buffer::WriteBuffer;
 
 /// Room that must be left for a line about a loss to be written as it is.
 const LOSS_LINE_BYTES: usize = LOG_RESERVE_BYTES / 16;
 
-/// See the [module](self). Ordinary lines that don't fit are dropped and
+/// The lines that are to be written. Ordinary lines that don't fit are dropped and
 /// counted. Losses that don't fit are summed up, so none of them is missing.
 #[derive(Debug, Default)]
-pub struct Pending {
-    lines: Lines,
+pub struct Backlog {
+    lines: LineQueue,
     losses: Losses,
-    repeats: Repeats<Place>,
+    repeats: Repeats<Callsite>,
 }
 
-impl Pending {
-    /// Returns whether `place` is to write its line. One that is not is summed up
-    /// with others that say much the same; `text` makes what it says.
-    pub fn admit(&mut self, place: Place, text: impl FnOnce() -> String, now: Instant) -> bool {
-        let admitted = self.repeats.admit(place, now);
+impl Backlog {
+    /// Returns whether `callsite` is to write its line, of `text`. One that is not is
+    /// summed up with others much like it.
+    pub fn admit(
+        &mut self,
+        callsite: Callsite,
+        text: impl FnOnce() -> String,
+        now: Instant,
+    ) -> bool {
+        let admitted = self.repeats.admit(callsite, now);
         if !admitted {
-            self.repeats.hold_back(place, text(), now);
+            self.repeats.hold_back(callsite, text(), now);
         }
         admitted
     }
 
-    /// Returns whether `place` is to write its line about `count` messages lost.
+    /// Returns whether `callsite` is to write its line about `count` messages lost.
     /// One that is not is summed up.
     pub fn admit_loss(
         &mut self,
-        place: Place,
+        callsite: Callsite,
         loss: impl FnOnce() -> (Loss, u64),
         now: Instant,
     ) -> bool {
         let due = if !self.lines.has_room(LOSS_LINE_BYTES, Share::Whole) {
             now
-        } else if !self.repeats.admit(place, now) {
+        } else if !self.repeats.admit(callsite, now) {
             now + LOG_REPEAT_INTERVAL
         } else {
             return true;
@@ -68,31 +73,31 @@ impl Pending {
         }
     }
 
-    /// When something is due that is held back now.
+    /// The time at which a sum is due that is held back now.
     pub fn due(&self) -> Option<Instant> {
         let due = [self.losses.due(), self.repeats.due()];
         due.into_iter().flatten().min()
     }
 
-    /// Hands over what is to be written next; nothing if nothing is due at `now`,
-    /// which is `None` at the end, when all is. Sums of losses come before lines
-    /// that wait: whoever has not read for long may soon stop again.
-    pub fn hand_over(&mut self, hand: &mut Hand, style: Style, now: Option<Instant>) {
+    /// Hands over the next lines to be written; none if none is due at `now`,
+    /// which is `None` at the end, when all are. Sums of losses come before lines
+    /// that wait: a reader that has not read for long may soon stop again.
+    pub fn fill(&mut self, buffer: &mut WriteBuffer, style: Style, now: Option<Instant>) {
         while let Some(sum) = self.repeats.take(now) {
             // A sum that doesn't fit is counted as one line dropped.
             self.push(style.repeated(&sum).as_bytes());
         }
         let is_due = |due: Instant| now.is_none_or(|now| due <= now);
-        while hand.room() > 0
+        while buffer.room() > 0
             && self.losses.due().is_some_and(is_due)
             && let Some(text) = self.losses.take()
         {
-            hand.add(style.loss(&text).as_bytes());
+            buffer.add(style.loss(&text).as_bytes());
         }
-        while let Some(item) = self.lines.take(hand.room()) {
+        while let Some(item) = self.lines.take(buffer.room()) {
             match item {
-                Item::Line(line) => hand.add(&line),
-                Item::Dropped(count) => hand.add(style.dropped(count).as_bytes()),
+                Item::Line(line) => buffer.add(&line),
+                Item::Dropped(count) => buffer.add(style.dropped(count).as_bytes()),
             }
         }
     }
@@ -102,24 +107,24 @@ impl Pending {
 mod tests {
     use tickwire::limits::{LOG_BYTES_MAX, LOG_REPEATS_MAX};
 
-    use super::super::hand::Progress;
+    use super::super::write_buffer::Progress;
     use super::*;
 
-    const PLACE: Place = Place {
+    const CALLSITE: Callsite = Callsite {
         target: "tickwire::loss",
         file: None,
         line: Some(7),
     };
 
     /// Writes all that is due, and returns its texts without their times.
-    fn written(pending: &mut Pending, now: Option<Instant>) -> Vec<String> {
-        let (mut hand, mut out) = (Hand::default(), Vec::new());
+    fn written(backlog: &mut Backlog, now: Option<Instant>) -> Vec<String> {
+        let (mut buffer, mut out) = (WriteBuffer::default(), Vec::new());
         loop {
-            pending.hand_over(&mut hand, Style::Plain, now);
-            if hand.is_empty() {
+            backlog.fill(&mut buffer, Style::Plain, now);
+            if buffer.is_empty() {
                 break;
             }
-            assert_eq!(hand.write(&mut out), Progress::Done);
+            assert_eq!(buffer.write(&mut out), Progress::Done);
         }
         let out = String::from_utf8(out).unwrap();
         let text = |line: &str| match line.split_once("  WARN ") {
@@ -129,16 +134,16 @@ mod tests {
         out.lines().map(text).collect()
     }
 
-    fn fill(pending: &mut Pending, line: &[u8]) -> u64 {
+    fn fill(backlog: &mut Backlog, line: &[u8]) -> u64 {
         let mut lines = 0;
-        while pending.lines.has_room(line.len(), Share::Ordinary) {
-            pending.push(line);
+        while backlog.lines.has_room(line.len(), Share::Ordinary) {
+            backlog.push(line);
             lines += 1;
         }
         lines
     }
 
-    fn lose(pending: &mut Pending, name: &str, count: u64, now: Instant) -> bool {
+    fn lose(backlog: &mut Backlog, name: &str, count: u64, now: Instant) -> bool {
         let loss = || {
             let loss = Loss {
                 what: "undelivered".to_owned(),
@@ -146,47 +151,47 @@ mod tests {
             };
             (loss, count)
         };
-        let admitted = pending.admit_loss(PLACE, loss, now);
+        let admitted = backlog.admit_loss(CALLSITE, loss, now);
         if admitted {
             let line = format!("undelivered target={name} count={count}\n");
-            pending.push_loss(line.as_bytes(), loss, now);
+            backlog.push_loss(line.as_bytes(), loss, now);
         }
         admitted
     }
 
     #[test]
     fn lines_that_do_not_fit_are_counted_where_they_are_missing() {
-        let mut pending = Pending::default();
-        let fit = fill(&mut pending, b"early\n");
+        let mut backlog = Backlog::default();
+        let fit = fill(&mut backlog, b"early\n");
         for _ in 0..312 {
-            pending.push(b"early\n");
+            backlog.push(b"early\n");
         }
-        let mut texts = written(&mut pending, None);
+        let mut texts = written(&mut backlog, None);
         let last = texts.pop().unwrap();
         assert_eq!(texts.len() as u64, fit);
         assert!(
             last.starts_with("tickwire::log: 312 lines are missing here"),
             "{last}"
         );
-        pending.push(b"late\n");
-        assert_eq!(written(&mut pending, None), ["late"]);
+        backlog.push(b"late\n");
+        assert_eq!(written(&mut backlog, None), ["late"]);
     }
 
     #[test]
     fn no_loss_is_missing_however_full_it_is() {
         let now = Instant::now();
-        let mut pending = Pending::default();
+        let mut backlog = Backlog::default();
         let line = [&[b'x'; 999][..], b"\n"].concat();
-        fill(&mut pending, &line);
+        fill(&mut backlog, &line);
         // Ordinary lines leave them their reserve …
-        assert!(lose(&mut pending, "slow", 3, now));
+        assert!(lose(&mut backlog, "slow", 3, now));
         // … and when that is full, they are summed up.
-        while pending.lines.push(&line, Share::Whole) {}
+        while backlog.lines.push(&line, Share::Whole) {}
         for _ in 0..100 {
-            assert!(!lose(&mut pending, "slow", 2, now));
-            assert!(!lose(&mut pending, "other", 1, now));
+            assert!(!lose(&mut backlog, "slow", 2, now));
+            assert!(!lose(&mut backlog, "other", 1, now));
         }
-        let texts = written(&mut pending, Some(now));
+        let texts = written(&mut backlog, Some(now));
         let losses: Vec<_> = texts.iter().filter(|text| !text.starts_with('x')).collect();
         assert_eq!(
             losses,
@@ -196,21 +201,21 @@ mod tests {
                 "undelivered target=slow count=3",
             ]
         );
-        assert!(written(&mut pending, None).is_empty());
+        assert!(written(&mut backlog, None).is_empty());
     }
 
     #[test]
     fn a_flood_of_losses_is_summed_up_and_the_sum_written_later() {
         let now = Instant::now();
-        let mut pending = Pending::default();
+        let mut backlog = Backlog::default();
         for _ in 0..1_000 {
-            lose(&mut pending, "slow", 1, now);
+            lose(&mut backlog, "slow", 1, now);
         }
-        let texts = written(&mut pending, Some(now));
+        let texts = written(&mut backlog, Some(now));
         assert_eq!(texts.len() as u64, u64::from(LOG_REPEATS_MAX));
         let later = now + LOG_REPEAT_INTERVAL;
-        assert_eq!(pending.due(), Some(later));
-        let texts = written(&mut pending, Some(later));
+        assert_eq!(backlog.due(), Some(later));
+        let texts = written(&mut backlog, Some(later));
         let rest = 1_000 - u64::from(LOG_REPEATS_MAX);
         let sum =
             format!("tickwire::loss: undelivered target=slow count={rest} summed_lines={rest}");
@@ -220,22 +225,22 @@ mod tests {
     #[test]
     fn lines_that_repeat_are_summed_up_at_the_end_at_the_latest() {
         let now = Instant::now();
-        let mut pending = Pending::default();
-        let admitted = (0..500).filter(|_| pending.admit(PLACE, || "refused".to_owned(), now));
+        let mut backlog = Backlog::default();
+        let admitted = (0..500).filter(|_| backlog.admit(CALLSITE, || "refused".to_owned(), now));
         assert_eq!(admitted.count() as u64, u64::from(LOG_REPEATS_MAX));
-        assert!(written(&mut pending, Some(now)).is_empty());
+        assert!(written(&mut backlog, Some(now)).is_empty());
         let rest = 500 - LOG_REPEATS_MAX;
         assert_eq!(
-            written(&mut pending, None),
+            written(&mut backlog, None),
             [format!("tickwire::loss: {rest} more like: refused")]
         );
     }
 
     #[test]
     fn one_line_that_is_larger_than_all_is_dropped() {
-        let mut pending = Pending::default();
-        pending.push(&vec![b'x'; LOG_BYTES_MAX]);
-        let texts = written(&mut pending, None);
+        let mut backlog = Backlog::default();
+        backlog.push(&vec![b'x'; LOG_BYTES_MAX]);
+        let texts = written(&mut backlog, None);
         assert_eq!(texts.len(), 1, "{texts:?}");
     }
 }

@@ -1,0 +1,54 @@
+//! The texts of the settings, as the help shows them.
+
+use super::keys::{self, Key};
+use super::{Settings, names};
+
+/// The column in which texts begin.
+const INDENT: usize = 20;
+const WIDTH: usize = 80;
+
+/// Returns a setting's text and default.
+pub fn text(key: Key) -> String {
+    let text = key.text().replace('`', "");
+    match default(key) {
+        Some(default) => format!("{text} [default: {default}]"),
+        None => text,
+    }
+}
+
+/// Returns a setting's default in TOML, unless it differs from machine to
+/// machine.
+pub fn default(key: Key) -> Option<String> {
+    let is_machines = matches!(key.name(), "threads" | "memory_max");
+    (!is_machines).then(|| key.show(&mut Settings::default()))
+}
+
+/// Returns the list of all settings but those of single names.
+pub fn list() -> String {
+    let entries = keys::all().map(|key| entry(key.name(), &text(key)));
+    entries.collect()
+}
+
+/// Returns the list of the settings of single names.
+pub fn list_of_names() -> String {
+    let entries = names::KEYS.iter().map(|key| entry(key.name, key.text));
+    entries.collect()
+}
+
+/// Returns `name` with its text beside it, in lines of [`WIDTH`].
+fn entry(name: &str, text: &str) -> String {
+    let mut lines = String::new();
+    let mut line = format!("  {name:width$}", width = INDENT - 4);
+    // Behind a name that is longer than its column, too.
+    line.push(' ');
+    for word in text.split(' ') {
+        if line.chars().count() + 1 + word.chars().count() > WIDTH {
+            lines.push_str(&line);
+            lines.push('\n');
+            line = " ".repeat(INDENT - 1);
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    lines + &line + "\n"
+}

@@ -1,0 +1,31 @@
+//! The setters of a server's builder that are no setting's own.
+
+use super::names::NameConfig;
+use super::table::{ServerBuilder, ServerConfig};
+use crate::ids::{Name, NameError};
+
+impl ServerBuilder {
+    /// Adds an address to listen on. With port 0, all with port 0 get the same.
+    #[must_use]
+    pub fn also_listen(mut self, address: impl Into<String>) -> Self {
+        self.config.listen.push(address.into());
+        self
+    }
+
+    /// Sets the rules of the queue of `name`, in place of earlier ones.
+    #[must_use]
+    pub fn queue_of(mut self, name: impl AsRef<str>, own: NameConfig) -> Self {
+        match Name::new(name) {
+            Ok(name) => {
+                self.config.router.names.insert(name, own);
+            }
+            Err(error) => self.wrong_name = Some(error),
+        }
+        self
+    }
+
+    /// Returns the settings, or the last name that was none.
+    pub(crate) fn finish(self) -> Result<ServerConfig, NameError> {
+        self.wrong_name.map_or(Ok(self.config), Err)
+    }
+}

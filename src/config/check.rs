@@ -1,0 +1,110 @@
+//! The rules of settings, and the error of a broken one.
+
+use std::borrow::Cow;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::limits;
+use crate::wire::filter::Pointer;
+
+/// A setting that is not allowed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key} = {value}: {allowed}")]
+#[non_exhaustive]
+pub struct ConfigError {
+    /// The setting's key.
+    pub key: Cow<'static, str>,
+    /// The value that it was given.
+    pub value: String,
+    /// The values that are allowed instead.
+    pub allowed: String,
+}
+
+impl ConfigError {
+    pub(super) fn new(key: &'static str, value: String, allowed: String) -> Self {
+        Self {
+            key: key.into(),
+            value,
+            allowed,
+        }
+    }
+}
+
+/// The rule of a setting that has none of its own.
+pub(super) fn anything<T>(_: &'static str, _: &T) -> Result<(), ConfigError> {
+    Ok(())
+}
+
+/// The rule of a number.
+pub(super) fn within(
+    allowed: RangeInclusive<usize>,
+    unit: &str,
+) -> impl Fn(&'static str, &usize) -> Result<(), ConfigError> {
+    move |key, value| {
+        if allowed.contains(value) {
+            return Ok(());
+        }
+        let (min, max) = (allowed.start(), allowed.end());
+        let allowed = format!("must be between {min} and {max}{unit}");
+        Err(ConfigError::new(key, value.to_string(), allowed))
+    }
+}
+
+/// The rule of a duration.
+pub(super) fn lasting(
+    allowed: RangeInclusive<Duration>,
+) -> impl Fn(&'static str, &Duration) -> Result<(), ConfigError> {
+    move |key, value| {
+        if allowed.contains(value) {
+            return Ok(());
+        }
+        // As it is written in a file, also for zero.
+        let min = match *allowed.start() {
+            Duration::ZERO => "0s".to_owned(),
+            min => format!("{min:?}"),
+        };
+        let allowed = format!("must be between {min} and {:?}", allowed.end());
+        Err(ConfigError::new(key, format!("{value:?}"), allowed))
+    }
+}
+
+/// The rule of JSON pointers.
+pub(super) fn pointers(key: &'static str, pointers: &Vec<String>) -> Result<(), ConfigError> {
+    let max = limits::SNAPSHOT_KEYS_MAX;
+    let allowed = match pointers.iter().find(|key| Pointer::parse(key).is_err()) {
+        Some(wrong) => {
+            format!("{wrong:?} is no JSON pointer, as in \"/payload/payload_json/symbol\"")
+        }
+        None if pointers.len() > max => format!("must be at most {max} JSON pointers"),
+        None => return Ok(()),
+    };
+    Err(ConfigError::new(key, format!("{pointers:?}"), allowed))
+}
+
+/// The rule of addresses to listen on. Whether a host exists shows when the
+/// server binds it.
+pub(super) fn addresses(key: &'static str, addresses: &Vec<String>) -> Result<(), ConfigError> {
+    let max = limits::LISTEN_MAX;
+    if !(1..=max).contains(&addresses.len()) {
+        let allowed = format!("must be between 1 and {max} addresses");
+        return Err(ConfigError::new(key, format!("{addresses:?}"), allowed));
+    }
+    let Some(wrong) = addresses.iter().find(|address| !is_address(address)) else {
+        return Ok(());
+    };
+    let allowed = format!(
+        "must be HOST:PORT with a port from 0 (any free one) to 65535, \
+         as in {:?} or \"[::1]:7411\"",
+        limits::LISTEN_DEFAULT
+    );
+    Err(ConfigError::new(key, format!("{wrong:?}"), allowed))
+}
+
+/// Returns whether `text` is `HOST:PORT`, an IPv6 address in brackets.
+fn is_address(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        let ambiguous = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
+        let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        !host.is_empty() && !ambiguous && digits && port.parse::<u16>().is_ok()
+    })
+}

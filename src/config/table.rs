@@ -1,0 +1,151 @@
+//! The table: each setting of a server in one row.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::check::{ConfigError, addresses, anything, lasting, pointers, within};
+use super::define::{self, settings};
+use super::names::NameConfig;
+use crate::ids::Name;
+#[cfg(feature = "server")]
+use crate::ids::NameError;
+use crate::limits;
+use crate::wire::Validation;
+
+settings! {
+    server {
+        /// The addresses to listen on: `HOST:PORT`, or a list. All addresses of a host
+        /// are listened on; port 0 picks a free one, the same for all.
+        listen: Vec<String> = vec![limits::LISTEN_DEFAULT.to_owned()]
+            => Addresses, addresses;
+    }
+    router {
+        /// The server's own name: the source of its answers.
+        name: Name = Name::new(limits::SERVER_NAME_DEFAULT).expect("the default name is a name")
+            => Name, anything;
+
+        /// The largest frame accepted, in bytes without its prefix.
+        frame_bytes_max: usize = limits::FRAME_BYTES_MAX_DEFAULT
+            => Size, within(limits::FRAME_BYTES_MAX_MIN..=limits::FRAME_BYTES_MAX_MAX, " bytes");
+
+        /// The bytes that the queue of a name, or of a connection's broadcasts, may
+        /// hold. An empty queue takes any one message.
+        queue_bytes: usize = limits::QUEUE_BYTES_DEFAULT
+            => Size, within(limits::QUEUE_BYTES_MIN..=limits::QUEUE_BYTES_MAX, " bytes");
+
+        /// The messages that the queue of a name, or of a connection's broadcasts, may
+        /// hold.
+        queue_messages: usize = limits::QUEUE_MESSAGES_DEFAULT
+            => Count, within(limits::QUEUE_MESSAGES_MIN..=limits::QUEUE_MESSAGES_MAX, "");
+
+        /// The bytes that may be held for all peers together: queued messages,
+        /// answers, and frames that have arrived in part. Unless set, a server takes
+        /// half of the memory of its machine or cgroup.
+        memory_max: usize = usize::MAX
+            => Size, anything;
+
+        /// The sum of the pauses that a full queue imposes on a sender before its
+        /// events to that queue are refused.
+        stall_timeout: Duration = limits::STALL_TIMEOUT_DEFAULT
+            => Duration, lasting(Duration::ZERO..=limits::STALL_TIMEOUT_MAX);
+
+        /// The time that messages for a name wait for its next owner once the last
+        /// has left. 0: none.
+        linger: Duration = limits::LINGER_DEFAULT
+            => Duration, lasting(Duration::ZERO..=limits::LINGER_MAX);
+    }
+    server {
+        /// The time that queued messages may take to be written at shutdown.
+        drain_timeout: Duration = limits::DRAIN_TIMEOUT_DEFAULT
+            => Duration, lasting(Duration::ZERO..=limits::DRAIN_TIMEOUT_MAX);
+
+        /// The connections served at once; further ones are told `LIMIT_EXCEEDED` and
+        /// closed. Where the process may have too few descriptors open for so many,
+        /// fewer are served.
+        connections_max: usize = limits::CONNECTIONS_MAX_DEFAULT
+            => Count, within(1..=limits::CONNECTIONS_MAX_MAX, "");
+
+        /// The time that a connection has until a message of it is accepted, from
+        /// 100 ms to 24 h.
+        first_message_timeout: Duration = limits::FIRST_MESSAGE_TIMEOUT_DEFAULT
+            => Duration,
+            lasting(limits::FIRST_MESSAGE_TIMEOUT_MIN..=limits::FIRST_MESSAGE_TIMEOUT_MAX);
+
+        /// The bytes a second at which a frame must come in the mean, once it has
+        /// taken 10 s.
+        frame_rate_min: usize = limits::FRAME_RATE_MIN_DEFAULT
+            => Size,
+            within(limits::FRAME_RATE_MIN_MIN..=limits::FRAME_RATE_MIN_MAX, " bytes a second");
+    }
+    router {
+        /// The part of a frame that is checked: "payload" is all of it, "envelope"
+        /// less.
+        validation: Validation = Validation::Payload
+            => Validation, anything;
+
+        /// JSON pointers, 16 at most: the last broadcast for each value there is kept
+        /// from the start, and not only once somebody subscribes to a snapshot by it.
+        snapshot_keys as "snapshot.keys": Vec<String> = Vec::new()
+            => Pointers, pointers;
+    }
+}
+
+/// A setting: its key, its text, and the way to its value.
+#[derive(Debug)]
+pub struct Setting {
+    key: &'static str,
+    text: &'static str,
+    value: fn(&mut ServerConfig) -> Value<'_>,
+    check: fn(&'static str, &ServerConfig) -> Result<(), ConfigError>,
+}
+
+impl Setting {
+    /// Returns the key: the name of the field, or a path with dots.
+    #[must_use]
+    pub fn key(&self) -> &'static str {
+        self.key
+    }
+
+    /// Returns the text that explains the setting, in one line.
+    #[must_use]
+    pub fn text(&self) -> &'static str {
+        self.text.trim_start()
+    }
+
+    /// Returns the place of the value in `config`.
+    pub fn value<'a>(&self, config: &'a mut ServerConfig) -> Value<'a> {
+        (self.value)(config)
+    }
+
+    /// Checks the value in `config` by the rule of the setting.
+    pub(super) fn check(&self, config: &ServerConfig) -> Result<(), ConfigError> {
+        (self.check)(self.key, config)
+    }
+}
+
+/// The place of a setting's value, by the kind of the value.
+#[derive(Debug)]
+pub enum Value<'a> {
+    /// Addresses, each `HOST:PORT`.
+    Addresses(&'a mut Vec<String>),
+    /// A name.
+    Name(&'a mut Name),
+    /// Bytes.
+    Size(&'a mut usize),
+    /// A number.
+    Count(&'a mut usize),
+    /// A duration.
+    Duration(&'a mut Duration),
+    /// The part of a frame that is checked.
+    Validation(&'a mut Validation),
+    /// JSON pointers.
+    Pointers(&'a mut Vec<String>),
+}
+
+/// Collects the settings of a server.
+#[cfg(feature = "server")]
+#[derive(Debug, Default)]
+pub struct ServerBuilder {
+    pub(super) config: ServerConfig,
+    pub(super) wrong_name: Option<NameError>,
+}
