@@ -70,6 +70,7 @@ impl<R: Read> Frames<R> {
 
     /// The next frame without its prefix; `None` at the end of the stream, in
     /// the middle of a frame or not. After a timeout it can be asked again.
+    #[cfg(test)]
     pub fn next(&mut self) -> Result<Option<&[u8]>, FramesError> {
         while self.is_drained()? {
             if self.fill()? == 0 {
@@ -97,8 +98,7 @@ impl<R: Read> Frames<R> {
         }
     }
 
-    /// Whether no whole frame is at hand, so that [`next`](Self::next) would
-    /// have to wait.
+    /// Whether no whole frame is at hand, so that a reader has to wait.
     pub fn is_drained(&self) -> Result<bool, FrameError> {
         let unread = &self.buffer[self.begin..self.end];
         Ok(self.early.is_empty()
