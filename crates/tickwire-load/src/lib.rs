@@ -6,7 +6,7 @@
 //! own, and counted by their length and a piece of their id, or by their bytes
 //! alone. Not meant for other programs.
 //!
-//! - [`messages`], [`stream`], [`load`]: the messages, ready to be written.
+//! - [`messages`], [`load`]: the messages, ready to be written.
 //! - [`protocol`], [`frame`]: the languages of the servers.
 //! - [`drive`]: senders and receivers at full speed or at a rate;
 //!   [`one_at_a_time`]; [`stall`]: receivers that don't read.
@@ -16,7 +16,7 @@
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
-pub mod connection;
+mod connection;
 pub mod count;
 pub mod drive;
 pub mod frame;
@@ -31,4 +31,4 @@ pub mod protocol;
 pub mod server;
 pub mod stall;
 pub mod statistics;
-pub mod stream;
+mod stream;

@@ -16,8 +16,9 @@ pub struct Answers<'a> {
     acks: Acks,
     /// The message that is answered next, by its place among those that are.
     next: usize,
-    /// The length of the last single ack, and the place of the id in it.
-    pub(super) single: Option<(usize, usize)>,
+    /// The lengths of single acks so far, and the place of the id in each. They
+    /// differ by the names of the sources.
+    pub(super) singles: Vec<(usize, usize)>,
     /// The place of the first id in the last batch ack.
     pub(super) batch: Option<usize>,
     /// The id of a `hello` behind all messages: its welcome comes last.
@@ -40,6 +41,8 @@ pub struct Answers<'a> {
     pub notices: Vec<String>,
 }
 
+/// The number of lengths of single acks that are remembered.
+const SINGLES_MAX: usize = 16;
 /// From one id of a batch ack to the next: `","` stands between them.
 const ID_STEP: usize = ID_BYTES + 3;
 
@@ -59,7 +62,7 @@ impl<'a> Answers<'a> {
             server,
             acks,
             next: 0,
-            single: None,
+            singles: Vec::new(),
             batch: None,
             fence,
             fenced: false,
@@ -76,10 +79,9 @@ impl<'a> Answers<'a> {
     /// Takes a frame.
     #[inline]
     pub fn take(&mut self, frame: &[u8]) {
-        if let Some((len, at)) = self.single
-            && frame.len() == len
-            && self.is_next(&frame[at..])
-        {
+        let is_next =
+            |&(len, at): &(usize, usize)| frame.len() == len && self.is_next(&frame[at..]);
+        if self.singles.iter().any(is_next) {
             self.ack_frames += 1;
             self.acknowledge_next();
         } else if !self.take_batch(frame) {
@@ -202,7 +204,10 @@ impl<'a> Answers<'a> {
                     self.batch = Some(at);
                 } else if body.dropped() == 0 {
                     let at = behind(frame, b"\"acknowledged_msg_id\":\"");
-                    self.single = at.map(|at| (frame.len(), at));
+                    let single = at.map(|at| (frame.len(), at));
+                    let single = single.filter(|single| !self.singles.contains(single));
+                    self.singles
+                        .extend(single.filter(|_| self.singles.len() < SINGLES_MAX));
                 }
             }
         }

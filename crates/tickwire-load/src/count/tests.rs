@@ -134,7 +134,7 @@ fn counts_acks_refusals_and_what_is_never_answered() {
     let load = orders();
     let mut answers = answers(&load, Acks::Each);
     answers.take(&ack(&load, 0));
-    assert!(answers.single.is_some());
+    assert_eq!(answers.singles.len(), 1);
     answers.take(&ack(&load, 1));
     answers.take(&error("QUEUE_FULL", Some(id(&load, 2))));
     answers.take(&ack(&load, 5));

@@ -256,28 +256,32 @@ impl<'a, 's> Driver<'a, 's> {
             arrivals,
         } = &mut self.receivers[number];
         let (units, bytes) = (arrivals.units(), arrivals.bytes());
-        let read = match &mut self.paced {
-            None => connection.read(&mut self.scratch, |bytes| arrivals.take(bytes, |_| {})),
-            Some(paced) => connection.read(&mut self.scratch, |bytes| {
-                let now_ns = start.elapsed().as_nanos() as u64;
-                arrivals.take(bytes, |delivery| {
-                    let due_ns = paced.schedule.due_ns(delivery.stream, delivery.number);
-                    paced.latency.record_ns(now_ns.saturating_sub(due_ns));
-                })
-            }),
-        };
+        let (paced, gauge, flow) = (&mut self.paced, &mut self.gauge, self.shared.flow());
+        let before = self.received;
+        let read = connection.read(&mut self.scratch, |read| {
+            let taken = match paced {
+                None => arrivals.take(read, |_| {}),
+                Some(paced) => {
+                    let now_ns = start.elapsed().as_nanos() as u64;
+                    arrivals.take(read, |delivery| {
+                        let due_ns = paced.schedule.due_ns(delivery.stream, delivery.number);
+                        paced.latency.record_ns(now_ns.saturating_sub(due_ns));
+                    })
+                }
+            };
+            if let Some(flow) = flow {
+                flow.set_received(*number, arrivals.bytes());
+            }
+            if let Some(gauge) = gauge {
+                gauge.note(Instant::now(), before + arrivals.bytes() - bytes);
+            }
+            taken
+        });
         self.received += arrivals.bytes() - bytes;
-        if let Some(flow) = self.shared.flow() {
-            flow.set_received(*number, arrivals.bytes());
-        }
         let more = arrivals.units() - units;
         if more > 0 {
-            let now = Instant::now();
-            self.last_delivery = Some(now);
+            self.last_delivery = Some(Instant::now());
             self.shared.add_delivered(more);
-            if let Some(gauge) = &mut self.gauge {
-                gauge.note(now, self.received);
-            }
         }
         if let Err(error) = read {
             self.breaks("receiving", &error);
