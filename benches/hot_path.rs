@@ -15,10 +15,10 @@ use tickwire::router::{Router, RouterConfig};
 use tickwire::wire::{
     AckTemplate, AnswerIds, BatchAck, FrameState, Parser, Validation, frame_state,
 };
+use tickwire_load::messages::{self, Example, Selection, Target};
 use uuid::Uuid;
 
 use load::endpoint::Endpoint;
-use load::messages::{self, Example, Selection, Target};
 use load::{stream, variants};
 
 /// Distinct messages of each kind.

@@ -1,16 +1,11 @@
 //! The checks of a frame, by a learned shape and by the parser: the same
 //! rules, the same messages, nanoseconds a message.
 
-#[path = "../src/cli/bench/messages.rs"]
-#[allow(dead_code, unused_imports, reason = "the file serves several programs")]
-mod messages;
-
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tickwire::wire::{Hints, Parser, Shapes, Validation, write_frame};
-
-use messages::{Example, Selection, Target, variants};
+use tickwire_load::messages::{Example, Selection, Target, variants};
 
 const DISTINCT: usize = 1_000;
 

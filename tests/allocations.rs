@@ -4,10 +4,6 @@
 
 #![allow(missing_docs, reason = "a test")]
 
-#[path = "../src/cli/bench/messages.rs"]
-#[allow(dead_code, unused_imports, reason = "the file serves several programs")]
-mod messages;
-
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::IoSlice;
@@ -16,8 +12,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tickwire::router::{Now, ReadScratch, Router, RouterConfig, Session};
 use tickwire::wire::write_frame;
-
-use messages::{Example, Selection, Target, variants};
+use tickwire_load::messages::{Example, Selection, Target, variants};
 
 struct Counting;
 

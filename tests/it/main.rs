@@ -15,10 +15,11 @@ mod embedded;
 mod faults;
 mod groups;
 mod hostile;
+mod load;
 mod losses;
 mod memory;
+mod messages;
 mod names;
-mod peers;
 mod protocol_document;
 mod queues;
 #[cfg(feature = "client")]

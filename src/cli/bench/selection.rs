@@ -1,15 +1,15 @@
-//! Which messages `--message` means.
+//! The messages that `--message` means.
 
 use tickwire::limits::FRAME_BYTES_MAX_MAX;
 use tickwire::wire::{Kind, Parser, Validation};
+use tickwire_load::messages::{Example, Selection};
 
-use super::messages::{Example, Selection};
 use crate::cli::input::{Event, Input, InputError};
 
 /// Numbers in other widths must not make a message longer than a frame may be.
 const MESSAGE_BYTES_MAX: usize = FRAME_BYTES_MAX_MAX / 4;
 
-/// Why a load can't be made of what was asked for.
+/// A reason why no load can be made of `--message`.
 #[derive(Debug, thiserror::Error)]
 pub enum SelectionError {
     /// It is no name of a message, nor a file.
@@ -26,9 +26,9 @@ pub enum SelectionError {
     Invalid {
         /// The file.
         file: String,
-        /// Where the message begins.
+        /// The line where the message begins.
         line: u64,
-        /// What is wrong.
+        /// The error.
         reason: String,
     },
     /// It can't be broadcast.
@@ -36,7 +36,8 @@ pub enum SelectionError {
     OnlyAcks(String),
 }
 
-/// What `argument` means. For a broadcast, something must be left without acks.
+/// Finds the messages that `argument` means. For a broadcast, they can't all be
+/// acks.
 pub fn of(argument: &str, broadcast: bool) -> Result<Selection, SelectionError> {
     let selection = named(argument);
     let selection = match selection {
