@@ -12,9 +12,8 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use tickwire::ids::{MsgId, Name};
 use tickwire::limits::WINDOW_BYTES;
 use tickwire::router::{Router, RouterConfig};
-use tickwire::wire::{
-    AckTemplate, AnswerIds, BatchAck, FrameState, Parser, Validation, frame_state,
-};
+use tickwire::wire::internal::{AckTemplate, AnswerIds, BatchAck};
+use tickwire::wire::{FrameState, Parser, Validation, frame_state};
 use uuid::Uuid;
 
 use load::endpoint::Endpoint;

@@ -8,7 +8,8 @@ mod messages;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use tickwire::wire::{Hints, Parser, Shapes, Validation, write_frame};
+use tickwire::wire::internal::{Hints, Shapes};
+use tickwire::wire::{Parser, Validation, write_frame};
 
 use messages::{Example, Selection, Target, variants};
 

@@ -9,10 +9,8 @@ use super::session::Session;
 use super::snapshots::KeptFrame;
 use super::subscriptions::{Delivery, Keys, Subscription};
 use crate::limits::{FRAME_PREFIX_BYTES, SNAPSHOT_WAITING_MAX};
-use crate::wire::filter::{
-    Field, Mode, Pointer, Probe, SubscribeRequest, UnsubscribeRequest, Values,
-};
-use crate::wire::{ErrorCode, Refusal};
+use crate::wire::filter::{Field, Pointer, Probe, Values};
+use crate::wire::{ErrorCode, Mode, Refusal, SubscribeRequest, UnsubscribeRequest};
 
 impl Session {
     /// From the next broadcast on, the connection gets what matches. What is

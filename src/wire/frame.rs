@@ -11,7 +11,7 @@
 
 use bytes::BufMut;
 
-use super::{ErrorCode, Refusal};
+use super::refusal::{ErrorCode, Refusal};
 use crate::limits::FRAME_PREFIX_BYTES;
 
 /// What the bytes at hand begin with.

@@ -13,10 +13,9 @@ use std::mem;
 use simd_json::{Buffers, INPUT_PADDING, Tape};
 
 use super::envelope::{Envelope, Header, Names, Span, Validation};
-use super::keys::KeySet;
+use super::json::{self, KeySet, TapeValue};
+use super::refusal::{ErrorCode, Refusal};
 use super::rules::{self, Checked};
-use super::tape::TapeValue;
-use super::{ErrorCode, Refusal, second_opinion};
 use crate::limits::{FRAME_BYTES_MAX_MAX, JSON_DEPTH_MAX, WINDOW_BYTES};
 
 /// After a frame larger than this the buffers are replaced, for they never
@@ -152,7 +151,7 @@ impl Parser {
     /// Lets the second opinion decide on a frame.
     #[cold]
     fn read_again(&mut self, frame: &[u8]) -> Result<Found, Refusal> {
-        let root = second_opinion::read(frame)?;
+        let root = json::read_again(frame)?;
         let checked = rules::check(&root, self.validation, &mut self.keys)?;
         self.scratch.clear();
         let mut keep = |text: &str| {

@@ -3,9 +3,9 @@
 
 use super::*;
 use crate::limits::{SHAPE_CREDIT_INTERVAL, SHAPES_PER_CONNECTION_MAX};
-use crate::wire::fuzz::MESSAGES;
-use crate::wire::fuzz::generate::{Seed, message as generated};
-use crate::wire::fuzz::vary::{Taste, edit, vary};
+use crate::wire::testing::MESSAGES;
+use crate::wire::testing::generate::{Seed, message as generated};
+use crate::wire::testing::vary::{Taste, edit, vary};
 use crate::wire::{Learned, Parser, Validation, frames};
 
 /// Valid, invalid and varied frames, with a valid one after each, so that

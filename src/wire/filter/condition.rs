@@ -9,19 +9,19 @@ use super::scalar::{Scalar, Value};
 /// any, all messages match.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Filter {
-    pub(super) conditions: Box<[Condition]>,
+    pub(crate) conditions: Box<[Condition]>,
 }
 
 /// One condition on one field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Condition {
-    pub(super) field: Field,
-    pub(super) test: Test,
+    pub(crate) field: Field,
+    pub(crate) test: Test,
 }
 
 /// What a condition asks of the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Test {
+pub(crate) enum Test {
     /// It is one of these, which are sorted.
     OneOf(Box<[Scalar]>),
     /// It is a text that begins like this.
@@ -34,7 +34,7 @@ pub(super) enum Test {
 
 /// How a value is to stand to a bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Relation {
+pub(crate) enum Relation {
     Less,
     LessOrEqual,
     Greater,

@@ -1,7 +1,6 @@
 //! What subscriptions ask for: conditions on the fields of a message.
 //!
-//! A [`SubscribeRequest`] is read once, with its [`Filter`]: all conditions of
-//! it must hold. What fields there are is known before any message comes, so
+//! A subscription has a [`Filter`]: all of its conditions must hold. What fields there are is known before any message comes, so
 //! they are put together in a [`Probe`], and [`Values`] finds what a frame has
 //! at each of them. Whoever holds many conditions puts those on equality into a
 //! [`ValueMap`] and asks it once a message, instead of each of them.
@@ -15,16 +14,14 @@
 mod condition;
 mod pointer;
 mod probe;
-mod request;
 mod scalar;
 mod scan;
 mod value_map;
 mod values;
 
-pub(crate) use condition::{Condition, Filter};
+pub(crate) use condition::{Condition, Filter, Relation, Test};
 pub(crate) use pointer::{Field, Pointer};
 pub(crate) use probe::Probe;
-pub(crate) use request::{Mode, SubscribeRequest, UnsubscribeRequest};
 pub(crate) use scalar::{Finite, Scalar, Value};
 pub(crate) use value_map::ValueMap;
 pub(crate) use values::{Values, View};

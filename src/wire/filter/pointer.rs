@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::super::echo::echo;
 use crate::limits::{JSON_DEPTH_MAX, POINTER_BYTES_MAX};
+use crate::wire::refusal::echo;
 
 /// A JSON pointer by RFC 6901: a way from a message's root to one value.
 ///
@@ -128,7 +128,7 @@ impl Field {
         }
     }
 
-    pub(super) const WORDS: &str =
+    pub(crate) const WORDS: &str =
         "must be source, msg_type or a JSON pointer like /payload/payload_json/symbol";
 }
 

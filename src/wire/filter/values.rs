@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::super::shape::{SlotPlace, Slots, SlotsOf, Starts};
 use super::probe::Probe;
 use super::scalar::Value;
 use super::scan::{Found, Room, scan};
 use crate::limits::SHAPES_MAX;
+use crate::wire::shape::{SlotPlace, Slots, SlotsOf, Starts};
 
 /// Room to find the fields of a [`Probe`] in frame after frame: without an
 /// allocation once it is warm.
@@ -70,7 +70,7 @@ impl Values {
     /// With slots a value is found when it is asked for, and what isn't asked
     /// for costs nothing. Without, the frame is read here once.
     ///
-    /// [`Hints::slots`]: super::super::Hints::slots
+    /// [`Hints::slots`]: crate::wire::shape::Hints::slots
     #[inline]
     pub fn read<'a>(
         &'a mut self,

@@ -7,7 +7,7 @@ use super::fields::fields;
 use super::words::closed_words;
 use super::{Hello, MessageError, RawObject, Subscribe, Timestamp, Unsubscribe, Welcome};
 use crate::ids::{MsgId, Name};
-use crate::wire::ErrorCode;
+use crate::wire::refusal::ErrorCode;
 
 /// What a message carries, by its `msg_type`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,10 +11,10 @@ use std::arch::x86_64::{
     _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_testz_si256,
 };
 
-use super::super::timestamp;
 use super::class::{self, BY_HIGH, BY_LOW};
-use super::sweep::{Lane, Lanes, Starts, fits_by};
+use super::matcher::{Lane, Lanes, Starts, fits_by};
 use super::{Block, Shape};
+use crate::wire::rules;
 
 /// The proof that this processor has AVX2.
 #[derive(Debug, Clone, Copy)]
@@ -145,7 +145,7 @@ fn is_date_and_time(text: &Lane) -> bool {
     let too_large = _mm_cmpgt_epi16(values, _mm_setr_epi16(12, 28, 23, 59, 59, 0, 0, 0));
     let too_small = _mm_cmpgt_epi16(_mm_setr_epi16(1, 1, 0, 0, 0, 0, 0, 0), values);
     _mm_movemask_epi8(_mm_or_si128(too_large, too_small)) == 0
-        || text.first_chunk().is_some_and(timestamp::is_date_and_time)
+        || text.first_chunk().is_some_and(rules::is_date_and_time)
 }
 
 #[inline]

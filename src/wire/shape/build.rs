@@ -6,14 +6,14 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::super::envelope::{Header, Validation};
-use super::super::timestamp;
 use super::class::{self, Classes};
-use super::skeleton::{Form, Skeleton, Slot};
+use super::layout::{Form, Skeleton, Slot};
+use super::matcher::{self, Lookahead, Starts};
 use super::slots::{Model, SlotPlace};
-use super::sweep::{self, Lookahead, Starts};
 use super::{Block, Hole, Locators, Place, Segment, Shape};
 use crate::limits::{NAME_BYTES_MAX, SHAPE_BYTES_MAX, SHAPE_FRAME_BYTES_MAX, SHAPE_HOLES_MAX};
+use crate::wire::envelope::{Header, Validation};
+use crate::wire::rules;
 
 /// Bytes checked at once.
 const BLOCK: usize = Block::BYTES;
@@ -106,9 +106,9 @@ impl Exemplar {
         let (mut starts, mut lookahead) = (Starts::default(), Lookahead::default());
         let bytes = lookahead.copy(&self.frame);
         let fits = bytes
-            .is_some_and(|bytes| sweep::recognizes(shape, bytes, self.frame.len(), &mut starts));
+            .is_some_and(|bytes| matcher::recognizes(shape, bytes, self.frame.len(), &mut starts));
         fits && {
-            let found = sweep::found(shape, &starts);
+            let found = matcher::found(shape, &starts);
             found.msg_id(&self.frame) == Some(self.header.msg_id)
                 && found.kind == self.header.kind
                 && found.names == self.header.names
@@ -176,7 +176,7 @@ fn digits_of(form: Form, text: &[u8]) -> usize {
     if form != Form::Timestamp {
         return text.len();
     }
-    let seconds = timestamp::SECONDS_END.min(text.len());
+    let seconds = rules::SECONDS_END.min(text.len());
     let tail = &text[seconds..];
     let fraction = match tail {
         [b'.', digits @ ..] => 1 + digits.iter().take_while(|b| b.is_ascii_digit()).count(),

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::sweep::{self, LOOKAHEAD, Lookahead, Starts};
+use super::matcher::{self, LOOKAHEAD, Lookahead, Starts};
 use super::{Learned, Recognized, Shape, ShapeIndex, Slots, Table};
 use crate::limits::SHAPE_FRAME_BYTES_MAX;
 
@@ -62,7 +62,7 @@ impl Hints {
             Some(shape) => shape,
             None => self.try_others(table, bytes, len, now)?,
         };
-        Some(sweep::found(shape, &self.starts))
+        Some(matcher::found(shape, &self.starts))
     }
 
     /// A frame with too little behind it.

@@ -14,35 +14,35 @@
 //!
 //! A yes must never be wrong. The rules for that:
 //! - Only string and number values may differ from the learned frame
-//!   ([`skeleton`]); of those the words that a rule enumerates stay literal.
+//!   ([`layout`]); of those the words that a rule enumerates stay literal.
 //! - A string position admits printable ASCII without quote and backslash; a
 //!   hole where characters beyond ASCII were seen admits those as well, checked
 //!   as UTF-8. Frames with backslashes are not learned.
 //! - A model byte that is not of its own classes is not learned ([`build`]).
 //! - Numbers keep JSON's grammar, timestamps the calendar, names their length.
-//! - Every end is held against the frame's end ([`sweep`]).
+//! - Every end is held against the frame's end ([`matcher`]).
 //! - A new shape must accept the frames it was made of with the parser's
 //!   headers, or it is discarded ([`table`]).
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
-#[cfg(any(test, fuzzing))]
-mod bed;
 mod build;
 mod class;
+#[cfg(any(test, fuzzing))]
+mod harness;
 mod hints;
-mod skeleton;
+mod layout;
+mod matcher;
 mod slots;
-mod sweep;
 mod table;
 #[cfg(test)]
 mod tests;
 
 #[cfg(any(test, fuzzing))]
-pub(super) use bed::Bed;
+pub(super) use harness::Harness;
 pub use hints::Hints;
+pub(crate) use matcher::Starts;
 pub(crate) use slots::{SlotPlace, Slots, SlotsOf};
-pub(crate) use sweep::Starts;
 pub use table::{Learned, ShapeIndex, Shapes, Table};
 
 use super::envelope::{Kind, Names};

@@ -5,7 +5,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::sweep::Starts;
+use super::matcher::Starts;
 use super::{Place, ShapeIndex, Table};
 
 /// A frame that a shape was learned from, and where its slots are in all frames

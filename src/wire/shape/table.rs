@@ -10,11 +10,11 @@ use std::sync::{Arc, Mutex, TryLockError};
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::super::envelope::{Header, Validation};
 use super::build::Exemplar;
-use super::sweep::{self, Starts};
+use super::matcher::{self, Starts};
 use super::{Shape, build};
 use crate::limits::{SHAPES_MAX, SKELETONS_SEEN_MAX};
+use crate::wire::envelope::{Header, Validation};
 
 /// The shapes that frames are held against, as of one moment. A read loads them
 /// once ([`Shapes::load`]).
@@ -35,7 +35,8 @@ struct Entry {
 /// parser accepted are recognised without being parsed.
 ///
 /// ```
-/// use tickwire::wire::{Hints, Parser, Shapes, Validation};
+/// use tickwire::wire::internal::{Hints, Shapes};
+/// use tickwire::wire::{Parser, Validation};
 ///
 /// let shapes = Shapes::new(Validation::Payload);
 /// let mut parser = Parser::new(Validation::Payload);
@@ -221,7 +222,7 @@ impl Table {
         starts: &mut Starts,
     ) -> Option<&Shape> {
         let entry = self.entries.get(usize::from(index.0))?;
-        if !sweep::recognizes(&entry.shape, bytes, len, starts) {
+        if !matcher::recognizes(&entry.shape, bytes, len, starts) {
             return None;
         }
         if entry.used.load(Ordering::Relaxed) != now {

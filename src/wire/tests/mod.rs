@@ -1,13 +1,13 @@
 //! The parser's promises, on the platform's own messages and on what real
 //! clients get wrong.
 
-pub(crate) use super::fuzz::MESSAGES;
-use super::fuzz::{Routed, compact, generate, oracle, reversed};
-use super::{ErrorCode, Kind, Parser, Refusal, Validation, timestamp};
+pub(crate) use super::testing::MESSAGES;
+use super::testing::{Routed, compact, generate, judge, reversed};
+use super::{ErrorCode, Kind, Parser, Refusal, Validation};
 
-mod against_oracle;
+mod against_judge;
+mod bodies;
 mod forms;
-mod fuzz_bodies;
 mod json;
 mod rules;
 mod wording;

@@ -6,7 +6,7 @@ use super::*;
 use crate::router::Pause;
 use crate::router::budget::Allowance;
 use crate::router::load::Load;
-use crate::wire::fuzz::generate::Seed;
+use crate::wire::testing::generate::Seed;
 
 const SEEDS: u64 = 20;
 const STEPS: usize = 400;

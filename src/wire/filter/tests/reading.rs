@@ -116,3 +116,20 @@ fn takes_any_bytes() {
         }
     }
 }
+
+#[test]
+fn pointers_are_written_as_they_were_read() {
+    for text in ["", "/", "/a", "/a~1b/~0/~01", "/0/01/-", "//é"] {
+        let pointer = Pointer::parse(text).unwrap();
+        assert_eq!(pointer.to_string(), text);
+        assert_eq!(pointer.is_root(), text.is_empty());
+    }
+    assert_eq!(
+        Field::from(Pointer::parse("/source").unwrap()),
+        Field::Source
+    );
+    assert_eq!(
+        Field::from(Pointer::parse("/msg_type").unwrap()),
+        Field::MsgType
+    );
+}

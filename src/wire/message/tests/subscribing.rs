@@ -1,8 +1,7 @@
 //! Subscriptions, written by a client and read by the server.
 
 use super::*;
-use crate::wire::Parser;
-use crate::wire::filter::{Mode, SubscribeRequest, UnsubscribeRequest};
+use crate::wire::{Mode, Parser, SubscribeRequest, UnsubscribeRequest};
 
 fn written(payload: impl Into<Payload>) -> Message {
     let message = Message::new("dashboard", Target::Everyone, payload).unwrap();

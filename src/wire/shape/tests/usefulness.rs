@@ -21,14 +21,14 @@ fn the_second_frame_of_a_skeleton_leads_to_a_shape() {
     for message in spellings() {
         let seed = &mut Seed::new(5);
         let frames = some_like(seed, &message, Taste::Ascii, 3);
-        let mut bed = Bed::new(Validation::Payload);
-        assert_eq!(bed.learn(&frames[0]), Some(Learned::FirstSighting));
-        assert!(!bed.hold(&frames[0], &[]));
-        let learned = bed.learn(&frames[1]);
+        let mut harness = Harness::new(Validation::Payload);
+        assert_eq!(harness.learn(&frames[0]), Some(Learned::FirstSighting));
+        assert!(!harness.hold(&frames[0], &[]));
+        let learned = harness.learn(&frames[1]);
         assert!(matches!(learned, Some(Learned::Shape(_))), "{learned:?}");
-        assert!(bed.hold(&frames[0], &[]));
-        assert!(bed.hold(&frames[1], &[]));
-        let again = bed.learn(&frames[1]);
+        assert!(harness.hold(&frames[0], &[]));
+        assert!(harness.hold(&frames[1], &[]));
+        let again = harness.learn(&frames[1]);
         assert!(matches!(again, Some(Learned::Known(_))), "{again:?}");
     }
 }
@@ -37,10 +37,10 @@ fn the_second_frame_of_a_skeleton_leads_to_a_shape() {
 fn frames_of_the_learned_widths_are_all_recognised() {
     for message in spellings() {
         let seed = &mut Seed::new(5);
-        let mut bed = Bed::new(Validation::Payload);
-        assert!(bed.teach(&message));
+        let mut harness = Harness::new(Validation::Payload);
+        assert!(harness.teach(&message));
         for frame in some_like(seed, &message, Taste::SameWidth, 200) {
-            assert!(bed.hold(&frame, &message), "{}", show(&frame));
+            assert!(harness.hold(&frame, &message), "{}", show(&frame));
         }
     }
 }
@@ -51,15 +51,15 @@ fn a_few_frames_of_varying_widths_are_enough_for_those_that_follow() {
     for (number, message) in spellings().into_iter().enumerate() {
         for (taste, lessons) in [(Taste::Ascii, 8), (Taste::Valid, 40)] {
             let seed = &mut Seed::new(number as u64);
-            let mut bed = Bed::new(Validation::Payload);
+            let mut harness = Harness::new(Validation::Payload);
             for frame in some_like(seed, &message, taste, lessons) {
-                assert!(bed.teach(&frame), "{}", show(&frame));
+                assert!(harness.teach(&frame), "{}", show(&frame));
             }
             for frame in some_like(seed, &message, taste, 300) {
                 held += 1;
-                recognized += usize::from(bed.hold(&frame, &message));
+                recognized += usize::from(harness.hold(&frame, &message));
             }
-            assert_eq!(bed.shapes.load().shapes().count(), 1);
+            assert_eq!(harness.shapes.load().shapes().count(), 1);
         }
     }
     println!("{recognized} of {held} recognised");
@@ -68,7 +68,7 @@ fn a_few_frames_of_varying_widths_are_enough_for_those_that_follow() {
 
 #[test]
 fn all_messages_at_once_need_one_shape_each() {
-    let mut bed = Bed::new(Validation::Payload);
+    let mut harness = Harness::new(Validation::Payload);
     let messages = spellings();
     let seed = &mut Seed::new(5);
     let lessons: Vec<_> = (messages.iter())
@@ -76,15 +76,15 @@ fn all_messages_at_once_need_one_shape_each() {
         .collect();
     for round in 0..10 {
         for frames in &lessons {
-            bed.learn(&frames[round]);
+            harness.learn(&frames[round]);
         }
     }
     let kinds: std::collections::HashSet<_> = messages.iter().collect();
-    let shapes = bed.shapes.load().shapes().count();
+    let shapes = harness.shapes.load().shapes().count();
     assert!(shapes <= kinds.len(), "{shapes} for {}", kinds.len());
     for frames in &lessons {
         for frame in frames {
-            assert!(bed.hold(frame, &[]));
+            assert!(harness.hold(frame, &[]));
         }
     }
 }
@@ -105,11 +105,15 @@ fn only_what_was_seen_to_vary_may_vary() {
         ("2026-01-03T12:41:00.100Z", "2026-01-03T12:41:00.100+00:00"),
     ];
     for (seen, to) in values {
-        let mut bed = Bed::new(Validation::Payload);
-        assert!(bed.teach(order.as_bytes()));
-        assert!(bed.teach(&with(seen, to)));
+        let mut harness = Harness::new(Validation::Payload);
+        assert!(harness.teach(order.as_bytes()));
+        assert!(harness.teach(&with(seen, to)));
         for (from, to) in values {
-            assert_eq!(bed.hold(&with(from, to), &[]), from == seen, "{seen}: {to}");
+            assert_eq!(
+                harness.hold(&with(from, to), &[]),
+                from == seen,
+                "{seen}: {to}"
+            );
         }
     }
 }

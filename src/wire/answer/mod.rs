@@ -1,0 +1,431 @@
+//! The encoding of what tickwire itself says: acks from a template, errors and
+//! welcomes by serde.
+//!
+//! Answers are appended to a buffer as whole frames, length prefix included.
+
+#![forbid(unsafe_code)]
+
+mod batch_ack;
+
+use std::io::Write;
+
+use chrono::{DateTime, Datelike, Timelike};
+use serde::Serialize;
+use uuid::Uuid;
+
+pub use self::batch_ack::BatchAck;
+use super::message::Welcome;
+use super::refusal::ErrorCode;
+use crate::ids::{MsgId, Name};
+use crate::limits::FRAME_PREFIX_BYTES;
+
+/// A time as answers carry it: `2026-01-03T12:41:00.000Z`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct AnswerTime([u8; Self::LEN]);
+
+impl AnswerTime {
+    const LEN: usize = 24;
+
+    /// The time `unix_ms` milliseconds after 1970-01-01T00:00:00Z. What lies
+    /// outside the years 0 to 9999 is shown as their nearest edge.
+    #[must_use]
+    pub fn from_unix_ms(unix_ms: i64) -> Self {
+        const FIRST: i64 = -62_167_219_200_000;
+        const LAST: i64 = 253_402_300_799_999;
+        let time = DateTime::from_timestamp_millis(unix_ms.clamp(FIRST, LAST))
+            .expect("chrono covers the years 0 to 9999");
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let mut put = |at: usize, digits: usize, mut value: u32| {
+            for place in (at..at + digits).rev() {
+                text[place] = b'0' + (value % 10) as u8;
+                value /= 10;
+            }
+        };
+        put(0, 4, time.year().unsigned_abs());
+        put(5, 2, time.month());
+        put(8, 2, time.day());
+        put(11, 2, time.hour());
+        put(14, 2, time.minute());
+        put(17, 2, time.second());
+        put(20, 3, time.nanosecond() / 1_000_000);
+        Self(text)
+    }
+
+    fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).expect("digits and punctuation are ASCII")
+    }
+}
+
+/// Fresh ids for the answers of one session: random in front, counted behind,
+/// so that the next one costs no more than twelve digits. They are UUIDs of
+/// version 8 (RFC 9562, section 5.8).
+#[derive(Debug, Clone)]
+pub struct AnswerIds {
+    random: [u8; MsgId::LEN - Self::COUNTED],
+    count: u64,
+}
+
+impl AnswerIds {
+    const COUNTED: usize = 12;
+
+    /// Ids that start with the random bits of `seed`.
+    #[must_use]
+    pub fn new(seed: Uuid) -> Self {
+        let id = MsgId::from(uuid::Builder::from_custom_bytes(seed.into_bytes()).into_uuid());
+        let random = id.as_bytes().first_chunk();
+        Self {
+            random: *random.expect("an id is longer than its random part"),
+            count: 0,
+        }
+    }
+
+    /// Writes the next id to its place.
+    // Not into a text of its own that is then copied: the copy would have to
+    // wait until all the digits had reached the cache.
+    #[inline]
+    pub fn write_next(&mut self, place: &mut [u8; MsgId::LEN]) {
+        self.count = self.count.wrapping_add(1);
+        let (random, digits) = place.split_at_mut(self.random.len());
+        random.copy_from_slice(&self.random);
+        let (high, low) = digits.split_at_mut(Self::COUNTED - 8);
+        high.copy_from_slice(&hex_digits((self.count >> 32) as u32)[4..]);
+        low.copy_from_slice(&hex_digits(self.count as u32));
+    }
+
+    fn next_string(&mut self) -> String {
+        let mut text = [0; MsgId::LEN];
+        self.write_next(&mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    }
+}
+
+/// The eight hexadecimal digits of a number, all at once.
+#[inline]
+fn hex_digits(number: u32) -> [u8; 8] {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    // A digit's value in each byte.
+    let spread = u64::from(number);
+    let spread = (spread | spread << 16) & 0x0000_FFFF_0000_FFFF;
+    let spread = (spread | spread << 8) & 0x00FF_00FF_00FF_00FF;
+    let values = (spread | spread << 4) & (0x0F * EACH);
+    // 16 is reached from ten on.
+    let letters = (values + 6 * EACH) >> 4 & EACH;
+    let to_letters = u64::from(b'a' - b'0' - 10);
+    (values + u64::from(b'0') * EACH + letters * to_letters).to_be_bytes()
+}
+
+/// An ack to one sender with places for its ids and its time.
+#[derive(Debug, Clone)]
+pub struct AckTemplate {
+    frame: Box<[u8]>,
+    msg_id_at: usize,
+    timestamp_at: usize,
+    acknowledged_at: usize,
+    payload_timestamp_at: usize,
+    /// The time that it carries.
+    unix_ms: Option<i64>,
+}
+
+impl AckTemplate {
+    /// Closes the payload and the message.
+    const END: &str = "}}";
+
+    /// The template of acks from `server` to `target`, or to no name.
+    #[must_use]
+    pub fn new(server: &Name, target: Option<&Name>) -> Self {
+        const ID: &str = "00000000-0000-0000-0000-000000000000";
+        const TIME: &str = "0000-00-00T00:00:00.000Z";
+        let mut text = vec![0; FRAME_PREFIX_BYTES];
+        let mut put = |part: &str| {
+            text.extend_from_slice(part.as_bytes());
+            text.len() - part.len()
+        };
+        put(r#"{"msg_id":""#);
+        let msg_id_at = put(ID);
+        put(r#"","msg_type":"ack","timestamp":""#);
+        let timestamp_at = put(TIME);
+        put(r#"","source":"#);
+        put(&json_string(server.as_str()));
+        put(r#","target":"#);
+        put(&target.map_or_else(|| "null".to_owned(), |target| json_string(target.as_str())));
+        put(r#","payload":{"acknowledged_msg_id":""#);
+        let acknowledged_at = put(ID);
+        put(r#"","timestamp":""#);
+        let payload_timestamp_at = put(TIME);
+        put("\"");
+        put(Self::END);
+        set_prefix(&mut text, 0);
+        Self {
+            frame: text.into_boxed_slice(),
+            msg_id_at,
+            timestamp_at,
+            acknowledged_at,
+            payload_timestamp_at,
+            unix_ms: None,
+        }
+    }
+
+    /// Sets the time of the acks that follow: once a read, not once a message.
+    pub fn set_time(&mut self, unix_ms: i64) {
+        if self.unix_ms == Some(unix_ms) {
+            return;
+        }
+        self.unix_ms = Some(unix_ms);
+        let time = AnswerTime::from_unix_ms(unix_ms);
+        for at in [self.timestamp_at, self.payload_timestamp_at] {
+            self.frame[at..at + AnswerTime::LEN].copy_from_slice(&time.0);
+        }
+    }
+
+    /// Appends the ack of `acknowledged`.
+    #[inline]
+    pub fn append(&self, out: &mut Vec<u8>, ids: &mut AnswerIds, acknowledged: &MsgId) {
+        let start = out.len();
+        out.extend_from_slice(&self.frame);
+        let frame = &mut out[start..];
+        ids.write_next(id_place(frame, self.msg_id_at));
+        frame[self.acknowledged_at..self.acknowledged_at + MsgId::LEN]
+            .copy_from_slice(acknowledged.as_bytes());
+    }
+
+    /// Appends the ack of `acknowledged`, and says how many receivers missed it.
+    pub fn append_dropped(
+        &self,
+        out: &mut Vec<u8>,
+        ids: &mut AnswerIds,
+        acknowledged: &MsgId,
+        dropped: u64,
+    ) {
+        let start = out.len();
+        self.append(out, ids, acknowledged);
+        out.truncate(out.len() - Self::END.len());
+        write!(out, r#","dropped":{dropped}}}}}"#).expect("memory takes every write");
+        set_prefix(out, start);
+    }
+
+    /// Appends an ack that the caller has to complete: it names no message yet,
+    /// and its payload takes more fields.
+    fn append_open(&self, out: &mut Vec<u8>, ids: &mut AnswerIds) {
+        let start = out.len();
+        out.extend_from_slice(&self.frame[..self.frame.len() - Self::END.len()]);
+        ids.write_next(id_place(out, start + self.msg_id_at));
+    }
+}
+
+/// The place of an id that begins at `at`.
+#[inline]
+fn id_place(frame: &mut [u8], at: usize) -> &mut [u8; MsgId::LEN] {
+    let place = &mut frame[at..at + MsgId::LEN];
+    place.try_into().expect("it is as long as an id")
+}
+
+/// What an error tells beside its code and message.
+#[derive(Debug, Default, Serialize)]
+pub struct ErrorDetails<'a> {
+    /// The offending message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub msg_id: Option<&'a str>,
+    /// The offending field, dotted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<&'a str>,
+    /// What is short, where several things may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'a str>,
+    /// The name whose queue was given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<&'a str>,
+    /// The name that was taken over, or whose owner missed messages; null for
+    /// who missed broadcasts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<Option<&'a str>>,
+    /// How many messages are meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// The first message that is meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_msg_id: Option<&'a str>,
+    /// The last message that is meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_msg_id: Option<&'a str>,
+}
+
+/// Who answers, when, and under which ids: what each answer needs.
+#[derive(Debug)]
+pub struct Answering<'a> {
+    /// The server's name.
+    pub server: &'a Name,
+    /// The ids of the session.
+    pub ids: &'a mut AnswerIds,
+    /// When, in milliseconds since the epoch.
+    pub unix_ms: i64,
+}
+
+#[derive(Serialize)]
+struct Answer<'a, P> {
+    msg_id: String,
+    msg_type: &'static str,
+    timestamp: &'a str,
+    source: &'a Name,
+    target: Option<&'a str>,
+    payload: P,
+}
+
+#[derive(Serialize)]
+struct ErrorPayload<'a> {
+    code: &'static str,
+    message: &'a str,
+    details: &'a ErrorDetails<'a>,
+}
+
+impl Answering<'_> {
+    /// Appends an error to `target`, the name that it concerns, if any.
+    pub fn append_error(
+        &mut self,
+        out: &mut Vec<u8>,
+        target: Option<&str>,
+        code: ErrorCode,
+        message: &str,
+        details: &ErrorDetails<'_>,
+    ) {
+        let payload = ErrorPayload {
+            code: code.as_str(),
+            message,
+            details,
+        };
+        self.append(out, "error", target, payload);
+    }
+
+    /// Appends the answer to a `hello` from `target`.
+    pub fn append_welcome(&mut self, out: &mut Vec<u8>, target: &str, welcome: &Welcome) {
+        self.append(out, "welcome", Some(target), welcome);
+    }
+
+    fn append(
+        &mut self,
+        out: &mut Vec<u8>,
+        msg_type: &'static str,
+        target: Option<&str>,
+        payload: impl Serialize,
+    ) {
+        let start = out.len();
+        out.extend_from_slice(&[0; FRAME_PREFIX_BYTES]);
+        let timestamp = AnswerTime::from_unix_ms(self.unix_ms);
+        let answer = Answer {
+            msg_id: self.ids.next_string(),
+            msg_type,
+            timestamp: timestamp.as_str(),
+            source: self.server,
+            target,
+            payload,
+        };
+        serde_json::to_writer(&mut *out, &answer)
+            .expect("writing strings and numbers to memory can't fail");
+        set_prefix(out, start);
+    }
+}
+
+fn json_string(text: &str) -> String {
+    serde_json::to_string(text).expect("a string can always be written as JSON")
+}
+
+/// Sets the length prefix of the frame that starts at `start` and ends with
+/// the buffer.
+fn set_prefix(out: &mut [u8], start: usize) {
+    let bytes =
+        u32::try_from(out.len() - start - FRAME_PREFIX_BYTES).expect("answers are far below 4 GiB");
+    out[start..start + FRAME_PREFIX_BYTES].copy_from_slice(&bytes.to_be_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn only_frame(bytes: &[u8]) -> serde_json::Value {
+        let (prefix, body) = bytes.split_at(FRAME_PREFIX_BYTES);
+        assert_eq!(
+            u32::from_be_bytes(prefix.try_into().unwrap()) as usize,
+            body.len()
+        );
+        serde_json::from_slice(body).unwrap()
+    }
+
+    #[test]
+    fn writes_times_as_chrono_does() {
+        for ms in [
+            0,
+            1,
+            951_782_399_999,
+            951_782_400_000,
+            1_767_444_060_123,
+            -1,
+        ] {
+            let expected = DateTime::from_timestamp_millis(ms)
+                .unwrap()
+                .to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+            assert_eq!(AnswerTime::from_unix_ms(ms).as_str(), expected);
+        }
+        assert_eq!(
+            AnswerTime::from_unix_ms(i64::MAX).as_str(),
+            "9999-12-31T23:59:59.999Z"
+        );
+        assert_eq!(
+            AnswerTime::from_unix_ms(i64::MIN).as_str(),
+            "0000-01-01T00:00:00.000Z"
+        );
+    }
+
+    #[test]
+    fn counts_in_hexadecimal() {
+        for shift in 0..u64::BITS {
+            for count in [
+                1 << shift,
+                u64::MAX >> shift,
+                0x0123_4567_89AB_CDEF << shift,
+            ] {
+                let number = count as u32;
+                assert_eq!(hex_digits(number), *format!("{number:08x}").as_bytes());
+                let mut ids = AnswerIds::new(Uuid::nil());
+                ids.count = count - 1;
+                let digits = format!("{:012x}", count & 0xFFFF_FFFF_FFFF);
+                assert!(ids.next_string().ends_with(&digits), "{count}");
+            }
+        }
+    }
+
+    #[test]
+    fn gives_each_answer_another_valid_id() {
+        let mut ids = AnswerIds::new(Uuid::new_v4());
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..1_000 {
+            let id = Uuid::try_parse(&ids.next_string()).unwrap();
+            assert_eq!(id.get_version_num(), 8);
+            assert!(seen.insert(id));
+        }
+    }
+
+    #[test]
+    fn renders_an_ack_that_names_the_message_as_its_sender_wrote_it() {
+        let server = Name::new("tickwire").unwrap();
+        let target = Name::new("a \"quoted\" \\ näme").unwrap();
+        let mut template = AckTemplate::new(&server, Some(&target));
+        template.set_time(1_000);
+        let mut ids = AnswerIds::new(Uuid::nil());
+        let id = MsgId::from_text(b"550E8400-e29b-41d4-a716-446655440000").unwrap();
+        let mut out = Vec::new();
+        template.append(&mut out, &mut ids, &id);
+        let ack = only_frame(&out);
+        assert_eq!(ack["msg_type"], "ack");
+        assert_eq!(ack["source"], "tickwire");
+        assert_eq!(ack["target"], target.as_str());
+        assert_eq!(ack["timestamp"], "1970-01-01T00:00:01.000Z");
+        assert_eq!(ack["payload"]["timestamp"], ack["timestamp"]);
+        assert_eq!(ack["payload"]["acknowledged_msg_id"], id.as_str());
+        assert!(ack["payload"].get("dropped").is_none());
+
+        out.clear();
+        template.append_dropped(&mut out, &mut ids, &id, 17);
+        let ack = only_frame(&out);
+        assert_eq!(ack["payload"]["dropped"], 17);
+        assert_eq!(ack["payload"]["acknowledged_msg_id"], id.as_str());
+    }
+}

@@ -1,0 +1,17 @@
+//! Reading JSON: the values that rules look at, members one level at a time,
+//! and the place and the wording of what is no JSON.
+
+mod fault;
+mod keys;
+mod locate;
+mod members;
+mod second_opinion;
+mod tape;
+mod value;
+
+pub(super) use self::keys::{KeySet, first_repeated};
+pub use self::locate::{line_and_column, locate};
+pub(super) use self::members::{Kind as JsonKind, Members, kind};
+pub(super) use self::second_opinion::read as read_again;
+pub(super) use self::tape::TapeValue;
+pub(super) use self::value::{Shape, Value};

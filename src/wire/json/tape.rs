@@ -1,0 +1,59 @@
+//! simd-json's tape as the rules see JSON.
+
+#![forbid(unsafe_code)]
+
+use simd_json::{Node, StaticNode};
+
+use super::value::{Shape, Value};
+
+/// The value that a run of tape nodes begins with.
+#[derive(Clone, Copy)]
+pub(crate) struct TapeValue<'t, 'a>(pub(crate) &'t [Node<'a>]);
+
+impl<'t, 'a> Value<'a> for TapeValue<'t, 'a> {
+    type Members = TapeMembers<'t, 'a>;
+
+    #[inline]
+    fn shape(self) -> Shape<'a> {
+        match self.0.first() {
+            Some(Node::String(text)) => Shape::Text(text),
+            Some(Node::Object { .. }) => Shape::Object,
+            Some(Node::Array { .. }) => Shape::Array,
+            Some(Node::Static(StaticNode::Bool(_))) => Shape::Bool,
+            Some(Node::Static(StaticNode::Null)) | None => Shape::Null,
+            Some(Node::Static(_)) => Shape::Number,
+        }
+    }
+
+    #[inline]
+    fn members(self) -> Option<TapeMembers<'t, 'a>> {
+        match self.0.split_first() {
+            Some((Node::Object { len, .. }, rest)) => Some(TapeMembers { rest, left: *len }),
+            _ => None,
+        }
+    }
+}
+
+/// Walks the members of an object: a key, its value's nodes, and so on.
+pub(crate) struct TapeMembers<'t, 'a> {
+    rest: &'t [Node<'a>],
+    left: usize,
+}
+
+impl<'t, 'a> Iterator for TapeMembers<'t, 'a> {
+    type Item = (&'a str, TapeValue<'t, 'a>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let (Node::String(key), value) = self.rest.split_first()? else {
+            return None;
+        };
+        let nodes = match value.first()? {
+            Node::Object { count, .. } | Node::Array { count, .. } => count + 1,
+            _ => 1,
+        };
+        self.rest = value.get(nodes..)?;
+        Some((key, TapeValue(value)))
+    }
+}
