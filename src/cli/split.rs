@@ -338,6 +338,7 @@ impl Splitter {
     }
 
     /// Looks on for the quote that closes the string; whether it is there.
+    /// `string_end` of the library can't stop within an escape, nor at a line's end.
     fn find_string_end(&mut self, start: usize) -> Result<bool, SplitError> {
         while let Some(found) = memchr::memchr3(b'"', b'\\', b'\n', &self.buffer[self.at..]) {
             self.at += found;

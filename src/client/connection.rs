@@ -22,9 +22,8 @@ use super::outgoing::Purpose;
 use super::session::Session;
 use super::silence::{self, SilenceCheck};
 use super::{Disconnect, Event, SendError, ending, frame_bytes_max};
-use crate::exchange::{Answer, ServerVoice};
 use crate::ids::MsgId;
-use crate::wire::{Ack, ErrorCode, ErrorReport, FrameCodec, FrameCodecError};
+use crate::wire::{Ack, Answer, AnswerReader, ErrorCode, ErrorReport, FrameCodec, FrameCodecError};
 
 /// After so many frames in a row reading lets writing have a turn.
 const FRAMES_A_TURN: usize = 256;
@@ -32,7 +31,7 @@ const FRAMES_A_TURN: usize = 256;
 /// A connection of a session.
 pub(super) struct Connection<'a> {
     session: &'a Session,
-    server: ServerVoice,
+    answers: AnswerReader,
     frame_bytes_max: usize,
     /// Whether what is written is kept until it is answered, to be written
     /// again on the next connection.
@@ -57,7 +56,7 @@ impl<'a> Connection<'a> {
         let stall_timeout = welcomed.welcome.limits.stall_timeout_ms;
         Self {
             session,
-            server: ServerVoice::of(&welcomed.welcome.server.name),
+            answers: AnswerReader::of(&welcomed.welcome.server.name),
             silence_max: silence::limit(
                 session.config.answer_timeout,
                 stall_timeout.map(Duration::from_millis),
@@ -131,7 +130,7 @@ impl<'a> Connection<'a> {
 
     fn take_in(&self, frame: Bytes) {
         self.session.signs.read();
-        match self.server.answer_in(&frame) {
+        match self.answers.answer_in(&frame) {
             None if self.answers_a_probe(&frame) => {}
             None => self.session.inbox.deliver(frame),
             Some(Answer::Ack(ack)) => self.settle_ack(ack),
@@ -145,7 +144,7 @@ impl<'a> Connection<'a> {
         if due == 0 {
             return false;
         }
-        let Some(id) = self.server.welcome_in(frame) else {
+        let Some(id) = self.answers.welcome_in(frame) else {
             return false;
         };
         self.probes_due.store(due - 1, Ordering::Relaxed);

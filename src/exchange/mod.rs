@@ -4,14 +4,10 @@
 
 #![forbid(unsafe_code)]
 
-mod answer;
-
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-
-pub(crate) use answer::{Answer, ServerVoice};
 
 use crate::wire::{ErrorReport, Message, MessageError, Welcome};
 

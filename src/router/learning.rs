@@ -49,7 +49,7 @@ impl Session {
     pub(super) fn parse(
         &mut self,
         workspace: &mut Workspace,
-        json: &mut [u8],
+        json: &[u8],
         now: Now,
     ) -> Result<Header, Refusal> {
         let header = workspace.parser.parse(json)?;

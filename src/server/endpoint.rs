@@ -18,11 +18,11 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::ServerShared;
 use super::phase::Phase;
 use super::workbench::Workbench;
-use crate::exchange::{Answer, Event, Inbound, SendError, ServerVoice};
+use crate::exchange::{Event, Inbound, SendError};
 use crate::ids::{Name, NameError};
 use crate::limits::FRAME_PREFIX_BYTES;
 use crate::router::{Attention, Halt, Pause, Session};
-use crate::wire::{self, Ack, ErrorCode, Message, Payload, write_frame};
+use crate::wire::{self, Ack, Answer, AnswerReader, ErrorCode, Message, Payload, write_frame};
 
 /// Why an endpoint can't be attached.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,7 +68,7 @@ pub struct EndpointReceiver {
 struct Endpoint {
     name: Name,
     shared: Arc<ServerShared>,
-    voice: ServerVoice,
+    answers: AnswerReader,
     state: Mutex<State>,
     /// Held by the one send that waits for room, so that others wait behind it.
     waiting: tokio::sync::Mutex<()>,
@@ -107,7 +107,7 @@ pub(super) fn attach(
     let mut permits = shared.phases.join(session.id(), session.alarm());
     let endpoint = Arc::new(Endpoint {
         name,
-        voice: ServerVoice::of(&shared.config.name),
+        answers: AnswerReader::of(&shared.config.name),
         shared: Arc::clone(shared),
         state: Mutex::new(State {
             session,
@@ -180,7 +180,7 @@ impl Endpoint {
 
     fn first_answer(&self, answers: &[u8]) -> Option<Answer> {
         let first = wire::frames(answers).next()?;
-        self.voice
+        self.answers
             .answer_in(answers.get(first.start + FRAME_PREFIX_BYTES..first.end)?)
     }
 
@@ -309,7 +309,7 @@ impl EndpointReceiver {
 
     /// What stands in the stream is a message, or tells what is missing there.
     fn event_of(&self, json: Bytes) -> Event {
-        match self.endpoint.voice.answer_in(&json) {
+        match self.endpoint.answers.answer_in(&json) {
             Some(Answer::Error(report)) => Event::Notice(report),
             _ => Event::Message(Inbound::new(json)),
         }
@@ -348,7 +348,7 @@ impl EndpointReceiver {
         let answers = session.take_answers();
         let reports = wire::frames(&answers).filter_map(|frame| {
             let json = answers.get(frame.start + FRAME_PREFIX_BYTES..frame.end)?;
-            match self.endpoint.voice.answer_in(json)? {
+            match self.endpoint.answers.answer_in(json)? {
                 Answer::Error(report) => Some(Event::Notice(report)),
                 Answer::Ack(_) => None,
             }

@@ -35,7 +35,9 @@ mod shape;
 #[doc(hidden)]
 pub mod testing;
 
-pub(crate) use answer::{AckTemplate, AnswerIds, Answering, BatchAck, ErrorDetails};
+pub(crate) use answer::{AckTemplate, AnswerIds, AnswerWriter, BatchAck, ErrorDetails};
+#[cfg(any(feature = "server", feature = "client"))]
+pub(crate) use answer::{Answer, AnswerReader};
 #[cfg(feature = "codec")]
 #[cfg_attr(docsrs, doc(cfg(feature = "codec")))]
 pub use codec::{FrameCodec, FrameCodecError};
@@ -56,10 +58,14 @@ pub(crate) use request::{HelloRequest, Mode, SubscribeRequest, UnsubscribeReques
 pub(crate) use run::{first_msg_id, frames, msg_ids};
 pub(crate) use shape::{Hints, Learned, Shapes, Slots, Table};
 
-/// Parts of the server for its own benchmarks. This is no stable interface.
+/// Parts that the binary and the benchmarks need beside the interface above. It
+/// is no stable interface.
 #[doc(hidden)]
 pub mod internal {
+    #[cfg(any(feature = "server", feature = "client"))]
+    pub use super::answer::ServerMessage;
     pub use super::answer::{AckTemplate, AnswerIds, BatchAck};
+    pub use super::json::{is_white_space, string_end};
     pub use super::shape::{Hints, Shapes};
 }
 

@@ -62,14 +62,12 @@ impl Parser {
     }
 
     /// Checks one frame (without its length prefix) by every rule of the
-    /// protocol, and says what routing needs.
-    ///
-    /// `frame` is left byte for byte as it was when this returns.
+    /// protocol, and gives the header that routing needs.
     ///
     /// # Errors
     /// The first rule that the frame breaks.
     #[inline]
-    pub fn parse(&mut self, frame: &mut [u8]) -> Result<Header, Refusal> {
+    pub fn parse(&mut self, frame: &[u8]) -> Result<Header, Refusal> {
         self.check(frame).map(|found| found.header)
     }
 
@@ -77,7 +75,7 @@ impl Parser {
     ///
     /// # Errors
     /// The first rule that the frame breaks.
-    pub fn envelope<'a>(&'a mut self, frame: &'a mut [u8]) -> Result<Envelope<'a>, Refusal> {
+    pub fn envelope<'a>(&'a mut self, frame: &'a [u8]) -> Result<Envelope<'a>, Refusal> {
         let Found { header, timestamp } = self.check(frame)?;
         let text =
             |span: Span| str::from_utf8(self.text(frame, &header.names, span)).unwrap_or_default();

@@ -134,10 +134,8 @@ impl Load {
                     true => Target::Broadcast,
                     false => Target::Name(&receivers[(index + sender) % receivers.len()]),
                 };
-                let mut json = variants.next_for(Some(source), target);
-                let header = parser
-                    .parse(&mut json)
-                    .expect("what varies keeps to the rules");
+                let json = variants.next_for(Some(source), target);
+                let header = parser.parse(&json).expect("what varies keeps to the rules");
                 if broadcast && header.kind == Kind::Ack {
                     continue;
                 }
@@ -375,11 +373,11 @@ mod tests {
     fn an_id_is_found_wherever_it_stands() {
         let id = "550e8400-e29b-41d4-a716-446655440000";
         let json = format!(r#"{{"payload":{{"last":"{id}"}},"msg_id" : "{id}"}}"#);
-        let mut parsed = format!(
+        let parsed = format!(
             r#"{{"msg_id":"{id}","msg_type":"heartbeat","timestamp":"2026-01-03T12:41:00Z","source":"a","payload":{{"status":"s","timestamp":"2026-01-03T12:41:00Z"}}}}"#
         )
         .into_bytes();
-        let header = Parser::new(Validation::Payload).parse(&mut parsed).unwrap();
+        let header = Parser::new(Validation::Payload).parse(&parsed).unwrap();
         assert_eq!(
             position_of(json.as_bytes(), header.msg_id),
             json.rfind(id).unwrap()

@@ -339,8 +339,7 @@ mod tests {
         let mut ids = BTreeSet::new();
         for _ in 0..ACTS.len() * 20 {
             let message = story.next();
-            let mut json = message.to_json().into_bytes();
-            parser.parse(&mut json).unwrap();
+            parser.parse(message.to_json().as_bytes()).unwrap();
             assert!(ids.insert(message.msg_id.to_string()));
             if ids.len() <= ACTS.len() {
                 kinds.insert(kind(&message));

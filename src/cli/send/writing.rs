@@ -96,7 +96,7 @@ impl Writer {
         let start = self.out.len();
         write_frame(&mut self.out, piece.json).map_err(io::Error::other)?;
         let frame_start = self.out.len() - piece.json.len();
-        let frame = &mut self.out[frame_start..];
+        let frame = &self.out[frame_start..];
         debug_assert!(start < frame_start);
         let end = self.flushed + (frame_start + piece.json.len()) as u64;
         let sent = match self.parser.parse(frame) {

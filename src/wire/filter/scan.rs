@@ -5,9 +5,8 @@
 
 use std::ops::Range;
 
-use memchr::memchr2;
-
 use super::probe::{Node, ROOT};
+use crate::wire::json::{is_white_space, string_end, unescape};
 
 /// What stands at a field: a range of the frame, or of the scratch where a
 /// string had to be unescaped.
@@ -177,7 +176,7 @@ impl<'a> Reader<'a> {
 
     fn skip_space(&mut self) {
         let rest = self.frame.get(self.at..).unwrap_or_default();
-        let space = |byte: &&u8| matches!(byte, b' ' | b'\n' | b'\t' | b'\r');
+        let space = |byte: &&u8| is_white_space(**byte);
         self.at += rest.iter().take_while(space).count();
     }
 
@@ -225,18 +224,9 @@ impl<'a> Reader<'a> {
     /// quotes, and whether there are escapes in it.
     fn string(&mut self) -> Option<(Range<usize>, bool)> {
         let start = self.at + 1;
-        let mut end = start;
-        let mut escaped = false;
-        loop {
-            end += memchr2(b'"', b'\\', self.frame.get(end..)?)?;
-            if self.frame[end] == b'"' {
-                break;
-            }
-            escaped = true;
-            end += 2;
-        }
-        self.at = end + 1;
-        Some((start..end, escaped))
+        let end = string_end(self.frame, start)?;
+        self.at = end.quote + 1;
+        Some((start..end.quote, end.has_escapes))
     }
 
     /// Appends the text without its escapes to the scratch.
@@ -245,58 +235,4 @@ impl<'a> Reader<'a> {
         unescape(&self.frame[text], &mut self.room.scratch);
         start..self.room.scratch.len()
     }
-}
-
-/// Appends what the text between a string's quotes stands for.
-fn unescape(mut text: &[u8], out: &mut Vec<u8>) {
-    while let Some(at) = memchr::memchr(b'\\', text) {
-        out.extend_from_slice(&text[..at]);
-        text = &text[at + 1..];
-        let Some((&escape, rest)) = text.split_first() else {
-            return;
-        };
-        text = rest;
-        match escape {
-            b'b' => out.push(0x08),
-            b'f' => out.push(0x0C),
-            b'n' => out.push(b'\n'),
-            b'r' => out.push(b'\r'),
-            b't' => out.push(b'\t'),
-            b'u' => {
-                let (character, rest) = code_point(text);
-                out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-                text = rest;
-            }
-            itself => out.push(itself),
-        }
-    }
-    out.extend_from_slice(text);
-}
-
-/// The character of a `\u` escape, of which `text` is what follows the `u`, and
-/// what follows the escape.
-fn code_point(text: &[u8]) -> (char, &[u8]) {
-    let Some((unit, rest)) = code_unit(text) else {
-        return (char::REPLACEMENT_CHARACTER, text);
-    };
-    if let Some(character) = char::from_u32(unit) {
-        return (character, rest);
-    }
-    // Half of a pair, of which the parser saw to it that the other follows.
-    let pair = rest.strip_prefix(b"\\u").and_then(code_unit);
-    let both = pair.and_then(|(low, rest)| {
-        let low = low.checked_sub(0xDC00).filter(|low| *low < 0x400)?;
-        let high = unit.checked_sub(0xD800).filter(|high| *high < 0x400)?;
-        Some((char::from_u32(0x1_0000 + (high << 10) + low)?, rest))
-    });
-    both.unwrap_or((char::REPLACEMENT_CHARACTER, rest))
-}
-
-/// Four hex digits.
-fn code_unit(text: &[u8]) -> Option<(u32, &[u8])> {
-    let (digits, rest) = text.split_first_chunk::<4>()?;
-    let unit = digits.iter().try_fold(0, |unit, digit| {
-        Some(unit << 4 | char::from(*digit).to_digit(16)?)
-    })?;
-    Some((unit, rest))
 }

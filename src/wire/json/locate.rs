@@ -102,9 +102,7 @@ mod tests {
     #[test]
     fn finds_the_place_of_a_fault_in_the_json() {
         let json = "{\n \"é\": NaN}";
-        let refusal = Parser::default()
-            .parse(&mut json.as_bytes().to_vec())
-            .unwrap_err();
+        let refusal = Parser::default().parse(json.as_bytes()).unwrap_err();
         let at = locate(json.as_bytes(), &refusal).unwrap();
         assert_eq!(line_and_column(json.as_bytes(), at), (2, 7));
         assert_eq!(line_and_column(b"", 5), (1, 1));

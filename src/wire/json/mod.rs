@@ -7,6 +7,7 @@ mod locate;
 mod members;
 mod second_opinion;
 mod tape;
+mod text;
 mod value;
 
 pub(super) use self::keys::{KeySet, first_repeated};
@@ -14,4 +15,6 @@ pub use self::locate::{line_and_column, locate};
 pub(super) use self::members::{Kind as JsonKind, Members, kind};
 pub(super) use self::second_opinion::read as read_again;
 pub(super) use self::tape::TapeValue;
+pub(super) use self::text::unescape;
+pub use self::text::{is_white_space, string_end};
 pub(super) use self::value::{Shape, Value};

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 
 use super::fault::{self, Fault};
 use super::members::{self, Members};
+use super::text::{lone_surrogate, string_end};
 use super::value::{Shape, Value};
 use crate::limits::JSON_DEPTH_MAX;
 use crate::wire::refusal::Refusal;
@@ -123,43 +124,17 @@ fn depth_or_surrogate(json: &[u8]) -> Option<(usize, Fault)> {
                 }
             }
             b'}' | b']' => depth = depth.saturating_sub(1),
-            b'"' => match end_of_string(json, at + 1) {
-                Ok(end) => at = end,
-                Err(lone) => return Some((lone, Fault::LoneSurrogate)),
-            },
+            b'"' => {
+                let start = at + 1;
+                let end = string_end(json, start).map_or(json.len(), |end| end.quote);
+                if let Some(lone) = lone_surrogate(&json[start..end]) {
+                    return Some((start + lone, Fault::LoneSurrogate));
+                }
+                at = end;
+            }
             _ => {}
         }
         at += 1;
     }
     None
-}
-
-/// Where the string that begins at `at` has its closing quote (or the text its
-/// end), or where half of a surrogate pair stands in it.
-fn end_of_string(json: &[u8], mut at: usize) -> Result<usize, usize> {
-    loop {
-        match json.get(at) {
-            Some(b'\\') => match unicode_escape(json, at) {
-                Some(0xD800..=0xDBFF) => match unicode_escape(json, at + 6) {
-                    Some(0xDC00..=0xDFFF) => at += 12,
-                    _ => return Err(at),
-                },
-                Some(0xDC00..=0xDFFF) => return Err(at),
-                Some(_) => at += 6,
-                None => at += 2,
-            },
-            Some(b'"') | None => return Ok(at),
-            Some(_) => at += 1,
-        }
-    }
-}
-
-/// The code unit of a `\uXXXX` at `at`, if there is one.
-fn unicode_escape(json: &[u8], at: usize) -> Option<u16> {
-    let escape = json.get(at..at.checked_add(6)?)?;
-    let digits = escape.strip_prefix(b"\\u")?;
-    digits.iter().try_fold(0_u16, |unit, &digit| {
-        let digit = char::from(digit).to_digit(16)?;
-        u16::try_from(u32::from(unit) * 16 + digit).ok()
-    })
 }

@@ -210,7 +210,7 @@ mod tests {
             r#"{{"msg_id":"{ID}","msg_type":"hello","timestamp":"2026-01-03T12:41:00Z",
                 "source":"tool","payload":{payload}}}"#
         );
-        let header = Parser::default().parse(&mut frame.clone().into_bytes());
+        let header = Parser::default().parse(frame.as_bytes());
         assert_eq!(header.unwrap().kind, Kind::Hello);
         HelloRequest::read(frame.as_bytes())
     }

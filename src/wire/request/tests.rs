@@ -7,7 +7,7 @@ use crate::wire::{Kind, Parser};
 
 /// The parser accepts it.
 pub(crate) fn accepted(frame: &str) -> Kind {
-    let header = Parser::default().parse(&mut frame.to_owned().into_bytes());
+    let header = Parser::default().parse(frame.as_bytes());
     header
         .unwrap_or_else(|refusal| panic!("{refusal}: {frame}"))
         .kind

@@ -46,7 +46,7 @@ impl Harness {
     /// What comes of learning from a frame; `None` if the parser refuses it.
     pub(super) fn learn(&mut self, frame: &[u8]) -> Option<Learned> {
         self.now += 1;
-        let header = self.parser.parse(&mut frame.to_vec()).ok()?;
+        let header = self.parser.parse(frame).ok()?;
         let learned = self.shapes.learn(frame, &header, self.now);
         self.hints.note(learned, frame.len());
         Some(learned)
@@ -85,8 +85,7 @@ impl Harness {
             }
             recognized = recognized.or(found);
             if let Some(found) = found {
-                let mut bytes = frame.to_vec();
-                let parsed = self.parser.parse(&mut bytes).unwrap_or_else(|refusal| {
+                let parsed = self.parser.parse(frame).unwrap_or_else(|refusal| {
                     panic!("recognised, but {refusal}: {:?}", show(frame))
                 });
                 let text = |text: &[u8]| text.to_vec();

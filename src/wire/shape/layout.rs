@@ -162,6 +162,7 @@ impl Reader<'_> {
     /// A key or a string value, told apart by the container they stand in.
     fn string(&mut self) -> Option<()> {
         let start = self.at + 1;
+        // The frame has no escapes: any quote ends the string.
         let end = start + memchr(b'"', self.frame.get(start..)?)?;
         self.at = end;
         let container = self.containers.last_mut()?;

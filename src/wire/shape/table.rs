@@ -42,7 +42,7 @@ struct Entry {
 /// let mut parser = Parser::new(Validation::Payload);
 /// let mut hints = Hints::default();
 /// for n in 0..3 {
-///     let mut frame = format!(
+///     let frame = format!(
 ///         r#"{{"msg_id":"550e8400-e29b-41d4-a716-44665544000{n}","msg_type":"heartbeat",
 ///             "timestamp":"2026-01-03T12:41:0{n}Z","source":"feed","target":null,
 ///             "payload":{{"status":"alive","timestamp":"2026-01-03T12:41:0{n}Z"}}}}"#
@@ -52,7 +52,7 @@ struct Entry {
 ///     // The first two are parsed, and the shape is learned from them.
 ///     assert_eq!(recognized.is_some(), n == 2);
 ///     if recognized.is_none() {
-///         let header = parser.parse(&mut frame).unwrap();
+///         let header = parser.parse(&frame).unwrap();
 ///         hints.note(shapes.learn(&frame, &header, 0), frame.len());
 ///     }
 /// }

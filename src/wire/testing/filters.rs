@@ -79,7 +79,7 @@ impl FilterHarness {
         let table = self.shapes.load();
         let recognized = self.hints.recognize(&table, &window, frame.len(), 0);
         if recognized.is_none() {
-            let Ok(header) = self.parser.parse(&mut frame.to_vec()) else {
+            let Ok(header) = self.parser.parse(frame) else {
                 return false;
             };
             let learned = self.shapes.learn(frame, &header, 0);

@@ -16,7 +16,7 @@ fn valid(seed: &mut Seed) -> String {
             1 => event(&nested(seed, 3)),
             _ => message(seed),
         };
-        if parser.parse(&mut message.clone().into_bytes()).is_ok() {
+        if parser.parse(message.as_bytes()).is_ok() {
             return message;
         }
     }

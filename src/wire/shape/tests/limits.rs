@@ -88,7 +88,7 @@ fn the_shape_that_was_unused_for_longest_makes_room() {
     for (number, forgotten) in [(1_000, 77), (1_001, 78)] {
         // What is new counts as used.
         let frame = order_number(number);
-        let header = harness.parser.parse(&mut frame.clone()).unwrap();
+        let header = harness.parser.parse(&frame).unwrap();
         assert_eq!(
             harness.shapes.learn(&frame, &header, late),
             Learned::FirstSighting

@@ -9,7 +9,7 @@ fn some_like(seed: &mut Seed, model: &[u8], taste: Taste, count: usize) -> Vec<V
     let mut parser = Parser::default();
     std::iter::repeat_with(|| vary(seed, model, taste))
         .filter(|frame| {
-            let header = parser.parse(&mut frame.clone());
+            let header = parser.parse(frame);
             header.is_ok_and(|header| !header.names.in_scratch)
         })
         .take(count)
@@ -142,7 +142,7 @@ fn a_thread_that_gets_all_eleven_messages_in_three_spellings_guesses_their_shape
             let found = hints.recognize(&shapes.load(), frame, frame.len(), number);
             if found.is_none() {
                 missed += 1;
-                let header = parser.parse(&mut frame.clone()).unwrap();
+                let header = parser.parse(frame).unwrap();
                 hints.note(shapes.learn(frame, &header, number), frame.len());
             }
         }

@@ -30,7 +30,7 @@ fn finds_the_header_however_often_its_keys_stand_deeper() {
                 };
                 let varied = vary(seed, frame.as_bytes(), taste);
                 // A name may have come out empty; else it is found.
-                let parsed = Parser::default().parse(&mut varied.clone());
+                let parsed = Parser::default().parse(&varied);
                 assert_eq!(
                     harness.hold(&varied, &varied),
                     parsed.is_ok(),
@@ -46,7 +46,7 @@ fn finds_the_header_however_often_its_keys_stand_deeper() {
 fn discards_a_shape_that_finds_another_header_than_the_parser() {
     let frame = compact(MESSAGES[0]).into_bytes();
     let harness = Harness::new(Validation::Payload);
-    let right = Parser::default().parse(&mut frame.clone()).unwrap();
+    let right = Parser::default().parse(&frame).unwrap();
     let mut swapped = right;
     (swapped.names.source, swapped.names.target) =
         (right.names.target.unwrap(), Some(right.names.source));
