@@ -9,7 +9,7 @@ use super::now::Now;
 use super::run::Workspace;
 use super::session::Session;
 use crate::limits::{SHAPE_CREDIT_INTERVAL, SHAPES_PER_CONNECTION_MAX};
-use crate::wire::{Header, Learned, Refusal};
+use crate::wire::{Header, LearnOutcome, Refusal};
 
 /// Frames that taught nothing before learning is given a rest.
 const FRUITLESS_MAX: u8 = 32;
@@ -86,15 +86,15 @@ impl Learning {
     }
 
     /// Takes note of what an attempt came to.
-    pub(super) fn note(&mut self, learned: Learned) {
+    pub(super) fn note(&mut self, learned: LearnOutcome) {
         match learned {
-            Learned::Shape(_) => {
+            LearnOutcome::Shape(_) => {
                 self.credit = self.credit.saturating_sub(1);
                 self.news = true;
                 self.fruitless = 0;
             }
-            Learned::Known(_) => self.fruitless = 0,
-            Learned::Nothing | Learned::FirstSighting => {
+            LearnOutcome::Known(_) => self.fruitless = 0,
+            LearnOutcome::Nothing | LearnOutcome::FirstSighting => {
                 self.fruitless += 1;
                 if self.fruitless == FRUITLESS_MAX {
                     self.fruitless = 0;

@@ -56,7 +56,7 @@ pub use parser::Parser;
 pub use refusal::{ErrorCode, Refusal, Shortage};
 pub(crate) use request::{HelloRequest, Mode, SubscribeRequest, UnsubscribeRequest};
 pub(crate) use run::{first_msg_id, frames, msg_ids};
-pub(crate) use shape::{Hints, Learned, Shapes, Slots, Table};
+pub(crate) use shape::{Hints, LearnOutcome, Shapes, Slots, Table};
 
 /// Parts that the binary and the benchmarks need beside the interface above. It
 /// is no stable interface.

@@ -76,7 +76,7 @@ impl Parser {
     /// # Errors
     /// The first rule that the frame breaks.
     pub fn envelope<'a>(&'a mut self, frame: &'a [u8]) -> Result<Envelope<'a>, Refusal> {
-        let Found { header, timestamp } = self.check(frame)?;
+        let CheckedFrame { header, timestamp } = self.check(frame)?;
         let text =
             |span: Span| str::from_utf8(self.text(frame, &header.names, span)).unwrap_or_default();
         Ok(Envelope {
@@ -112,7 +112,7 @@ impl Parser {
     }
 
     #[inline]
-    fn check(&mut self, frame: &[u8]) -> Result<Found, Refusal> {
+    fn check(&mut self, frame: &[u8]) -> Result<CheckedFrame, Refusal> {
         if frame.len() > FRAME_BYTES_MAX_MAX {
             return Err(too_large(frame.len()));
         }
@@ -131,7 +131,7 @@ impl Parser {
         );
         let outcome = match filled {
             Ok(()) => rules::check(TapeValue(&tape.0), self.validation, &mut self.keys)
-                .map(|checked| Found::locate(&checked, frame, base)),
+                .map(|checked| CheckedFrame::locate(&checked, frame, base)),
             Err(_) => Ok(None),
         };
         self.tape = tape.reset();
@@ -148,7 +148,7 @@ impl Parser {
 
     /// Lets the second opinion decide on a frame.
     #[cold]
-    fn read_again(&mut self, frame: &[u8]) -> Result<Found, Refusal> {
+    fn read_again(&mut self, frame: &[u8]) -> Result<CheckedFrame, Refusal> {
         let root = json::read_again(frame)?;
         let checked = rules::check(&root, self.validation, &mut self.keys)?;
         self.scratch.clear();
@@ -158,7 +158,7 @@ impl Parser {
             Span::new(start, self.scratch.len())
         };
         let found = (|| {
-            Some(Found {
+            Some(CheckedFrame {
                 timestamp: keep(checked.timestamp)?,
                 header: Header {
                     msg_id: checked.msg_id,
@@ -179,7 +179,10 @@ impl Parser {
 
     /// Replaces the buffers by small ones, which keep only the names found.
     #[cold]
-    fn retire_buffers(&mut self, outcome: Result<Found, Refusal>) -> Result<Found, Refusal> {
+    fn retire_buffers(
+        &mut self,
+        outcome: Result<CheckedFrame, Refusal>,
+    ) -> Result<CheckedFrame, Refusal> {
         let large = mem::take(&mut self.scratch);
         self.buffers = new_buffers();
         self.tape = Tape(Vec::new());
@@ -217,12 +220,12 @@ impl Default for Parser {
 }
 
 /// The places of what the rules found.
-struct Found {
+struct CheckedFrame {
     header: Header,
     timestamp: Span,
 }
 
-impl Found {
+impl CheckedFrame {
     /// The places of texts that borrow from the scratch at address `base`.
     /// `None` if one lies elsewhere, which simd-json doesn't do.
     #[inline]

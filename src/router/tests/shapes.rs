@@ -5,8 +5,8 @@ use super::*;
 use crate::limits::{SHAPE_CREDIT_INTERVAL, SHAPES_PER_CONNECTION_MAX};
 use crate::wire::testing::MESSAGES;
 use crate::wire::testing::generate::{Seed, message as generated};
-use crate::wire::testing::vary::{Taste, edit, vary};
-use crate::wire::{Learned, Parser, Validation, frames};
+use crate::wire::testing::vary::{Variation, edit, vary};
+use crate::wire::{LearnOutcome, Parser, Validation, frames};
 
 /// Valid, invalid and varied frames, with a valid one after each, so that
 /// never too many in a row are refused.
@@ -19,11 +19,16 @@ fn conversation(number: u64) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     for _ in 0..60 {
         let model = &models[seed.below(models.len())];
-        let taste = seed.pick(&[Taste::SameWidth, Taste::Ascii, Taste::Valid, Taste::Wild]);
+        let variation = seed.pick(&[
+            Variation::SameWidth,
+            Variation::Ascii,
+            Variation::Valid,
+            Variation::Wild,
+        ]);
         let frame = match seed.below(4) {
             0 => model.clone(),
             1 => edit(seed, model.clone()),
-            _ => vary(seed, model, taste),
+            _ => vary(seed, model, variation),
         };
         frames.extend((!frame.is_empty()).then_some(frame));
         frames.push(models[1].clone());
@@ -207,7 +212,7 @@ fn a_peer_cannot_push_out_what_others_use() {
         for message in skeletons(at) {
             let parsed = Parser::default().parse(&json(&message)).unwrap();
             let learned = router.0.shapes.learn(&json(&message), &parsed, 0);
-            assert!(matches!(learned, Learned::Known(_)), "{learned:?}");
+            assert!(matches!(learned, LearnOutcome::Known(_)), "{learned:?}");
         }
     }
     // In time it may teach again.
@@ -231,7 +236,7 @@ fn a_peer_whose_frames_never_repeat_stops_paying_for_learning() {
     for _ in 0..100_000 {
         if learning.may_learn(at_ms(0)) {
             tries += 1;
-            learning.note(Learned::FirstSighting);
+            learning.note(LearnOutcome::FirstSighting);
         }
     }
     assert!((100..4_000).contains(&tries), "{tries} of 100000");

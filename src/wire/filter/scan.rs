@@ -11,7 +11,7 @@ use crate::wire::json::{is_white_space, string_end, unescape};
 /// What stands at a field: a range of the frame, or of the scratch where a
 /// string had to be unescaped.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) enum Found {
+pub(super) enum FieldHit {
     #[default]
     Nothing,
     Null,
@@ -22,11 +22,11 @@ pub(super) enum Found {
     Container,
 }
 
-/// Room for one scan, used again.
+/// ScanBuffers for one scan, used again.
 #[derive(Debug, Default)]
-pub(super) struct Room {
+pub(super) struct ScanBuffers {
     /// For each field.
-    pub(super) found: Vec<Found>,
+    pub(super) found: Vec<FieldHit>,
     /// Strings that were unescaped.
     pub(super) scratch: Vec<u8>,
     /// For each node: whether it was met. Of repeated keys the first counts.
@@ -34,18 +34,18 @@ pub(super) struct Room {
 }
 
 /// Looks for the `fields` fields that stand at `nodes`.
-pub(super) fn scan(nodes: &[Node], fields: usize, frame: &[u8], room: &mut Room) {
-    room.found.clear();
-    room.found.resize(fields, Found::Nothing);
-    room.met.clear();
-    room.met.resize(nodes.len(), false);
-    room.scratch.clear();
+pub(super) fn scan(nodes: &[Node], fields: usize, frame: &[u8], buffers: &mut ScanBuffers) {
+    buffers.found.clear();
+    buffers.found.resize(fields, FieldHit::Nothing);
+    buffers.met.clear();
+    buffers.met.resize(nodes.len(), false);
+    buffers.scratch.clear();
     let mut reader = Reader {
         nodes,
         frame,
         at: 0,
         wanted: fields,
-        room,
+        buffers,
     };
     if fields > 0 {
         reader.value(ROOT);
@@ -58,7 +58,7 @@ struct Reader<'a> {
     at: usize,
     /// Fields not met yet: without any the rest of the frame doesn't matter.
     wanted: usize,
-    room: &'a mut Room,
+    buffers: &'a mut ScanBuffers,
 }
 
 impl<'a> Reader<'a> {
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
         let Node { field, .. } = self.nodes[node];
         let first = *self.frame.get(self.at)?;
         if let Some(field) = field {
-            self.room.found[field] = self.peek(first)?;
+            self.buffers.found[field] = self.peek(first)?;
             self.wanted -= 1;
             if self.wanted == 0 {
                 return None;
@@ -85,24 +85,24 @@ impl<'a> Reader<'a> {
     }
 
     /// What the value is that begins here.
-    fn peek(&mut self, first: u8) -> Option<Found> {
+    fn peek(&mut self, first: u8) -> Option<FieldHit> {
         Some(match first {
-            b'{' | b'[' => Found::Container,
+            b'{' | b'[' => FieldHit::Container,
             b'"' => {
                 let (text, escaped) = self.string()?;
                 let found = if escaped {
-                    Found::Unescaped(self.unescape(text.clone()))
+                    FieldHit::Unescaped(self.unescape(text.clone()))
                 } else {
-                    Found::Text(text.clone())
+                    FieldHit::Text(text.clone())
                 };
                 // The value is yet to be read.
                 self.at = text.start - 1;
                 found
             }
-            b't' => Found::Bool(true),
-            b'f' => Found::Bool(false),
-            b'n' => Found::Null,
-            _ => Found::Number(self.at..self.end_of_word()),
+            b't' => FieldHit::Bool(true),
+            b'f' => FieldHit::Bool(false),
+            b'n' => FieldHit::Null,
+            _ => FieldHit::Number(self.at..self.end_of_word()),
         })
     }
 
@@ -124,10 +124,10 @@ impl<'a> Reader<'a> {
             }
             let (key, escaped) = self.string()?;
             let next = if escaped {
-                let kept = self.room.scratch.len();
+                let kept = self.buffers.scratch.len();
                 let key = self.unescape(key);
-                let next = self.nodes[node].under_key(&self.room.scratch[key]);
-                self.room.scratch.truncate(kept);
+                let next = self.nodes[node].under_key(&self.buffers.scratch[key]);
+                self.buffers.scratch.truncate(kept);
                 next
             } else {
                 self.nodes[node].under_key(&self.frame[key])
@@ -162,9 +162,9 @@ impl<'a> Reader<'a> {
 
     /// Reads the value that comes next, which may be at a node.
     fn member(&mut self, node: Option<usize>) -> Option<()> {
-        match node.filter(|node| !self.room.met[*node]) {
+        match node.filter(|node| !self.buffers.met[*node]) {
             Some(node) => {
-                self.room.met[node] = true;
+                self.buffers.met[node] = true;
                 self.value(node)
             }
             None => {
@@ -231,8 +231,8 @@ impl<'a> Reader<'a> {
 
     /// Appends the text without its escapes to the scratch.
     fn unescape(&mut self, text: Range<usize>) -> Range<usize> {
-        let start = self.room.scratch.len();
-        unescape(&self.frame[text], &mut self.room.scratch);
-        start..self.room.scratch.len()
+        let start = self.buffers.scratch.len();
+        unescape(&self.frame[text], &mut self.buffers.scratch);
+        start..self.buffers.scratch.len()
     }
 }

@@ -44,8 +44,8 @@ pub fn line_and_column(text: &[u8], at: usize) -> (usize, usize) {
 
 /// The value that the first step of `path` leads to, and the path from there.
 fn step<'a, 'p>(json: &'a str, path: &'p str) -> Option<(&'a str, &'p str)> {
-    match members::kind(json) {
-        members::Kind::Object => {
+    match members::type_of(json) {
+        members::JsonType::Object => {
             let members: Members<'a> = serde_json::from_str(json).ok()?;
             // A key may itself hold a dot or a bracket: try the longest first.
             let ends = path.rmatch_indices(['.', '[']).map(|(at, _)| at);
@@ -54,7 +54,7 @@ fn step<'a, 'p>(json: &'a str, path: &'p str) -> Option<(&'a str, &'p str)> {
                 Some((members.last(key)?, rest.strip_prefix('.').unwrap_or(rest)))
             })
         }
-        members::Kind::Array => {
+        members::JsonType::Array => {
             let (index, rest) = path.strip_prefix('[')?.split_once(']')?;
             let elements: Vec<&RawValue> = serde_json::from_str(json).ok()?;
             let element = elements.get(index.parse::<usize>().ok()?)?;

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 /// What a JSON text holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum JsonType {
     Null,
     Bool,
     Number,
@@ -20,14 +20,14 @@ pub(crate) enum Kind {
 }
 
 /// What a text holds that is known to be valid JSON.
-pub(crate) fn kind(json: &str) -> Kind {
+pub(crate) fn type_of(json: &str) -> JsonType {
     match json.trim_ascii_start().as_bytes().first() {
-        Some(b'{') => Kind::Object,
-        Some(b'[') => Kind::Array,
-        Some(b'"') => Kind::Text,
-        Some(b't' | b'f') => Kind::Bool,
-        Some(b'n') | None => Kind::Null,
-        Some(_) => Kind::Number,
+        Some(b'{') => JsonType::Object,
+        Some(b'[') => JsonType::Array,
+        Some(b'"') => JsonType::Text,
+        Some(b't' | b'f') => JsonType::Bool,
+        Some(b'n') | None => JsonType::Null,
+        Some(_) => JsonType::Number,
     }
 }
 

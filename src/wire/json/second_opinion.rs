@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::fault::{self, Fault};
 use super::members::{self, Members};
 use super::text::{lone_surrogate, string_end};
-use super::value::{Shape, Value};
+use super::value::{Content, Value};
 use crate::limits::JSON_DEPTH_MAX;
 use crate::wire::refusal::Refusal;
 
@@ -59,19 +59,19 @@ impl Loose {
     /// Reads one whole value that is known to be valid, the members of objects
     /// down to `levels`.
     fn read(json: &str, levels: u8) -> Result<Self, serde_json::Error> {
-        Ok(match members::kind(json) {
-            members::Kind::Object if levels > 0 => {
+        Ok(match members::type_of(json) {
+            members::JsonType::Object if levels > 0 => {
                 let Members(members) = serde_json::from_str(json)?;
                 let read =
                     |(key, raw): (String, &RawValue)| Ok((key, Self::read(raw.get(), levels - 1)?));
                 Self::Object(members.into_iter().map(read).collect::<Result<_, _>>()?)
             }
-            members::Kind::Object => Self::Object(Vec::new()),
-            members::Kind::Text => Self::Text(serde_json::from_str(json)?),
-            members::Kind::Array => Self::Array,
-            members::Kind::Bool => Self::Bool,
-            members::Kind::Null => Self::Null,
-            members::Kind::Number => Self::Number,
+            members::JsonType::Object => Self::Object(Vec::new()),
+            members::JsonType::Text => Self::Text(serde_json::from_str(json)?),
+            members::JsonType::Array => Self::Array,
+            members::JsonType::Bool => Self::Bool,
+            members::JsonType::Null => Self::Null,
+            members::JsonType::Number => Self::Number,
         })
     }
 }
@@ -79,14 +79,14 @@ impl Loose {
 impl<'a> Value<'a> for &'a Loose {
     type Members = LooseMembers<'a>;
 
-    fn shape(self) -> Shape<'a> {
+    fn content(self) -> Content<'a> {
         match self {
-            Loose::Null => Shape::Null,
-            Loose::Bool => Shape::Bool,
-            Loose::Number => Shape::Number,
-            Loose::Text(text) => Shape::Text(text),
-            Loose::Array => Shape::Array,
-            Loose::Object(_) => Shape::Object,
+            Loose::Null => Content::Null,
+            Loose::Bool => Content::Bool,
+            Loose::Number => Content::Number,
+            Loose::Text(text) => Content::Text(text),
+            Loose::Array => Content::Array,
+            Loose::Object(_) => Content::Object,
         }
     }
 

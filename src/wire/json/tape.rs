@@ -4,7 +4,7 @@
 
 use simd_json::{Node, StaticNode};
 
-use super::value::{Shape, Value};
+use super::value::{Content, Value};
 
 /// The value that a run of tape nodes begins with.
 #[derive(Clone, Copy)]
@@ -14,14 +14,14 @@ impl<'t, 'a> Value<'a> for TapeValue<'t, 'a> {
     type Members = TapeMembers<'t, 'a>;
 
     #[inline]
-    fn shape(self) -> Shape<'a> {
+    fn content(self) -> Content<'a> {
         match self.0.first() {
-            Some(Node::String(text)) => Shape::Text(text),
-            Some(Node::Object { .. }) => Shape::Object,
-            Some(Node::Array { .. }) => Shape::Array,
-            Some(Node::Static(StaticNode::Bool(_))) => Shape::Bool,
-            Some(Node::Static(StaticNode::Null)) | None => Shape::Null,
-            Some(Node::Static(_)) => Shape::Number,
+            Some(Node::String(text)) => Content::Text(text),
+            Some(Node::Object { .. }) => Content::Object,
+            Some(Node::Array { .. }) => Content::Array,
+            Some(Node::Static(StaticNode::Bool(_))) => Content::Bool,
+            Some(Node::Static(StaticNode::Null)) | None => Content::Null,
+            Some(Node::Static(_)) => Content::Number,
         }
     }
 

@@ -4,7 +4,7 @@
 
 /// What a JSON value is, as far as a rule can ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shape<'a> {
+pub(crate) enum Content<'a> {
     /// `null`
     Null,
     /// `true` or `false`
@@ -19,7 +19,7 @@ pub(crate) enum Shape<'a> {
     Object,
 }
 
-impl Shape<'_> {
+impl Content<'_> {
     /// The shape in words, with its article.
     pub(crate) const fn words(self) -> &'static str {
         match self {
@@ -40,7 +40,7 @@ pub(crate) trait Value<'a>: Copy {
     type Members: Iterator<Item = (&'a str, Self)>;
 
     /// What the value is.
-    fn shape(self) -> Shape<'a>;
+    fn content(self) -> Content<'a>;
 
     /// The members, if the value is an object.
     fn members(self) -> Option<Self::Members>;

@@ -19,7 +19,7 @@ use std::borrow::Cow;
 pub(crate) use self::hello::HelloRequest;
 pub(crate) use self::subscribe::{Mode, SubscribeRequest, UnsubscribeRequest};
 use super::filter::Pointer;
-use super::json::{JsonKind, Members, kind};
+use super::json::{JsonType, Members, type_of};
 use super::refusal::{ErrorCode, Refusal, echo};
 use crate::ids::{MsgId, Name};
 
@@ -132,8 +132,8 @@ fn text(json: &str) -> Option<String> {
 /// `INVALID_PAYLOAD` for an optional field that holds something else than what
 /// is asked.
 fn wrong(field: impl Into<Cow<'static, str>>, asked: &str, json: &str) -> Refusal {
-    let instead = match kind(json) {
-        JsonKind::Null => "; leave it out instead",
+    let instead = match type_of(json) {
+        JsonType::Null => "; leave it out instead",
         _ => "",
     };
     let reason = format!("{}{instead}", is_wrong(asked, json));
@@ -142,13 +142,13 @@ fn wrong(field: impl Into<Cow<'static, str>>, asked: &str, json: &str) -> Refusa
 
 /// What a value must be, and what it is.
 fn is_wrong(asked: &str, json: &str) -> String {
-    let is = match kind(json) {
-        JsonKind::Null => "null",
-        JsonKind::Bool => "a boolean",
-        JsonKind::Number => "a number",
-        JsonKind::Text => "a string",
-        JsonKind::Array => "an array",
-        JsonKind::Object => "an object",
+    let is = match type_of(json) {
+        JsonType::Null => "null",
+        JsonType::Bool => "a boolean",
+        JsonType::Number => "a number",
+        JsonType::Text => "a string",
+        JsonType::Array => "an array",
+        JsonType::Object => "an object",
     };
     format!("must be {asked}, this is {is}")
 }

@@ -7,7 +7,7 @@ use crate::limits::{
     FILTER_CONDITIONS_MAX, FILTER_TEXT_BYTES_MAX, FILTER_VALUES_MAX, SUBSCRIPTION_ID_BYTES_MAX,
 };
 use crate::wire::filter::{Condition, Field, Filter, Finite, Pointer, Relation, Scalar, Test};
-use crate::wire::json::{JsonKind, Members, kind};
+use crate::wire::json::{JsonType, Members, type_of};
 use crate::wire::refusal::{ErrorCode, Refusal};
 
 /// What a `subscribe` asks for.
@@ -214,17 +214,17 @@ impl<'a> ConditionJson<'a> {
                 Some(other) => Err(self.wrong(KEY, "true or false", other)),
             };
         }
-        let (asked, kinds): (_, &[JsonKind]) = match operator {
+        let (asked, types): (_, &[JsonType]) = match operator {
             Operator::In => ("an array of strings, numbers, booleans or nulls", &[]),
-            Operator::Prefix => ("a string", &[JsonKind::Text]),
-            Operator::Order(_) => ("a number or a string", &[JsonKind::Number, JsonKind::Text]),
+            Operator::Prefix => ("a string", &[JsonType::Text]),
+            Operator::Order(_) => ("a number or a string", &[JsonType::Number, JsonType::Text]),
             Operator::Eq | Operator::Exists => (
                 "a string, a number, a boolean or null",
                 &[
-                    JsonKind::Text,
-                    JsonKind::Number,
-                    JsonKind::Bool,
-                    JsonKind::Null,
+                    JsonType::Text,
+                    JsonType::Number,
+                    JsonType::Bool,
+                    JsonType::Null,
                 ],
             ),
         };
@@ -236,7 +236,7 @@ impl<'a> ConditionJson<'a> {
             let values = values.map_err(|_| self.wrong(KEY, asked, json))?;
             return self.one_of(&values);
         }
-        if !kinds.contains(&kind(json)) {
+        if !types.contains(&type_of(json)) {
             return Err(self.wrong(KEY, asked, json));
         }
         let scalar = self.scalar(KEY, json)?;
@@ -266,17 +266,17 @@ impl<'a> ConditionJson<'a> {
 
     /// Reads a value that is one of JSON's scalars.
     fn scalar(&self, key: &str, json: &str) -> Result<Scalar, Refusal> {
-        match kind(json) {
-            JsonKind::Null => Ok(Scalar::Null),
-            JsonKind::Bool => Ok(Scalar::Bool(json == "true")),
-            JsonKind::Number => match Finite::read(json.as_bytes()) {
+        match type_of(json) {
+            JsonType::Null => Ok(Scalar::Null),
+            JsonType::Bool => Ok(Scalar::Bool(json == "true")),
+            JsonType::Number => match Finite::read(json.as_bytes()) {
                 Some(number) => Ok(Scalar::Number(number)),
                 None => Err(self.refuse(
                     key,
                     "numbers compare as 64-bit floats; this is beyond all of them",
                 )),
             },
-            JsonKind::Text => {
+            JsonType::Text => {
                 let text = text(json).unwrap_or_default();
                 if text.len() > FILTER_TEXT_BYTES_MAX {
                     let reason = format!(
@@ -288,7 +288,7 @@ impl<'a> ConditionJson<'a> {
                 }
                 Ok(Scalar::Text(text.into()))
             }
-            JsonKind::Array | JsonKind::Object => {
+            JsonType::Array | JsonType::Object => {
                 Err(self.wrong(key, "a string, a number, a boolean or null", json))
             }
         }

@@ -14,7 +14,7 @@ pub(super) use self::rfc3339::{SECONDS_END, is_date_and_time, is_timestamp};
 pub(super) use self::tables::{ENVELOPE, Field, Rule, of_payload};
 use self::tables::{ENVELOPE_KEYS, FIELDS_MAX};
 use super::envelope::{Kind, Validation};
-use super::json::{KeySet, Shape, Value, first_repeated};
+use super::json::{Content, KeySet, Value, first_repeated};
 use super::refusal::{ErrorCode, Refusal, echo, plain};
 use crate::ids::{MsgId, Name};
 
@@ -39,16 +39,16 @@ pub(super) fn check<'a, V: Value<'a>>(
     keys: &mut KeySet,
 ) -> Result<Checked<'a>, Refusal> {
     let Some(members) = root.members() else {
-        return Err(not_an_object(root.shape()));
+        return Err(not_an_object(root.content()));
     };
-    let envelope = Found::collect(&ENVELOPE_KEYS, members, keys);
+    let envelope = FieldValues::collect(&ENVELOPE_KEYS, members, keys);
     check_members(root, &envelope, validation, keys).map_err(|refusal| sign(refusal, &envelope))
 }
 
 #[inline]
 fn check_members<'a, V: Value<'a>>(
     root: V,
-    envelope: &Found<V, { ENVELOPE_KEYS.len() }>,
+    envelope: &FieldValues<V, { ENVELOPE_KEYS.len() }>,
     validation: Validation,
     keys: &mut KeySet,
 ) -> Result<Checked<'a>, Refusal> {
@@ -58,49 +58,49 @@ fn check_members<'a, V: Value<'a>>(
     let [msg_id, msg_type, sent, source, target, payload] = envelope.values;
 
     // Needed before its turn: it says what the payload is held against.
-    let kind = match msg_type.map(V::shape) {
-        Some(Shape::Text(text)) => Kind::from_text(text),
+    let kind = match msg_type.map(V::content) {
+        Some(Content::Text(text)) => Kind::from_text(text),
         _ => None,
     };
     let in_full = validation == Validation::Payload;
     let mut fields: &[Field] = &[];
-    let mut found = Found::<V, FIELDS_MAX>::nothing();
+    let mut found = FieldValues::<V, FIELDS_MAX>::nothing();
     if (in_full || kind.is_some_and(Kind::is_control))
         && let Some(payload) = payload
         && let Some(members) = payload.members()
     {
         fields = kind.map_or(&[], of_payload);
-        found = Found::collect_fields(fields, members, keys);
+        found = FieldValues::collect_fields(fields, members, keys);
         if found.may_repeat {
             refuse_repeated(payload, "payload.")?;
         }
     }
 
     let [msg_id_field, msg_type_field, sent_field, source_field, ..] = &ENVELOPE;
-    let msg_id = match msg_id.map(V::shape) {
-        Some(Shape::Text(text)) => MsgId::from_text(text.as_bytes()),
+    let msg_id = match msg_id.map(V::content) {
+        Some(Content::Text(text)) => MsgId::from_text(text.as_bytes()),
         _ => None,
     }
     .ok_or_else(|| wrong(msg_id_field, msg_id))?;
     let kind = kind.ok_or_else(|| wrong_type(msg_type_field, msg_type))?;
-    let timestamp = match sent.map(V::shape) {
-        Some(Shape::Text(text)) if is_timestamp(text.as_bytes()) => text,
+    let timestamp = match sent.map(V::content) {
+        Some(Content::Text(text)) if is_timestamp(text.as_bytes()) => text,
         _ => return Err(wrong(sent_field, sent)),
     };
-    let source = match source.map(V::shape) {
-        Some(Shape::Text(text)) if is_name(text) => text,
+    let source = match source.map(V::content) {
+        Some(Content::Text(text)) if is_name(text) => text,
         _ => return Err(wrong(source_field, source)),
     };
-    let target = match target.map(V::shape) {
-        Some(Shape::Text(text)) if is_name(text) => Some(text),
-        Some(Shape::Null) | None if kind != Kind::Ack => None,
+    let target = match target.map(V::content) {
+        Some(Content::Text(text)) if is_name(text) => Some(text),
+        Some(Content::Null) | None if kind != Kind::Ack => None,
         _ => return Err(wrong_target(kind, target)),
     };
-    if !payload.is_some_and(|payload| payload.shape() == Shape::Object) {
+    if !payload.is_some_and(|payload| payload.content() == Content::Object) {
         return Err(wrong(&ENVELOPE[5], payload));
     }
     for (field, value) in fields.iter().zip(found.values) {
-        if !passes(field.rule, value.map(V::shape)) {
+        if !passes(field.rule, value.map(V::content)) {
             return Err(wrong(field, value));
         }
     }
@@ -114,14 +114,14 @@ fn check_members<'a, V: Value<'a>>(
 }
 
 /// The values of the keys that rules name, and whether a key may be repeated.
-struct Found<V, const N: usize> {
+struct FieldValues<V, const N: usize> {
     values: [Option<V>; N],
     /// Of the values, those whose key stood there more than once.
     repeated: [bool; N],
     may_repeat: bool,
 }
 
-impl<'a, V: Value<'a>, const N: usize> Found<V, N> {
+impl<'a, V: Value<'a>, const N: usize> FieldValues<V, N> {
     #[inline]
     fn nothing() -> Self {
         Self {
@@ -171,15 +171,15 @@ impl<'a, V: Value<'a>, const N: usize> Found<V, N> {
 
 /// Whether a value, or its absence, is what `rule` asks for.
 #[inline]
-fn passes(rule: Rule, shape: Option<Shape<'_>>) -> bool {
-    match (rule, shape) {
-        (Rule::Text, Some(Shape::Text(_)))
-        | (Rule::Object | Rule::OptionalObject, Some(Shape::Object))
+fn passes(rule: Rule, content: Option<Content<'_>>) -> bool {
+    match (rule, content) {
+        (Rule::Text, Some(Content::Text(_)))
+        | (Rule::Object | Rule::OptionalObject, Some(Content::Object))
         | (Rule::OptionalObject, None) => true,
-        (Rule::Timestamp, Some(Shape::Text(text))) => is_timestamp(text.as_bytes()),
-        (Rule::MsgId, Some(Shape::Text(text))) => MsgId::from_text(text.as_bytes()).is_some(),
-        (Rule::Name, Some(Shape::Text(text))) => is_name(text),
-        (Rule::OneOf(allowed), Some(Shape::Text(text))) => allowed.contains(&text),
+        (Rule::Timestamp, Some(Content::Text(text))) => is_timestamp(text.as_bytes()),
+        (Rule::MsgId, Some(Content::Text(text))) => MsgId::from_text(text.as_bytes()).is_some(),
+        (Rule::Name, Some(Content::Text(text))) => is_name(text),
+        (Rule::OneOf(allowed), Some(Content::Text(text))) => allowed.contains(&text),
         _ => false,
     }
 }
@@ -197,12 +197,12 @@ fn is_name(text: &str) -> bool {
 }
 
 #[cold]
-fn not_an_object(shape: Shape<'_>) -> Refusal {
+fn not_an_object(content: Content<'_>) -> Refusal {
     Refusal::new(
         ErrorCode::InvalidJson,
         format!(
             "a frame must hold exactly one JSON object, this is {}",
-            shape.words()
+            content.words()
         ),
     )
 }
@@ -230,10 +230,10 @@ fn refuse_repeated<'a, V: Value<'a>>(object: V, prefix: &str) -> Result<(), Refu
 #[cold]
 fn sign<'a, V: Value<'a>>(
     mut refusal: Refusal,
-    envelope: &Found<V, { ENVELOPE_KEYS.len() }>,
+    envelope: &FieldValues<V, { ENVELOPE_KEYS.len() }>,
 ) -> Refusal {
-    let text_of = |at: usize| match envelope.values[at].map(V::shape) {
-        Some(Shape::Text(text)) if !envelope.repeated[at] => Some(text),
+    let text_of = |at: usize| match envelope.values[at].map(V::content) {
+        Some(Content::Text(text)) if !envelope.repeated[at] => Some(text),
         _ => None,
     };
     refusal.msg_id = text_of(0).and_then(|text| MsgId::from_text(text.as_bytes()));
@@ -244,31 +244,31 @@ fn sign<'a, V: Value<'a>>(
 /// Words what is wrong with a field that didn't pass its rule.
 #[cold]
 fn wrong<'a, V: Value<'a>>(field: &Field, value: Option<V>) -> Refusal {
-    let reason = match (field.rule, value.map(V::shape)) {
+    let reason = match (field.rule, value.map(V::content)) {
         (rule, None) => format!("is missing: it must be {}", rule.words()),
-        (Rule::OptionalObject, Some(Shape::Null)) => {
+        (Rule::OptionalObject, Some(Content::Null)) => {
             "must be an object, null is not one: leave it out instead".to_owned()
         }
-        (Rule::Timestamp, Some(Shape::Text(text))) => rfc3339::explain(text).into_owned(),
-        (Rule::MsgId, Some(Shape::Text(text))) => format!(
+        (Rule::Timestamp, Some(Content::Text(text))) => rfc3339::explain(text).into_owned(),
+        (Rule::MsgId, Some(Content::Text(text))) => format!(
             "must be a UUID with hyphens, like 550e8400-e29b-41d4-a716-446655440000; this is {}",
             echo(text)
         ),
-        (Rule::Name, Some(Shape::Text(text))) => match Name::check(text.as_bytes()) {
+        (Rule::Name, Some(Content::Text(text))) => match Name::check(text.as_bytes()) {
             Err(error) => error.to_string(),
             Ok(()) => "is not a name".to_owned(),
         },
-        (rule @ Rule::OneOf(_), Some(Shape::Text(text))) => {
+        (rule @ Rule::OneOf(_), Some(Content::Text(text))) => {
             format!("must be {}; this is {}", rule.words(), echo(text))
         }
-        (rule, Some(shape)) => format!("must be {}, this is {}", rule.words(), shape.words()),
+        (rule, Some(content)) => format!("must be {}, this is {}", rule.words(), content.words()),
     };
     Refusal::new(field.code(), reason).of_field(field.path)
 }
 
 #[cold]
 fn wrong_type<'a, V: Value<'a>>(field: &Field, value: Option<V>) -> Refusal {
-    let Some(Shape::Text(text)) = value.map(V::shape) else {
+    let Some(Content::Text(text)) = value.map(V::content) else {
         return wrong(field, value);
     };
     let reason = if text == "welcome" {
@@ -284,14 +284,14 @@ fn wrong_type<'a, V: Value<'a>>(field: &Field, value: Option<V>) -> Refusal {
 
 #[cold]
 fn wrong_target<'a, V: Value<'a>>(kind: Kind, value: Option<V>) -> Refusal {
-    let reason = match value.map(V::shape) {
-        None | Some(Shape::Null) if kind == Kind::Ack => {
+    let reason = match value.map(V::content) {
+        None | Some(Content::Null) if kind == Kind::Ack => {
             "an ack must name whom it answers: set target to the source of that message".to_owned()
         }
-        Some(Shape::Text(_)) | None => return wrong(&ENVELOPE[4], value),
-        Some(shape) => format!(
+        Some(Content::Text(_)) | None => return wrong(&ENVELOPE[4], value),
+        Some(content) => format!(
             "must be a name (a string), or null for everyone; this is {}",
-            shape.words()
+            content.words()
         ),
     };
     Refusal::new(ErrorCode::InvalidEnvelope, reason).of_field(ENVELOPE[4].path)

@@ -1,29 +1,31 @@
-//! A test harness: shapes learned from frames, and every one of them, by every
-//! lane, held to what the parser says of a frame.
+//! A test harness: learned shapes, each held to the parser's verdict on a frame, on
+//! every set of instructions.
 
 #![forbid(unsafe_code)]
 
-use super::matcher::{self, LOOKAHEAD, Lookahead, Scalar, Starts};
-use super::{Hints, Learned, Recognized, Shape, Shapes};
+use super::position::Offsets;
+use super::recognizer::{self, LOOKAHEAD, PaddedCopy};
+use super::simd::Portable;
+use super::{Hints, LearnOutcome, Shape, ShapeMatch, Shapes, matcher};
 use crate::limits::SHAPE_FRAME_BYTES_MAX;
 use crate::wire::envelope::{Kind, Validation};
 use crate::wire::parser::Parser;
 
-/// See the [module](self).
+/// The shapes of a server and its parser.
 #[derive(Debug)]
 pub(crate) struct Harness {
     pub(super) shapes: Shapes,
     pub(super) parser: Parser,
     hints: Hints,
     window: Vec<u8>,
-    starts: Starts,
-    lookahead: Lookahead,
+    offsets: Offsets,
+    padded: PaddedCopy,
     now: u32,
 }
 
-/// What routing gets of a frame.
+/// The header of a frame, copied out.
 #[derive(Debug, PartialEq, Eq)]
-struct Found {
+struct Routed {
     msg_id: String,
     kind: Kind,
     source: Vec<u8>,
@@ -37,14 +39,14 @@ impl Harness {
             parser: Parser::new(validation),
             hints: Hints::default(),
             window: Vec::new(),
-            starts: Starts::default(),
-            lookahead: Lookahead::default(),
+            offsets: Offsets::default(),
+            padded: PaddedCopy::default(),
             now: 0,
         }
     }
 
-    /// What comes of learning from a frame; `None` if the parser refuses it.
-    pub(super) fn learn(&mut self, frame: &[u8]) -> Option<Learned> {
+    /// Learns from a frame; `None` if the parser refuses it.
+    pub(super) fn learn(&mut self, frame: &[u8]) -> Option<LearnOutcome> {
         self.now += 1;
         let header = self.parser.parse(frame).ok()?;
         let learned = self.shapes.learn(frame, &header, self.now);
@@ -52,23 +54,23 @@ impl Harness {
         Some(learned)
     }
 
-    /// Learns from a frame as if it had been seen before. Says whether a shape
-    /// recognises it now; one must if it can be learned from.
+    /// Learns from a frame as if it had been seen before. Returns whether a shape
+    /// recognises it now.
     pub(crate) fn teach(&mut self, frame: &[u8]) -> bool {
-        if self.learn(frame) == Some(Learned::FirstSighting) {
+        if self.learn(frame) == Some(LearnOutcome::FirstSighting) {
             self.learn(frame);
         }
         self.hold(frame, &[])
     }
 
-    /// Whether a shape recognises the frame, with `behind` behind it in the
-    /// window. Fails if any does that the parser refuses, or finds another
-    /// header than the parser, and if lanes differ.
+    /// Returns whether a shape recognises the frame, with `behind` behind it in the
+    /// window. Fails if the parser refuses a recognised frame or finds another
+    /// header, and if the sets of instructions differ.
     pub(crate) fn hold(&mut self, frame: &[u8], behind: &[u8]) -> bool {
         self.window.clear();
         self.window.extend_from_slice(frame);
         self.window.extend_from_slice(behind);
-        // What a read's last frame has behind it.
+        // The last frame of a read has less behind it.
         let cut = self.window.len();
         if behind.len() < LOOKAHEAD {
             self.window.resize(frame.len() + LOOKAHEAD, 0);
@@ -76,11 +78,11 @@ impl Harness {
         let table = self.shapes.load();
         let mut recognized = None;
         for shape in table.shapes() {
-            let found = by_every_lane(shape, &self.window, frame.len(), &mut self.starts);
+            let found = by_every_matcher(shape, &self.window, frame.len(), &mut self.offsets);
             let window = (behind.len() >= LOOKAHEAD).then_some(&self.window[..]);
-            for bytes in [window, self.lookahead.copy(frame)].into_iter().flatten() {
-                let fits = matcher::recognizes(shape, bytes, frame.len(), &mut self.starts);
-                let again = fits.then(|| matcher::found(shape, &self.starts));
+            for bytes in [window, self.padded.copy(frame)].into_iter().flatten() {
+                let fits = recognizer::matches(shape, bytes, frame.len(), &mut self.offsets);
+                let again = fits.then(|| recognizer::header_of(shape, &self.offsets));
                 assert_same(frame, found.as_ref(), again.as_ref());
             }
             recognized = recognized.or(found);
@@ -89,7 +91,7 @@ impl Harness {
                     panic!("recognised, but {refusal}: {:?}", show(frame))
                 });
                 let text = |text: &[u8]| text.to_vec();
-                let parsed = Found {
+                let parsed = Routed {
                     msg_id: parsed.msg_id.to_string(),
                     kind: parsed.kind,
                     source: text(self.parser.source(frame, &parsed.names)),
@@ -108,34 +110,34 @@ impl Harness {
     }
 }
 
-fn by_every_lane(
+fn by_every_matcher(
     shape: &Shape,
     window: &[u8],
     len: usize,
-    starts: &mut Starts,
-) -> Option<Recognized> {
+    offsets: &mut Offsets,
+) -> Option<ShapeMatch> {
     if len > SHAPE_FRAME_BYTES_MAX {
         return None;
     }
-    let fits = matcher::fits_by(Scalar, shape, window, len, starts);
-    let found = fits.then(|| matcher::found(shape, starts));
+    let fits = matcher::fits(Portable, shape, window, len, offsets);
+    let found = fits.then(|| recognizer::header_of(shape, offsets));
     #[cfg(target_arch = "x86_64")]
     if let Some(avx2) = super::avx2::Avx2::detect() {
-        let fits = super::avx2::fits(avx2, shape, window, len, starts);
-        let again = fits.then(|| matcher::found(shape, starts));
+        let fits = super::avx2::fits(avx2, shape, window, len, offsets);
+        let again = fits.then(|| recognizer::header_of(shape, offsets));
         assert_same(&window[..len], found.as_ref(), again.as_ref());
     }
     found
 }
 
-fn assert_same(frame: &[u8], one: Option<&Recognized>, other: Option<&Recognized>) {
+fn assert_same(frame: &[u8], one: Option<&ShapeMatch>, other: Option<&ShapeMatch>) {
     let same = one == other;
     assert!(same, "{one:?} and {other:?}: {:?}", show(frame));
 }
 
-fn read(frame: &[u8], known: &Recognized) -> Found {
+fn read(frame: &[u8], known: &ShapeMatch) -> Routed {
     assert!(!known.names.in_scratch);
-    Found {
+    Routed {
         msg_id: known.msg_id(frame).unwrap().to_string(),
         kind: known.kind,
         source: known.source(frame).to_vec(),

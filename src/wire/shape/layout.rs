@@ -1,10 +1,10 @@
-//! The skeleton of a frame: which of its bytes are values that may differ from
-//! frame to frame, and what each of them must be.
+//! The layout of a frame: its slots, the values that may differ from frame to
+//! frame, and the literals around them.
 //!
-//! A slot is the text of a string value or of a number. Everything else is
-//! literal: structure, white space, keys, `true`, `false`, `null`, and the
-//! words that a rule enumerates. So the keys and their order, repeated keys,
-//! depth and the lengths of arrays are the learned frame's.
+//! A slot is the text of a string value, or a number. Everything else is literal:
+//! structure, white space, keys, `true`, `false`, `null`, and the words that a
+//! rule enumerates. So the keys and their order, repeated keys, depth and the
+//! lengths of arrays are the same in all frames of a layout.
 
 #![forbid(unsafe_code)]
 
@@ -16,9 +16,9 @@ use memchr::memchr;
 use crate::wire::envelope::{Kind, Validation};
 use crate::wire::rules::{self, Rule};
 
-/// What a slot must hold.
+/// The type of the values in a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Form {
+pub(super) enum SlotType {
     /// A string that no rule looks into.
     Text,
     /// A number by JSON's grammar.
@@ -31,17 +31,16 @@ pub(super) enum Form {
     Name,
 }
 
-/// A value that may differ from frame to frame: the text between the quotes of
-/// a string, or a number.
+/// A value that may differ: the text between the quotes of a string, or a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Slot {
     pub(super) range: Range<usize>,
-    pub(super) form: Form,
+    pub(super) slot_type: SlotType,
 }
 
 /// See the [module](self).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Skeleton {
+pub(super) struct Layout {
     /// In the order of the frame; never side by side.
     pub(super) slots: Vec<Slot>,
     /// The slot that is the envelope's `msg_id`.
@@ -52,9 +51,9 @@ pub(super) struct Skeleton {
     pub(super) target: Option<usize>,
 }
 
-impl Skeleton {
-    /// Reads the skeleton of a frame that was accepted, is of `kind`, and holds
-    /// no backslash. `None` if it is none of those after all.
+impl Layout {
+    /// Reads the layout of an accepted frame of `kind` without backslashes. `None`
+    /// if it is none after all.
     pub(super) fn read(frame: &[u8], kind: Kind, validation: Validation) -> Option<Self> {
         let mut reader = Reader {
             frame,
@@ -78,7 +77,7 @@ impl Skeleton {
         })
     }
 
-    /// The literal bytes: what stands before each slot, and behind the last.
+    /// The literals: before each slot, and behind the last.
     pub(super) fn literals<'a>(&self, frame: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         let ends = self.slots.iter().map(|slot| slot.range.start);
         let starts = self.slots.iter().map(|slot| slot.range.end);
@@ -88,8 +87,7 @@ impl Skeleton {
             .map(|(start, end)| frame.get(start..end).unwrap_or_default())
     }
 
-    /// A number under which frames of the same skeleton are found. Frames of
-    /// different skeletons may share it.
+    /// The hash of the layout: of its literals and the types of its slots.
     pub(super) fn hash(&self, frame: &[u8], state: &impl BuildHasher) -> u64 {
         let mut hasher = state.build_hasher();
         for literal in self.literals(frame) {
@@ -97,19 +95,20 @@ impl Skeleton {
             hasher.write_u8(0xFF);
         }
         for slot in &self.slots {
-            hasher.write_u8(slot.form as u8);
+            hasher.write_u8(slot.slot_type as u8);
         }
         hasher.finish()
     }
 
-    /// Whether another frame has the same literals and slots of the same forms.
+    /// Returns whether another frame has the same literals, and slots of the same
+    /// types.
     pub(super) fn agrees(&self, frame: &[u8], other: &Self, other_frame: &[u8]) -> bool {
         self.msg_id == other.msg_id
             && self.source == other.source
             && self.target == other.target
             && self.slots.len() == other.slots.len()
-            && (self.slots.iter().map(|slot| slot.form))
-                .eq(other.slots.iter().map(|slot| slot.form))
+            && (self.slots.iter().map(|slot| slot.slot_type))
+                .eq(other.slots.iter().map(|slot| slot.slot_type))
             && self.literals(frame).eq(other.literals(other_frame))
     }
 }
@@ -117,7 +116,7 @@ impl Skeleton {
 /// An object or array that is open.
 struct Container {
     is_object: bool,
-    /// In an object: whether a key comes next.
+    /// Whether a key comes next, in an object.
     expects_key: bool,
     /// The key whose value comes next.
     key: Range<usize>,
@@ -159,7 +158,7 @@ impl Reader<'_> {
         self.containers.is_empty().then_some(())
     }
 
-    /// A key or a string value, told apart by the container they stand in.
+    /// Reads a key or a string value; the container tells which.
     fn string(&mut self) -> Option<()> {
         let start = self.at + 1;
         // The frame has no escapes: any quote ends the string.
@@ -172,13 +171,13 @@ impl Reader<'_> {
             return Some(());
         }
         let next = self.slots.len();
-        let form = match self.rule() {
-            // Its words stay literal.
+        let slot_type = match self.rule() {
+            // The words of a rule stay literal.
             Some(Rule::OneOf(_)) => return Some(()),
-            Some(Rule::MsgId) => Form::Uuid,
-            Some(Rule::Timestamp) => Form::Timestamp,
-            Some(Rule::Name) => Form::Name,
-            _ => Form::Text,
+            Some(Rule::MsgId) => SlotType::Uuid,
+            Some(Rule::Timestamp) => SlotType::Timestamp,
+            Some(Rule::Name) => SlotType::Name,
+            _ => SlotType::Text,
         };
         if self.containers.len() == 1 {
             match self.key_of(0)? {
@@ -190,7 +189,7 @@ impl Reader<'_> {
         }
         self.slots.push(Slot {
             range: start..end,
-            form,
+            slot_type,
         });
         Some(())
     }
@@ -203,7 +202,7 @@ impl Reader<'_> {
         self.at = end - 1;
         self.slots.push(Slot {
             range: start..end,
-            form: Form::Number,
+            slot_type: SlotType::Number,
         });
         Some(())
     }
@@ -212,7 +211,7 @@ impl Reader<'_> {
         self.frame.get(self.containers.get(depth)?.key.clone())
     }
 
-    /// The rule for the value that begins here, if one looks at it.
+    /// The rule for the value that begins here, if there is one.
     fn rule(&self) -> Option<Rule> {
         let (table, depth): (&[rules::Field], _) = match self.containers.len() {
             1 => (&rules::ENVELOPE, 0),

@@ -16,7 +16,7 @@ pub(crate) mod vary;
 use self::filters::FilterHarness;
 use self::generate::Seed;
 use self::judge::{Refused, judge};
-use self::vary::{Taste, behind, edit, vary};
+use self::vary::{Variation, behind, edit, vary};
 use super::shape::Harness;
 use super::{ErrorCode, FrameError, FrameState, Kind, Parser, Validation, frame_state, locate};
 use crate::limits::{FILTER_TEXT_BYTES_MAX, FRAME_PREFIX_BYTES};
@@ -38,8 +38,13 @@ pub fn shapes_and_parser_agree(data: &[u8]) {
             if !harness.teach(frame) {
                 continue;
             }
-            for taste in [Taste::SameWidth, Taste::Valid, Taste::Wild, Taste::Wild] {
-                let varied = vary(&mut seed, frame, taste);
+            for variation in [
+                Variation::SameWidth,
+                Variation::Valid,
+                Variation::Wild,
+                Variation::Wild,
+            ] {
+                let varied = vary(&mut seed, frame, variation);
                 harness.hold(&varied, &behind(&mut seed, frame, 0));
                 let edited = edit(&mut seed, varied);
                 harness.hold(&edited, &behind(&mut seed, frame, 0));
@@ -64,8 +69,8 @@ pub fn filters_and_judge_agree(data: &[u8]) {
         let mut seed = Seed::new(frame.iter().fold(0, sum));
         harness.hold(frame, &[]);
         harness.hold(frame, data);
-        for taste in [Taste::SameWidth, Taste::Valid, Taste::Wild] {
-            let varied = vary(&mut seed, frame, taste);
+        for variation in [Variation::SameWidth, Variation::Valid, Variation::Wild] {
+            let varied = vary(&mut seed, frame, variation);
             harness.hold(&varied, &behind(&mut seed, frame, 0));
         }
     }

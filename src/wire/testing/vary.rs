@@ -15,7 +15,7 @@ struct Token {
 
 /// What the values of a frame are replaced by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Taste {
+pub(crate) enum Variation {
     /// Valid values of the same sort and width: digits by digits.
     SameWidth,
     /// Valid values of the same sort, of any width, in printable ASCII.
@@ -27,14 +27,14 @@ pub(crate) enum Taste {
 }
 
 /// The frame with some of its values replaced.
-pub(crate) fn vary(seed: &mut Seed, frame: &[u8], taste: Taste) -> Vec<u8> {
+pub(crate) fn vary(seed: &mut Seed, frame: &[u8], variation: Variation) -> Vec<u8> {
     let mut out = Vec::with_capacity(frame.len() + 64);
     let mut at = 0;
     let one_in = 1 + seed.below(16);
     for token in tokens(frame) {
         let text = &frame[token.range.clone()];
-        let keep = match taste {
-            Taste::Wild => !seed.once_in(one_in) || token.is_key && !seed.once_in(40),
+        let keep = match variation {
+            Variation::Wild => !seed.once_in(one_in) || token.is_key && !seed.once_in(40),
             _ => token.is_key || WORDS.contains(&text),
         };
         out.extend_from_slice(&frame[at..token.range.start]);
@@ -42,7 +42,7 @@ pub(crate) fn vary(seed: &mut Seed, frame: &[u8], taste: Taste) -> Vec<u8> {
         if keep {
             out.extend_from_slice(text);
         } else {
-            out.extend(value(seed, text, token.is_text, taste));
+            out.extend(value(seed, text, token.is_text, variation));
         }
     }
     out.extend_from_slice(&frame[at..]);
@@ -159,8 +159,8 @@ fn tokens(frame: &[u8]) -> Vec<Token> {
     found
 }
 
-fn value(seed: &mut Seed, old: &[u8], is_text: bool, taste: Taste) -> Vec<u8> {
-    if taste == Taste::Wild {
+fn value(seed: &mut Seed, old: &[u8], is_text: bool, variation: Variation) -> Vec<u8> {
+    if variation == Variation::Wild {
         return match seed.below(8) {
             // Something of quite another sort.
             0 => other_sort(seed),
@@ -172,18 +172,18 @@ fn value(seed: &mut Seed, old: &[u8], is_text: bool, taste: Taste) -> Vec<u8> {
             }
             2 => edit_digits(seed, old),
             3..5 => same_width(seed, old, is_text, true),
-            _ => value(seed, old, is_text, Taste::Valid),
+            _ => value(seed, old, is_text, Variation::Valid),
         };
     }
     let is_id = uuid::Uuid::try_parse_ascii(old).is_ok() && old.len() == 36;
-    if taste == Taste::SameWidth || is_id {
+    if variation == Variation::SameWidth || is_id {
         same_width(seed, old, is_text, false)
     } else if !is_text {
         number(seed)
     } else if is_moment(old) {
         timestamp(seed)
     } else {
-        text(seed, taste == Taste::Ascii)
+        text(seed, variation == Variation::Ascii)
     }
 }
 

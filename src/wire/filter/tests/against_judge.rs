@@ -3,7 +3,7 @@
 use super::*;
 use crate::wire::testing::filters::{FilterHarness, Tally, conditions};
 use crate::wire::testing::generate::{Seed, message};
-use crate::wire::testing::vary::{Taste, behind, edit, vary};
+use crate::wire::testing::vary::{Variation, behind, edit, vary};
 use crate::wire::testing::{MESSAGES, filters_and_judge_agree};
 use crate::wire::tests::seeds;
 
@@ -58,9 +58,14 @@ fn hold(number: u64) -> Tally {
         let model = model.as_bytes();
         harness.hold(model, &[]);
         harness.hold(model, &behind(seed, model, 0));
-        for taste in [Taste::SameWidth, Taste::Ascii, Taste::Valid, Taste::Wild] {
+        for variation in [
+            Variation::SameWidth,
+            Variation::Ascii,
+            Variation::Valid,
+            Variation::Wild,
+        ] {
             for _ in 0..4 {
-                let varied = vary(seed, model, taste);
+                let varied = vary(seed, model, variation);
                 harness.hold(&varied, &behind(seed, model, 0));
                 let edited = edit(seed, varied);
                 harness.hold(&edited, &behind(seed, model, 0));
@@ -95,7 +100,7 @@ fn the_fuzz_body_takes_filters_and_frames() {
         let mut data = conditions(seed, &model).into_bytes();
         for _ in 0..4 {
             data.push(0xFF);
-            data.extend(vary(seed, model.as_bytes(), Taste::Wild));
+            data.extend(vary(seed, model.as_bytes(), Variation::Wild));
         }
         filters_and_judge_agree(&data);
     }

@@ -1,5 +1,5 @@
 //! The shapes against the parser and, for a share of the frames, the judge:
-//! what any shape recognises is accepted, with the same header, and all lanes
+//! what any shape recognises is accepted, with the same header, and all simd
 //! say the same. The harness holds all that.
 
 use super::*;
@@ -7,17 +7,17 @@ use crate::wire::testing::parser_and_judge_agree;
 use crate::wire::tests::seeds;
 
 /// Frames that are held against the shapes of one harness.
-const FRAMES_A_BED: u64 = 64;
+const FRAMES_A_HARNESS: u64 = 64;
 
 /// A frame like `model`: varied, edited, or both, so that about half are valid.
 fn like(seed: &mut Seed, model: &[u8]) -> Vec<u8> {
-    let taste = match seed.below(8) {
-        0 | 1 => Taste::SameWidth,
-        2 => Taste::Ascii,
-        3 | 4 => Taste::Valid,
-        _ => Taste::Wild,
+    let variation = match seed.below(8) {
+        0 | 1 => Variation::SameWidth,
+        2 => Variation::Ascii,
+        3 | 4 => Variation::Valid,
+        _ => Variation::Wild,
     };
-    let varied = vary(seed, model, taste);
+    let varied = vary(seed, model, variation);
     match seed.below(4) {
         0 | 1 => varied,
         2 => edit(seed, varied),
@@ -42,7 +42,7 @@ fn knowing(messages: &[Vec<u8>], validation: Validation) -> Harness {
     for message in messages {
         harness.teach(message);
         for _ in 0..4 {
-            let varied = vary(seed, message, Taste::Valid);
+            let varied = vary(seed, message, Variation::Valid);
             harness.teach(&varied);
         }
     }
@@ -57,7 +57,7 @@ fn agrees_with_the_parser_on_mutated_messages() {
     // One harness that knows all messages, and one for a few frames each.
     let mut crowds = validations.map(|validation| knowing(&messages, validation));
     let (mut recognized, mut accepted, mut held) = (0, 0, 0);
-    for number in 0..seeds(60_000).end.div_ceil(FRAMES_A_BED) {
+    for number in 0..seeds(60_000).end.div_ceil(FRAMES_A_HARNESS) {
         let seed = &mut Seed::new(number ^ 0x5A5A_0000);
         let model = match number % 3 {
             0 => learnable(seed),
@@ -67,11 +67,12 @@ fn agrees_with_the_parser_on_mutated_messages() {
         let mut harness = Harness::new(validations[mode]);
         harness.teach(&model);
         for _ in 0..seed.below(5) {
-            let taste = [Taste::SameWidth, Taste::Ascii, Taste::Valid][seed.below(3)];
-            let varied = vary(seed, &model, taste);
+            let variation =
+                [Variation::SameWidth, Variation::Ascii, Variation::Valid][seed.below(3)];
+            let varied = vary(seed, &model, variation);
             harness.teach(&varied);
         }
-        for _ in 0..FRAMES_A_BED {
+        for _ in 0..FRAMES_A_HARNESS {
             let frame = like(seed, &model);
             let behind = behind(seed, &frame, 0);
             held += 1;
@@ -103,7 +104,7 @@ fn agrees_with_the_parser_on_every_byte_at_every_place_of_every_message() {
             let seed = &mut Seed::new(7);
             assert!(harness.teach(&message));
             for _ in 0..if widened { 6 } else { 0 } {
-                let varied = vary(seed, &message, Taste::Valid);
+                let varied = vary(seed, &message, Variation::Valid);
                 harness.teach(&varied);
             }
             let behind = [message.as_slice(); 2].concat();
@@ -127,7 +128,7 @@ fn agrees_with_the_parser_on_a_frame_cut_at_every_place() {
         let seed = &mut Seed::new(7);
         harness.teach(&message);
         for _ in 0..5 {
-            let varied = vary(seed, &message, Taste::Valid);
+            let varied = vary(seed, &message, Variation::Valid);
             harness.teach(&varied);
         }
         let longest = [message.as_slice(); 2].concat();

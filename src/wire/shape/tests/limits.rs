@@ -3,7 +3,7 @@
 use super::super::Hints;
 use super::*;
 use crate::limits::{
-    SHAPE_BYTES_MAX, SHAPE_FRAME_BYTES_MAX, SHAPE_HOLES_MAX, SHAPES_MAX, SKELETONS_SEEN_MAX,
+    LAYOUTS_SEEN_MAX, SHAPE_BYTES_MAX, SHAPE_FRAME_BYTES_MAX, SHAPE_VARIABLES_MAX, SHAPES_MAX,
 };
 
 /// The order with another member in it.
@@ -13,7 +13,7 @@ fn order_with(key: &str, value: &str) -> Vec<u8> {
     order.into_bytes()
 }
 
-/// An order of a skeleton of its own.
+/// An order of a layout of its own.
 fn order_number(number: usize) -> Vec<u8> {
     order_with(&format!("key-{number:05}"), "1")
 }
@@ -31,7 +31,7 @@ fn learns_and_recognises_frames_of_up_to_4_kib() {
     let longer = filled(SHAPE_FRAME_BYTES_MAX + 1);
     assert!(!harness.hold(&longer, &[]));
     assert!(!harness.hold(&longer, &[b'x'; 100]));
-    assert_eq!(harness.learn(&longer), Some(Learned::Nothing));
+    assert_eq!(harness.learn(&longer), Some(LearnOutcome::Nothing));
     assert!(!harness.hold(&filled(10_000), &[]));
 }
 
@@ -45,7 +45,7 @@ fn sixty_four_values_may_vary() {
     };
     let mut harness = Harness::new(Validation::Payload);
     assert!(harness.teach(&list(0)));
-    assert!(harness.teach(&list(SHAPE_HOLES_MAX)));
+    assert!(harness.teach(&list(SHAPE_VARIABLES_MAX)));
     let largest = |harness: &Harness| {
         let table = harness.shapes.load();
         let blocks = table.shapes().map(|shape| shape.blocks.len());
@@ -54,11 +54,11 @@ fn sixty_four_values_may_vary() {
     assert!(largest(&harness) <= SHAPE_BYTES_MAX);
     // One more would be too many, and costs nothing that was known.
     assert_eq!(
-        harness.learn(&list(SHAPE_HOLES_MAX + 1)),
-        Some(Learned::Nothing)
+        harness.learn(&list(SHAPE_VARIABLES_MAX + 1)),
+        Some(LearnOutcome::Nothing)
     );
-    assert!(!harness.hold(&list(SHAPE_HOLES_MAX + 1), &[]));
-    for long in 0..=SHAPE_HOLES_MAX {
+    assert!(!harness.hold(&list(SHAPE_VARIABLES_MAX + 1), &[]));
+    for long in 0..=SHAPE_VARIABLES_MAX {
         assert!(harness.hold(&list(long), &[]), "{long}");
     }
 }
@@ -71,7 +71,7 @@ fn the_shape_that_was_unused_for_longest_makes_room() {
         let frame = order_number(number);
         harness.learn(&frame);
         let learned = harness.learn(&frame).unwrap();
-        assert!(matches!(learned, Learned::Shape(_)), "{learned:?}");
+        assert!(matches!(learned, LearnOutcome::Shape(_)), "{learned:?}");
         known.push((learned, frame));
     }
     let late = 1_000_000;
@@ -91,10 +91,10 @@ fn the_shape_that_was_unused_for_longest_makes_room() {
         let header = harness.parser.parse(&frame).unwrap();
         assert_eq!(
             harness.shapes.learn(&frame, &header, late),
-            Learned::FirstSighting
+            LearnOutcome::FirstSighting
         );
         let learned = harness.shapes.learn(&frame, &header, late);
-        assert!(matches!(learned, Learned::Shape(_)));
+        assert!(matches!(learned, LearnOutcome::Shape(_)));
         assert_eq!(harness.shapes.load().shapes().count(), SHAPES_MAX);
         assert!(harness.hold(&frame, &[]));
         assert!(!harness.hold(&known[forgotten].1, &[]));
@@ -107,7 +107,10 @@ fn the_shape_that_was_unused_for_longest_makes_room() {
         );
     }
     // What was forgotten is learned anew.
-    assert_eq!(harness.learn(&known[77].1), Some(Learned::FirstSighting));
+    assert_eq!(
+        harness.learn(&known[77].1),
+        Some(LearnOutcome::FirstSighting)
+    );
 }
 
 #[test]
@@ -130,27 +133,27 @@ fn a_stale_hint_only_misses() {
 }
 
 #[test]
-fn sixty_four_skeletons_seen_once_are_remembered() {
+fn sixty_four_layouts_seen_once_are_remembered() {
     let mut harness = Harness::new(Validation::Payload);
-    for number in 0..SKELETONS_SEEN_MAX {
+    for number in 0..LAYOUTS_SEEN_MAX {
         assert_eq!(
             harness.learn(&order_number(number)),
-            Some(Learned::FirstSighting)
+            Some(LearnOutcome::FirstSighting)
         );
     }
     let second = harness.learn(&order_number(0));
-    assert!(matches!(second, Some(Learned::Shape(_))));
+    assert!(matches!(second, Some(LearnOutcome::Shape(_))));
     // Room for one was made by that; the second one more takes the oldest's.
     for number in [1_000, 1_001] {
         assert_eq!(
             harness.learn(&order_number(number)),
-            Some(Learned::FirstSighting)
+            Some(LearnOutcome::FirstSighting)
         );
     }
     assert_eq!(
         harness.learn(&order_number(1)),
-        Some(Learned::FirstSighting)
+        Some(LearnOutcome::FirstSighting)
     );
     let kept = harness.learn(&order_number(5));
-    assert!(matches!(kept, Some(Learned::Shape(_))));
+    assert!(matches!(kept, Some(LearnOutcome::Shape(_))));
 }

@@ -1,10 +1,10 @@
 //! What the shapes promise: a yes is never wrong, and frames that repeat get
 //! one.
 
-use super::Learned;
+use super::LearnOutcome;
 use super::harness::Harness;
 use crate::wire::testing::generate::{Seed, message};
-use crate::wire::testing::vary::{Taste, behind, edit, vary};
+use crate::wire::testing::vary::{Variation, behind, edit, vary};
 use crate::wire::testing::{MESSAGES, compact, reversed};
 use crate::wire::{Parser, Validation};
 

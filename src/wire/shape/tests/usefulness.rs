@@ -5,9 +5,9 @@ use super::*;
 
 /// Frames like `model` that can be learned from: accepted, and without numbers
 /// so large that the second opinion had to decide.
-fn some_like(seed: &mut Seed, model: &[u8], taste: Taste, count: usize) -> Vec<Vec<u8>> {
+fn some_like(seed: &mut Seed, model: &[u8], variation: Variation, count: usize) -> Vec<Vec<u8>> {
     let mut parser = Parser::default();
-    std::iter::repeat_with(|| vary(seed, model, taste))
+    std::iter::repeat_with(|| vary(seed, model, variation))
         .filter(|frame| {
             let header = parser.parse(frame);
             header.is_ok_and(|header| !header.names.in_scratch)
@@ -17,19 +17,22 @@ fn some_like(seed: &mut Seed, model: &[u8], taste: Taste, count: usize) -> Vec<V
 }
 
 #[test]
-fn the_second_frame_of_a_skeleton_leads_to_a_shape() {
+fn the_second_frame_of_a_layout_leads_to_a_shape() {
     for message in spellings() {
         let seed = &mut Seed::new(5);
-        let frames = some_like(seed, &message, Taste::Ascii, 3);
+        let frames = some_like(seed, &message, Variation::Ascii, 3);
         let mut harness = Harness::new(Validation::Payload);
-        assert_eq!(harness.learn(&frames[0]), Some(Learned::FirstSighting));
+        assert_eq!(harness.learn(&frames[0]), Some(LearnOutcome::FirstSighting));
         assert!(!harness.hold(&frames[0], &[]));
         let learned = harness.learn(&frames[1]);
-        assert!(matches!(learned, Some(Learned::Shape(_))), "{learned:?}");
+        assert!(
+            matches!(learned, Some(LearnOutcome::Shape(_))),
+            "{learned:?}"
+        );
         assert!(harness.hold(&frames[0], &[]));
         assert!(harness.hold(&frames[1], &[]));
         let again = harness.learn(&frames[1]);
-        assert!(matches!(again, Some(Learned::Known(_))), "{again:?}");
+        assert!(matches!(again, Some(LearnOutcome::Known(_))), "{again:?}");
     }
 }
 
@@ -39,7 +42,7 @@ fn frames_of_the_learned_widths_are_all_recognised() {
         let seed = &mut Seed::new(5);
         let mut harness = Harness::new(Validation::Payload);
         assert!(harness.teach(&message));
-        for frame in some_like(seed, &message, Taste::SameWidth, 200) {
+        for frame in some_like(seed, &message, Variation::SameWidth, 200) {
             assert!(harness.hold(&frame, &message), "{}", show(&frame));
         }
     }
@@ -49,13 +52,13 @@ fn frames_of_the_learned_widths_are_all_recognised() {
 fn a_few_frames_of_varying_widths_are_enough_for_those_that_follow() {
     let (mut held, mut recognized) = (0, 0);
     for (number, message) in spellings().into_iter().enumerate() {
-        for (taste, lessons) in [(Taste::Ascii, 8), (Taste::Valid, 40)] {
+        for (variation, lessons) in [(Variation::Ascii, 8), (Variation::Valid, 40)] {
             let seed = &mut Seed::new(number as u64);
             let mut harness = Harness::new(Validation::Payload);
-            for frame in some_like(seed, &message, taste, lessons) {
+            for frame in some_like(seed, &message, variation, lessons) {
                 assert!(harness.teach(&frame), "{}", show(&frame));
             }
-            for frame in some_like(seed, &message, taste, 300) {
+            for frame in some_like(seed, &message, variation, 300) {
                 held += 1;
                 recognized += usize::from(harness.hold(&frame, &message));
             }
@@ -72,7 +75,7 @@ fn all_messages_at_once_need_one_shape_each() {
     let messages = spellings();
     let seed = &mut Seed::new(5);
     let lessons: Vec<_> = (messages.iter())
-        .map(|message| some_like(seed, message, Taste::Ascii, 10))
+        .map(|message| some_like(seed, message, Variation::Ascii, 10))
         .collect();
     for round in 0..10 {
         for frames in &lessons {
@@ -120,13 +123,13 @@ fn only_what_was_seen_to_vary_may_vary() {
 
 #[test]
 fn a_thread_that_gets_all_eleven_messages_in_three_spellings_guesses_their_shapes() {
-    for taste in [Taste::SameWidth, Taste::Ascii] {
+    for variation in [Variation::SameWidth, Variation::Ascii] {
         let seed = &mut Seed::new(5);
         let spellings =
             |message: &&str| [compact(message), (*message).to_owned(), reversed(message)];
         let kinds: Vec<_> = (MESSAGES.iter())
             .flat_map(spellings)
-            .map(|message| some_like(seed, message.as_bytes(), taste, 100))
+            .map(|message| some_like(seed, message.as_bytes(), variation, 100))
             .collect();
         let shapes = Shapes::new(Validation::Payload);
         let mut parser = Parser::default();

@@ -23,12 +23,12 @@ fn finds_the_header_however_often_its_keys_stand_deeper() {
         for (harness, name) in &mut harnesses(&frame) {
             let seed = &mut Seed::new(11);
             for _ in 0..200 {
-                let taste = if *name == "fixed" {
-                    Taste::SameWidth
+                let variation = if *name == "fixed" {
+                    Variation::SameWidth
                 } else {
-                    Taste::Ascii
+                    Variation::Ascii
                 };
-                let varied = vary(seed, frame.as_bytes(), taste);
+                let varied = vary(seed, frame.as_bytes(), variation);
                 // A name may have come out empty; else it is found.
                 let parsed = Parser::default().parse(&varied);
                 assert_eq!(
@@ -57,10 +57,13 @@ fn discards_a_shape_that_finds_another_header_than_the_parser() {
     for wrong in [swapped, untargeted, other_id] {
         assert_eq!(
             harness.shapes.learn(&frame, &wrong, 0),
-            Learned::FirstSighting
+            LearnOutcome::FirstSighting
         );
         let learned = harness.shapes.learn(&frame, &wrong, 0);
-        assert!(!matches!(learned, Learned::Shape(_) | Learned::Known(_)));
+        assert!(!matches!(
+            learned,
+            LearnOutcome::Shape(_) | LearnOutcome::Known(_)
+        ));
     }
     assert_eq!(harness.shapes.load().shapes().count(), 0);
 }
@@ -96,7 +99,7 @@ fn learns_nothing_from_control_messages() {
         let frame = compact(MESSAGES[5]).replacen("heartbeat", kind, 1);
         let mut harness = Harness::new(Validation::Payload);
         for _ in 0..3 {
-            assert_eq!(harness.learn(frame.as_bytes()), Some(Learned::Nothing));
+            assert_eq!(harness.learn(frame.as_bytes()), Some(LearnOutcome::Nothing));
         }
     }
 }

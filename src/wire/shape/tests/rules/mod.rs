@@ -12,20 +12,20 @@ mod values;
 /// Beds that know a frame: by it alone, by others with values of other widths,
 /// and by others in any script as well.
 fn harnesses(frame: &str) -> [(Harness, &'static str); 3] {
-    let of = |tastes: &[Taste]| {
+    let of = |variations: &[Variation]| {
         let mut harness = Harness::new(Validation::Payload);
         let seed = &mut Seed::new(3);
         assert!(harness.teach(frame.as_bytes()), "{frame}");
-        for taste in tastes.repeat(24) {
-            let varied = vary(seed, frame.as_bytes(), taste);
+        for variation in variations.repeat(24) {
+            let varied = vary(seed, frame.as_bytes(), variation);
             harness.teach(&varied);
         }
         harness
     };
     [
         (of(&[]), "fixed"),
-        (of(&[Taste::Ascii]), "ascii"),
-        (of(&[Taste::Valid]), "valid"),
+        (of(&[Variation::Ascii]), "ascii"),
+        (of(&[Variation::Valid]), "valid"),
     ]
 }
 

@@ -95,7 +95,7 @@ fn learns_nothing_from_a_frame_with_a_backslash() {
         let frame = with(&order, from, to);
         let mut harness = Harness::new(Validation::Payload);
         for _ in 0..3 {
-            assert_eq!(harness.learn(frame.as_bytes()), Some(Learned::Nothing));
+            assert_eq!(harness.learn(frame.as_bytes()), Some(LearnOutcome::Nothing));
         }
         // Nor does a shape that was learned from another frame take it.
         all_miss(&order, &[(from, to)]);
@@ -111,7 +111,7 @@ fn a_model_byte_admits_no_others_of_a_class_that_it_is_not_in() {
         assert_eq!(harness.shapes.load().shapes().count(), 0);
     }
     let order = compact(MESSAGES[0]);
-    // The zero bytes behind a stretch's end stand for nothing.
+    // The zero bytes behind a fixed part's end stand for nothing.
     for (mut harness, name) in harnesses(&order) {
         for at in 0..order.len() {
             let mut frame = order.clone().into_bytes();
