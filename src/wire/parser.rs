@@ -1,9 +1,8 @@
 //! The parser that checks a frame.
 //!
-//! A frame is copied into a scratch of the parser's own and parsed there, for
-//! simd-json unescapes strings in place and needs room behind them; simd-json's
-//! other way of working copies as much. So the frame itself is only ever read,
-//! and what is forwarded is what was received.
+//! A frame is copied into the parser's scratch and parsed there: simd-json unescapes
+//! strings in place and needs room behind them, and its other interface copies as
+//! much. So the frame itself is only read, and is forwarded as it was received.
 
 #![forbid(unsafe_code)]
 
@@ -18,16 +17,16 @@ use super::refusal::{ErrorCode, Refusal};
 use super::rules::{self, Checked};
 use crate::limits::{FRAME_BYTES_MAX_MAX, JSON_DEPTH_MAX, WINDOW_BYTES};
 
-/// After a frame larger than this the buffers are replaced, for they never
-/// shrink: one large frame must not cost a connection its memory for good.
+/// The largest frame whose buffers are kept. They never shrink: one large frame
+/// must not keep its memory for good.
 const BUFFERED_FRAME_BYTES_MAX: usize = WINDOW_BYTES;
-/// The same for what a small frame of many small values makes of the tape.
+/// The longest tape that is kept: a small frame may have many small values.
 const TAPE_NODES_MAX: usize = 8 * 1024;
-/// What the buffers are made for at first.
+/// The size of the buffers at first.
 const FRAME_BYTES_EXPECTED: usize = 1024;
 
-/// Checks frames with buffers that it uses again and again: once they are
-/// warm, a frame that is accepted costs no allocation.
+/// A parser with buffers of its own: once they are warm, an accepted frame costs no
+/// allocation.
 pub struct Parser {
     validation: Validation,
     buffers: Buffers,
@@ -38,7 +37,7 @@ pub struct Parser {
 }
 
 impl Parser {
-    /// A parser that checks as much as `validation` says.
+    /// Creates a parser.
     #[must_use]
     pub fn new(validation: Validation) -> Self {
         Self {
@@ -50,13 +49,13 @@ impl Parser {
         }
     }
 
-    /// How much this parser checks.
+    /// The extent of the checks.
     #[must_use]
     pub const fn validation(&self) -> Validation {
         self.validation
     }
 
-    /// Checks as much as `validation` says from now on.
+    /// Sets the extent of the checks from now on.
     pub fn set_validation(&mut self, validation: Validation) {
         self.validation = validation;
     }
@@ -146,7 +145,7 @@ impl Parser {
         outcome
     }
 
-    /// Lets the second opinion decide on a frame.
+    /// Gets the second opinion on a frame.
     #[cold]
     fn read_again(&mut self, frame: &[u8]) -> Result<CheckedFrame, Refusal> {
         let root = json::read_again(frame)?;
@@ -177,7 +176,7 @@ impl Parser {
         found.ok_or_else(|| too_large(frame.len()))
     }
 
-    /// Replaces the buffers by small ones, which keep only the names found.
+    /// Replaces the buffers by small ones that keep only the names.
     #[cold]
     fn retire_buffers(
         &mut self,
@@ -219,15 +218,15 @@ impl Default for Parser {
     }
 }
 
-/// The places of what the rules found.
+/// The header of a checked frame, and the range of its timestamp.
 struct CheckedFrame {
     header: Header,
     timestamp: Span,
 }
 
 impl CheckedFrame {
-    /// The places of texts that borrow from the scratch at address `base`.
-    /// `None` if one lies elsewhere, which simd-json doesn't do.
+    /// Turns texts in the scratch at address `base` into ranges. `None` if one lies
+    /// elsewhere, which simd-json doesn't do.
     #[inline]
     fn locate(checked: &Checked<'_>, frame: &[u8], base: usize) -> Option<Self> {
         let span = |text: &str| {
@@ -241,9 +240,8 @@ impl CheckedFrame {
             Some(target) => Some(span(target)?),
             None => None,
         };
-        // A string without escapes stands in the frame where it stands in the
-        // scratch. The first escape of one that has any falls within the
-        // unescaped text's length, for it left at least one byte.
+        // A string without escapes has the same range in the frame. The first escape
+        // of any other lies within the unescaped length: it left at least one byte.
         let escaped = |span: Span| memchr::memchr(b'\\', span.of(frame)).is_some();
         Some(Self {
             header: Header {

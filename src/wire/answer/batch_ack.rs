@@ -1,8 +1,8 @@
 //! One ack for many messages, written while they are accepted.
 //!
 //! [`BatchAck::append`] opens an ack at the end of a buffer and adds ids to it;
-//! [`BatchAck::close`] completes it. In between the buffer holds half a frame:
-//! whoever appends anything else, or hands the buffer on, closes first.
+//! [`BatchAck::close`] completes it. In between the buffer ends with half a frame:
+//! close it before anything else is appended or the buffer is handed on.
 
 #![forbid(unsafe_code)]
 
@@ -12,28 +12,27 @@ use super::{AckTemplate, AnswerIds, set_prefix};
 use crate::ids::{MsgId, Name};
 use crate::limits::BATCH_ACK_MESSAGES_MAX;
 
-/// One ack for many messages, written into the answers as it grows: it is open
-/// from its first message until it is closed.
+/// One ack for many messages, open from its first message until it is closed.
 #[derive(Debug, Clone)]
 pub struct BatchAck {
     target: Option<Name>,
     template: AckTemplate,
-    /// Where the open ack begins in the buffer.
+    /// The start of the open ack in the buffer.
     start: usize,
-    /// Messages that it covers; 0 while none is open.
+    /// The messages that it covers; 0 while none is open.
     messages: usize,
-    /// How many receivers missed the messages, in sum.
+    /// The receivers that missed the messages, in sum.
     dropped: u64,
-    /// With details: how many missed each, as text, a comma behind each.
+    /// With details: the receivers that missed each, as text, a comma behind each.
     details: Option<Vec<u8>>,
 }
 
-/// An id as it stands in the list, with the comma that parts it from the next.
+/// The bytes of an id in the list, its quotes and a comma included.
 const ITEM_BYTES: usize = MsgId::LEN + br#""","#.len();
 
 impl BatchAck {
-    /// Acks from `server` to a connection whose first name is `target`. With
-    /// `details` they say of each message how many receivers missed it.
+    /// Creates acks from `server` to a connection with the first name `target`. With
+    /// `details` they count for each message the receivers that missed it.
     #[must_use]
     pub fn new(server: &Name, target: Option<&Name>, details: bool) -> Self {
         Self {
@@ -46,22 +45,21 @@ impl BatchAck {
         }
     }
 
-    /// Whom the acks are addressed to.
+    /// The addressee of the acks.
     #[must_use]
     pub fn target(&self) -> Option<&Name> {
         self.target.as_ref()
     }
 
-    /// Whether the buffer ends with an ack that is not complete.
+    /// Returns whether the buffer ends with an open ack.
     #[must_use]
     #[inline]
     pub fn is_open(&self) -> bool {
         self.messages > 0
     }
 
-    /// Adds messages, accepted at `unix_ms`. `missed[i]` receivers missed the
-    /// i-th; what is beyond its end was missed by nobody. An ack that is full
-    /// is closed.
+    /// Adds messages, accepted at `unix_ms`. `missed[i]` receivers missed the i-th;
+    /// messages beyond its end were missed by nobody. A full ack is closed.
     pub fn append(
         &mut self,
         out: &mut Vec<u8>,
@@ -86,7 +84,7 @@ impl BatchAck {
         }
     }
 
-    /// Completes the ack that is open, if one is.
+    /// Completes the open ack, if there is one.
     pub fn close(&mut self, out: &mut Vec<u8>) {
         if !self.is_open() {
             return;

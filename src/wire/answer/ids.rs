@@ -6,9 +6,8 @@ use uuid::Uuid;
 
 use crate::ids::MsgId;
 
-/// Fresh ids for the answers of one session: random in front, counted behind,
-/// so that the next one costs no more than twelve digits. They are UUIDs of
-/// version 8 (RFC 9562, section 5.8).
+/// Fresh ids for the answers of one session: UUIDs of version 8 (RFC 9562, section
+/// 5.8), random in front and counted behind, so the next costs twelve digits.
 #[derive(Debug, Clone)]
 pub struct AnswerIds {
     random: [u8; MsgId::LEN - Self::COUNTED],
@@ -29,9 +28,8 @@ impl AnswerIds {
         }
     }
 
-    /// Writes the next id to its place.
-    // Not into a text of its own that is then copied: the copy would have to
-    // wait until all the digits had reached the cache.
+    /// Writes the next id to `place`.
+    // In place: a copy would wait until all digits had reached the cache.
     #[inline]
     pub(super) fn write_next(&mut self, place: &mut [u8; MsgId::LEN]) {
         self.count = self.count.wrapping_add(1);
@@ -53,12 +51,12 @@ impl AnswerIds {
 #[inline]
 fn hex_digits(number: u32) -> [u8; 8] {
     const EACH: u64 = 0x0101_0101_0101_0101;
-    // A digit's value in each byte.
+    // The value of one digit in each byte.
     let spread = u64::from(number);
     let spread = (spread | spread << 16) & 0x0000_FFFF_0000_FFFF;
     let spread = (spread | spread << 8) & 0x00FF_00FF_00FF_00FF;
     let values = (spread | spread << 4) & (0x0F * EACH);
-    // 16 is reached from ten on.
+    // From ten on the sum reaches 16.
     let letters = (values + 6 * EACH) >> 4 & EACH;
     let to_letters = u64::from(b'a' - b'0' - 10);
     (values + u64::from(b'0') * EACH + letters * to_letters).to_be_bytes()

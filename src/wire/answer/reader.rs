@@ -62,14 +62,14 @@ impl<'a> Head<'a> {
 }
 
 impl<P: DeserializeOwned> ServerMessage<P> {
-    /// Reads a frame, whoever sent it. `None` if a server says nothing of this
-    /// shape.
+    /// Reads a frame from any sender. `None` if it is not shaped like a message of
+    /// a server.
     #[must_use]
     pub fn read(frame: &[u8]) -> Option<Self> {
         Self::of_head(Head::read(frame)?)
     }
 
-    /// Reads a frame whose source is `server`.
+    /// Reads a frame with the source `server`.
     #[must_use]
     pub fn of(server: &str, frame: &[u8]) -> Option<Self> {
         let head = Head::read(frame)?;

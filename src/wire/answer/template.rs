@@ -8,7 +8,7 @@ use super::{AnswerIds, AnswerTime, set_prefix};
 use crate::ids::{MsgId, Name};
 use crate::limits::FRAME_PREFIX_BYTES;
 
-/// An ack to one sender with places for its ids and its time.
+/// An ack to one sender, with gaps for its ids and its time.
 #[derive(Debug, Clone)]
 pub struct AckTemplate {
     frame: Box<[u8]>,
@@ -24,7 +24,7 @@ impl AckTemplate {
     /// Closes the payload and the message.
     const END: &str = "}}";
 
-    /// The template of acks from `server` to `target`, or to no name.
+    /// Creates the template of acks from `server` to `target`, or to no name.
     #[must_use]
     pub fn new(server: &Name, target: Option<&Name>) -> Self {
         const ID: &str = "00000000-0000-0000-0000-000000000000";
@@ -82,7 +82,7 @@ impl AckTemplate {
             .copy_from_slice(acknowledged.as_bytes());
     }
 
-    /// Appends the ack of `acknowledged`, and says how many receivers missed it.
+    /// Appends the ack of `acknowledged`, which `dropped` receivers missed.
     pub fn append_dropped(
         &self,
         out: &mut Vec<u8>,
@@ -97,8 +97,8 @@ impl AckTemplate {
         set_prefix(out, start);
     }
 
-    /// Appends an ack that the caller has to complete: it names no message yet,
-    /// and its payload takes more fields.
+    /// Appends an ack that the caller completes: it names no message, and its
+    /// payload is open.
     pub(super) fn append_open(&self, out: &mut Vec<u8>, ids: &mut AnswerIds) {
         let start = out.len();
         out.extend_from_slice(&self.frame[..self.frame.len() - Self::END.len()]);

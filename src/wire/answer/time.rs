@@ -4,15 +4,15 @@
 
 use chrono::{DateTime, Datelike, Timelike};
 
-/// A time as answers carry it: `2026-01-03T12:41:00.000Z`.
+/// A time as answers spell it: `2026-01-03T12:41:00.000Z`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct AnswerTime(pub(super) [u8; Self::LEN]);
 
 impl AnswerTime {
     pub(super) const LEN: usize = 24;
 
-    /// The time `unix_ms` milliseconds after 1970-01-01T00:00:00Z. What lies
-    /// outside the years 0 to 9999 is shown as their nearest edge.
+    /// The time `unix_ms` milliseconds after 1970-01-01T00:00:00Z, moved into the
+    /// years 0 to 9999 where it lies outside.
     #[must_use]
     pub(super) fn from_unix_ms(unix_ms: i64) -> Self {
         const FIRST: i64 = -62_167_219_200_000;

@@ -10,7 +10,7 @@ use crate::limits::FRAME_PREFIX_BYTES;
 use crate::wire::message::Welcome;
 use crate::wire::refusal::ErrorCode;
 
-/// What an error tells beside its code and message.
+/// The details of an error, beside its code and message.
 #[derive(Debug, Default, Serialize)]
 pub struct ErrorDetails<'a> {
     /// The offending message.
@@ -19,35 +19,35 @@ pub struct ErrorDetails<'a> {
     /// The offending field, dotted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<&'a str>,
-    /// What is short, where several things may be.
+    /// The thing in short supply, where there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,
-    /// The name whose queue was given up.
+    /// The name of the queue that was given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<&'a str>,
-    /// The name that was taken over, or whose owner missed messages; null for
-    /// who missed broadcasts.
+    /// The name that was taken over, or the name of the owner that missed messages;
+    /// null for missed broadcasts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<Option<&'a str>>,
-    /// How many messages are meant.
+    /// The number of messages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
-    /// The first message that is meant.
+    /// The first of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_msg_id: Option<&'a str>,
-    /// The last message that is meant.
+    /// The last of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_msg_id: Option<&'a str>,
 }
 
-/// Who answers, when, and under which ids: what each answer needs.
+/// A writer of errors and welcomes.
 #[derive(Debug)]
 pub struct AnswerWriter<'a> {
     /// The server's name.
     pub server: &'a Name,
     /// The ids of the session.
     pub ids: &'a mut AnswerIds,
-    /// When, in milliseconds since the epoch.
+    /// The time, in milliseconds since the epoch.
     pub unix_ms: i64,
 }
 
@@ -69,7 +69,7 @@ struct ErrorPayload<'a> {
 }
 
 impl AnswerWriter<'_> {
-    /// Appends an error to `target`, the name that it concerns, if any.
+    /// Appends an error to `target`, or to no name.
     pub fn append_error(
         &mut self,
         out: &mut Vec<u8>,

@@ -1,13 +1,13 @@
-//! What subscriptions ask for: conditions on the fields of a message.
+//! The filters of subscriptions: conditions on the fields of a message.
 //!
-//! A subscription has a [`Filter`]: all of its conditions must hold. What fields there are is known before any message comes, so
-//! they are put together in a [`Probe`], and [`Values`] finds what a frame has
-//! at each of them. Whoever holds many conditions puts those on equality into a
-//! [`ValueMap`] and asks it once a message, instead of each of them.
+//! All conditions of a [`Filter`] must hold. The fields of many filters are put
+//! together in a [`Probe`] before any message comes, and [`Values`] finds the value
+//! of each field in a frame. Many conditions on equality become one [`ValueMap`],
+//! with one lookup a message.
 //!
-//! How values compare: numbers as `f64`, texts by their bytes after unescaping,
-//! and nothing equals or orders with what is of another type. A number beyond an
-//! `f64` compares with nothing. Of repeated keys the first counts.
+//! Numbers compare as `f64`, texts by their bytes after unescaping. Values of
+//! different types are neither equal nor ordered. A number beyond an `f64` compares
+//! with nothing. Of repeated keys the first counts.
 
 #![forbid(unsafe_code)]
 

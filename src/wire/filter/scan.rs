@@ -1,15 +1,15 @@
-//! Finding fields in a frame by reading it from the front.
+//! The scan of a frame for fields, from the front.
 //!
-//! The frame was accepted, so it is valid JSON and not too deep. Of one that is
-//! not, some fields are found and others aren't; nothing worse.
+//! The frame was accepted, so it is valid JSON and not too deep. In any other, some
+//! fields are missed; nothing worse.
 
 use std::ops::Range;
 
 use super::probe::{Node, ROOT};
 use crate::wire::json::{is_white_space, string_end, unescape};
 
-/// What stands at a field: a range of the frame, or of the scratch where a
-/// string had to be unescaped.
+/// The value found at a field: a range of the frame, or of the scratch for a
+/// string with escapes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) enum FieldHit {
     #[default]
@@ -22,18 +22,18 @@ pub(super) enum FieldHit {
     Container,
 }
 
-/// ScanBuffers for one scan, used again.
+/// The buffers of a scan, used again.
 #[derive(Debug, Default)]
 pub(super) struct ScanBuffers {
     /// For each field.
     pub(super) found: Vec<FieldHit>,
     /// Strings that were unescaped.
     pub(super) scratch: Vec<u8>,
-    /// For each node: whether it was met. Of repeated keys the first counts.
+    /// Marks the nodes that were met: of repeated keys the first counts.
     met: Vec<bool>,
 }
 
-/// Looks for the `fields` fields that stand at `nodes`.
+/// Finds the values of the `fields` fields at `nodes`.
 pub(super) fn scan(nodes: &[Node], fields: usize, frame: &[u8], buffers: &mut ScanBuffers) {
     buffers.found.clear();
     buffers.found.resize(fields, FieldHit::Nothing);
@@ -56,15 +56,15 @@ struct Reader<'a> {
     nodes: &'a [Node],
     frame: &'a [u8],
     at: usize,
-    /// Fields not met yet: without any the rest of the frame doesn't matter.
+    /// The fields not met yet. Without any the scan ends.
     wanted: usize,
     buffers: &'a mut ScanBuffers,
 }
 
 impl<'a> Reader<'a> {
-    /// Reads the value that comes next, which is at a node. `None` ends it all.
+    /// Reads the next value, at a node. `None` ends the scan.
     ///
-    /// The depth of calls is that of the nodes.
+    /// The calls nest as deep as the nodes.
     fn value(&mut self, node: usize) -> Option<()> {
         self.skip_space();
         let Node { field, .. } = self.nodes[node];
@@ -84,7 +84,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What the value is that begins here.
+    /// Reads the kind of the value that begins here.
     fn peek(&mut self, first: u8) -> Option<FieldHit> {
         Some(match first {
             b'{' | b'[' => FieldHit::Container,
@@ -160,7 +160,7 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// Reads the value that comes next, which may be at a node.
+    /// Reads the next value, which may be at a node.
     fn member(&mut self, node: Option<usize>) -> Option<()> {
         match node.filter(|node| !self.buffers.met[*node]) {
             Some(node) => {
@@ -187,7 +187,7 @@ impl<'a> Reader<'a> {
             b'{' | b'[' => self.skip_container(),
             _ => {
                 let end = self.end_of_word();
-                // Whatever else stands here is no value.
+                // Any other byte begins no value.
                 (end > self.at).then(|| self.at = end)
             }
         }
@@ -212,7 +212,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Where a number or one of the three words ends.
+    /// The end of a number or of one of the three words.
     fn end_of_word(&self) -> usize {
         let rest = self.frame.get(self.at..).unwrap_or_default();
         let inside =
@@ -220,8 +220,8 @@ impl<'a> Reader<'a> {
         self.at + rest.iter().take_while(inside).count()
     }
 
-    /// Goes behind the string that begins here. Gives what stands between its
-    /// quotes, and whether there are escapes in it.
+    /// Goes behind the string that begins here. Returns the range between its quotes,
+    /// and whether it has escapes.
     fn string(&mut self) -> Option<(Range<usize>, bool)> {
         let start = self.at + 1;
         let end = string_end(self.frame, start)?;

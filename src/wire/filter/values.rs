@@ -1,4 +1,4 @@
-//! What a frame has at the fields of a probe.
+//! The values of a frame at the fields of a probe.
 
 use std::ops::Range;
 
@@ -8,32 +8,33 @@ use super::scan::{FieldHit, ScanBuffers, scan};
 use crate::limits::SHAPES_MAX;
 use crate::wire::shape::{Offsets, ShapeSlots, SlotPosition, Slots};
 
-/// ScanBuffers to find the fields of a [`Probe`] in frame after frame: without an
+/// A reader of the fields of a [`Probe`] in frame after frame, without an
 /// allocation once it is warm.
 ///
-/// It remembers where the fields are in frames of each shape, for one probe at a
-/// time: who has several probes in use keeps one of these for each.
+/// It remembers the positions of the fields by shape, for one probe at a time: use
+/// a reader for each probe.
 #[derive(Debug, Default)]
 pub(crate) struct Values {
     buffers: ScanBuffers,
     /// The number of the probe that `by_shape` is for.
     probe: Option<u64>,
-    /// Access the shape's place in its table.
+    /// By the shape's index in its table.
     by_shape: Vec<Option<ShapeSources>>,
-    /// Which of them is the last frame's, and of which shape and probe that is.
+    /// The index of the last frame's sources, and the numbers of their shape and
+    /// probe.
     last: usize,
     last_of: Option<(u64, u64)>,
 }
 
-/// Where a probe's fields are in the frames of one shape.
+/// The sources of a probe's fields in the frames of one shape.
 #[derive(Debug)]
 struct ShapeSources {
     shape: u64,
-    /// For each field; `None` if that can't be told, and frames are read.
+    /// One for each field. `None` if they are unknown and frames are scanned.
     sources: Option<Box<[FieldSource]>>,
 }
 
-/// Where the value of one field comes from.
+/// The source of one field's value.
 #[derive(Debug)]
 enum FieldSource {
     Nothing,
@@ -46,29 +47,29 @@ enum FieldSource {
     Word(Box<[u8]>),
 }
 
-/// What one frame has at the fields of a probe.
+/// The values of one frame at the fields of a probe.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct View<'a> {
     frame: &'a [u8],
     access: Access<'a>,
 }
 
-/// How a frame's values are found.
+/// The access to a frame's values.
 #[derive(Debug, Clone, Copy)]
 enum Access<'a> {
-    /// They were looked for.
+    /// By a scan.
     Scan(&'a ScanBuffers),
-    /// They stand where a shape has them.
+    /// By the slots of a shape.
     Shape(&'a [FieldSource], &'a Offsets),
 }
 
 impl Values {
-    /// What a frame has at the probe's fields. The frame was accepted: by a
+    /// The values of a frame at the probe's fields. The frame was accepted by a
     /// shape, of which `slots` are ([`Hints::slots`], asked before the next
     /// frame is recognised), or by the parser.
     ///
-    /// With slots a value is found when it is asked for, and what isn't asked
-    /// for costs nothing. Without, the frame is read here once.
+    /// With slots a value is found when it is needed, and others cost nothing.
+    /// Without, the frame is scanned here once.
     ///
     /// [`Hints::slots`]: crate::wire::shape::Hints::slots
     #[inline]
@@ -98,8 +99,8 @@ impl Values {
         &self.buffers
     }
 
-    /// Sees to it that the sources of the frame's shape are the last ones. False
-    /// if they can't be.
+    /// Makes the sources of the frame's shape the last ones. Returns false if there
+    /// are none.
     #[inline]
     fn knows(&mut self, probe: &Probe, slots: &Slots<'_>) -> bool {
         let wanted = Some((slots.shape_number(), probe.number()));
@@ -114,13 +115,13 @@ impl Values {
         self.by_shape.get(self.last)?.as_ref()?.sources.as_deref()
     }
 
-    /// What is known of the shape of this number, if that is at `place`.
+    /// The sources of the shape with this number, if it is at `place`.
     fn known(&self, probe: &Probe, place: usize, shape: u64) -> Option<&ShapeSources> {
         let known = self.by_shape.get(place)?.as_ref();
         known.filter(|known| known.shape == shape && self.probe == Some(probe.number()))
     }
 
-    /// Finds what is known of the frame's shape, or finds it out.
+    /// Looks up the sources of the frame's shape, or works them out.
     #[cold]
     fn prepare(&mut self, probe: &Probe, slots: &Slots<'_>) {
         let Some((place, slots_of)) = slots.shape() else {
@@ -149,8 +150,8 @@ impl Values {
         if self.by_shape.len() <= place {
             self.by_shape.resize_with(place + 1, || None);
         }
-        // What is literal in the sample is so in every frame of the shape: also
-        // which keys there are, and which of them is the first.
+        // All frames of the shape have the sample's literals: the same keys in the
+        // same order.
         let sample = slots.sample();
         scan(
             probe.nodes(),
@@ -169,8 +170,8 @@ impl Values {
 }
 
 impl FieldSource {
-    /// Where the value comes from that was found in the sample. `None` if it is
-    /// not known how it varies.
+    /// The source of a value that was found in the sample. `None` if its variation is
+    /// unknown.
     fn of(found: &FieldHit, sample: &[u8], slots: &ShapeSlots<'_>) -> Option<Self> {
         Some(match found {
             FieldHit::Nothing => Self::Nothing,
@@ -189,7 +190,7 @@ impl FieldSource {
 }
 
 impl<'a> View<'a> {
-    /// What the frame has at the probe's field of this position; `None` if it
+    /// The value at the field of this position in the probe; `None` if the frame
     /// doesn't have the field.
     #[inline]
     pub fn get(&self, field: usize) -> Option<Value<'a>> {

@@ -1,5 +1,5 @@
-//! Wording for frames that are not JSON: what stands there, where, and what
-//! the writer of a client probably meant.
+//! The wording of faults in JSON: the fault, its place, and the probable mistake
+//! of the client.
 
 #![forbid(unsafe_code)]
 
@@ -11,7 +11,7 @@ use crate::wire::refusal::{ErrorCode, Refusal, echo};
 /// Bytes of `\uXXXX`.
 const ESCAPE_BYTES: usize = 6;
 
-/// Why a text is not what a frame may hold.
+/// A fault in the JSON of a frame.
 #[derive(Debug)]
 pub(super) enum Fault {
     Utf8,
@@ -39,7 +39,7 @@ pub(super) fn refuse(frame: &[u8], at: usize, fault: Fault) -> Refusal {
     refusal
 }
 
-/// The byte offset of what serde_json complains about in `text`.
+/// The byte offset in `text` of an error of serde_json.
 pub(super) fn offset(text: &[u8], error: &serde_json::Error) -> usize {
     let line_start = match error.line().checked_sub(2) {
         None => 0,
@@ -47,8 +47,8 @@ pub(super) fn offset(text: &[u8], error: &serde_json::Error) -> usize {
             .nth(newlines_before)
             .map_or(text.len(), |newline| newline + 1),
     };
-    // Columns count from 1, but for a control character in a string, where
-    // serde_json counts what it has taken before it.
+    // Columns count from 1, but for a control character in a string: there
+    // serde_json counts the bytes before it.
     let column = if is_control_character(error) {
         error.column()
     } else {
@@ -58,7 +58,7 @@ pub(super) fn offset(text: &[u8], error: &serde_json::Error) -> usize {
     if !text_of(error).starts_with("invalid escape") {
         return at;
     }
-    // Complained about once its digits are taken: point to where it begins.
+    // The error comes behind the digits: point to the beginning of the escape.
     let nearby = at.saturating_sub(ESCAPE_BYTES)..(at + 1).min(text.len());
     let backslash = text
         .get(nearby.clone())
@@ -72,7 +72,7 @@ fn is_control_character(error: &serde_json::Error) -> bool {
 
 fn syntax(frame: &[u8], at: usize, error: &serde_json::Error) -> String {
     let text = error.to_string();
-    // serde_json appends line and column; within a frame the byte says more.
+    // serde_json appends line and column; in a frame the byte is more useful.
     let what = text.split(" at line ").next().unwrap_or_default();
     match hint(frame, at, error) {
         Some(hint) => format!("{what} at byte {at}: {hint}"),
@@ -80,7 +80,7 @@ fn syntax(frame: &[u8], at: usize, error: &serde_json::Error) -> String {
     }
 }
 
-/// What stands at a fault.
+/// The text at a fault.
 fn near(frame: &[u8], at: usize) -> String {
     let rest = frame.get(at..).unwrap_or_default();
     let text = String::from_utf8_lossy(rest.get(..24).unwrap_or(rest)).into_owned();
@@ -91,7 +91,7 @@ fn near(frame: &[u8], at: usize) -> String {
     }
 }
 
-/// The mistake behind a fault, where it can be told.
+/// The mistake behind a fault, if it is a known one.
 fn hint(frame: &[u8], at: usize, error: &serde_json::Error) -> Option<&'static str> {
     const NOT_A_NUMBER: &str =
         "JSON has no NaN and no Infinity; leave the field out, or send null or a string";

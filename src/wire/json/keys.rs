@@ -1,16 +1,16 @@
-//! Finding a key that an object repeats, in time that doesn't grow with the
-//! square of a hostile frame's keys.
+//! The search for a repeated key, in less than quadratic time: a frame may be
+//! hostile.
 
 #![forbid(unsafe_code)]
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 
-/// Up to so many keys are compared each with each, beyond they are sorted.
+/// The most keys that are compared each with each. More are sorted.
 const PAIRWISE_MAX: usize = 16;
 
-/// The keys of one object that no rule names, as hashes under a key of this
-/// process's own: a peer can't steer them, and no borrow outlives a frame.
+/// The keys of one object that no rule names, as hashes with a random key: a peer
+/// can't steer them, and no borrow outlives a frame.
 #[derive(Debug, Default)]
 pub(crate) struct KeySet {
     state: RandomState,
@@ -30,8 +30,8 @@ impl KeySet {
         self.hashes.push(self.state.hash_one(key));
     }
 
-    /// Whether two of the keys may be equal. False for keys that differ but
-    /// for a collision of 64 bits: [`first_repeated`] has the last word.
+    /// Returns whether two keys seem equal. Only a collision of 64 bits makes keys
+    /// seem so that differ: [`first_repeated`] has the last word.
     #[inline]
     pub(crate) fn may_repeat(&mut self) -> bool {
         match self.hashes.as_mut_slice() {

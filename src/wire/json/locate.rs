@@ -1,5 +1,4 @@
-//! Where in a file the field of a refusal stands, for people who read line and
-//! column.
+//! The place of a refusal's field, for people who read line and column.
 
 #![forbid(unsafe_code)]
 
@@ -8,9 +7,9 @@ use serde_json::value::RawValue;
 use super::members::{self, Members};
 use crate::wire::refusal::Refusal;
 
-/// The byte offset in `json` of what `refusal` is about: the fault itself, the
-/// value of its field (the last one where a key is repeated), or the value in
-/// which a missing field should stand.
+/// Returns the byte offset in `json` of the refusal's fault, or of its field's
+/// value (the last one where a key is repeated), or of the object in which a
+/// missing field belongs.
 ///
 /// Slow: it parses `json` again, one level at a time.
 #[must_use]
@@ -31,7 +30,7 @@ pub fn locate(json: &[u8], refusal: &Refusal) -> Option<usize> {
     (value.as_ptr() as usize).checked_sub(json.as_ptr() as usize)
 }
 
-/// Line and column of byte `at` of `text`, both counted from 1, the column in
+/// Returns line and column of byte `at` of `text`, both counted from 1, the column in
 /// characters.
 #[must_use]
 pub fn line_and_column(text: &[u8], at: usize) -> (usize, usize) {
@@ -42,7 +41,8 @@ pub fn line_and_column(text: &[u8], at: usize) -> (usize, usize) {
     (line, String::from_utf8_lossy(in_line).chars().count() + 1)
 }
 
-/// The value that the first step of `path` leads to, and the path from there.
+/// Follows the first step of `path`. Returns the value there and the rest of the
+/// path.
 fn step<'a, 'p>(json: &'a str, path: &'p str) -> Option<(&'a str, &'p str)> {
     match members::type_of(json) {
         members::JsonType::Object => {

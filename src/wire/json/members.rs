@@ -1,5 +1,5 @@
-//! JSON by serde_json, one level at a time and without reading what isn't
-//! asked for, so that a number of any size passes.
+//! JSON by serde_json, one level at a time. Values stay unread until they are
+//! needed, so a number of any size passes.
 
 #![forbid(unsafe_code)]
 
@@ -8,7 +8,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// What a JSON text holds.
+/// The type of a JSON value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum JsonType {
     Null,
@@ -19,7 +19,7 @@ pub(crate) enum JsonType {
     Object,
 }
 
-/// What a text holds that is known to be valid JSON.
+/// The type of the value in a valid JSON text.
 pub(crate) fn type_of(json: &str) -> JsonType {
     match json.trim_ascii_start().as_bytes().first() {
         Some(b'{') => JsonType::Object,
@@ -31,8 +31,7 @@ pub(crate) fn type_of(json: &str) -> JsonType {
     }
 }
 
-/// The members of one object as they stand in the text, repeated keys
-/// included.
+/// The members of one object in their order, repeated keys included.
 pub(crate) struct Members<'a>(pub(crate) Vec<(String, &'a RawValue)>);
 
 impl<'a> Members<'a> {

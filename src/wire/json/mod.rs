@@ -1,5 +1,5 @@
-//! Reading JSON: the values that rules look at, members one level at a time,
-//! and the place and the wording of what is no JSON.
+//! JSON: values for the rules, members one level at a time, strings and white
+//! space, and the places and the wording of faults.
 
 mod fault;
 mod keys;

@@ -1,10 +1,9 @@
-//! The judge of frames that simd-json refuses.
+//! The second opinion on frames that simd-json refuses.
 //!
-//! simd-json refuses numbers that don't fit 64 bits, though JSON's grammar
-//! sets no size. So whatever it refuses is read again, slowly: UTF-8, depth
-//! and surrogates first, then by serde_json, with the value of every member
-//! left unread as far as the rules allow. What this refuses, too, is worded
-//! for the writer of the client.
+//! simd-json refuses numbers beyond 64 bits, though JSON's grammar sets no size.
+//! So its refusals are read again, slowly: UTF-8, depth and surrogates first, then
+//! by serde_json, which leaves values unread as far as the rules allow. A second
+//! refusal is worded for the author of the client.
 
 #![forbid(unsafe_code)]
 
@@ -56,8 +55,7 @@ pub(crate) fn read(frame: &[u8]) -> Result<Loose, Refusal> {
 }
 
 impl Loose {
-    /// Reads one whole value that is known to be valid, the members of objects
-    /// down to `levels`.
+    /// Reads a valid value, with the members of objects down to `levels`.
     fn read(json: &str, levels: u8) -> Result<Self, serde_json::Error> {
         Ok(match members::type_of(json) {
             members::JsonType::Object if levels > 0 => {
@@ -98,7 +96,7 @@ impl<'a> Value<'a> for &'a Loose {
     }
 }
 
-/// Walks the members of a [`Loose`] object.
+/// The members of a [`Loose`] object.
 pub(crate) struct LooseMembers<'a>(std::slice::Iter<'a, (String, Loose)>);
 
 impl<'a> Iterator for LooseMembers<'a> {
@@ -110,7 +108,7 @@ impl<'a> Iterator for LooseMembers<'a> {
 }
 
 /// The first place where a text is nested too deep or holds half of a
-/// surrogate pair: the two faults that serde_json lets pass in what it skips.
+/// surrogate pair: the two faults that serde_json passes in values it skips.
 /// The text need not be valid JSON.
 fn depth_or_surrogate(json: &[u8]) -> Option<(usize, Fault)> {
     let mut depth = 0_usize;

@@ -1,4 +1,4 @@
-//! simd-json's tape as the rules see JSON.
+//! The tape of simd-json as values for the rules.
 
 #![forbid(unsafe_code)]
 
@@ -6,7 +6,7 @@ use simd_json::{Node, StaticNode};
 
 use super::value::{Content, Value};
 
-/// The value that a run of tape nodes begins with.
+/// The value at the front of some tape nodes.
 #[derive(Clone, Copy)]
 pub(crate) struct TapeValue<'t, 'a>(pub(crate) &'t [Node<'a>]);
 
@@ -34,7 +34,7 @@ impl<'t, 'a> Value<'a> for TapeValue<'t, 'a> {
     }
 }
 
-/// Walks the members of an object: a key, its value's nodes, and so on.
+/// The members of an object: a key, the nodes of its value, and so on.
 pub(crate) struct TapeMembers<'t, 'a> {
     rest: &'t [Node<'a>],
     left: usize,

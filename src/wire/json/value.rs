@@ -1,8 +1,8 @@
-//! What the rules need to know of a JSON value, whoever parsed it.
+//! JSON values as the rules see them, independent of the parser.
 
 #![forbid(unsafe_code)]
 
-/// What a JSON value is, as far as a rule can ask.
+/// The content of a JSON value, as far as rules look at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Content<'a> {
     /// `null`
@@ -20,7 +20,7 @@ pub(crate) enum Content<'a> {
 }
 
 impl Content<'_> {
-    /// The shape in words, with its article.
+    /// The type in words, with its article.
     pub(crate) const fn words(self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -35,11 +35,11 @@ impl Content<'_> {
 
 /// A value of a parsed frame.
 pub(crate) trait Value<'a>: Copy {
-    /// Walks the members of an object in the order of the frame, repeated keys
+    /// The members of an object in the order of the frame, repeated keys
     /// included.
     type Members: Iterator<Item = (&'a str, Self)>;
 
-    /// What the value is.
+    /// The content of the value.
     fn content(self) -> Content<'a>;
 
     /// The members, if the value is an object.

@@ -10,7 +10,7 @@ use crate::ids::{MsgId, Name};
 use crate::limits::PROTOCOL_VERSION;
 
 fields! {
-    /// What a client says first, to claim names and choose options. In a later
+    /// The first message of a client, to claim names and choose options. In a later
     /// one an absent key leaves its option as it is.
     pub struct Hello {
         /// The version of the protocol: [`PROTOCOL_VERSION`].
@@ -36,11 +36,11 @@ fields! {
         resumable: bool,
         /// Whether this resumes an earlier connection.
         resume: bool,
-        /// Whether this connection replays what happened earlier.
+        /// Whether this connection replays earlier messages.
         replay: bool,
-        /// How many messages to be handed at most, until some are released.
+        /// The most messages to be handed, until some are released.
         window: u64,
-        /// What proves who the client is.
+        /// The proof of the client's identity.
         token: Token,
     }
 }
@@ -58,11 +58,11 @@ fields! {
         protocol: u64,
         /// The `hello` that this answers.
         hello_msg_id: MsgId,
-        /// Who answers.
+        /// The server that answers.
         server: ServerIdentity,
         /// The names that the connection owns now.
         names: Vec<Name>,
-        /// What the server allows.
+        /// The limits of the server.
         limits: GrantedLimits,
         /// The options as they are now.
         granted: Granted,
@@ -70,7 +70,7 @@ fields! {
 }
 
 fields! {
-    /// Who a server is.
+    /// The identity of a server.
     pub struct ServerIdentity {
         /// The server's own name: the `source` of its answers.
         name: Name,
@@ -80,7 +80,7 @@ fields! {
 }
 
 fields! {
-    /// What a server allows.
+    /// The limits of a server.
     pub struct GrantedLimits {
         /// Largest frame, in bytes without its length prefix.
         frame_bytes: u64,
@@ -145,7 +145,7 @@ open_words! {
     }
 }
 
-/// What proves who a client is. Shown only on the wire, never in a log.
+/// The proof of a client's identity. Shown only on the wire, never in a log.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Token(Box<str>);

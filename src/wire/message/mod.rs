@@ -3,8 +3,8 @@
 //! [`Message::from_json`] reads one, [`Message::to_json`] and
 //! [`Message::to_frame`] write it, and nothing is lost between: fields that a
 //! type doesn't name are kept, numbers, ids and timestamps keep their spelling.
-//! The order of fields, white space and escapes may change. What must arrive
-//! byte for byte is forwarded as the frame that it is, never through here.
+//! The order of fields, white space and escapes may change. Forwarded
+//! frames never come through here: they arrive byte for byte.
 
 #![forbid(unsafe_code)]
 
@@ -49,24 +49,24 @@ pub struct Message {
     pub msg_id: MsgId,
     /// When it was sent.
     pub timestamp: Timestamp,
-    /// Who sent it.
+    /// The name of the sender.
     pub source: Name,
-    /// Who it is for; `None` is everyone.
+    /// The name of the receiver; `None` is everyone.
     pub target: Option<Name>,
-    /// What it carries, which also is its `msg_type`.
+    /// The payload, which also is its `msg_type`.
     pub payload: Payload,
     /// Fields of the envelope beyond these, kept as they are.
     pub unknown: UnknownFields,
 }
 
-/// Why a text is not a [`Message`].
+/// The reason why a text is not a [`Message`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MessageError {
     /// It is not one JSON object.
     #[error("not one JSON object: {reason}")]
     NotJson {
-        /// What is wrong, and where.
+        /// The fault and its place.
         reason: Box<str>,
     },
     /// A field is absent, stands there twice or breaks its rule.
@@ -74,7 +74,7 @@ pub enum MessageError {
     Field {
         /// The field, dotted: `payload.run_id`.
         field: Box<str>,
-        /// What is wrong with it.
+        /// The fault.
         reason: Box<str>,
     },
     /// The message is of a type that has no [`Payload`].
@@ -85,9 +85,8 @@ pub enum MessageError {
 impl Message {
     /// Reads one message from its JSON, without a length prefix.
     ///
-    /// This reads whatever the types can hold. It isn't the check that the
-    /// server makes: that one also refuses what is nested too deep, and unknown
-    /// keys that are repeated.
+    /// This is not the server's check, which also refuses values that are nested too
+    /// deep, and unknown keys that are repeated.
     ///
     /// # Errors
     /// `json` is not one JSON object, or breaks a rule of the envelope or of its
@@ -145,7 +144,7 @@ impl Message {
 }
 
 fields::fields! {
-    /// The envelope, before `msg_type` has been asked what the payload is.
+    /// The envelope, before the payload is read by `msg_type`.
     struct RawMessage {
         msg_id: MsgId,
         msg_type: String,
@@ -200,10 +199,10 @@ impl Serialize for Message {
 }
 
 impl MessageError {
-    /// What a visitor of `fields!` found wrong in the object at `path`; the
-    /// path is empty for the root.
+    /// The error of a visitor of `fields!` in the object at `path`, which is empty for
+    /// the root.
     fn in_object(path: &str, error: &serde_json::Error) -> Self {
-        // Where it stands in its own object would only mislead.
+        // The position within its own object would mislead.
         let text = error.to_string();
         let position = format!(" at line {} column {}", error.line(), error.column());
         let text = text.strip_suffix(&position).unwrap_or(&text);

@@ -25,7 +25,7 @@ pub enum RawObjectError {
 }
 
 impl RawObject {
-    /// What `value` is written as.
+    /// The object as which `value` is written.
     ///
     /// # Errors
     /// It can't be written, or is not written as an object.

@@ -1,10 +1,10 @@
-//! What a refusal may repeat of a peer's text.
+//! A peer's text, as a refusal may repeat it.
 
 #![forbid(unsafe_code)]
 
 use std::fmt::Write;
 
-/// Most characters of a peer's text that a refusal repeats.
+/// The most characters of a peer's text that a refusal repeats.
 const ECHO_CHARS_MAX: usize = 80;
 
 /// `text` in quotes, shortened, and with everything escaped that would move a

@@ -12,29 +12,27 @@ pub use self::code::ErrorCode;
 pub(super) use self::echo::{echo, plain};
 use crate::ids::{MsgId, Name};
 
-/// Why a frame is refused, worded for the person who writes the client.
+/// The refusal of a frame, worded for the author of the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The error's code.
     pub code: ErrorCode,
     /// The offending field, dotted: `msg_id`, `payload.names[2]`.
     pub field: Option<Cow<'static, str>>,
-    /// What is wrong and what to do about it.
+    /// The mistake and its remedy.
     pub reason: Cow<'static, str>,
-    /// The frame's `msg_id`, if it could be read, is a UUID and stands there
-    /// once.
+    /// The frame's `msg_id`, if it is a UUID and is not repeated.
     pub msg_id: Option<MsgId>,
-    /// The frame's `source`, if it could be read, is a name and stands there
-    /// once.
+    /// The frame's `source`, if it is a name and is not repeated.
     pub source: Option<Name>,
-    /// Where the fault is, as a byte offset into the frame, if that is known
-    /// without looking for `field`.
+    /// The byte offset of the fault in the frame, if it is known without looking
+    /// for `field`.
     pub at: Option<usize>,
-    /// What is short, where several things may be.
+    /// The thing in short supply, where there are several.
     pub shortage: Option<Shortage>,
 }
 
-/// What a message is refused for with `QUEUE_FULL`.
+/// The reason for a refusal with `QUEUE_FULL`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Shortage {
@@ -45,7 +43,7 @@ pub enum Shortage {
 }
 
 impl Shortage {
-    /// As it stands in the details of an error.
+    /// The word for it in the details of an error.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -56,7 +54,7 @@ impl Shortage {
 }
 
 impl Refusal {
-    /// A refusal that names no field, id or source yet.
+    /// A refusal without field, id and source.
     #[must_use]
     pub fn new(code: ErrorCode, reason: impl Into<Cow<'static, str>>) -> Self {
         Self {

@@ -1,9 +1,4 @@
-//! What a `hello` asks for.
-//!
-//! This is the cold side of the wire: a frame comes here once [`Parser`] has
-//! accepted it, so it is valid JSON that repeats no key.
-//!
-//! [`Parser`]: crate::wire::Parser
+//! The request in a `hello`.
 
 #![forbid(unsafe_code)]
 
@@ -34,7 +29,7 @@ pub(crate) struct HelloRequest {
     pub broadcasts: Option<Broadcasts>,
     /// Whether its names are shared with other connections.
     pub group: Option<bool>,
-    /// What keeps messages of a group together: a JSON pointer.
+    /// The pointer to the value by which messages of a group stay together.
     pub group_key: Option<Pointer>,
     /// Whether the connection can be resumed.
     pub resumable: Option<bool>,
@@ -56,8 +51,8 @@ impl HelloRequest {
     ///
     /// # Errors
     /// `PROTOCOL_UNSUPPORTED` for another version of the protocol,
-    /// `LIMIT_EXCEEDED` for too many names, `INVALID_PAYLOAD` for whatever has
-    /// the wrong type. The refusal names the message.
+    /// `LIMIT_EXCEEDED` for too many names, `INVALID_PAYLOAD` for a wrong type. The
+    /// refusal names the message.
     pub fn read(json: &[u8]) -> Result<Self, Refusal> {
         super::read(json, Self::from_payload)
     }
@@ -90,12 +85,12 @@ impl HelloRequest {
         })
     }
 
-    /// Refuses an option that asks for what this version doesn't do. What
-    /// merely names what holds anyway is granted.
+    /// Refuses an option that this version doesn't have. One that names the present
+    /// behaviour is granted.
     ///
     /// # Errors
-    /// `PROTOCOL_UNSUPPORTED`, naming the option. The refusal doesn't name the
-    /// message: that is known to the caller.
+    /// `PROTOCOL_UNSUPPORTED`, naming the option, but not the message: the caller
+    /// knows it.
     pub fn check_supported(&self) -> Result<(), Refusal> {
         let unbuilt = [
             (self.replay == Some(true), "payload.replay", "false"),
@@ -191,7 +186,7 @@ fn names(payload: &ControlPayload<'_>) -> Result<Option<Vec<Name>>, Refusal> {
     Ok(Some(names))
 }
 
-/// Whether a JSON number is written as an integer.
+/// Returns whether a JSON number is written as an integer.
 fn is_integer(number: &str) -> bool {
     let digits = number.strip_prefix('-').unwrap_or(number);
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())

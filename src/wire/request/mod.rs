@@ -1,9 +1,7 @@
-//! Reading the payloads of control messages, and wording what is wrong with
-//! them.
+//! The control messages of clients: their payloads, and the wording of mistakes.
 //!
-//! This is the cold side of the wire: a frame comes here once [`Parser`] has
-//! accepted it, so it is valid JSON that repeats no key in the envelope nor at
-//! the top of its payload.
+//! A frame comes here once [`Parser`] has accepted it: it is valid JSON without
+//! repeated keys in the envelope and at the top of its payload.
 //!
 //! [`Parser`]: super::Parser
 
@@ -23,11 +21,11 @@ use super::json::{JsonType, Members, type_of};
 use super::refusal::{ErrorCode, Refusal, echo};
 use crate::ids::{MsgId, Name};
 
-/// Reads what the frame `json` asks for from its payload. The refusal names the
+/// Reads a request from the payload of the frame `json`. The refusal names the
 /// message.
 ///
 /// # Errors
-/// What `read` refuses, and a payload that is no object.
+/// The refusal of `read`, or a payload that is no object.
 fn read<T>(
     json: &[u8],
     read: impl FnOnce(ControlPayload<'_>) -> Result<T, Refusal>,
@@ -52,19 +50,19 @@ fn read<T>(
     })
 }
 
-/// The members of a control message's payload, read by type. Fields are asked
-/// for by their dotted path, as a refusal names them.
+/// The members of a control message's payload, read by type. A field is named by
+/// its dotted path, as in refusals.
 struct ControlPayload<'a> {
     members: Members<'a>,
 }
 
 impl<'a> ControlPayload<'a> {
-    /// The JSON of a field.
+    /// Returns the JSON of a field.
     fn get(&self, field: &str) -> Option<&'a str> {
         self.members.last(field.strip_prefix("payload.")?)
     }
 
-    /// A boolean.
+    /// Reads a boolean.
     fn flag(&self, field: &'static str) -> Result<Option<bool>, Refusal> {
         match self.get(field) {
             None => Ok(None),
@@ -74,7 +72,7 @@ impl<'a> ControlPayload<'a> {
         }
     }
 
-    /// A string.
+    /// Reads a string.
     fn text(&self, field: &'static str) -> Result<Option<String>, Refusal> {
         match self.get(field) {
             None => Ok(None),
@@ -84,7 +82,7 @@ impl<'a> ControlPayload<'a> {
         }
     }
 
-    /// A JSON pointer.
+    /// Reads a JSON pointer.
     fn pointer(&self, field: &'static str) -> Result<Option<Pointer>, Refusal> {
         let Some(text) = self.text(field)? else {
             return Ok(None);
@@ -95,7 +93,7 @@ impl<'a> ControlPayload<'a> {
         Ok(Some(pointer))
     }
 
-    /// What one of the allowed words stands for.
+    /// Reads one of the allowed words, as its value.
     fn one_of<T: Clone>(
         &self,
         field: &'static str,
@@ -111,7 +109,7 @@ impl<'a> ControlPayload<'a> {
     }
 }
 
-/// What `text` stands for, or what it must be instead.
+/// Returns the value of the word `text`, or words the mistake.
 fn word_of<T: Clone>(text: &str, allowed: &[(&str, T)]) -> Result<T, String> {
     let found = allowed.iter().find(|(word, _)| *word == text);
     found.map(|(_, value)| value.clone()).ok_or_else(|| {
@@ -124,13 +122,12 @@ fn word_of<T: Clone>(text: &str, allowed: &[(&str, T)]) -> Result<T, String> {
     })
 }
 
-/// The string that `json` holds, if it holds one.
+/// Reads a string; `None` if `json` is none.
 fn text(json: &str) -> Option<String> {
     serde_json::from_str(json).ok()
 }
 
-/// `INVALID_PAYLOAD` for an optional field that holds something else than what
-/// is asked.
+/// Refuses an optional field of the wrong type with `INVALID_PAYLOAD`.
 fn wrong(field: impl Into<Cow<'static, str>>, asked: &str, json: &str) -> Refusal {
     let instead = match type_of(json) {
         JsonType::Null => "; leave it out instead",
@@ -140,7 +137,7 @@ fn wrong(field: impl Into<Cow<'static, str>>, asked: &str, json: &str) -> Refusa
     Refusal::new(ErrorCode::InvalidPayload, reason).of_field(field)
 }
 
-/// What a value must be, and what it is.
+/// Words the type that a value must have, and its own.
 fn is_wrong(asked: &str, json: &str) -> String {
     let is = match type_of(json) {
         JsonType::Null => "null",

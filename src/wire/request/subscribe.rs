@@ -1,4 +1,4 @@
-//! Reading `subscribe` and `unsubscribe`.
+//! The requests in `subscribe` and `unsubscribe`.
 
 use serde_json::value::RawValue;
 
@@ -10,34 +10,34 @@ use crate::wire::filter::{Condition, Field, Filter, Finite, Pointer, Relation, S
 use crate::wire::json::{JsonType, Members, type_of};
 use crate::wire::refusal::{ErrorCode, Refusal};
 
-/// What a `subscribe` asks for.
+/// The request in a `subscribe`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SubscribeRequest {
-    /// The subscription's id: another one of the connection by this id is
+    /// The subscription's id. Another subscription of the connection by this id is
     /// replaced. Not empty, at most [`SUBSCRIPTION_ID_BYTES_MAX`] bytes.
     pub id: String,
-    /// Which broadcasts it is for.
+    /// The conditions on broadcasts.
     pub filter: Filter,
-    /// What a receiver that is behind gets.
+    /// The messages for a receiver that is behind.
     pub mode: Mode,
-    /// By what messages are told apart. There if `mode` is [`Mode::Latest`] or
-    /// a snapshot is asked for.
+    /// The pointer to the value that tells messages apart. Present for
+    /// [`Mode::Latest`] and for snapshots.
     pub key: Option<Pointer>,
     /// Whether the last broadcast for each key comes first.
     pub snapshot: bool,
 }
 
-/// What a receiver that is behind gets.
+/// The messages for a receiver that is behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Mode {
     /// Every message.
     #[default]
     All,
-    /// Of each key the newest message.
+    /// The newest message of each key.
     Latest,
 }
 
-/// What an `unsubscribe` asks for.
+/// The request in an `unsubscribe`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct UnsubscribeRequest {
     /// The subscription's id.

@@ -1,4 +1,4 @@
-//! What is read of `subscribe` and `unsubscribe`, and what is refused of them.
+//! The reading of `subscribe` and `unsubscribe`, and their refusals.
 
 use super::*;
 use crate::wire::filter::{Field, Filter, Scalar};

@@ -2,8 +2,8 @@
 //! they are reported: repeated keys, then the envelope, then the payload, each
 //! in the order of the protocol's tables.
 //!
-//! The rules don't know who parsed the frame, so that the fast path and the
-//! second opinion can't come to differ.
+//! The rules are independent of the parser, so the fast path and the second
+//! opinion can't differ.
 
 #![forbid(unsafe_code)]
 
@@ -18,7 +18,7 @@ use super::json::{Content, KeySet, Value, first_repeated};
 use super::refusal::{ErrorCode, Refusal, echo, plain};
 use crate::ids::{MsgId, Name};
 
-/// What the rules found in a frame that they pass.
+/// The envelope of a frame that keeps all rules.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Checked<'a> {
     pub(super) msg_id: MsgId,
@@ -28,7 +28,7 @@ pub(super) struct Checked<'a> {
     pub(super) target: Option<&'a str>,
 }
 
-/// Holds a frame's root against every rule.
+/// Checks the root of a frame by every rule.
 ///
 /// # Errors
 /// The first rule that is broken.
@@ -57,7 +57,7 @@ fn check_members<'a, V: Value<'a>>(
     }
     let [msg_id, msg_type, sent, source, target, payload] = envelope.values;
 
-    // Needed before its turn: it says what the payload is held against.
+    // Read before its turn: it selects the table of the payload.
     let kind = match msg_type.map(V::content) {
         Some(Content::Text(text)) => Kind::from_text(text),
         _ => None,
@@ -116,7 +116,7 @@ fn check_members<'a, V: Value<'a>>(
 /// The values of the keys that rules name, and whether a key may be repeated.
 struct FieldValues<V, const N: usize> {
     values: [Option<V>; N],
-    /// Of the values, those whose key stood there more than once.
+    /// Marks the values with a repeated key.
     repeated: [bool; N],
     may_repeat: bool,
 }
@@ -169,7 +169,7 @@ impl<'a, V: Value<'a>, const N: usize> FieldValues<V, N> {
     }
 }
 
-/// Whether a value, or its absence, is what `rule` asks for.
+/// Returns whether a value, or its absence, keeps `rule`.
 #[inline]
 fn passes(rule: Rule, content: Option<Content<'_>>) -> bool {
     match (rule, content) {
@@ -184,7 +184,7 @@ fn passes(rule: Rule, content: Option<Content<'_>>) -> bool {
     }
 }
 
-/// [`Name::check`], quick for a name of printable ASCII.
+/// Returns what [`Name::check`] does, faster for printable ASCII.
 #[inline]
 fn is_name(text: &str) -> bool {
     let bytes = text.as_bytes();
@@ -207,7 +207,7 @@ fn not_an_object(content: Content<'_>) -> Refusal {
     )
 }
 
-/// Refuses an object that really repeats a key, and not only seems to.
+/// Refuses an object with a repeated key. One that only seemed to have one passes.
 #[cold]
 fn refuse_repeated<'a, V: Value<'a>>(object: V, prefix: &str) -> Result<(), Refusal> {
     let repeated = object
@@ -226,7 +226,7 @@ fn refuse_repeated<'a, V: Value<'a>>(object: V, prefix: &str) -> Result<(), Refu
     }
 }
 
-/// Names the message that is refused, as far as that can be told.
+/// Adds id and source of the message to its refusal, as far as they are clear.
 #[cold]
 fn sign<'a, V: Value<'a>>(
     mut refusal: Refusal,
@@ -241,7 +241,7 @@ fn sign<'a, V: Value<'a>>(
     refusal
 }
 
-/// Words what is wrong with a field that didn't pass its rule.
+/// Words the mistake in a field that breaks its rule.
 #[cold]
 fn wrong<'a, V: Value<'a>>(field: &Field, value: Option<V>) -> Refusal {
     let reason = match (field.rule, value.map(V::content)) {

@@ -1,10 +1,9 @@
-//! RFC 3339 timestamps: the check that every message passes through, and the
-//! wording for those that fail it.
+//! RFC 3339 timestamps: the check, and the wording of mistakes.
 //!
-//! Allowed is what RFC 3339 sections 5.6 and 5.7 allow, `t` and `z` in lower
-//! case included. Second 60 is valid only where a leap second can be: as
-//! 23:59:60 UTC, on any date, whatever the offset. A space for the `T`, which
-//! the RFC's note leaves to applications, is not allowed.
+//! The check follows RFC 3339 sections 5.6 and 5.7, `t` and `z` in lower case
+//! included. Second 60 is valid only as 23:59:60 UTC, on any date, with any offset:
+//! elsewhere no leap second can be. A space for the `T`, which the RFC leaves to
+//! applications, is not allowed.
 
 #![forbid(unsafe_code)]
 
@@ -15,7 +14,7 @@ use crate::wire::refusal::echo;
 /// Bytes of `YYYY-MM-DDThh:mm:ss`.
 pub(crate) const SECONDS_END: usize = 19;
 
-/// Whether `text` is a timestamp with `Z` or an offset.
+/// Returns whether `text` is a timestamp with `Z` or an offset.
 #[inline]
 pub(crate) fn is_timestamp(text: &[u8]) -> bool {
     let Some((head, tail)) = text.split_first_chunk::<SECONDS_END>() else {
@@ -28,8 +27,8 @@ pub(crate) fn is_timestamp(text: &[u8]) -> bool {
     }
 }
 
-/// Whether the first 19 bytes of a timestamp are a date and a time. Second 60
-/// is not: whether it may be depends on the offset.
+/// Returns whether the first 19 bytes of a timestamp are a date and a time, second
+/// 60 excluded: that depends on the offset.
 #[inline]
 pub(crate) fn is_date_and_time(head: &[u8; SECONDS_END]) -> bool {
     const SHAPE: &[u8; SECONDS_END] = b"0000-00-00T00:00:00";
@@ -46,7 +45,7 @@ pub(crate) fn is_date_and_time(head: &[u8; SECONDS_END]) -> bool {
     }
     let month = two_digits(head[5], head[6]);
     let day = two_digits(head[8], head[9]);
-    // Every month has 28 days; only what is beyond asks for the calendar.
+    // Every month has 28 days; only a later day needs the calendar.
     matches!(month, 1..=12)
         && day >= 1
         && (day <= 28 || day <= days_in_month(year(head), month))
@@ -55,7 +54,7 @@ pub(crate) fn is_date_and_time(head: &[u8; SECONDS_END]) -> bool {
         && two_digits(head[17], head[18]) <= 59
 }
 
-/// Whether a timestamp of these two parts is second 60 of 23:59 UTC.
+/// Returns whether a timestamp of these two parts is second 60 of 23:59 UTC.
 #[cold]
 fn is_leap_second(head: &[u8; SECONDS_END], tail: &[u8]) -> bool {
     const MINUTES_A_DAY: i32 = 24 * 60;
@@ -123,7 +122,7 @@ const fn days_in_month(year: u16, month: u8) -> u8 {
     }
 }
 
-/// What is wrong with a text that is not a timestamp, and what to do about it.
+/// Words the mistake in a text that is not a timestamp, and its remedy.
 #[cold]
 pub(crate) fn explain(text: &str) -> Cow<'static, str> {
     const FORM: &str = "RFC 3339, like 2026-01-03T12:41:00.000Z";

@@ -1,5 +1,5 @@
-//! The protocol's tables: which fields the envelope and each payload must
-//! have, in the order in which they are checked.
+//! The protocol's tables: the fields of the envelope and of each payload, in the
+//! order of the checks.
 
 #![forbid(unsafe_code)]
 
@@ -14,7 +14,7 @@ pub(crate) struct Field {
     pub(crate) rule: Rule,
 }
 
-/// What a field must be.
+/// The rule for a field.
 #[derive(Clone, Copy)]
 pub(crate) enum Rule {
     Text,
@@ -39,7 +39,7 @@ impl Field {
 }
 
 impl Rule {
-    /// What is asked for, in words.
+    /// The rule in words.
     pub(crate) fn words(self) -> String {
         match self {
             Self::Text => "a string".to_owned(),
@@ -92,7 +92,7 @@ pub(crate) static ENVELOPE: [Field; 6] = {
     ]
 };
 
-/// Most fields that a payload's table has.
+/// The most fields in the table of a payload.
 pub(crate) const FIELDS_MAX: usize = 5;
 
 const MSG_TYPES: &[&str] = &[
@@ -144,8 +144,7 @@ static ACK: &[Field] = fields![
     "timestamp" Rule::Timestamp,
 ];
 
-/// The payload's table of a kind. Empty for control messages: what is in them
-/// is checked by whoever carries them out.
+/// The table of a payload. Empty for control messages: `request` checks them.
 #[inline]
 pub(crate) fn of_payload(kind: Kind) -> &'static [Field] {
     match kind {

@@ -118,7 +118,7 @@ struct Container {
     is_object: bool,
     /// Whether a key comes next, in an object.
     expects_key: bool,
-    /// The key whose value comes next.
+    /// The key of the next value.
     key: Range<usize>,
 }
 

@@ -1,7 +1,7 @@
 //! Matching a frame against a shape.
 //!
-//! A shape is a template: fixed parts, and between them variables, the values
-//! whose width varies. A segment is a fixed part and the variable behind it. A
+//! A shape is a template: fixed parts, and between them variables, values of
+//! varying width. A segment is a fixed part and the variable behind it. A
 //! fixed part also holds the values that were always as wide: at such a position
 //! stand a sample byte and the classes of the other bytes that may stand there.
 //!

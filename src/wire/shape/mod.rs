@@ -7,8 +7,8 @@
 //! tenth of the parser's price. All others go to the parser, which alone words
 //! errors: a shape only ever says yes.
 //!
-//! A shape is a template of *fixed parts* and *variables*, the values whose width
-//! has been seen to vary; [`matcher`] has a picture. The way to it: [`layout`] finds
+//! A shape is a template of *fixed parts* and *variables*, values of varying width;
+//! [`matcher`] has a picture. The way to it: [`layout`] finds
 //! the slots of a frame, its values that may differ; [`sample`] keeps a frame with
 //! the widths of its slots; [`build`] makes the shape; [`table`] keeps the shapes of
 //! a server, and [`hints`] picks the one to try first.
@@ -143,7 +143,7 @@ struct Segment {
     variable: Variable,
 }
 
-/// The type of a value whose width varies.
+/// The type of a value of varying width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Variable {
     /// No value: the frame ends here.

@@ -63,7 +63,7 @@ impl Sample {
         &self.frame[slot.range.clone()]
     }
 
-    /// Widens the slots whose width differs in `other`, a sample of the same
+    /// Widens the slots that have another width in `other`, a sample of the same
     /// layout. Returns whether any changed.
     pub(super) fn widen(&mut self, other: &Self) -> bool {
         let mut changed = false;

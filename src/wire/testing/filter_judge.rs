@@ -1,6 +1,6 @@
 //! The slow, plain judge of filters: reads the whole frame into a tree for each
-//! condition, and the condition from its JSON, and shares no code with what it
-//! judges but serde_json's reading.
+//! condition, and the condition from its JSON. It shares no code with the filters but
+//! the reading by serde_json.
 
 use serde_json::value::RawValue;
 
@@ -46,7 +46,7 @@ impl Tree {
         }
     }
 
-    /// What a pointer leads to.
+    /// The value at a pointer.
     fn at(&self, pointer: &str) -> Option<&Self> {
         let mut steps = pointer.split('/').skip(1);
         steps.try_fold(self, |at, step| {
@@ -81,8 +81,8 @@ impl Tree {
     }
 }
 
-/// Whether all conditions of `conditions`, the JSON of a `where`, hold of a
-/// message. `None` if they are no valid filter (but for what is too large).
+/// Returns whether all conditions of a `where` hold for a message. `None` if they
+/// are no valid filter; sizes are not checked.
 pub(crate) fn matches(conditions: &Tree, message: &Tree) -> Option<bool> {
     let Tree::Array(conditions) = conditions else {
         return None;

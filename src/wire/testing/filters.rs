@@ -7,7 +7,7 @@ use crate::wire::request::SubscribeRequest;
 use crate::wire::shape::{Hints, Shapes};
 use crate::wire::{Parser, Validation};
 
-/// Filters that look at the same frames, and what a server knows of these.
+/// Filters on the same frames, and the shapes of a server.
 #[derive(Debug)]
 pub(crate) struct FilterHarness {
     /// With the JSON that each was read from.
@@ -22,7 +22,7 @@ pub(crate) struct FilterHarness {
     pub(crate) tally: Tally,
 }
 
-/// What was held against the judge.
+/// The numbers of comparisons with the judge.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Tally {
     pub(crate) by_shape: usize,
@@ -72,8 +72,8 @@ impl FilterHarness {
         self.probe = Probe::new(conditions.map(|condition| condition.field().clone()));
     }
 
-    /// Holds all filters against the judge on a frame that may be anything, with
-    /// `behind` behind it in the window. Says whether a shape recognised it.
+    /// Holds all filters to the judge on any frame, with `behind` behind it in the
+    /// window. Returns whether a shape recognised it.
     pub(crate) fn hold(&mut self, frame: &[u8], behind: &[u8]) -> bool {
         let window = [frame, behind].concat();
         let table = self.shapes.load();
@@ -121,7 +121,7 @@ impl FilterHarness {
     }
 }
 
-/// The JSON of a `where` on what a valid message has, or nearly so.
+/// The JSON of a `where` on the fields of a valid message, or nearly on them.
 pub(crate) fn conditions(seed: &mut Seed, message: &str) -> String {
     let pointers = Tree::read(message).pointers();
     let values = scalars(message);

@@ -1,5 +1,5 @@
-//! Frames from a seed: near-valid messages in many spellings, and what a few
-//! careless or hostile edits make of them.
+//! Frames from a seed: near-valid messages in many spellings, and careless or
+//! hostile edits of them.
 
 /// Xorshift: the same seed gives the same frames on every machine.
 #[derive(Debug)]

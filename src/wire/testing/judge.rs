@@ -10,7 +10,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use super::Routed;
 use crate::wire::{ErrorCode, Kind, Validation};
 
-/// What the judge says of a frame: what routing gets, or code, field, and the
+/// The judge's verdict on a frame: the header for routing, or code, field, and the
 /// id and source that the refusal may name.
 pub(crate) type Verdict = Result<Routed, Refused>;
 

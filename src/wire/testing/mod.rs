@@ -1,8 +1,7 @@
-//! What the tests of a change run thousands of times and a fuzzer for as long as
-//! it is let: bodies of fuzz targets as plain functions, the frames they begin
-//! with, and the judge.
+//! The bodies of the fuzz targets as plain functions, the frames they begin with, and
+//! the judges. The tests run them thousands of times, a fuzzer without end.
 //!
-//! A body takes any bytes, and panics if what it holds together differs.
+//! A body takes any bytes, and panics if two verdicts differ.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), allow(dead_code, reason = "tests use more of it"))]
@@ -21,9 +20,8 @@ use super::shape::Harness;
 use super::{ErrorCode, FrameError, FrameState, Kind, Parser, Validation, frame_state, locate};
 use crate::limits::{FILTER_TEXT_BYTES_MAX, FRAME_PREFIX_BYTES};
 
-/// Fails if a shape learned from some of the frames that `data` holds says of a
-/// frame what the parser doesn't: see the harness.
-/// Frames are separated by the byte 0xFF, which is part of none.
+/// Fails if shapes learned from some frames in `data` and the parser differ. Frames
+/// are separated by the byte 0xFF, which is part of none.
 pub fn shapes_and_parser_agree(data: &[u8]) {
     for validation in [Validation::Payload, Validation::Envelope] {
         let mut harness = Harness::new(validation);
@@ -53,8 +51,7 @@ pub fn shapes_and_parser_agree(data: &[u8]) {
     }
 }
 
-/// Fails if a filter says of a frame what its judge doesn't, by a shape or by a
-/// scan. `data` holds the JSON of a `where`, then frames, separated by the byte
+/// Fails if a filter and its judge differ on a frame, by a shape or by a scan. `data` holds the JSON of a `where`, then frames, separated by the byte
 /// 0xFF.
 pub fn filters_and_judge_agree(data: &[u8]) {
     let mut parts = data.split(|byte| *byte == 0xFF);
@@ -82,7 +79,7 @@ fn is_accepted_where(json: &str) -> bool {
         r#"{{"msg_id":"550e8400-e29b-41d4-a716-446655440000","msg_type":"subscribe",
             "timestamp":"2026-01-03T12:41:00Z","source":"a","payload":{{"where":{json}}}}}"#
     );
-    // What is too large is judged by its own tests.
+    // The limits have tests of their own.
     let short = json.len() < FILTER_TEXT_BYTES_MAX;
     short && Parser::default().parse(frame.as_bytes()).is_ok()
 }
@@ -203,7 +200,7 @@ pub(crate) const MESSAGES: [&str; 11] = [
     include_str!("../../../tests/fixtures/messages/11-multiple-ingest-events.json"),
 ];
 
-/// What routing gets of a frame: id, kind, source, target.
+/// The header for routing: id, kind, source, target.
 pub(super) type Routed = (String, Kind, String, Option<String>);
 
 pub(super) fn compact(json: &str) -> String {

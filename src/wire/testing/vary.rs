@@ -1,6 +1,6 @@
 //! Frames like a given one: its values in other widths and spellings, and edits
-//! where values end. Nothing here is shared with the learned shapes, which are
-//! held against what comes out.
+//! at the ends of values. Nothing here is shared with the learned shapes, which these
+//! frames test.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ struct Token {
     is_key: bool,
 }
 
-/// What the values of a frame are replaced by.
+/// The replacements for the values of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Variation {
     /// Valid values of the same sort and width: digits by digits.
@@ -77,7 +77,7 @@ pub(crate) fn edit(seed: &mut Seed, mut frame: Vec<u8>) -> Vec<u8> {
     frame
 }
 
-/// What may stand behind a frame in a window: at least `least` bytes.
+/// Bytes that may stand behind a frame in a window, at least `least`.
 pub(crate) fn behind(seed: &mut Seed, frame: &[u8], least: usize) -> Vec<u8> {
     let mut bytes = match seed.below(7) {
         0 => Vec::new(),
@@ -121,8 +121,8 @@ const WORDS: &[&[u8]] = &[
     b"FATAL",
 ];
 
-/// Strings and numbers in their order, as far as they can be told in what need
-/// not be JSON.
+/// Strings and numbers in their order, as far as they are clear: the bytes need not
+/// be JSON.
 fn tokens(frame: &[u8]) -> Vec<Token> {
     let mut found = Vec::new();
     let mut at = 0;

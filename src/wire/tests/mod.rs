@@ -1,5 +1,5 @@
-//! The parser's promises, on the platform's own messages and on what real
-//! clients get wrong.
+//! The parser's promises, on the platform's messages and on the mistakes of real
+//! clients.
 
 pub(crate) use super::testing::MESSAGES;
 use super::testing::{Routed, compact, generate, judge, reversed};

@@ -47,7 +47,7 @@ fn nested(seed: &mut Seed, levels: usize) -> String {
     format!("{{{}}}", members.join(","))
 }
 
-/// Holds filters on a message and its like, and gives what that came to.
+/// Holds filters on a message and its like to their judge.
 fn hold(number: u64) -> Tally {
     let seed = &mut Seed::new(number);
     let mut harness = FilterHarness::new();

@@ -1,4 +1,4 @@
-//! What filters promise.
+//! The promises of filters.
 
 use super::*;
 use crate::wire::Parser;

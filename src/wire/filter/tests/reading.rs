@@ -1,8 +1,8 @@
-//! What is found in a frame at a field.
+//! The values found in a frame at a field.
 
 use super::*;
 
-/// What stands at a pointer, in words.
+/// The value at a pointer, in words.
 #[track_caller]
 fn at(pointer: &str, frame: &str) -> Option<String> {
     let probe = Probe::new([Field::parse(pointer).unwrap()]);

@@ -1,4 +1,4 @@
-//! What typed messages promise.
+//! The promises of typed messages.
 
 mod building;
 mod reading;
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::*;
 use crate::wire::tests::MESSAGES;
 
-/// What each of the platform's examples is.
+/// The kinds of the platform's examples.
 const EXAMPLES: [&str; 11] = [
     "order",
     "execution",

@@ -1,6 +1,6 @@
 //! The shapes against the parser and, for a share of the frames, the judge:
-//! what any shape recognises is accepted, with the same header, and all simd
-//! say the same. The harness holds all that.
+//! a recognised frame is accepted, with the same header, on every set of
+//! instructions. The harness checks that.
 
 use super::*;
 use crate::wire::testing::parser_and_judge_agree;

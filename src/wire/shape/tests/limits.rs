@@ -1,4 +1,4 @@
-//! What the shapes may cost.
+//! The limits of the shapes.
 
 use super::super::Hints;
 use super::*;
@@ -86,7 +86,7 @@ fn the_shape_that_was_unused_for_longest_makes_room() {
     }
     drop(table);
     for (number, forgotten) in [(1_000, 77), (1_001, 78)] {
-        // What is new counts as used.
+        // A new shape counts as used.
         let frame = order_number(number);
         let header = harness.parser.parse(&frame).unwrap();
         assert_eq!(
@@ -106,7 +106,7 @@ fn the_shape_that_was_unused_for_longest_makes_room() {
             "{number}"
         );
     }
-    // What was forgotten is learned anew.
+    // A forgotten shape is learned anew.
     assert_eq!(
         harness.learn(&known[77].1),
         Some(LearnOutcome::FirstSighting)

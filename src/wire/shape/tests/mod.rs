@@ -1,5 +1,4 @@
-//! What the shapes promise: a yes is never wrong, and frames that repeat get
-//! one.
+//! The promises of the shapes: a yes is never wrong, and repeated frames get one.
 
 use super::LearnOutcome;
 use super::harness::Harness;

@@ -136,7 +136,7 @@ fn a_thread_that_gets_all_eleven_messages_in_three_spellings_guesses_their_shape
         let mut hints = Hints::default();
         let mut missed = 0;
         for number in 0..10_000 {
-            // What is learned at first doesn't count.
+            // The first lessons don't count.
             if number == 5_000 {
                 missed = 0;
             }

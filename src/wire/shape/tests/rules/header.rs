@@ -1,5 +1,4 @@
-//! Where the header's texts stand, and what a shape is held to before it is
-//! used.
+//! The positions of the header's texts, and the check of a shape before its use.
 
 use super::*;
 

@@ -1,6 +1,6 @@
-//! How a shape could lie, and the rule against each way, one test a way. The
-//! harness holds every yes against the parser; what is said here is what must get
-//! none, and what must not be lost by that.
+//! The ways in which a shape could lie, and the rule against each, a test a way.
+//! The harness holds every yes to the parser; these tests name the frames that must
+//! get none, and the yeses that the rules must not cost.
 
 use super::*;
 use crate::wire::testing::judge;
@@ -9,7 +9,7 @@ mod header;
 mod structure;
 mod values;
 
-/// Beds that know a frame: by it alone, by others with values of other widths,
+/// Harnesses that know a frame: by it alone, by others with values of other widths,
 /// and by others in any script as well.
 fn harnesses(frame: &str) -> [(Harness, &'static str); 3] {
     let of = |variations: &[Variation]| {

@@ -1,4 +1,4 @@
-//! What is no value is literal.
+//! All but values is literal.
 
 use super::*;
 

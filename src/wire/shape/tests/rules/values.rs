@@ -1,4 +1,4 @@
-//! What a value may be.
+//! The texts that a value may have.
 
 use super::*;
 
