@@ -26,8 +26,8 @@
 //! let message = Message::order("quantower-connector", "api-gateway", "run-123", order)?;
 //!
 //! // … and the check that every frame goes through.
-//! let mut frame = message.to_json().into_bytes();
-//! let header = Parser::new(Validation::Payload).parse(&mut frame)?;
+//! let frame = message.to_json();
+//! let header = Parser::new(Validation::Payload).parse(frame.as_bytes())?;
 //! assert_eq!(header.msg_id, message.msg_id);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -143,12 +143,12 @@ pub const RUN_PIN_BYTES_MIN: usize = 4 * 1024;
 pub const SHAPES_MAX: usize = 256;
 /// Largest frame that a shape is learned from.
 pub const SHAPE_FRAME_BYTES_MAX: usize = 4 * 1024;
-/// Bytes of model and classes that one shape may have: two for each position.
+/// Bytes of samples and classes that one shape may have: two for each position.
 pub const SHAPE_BYTES_MAX: usize = 3 * SHAPE_FRAME_BYTES_MAX;
 /// Values of varying width that one shape may have.
-pub const SHAPE_HOLES_MAX: usize = 64;
-/// Skeletons seen once that are remembered until they are seen again.
-pub const SKELETONS_SEEN_MAX: usize = 64;
+pub const SHAPE_VARIABLES_MAX: usize = 64;
+/// Layouts of frames that were seen once and are remembered until the second time.
+pub const LAYOUTS_SEEN_MAX: usize = 64;
 /// Shapes that one connection may have learned, but for one more every
 /// [`SHAPE_CREDIT_INTERVAL`]: one peer can't push out the shapes of others.
 pub const SHAPES_PER_CONNECTION_MAX: u8 = 64;

@@ -23,9 +23,8 @@ use super::session::Session;
 use super::shared::frame_bytes_max;
 use super::silence::{self, SilenceCheck};
 use super::{Disconnect, Event, SendError, ending};
-use crate::events::{Answer, AnswerReader};
 use crate::ids::MsgId;
-use crate::wire::{Ack, ErrorCode, ErrorReport, FrameCodec, FrameCodecError};
+use crate::wire::{Ack, Answer, AnswerReader, ErrorCode, ErrorReport, FrameCodec, FrameCodecError};
 
 /// After so many frames in a row reading lets writing have a turn.
 const FRAMES_A_TURN: usize = 256;

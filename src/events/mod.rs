@@ -2,14 +2,10 @@
 //! that it sends. They are the same for a client over TCP and an endpoint
 //! inside the server's process.
 
-mod answer;
-
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-
-pub(crate) use answer::{Answer, AnswerReader};
 
 use crate::wire::{ErrorReport, Message, MessageError, Welcome};
 

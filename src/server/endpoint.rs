@@ -18,12 +18,13 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::ServerShared;
 use super::phase::Phase;
 use super::thread_buffers::ThreadBuffers;
-use crate::events::{Answer, AnswerReader, Event, Inbound, SendError};
+use crate::events::{Event, Inbound, SendError};
 use crate::ids::{Name, NameError};
 use crate::limits::FRAME_PREFIX_BYTES;
 use crate::router::{Attention, Halt, Pause, Session};
 use crate::sync::lock;
 use crate::wire::{self, Ack, ErrorCode, Message, Payload, write_frame};
+use crate::wire::{Answer, AnswerReader};
 
 /// Why an endpoint can't be attached.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

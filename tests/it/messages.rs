@@ -15,7 +15,7 @@ fn values(messages: &[Vec<u8>]) -> Vec<Value> {
     messages
         .iter()
         .map(|json| {
-            let checked = parser.parse(&mut json.clone());
+            let checked = parser.parse(json);
             checked.unwrap_or_else(|refusal| panic!("{refusal}: {}", json.escape_ascii()));
             serde_json::from_slice(json).unwrap()
         })
@@ -208,6 +208,6 @@ fn messages_of_a_file_keep_their_spelling() {
         assert_eq!(values(&messages)[0].get("target"), None);
     }
     let mut parser = Parser::new(Validation::Payload);
-    let mut ack = variants(&Selection::One(Example::Ack), 1, None, Target::Broadcast);
-    assert_eq!(parser.parse(&mut ack[0]).unwrap().kind, Kind::Ack);
+    let ack = variants(&Selection::One(Example::Ack), 1, None, Target::Broadcast);
+    assert_eq!(parser.parse(&ack[0]).unwrap().kind, Kind::Ack);
 }

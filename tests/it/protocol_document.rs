@@ -130,7 +130,7 @@ fn the_documents_messages_are_valid() {
         if let Some(kind) = value.get("msg_type") {
             let kind = kind.as_str().expect("a type").to_owned();
             if kind != "welcome" {
-                let verdict = parser.parse(&mut block.as_bytes().to_vec());
+                let verdict = parser.parse(block.as_bytes());
                 assert!(verdict.is_ok(), "{verdict:?}: {block}");
             }
             kinds.insert(kind);

@@ -73,8 +73,8 @@ fn read(path: &str) -> Result<Selection, SelectionError> {
         if let Event::Piece(piece) = event
             && invalid.is_none()
         {
-            let json = piece.json.to_vec();
-            let reason = match parser.parse(&mut json.clone()) {
+            let json = piece.json;
+            let reason = match parser.parse(json) {
                 Ok(header) if header.kind.is_control() => Some(format!(
                     "a {} is for the server itself; a load consists of messages that are passed on",
                     header.kind.as_str()
@@ -94,7 +94,7 @@ fn read(path: &str) -> Result<Selection, SelectionError> {
                         reason,
                     });
                 }
-                None => messages.push(json),
+                None => messages.push(json.to_vec()),
             }
         }
         Ok(())
@@ -120,7 +120,7 @@ fn only_acks(selection: &Selection) -> bool {
         Selection::Custom(messages) => {
             let mut parser = Parser::new(Validation::Envelope);
             messages.iter().all(|json| {
-                let header = parser.parse(&mut json.clone());
+                let header = parser.parse(json);
                 header.is_ok_and(|header| header.kind == Kind::Ack)
             })
         }

@@ -4,7 +4,7 @@
 use uuid::Uuid;
 
 use crate::ids::{MsgId, Name};
-use crate::wire::{AnswerIds, Answering, ErrorCode, ErrorDetails};
+use crate::wire::{AnswerIds, AnswerWriter, ErrorCode, ErrorDetails};
 
 /// Messages that were dropped for one receiver, with none delivered to it in
 /// between.
@@ -60,7 +60,7 @@ impl DropNotice {
             last_msg_id: Some(self.last.as_str()),
             ..ErrorDetails::default()
         };
-        let mut answering = Answering {
+        let mut answering = AnswerWriter {
             server: &self.server,
             ids: &mut AnswerIds::new(Uuid::new_v4()),
             unix_ms: self.unix_ms,

@@ -7,8 +7,8 @@ use crate::ids::{MsgId, Name};
 use crate::limits::{CONTROL_LANE_BYTES, CONTROL_LANE_SHORT_BYTES};
 use crate::router::now::Now;
 use crate::wire::{
-    AckTemplate, Acks, AnswerIds, Answering, BatchAck, ErrorCode, ErrorDetails, Refusal, Shortage,
-    Welcome,
+    AckTemplate, Acks, AnswerIds, AnswerWriter, BatchAck, ErrorCode, ErrorDetails, Refusal,
+    Shortage, Welcome,
 };
 
 /// Sources whose template is kept: most connections have one, one that speaks
@@ -294,9 +294,9 @@ impl Answers {
     }
 
     /// Every answer but an ack begins here.
-    fn answering(&mut self) -> (Answering<'_>, &mut Vec<u8>) {
+    fn answering(&mut self) -> (AnswerWriter<'_>, &mut Vec<u8>) {
         self.close_batch();
-        let answering = Answering {
+        let answering = AnswerWriter {
             server: &self.server,
             ids: &mut self.ids,
             unix_ms: self.unix_ms,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::limits::{SHAPE_CREDIT_INTERVAL, SHAPES_PER_CONNECTION_MAX};
 use crate::router::now::Now;
-use crate::wire::Learned;
+use crate::wire::LearnOutcome;
 
 /// Frames that taught nothing before learning is given a rest.
 const FRUITLESS_MAX: u8 = 32;
@@ -63,15 +63,15 @@ impl Learning {
     }
 
     /// Takes note of what an attempt came to.
-    pub(crate) fn note(&mut self, learned: Learned) {
+    pub(crate) fn note(&mut self, learned: LearnOutcome) {
         match learned {
-            Learned::Shape(_) => {
+            LearnOutcome::Shape(_) => {
                 self.credit = self.credit.saturating_sub(1);
                 self.news = true;
                 self.fruitless = 0;
             }
-            Learned::Known(_) => self.fruitless = 0,
-            Learned::Nothing | Learned::FirstSighting => {
+            LearnOutcome::Known(_) => self.fruitless = 0,
+            LearnOutcome::Nothing | LearnOutcome::FirstSighting => {
                 self.fruitless += 1;
                 if self.fruitless == FRUITLESS_MAX {
                     self.fruitless = 0;

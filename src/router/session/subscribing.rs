@@ -7,10 +7,8 @@ use crate::limits::{FRAME_PREFIX_BYTES, SNAPSHOT_WAITING_MAX};
 use crate::router::broadcast::subscriptions::{Delivery, Keys, Subscription};
 use crate::router::mailbox::entry_bytes::KeptFrame;
 use crate::router::session::Session;
-use crate::wire::filter::{
-    Field, Mode, Pointer, Probe, SubscribeRequest, UnsubscribeRequest, Values,
-};
-use crate::wire::{ErrorCode, Refusal};
+use crate::wire::filter::{Field, Pointer, Probe, Values};
+use crate::wire::{ErrorCode, Mode, Refusal, SubscribeRequest, UnsubscribeRequest};
 
 impl Session {
     /// From the next broadcast on, the connection gets what matches. What is

@@ -3,10 +3,10 @@
 
 use super::*;
 use crate::limits::{SHAPE_CREDIT_INTERVAL, SHAPES_PER_CONNECTION_MAX};
-use crate::wire::fuzz::MESSAGES;
-use crate::wire::fuzz::generate::{Seed, message as generated};
-use crate::wire::fuzz::vary::{Taste, edit, vary};
-use crate::wire::{Learned, Parser, Validation, frames};
+use crate::wire::testing::MESSAGES;
+use crate::wire::testing::generate::{Seed, message as generated};
+use crate::wire::testing::vary::{Variation, edit, vary};
+use crate::wire::{LearnOutcome, Parser, Validation, frames};
 
 /// Valid, invalid and varied frames, with a valid one after each, so that
 /// never too many in a row are refused.
@@ -19,11 +19,16 @@ fn conversation(number: u64) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     for _ in 0..60 {
         let model = &models[seed.below(models.len())];
-        let taste = seed.pick(&[Taste::SameWidth, Taste::Ascii, Taste::Valid, Taste::Wild]);
+        let variation = seed.pick(&[
+            Variation::SameWidth,
+            Variation::Ascii,
+            Variation::Valid,
+            Variation::Wild,
+        ]);
         let frame = match seed.below(4) {
             0 => model.clone(),
             1 => edit(seed, model.clone()),
-            _ => vary(seed, model, taste),
+            _ => vary(seed, model, variation),
         };
         frames.extend((!frame.is_empty()).then_some(frame));
         frames.push(models[1].clone());
@@ -51,7 +56,7 @@ fn by_lane(stream: &[u8]) -> [Vec<u8>; 2] {
     let mut parser = Parser::new(Validation::Envelope);
     for frame in frames(stream) {
         let json = &stream[frame.start + 4..frame.end];
-        let header = parser.parse(&mut json.to_vec()).expect("it was accepted");
+        let header = parser.parse(json).expect("it was accepted");
         let lane = usize::from(parser.target(json, &header.names).is_none());
         lanes[lane].extend_from_slice(&stream[frame]);
     }
@@ -63,7 +68,7 @@ fn by_lane(stream: &[u8]) -> [Vec<u8>; 2] {
 fn warm(router: &Router, peer: &mut TestClient, frames: &[Vec<u8>]) -> usize {
     let mut parser = Parser::new(router.0.config.validation);
     for frame in [frames, frames, frames].concat() {
-        if let Ok(header) = parser.parse(&mut frame.clone()) {
+        if let Ok(header) = parser.parse(&frame) {
             let learned = router.0.shapes.learn(&frame, &header, 0);
             peer.scratch.hints().note(learned, frame.len());
         }
@@ -205,9 +210,9 @@ fn a_peer_cannot_push_out_what_others_use() {
     for (at, peer) in usual.iter_mut().enumerate() {
         peer.scratch = ReadScratch::default();
         for message in skeletons(at) {
-            let parsed = Parser::default().parse(&mut json(&message)).unwrap();
+            let parsed = Parser::default().parse(&json(&message)).unwrap();
             let learned = router.0.shapes.learn(&json(&message), &parsed, 0);
-            assert!(matches!(learned, Learned::Known(_)), "{learned:?}");
+            assert!(matches!(learned, LearnOutcome::Known(_)), "{learned:?}");
         }
     }
     // In time it may teach again.
@@ -231,7 +236,7 @@ fn a_peer_whose_frames_never_repeat_stops_paying_for_learning() {
     for _ in 0..100_000 {
         if learning.may_learn(at_ms(0)) {
             tries += 1;
-            learning.note(Learned::FirstSighting);
+            learning.note(LearnOutcome::FirstSighting);
         }
     }
     assert!((100..4_000).contains(&tries), "{tries} of 100000");

@@ -10,8 +10,8 @@ pub(crate) use index::{ConflatedBy, DeliveryMode, SubscriptionIndex};
 pub(crate) use key::Keys;
 
 use crate::limits::{SUBSCRIPTION_BYTES_PER_CONNECTION_MAX, SUBSCRIPTIONS_PER_CONNECTION_MAX};
-use crate::wire::filter::{Filter, Mode, Pointer, SubscribeRequest};
-use crate::wire::{ErrorCode, Refusal};
+use crate::wire::filter::{Filter, Pointer};
+use crate::wire::{ErrorCode, Mode, Refusal, SubscribeRequest};
 
 /// What a connection asked for.
 #[derive(Debug)]

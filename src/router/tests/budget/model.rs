@@ -6,7 +6,7 @@ use super::*;
 use crate::budget::Allowance;
 use crate::router::Pause;
 use crate::router::mailbox::queue_state::QueueState;
-use crate::wire::fuzz::generate::Seed;
+use crate::wire::testing::generate::Seed;
 
 const SEEDS: u64 = 20;
 const STEPS: usize = 400;

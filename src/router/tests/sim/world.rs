@@ -18,7 +18,7 @@ use super::model::{Met, Model};
 use crate::ids::Name;
 use crate::limits::WINDOW_BYTES;
 use crate::router::{NameConfig, Now, Overflow, ReadScratch, Router, RouterConfig};
-use crate::wire::fuzz::generate::Seed;
+use crate::wire::testing::generate::Seed;
 
 /// Steps of one run, before it is led to its end.
 const STEPS: usize = 400;
