@@ -71,9 +71,9 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Lives the connection's life, and returns its end. Messages that were not
+    /// Serves the connection, and returns its end. Messages that were not
     /// handed over in full stay in `outbox` for the next.
-    pub(super) async fn live<S>(self, welcomed: Welcomed<S>, outbox: &mut Outbox) -> Disconnect
+    pub(super) async fn run<S>(self, welcomed: Welcomed<S>, outbox: &mut Outbox) -> Disconnect
     where
         S: AsyncRead + AsyncWrite,
     {
@@ -90,9 +90,9 @@ impl<'a> Connection<'a> {
             biased;
             end = self.read(&mut frames) => end,
             end = self.write_to_the_end(&mut writer, outbox) => end,
-            end = self.deadline_of_the_end() => end,
+            end = self.close_deadline() => end,
             end = self.watch_for_silence() => end,
-            never = self.session.watch_the_clock() => match never {},
+            never = self.session.expire_answers() => match never {},
         };
         self.end_batch(outbox);
         end
@@ -181,7 +181,7 @@ impl<'a> Connection<'a> {
         }
         // The end of the connection concerns the receiver in any case.
         if !waited_for || shutting_down {
-            self.session.inbox.tell(Event::Notice(report));
+            self.session.inbox.push(Event::Notice(report));
         }
     }
 
@@ -238,7 +238,7 @@ impl<'a> Connection<'a> {
             if !silent || !signs.is_reading() {
                 continue;
             }
-            self.read_what_came().await;
+            self.read_all_arrived().await;
             let silent = check.sample(self.sample(), now, Duration::ZERO);
             if let Some(silence) = silent.filter(|_| signs.is_reading()) {
                 let limit = self.silence_max;
@@ -249,7 +249,7 @@ impl<'a> Connection<'a> {
 
     /// Lets reading go on until the socket would block, for as long as the
     /// server may be silent: one that never ends delivering is silent too.
-    async fn read_what_came(&self) {
+    async fn read_all_arrived(&self) {
         let signs = &self.session.signs;
         let begin = Instant::now();
         loop {
@@ -271,7 +271,7 @@ impl<'a> Connection<'a> {
 
     /// Comes back when a close, or one that the server announced, has taken too
     /// long. A server that shuts down may take its time: it still delivers.
-    async fn deadline_of_the_end(&self) -> Disconnect {
+    async fn close_deadline(&self) -> Disconnect {
         let closing = &self.session.shared.closing;
         tokio::select! {
             () = closing.cancelled() => {}

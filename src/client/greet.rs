@@ -1,7 +1,5 @@
 //! Saying hello and being welcomed.
 
-use std::io;
-
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
@@ -40,13 +38,14 @@ where
     // The server's limit isn't known yet; memory follows the bytes received.
     let codec = FrameCodec::new(FRAME_BYTES_MAX_MAX);
     let mut greeting = Greeting {
+        address,
         frames: FramedRead::with_capacity(reader, codec, WINDOW_BYTES),
         writer,
         early: Vec::new(),
     };
     let mut said = hello;
     let welcome = match greeting.say(source, &said).await {
-        Err(GreetError::Refused(report)) if asks_too_much(&said, &report) => {
+        Err(ConnectError::Refused(report)) if asks_too_much(&said, &report) => {
             // An older server: the connection goes on, and so does the client.
             said.resumable = None;
             said.resume = None;
@@ -55,7 +54,7 @@ where
         welcome => welcome,
     };
     Ok(Welcomed {
-        welcome: welcome.map_err(|error| error.at(address))?,
+        welcome: welcome?,
         hello: said,
         frames: greeting.frames,
         writer: greeting.writer,
@@ -73,16 +72,17 @@ fn asks_too_much(hello: &Hello, report: &ErrorReport) -> bool {
             .is_some_and(|field| field == "payload.resumable" || field == "payload.resume")
 }
 
-struct Greeting<S> {
+struct Greeting<'a, S> {
+    address: &'a str,
     frames: FramedRead<ReadHalf<S>, FrameCodec>,
     writer: WriteHalf<S>,
     early: Vec<Bytes>,
 }
 
-impl<S: AsyncRead + AsyncWrite> Greeting<S> {
+impl<S: AsyncRead + AsyncWrite> Greeting<'_, S> {
     /// Says hello and waits for the welcome. Messages that come before it are
     /// early: they are kept.
-    async fn say(&mut self, source: &Name, hello: &Hello) -> Result<Welcome, GreetError> {
+    async fn say(&mut self, source: &Name, hello: &Hello) -> Result<Welcome, ConnectError> {
         let hello = Message::hello(source, hello.clone()).expect("its source is a name");
         // A server that is full may answer and close without reading the hello.
         let written = self.writer.write_all(&hello.to_frame()).await;
@@ -91,13 +91,14 @@ impl<S: AsyncRead + AsyncWrite> Greeting<S> {
             let frame = match frame {
                 Ok(frame) => frame,
                 Err(error) => {
-                    return Err(parting_word.map_or_else(|| error.into(), GreetError::Refused));
+                    let refused = parting_word.map(ConnectError::Refused);
+                    return Err(refused.unwrap_or_else(|| self.broken(error)));
                 }
             };
             let message = match Message::from_json(&frame) {
                 Ok(message) => message,
                 Err(error) if speaks_of_welcome(&frame) => {
-                    return Err(GreetError::NotTickwire(error.to_string()));
+                    return Err(self.not_tickwire(error));
                 }
                 Err(_) => {
                     self.early.push(frame);
@@ -109,7 +110,7 @@ impl<S: AsyncRead + AsyncWrite> Greeting<S> {
                     return Ok(*welcome);
                 }
                 Payload::Error(report) if report.msg_id() == Some(hello.msg_id) => {
-                    return Err(GreetError::Refused(report));
+                    return Err(ConnectError::Refused(report));
                 }
                 // It may be the server's reason to close, or somebody's message.
                 Payload::Error(report) => {
@@ -119,11 +120,30 @@ impl<S: AsyncRead + AsyncWrite> Greeting<S> {
                 _ => self.early.push(frame),
             }
         }
-        if let Some(report) = parting_word {
-            return Err(GreetError::Refused(report));
+        Err(match (parting_word, written) {
+            (Some(report), _) => ConnectError::Refused(report),
+            (None, Ok(())) => ConnectError::ClosedByServer {
+                address: self.address.to_owned(),
+            },
+            (None, Err(error)) => self.broken(error.into()),
+        })
+    }
+
+    fn broken(&self, error: FrameCodecError) -> ConnectError {
+        match error {
+            FrameCodecError::Io(error) => ConnectError::Unreachable {
+                address: self.address.to_owned(),
+                error,
+            },
+            FrameCodecError::Frame(error) => self.not_tickwire(error),
         }
-        written?;
-        Err(GreetError::Closed)
+    }
+
+    fn not_tickwire(&self, reason: impl ToString) -> ConnectError {
+        ConnectError::NotTickwire {
+            address: self.address.to_owned(),
+            reason: reason.to_string(),
+        }
     }
 }
 
@@ -134,38 +154,4 @@ fn speaks_of_welcome(json: &[u8]) -> bool {
         msg_type: std::borrow::Cow<'a, str>,
     }
     serde_json::from_slice::<Head<'_>>(json).is_ok_and(|head| head.msg_type == "welcome")
-}
-
-enum GreetError {
-    Refused(ErrorReport),
-    Closed,
-    NotTickwire(String),
-    Io(io::Error),
-}
-
-impl From<io::Error> for GreetError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl From<FrameCodecError> for GreetError {
-    fn from(error: FrameCodecError) -> Self {
-        match error {
-            FrameCodecError::Io(error) => Self::Io(error),
-            FrameCodecError::Frame(error) => Self::NotTickwire(error.to_string()),
-        }
-    }
-}
-
-impl GreetError {
-    fn at(self, address: &str) -> ConnectError {
-        let address = address.to_owned();
-        match self {
-            Self::Refused(report) => ConnectError::Refused(report),
-            Self::Closed => ConnectError::ClosedByServer { address },
-            Self::NotTickwire(reason) => ConnectError::NotTickwire { address, reason },
-            Self::Io(error) => ConnectError::Unreachable { address, error },
-        }
-    }
 }

@@ -85,7 +85,7 @@ impl Inbox {
     }
 
     /// Puts anything else in.
-    pub(super) fn tell(&self, event: Event) {
+    pub(super) fn push(&self, event: Event) {
         self.put(event, EVENT_BYTES);
     }
 

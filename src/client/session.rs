@@ -88,7 +88,7 @@ impl Session {
         }
     }
 
-    /// Lives all connections, beginning with `first`. Without `again` there is
+    /// Serves all connections, beginning with `first`. Without `again` there is
     /// no other.
     pub(super) async fn run<S, F, D>(
         self,
@@ -110,14 +110,14 @@ impl Session {
         let end = loop {
             let since = Instant::now();
             let connection = Connection::new(&self, &welcomed);
-            let end = connection.live(welcomed, &mut outbox).await;
+            let end = connection.run(welcomed, &mut outbox).await;
             if since.elapsed() >= RECONNECT_STABLE {
                 backoff.reset();
             }
             if matches!(end, Disconnect::Framing(_)) {
                 backoff.foreign_answer();
             }
-            let dialer = match self.is_there_another(end, &mut again) {
+            let dialer = match self.next_dialer(end, &mut again) {
                 Ok(dialer) => dialer,
                 Err(end) => break end,
             };
@@ -125,14 +125,14 @@ impl Session {
                 Ok(welcomed) => welcomed,
                 Err(end) => break end,
             };
-            self.take_up(&welcomed);
+            self.go_on_with(&welcomed);
         };
         self.end(end, &mut outbox);
     }
 
     /// Returns the dialer of another connection after one ended, or why there
     /// won't be one, which is `None` if the client was told to close.
-    fn is_there_another<'d, D>(
+    fn next_dialer<'d, D>(
         &self,
         end: Disconnect,
         again: &'d mut Option<Dialer<D>>,
@@ -147,9 +147,9 @@ impl Session {
         let Some(dialer) = again else {
             return Err(Some(end));
         };
-        drop(state.unanswered.take_the_clients_own());
+        drop(state.unanswered.take_own());
         drop(state);
-        self.inbox.tell(Event::Disconnected(end));
+        self.inbox.push(Event::Disconnected(end));
         Ok(dialer)
     }
 
@@ -167,9 +167,9 @@ impl Session {
     {
         tokio::select! {
             welcomed = self.attempts(dialer, backoff) => welcomed.map_err(Some),
-            end = self.deadline_of_attempts() => Err(Some(end)),
+            end = self.reconnect_deadline() => Err(Some(end)),
             () = self.shared.closing.cancelled() => Err(None),
-            never = self.watch_the_clock() => match never {},
+            never = self.expire_answers() => match never {},
         }
     }
 
@@ -208,7 +208,7 @@ impl Session {
         }
     }
 
-    async fn deadline_of_attempts(&self) -> Disconnect {
+    async fn reconnect_deadline(&self) -> Disconnect {
         match self.config.reconnect_within {
             Some(time) => {
                 sleep(time).await;
@@ -228,7 +228,7 @@ impl Session {
 
     /// Goes on with another connection: messages that the last one was handed
     /// are to be written again, or their fate is unknown.
-    fn take_up<S>(&self, welcomed: &Welcomed<S>) {
+    fn go_on_with<S>(&self, welcomed: &Welcomed<S>) {
         let resumes = self.welcomed(welcomed);
         let mut state = self.state();
         let given_up = match resumes {
@@ -247,7 +247,7 @@ impl Session {
         }
         let welcome = Arc::new(welcomed.welcome.clone());
         self.shared.welcomed(Arc::clone(&welcome));
-        self.inbox.tell(Event::Reconnected(Reconnection {
+        self.inbox.push(Event::Reconnected(Reconnection {
             welcome,
             resent,
             fate_unknown: given_up.len(),
@@ -261,7 +261,7 @@ impl Session {
         self.shared.refuse_more();
         let unsent = outbox.give_up();
         let mut state = self.state();
-        drop(state.unanswered.take_the_clients_own());
+        drop(state.unanswered.take_own());
         let given_up = state.unanswered.take_all();
         state.fences.fate_unknown(&given_up);
         let mut posted = state.fences.posted;
@@ -271,7 +271,7 @@ impl Session {
         // Each waiter tells its sender when it is dropped.
         drop((given_up, unsent));
         if let Some(why) = why {
-            self.inbox.tell(Event::Closed(why));
+            self.inbox.push(Event::Closed(why));
         }
         // Nobody may be waiting for it.
         let _ = self.ended.0.send(Some(LeftBehind {
@@ -282,7 +282,7 @@ impl Session {
     }
 
     /// Gives up the answers that stay out for too long.
-    pub(super) async fn watch_the_clock(&self) -> Infallible {
+    pub(super) async fn expire_answers(&self) -> Infallible {
         loop {
             let deadline = poll_fn(|_| match self.state().unanswered.deadline() {
                 Some(deadline) => Poll::Ready(deadline),

@@ -23,7 +23,7 @@ use crate::sync::lock;
 const SAMPLES: u32 = 8;
 
 /// Returns how long a server may be silent that pauses a connection for up to
-/// `stall_timeout`, which an older one doesn't tell.
+/// `stall_timeout`. Older servers don't tell that.
 pub(super) fn limit(answer_timeout: Duration, stall_timeout: Option<Duration>) -> Duration {
     let least = match stall_timeout {
         Some(stall_timeout) => stall_timeout.saturating_mul(2).max(SILENCE_MIN),
@@ -76,9 +76,9 @@ impl SilenceCheck {
         next.unwrap_or(self.last_at + Duration::from_secs(3600))
     }
 
-    /// Takes a sample, and says in which way the server has been silent for as
-    /// long as the limit. Of the time since the last sample the client was
-    /// `unread` without reading.
+    /// Takes a sample, and returns in which way the server has been silent for as
+    /// long as the limit. `unread` is the part of the time since the last sample
+    /// in which the client didn't read.
     pub(super) fn sample(
         &mut self,
         sample: Sample,

@@ -32,11 +32,11 @@ use crate::wire::{
 const SERVER: &str = "tickwire";
 
 /// The server's end of a connection.
-struct Peer<S> {
+struct ServerEnd<S> {
     frames: Framed<S, FrameCodec>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> ServerEnd<S> {
     fn on(stream: S) -> Self {
         Self {
             frames: Framed::new(stream, FrameCodec::default()),
@@ -102,12 +102,12 @@ struct NetworkState {
 }
 
 impl Network {
-    async fn accept(&mut self) -> Peer<DuplexStream> {
-        Peer::on(self.accepted.recv().await.unwrap())
+    async fn accept(&mut self) -> ServerEnd<DuplexStream> {
+        ServerEnd::on(self.accepted.recv().await.unwrap())
     }
 
     /// Accepts the client's next connection, and grants it this.
-    async fn welcome(&mut self, granted: Granted) -> Peer<DuplexStream> {
+    async fn welcome(&mut self, granted: Granted) -> ServerEnd<DuplexStream> {
         let mut peer = self.accept().await;
         peer.grant(granted).await;
         peer
@@ -158,7 +158,7 @@ async fn networked(
     bytes: usize,
     config: ClientConfig,
     granted: Granted,
-) -> (Client, Receiver, Peer<DuplexStream>, Network) {
+) -> (Client, Receiver, ServerEnd<DuplexStream>, Network) {
     let (dial, mut network) = network(bytes);
     let connecting = Client::connect_through("the network", dial, config);
     let (client, peer) = tokio::join!(connecting, network.welcome(granted));
@@ -265,15 +265,15 @@ fn config() -> ClientConfig {
 async fn connected_through(
     bytes: usize,
     config: ClientConfig,
-) -> (Client, Receiver, Peer<DuplexStream>) {
+) -> (Client, Receiver, ServerEnd<DuplexStream>) {
     let (near, far) = duplex(bytes);
-    let mut peer = Peer::on(far);
+    let mut peer = ServerEnd::on(far);
     let (client, _) = tokio::join!(Client::over(near, config), peer.welcome());
     let (client, receiver) = client.unwrap();
     (client, receiver, peer)
 }
 
-async fn connected(config: ClientConfig) -> (Client, Receiver, Peer<DuplexStream>) {
+async fn connected(config: ClientConfig) -> (Client, Receiver, ServerEnd<DuplexStream>) {
     connected_through(1 << 20, config).await
 }
 

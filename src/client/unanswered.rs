@@ -173,7 +173,7 @@ impl Unanswered {
 
     /// Takes out the client's own messages, which belonged to the connection
     /// that ended.
-    pub(super) fn take_the_clients_own(&mut self) -> Vec<Outgoing> {
+    pub(super) fn take_own(&mut self) -> Vec<Outgoing> {
         self.take_where(|message| !message.is_the_programs())
     }
 

@@ -78,20 +78,12 @@ where
             address: setting.clone(),
             source,
         };
+        let fault = |kind, problem: &str| failed(io::Error::new(kind, problem));
         let found = timeout(LISTEN_RESOLVE_TIMEOUT, lookup(setting.clone())).await;
-        let addresses = found
-            .map_err(|_| {
-                failed(fault(
-                    ErrorKind::TimedOut,
-                    "its name was not resolved in time",
-                ))
-            })?
-            .map_err(failed)?;
+        let late = |_| fault(ErrorKind::TimedOut, "its name was not resolved in time");
+        let addresses = found.map_err(late)?.map_err(failed)?;
         if addresses.is_empty() {
-            return Err(failed(fault(
-                ErrorKind::NotFound,
-                "the name has no address",
-            )));
+            return Err(fault(ErrorKind::NotFound, "the name has no address"));
         }
         all.extend(addresses.into_iter().map(|address| Wanted {
             setting: setting.clone(),
@@ -99,14 +91,10 @@ where
         }));
         if all.len() > LISTEN_ADDRESSES_MAX {
             let problem = format!("more than {LISTEN_ADDRESSES_MAX} addresses in all");
-            return Err(failed(fault(ErrorKind::InvalidInput, &problem)));
+            return Err(fault(ErrorKind::InvalidInput, &problem));
         }
     }
     Ok(all)
-}
-
-fn fault(kind: ErrorKind, problem: &str) -> io::Error {
-    io::Error::new(kind, problem.to_owned())
 }
 
 /// Leaves out repeated addresses, and returns how to listen on the rest.

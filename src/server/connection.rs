@@ -161,7 +161,7 @@ impl Connection {
         {
             return Poll::Ready(Turn::End(End::Settled));
         }
-        if let Some(end) = self.follow_phase() {
+        if let Some(end) = self.on_phase() {
             return Poll::Ready(Turn::End(end));
         }
         let mut reads = 0;
@@ -173,7 +173,7 @@ impl Connection {
             let Ok(progress) = self.poll_output(cx) else {
                 return Poll::Ready(Turn::End(End::Broken));
             };
-            if let Some(end) = self.follow_output(progress) {
+            if let Some(end) = self.on_output(progress) {
                 return Poll::Ready(Turn::End(end));
             }
             if intake.is_pending() && progress != Progress::More && !self.answers_made_room() {
@@ -187,7 +187,7 @@ impl Connection {
     }
 
     /// Does this connection's part of a shutdown.
-    fn follow_phase(&mut self) -> Option<End> {
+    fn on_phase(&mut self) -> Option<End> {
         let phase = self.shared.phases.now();
         if phase == Phase::Running {
             return None;
@@ -218,7 +218,7 @@ impl Connection {
     }
 
     /// Notes how far the output got, and returns the end that follows.
-    fn follow_output(&mut self, progress: Progress) -> Option<End> {
+    fn on_output(&mut self, progress: Progress) -> Option<End> {
         if progress == Progress::Idle && self.shared.phases.now() == Phase::Draining {
             self.permits.draining = None;
         }
@@ -291,7 +291,7 @@ impl Connection {
                 clock.now()
             });
         Poll::Ready(match ready!(read) {
-            Ok(Arrival::Step(step, now)) => self.follow(step, now),
+            Ok(Arrival::Step(step, now)) => self.on_step(step, now),
             Ok(Arrival::PartOfFrame) => {
                 self.frame.advance(clock.mono(), self.input.len());
                 Ok(())
@@ -341,11 +341,11 @@ impl Connection {
     fn resume(&mut self, round: &mut Round<'_>) -> Result<(), End> {
         let now = self.shared.clock.now();
         let step = self.input.resume(&mut self.session, round, now);
-        self.follow(step, now)
+        self.on_step(step, now)
     }
 
     /// Acts on the outcome of the input that the session took at `now`.
-    fn follow(&mut self, step: Step, now: Now) -> Result<(), End> {
+    fn on_step(&mut self, step: Step, now: Now) -> Result<(), End> {
         if self.first_message_by.is_some() && self.session.has_accepted() {
             self.first_message_by = None;
         }

@@ -5,11 +5,11 @@ use super::*;
 
 /// The outcome of connecting to a server that answers the hello like this.
 async fn connecting_to(
-    answer: impl AsyncFnOnce(&mut Peer<DuplexStream>, &Message),
+    answer: impl AsyncFnOnce(&mut ServerEnd<DuplexStream>, &Message),
 ) -> Result<(Client, Receiver), ConnectError> {
     let (near, far) = duplex(4096);
     let server = async {
-        let mut peer = Peer::on(far);
+        let mut peer = ServerEnd::on(far);
         let hello = peer.hear().await.unwrap();
         answer(&mut peer, &hello).await;
     };
@@ -21,7 +21,7 @@ async fn says_hello_over_tcp_and_is_welcomed() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = async {
-        let mut peer = Peer::on(listener.accept().await.unwrap().0);
+        let mut peer = ServerEnd::on(listener.accept().await.unwrap().0);
         let hello = peer.welcome().await;
         peer.hear_and_ack().await;
         hello
@@ -45,7 +45,7 @@ async fn says_hello_over_tcp_and_is_welcomed() {
 #[tokio::test]
 async fn the_hello_asks_for_what_was_configured() {
     let (near, far) = duplex(4096);
-    let mut peer = Peer::on(far);
+    let mut peer = ServerEnd::on(far);
     let config = config().names(["a", "b"]).register(true).token("secret");
     assert!(!format!("{config:?}").contains("secret"));
     let (client, message) = tokio::join!(Client::over(near, config), peer.welcome());
@@ -123,7 +123,7 @@ async fn asks_to_be_resumable_only_where_that_can_hold() {
         (config().unanswered_max(32_769), false),
     ] {
         let (near, far) = duplex(4096);
-        let mut peer = Peer::on(far);
+        let mut peer = ServerEnd::on(far);
         let (_client, hello) = tokio::join!(Client::over(near, config), peer.welcome());
         assert_eq!(hello_in(&hello).resumable, asks.then_some(true));
     }
@@ -132,7 +132,7 @@ async fn asks_to_be_resumable_only_where_that_can_hold() {
 #[tokio::test]
 async fn a_server_that_is_full_says_so_without_having_read_the_hello() {
     let (near, far) = duplex(4096);
-    let mut peer = Peer::on(far);
+    let mut peer = ServerEnd::on(far);
     peer.say(error("LIMIT_EXCEEDED", None)).await;
     drop(peer);
     match Client::over(near, config()).await {
@@ -206,7 +206,7 @@ async fn lives_and_ends(config: ClientConfig) -> bool {
     let (dial, mut network) = network(1 << 16);
     let server = tokio::spawn(async move {
         while let Some(stream) = network.accepted.recv().await {
-            let mut peer = Peer::on(stream);
+            let mut peer = ServerEnd::on(stream);
             while let Some(heard) = peer.hear().await {
                 match &heard.payload {
                     Payload::Hello(_) => peer.say(welcome_to(&heard)).await,

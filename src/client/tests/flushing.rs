@@ -14,7 +14,7 @@ fn not_accepted(refused: usize, fate_unknown: usize, unsent: usize) -> Result<()
     })
 }
 
-async fn heard<const N: usize>(peer: &mut Peer<DuplexStream>) -> [Message; N] {
+async fn heard<const N: usize>(peer: &mut ServerEnd<DuplexStream>) -> [Message; N] {
     let mut all = Vec::new();
     for _ in 0..N {
         all.push(peer.hear().await.unwrap());

@@ -61,10 +61,10 @@ async fn it_comes_back_over_tcp() {
     let address = listener.local_addr().unwrap();
     let server = async {
         for _ in 0..3 {
-            let mut peer = Peer::on(listener.accept().await.unwrap().0);
+            let mut peer = ServerEnd::on(listener.accept().await.unwrap().0);
             peer.welcome().await;
         }
-        let mut peer = Peer::on(listener.accept().await.unwrap().0);
+        let mut peer = ServerEnd::on(listener.accept().await.unwrap().0);
         peer.welcome().await;
         peer
     };
@@ -224,8 +224,8 @@ async fn a_name_that_was_taken_over_is_given_up_and_the_others_are_kept() {
 }
 
 /// A server that gives a name to whoever asked for it last.
-async fn serve_one_name(network: &mut Network) -> (usize, Option<Peer<DuplexStream>>) {
-    let mut owner: Option<Peer<DuplexStream>> = None;
+async fn serve_one_name(network: &mut Network) -> (usize, Option<ServerEnd<DuplexStream>>) {
+    let mut owner: Option<ServerEnd<DuplexStream>> = None;
     let mut hellos = 0;
     while let Ok(mut peer) = tokio::time::timeout(Duration::from_secs(3600), network.accept()).await
     {
@@ -293,7 +293,7 @@ async fn a_server_that_does_not_want_the_client_is_left_alone() {
 }
 
 /// The answer of a load balancer without servers.
-async fn say_503(peer: &mut Peer<DuplexStream>) {
+async fn say_503(peer: &mut ServerEnd<DuplexStream>) {
     let http = b"HTTP/1.1 503 Service Unavailable\r\n\r\n";
     tokio::io::AsyncWriteExt::write_all(peer.frames.get_mut(), http)
         .await

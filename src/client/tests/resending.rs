@@ -6,7 +6,7 @@ use super::*;
 /// Sends notes of these texts and hears them, as bytes.
 async fn send_and_hear(
     client: &Client,
-    peer: &mut Peer<DuplexStream>,
+    peer: &mut ServerEnd<DuplexStream>,
     texts: &[&str],
 ) -> (Vec<JoinHandle<Result<Ack, SendError>>>, Vec<Bytes>) {
     let (mut sends, mut heard) = (Vec::new(), Vec::new());

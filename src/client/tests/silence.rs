@@ -14,7 +14,7 @@ fn telling_welcome(hello: &Message, granted: Granted) -> Message {
     welcome_within(hello, granted, limits)
 }
 
-async fn greet(peer: &mut Peer<DuplexStream>, granted: Granted) {
+async fn greet(peer: &mut ServerEnd<DuplexStream>, granted: Granted) {
     let hello = peer.hear().await.unwrap();
     peer.say(telling_welcome(&hello, granted)).await;
 }
@@ -24,7 +24,7 @@ async fn impatient(
     bytes: usize,
     config: ClientConfig,
     granted: Granted,
-) -> (Client, Receiver, Peer<DuplexStream>, Network) {
+) -> (Client, Receiver, ServerEnd<DuplexStream>, Network) {
     let (dial, mut network) = network(bytes);
     let config = config.answer_timeout(Duration::from_secs(1));
     let server = async {

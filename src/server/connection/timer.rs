@@ -121,13 +121,6 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    #[test]
-    fn each_timer_has_an_index_of_its_own() {
-        for (index, timer) in Timer::ALL.into_iter().enumerate() {
-            assert_eq!(timer as usize, index);
-        }
-    }
-
     #[tokio::test(start_paused = true)]
     async fn the_first_timer_wakes_and_expires_once() {
         let clock = Clock::start();
