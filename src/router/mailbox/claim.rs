@@ -6,6 +6,7 @@ use super::delivery::Delivery;
 use super::group::Membership;
 use crate::ids::{Epoch, Name};
 use crate::router::mailbox::{Mailbox, NotOwner};
+use crate::sync::lock;
 use crate::wire::filter::Pointer;
 
 /// Whether a connection has its names for itself.
@@ -90,9 +91,11 @@ impl Claim {
 
     /// Gives back what an owner doesn't need while it is idle.
     pub(crate) fn shrink(&self) {
-        // A member takes nothing now: its window may have no room for it.
-        if let Ok(mut delivery) = self.deliver_within(Some(0)) {
-            delivery.shrink();
+        // Nothing is taken from the queue for that: a member's window may have no
+        // room for it, and others would wait.
+        match &self.membership {
+            None => self.mailbox.shrink(self.epoch),
+            Some(membership) => lock(&membership.in_flight).shrink(),
         }
     }
 }

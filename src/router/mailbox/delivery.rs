@@ -31,11 +31,6 @@ impl<'a> Delivery<'a> {
         self.in_flight.is_empty()
     }
 
-    /// Gives back what an owner doesn't need while it is idle.
-    pub(crate) fn shrink(&mut self) {
-        self.in_flight.shrink();
-    }
-
     /// Takes the oldest frame, and tells whether others of its run follow: how an
     /// owner inside the process receives. Those that follow are still the
     /// queue's, so they go to the next owner or are reported.

@@ -280,6 +280,13 @@ impl Mailbox {
         Ok(Delivery::of_member(self, in_flight))
     }
 
+    /// Gives back the buffers that the owner doesn't need while it is idle.
+    pub(crate) fn shrink(&self, epoch: Epoch) {
+        if let Ok(mut in_flight) = self.consume(epoch) {
+            in_flight.shrink();
+        }
+    }
+
     fn consume(&self, epoch: Epoch) -> Result<MutexGuard<'_, InFlight>, NotOwner> {
         let in_flight = lock(&self.consumer);
         if self.is_owned_at(epoch) {

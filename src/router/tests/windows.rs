@@ -315,3 +315,25 @@ fn who_releases_is_woken_for_what_waits() {
     let _ = desk.say(&ack(9, "desk", "tickwire"));
     assert_eq!(count.0.load(Ordering::Relaxed), 1);
 }
+
+#[test]
+fn a_member_that_gives_buffers_back_takes_nothing_from_the_others() {
+    let router = router();
+    let mut few = TestClient::new(&router);
+    let group = json!({"names": ["workers"], "group": true, "window": 1});
+    let _ = few.say(&hello("w", group));
+    let mut sender = TestClient::anonymous(&router);
+    let _ = sender.say_all(&orders(0..1, "workers"));
+    assert_eq!(
+        few.read().len(),
+        2,
+        "the welcome, and the order that it may have"
+    );
+    let _ = sender.say_all(&orders(1..4, "workers"));
+    few.session.shrink();
+    let mut many = TestClient::new(&router);
+    let group = json!({"names": ["workers"], "group": true});
+    let _ = many.say(&hello("w", group));
+    few.session.shrink();
+    assert_eq!(ids(&many.read()[1..]), id_list(1..4));
+}
