@@ -25,7 +25,7 @@ pub enum FramesError {
 pub struct Frames<R> {
     reader: R,
     buffer: Vec<u8>,
-    /// The begin of the unread bytes.
+    /// The start of the unread bytes.
     begin: usize,
     /// Their end.
     end: usize,
