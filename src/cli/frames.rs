@@ -11,7 +11,7 @@ pub fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-/// The reason for which there is no further frame.
+/// The reason why there is no further frame.
 #[derive(Debug, thiserror::Error)]
 pub enum FramesError {
     #[error(transparent)]

@@ -62,7 +62,7 @@ pub struct Piece<'a> {
     pub position: Position,
 }
 
-/// The reason for which an input can't be split into messages.
+/// The reason why an input can't be split into messages.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{position}: {problem}")]
 pub struct SplitError {

@@ -15,7 +15,7 @@ pub fn variable(key: &str) -> String {
 /// The origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody gave one.
+    /// No layer gives a value.
     Default,
     File(PathBuf, u64),
     Variable(String),

@@ -6,7 +6,7 @@ use super::assignment::{Assignment, Origin, variable};
 use super::keys::{self, Key};
 use super::names;
 
-/// The reason for which the settings are not usable.
+/// The reason why the settings are not usable.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     #[error("{origin}: {key} = {value}: {allowed}")]
