@@ -10,9 +10,9 @@ use std::thread;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tickwire::Server;
 use tickwire::wire::{FrameState, frame_state};
+use tickwire_load::messages::Example;
 use uuid::Uuid;
 
-use load::messages::Example;
 use load::{stream, variants};
 
 /// Messages sent at once.

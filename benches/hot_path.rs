@@ -12,13 +12,12 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use tickwire::ids::{MsgId, Name};
 use tickwire::limits::WINDOW_BYTES;
 use tickwire::router::{Router, RouterConfig};
-use tickwire::wire::{
-    AckTemplate, AnswerIds, BatchAck, FrameState, Parser, Validation, frame_state,
-};
+use tickwire::wire::internal::{AckTemplate, AnswerIds, BatchAck};
+use tickwire::wire::{FrameState, Parser, Validation, frame_state};
+use tickwire_load::messages::{self, Example, Selection, Target};
 use uuid::Uuid;
 
 use load::endpoint::Endpoint;
-use load::messages::{self, Example, Selection, Target};
 use load::{stream, variants};
 
 /// Distinct messages of each kind.
@@ -47,13 +46,13 @@ fn envelope_parse(c: &mut Criterion) {
     let mut group = c.benchmark_group("envelope parse");
     for example in Example::ALL {
         let name = example.name();
-        let mut messages = variants(example, VARIANTS);
+        let messages = variants(example, VARIANTS);
         let bytes: usize = messages.iter().map(Vec::len).sum();
         group.throughput(Throughput::Bytes(bytes as u64));
         let mut parser = Parser::new(Validation::Payload);
         group.bench_function(BenchmarkId::new("tickwire", name), |b| {
             b.iter(|| {
-                for message in &mut messages {
+                for message in &messages {
                     black_box(parser.parse(message).expect("the examples are valid"));
                 }
             });

@@ -1,16 +1,12 @@
 //! The checks of a frame, by a learned shape and by the parser: the same
 //! rules, the same messages, nanoseconds a message.
 
-#[path = "../src/cli/bench/messages.rs"]
-#[allow(dead_code, unused_imports, reason = "the file serves several programs")]
-mod messages;
-
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use tickwire::wire::{Hints, Parser, Shapes, Validation, write_frame};
-
-use messages::{Example, Selection, Target, variants};
+use tickwire::wire::internal::{Hints, Shapes};
+use tickwire::wire::{Parser, Validation, write_frame};
+use tickwire_load::messages::{Example, Selection, Target, variants};
 
 const DISTINCT: usize = 1_000;
 
@@ -48,20 +44,20 @@ fn by_shape(stream: &Stream, shapes: &Shapes, hints: &mut Hints) -> usize {
         .count()
 }
 
-fn by_parser(stream: &mut Stream, parser: &mut Parser) {
+fn by_parser(stream: &Stream, parser: &mut Parser) {
     for frame in &stream.frames {
-        let json = &mut stream.bytes[frame.clone()];
+        let json = &stream.bytes[frame.clone()];
         black_box(parser.parse(json).expect("the examples are valid"));
     }
 }
 
 /// Learns until all of the stream is recognised.
-fn learn(stream: &mut Stream, shapes: &Shapes, parser: &mut Parser, hints: &mut Hints) {
+fn learn(stream: &Stream, shapes: &Shapes, parser: &mut Parser, hints: &mut Hints) {
     for frame in &stream.frames {
         let table = shapes.load();
-        let bytes = &mut stream.bytes[frame.start..];
+        let bytes = &stream.bytes[frame.start..];
         if hints.recognize(&table, bytes, frame.len(), 0).is_none() {
-            let json = &mut bytes[..frame.len()];
+            let json = &bytes[..frame.len()];
             let header = parser.parse(json).expect("the examples are valid");
             hints.note(shapes.learn(json, &header, 0), frame.len());
         }
@@ -72,17 +68,17 @@ fn checks(c: &mut Criterion) {
     let each = Example::ALL.map(|example| (example.name(), Selection::One(example)));
     let mut group = c.benchmark_group("check");
     for (name, selection) in each.into_iter().chain([("mix", Selection::Mix)]) {
-        let mut stream = Stream::of(&selection);
+        let stream = Stream::of(&selection);
         let mut parser = Parser::new(Validation::Payload);
         let (shapes, mut hints) = (Shapes::new(Validation::Payload), Hints::default());
-        learn(&mut stream, &shapes, &mut parser, &mut hints);
+        learn(&stream, &shapes, &mut parser, &mut hints);
         assert_eq!(by_shape(&stream, &shapes, &mut hints), DISTINCT, "{name}");
         group.throughput(Throughput::Elements(DISTINCT as u64));
         group.bench_function(BenchmarkId::new("shape", name), |b| {
             b.iter(|| by_shape(&stream, &shapes, &mut hints));
         });
         group.bench_function(BenchmarkId::new("parser", name), |b| {
-            b.iter(|| by_parser(&mut stream, &mut parser));
+            b.iter(|| by_parser(&stream, &mut parser));
         });
     }
     group.finish();

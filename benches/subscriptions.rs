@@ -121,18 +121,25 @@ fn fan_out(c: &mut Criterion) {
         let mut pool = Windows::default();
         let mut turn = || -> (Duration, usize) {
             let mut spent = Duration::ZERO;
-            for (reads, bars) in (1..).zip(&windows) {
-                let mut window = pool.take();
-                window.extend_from_slice(bars);
-                let begun = Instant::now();
-                sender.gather(&mut window);
-                let writes = reads % READS_PER_ROUND == 0 && !sender.is_gathering();
-                if writes || reads == READS_PER_TURN {
-                    sender.flush();
-                    black_box(sender.discard_output());
+            let mut reads = (1..).zip(&windows).peekable();
+            while reads.peek().is_some() {
+                let mut round = sender.begin();
+                for (read, bars) in reads.by_ref() {
+                    let mut window = pool.take();
+                    window.extend_from_slice(bars);
+                    let begun = Instant::now();
+                    round.read(&mut window);
+                    spent += begun.elapsed();
+                    pool.give(window);
+                    let is_over = read % READS_PER_ROUND == 0 && !round.is_growing();
+                    if is_over || read == READS_PER_TURN {
+                        break;
+                    }
                 }
+                let begun = Instant::now();
+                drop(round);
+                black_box(sender.discard_output());
                 spent += begun.elapsed();
-                pool.give(window);
             }
             let begun = Instant::now();
             let bytes = receivers.iter_mut().map(Endpoint::discard_output).sum();

@@ -8,7 +8,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tickwire::exchange::Event;
+use tickwire::events::Event;
 use tickwire::wire::{Message, Number, Order, Side};
 use tickwire::{Client, ClientConfig, limits};
 

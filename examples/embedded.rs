@@ -3,7 +3,7 @@
 //!
 //! Run it with `cargo run --example embedded`.
 
-use tickwire::exchange::Event;
+use tickwire::events::Event;
 use tickwire::wire::{Message, Number, Order, Side};
 use tickwire::{Client, ClientConfig, Server};
 

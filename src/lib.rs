@@ -6,13 +6,12 @@
 //! the server it runs without TCP ([`ServerHandle::attach`]).
 //!
 //! # Where things are
-//! Imports go down only; what stands below [`server`] and [`client`] knows no
-//! socket, no clock and no async runtime.
+//! Imports go down only; below [`server`] and [`client`] there is no socket, no
+//! clock and no async runtime.
 //!
 //! - [`server`], [`client`]: the asynchronous shell around the rest.
-//! - [`exchange`]: what both give a program: events, and the fate of what it
-//!   sends.
-//! - [`router`]: who owns which name, and where each message goes.
+//! - [`events`]: the events and errors that server and client have in common.
+//! - [`router`]: the owners of names, and the way of each message.
 //! - [`wire`]: frames, the checks, typed messages, answers.
 //! - [`config`]: every setting of a server, a row each.
 //! - [`ids`], [`limits`]: small checked types, and every limit in one file.
@@ -27,8 +26,8 @@
 //! let message = Message::order("quantower-connector", "api-gateway", "run-123", order)?;
 //!
 //! // … and the check that every frame goes through.
-//! let mut frame = message.to_json().into_bytes();
-//! let header = Parser::new(Validation::Payload).parse(&mut frame)?;
+//! let frame = message.to_json();
+//! let header = Parser::new(Validation::Payload).parse(frame.as_bytes())?;
 //! assert_eq!(header.msg_id, message.msg_id);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -36,13 +35,14 @@
 #![deny(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod budget;
 #[cfg(feature = "client")]
 #[cfg_attr(docsrs, doc(cfg(feature = "client")))]
 pub mod client;
 pub mod config;
 #[cfg(any(feature = "server", feature = "client"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "server", feature = "client"))))]
-pub mod exchange;
+pub mod events;
 pub mod ids;
 pub mod limits;
 pub mod loss;

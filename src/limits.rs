@@ -1,8 +1,8 @@
 //! Every limit and default in one place, with the relations between them
 //! checked when compiling.
 //!
-//! Sizes are in bytes, durations in [`Duration`]. What a deployment may change
-//! starts from the `*_DEFAULT` values here; the rest is fixed because the
+//! Sizes are in bytes, durations in [`Duration`]. Settings of a deployment
+//! start from the `*_DEFAULT` values here; the rest is fixed because the
 //! protocol promises it.
 
 use std::time::Duration;
@@ -27,10 +27,11 @@ pub const REFUSED_IN_A_ROW_MAX: u32 = 100;
 pub const SUBSCRIPTIONS_PER_CONNECTION_MAX: usize = 256;
 /// Bytes that they may have together, as they were sent.
 pub const SUBSCRIPTION_BYTES_PER_CONNECTION_MAX: usize = 256 * 1024;
-/// Largest value by which broadcasts are conflated or kept, with some bytes that
-/// tell what it belongs to. A message with a larger one is as one without.
+/// Largest value by which broadcasts are conflated or kept, with some bytes for
+/// the subscription or pointer that it belongs to. A message with a larger one
+/// is as one without.
 pub const KEY_BYTES_MAX: usize = 256;
-/// Most pointers by whose values the last broadcasts are kept.
+/// Most pointers that the last broadcasts are kept by.
 pub const SNAPSHOT_KEYS_MAX: usize = 16;
 /// Most broadcasts that are kept for snapshots.
 pub const SNAPSHOT_MESSAGES_MAX: usize = 65_536;
@@ -90,7 +91,7 @@ pub const STALL_TIMEOUT_MAX: Duration = Duration::from_secs(60 * 60);
 /// Ids of accepted messages that are remembered for one resumable connection;
 /// beyond, the oldest are forgotten.
 pub const RESUME_IDS_MAX: usize = 65_536;
-/// How long what is queued for a name waits for its next owner.
+/// How long the messages queued for a name wait for its next owner.
 pub const LINGER_DEFAULT: Duration = Duration::from_secs(30);
 /// Largest value that `linger` may be configured to.
 pub const LINGER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -101,7 +102,7 @@ pub const TEND_INTERVAL: Duration = Duration::from_secs(1);
 pub const LINGERING_NAMES_MAX: usize = 16 * 1024;
 /// Bytes that they may hold together; beyond, the oldest are given up.
 pub const LINGERING_BYTES_MAX: usize = 1024 * 1024 * 1024;
-/// What a member of a group takes from its queue at once.
+/// Bytes that a member of a group takes from its queue at once.
 pub const GROUP_TAKE_BYTES: usize = 64 * 1024;
 /// How much a member sorts for others at once, where a key binds messages.
 pub const GROUP_SORT_BYTES: usize = 256 * 1024;
@@ -120,7 +121,7 @@ pub const MEMORY_MAX_MIN: usize = 1024 * 1024;
 /// `memory_max` where it isn't known how much memory the machine has.
 pub const MEMORY_MAX_FALLBACK: usize = 1024 * 1024 * 1024;
 /// Unless configured otherwise, the server's memory is one part in so many of
-/// what the machine, or the server's cgroup, has.
+/// the machine's, or of the limit of the server's cgroup.
 pub const MEMORY_MAX_DIVISOR: usize = 2;
 /// Bytes that a thread counts before it tells the total of them.
 pub const MEMORY_LEASE_BYTES: usize = 64 * 1024;
@@ -142,14 +143,14 @@ pub const RUN_PIN_BYTES_MIN: usize = 4 * 1024;
 pub const SHAPES_MAX: usize = 256;
 /// Largest frame that a shape is learned from.
 pub const SHAPE_FRAME_BYTES_MAX: usize = 4 * 1024;
-/// Bytes of model and classes that one shape may have: two for each position.
+/// Bytes of samples and classes that one shape may have: two for each position.
 pub const SHAPE_BYTES_MAX: usize = 3 * SHAPE_FRAME_BYTES_MAX;
 /// Values of varying width that one shape may have.
-pub const SHAPE_HOLES_MAX: usize = 64;
-/// Skeletons seen once that are remembered until they are seen again.
-pub const SKELETONS_SEEN_MAX: usize = 64;
+pub const SHAPE_VARIABLES_MAX: usize = 64;
+/// Layouts of frames that were seen once and are remembered until the second time.
+pub const LAYOUTS_SEEN_MAX: usize = 64;
 /// Shapes that one connection may have learned, but for one more every
-/// [`SHAPE_CREDIT_INTERVAL`]: one peer can't push out what others use.
+/// [`SHAPE_CREDIT_INTERVAL`]: one peer can't push out the shapes of others.
 pub const SHAPES_PER_CONNECTION_MAX: u8 = 64;
 /// How often a connection may learn one more shape.
 pub const SHAPE_CREDIT_INTERVAL: Duration = Duration::from_secs(10);
@@ -199,8 +200,8 @@ pub const THREADS_MAX: usize = 1024;
 pub const LOG_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of them that only lines about lost messages and panics may use.
 pub const LOG_RESERVE_BYTES: usize = 64 * 1024;
-/// Names under which losses are summed up whose lines don't fit; the others are
-/// summed up together.
+/// Names that losses are summed up by, of the lines that don't fit; the others
+/// are summed up together.
 pub const LOG_LOSS_NAMES_MAX: usize = 256;
 /// Lines from one place in the program that are written as they come, in each
 /// [`LOG_REPEAT_INTERVAL`]; the others are summed up.
@@ -232,8 +233,9 @@ pub const CONNECT_ADDRESSES_MAX: usize = 16;
 pub const CLIENT_UNSENT_BYTES: u32 = 128 * 1024;
 /// How long a client waits for the answer to a message that it has written.
 pub const ANSWER_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
-/// A server that owes answers, or takes no byte of what waits, is never silent
-/// for a client before this, however short the pauses are that it announces.
+/// A server that owes answers, or takes no byte of those that wait, is never
+/// silent for a client before this, however short the pauses are that it
+/// announces.
 pub const SILENCE_MIN: Duration = Duration::from_secs(1);
 /// The same for a server that doesn't tell how long its pauses may be.
 pub const SILENCE_UNTOLD_MIN: Duration = Duration::from_secs(30);
@@ -244,8 +246,8 @@ pub const CLIENT_DURATION_MAX: Duration = Duration::from_secs(30 * 365 * 24 * 60
 /// Shortest interval of a client's heartbeats and probes, and the shortest
 /// bound of the delay before it connects again.
 pub const CLIENT_INTERVAL_MIN: Duration = Duration::from_millis(1);
-/// How long a client that closes waits for what it has not yet written and for
-/// the answers to all that it has.
+/// How long a closing client waits for its unwritten messages and for the
+/// answers to all that it has written.
 pub const CLOSE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 /// Messages that a client may have under way without an answer.
 pub const UNANSWERED_MAX_DEFAULT: usize = 4096;
@@ -286,7 +288,7 @@ const _: () = assert!(FRAME_BYTES_MAX_DEFAULT <= FRAME_BYTES_MAX_MAX);
 const _: () = assert!(FRAME_BYTES_MAX_MAX + WINDOW_BYTES <= u32::MAX as usize);
 const _: () = assert!(CONNECTIONS_MAX_DEFAULT <= CONNECTIONS_MAX_MAX);
 const _: () = assert!(DESCRIPTORS_RESERVED <= CONNECTIONS_CLOSING_MAX);
-// Who is hurried has had less time than who is not.
+// A connection that is hurried has had less time than one that is not.
 const _: () = assert!(REFUSAL_HOLD.as_millis() < CLOSE_DISCARD_TIMEOUT.as_millis());
 const _: () = assert!(ACCEPT_BACKOFF_FIRST.as_millis() <= ACCEPT_BACKOFF_MAX.as_millis());
 const _: () = assert!(FRAME_RATE_MIN_MIN >= 1 && FRAME_RATE_MIN_MIN <= FRAME_RATE_MIN_DEFAULT);

@@ -1,10 +1,10 @@
 //! How the library marks the events that tell of lost messages.
 //!
-//! Messages that were acknowledged and can't be delivered are reported to who
-//! sent them. Where the sender is gone, the library's `tracing` event is the only
+//! Messages that were acknowledged and can't be delivered are reported to their
+//! senders. Where the sender is gone, the library's `tracing` event is the only
 //! word of the loss. So these events should not be dropped where others may be.
-//! All of them have the target [`TARGET`], the level `WARN` or `ERROR`, and, where
-//! they apply, these fields:
+//! All of them have the target [`TARGET`], the level `WARN` or `ERROR`, and,
+//! where they apply, these fields:
 //!
 //! - [`NAME`]: the name that the messages were for.
 //! - [`COUNT`]: how many messages there were, as a `u64`.

@@ -1,7 +1,5 @@
 //! The `tickwire` binary.
 
-#![deny(unsafe_code)]
-
 use std::process::ExitCode;
 
 mod cli;

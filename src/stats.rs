@@ -1,4 +1,4 @@
-//! Counters of what a router has done.
+//! Counters of a router's work.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,7 +9,7 @@ const STRIPES: usize = 16;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $field:ident,)*) => {
-        /// What a router has done since it started.
+        /// The work of a router since it started.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
         #[non_exhaustive]
         pub struct Stats {
@@ -30,7 +30,7 @@ macro_rules! counters {
         }
 
         impl Counters {
-            /// Adds what a connection did in one read.
+            /// Adds the work of a connection in one read.
             pub(crate) fn add(&self, connection: ConnectionId, done: &Stats) {
                 let stripe = &self.stripes[connection.0 as usize % STRIPES];
                 $(if done.$field > 0 {
@@ -66,10 +66,10 @@ counters! {
     refused,
     /// Deliveries dropped because a receiver's queue was full.
     dropped,
-    /// Accepted messages given up: their target's owner left and nobody took its
-    /// place in time, or the server stopped. Those who sent them are told, if
-    /// they are still there; each is also part of an event with the target
-    /// [`loss::TARGET`](crate::loss::TARGET).
+    /// Accepted messages given up: their target's owner left and nobody took
+    /// its place in time, or the server stopped. Their senders are told, if
+    /// they are still there; each message is also part of an event with the
+    /// target [`loss::TARGET`](crate::loss::TARGET).
     given_up,
     /// Broadcasts that a newer one with the same key replaced before a receiver
     /// that asked for the latest only had read them.

@@ -1,13 +1,13 @@
-//! What threads meet at: atomics, locks, the lock-free parts of other crates.
+//! The primitives that threads share: atomics, locks, the lock-free parts of
+//! other crates.
 //!
 //! The router's queues, wake-ups and changes of owner take them from here, so
-//! that loom can try their interleavings: built with `--cfg loom` these are
-//! loom's, and stand-ins for what loom can't see into.
-
-#![forbid(unsafe_code)]
+//! that loom can try their interleavings. Built with `--cfg loom` these are
+//! loom's own types, and stand-ins for the crates that loom can't see into.
 
 #[cfg(loom)]
 mod model;
+pub(crate) mod waiters;
 
 #[cfg(loom)]
 pub(crate) use model::*;
@@ -20,3 +20,11 @@ pub(crate) use {
     std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
     std::sync::{Mutex, MutexGuard, OnceLock},
 };
+
+/// Locks, also after a panic elsewhere: the panic ended its own connection, and
+/// the values behind these locks are consistent between any two statements.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

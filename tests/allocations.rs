@@ -4,20 +4,15 @@
 
 #![allow(missing_docs, reason = "a test")]
 
-#[path = "../src/cli/bench/messages.rs"]
-#[allow(dead_code, unused_imports, reason = "the file serves several programs")]
-mod messages;
-
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::IoSlice;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tickwire::router::{Now, Router, RouterConfig, Session, Workspace};
+use tickwire::router::{Now, ReadScratch, Router, RouterConfig, Session};
 use tickwire::wire::write_frame;
-
-use messages::{Example, Selection, Target, variants};
+use tickwire_load::messages::{Example, Selection, Target, variants};
 
 struct Counting;
 
@@ -63,14 +58,14 @@ const ALLOCATIONS_A_MESSAGE: f64 = 0.05;
 /// A session fed by hand, and its output thrown away.
 struct Endpoint {
     session: Session,
-    workspace: Workspace,
+    workspace: ReadScratch,
 }
 
 impl Endpoint {
     fn saying(router: &Router, hello: &str) -> Self {
         let mut endpoint = Self {
             session: router.connect(),
-            workspace: Workspace::default(),
+            workspace: ReadScratch::default(),
         };
         let mut window = BytesMut::new();
         write_frame(&mut window, hello.as_bytes()).unwrap();

@@ -6,9 +6,9 @@
 #[path = "it/draft.rs"]
 #[allow(dead_code, reason = "the file serves several programs")]
 mod draft;
-#[path = "it/peer.rs"]
+#[path = "it/raw_client.rs"]
 #[allow(dead_code, reason = "the file serves several programs")]
-mod peer;
+mod raw_client;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use std::time::Duration;
 use tickwire::ServerHandle;
 
 use draft::Draft;
-use peer::{Peer, start_server, within};
+use raw_client::{RawClient, start_server, within};
 
 struct Counting;
 
@@ -59,7 +59,7 @@ async fn come_and_go(address: SocketAddr, lane: usize, round: usize) {
         0 => format!("returns-{lane}"),
         _ => format!("comes-{lane}-{round}"),
     };
-    let mut peer = Peer::owning(address, &[&name]).await;
+    let mut peer = RawClient::owning(address, &[&name]).await;
     peer.ask_acked(&Draft::order(&name, "sink")).await;
     match round % 3 {
         0 => drop(peer),
@@ -90,7 +90,7 @@ async fn settle(server: &ServerHandle, held: usize) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    let settled = tokio::time::timeout(peer::DEADLINE, settled).await;
+    let settled = tokio::time::timeout(raw_client::DEADLINE, settled).await;
     let (names, now) = (server.name_count(), HELD.load(Ordering::Relaxed));
     settled.unwrap_or_else(|_| panic!("{names} names are owned; {now} bytes held, not {held}"));
 }
@@ -99,7 +99,7 @@ async fn settle(server: &ServerHandle, held: usize) {
 async fn ten_thousand_that_come_and_go_leave_memory_and_names_as_they_were() {
     let server = start_server().await;
     let address = server.local_addr();
-    let mut sink = Peer::owning(address, &["sink"]).await;
+    let mut sink = RawClient::owning(address, &["sink"]).await;
     let reading =
         tokio::spawn(async move { while sink.reader.receive_or_break().await.is_some() {} });
     // The first ones make what there is only once.

@@ -4,7 +4,7 @@ use std::io::IoSlice;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tickwire::router::{Now, Router, Session, Workspace};
+use tickwire::router::{Gathering, Now, ReadScratch, Router, Session};
 use uuid::Uuid;
 
 use super::stream;
@@ -12,7 +12,7 @@ use super::stream;
 /// See the [module](self).
 pub struct Endpoint {
     session: Session,
-    workspace: Workspace,
+    scratch: ReadScratch,
 }
 
 impl Endpoint {
@@ -20,7 +20,7 @@ impl Endpoint {
     pub fn new(router: &Router) -> Self {
         Self {
             session: router.connect(),
-            workspace: Workspace::default(),
+            scratch: ReadScratch::default(),
         }
     }
 
@@ -41,30 +41,17 @@ impl Endpoint {
         endpoint
     }
 
-    /// Takes what was read, all of it, and queues it.
-    pub fn receive(&mut self, window: &mut BytesMut) {
-        self.gather(window);
-        self.flush();
+    /// Takes a read, all of it, and queues its messages.
+    pub fn receive(&mut self, input: &mut BytesMut) {
+        self.begin().read(input);
     }
 
-    /// Takes what was read, all of it. It is queued by [`Self::flush`].
-    pub fn gather(&mut self, window: &mut BytesMut) {
-        let now = Now {
-            mono: Duration::ZERO,
-            unix_ms: 1_767_444_060_000,
-        };
-        let step = self.session.gather(&mut self.workspace, window, now);
-        assert!(step.halt.is_none() && window.is_empty());
-    }
-
-    /// Whether something is gathered that grows with the next read.
-    pub fn is_gathering(&self) -> bool {
-        self.workspace.is_gathering()
-    }
-
-    /// Queues what was gathered.
-    pub fn flush(&mut self) {
-        self.workspace.flush();
+    /// Begins a round of reads.
+    pub fn begin(&mut self) -> Round<'_> {
+        Round {
+            session: &mut self.session,
+            gathering: self.scratch.begin(),
+        }
     }
 
     /// Writes all that waits to be written; says how many bytes those were.
@@ -72,6 +59,29 @@ impl Endpoint {
         let mut all = |slices: &[IoSlice<'_>]| Ok(slices.iter().map(|s| s.len()).sum());
         let written = self.session.transmit(usize::MAX, &mut all);
         written.expect("nothing can fail here").0
+    }
+}
+
+/// Reads whose messages for subscribers are queued together, when it is dropped.
+pub struct Round<'a> {
+    session: &'a mut Session,
+    gathering: Gathering<'a>,
+}
+
+impl Round<'_> {
+    /// Takes a read, all of it.
+    pub fn read(&mut self, input: &mut BytesMut) {
+        let now = Now {
+            mono: Duration::ZERO,
+            unix_ms: 1_767_444_060_000,
+        };
+        let step = self.gathering.read(self.session, input, now);
+        assert!(step.halt.is_none() && input.is_empty());
+    }
+
+    /// Whether something is gathered that grows with the next read.
+    pub fn is_growing(&self) -> bool {
+        self.gathering.is_growing()
     }
 }
 

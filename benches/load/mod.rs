@@ -1,17 +1,12 @@
-//! The messages that the benchmarks work on, as the command `bench` makes them,
-//! and as a read has them.
-
-#[path = "../../src/cli/bench/messages.rs"]
-#[allow(dead_code, unused_imports, reason = "the file serves several programs")]
-pub mod messages;
+//! Messages as the command `bench` makes them, and as a read has them.
 
 #[allow(dead_code, reason = "not all benchmarks work on sessions")]
 pub mod endpoint;
 
 use bytes::BytesMut;
-use messages::{Example, Selection, Target};
+use tickwire_load::messages::{self, Example, Selection, Target};
 
-/// `count` variants of an example, compact, to whom it is for.
+/// `count` variants of an example, compact, for the target of the example.
 #[allow(dead_code, reason = "not all benchmarks work on the examples")]
 pub fn variants(example: Example, count: usize) -> Vec<Vec<u8>> {
     messages::variants(&Selection::One(example), count, None, Target::Keep)

@@ -5,17 +5,16 @@
 //! of a few hundredths. Changes are judged with this.
 
 use serde_json::{Value, json};
+use tickwire_load::protocol::Acks;
+use tickwire_load::statistics::{Estimate, Limit};
 
 use crate::arena::Arena;
-use crate::drive::Metric;
-use crate::figures::{estimate_json, figure_text};
+use crate::figures::{Metric, estimate_json, figure_text};
 use crate::machine::Cores;
 use crate::options::Pace;
-use crate::protocol::Acks;
 use crate::rounds;
 use crate::rows::{Bound, Contestant, Experiment, Reference, Row};
 use crate::server::{Found, Kind};
-use crate::statistics::{Estimate, Limit};
 
 /// What is compared, with the answers that are asked for.
 fn rows(paced_acks: Acks) -> Vec<Row> {

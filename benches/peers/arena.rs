@@ -1,18 +1,24 @@
-//! The servers of an experiment, started when they are needed, and what each is
-//! driven with.
+//! The servers of an experiment, started when they are needed, and the loads that
+//! drive them.
 
 use std::collections::HashMap;
 use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
 
-use crate::drive::flow::Schedule;
-use crate::drive::{Figures, fan_out, idle, one_at_a_time, paced, throughput};
+use tickwire_load::count::Counting;
+use tickwire_load::drive::{self, Extent, Pace as Tempo, Parties, Plan, Schedule, Window};
+use tickwire_load::load::{Load, Receivers};
+use tickwire_load::messages::{Example, Selection, Target};
+use tickwire_load::one_at_a_time;
+use tickwire_load::process::CpuClock;
+use tickwire_load::protocol::{Acks, IO_TIMEOUT, Protocol, SUBJECT};
+
+use crate::figures::{Figures, Metric};
 use crate::machine::Cores;
 use crate::options::Pace;
-use crate::protocol::SUBJECT;
-use crate::rows::{Contestant, Experiment, IDLE_CONNECTIONS, NEIGHBOURS};
-use crate::server::{Found, Kind, Server};
-use crate::stream::Stream;
-use crate::workload::Messages;
+use crate::rows::{Contestant, Experiment, IDLE_CONNECTIONS, NEIGHBOURS, PACED_PER_SECOND};
+use crate::server::{Found, Kind, Running};
 
 /// The names to which the eleven messages go.
 const TARGETS: [&str; 4] = [
@@ -22,54 +28,49 @@ const TARGETS: [&str; 4] = [
     "health-monitor",
 ];
 
-/// How far the sender of messages that may be dropped is ahead of the slowest
-/// receiver at most, in bytes. One receiver's messages may fill what the kernel
-/// holds on the way, as orders do, but not tickwire's queue, which holds 8 MiB;
-/// many receivers' together would fill the caches, whatever the server does.
+/// Bytes that the sender of messages that may be dropped is ahead of the slowest
+/// receiver at most. One receiver's messages may fill the kernel's buffers, as
+/// orders do, but not tickwire's queue, which holds 8 MiB; many receivers'
+/// together would fill the caches, whatever the server does.
 const AHEAD_OF_ONE_MAX: u64 = 6 * 1024 * 1024;
 const AHEAD_OF_MANY_MAX: u64 = 2 * 1024 * 1024;
 
-/// Where an experiment takes place.
+/// The time in which a server does the rest of its work after its last message.
+const SETTLE_TIME: Duration = Duration::from_millis(300);
+
+/// The place of an experiment.
 #[derive(Debug)]
 pub struct Arena<'a> {
     experiment: Experiment,
     found: &'a [Found],
     cores: Cores,
     pace: Pace,
-    messages: Messages,
     servers: HashMap<(Kind, bool), Place>,
-    streams: HashMap<Kind, Stream>,
+    loads: HashMap<Kind, Load>,
 }
 
-/// A server and who else is connected to it.
+/// A server and its idle connections.
 #[derive(Debug)]
 struct Place {
-    server: Server,
+    server: Running,
     _neighbours: Vec<TcpStream>,
 }
 
 impl<'a> Arena<'a> {
-    /// Nothing runs yet.
+    /// No server runs yet.
     pub fn new(experiment: Experiment, found: &'a [Found], cores: Cores, pace: Pace) -> Self {
-        let messages = match experiment {
-            Experiment::Mix => Messages::mix(),
-            Experiment::Escaped => Messages::escaped(),
-            Experiment::FanOut(_) => Messages::bars(),
-            _ => Messages::orders(),
-        };
         Self {
             experiment,
             found,
             cores,
             pace,
-            messages,
             servers: HashMap::new(),
-            streams: HashMap::new(),
+            loads: HashMap::new(),
         }
     }
 
-    /// One run of a contestant. A server whose run fails is ended: who knows
-    /// what state it is in.
+    /// Makes one run of a contestant. A server whose run fails is ended: its
+    /// state is unknown.
     pub fn run(&mut self, contestant: Contestant) -> Result<Figures, String> {
         let outcome = self.try_run(contestant);
         if outcome.is_err() {
@@ -81,13 +82,13 @@ impl<'a> Arena<'a> {
     fn try_run(&mut self, contestant: Contestant) -> Result<Figures, String> {
         let kind = contestant.kind;
         if self.experiment == Experiment::IdleMemory {
-            return idle::memory(&self.start(kind)?, IDLE_CONNECTIONS);
+            return idle_memory(&self.start(kind)?);
         }
         let place = (kind, contestant.crowded);
         if !self.servers.contains_key(&place) {
             let server = self.start(kind)?;
             let neighbours = match contestant.crowded {
-                true => idle::open(&server, NEIGHBOURS)?,
+                true => open_idle(&server, NEIGHBOURS)?,
                 false => Vec::new(),
             };
             let opened = Place {
@@ -97,51 +98,179 @@ impl<'a> Arena<'a> {
             self.servers.insert(place, opened);
         }
         let server = &self.servers[&place].server;
-        let stream = (self.streams)
+        let load = (self.loads)
             .entry(kind)
-            .or_insert_with(|| Stream::new(kind.protocol(), &self.messages));
-        let pace = self.pace;
-        // What a full queue drops must not meet a full queue.
-        let ahead_max = match self.experiment {
-            Experiment::Mix => Some(AHEAD_OF_ONE_MAX),
-            Experiment::FanOut(_) => Some(AHEAD_OF_MANY_MAX),
-            _ => None,
-        };
-        let schedule = Schedule {
-            warm_up: pace.warm_up,
-            measured: pace.measured,
-            ahead_max,
-        };
+            .or_insert_with(|| load(self.experiment, kind.protocol()));
+        let plan = plan(self.experiment, self.pace, contestant, load);
         match self.experiment {
-            Experiment::OneAtATime => {
-                one_at_a_time::run(server, stream, pace.warm_up, pace.measured / 2)
-            }
-            Experiment::Paced(connections) => {
-                let measured = pace.measured_paced;
-                paced::run(server, stream, contestant.acks, connections, measured)
-            }
-            Experiment::FanOut(receivers) => fan_out::run(server, stream, receivers, schedule),
-            _ => {
-                let mixed = self.experiment == Experiment::Mix;
-                let plan = throughput::Plan {
-                    acks: contestant.acks,
-                    names: if mixed { &TARGETS } else { &[SUBJECT] },
-                    schedule,
-                };
-                throughput::run(server, stream, plan)
-            }
+            Experiment::OneAtATime => run_one_at_a_time(server, load, &plan),
+            experiment => run_stream(server, load, &plan, experiment, contestant.acks),
         }
     }
 
-    fn start(&self, kind: Kind) -> Result<Server, String> {
+    fn start(&self, kind: Kind) -> Result<Running, String> {
         Self::start_one(self.found, kind, self.cores)
     }
 
-    /// Starts one of those that were found.
-    pub fn start_one(found: &[Found], kind: Kind, cores: Cores) -> Result<Server, String> {
+    /// Starts one of the servers that were found.
+    pub fn start_one(found: &[Found], kind: Kind, cores: Cores) -> Result<Running, String> {
         let found = found.iter().find(|found| found.kind == kind);
         found
             .ok_or_else(|| format!("{} is not on this machine", kind.label()))?
             .start(cores)
     }
+}
+
+/// The messages of an experiment, the same JSON for every server.
+fn load(experiment: Experiment, protocol: &dyn Protocol) -> Load {
+    let orders = Selection::One(Example::Order);
+    let to_subject = Receivers::One(Target::Name(SUBJECT));
+    let (selection, senders, receivers) = match experiment {
+        Experiment::Mix => (Selection::Mix, 1, Receivers::One(Target::Keep)),
+        Experiment::Escaped => (Selection::EscapedOrder, 1, to_subject),
+        Experiment::FanOut(count) => {
+            let bars = Selection::One(Example::MarketData);
+            (bars, 1, Receivers::All(count))
+        }
+        Experiment::Paced(connections) => (orders, connections, to_subject),
+        _ => (orders, 1, to_subject),
+    };
+    Load::new(protocol, &selection, &vec![None; senders], receivers)
+}
+
+fn plan(experiment: Experiment, pace: Pace, contestant: Contestant, load: &Load) -> Plan {
+    let protocol = contestant.kind.protocol();
+    let window = |measured| Window {
+        warm_up: pace.warm_up,
+        measured,
+    };
+    let flat_out = |measured| Tempo::FlatOut(Extent::Time(pace.warm_up + measured));
+    let measured = pace.measured;
+    let (tempo, window) = match experiment {
+        Experiment::Paced(connections) => {
+            let messages = pace.measured_paced.as_secs_f64() * f64::from(PACED_PER_SECOND);
+            let rate = u64::from(PACED_PER_SECOND);
+            let tempo = Tempo::Scheduled {
+                schedule: Schedule::new(rate, messages as u64, connections),
+                // The load has its core alone, and a sleep would be late by more
+                // than the time between two messages.
+                may_spin: true,
+            };
+            (tempo, None)
+        }
+        Experiment::OneAtATime => (flat_out(measured / 2), Some(window(measured / 2))),
+        _ => (flat_out(measured), Some(window(measured))),
+    };
+    Plan {
+        pace: tempo,
+        answers: protocol.answers(contestant.acks, load.receivers),
+        counting: Counting::Bytes,
+        // Messages that a full queue drops must not meet a full queue.
+        ahead_bytes_max: match experiment {
+            Experiment::Mix => Some(AHEAD_OF_ONE_MAX),
+            Experiment::FanOut(_) => Some(AHEAD_OF_MANY_MAX),
+            _ => None,
+        },
+        patience: IO_TIMEOUT,
+        window,
+    }
+}
+
+/// Connects receivers and senders, in this order.
+fn connect(
+    server: &Running,
+    load: &Load,
+    experiment: Experiment,
+    acks: Acks,
+) -> Result<Parties, String> {
+    let (protocol, address) = (server.protocol(), server.address());
+    let receiver = |number| match experiment {
+        Experiment::Mix => protocol.receiver(address, &TARGETS),
+        Experiment::FanOut(_) => protocol.receiver(address, &[&format!("receiver-{number}")]),
+        _ => protocol.receiver(address, &[SUBJECT]),
+    };
+    let receivers = (0..load.receivers).map(receiver).collect::<Result<_, _>>();
+    let receivers = receivers.map_err(|error| format!("connecting: {error}"))?;
+    let senders = load.streams.iter().map(|_| protocol.sender(address, acks));
+    let senders = senders.collect::<Result<_, _>>();
+    Ok(Parties {
+        receivers,
+        senders: senders.map_err(|error| format!("connecting: {error}"))?,
+    })
+}
+
+fn run_stream(
+    server: &Running,
+    load: &Load,
+    plan: &Plan,
+    experiment: Experiment,
+    acks: Acks,
+) -> Result<Figures, String> {
+    let parties = connect(server, load, experiment, acks)?;
+    let clock = CpuClock::start(Some(server.process()));
+    let outcome = drive::run(load, parties, plan, |_, _| {}).map_err(|error| error.to_string())?;
+    let cpu = clock.stop();
+    let faults = outcome.faults(&outcome.totals());
+    if !faults.is_empty() {
+        return Err(faults.join("; "));
+    }
+    let stray = server.protocol().stray_bytes().len() as u64;
+    if let Some(wrong) = outcome.wrong_bytes(stray) {
+        return Err(wrong);
+    }
+    let deliveries = (outcome.sent * load.copies()) as f64;
+    let micros = |time: Duration| time.as_nanos() as f64 / deliveries / 1e3;
+    let server_time = cpu.server.ok_or("the server has ended")?;
+    let mut figures = vec![(Metric::CpuMicros, micros(server_time))];
+    if plan.window.is_some() {
+        let rate = outcome.bytes_per_second / load.arrived_bytes_mean();
+        figures.push((Metric::PerSecond, rate));
+        if let Some(time) = cpu.load.filter(|_| !load.is_broadcast) {
+            figures.push((Metric::LoadMicros, micros(time)));
+        }
+    }
+    Ok(figures)
+}
+
+fn run_one_at_a_time(server: &Running, load: &Load, plan: &Plan) -> Result<Figures, String> {
+    let mut parties = connect(server, load, Experiment::OneAtATime, Acks::None)?;
+    let ends = parties.senders.pop().zip(parties.receivers.pop());
+    let (sender, receiver) = ends.expect("there is one of each");
+    let run = one_at_a_time::run(load, sender, receiver, plan, |_, _| {});
+    let (outcome, stop) = run.map_err(|error| error.to_string())?;
+    match stop {
+        Some(stop) => Err(stop.to_string()),
+        None => Ok(vec![
+            (Metric::P50Micros, outcome.arrival.percentile_us(50.0)),
+            (Metric::P99Micros, outcome.arrival.percentile_us(99.0)),
+        ]),
+    }
+}
+
+/// Opens connections that have sent one message each, and stay.
+fn open_idle(server: &Running, count: usize) -> Result<Vec<TcpStream>, String> {
+    let open = |index| {
+        let opened = server.protocol().idler(server.address(), index);
+        opened.map_err(|error| format!("idle connection {}: {error}", index + 1))
+    };
+    (0..count).map(open).collect()
+}
+
+/// Takes the memory that each idle connection costs a server that has just been
+/// started.
+fn idle_memory(server: &Running) -> Result<Figures, String> {
+    let resident = || {
+        thread::sleep(SETTLE_TIME);
+        let bytes = server.process().resident_bytes();
+        bytes.ok_or_else(|| "the server has ended".to_owned())
+    };
+    // The cost of the first few is the server's own.
+    let first = open_idle(server, 10)?;
+    let before = resident()?;
+    let connections = open_idle(server, IDLE_CONNECTIONS)?;
+    let after = resident()?;
+    drop((first, connections));
+    let grown = after.saturating_sub(before) as f64;
+    let per_connection = grown / IDLE_CONNECTIONS as f64;
+    Ok(vec![(Metric::BytesPerConnection, per_connection)])
 }

@@ -7,12 +7,12 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use crate::drive::Metric;
-use crate::figures::{grouped, scale, unit};
+use tickwire_load::statistics::{Estimate, Limit};
+
+use crate::figures::{Metric, grouped, scale, unit};
 use crate::report::{Judgement, RowReport};
 use crate::rows::{Reference, Row};
 use crate::server::Kind;
-use crate::statistics::{Estimate, Limit};
 
 const WIDTH: f64 = 860.0;
 const MARGIN: f64 = 24.0;

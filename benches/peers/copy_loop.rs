@@ -7,8 +7,8 @@
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 
-use crate::protocol::leave_unpaced;
 use tickwire::limits::{FRAME_BYTES_MAX_DEFAULT as FRAME_BYTES_MAX, WINDOW_BYTES};
+use tickwire_load::protocol::leave_unpaced;
 
 /// The hidden argument by which this program becomes the loop.
 pub const ARGUMENT: &str = "--copy-loop";

@@ -1,9 +1,27 @@
-//! How figures are written.
+//! Figures, and their form for people and programs.
 
 use serde_json::{Value, json};
+use tickwire_load::statistics::Estimate;
 
-use crate::drive::Metric;
-use crate::statistics::Estimate;
+/// A kind of figure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Metric {
+    /// Messages (in fan-out deliveries) a second.
+    PerSecond,
+    /// Processor time of the server for a message, µs.
+    CpuMicros,
+    /// Processor time of the load for a message, µs: the bound of its own speed.
+    LoadMicros,
+    /// The time from the write to the arrival for half of the messages, µs.
+    P50Micros,
+    /// The same for 99 of 100.
+    P99Micros,
+    /// Resident memory for a connection, bytes.
+    BytesPerConnection,
+}
+
+/// The figures of a run.
+pub type Figures = Vec<(Metric, f64)>;
 
 /// A figure and its interval in the unit that suits it.
 pub fn figure_text(metric: Metric, estimate: &Estimate) -> String {
@@ -17,7 +35,7 @@ pub fn figure_text(metric: Metric, estimate: &Estimate) -> String {
     )
 }
 
-/// What a figure is divided by to be shown, and the digits behind the point.
+/// The divisor with which a figure is shown, and the digits behind the point.
 pub fn scale(metric: Metric) -> (f64, usize) {
     match metric {
         Metric::PerSecond => (1e3, 0),

@@ -1,18 +1,18 @@
-//! The machine: its cores and who runs on which, its limits, and its
-//! description.
+//! The machine: the cores of server and load, its limits, and its description.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
+use tickwire_load::machine::Machine;
+use tickwire_load::process::Process;
 
 /// A core for the servers and another for the load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cores {
-    /// Where every server runs.
+    /// The core of every server.
     pub server: usize,
-    /// Where this process runs.
+    /// The core of this process.
     pub load: usize,
 }
 
@@ -53,7 +53,7 @@ impl Cores {
     }
 }
 
-/// Where a program is: at `given`, or in the path or the system's own folders.
+/// Finds a program: at `given`, or in the path or the system's own folders.
 pub fn find_program(name: &str, given: Option<&Path>) -> Option<PathBuf> {
     if let Some(path) = given {
         return path.is_file().then(|| path.to_owned());
@@ -65,55 +65,23 @@ pub fn find_program(name: &str, given: Option<&Path>) -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
-/// How many files this process, and a server that it starts, may open.
+/// The number of files that this process, and a server that it starts, may open.
 pub fn open_files_max() -> u64 {
-    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let soft = limits.lines().find_map(|line| {
-        let numbers = line.strip_prefix("Max open files")?;
-        numbers.split_whitespace().next()
-    });
-    match soft {
-        Some("unlimited") | None => u64::MAX,
-        Some(number) => number.parse().unwrap_or(u64::MAX),
-    }
+    let limits = Process::this().open_files_max();
+    limits.map_or(u64::MAX, |(soft, _)| soft)
 }
 
-/// What a reader of the figures has to know about the machine.
+/// Describes the machine for a reader of the figures.
 pub fn describe(cores: Cores) -> Value {
-    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kilobytes = |text: &str| -> Option<u64> { text.split_whitespace().next()?.parse().ok() };
+    let machine = Machine::this();
     json!({
-        "processor": field(&cpu, "model name"),
-        "cores": std::fs::read_dir("/sys/devices/system/cpu").map_or(0, |folder| {
-            folder.flatten().filter(|entry| is_core(&entry.file_name().to_string_lossy())).count()
-        }),
-        "virtual": cpu.lines().any(|line| line.starts_with("flags") && line.contains(" hypervisor")),
-        "memory_gib": field(&memory, "MemTotal").and_then(kilobytes).map(|kb| kb.div_ceil(1 << 20)),
-        "kernel": fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim(),
-        "system": system(),
+        "processor": machine.processor,
+        "cores": machine.cores,
+        "virtual": machine.is_virtual,
+        "memory_gib": machine.memory_kib.map(|kib| kib.div_ceil(1 << 20)),
+        "kernel": machine.kernel,
+        "system": machine.system,
         "server_core": cores.server,
         "load_core": cores.load,
     })
-}
-
-/// The value of the first line `key : value`.
-fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        (name.trim() == key).then(|| value.trim())
-    })
-}
-
-fn is_core(name: &str) -> bool {
-    name.strip_prefix("cpu")
-        .is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
-}
-
-fn system() -> Option<String> {
-    let release = fs::read_to_string("/etc/os-release").ok()?;
-    let name = release
-        .lines()
-        .find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
-    Some(name.trim_matches('"').to_owned())
 }

@@ -2,33 +2,24 @@
 //! and in the same rounds.
 //!
 //! `cargo bench --bench peers --features peers` measures everything in about a
-//! quarter of an hour; `-- --help` says how to measure less. What is measured,
-//! and what tickwire is held to, stands in `rows.rs`; how the servers are spoken
-//! to in `protocol/`, how they are driven in `drive/`, who takes turns with whom
-//! in `rounds.rs`, and how it is judged in `statistics.rs`.
-
-#![forbid(unsafe_code)]
+//! quarter of an hour; `-- --help` says how to measure less. The rows and their
+//! bounds stand in `rows.rs`, the runs in `arena.rs`, the turns in `rounds.rs`.
+//! Servers are driven and judged by the engine that `tickwire bench` has too,
+//! `tickwire_load`.
 
 mod against;
 mod arena;
 mod charts;
 mod copy_loop;
-mod drive;
 mod figures;
 mod machine;
 mod options;
-mod process;
-mod protocol;
 mod publish;
 mod report;
 mod rounds;
 mod rows;
 mod server;
 mod session;
-#[path = "../../src/cli/bench/statistics.rs"]
-mod statistics;
-mod stream;
-mod workload;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -64,7 +55,7 @@ fn main() -> ExitCode {
     }
     let outcome = Session::new(&options).and_then(|session| match options.against {
         Some(_) => session.compare_builds(),
-        None => session.compare_peers(&rows),
+        None => session.compare_rivals(&rows),
     });
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -78,7 +69,7 @@ fn fail(text: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Prints a line. Who doesn't read it is no reason to stop.
+/// Prints a line. A closed output is no reason to stop.
 fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }

@@ -5,12 +5,12 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
+use tickwire_load::statistics::Verdict;
 
 use crate::figures::{grouped, scale, unit};
 use crate::report::{Judgement, RowReport};
 use crate::rows::Contestant;
-use crate::server::{Found, Kind, PEERS};
-use crate::statistics::Verdict;
+use crate::server::{Found, Kind, RIVALS};
 
 /// Documents that may have marks.
 const DOCUMENTS: [&str; 2] = ["docs/benchmarks.md", "README.md"];
@@ -80,7 +80,7 @@ pub fn blocks(
 fn machine_text(machine: &Value, found: &[Found], rounds: u32) -> String {
     let text = |key: &str| machine[key].as_str().unwrap_or("unknown").to_owned();
     let servers: Vec<String> = (found.iter())
-        .filter(|found| PEERS.contains(&found.kind))
+        .filter(|found| RIVALS.contains(&found.kind))
         .map(|found| format!("{} {}", found.kind.label(), found.version))
         .collect();
     format!(
@@ -128,7 +128,7 @@ fn bounds_table(reports: &[RowReport]) -> String {
 }
 
 fn figures_table(reports: &[RowReport]) -> String {
-    let kinds: Vec<Kind> = [Kind::CopyLoop].into_iter().chain(PEERS).collect();
+    let kinds: Vec<Kind> = [Kind::CopyLoop].into_iter().chain(RIVALS).collect();
     let mut table = "| row | unit | tickwire |".to_owned();
     for kind in &kinds {
         let _ = write!(table, " {} |", kind.label());

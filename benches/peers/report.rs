@@ -3,13 +3,12 @@
 use std::fmt::Write;
 
 use serde_json::{Value, json};
+use tickwire_load::statistics::{Estimate, Limit, Verdict};
 
-use crate::drive::Metric;
-use crate::figures::{estimate_json, figure_text, unit};
+use crate::figures::{Metric, estimate_json, figure_text, unit};
 use crate::rounds::Outcome;
 use crate::rows::{Bound, COPY_LOOP_BY_NATS_MIN, Contestant, Experiment, Reference, Row};
 use crate::server::Kind;
-use crate::statistics::{Estimate, Limit, Verdict};
 
 /// A row with everything that was measured for it.
 #[derive(Debug)]

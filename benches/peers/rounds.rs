@@ -1,26 +1,26 @@
-//! Interleaved rounds: everybody in turn, and once more in the opposite order.
+//! Interleaved rounds: all contestants in turn, then in the opposite order.
 
 use std::collections::HashMap;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use tickwire_load::progress::Progress;
 
 use crate::arena::Arena;
-use crate::drive::{Figures, Metric};
+use crate::figures::{Figures, Metric};
 use crate::machine::Cores;
 use crate::options::Pace;
 use crate::rows::{Contestant, Experiment, Row};
 use crate::server::Found;
 
-/// Whom no bound is about runs in every third round: enough for an interval.
+/// A contestant without a bound runs in every third round: enough for an interval.
 const SHOWN_EVERY: u32 = 3;
-/// Who has failed so often is left out of an experiment's other rounds.
+/// A contestant that has failed so often is left out of the other rounds.
 const FAILURES_MAX: usize = 2;
 
-/// What came of an experiment's rounds.
+/// The results of an experiment's rounds.
 #[derive(Debug, Default)]
 pub struct Outcome {
     runs: HashMap<Contestant, Vec<Option<Figures>>>,
-    /// Why runs failed.
+    /// The reasons why runs failed.
     pub failures: HashMap<Contestant, Vec<String>>,
 }
 
@@ -39,10 +39,11 @@ impl Outcome {
     }
 }
 
-/// Who runs in an experiment, and how often.
+/// A contestant of an experiment.
 #[derive(Debug)]
 struct Entrant {
     contestant: Contestant,
+    /// Whether it runs in every round.
     every_round: bool,
 }
 
@@ -57,7 +58,9 @@ pub fn run(
     let entrants = entrants(rows, found);
     let mut arena = Arena::new(experiment, found, cores, pace);
     let mut outcome = Outcome::default();
-    let bar = progress_bar(rows, u64::from(pace.rounds));
+    let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+    let prefix = format!("{}  ", ids.join(" "));
+    let bar = Progress::of_repeats(prefix, u64::from(pace.rounds), "rounds");
     for round in 0..pace.rounds {
         let mut turn: Vec<&Entrant> = entrants.iter().collect();
         if round % 2 == 1 {
@@ -70,7 +73,7 @@ pub fn run(
             let run = if idle || failed >= FAILURES_MAX {
                 None
             } else {
-                bar.set_message(contestant.label());
+                bar.say(contestant.label());
                 arena
                     .run(contestant)
                     .map_err(|reason| outcome.failures.entry(contestant).or_default().push(reason))
@@ -78,9 +81,8 @@ pub fn run(
             };
             outcome.runs.entry(contestant).or_default().push(run);
         }
-        bar.inc(1);
+        bar.advance();
     }
-    bar.finish_and_clear();
     outcome
 }
 
@@ -103,14 +105,4 @@ fn entrants(rows: &[&Row], found: &[Found]) -> Vec<Entrant> {
         }
     }
     entrants
-}
-
-/// Draws to standard error, and only if that is a terminal.
-fn progress_bar(rows: &[&Row], rounds: u64) -> ProgressBar {
-    let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-    let style = ProgressStyle::with_template("{prefix}  {bar:24} {pos}/{len}  {msg}")
-        .expect("a template of indicatif's own words");
-    ProgressBar::new(rounds)
-        .with_style(style)
-        .with_prefix(ids.join(" "))
 }

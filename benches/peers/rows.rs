@@ -1,10 +1,10 @@
 //! What is measured, and what tickwire is held to.
 
-use crate::drive::Metric;
-use crate::figures::grouped;
-use crate::protocol::Acks;
+use tickwire_load::protocol::Acks;
+use tickwire_load::statistics::Limit;
+
+use crate::figures::{Metric, grouped};
 use crate::server::Kind;
-use crate::statistics::Limit;
 
 /// Messages a second that are sent at a fixed rate.
 pub const PACED_PER_SECOND: u32 = 46_500;

@@ -3,19 +3,21 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+
+use tickwire_load::process::Process;
+use tickwire_load::protocol::{Framed, Mqtt, Nats, Protocol, Redis};
+use tickwire_load::server::{Ready, Server, free_address};
 
 use crate::copy_loop;
 use crate::machine::{Cores, find_program};
-use crate::process::{Process, Ready, free_address};
-use crate::protocol::{Framed, Mqtt, Nats, Protocol, Redis};
 
 /// A server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// The limit.
     CopyLoop,
-    /// The one this is about.
+    /// The server that is judged.
     Tickwire,
     /// Another build of it, to be compared with.
     OtherTickwire,
@@ -29,11 +31,11 @@ pub enum Kind {
     Mosquitto,
 }
 
-/// All that are not tickwire's own.
-pub const PEERS: [Kind; 4] = [Kind::Nats, Kind::Redis, Kind::Rumqttd, Kind::Mosquitto];
+/// The brokers that tickwire is compared with.
+pub const RIVALS: [Kind; 4] = [Kind::Nats, Kind::Redis, Kind::Rumqttd, Kind::Mosquitto];
 
 impl Kind {
-    /// What it is called in tables.
+    /// Its name in tables.
     pub fn label(self) -> &'static str {
         match self {
             Self::CopyLoop => "copy loop",
@@ -46,7 +48,7 @@ impl Kind {
         }
     }
 
-    /// How it is spoken to.
+    /// Its language.
     pub fn protocol(self) -> &'static dyn Protocol {
         match self {
             Self::CopyLoop => &Framed::CopyLoop,
@@ -73,16 +75,16 @@ impl Kind {
 /// A server that is on this machine.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// Which.
+    /// Its kind.
     pub kind: Kind,
     /// Its program.
     pub program: PathBuf,
-    /// What it says of its version.
+    /// Its version, as it says.
     pub version: String,
 }
 
 impl Found {
-    /// Looks for it, at `given` if there is something.
+    /// Looks for a server, at `given` if there is a path.
     pub fn find(kind: Kind, given: Option<&Path>) -> Option<Self> {
         let program = match kind {
             Kind::CopyLoop => std::env::current_exe().ok()?,
@@ -97,16 +99,17 @@ impl Found {
     }
 
     /// Starts it on its core.
-    pub fn start(&self, cores: Cores) -> Result<Server, String> {
+    pub fn start(&self, cores: Cores) -> Result<Running, String> {
         self.try_start(cores)
             .map_err(|reason| format!("{}: {reason}", self.kind.label()))
     }
 
-    fn try_start(&self, cores: Cores) -> Result<Server, String> {
+    fn try_start(&self, cores: Cores) -> Result<Running, String> {
         let mut command = cores.on_server_core(&self.program);
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         command.current_dir(folder.path());
-        let address = free_address()?;
+        command.stderr(Stdio::null());
+        let address = free_address().map_err(|error| format!("no free port: {error}"))?;
         let ready = match self.kind {
             Kind::CopyLoop => {
                 command.arg(copy_loop::ARGUMENT);
@@ -117,14 +120,15 @@ impl Found {
                 Ready::Says
             }
             _ => {
-                configure_peer(self.kind, &mut command, address, folder.path())
+                configure_rival(self.kind, &mut command, address, folder.path())
                     .map_err(|error| error.to_string())?;
                 Ready::Listens(address)
             }
         };
-        Ok(Server {
+        let server = Server::start(command, ready).map_err(|error| error.to_string())?;
+        Ok(Running {
             kind: self.kind,
-            process: Process::start(command, ready)?,
+            server,
             _folder: folder,
         })
     }
@@ -132,22 +136,25 @@ impl Found {
 
 /// A server that runs.
 #[derive(Debug)]
-pub struct Server {
-    /// Which.
-    pub kind: Kind,
-    /// Its process.
-    pub process: Process,
-    /// Where it may leave files.
+pub struct Running {
+    kind: Kind,
+    server: Server,
+    /// A folder for its files.
     _folder: tempfile::TempDir,
 }
 
-impl Server {
-    /// Where it listens.
+impl Running {
+    /// The address on which it listens.
     pub fn address(&self) -> SocketAddr {
-        self.process.address
+        self.server.address()
     }
 
-    /// How it is spoken to.
+    /// Its process.
+    pub fn process(&self) -> Process {
+        self.server.process()
+    }
+
+    /// Its language.
     pub fn protocol(&self) -> &'static dyn Protocol {
         self.kind.protocol()
     }
@@ -155,7 +162,7 @@ impl Server {
 
 /// One core each, nothing on disk, and no limit at which a receiver would be cut
 /// off.
-fn configure_peer(
+fn configure_rival(
     kind: Kind,
     command: &mut Command,
     address: SocketAddr,

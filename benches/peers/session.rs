@@ -5,12 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use tickwire_load::statistics::Verdict;
 
 use crate::options::{Options, Pace};
 use crate::report::{self, RowReport};
 use crate::rows::{COPY_LOOP_BY_NATS_MIN, Experiment, IDLE_CONNECTIONS, NEIGHBOURS, Row};
-use crate::server::{Found, Kind, PEERS};
-use crate::statistics::Verdict;
+use crate::server::{Found, Kind, RIVALS};
 use crate::{against, charts, machine, publish, rounds, say};
 
 /// The tickwire that cargo has built for this.
@@ -45,7 +45,7 @@ impl<'a> Session<'a> {
 
     /// Measures the rows, prints them as they come, and returns whether no bound
     /// is missed.
-    pub fn compare_peers(&self, rows: &[Row]) -> Result<bool, String> {
+    pub fn compare_rivals(&self, rows: &[Row]) -> Result<bool, String> {
         let mut reports: Vec<RowReport> = Vec::new();
         let mut experiments: Vec<Experiment> = rows.iter().map(|row| row.experiment).collect();
         experiments.dedup();
@@ -180,7 +180,7 @@ fn find_servers(options: &Options) -> Result<Vec<Found>, String> {
     if options.against.is_some() {
         return Ok(found);
     }
-    for kind in PEERS {
+    for kind in RIVALS {
         let given = match kind {
             Kind::Nats => &options.nats_server,
             Kind::Redis => &options.redis_server,

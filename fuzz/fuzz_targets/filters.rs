@@ -3,6 +3,6 @@
 
 #![no_main]
 
-use tickwire::wire::fuzz::filters_and_judge_agree;
+use tickwire::wire::testing::filters_and_judge_agree;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| filters_and_judge_agree(data));

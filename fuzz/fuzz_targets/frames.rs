@@ -2,6 +2,6 @@
 
 #![no_main]
 
-use tickwire::wire::fuzz::streams_decode;
+use tickwire::wire::testing::streams_decode;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| streams_decode(data));

@@ -2,6 +2,6 @@
 
 #![no_main]
 
-use tickwire::wire::fuzz::parser_and_judge_agree_on;
+use tickwire::wire::testing::parser_and_judge_agree_on;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| parser_and_judge_agree_on(data));

@@ -3,6 +3,6 @@
 
 #![no_main]
 
-use tickwire::wire::fuzz::shapes_and_parser_agree;
+use tickwire::wire::testing::shapes_and_parser_agree;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| shapes_and_parser_agree(data));

@@ -1,18 +1,11 @@
 //! A server's messages, as far as the tools heed them.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 /// A message that the server itself may have sent.
-#[derive(Debug)]
-pub struct ServerMessage {
-    pub msg_type: String,
-    pub source: String,
-    pub payload: Body,
-}
+pub type ServerMessage = tickwire::wire::internal::ServerMessage<Body>;
 
 /// The content of a server's message; each type has some of it.
 #[derive(Debug, Default, Deserialize)]
@@ -114,42 +107,6 @@ impl Body {
             Some(Dropped::OfEach(list)) => list.iter().sum(),
             None => 0,
         }
-    }
-}
-
-/// The envelope's fields, and the payload unread.
-#[derive(Deserialize)]
-struct Head<'a> {
-    #[serde(borrow)]
-    msg_type: Cow<'a, str>,
-    #[serde(borrow)]
-    source: Cow<'a, str>,
-    #[serde(borrow)]
-    payload: &'a RawValue,
-}
-
-impl ServerMessage {
-    /// Reads `frame` from any source. Returns `None` if it isn't shaped like a
-    /// server's message.
-    pub fn read(frame: &[u8]) -> Option<Self> {
-        Self::from_head(serde_json::from_slice(frame).ok()?)
-    }
-
-    /// Reads `frame` if its source is `server`.
-    pub fn of(server: &str, frame: &[u8]) -> Option<Self> {
-        let head: Head<'_> = serde_json::from_slice(frame).ok()?;
-        if head.source != server {
-            return None;
-        }
-        Self::from_head(head)
-    }
-
-    fn from_head(head: Head<'_>) -> Option<Self> {
-        Some(Self {
-            payload: serde_json::from_str(head.payload.get()).ok()?,
-            msg_type: head.msg_type.into_owned(),
-            source: head.source.into_owned(),
-        })
     }
 }
 

@@ -1,8 +1,7 @@
-//! `tickwire bench`: how fast a server passes messages on.
+//! `tickwire bench`: the speed at which a server passes messages on.
 //!
-//! What is measured is the server, so the load costs little: its messages are
-//! prepared beforehand, written in large pieces through plain sockets by
-//! threads of their own, and counted by their length and a piece of their id.
+//! The load itself is `tickwire_load`; here are its command line, the server that
+//! it is for, and the results.
 
 use self::arguments::Mode;
 use self::report::Report;
@@ -10,36 +9,17 @@ use super::{Failure, Outcome, print, say};
 
 mod arguments;
 mod compare;
-mod connection;
 mod connections;
-mod count;
-mod drive;
-mod latency;
-mod load;
-mod machine;
-#[allow(
-    dead_code,
-    reason = "the comparison with other servers calls more of it"
-)]
-mod messages;
 mod one_at_a_time;
-mod process;
-mod progress;
 mod report;
 mod selection;
-mod server;
 mod setup;
 mod stalled_peer;
-#[allow(
-    dead_code,
-    reason = "the comparison with other servers calls more of it"
-)]
-mod statistics;
 mod streams;
 
 pub use self::arguments::Arguments;
 
-/// Runs the load and prints what came of it.
+/// Runs the load and prints its results.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let (mode, common) = match &arguments.mode {
         None => ("throughput", &arguments.throughput.common),

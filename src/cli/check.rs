@@ -112,14 +112,11 @@ fn check(
     mut show: impl FnMut(&str) -> io::Result<()>,
 ) -> Result<(), InputError> {
     let mut parser = Parser::new(Validation::Payload);
-    let mut frame = Vec::new();
     input.each_piece_or_fault(|event| {
         match event {
             Ok(Event::Piece(piece)) => {
                 findings.messages += 1;
-                frame.clear();
-                frame.extend_from_slice(piece.json);
-                if let Err(refusal) = judge(&mut parser, &mut frame) {
+                if let Err(refusal) = judge(&mut parser, piece.json) {
                     findings.add(&refused(input, piece, &refusal));
                 }
             }
@@ -137,7 +134,7 @@ fn check(
     })
 }
 
-fn judge(parser: &mut Parser, frame: &mut [u8]) -> Result<(), Refusal> {
+fn judge(parser: &mut Parser, frame: &[u8]) -> Result<(), Refusal> {
     if frame.len() > FRAME_BYTES_MAX_DEFAULT {
         return Err(Refusal::new(
             ErrorCode::FrameTooLarge,

@@ -1,5 +1,7 @@
 //! Removing the white space between the tokens of JSON.
 
+use tickwire::wire::internal::{is_white_space, string_end};
+
 /// Appends `json` to `out` without the white space outside its strings. All
 /// else stays byte for byte: numbers, escapes, order and repetition of keys.
 ///
@@ -17,29 +19,10 @@ pub fn append_compact(json: &[u8], out: &mut Vec<u8>) {
         let (between, string) = rest.split_at(quote);
         out.extend(between.iter().filter(|byte| !is_white_space(**byte)));
         // Inside the string: copy it whole.
-        let end = string_end(string);
+        let end = string_end(string, 1).map_or(string.len(), |end| end.quote + 1);
         out.extend_from_slice(&string[..end]);
         rest = &string[end..];
     }
-}
-
-/// Where the string ends that starts with the quote at `bytes[0]`: behind its
-/// closing quote, or at the end if it has none.
-fn string_end(bytes: &[u8]) -> usize {
-    let mut at = 1;
-    while let Some(found) = memchr::memchr2(b'"', b'\\', &bytes[at.min(bytes.len())..]) {
-        at += found;
-        if bytes[at] == b'"' {
-            return at + 1;
-        }
-        // A backslash takes the byte behind it along, be it a quote.
-        at += 2;
-    }
-    bytes.len()
-}
-
-fn is_white_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
 #[cfg(test)]

@@ -69,6 +69,7 @@ impl<R: Read> Frames<R> {
     /// Returns the next frame without its prefix, or `None` at the end of the
     /// stream, in the middle of a frame or not. After a timeout it can be called
     /// again.
+    #[cfg(test)]
     pub fn next(&mut self) -> Result<Option<&[u8]>, FramesError> {
         while self.is_drained()? {
             if self.fill()? == 0 {
@@ -96,8 +97,7 @@ impl<R: Read> Frames<R> {
         }
     }
 
-    /// Returns whether no whole frame is at hand, so that [`next`](Self::next)
-    /// would have to wait.
+    /// Returns whether no whole frame is at hand, so that a reader has to wait.
     pub fn is_drained(&self) -> Result<bool, FrameError> {
         let unread = &self.buffer[self.begin..self.end];
         Ok(self.early.is_empty()

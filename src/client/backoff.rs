@@ -55,7 +55,7 @@ impl Backoff {
         self.attempts = 0;
     }
 
-    /// What the next delay stays below.
+    /// The bound that the next delay stays below.
     fn bound(&self) -> Duration {
         let doubled = 2_u32.checked_pow(self.attempts);
         doubled

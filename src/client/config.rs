@@ -1,4 +1,4 @@
-//! What a client can be told.
+//! The configuration of a client.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::ids::{Name, NameError};
 use crate::limits;
 use crate::wire::{Acks, Hello, Token};
 
-/// What a client can be told. Names are checked when it connects. Every
+/// The configuration of a client. Names are checked when it connects. Every
 /// duration may be as short or as long as a [`Duration`] can be; one of more
 /// than 30 years is taken as that.
 #[derive(Debug, Clone)]
@@ -67,32 +67,33 @@ impl ClientConfig {
         self
     }
 
-    /// Whether to own a name at all: a tool that speaks for others doesn't.
+    /// Sets whether to own a name at all: a tool that speaks for others
+    /// doesn't.
     #[must_use]
     pub fn register(mut self, register: bool) -> Self {
         self.register = Some(register);
         self
     }
 
-    /// What proves to the server who the client is.
+    /// The proof of the client's identity to the server.
     #[must_use]
     pub fn token(mut self, token: impl Into<Box<str>>) -> Self {
         self.token = Some(Token::new(token));
         self
     }
 
-    /// Whether the server is to acknowledge many messages at once. That saves
-    /// most of the bytes of its answers; each send still gets an ack of its
-    /// own, which says as much. Default: no.
+    /// Sets whether the server is to acknowledge many messages at once. That
+    /// saves most of the bytes of its answers; each send still gets an ack of
+    /// its own, which says as much. Default: no.
     #[must_use]
     pub fn batch_acks(mut self, batch: bool) -> Self {
         self.batch_acks = batch;
         self
     }
 
-    /// Whether to ask the server to remember what it accepted, so that messages
-    /// whose answers were lost with a connection can be sent once more on the
-    /// next without being delivered twice. Default: yes.
+    /// Sets whether to ask the server to remember accepted messages. Then
+    /// messages that lost their answers with a connection can be sent once more
+    /// on the next without being delivered twice. Default: yes.
     ///
     /// Without it, with a server that doesn't do that, without a name and with
     /// more than [`RESUMABLE_UNANSWERED_MAX`](limits::RESUMABLE_UNANSWERED_MAX)
@@ -104,9 +105,10 @@ impl ClientConfig {
     }
 
     /// Receives at most so many messages in all, on whatever connections: those
-    /// addressed to the client's names and broadcasts together. What is beyond
-    /// stays in its queue for the next owner of the name. So a program that wants
-    /// one message and then ends takes no other with it. Default: no limit.
+    /// addressed to the client's names and broadcasts together. Messages beyond
+    /// them stay in their queue for the next owner of the name. So a program
+    /// that wants one message and then ends takes no other with it. Default: no
+    /// limit.
     ///
     /// An older server doesn't know of this: whether it holds is told by
     /// `granted.window` of the [`Welcome`](crate::wire::Welcome).
@@ -116,8 +118,8 @@ impl ClientConfig {
         self
     }
 
-    /// Whether to connect again when the connection is lost. Default: yes, and
-    /// for as long as it takes.
+    /// Sets whether to connect again when the connection is lost. Default:
+    /// yes, and for as long as it takes.
     #[must_use]
     pub fn reconnect(mut self, reconnect: bool) -> Self {
         self.reconnect = reconnect;
@@ -132,9 +134,10 @@ impl ClientConfig {
         self
     }
 
-    /// How long to wait before an attempt to connect again: a random time of up
-    /// to `first` before the first, up to twice that before the second, and so
-    /// on, never above `longest`. Default: 50 ms and 5 s; at least 1 ms.
+    /// Sets how long to wait before an attempt to connect again: a random
+    /// time of up to `first` before the first, up to twice that before the
+    /// second, and so on, never above `longest`. Default: 50 ms and 5 s; at
+    /// least 1 ms.
     #[must_use]
     pub fn reconnect_delays(mut self, first: Duration, longest: Duration) -> Self {
         self.reconnect_delay_first = bounded_interval(first);
@@ -162,17 +165,17 @@ impl ClientConfig {
         self
     }
 
-    /// How long the connection and its `welcome` may take: finding the host's
-    /// addresses, trying them, and the server's answer. Default: 5 s.
+    /// Sets how long the connection and its `welcome` may take: finding the
+    /// host's addresses, trying them, and the server's answer. Default: 5 s.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = bounded(timeout);
         self
     }
 
-    /// How long to wait for the answer to a message from when it was first
-    /// handed to a connection, whatever happens to that. Default: 30 s. The
-    /// connection itself may live on: see [A silent
+    /// Sets how long to wait for the answer to a message from when it was
+    /// first handed to a connection, whatever happens to that. Default: 30 s.
+    /// The connection itself may live on: see [A silent
     /// server](super#a-silent-server).
     #[must_use]
     pub fn answer_timeout(mut self, timeout: Duration) -> Self {
@@ -180,15 +183,15 @@ impl ClientConfig {
         self
     }
 
-    /// How long a close may take. Default: 5 s.
+    /// Sets how long a close may take. Default: 5 s.
     #[must_use]
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = bounded(timeout);
         self
     }
 
-    /// How many messages may be under way without an answer, at least one.
-    /// Default: 4,096.
+    /// Sets how many messages may be under way without an answer, at least
+    /// one. Default: 4,096.
     #[must_use]
     pub fn unanswered_max(mut self, messages: usize) -> Self {
         self.unanswered_max = messages.clamp(1, tokio::sync::Semaphore::MAX_PERMITS);
@@ -216,7 +219,7 @@ impl ClientConfig {
         self
     }
 
-    /// As who the client says hello.
+    /// The source of the client's hello.
     pub(super) fn registration(&self) -> Result<Registration, NameError> {
         let names = self
             .names
@@ -229,7 +232,7 @@ impl ClientConfig {
             resumable: self.wants_to_resume().then_some(true),
             window: self.window.map(u64::from),
             acks: self.batch_acks.then_some(Acks::Batch),
-            // A sum of what was dropped couldn't be told to whom it concerns.
+            // A sum of dropped messages couldn't be told to their senders.
             ack_details: self.batch_acks.then_some(true),
             ..Hello::default()
         };

@@ -1,23 +1,19 @@
 //! Reaching a server, for the first time and again.
 
 use std::io;
-use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{mpsc, watch};
 
 use super::greet::{Welcomed, greet};
 use super::outbox::Outbox;
 use super::registration::Registration;
 use super::session::{Ended, Session};
-use super::{
-    Client, ClientConfig, ConnectError, Handle, Receiver, Shared, dial, frame_bytes_max, receiver,
-};
+use super::shared::Shared;
+use super::{Client, ClientConfig, ConnectError, Handle, Receiver, dial, receiver};
 use crate::ids::Name;
-use crate::limits::CLIENT_QUEUE_BYTES;
 use crate::wire::Hello;
 
 impl Client {
@@ -44,8 +40,8 @@ impl Client {
     }
 
     /// Like [`Client::connect`], over streams that `dial` opens, one for each
-    /// attempt: wrapped in TLS, say, or over a Unix socket. `address` is what
-    /// errors call the server.
+    /// attempt: wrapped in TLS, say, or over a Unix socket. Errors call the
+    /// server `address`.
     ///
     /// # Errors
     /// Why there is no connection, and by whose fault.
@@ -89,7 +85,7 @@ impl Client {
     }
 }
 
-/// What makes connections.
+/// The way to make connections.
 pub(super) struct Dialer<D> {
     address: String,
     dial: D,
@@ -143,7 +139,7 @@ pub(super) struct FailedAttempt {
     pub may_be_welcomed: bool,
 }
 
-/// Starts what keeps the connection, with the `first` one.
+/// Starts the task that keeps the connection, with the `first` one.
 fn open<S, F, D>(
     registration: Registration,
     first: Welcomed<S>,
@@ -158,18 +154,8 @@ where
     let (outgoing, queue) = mpsc::unbounded_channel();
     let (ended_sender, ended) = watch::channel(None);
     let (inbox, receiver) = receiver::inbox(config.inbound_bytes, config.inbound_bytes_max);
-    let shared = Arc::new(Shared {
-        name: registration.source().clone(),
-        frame_bytes_max: AtomicUsize::new(frame_bytes_max(&first.welcome)),
-        welcome: Mutex::new(Arc::new(first.welcome.clone())),
-        turn: Semaphore::new(1),
-        unanswered_room: Semaphore::new(config.unanswered_max),
-        queue_room: Semaphore::new(CLIENT_QUEUE_BYTES),
-        flush_turn: Arc::new(Semaphore::new(1)),
-        unanswered_max: config.unanswered_max,
-        closing: CancellationToken::new(),
-        ended,
-    });
+    let name = registration.source().clone();
+    let shared = Arc::new(Shared::new(name, first.welcome.clone(), &config, ended));
     let session = Session::new(
         shared.clone(),
         config,

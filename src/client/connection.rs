@@ -20,11 +20,11 @@ use super::greet::Welcomed;
 use super::outbox::Outbox;
 use super::outgoing::Purpose;
 use super::session::Session;
+use super::shared::frame_bytes_max;
 use super::silence::{self, SilenceCheck};
-use super::{Disconnect, Event, SendError, ending, frame_bytes_max};
-use crate::exchange::{Answer, ServerVoice};
+use super::{Disconnect, Event, SendError, ending};
 use crate::ids::MsgId;
-use crate::wire::{Ack, ErrorCode, ErrorReport, FrameCodec, FrameCodecError};
+use crate::wire::{Ack, Answer, AnswerReader, ErrorCode, ErrorReport, FrameCodec, FrameCodecError};
 
 /// After so many frames in a row reading lets writing have a turn.
 const FRAMES_A_TURN: usize = 256;
@@ -32,12 +32,12 @@ const FRAMES_A_TURN: usize = 256;
 /// A connection of a session.
 pub(super) struct Connection<'a> {
     session: &'a Session,
-    server: ServerVoice,
+    reader: AnswerReader,
     frame_bytes_max: usize,
-    /// Whether what is written is kept until it is answered, to be written
-    /// again on the next connection.
+    /// Whether messages are kept until they are answered, to be written again on
+    /// the next connection.
     keeps: bool,
-    /// The places before this were handed to an earlier connection.
+    /// The positions before this were handed to an earlier connection.
     repeats_before: u64,
     /// For how long the server may be silent.
     silence_max: Duration,
@@ -57,7 +57,7 @@ impl<'a> Connection<'a> {
         let stall_timeout = welcomed.welcome.limits.stall_timeout_ms;
         Self {
             session,
-            server: ServerVoice::of(&welcomed.welcome.server.name),
+            reader: AnswerReader::of(&welcomed.welcome.server.name),
             silence_max: silence::limit(
                 session.config.answer_timeout,
                 stall_timeout.map(Duration::from_millis),
@@ -65,14 +65,14 @@ impl<'a> Connection<'a> {
             frame_bytes_max: frame_bytes_max(&welcomed.welcome),
             keeps: state.registration.is_resumable(),
             probes_due: AtomicU64::new(0),
-            repeats_before: state.unanswered.next_place(),
+            repeats_before: state.unanswered.next_position(),
             parting: CancellationToken::new(),
             doomed: CancellationToken::new(),
         }
     }
 
-    /// Lives the connection's life, and says how it ended. What `outbox` has
-    /// not handed over in full is there for the next.
+    /// Lives the connection's life, and returns its end. Messages that were not
+    /// handed over in full stay in `outbox` for the next.
     pub(super) async fn live<S>(self, welcomed: Welcomed<S>, outbox: &mut Outbox) -> Disconnect
     where
         S: AsyncRead + AsyncWrite,
@@ -94,7 +94,7 @@ impl<'a> Connection<'a> {
             end = self.watch_for_silence() => end,
             never = self.session.watch_the_clock() => match never {},
         };
-        self.settle_batch(outbox);
+        self.end_batch(outbox);
         end
     }
 
@@ -131,21 +131,21 @@ impl<'a> Connection<'a> {
 
     fn take_in(&self, frame: Bytes) {
         self.session.signs.read();
-        match self.server.answer_in(&frame) {
+        match self.reader.answer_in(&frame) {
             None if self.answers_a_probe(&frame) => {}
             None => self.session.inbox.deliver(frame),
-            Some(Answer::Ack(ack)) => self.settle_ack(ack),
-            Some(Answer::Error(report)) => self.settle_error(report),
+            Some(Answer::Ack(ack)) => self.on_ack(ack),
+            Some(Answer::Error(report)) => self.on_error(report),
         }
     }
 
-    /// Whether a frame is the welcome that a probe has asked for.
+    /// Returns whether a frame is the welcome that a probe has asked for.
     fn answers_a_probe(&self, frame: &[u8]) -> bool {
         let due = self.probes_due.load(Ordering::Relaxed);
         if due == 0 {
             return false;
         }
-        let Some(id) = self.server.welcome_in(frame) else {
+        let Some(id) = self.reader.welcome_in(frame) else {
             return false;
         };
         self.probes_due.store(due - 1, Ordering::Relaxed);
@@ -155,23 +155,23 @@ impl<'a> Connection<'a> {
         true
     }
 
-    fn settle_ack(&self, ack: Ack) {
+    fn on_ack(&self, ack: Ack) {
         self.session.signs.answered();
         for ack in ack.split() {
-            self.settle(&ack.acknowledged_msg_id.clone(), Ok(ack));
+            self.resolve(&ack.acknowledged_msg_id.clone(), Ok(ack));
         }
     }
 
-    fn settle_error(&self, report: ErrorReport) {
+    fn on_error(&self, report: ErrorReport) {
         let code = report.known_code();
-        // It comes long after the answer, from what waited for another.
+        // An `UNDELIVERED` comes long after the answer.
         if report.msg_id().is_some() && code != Some(ErrorCode::Undelivered) {
             self.session.signs.answered();
         }
         let waited_for = match report.msg_id() {
-            Some(id) => self.settle(&id, Err(SendError::Refused(report.clone()))),
+            Some(id) => self.resolve(&id, Err(SendError::Refused(report.clone()))),
             None => {
-                self.heed(&report);
+                self.on_last_word(&report);
                 false
             }
         };
@@ -179,14 +179,14 @@ impl<'a> Connection<'a> {
         if shutting_down {
             self.parting.cancel();
         }
-        // What ends the connection concerns the receiver in any case.
+        // The end of the connection concerns the receiver in any case.
         if !waited_for || shutting_down {
             self.session.inbox.tell(Event::Notice(report));
         }
     }
 
     /// Takes note of a word about the connection itself, if it is a last one.
-    fn heed(&self, report: &ErrorReport) {
+    fn on_last_word(&self, report: &ErrorReport) {
         let taken_over = report.known_code() == Some(ErrorCode::NameTakenOver);
         let mut state = self.session.state();
         if taken_over && !state.registration.lose(report.name().as_ref()) {
@@ -202,8 +202,8 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Settles the message `id`; says whether anybody waited for the outcome.
-    fn settle(&self, id: &MsgId, outcome: Result<Ack, SendError>) -> bool {
+    /// Resolves the message `id`; returns whether a send waited for the outcome.
+    fn resolve(&self, id: &MsgId, outcome: Result<Ack, SendError>) -> bool {
         let Some(mut message) = self.session.state().unanswered.take(id) else {
             return false;
         };

@@ -29,8 +29,8 @@ pub(super) async fn tcp(address: String, timeout: Duration) -> io::Result<TcpStr
         .with_interval(KEEPALIVE_INTERVAL);
     let socket = socket2::SockRef::from(&stream);
     socket.set_tcp_keepalive(&keepalive)?;
-    // What lies unsent in the kernel can't have been answered. A system that
-    // can't bound it is no reason not to connect.
+    // Bytes that lie unsent in the kernel can't have been answered. A system
+    // that can't bound them is no reason not to connect.
     #[cfg(target_os = "linux")]
     let _ = socket.set_tcp_notsent_lowat(CLIENT_UNSENT_BYTES);
     Ok(stream)
@@ -71,15 +71,15 @@ where
     }
 }
 
-/// How long an address has to itself, so that the last of `addresses` has as
-/// much of the time left as each before.
+/// Returns how long an address has to itself, so that the last of `addresses`
+/// has as much of the time left as each before.
 fn stagger(left: Duration, addresses: usize) -> Duration {
     let shares = u32::try_from(addresses.max(1)).unwrap_or(u32::MAX);
     (left / shares).min(CONNECT_STAGGER)
 }
 
-/// The addresses in their order, but with the families in turn: a host whose
-/// one family leads nowhere is found by the other at the second attempt.
+/// The addresses in their order, but with the families in turn: where one
+/// family leads nowhere, the second attempt is to the other.
 fn families_in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (first, second): (Vec<_>, Vec<_>) = addresses
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(*tried.lock().unwrap(), [3]);
     }
 
-    /// A listener whose queue is full: Linux drops what asks to connect.
+    /// A listener with a full queue: Linux drops requests to connect to it.
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn a_real_address_that_swallows_does_not_hide_a_good_one() {

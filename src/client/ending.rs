@@ -4,7 +4,8 @@
 use super::{ConnectError, Disconnect};
 use crate::wire::{ErrorCode, ErrorReport};
 
-/// Whether the server would end the next connection for the same reason.
+/// Returns whether the server would end the next connection for the same
+/// reason.
 ///
 /// An answer to the `hello` names it; a last word about the connection names no
 /// message. Of the answers to a `hello` those are temporary that ask to come

@@ -1,4 +1,4 @@
-//! What can go wrong for a client, by whose fault, and what to do about it.
+//! Errors of a client, the side at fault, and the remedy.
 
 use std::io;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub enum ConnectError {
     Unreachable {
         /// Where the server should be.
         address: String,
-        /// What the operating system says.
+        /// The operating system's error.
         #[source]
         error: io::Error,
     },
@@ -39,17 +39,17 @@ pub enum ConnectError {
         /// Where the server should be.
         address: String,
     },
-    /// What came is not tickwire's protocol.
+    /// The answer is not tickwire's protocol.
     #[error("{address} doesn't speak tickwire's protocol: {reason}")]
     NotTickwire {
         /// Where the server should be.
         address: String,
-        /// What is wrong with what came.
+        /// The fault of the answer.
         reason: String,
     },
 }
 
-/// What a close left open.
+/// The messages that a close left behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CloseError {
@@ -82,7 +82,7 @@ pub enum FlushError {
         /// How many were certainly not sent.
         unsent: usize,
     },
-    /// The runtime that the client ran on has ended, and what became of the
+    /// The runtime that the client ran on has ended, and the fate of the
     /// messages isn't known.
     #[error("the client's runtime has ended: what became of its messages isn't known")]
     Lost,

@@ -1,9 +1,9 @@
 //! Waiting until everything before is done.
 //!
-//! A flush puts a [`Fence`] into the queue, behind what was sent before it. Once
-//! the fence has come to a connection it stands in front of a place of the
-//! [unanswered](super::unanswered) messages, and opens when none is left before
-//! that place.
+//! A flush puts a [`Fence`] into the queue, behind the messages sent before it.
+//! Once the fence has come to a connection it stands in front of a position of
+//! the [unanswered](super::unanswered) messages, and opens when none is left
+//! before that position.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::outgoing::{Outgoing, Queued};
-use super::{Client, FlushError, LeftBehind};
+use super::shared::LeftBehind;
+use super::{Client, FlushError};
 
-/// What became of messages that were posted and not accepted. Nobody else hears
-/// of all of them.
+/// Posted messages that were not accepted. Nobody else hears of all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Posted {
     pub refused: usize,
@@ -44,26 +44,26 @@ pub(super) struct Fence {
     _turn: OwnedSemaphorePermit,
 }
 
-/// The fences that have come to a connection, each in front of a place, and
-/// what they have to tell.
+/// The fences that have come to a connection, each in front of a position, and
+/// the counts that they have to tell.
 #[derive(Debug, Default)]
 pub(super) struct Fences {
     standing: VecDeque<(u64, Fence)>,
-    /// What was not accepted since a flush was last told.
+    /// Messages not accepted since a flush was last told.
     pub posted: Posted,
 }
 
 impl Fences {
-    /// Puts a fence up in front of `place`, behind all others.
-    pub(super) fn put_up(&mut self, place: u64, fence: Fence) {
-        self.standing.push_back((place, fence));
+    /// Puts a fence up in front of `position`, behind all others.
+    pub(super) fn put_up(&mut self, position: u64, fence: Fence) {
+        self.standing.push_back((position, fence));
     }
 
     /// Opens the fences that have nothing left before them, where `first` is
-    /// the first place of a message.
+    /// the first position of a message.
     pub(super) fn open(&mut self, first: Option<u64>) {
-        while let Some((place, _)) = self.standing.front()
-            && first.is_none_or(|first| first >= *place)
+        while let Some((position, _)) = self.standing.front()
+            && first.is_none_or(|first| first >= *position)
             && let Some((_, fence)) = self.standing.pop_front()
         {
             let posted = std::mem::take(&mut self.posted);
@@ -74,10 +74,10 @@ impl Fences {
         }
     }
 
-    /// Takes down the fences behind `place`, whose message goes back to the
+    /// Takes down the fences behind `position`, whose message goes back to the
     /// queue.
-    pub(super) fn take_behind(&mut self, place: u64) -> VecDeque<Fence> {
-        let before = self.standing.partition_point(|(own, _)| *own <= place);
+    pub(super) fn take_behind(&mut self, position: u64) -> VecDeque<Fence> {
+        let before = self.standing.partition_point(|(own, _)| *own <= position);
         let behind = self.standing.split_off(before);
         behind.into_iter().map(|(_, fence)| fence).collect()
     }
@@ -88,7 +88,7 @@ impl Fences {
     }
 }
 
-/// How many of the messages were posted.
+/// Returns how many of the messages were posted.
 pub(super) fn posted_among(messages: &[Outgoing]) -> usize {
     messages.iter().filter(|it| it.is_posted()).count()
 }
@@ -97,11 +97,11 @@ impl Client {
     /// Waits until the server has dealt with everything that was sent before,
     /// through any clone: until each message is answered, or its fate is known.
     ///
-    /// A program that [posts](Client::post) and then ends has to wait for this
-    /// (or for [`Client::close`], which waits for no longer than its timeout and
-    /// doesn't tell what was refused). What is sent while this waits is not
-    /// waited for. Without a connection this waits for the next one; a future
-    /// that is dropped changes nothing.
+    /// A program that [posts](Client::post) and then ends has to wait for this,
+    /// or for [`Client::close`], which waits for no longer than its timeout and
+    /// doesn't tell of refusals. Messages sent while this waits are not waited
+    /// for. Without a connection this waits for the next one; a future that is
+    /// dropped changes nothing.
     ///
     /// # Errors
     /// How many of the messages that were posted since the last flush was told
@@ -124,12 +124,7 @@ impl Client {
             return posted.outcome();
         }
         // The client has come to its end.
-        let mut ended = shared.ended.clone();
-        let left_behind = match ended.wait_for(Option::is_some).await {
-            Ok(left_behind) => *left_behind,
-            Err(_) => None,
-        };
-        match left_behind {
+        match shared.left_behind().await {
             Some(LeftBehind { posted, .. }) => posted.outcome(),
             None => Err(FlushError::Lost),
         }

@@ -19,9 +19,10 @@ pub(super) struct Welcomed<S> {
     pub frames: FramedRead<ReadHalf<S>, FrameCodec>,
     pub writer: WriteHalf<S>,
     pub welcome: Welcome,
-    /// What was welcomed: less than was asked for, if the server can't do more.
+    /// The hello that was welcomed: it asks for less, if the server can't do
+    /// more.
     pub hello: Hello,
-    /// What arrived before the welcome.
+    /// Frames that arrived before the welcome.
     pub early: Vec<Bytes>,
 }
 
@@ -36,7 +37,7 @@ where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
     let (reader, writer) = tokio::io::split(stream);
-    // What the server takes isn't known yet; memory follows the bytes received.
+    // The server's limit isn't known yet; memory follows the bytes received.
     let codec = FrameCodec::new(FRAME_BYTES_MAX_MAX);
     let mut greeting = Greeting {
         frames: FramedRead::with_capacity(reader, codec, WINDOW_BYTES),
@@ -62,7 +63,7 @@ where
     })
 }
 
-/// Whether the server refuses no more than to remember.
+/// Returns whether the server refuses no more than to remember.
 fn asks_too_much(hello: &Hello, report: &ErrorReport) -> bool {
     let asked = hello.resumable.is_some() || hello.resume.is_some();
     asked
@@ -126,7 +127,7 @@ impl<S: AsyncRead + AsyncWrite> Greeting<S> {
     }
 }
 
-/// Whether a message that can't be read claims to be a welcome.
+/// Returns whether a message that can't be read claims to be a welcome.
 fn speaks_of_welcome(json: &[u8]) -> bool {
     #[derive(serde::Deserialize)]
     struct Head<'a> {

@@ -1,8 +1,8 @@
-//! Floor 3: a client's connections to a server.
+//! A client's connections to a server.
 //!
 //! [`Client::connect`] gives two things: a [`Client`] that sends, cheap to
-//! clone, and a [`Receiver`], a stream of what arrives. The client lives as long
-//! as one of them does, and when its connection is lost it makes another.
+//! clone, and a [`Receiver`], a stream of events. The client lives as long as
+//! one of them does, and when its connection is lost it makes another.
 //!
 //! ```no_run
 //! use tickwire::client::{Client, ClientConfig, Event};
@@ -30,30 +30,30 @@
 //! # }
 //! ```
 //!
-//! # What becomes of a message
+//! # The fate of a message
 //! [`Client::send`] resolves exactly once: to the server's ack, or to a
 //! [`SendError`] that says whether the message was refused, certainly not sent,
-//! or of unknown fate. [`Client::post`] doesn't wait; a refusal of what was
-//! posted arrives as an [`Event::Notice`].
+//! or of unknown fate. [`Client::post`] doesn't wait; its refusal arrives as an
+//! [`Event::Notice`].
 //!
 //! # When the connection is lost
 //! The receiver gets [`Event::Disconnected`], and the client tries to connect
-//! again: after random delays whose bound doubles, by default for ever
+//! again: after random delays within a bound that doubles, by default for ever
 //! ([`ClientConfig::reconnect`], [`ClientConfig::reconnect_within`],
-//! [`ClientConfig::reconnect_delays`]). Messages may be sent all the while; they
-//! wait. Then it says hello under the same names and with the same options, says
-//! its [subscriptions](Client::subscribe) again, and tells of it by
-//! [`Event::Reconnected`].
+//! [`ClientConfig::reconnect_delays`]). Messages may be sent all the while;
+//! they wait. Then it says hello under the same names and with the same
+//! options, says its [subscriptions](Client::subscribe) again, and tells of it
+//! by [`Event::Reconnected`].
 //!
-//! What the lost connection had been handed without an answer was accepted or it
-//! wasn't, and only the server knows. If the server remembers what it accepted
-//! ([`ClientConfig::resumable`]), exactly these messages are sent again: in
-//! order, byte for byte, before anything newer; the server delivers none of them
-//! twice. If it doesn't, for instance because it was started anew, sending them
-//! again could double an order, and their sends resolve to
-//! [`SendError::FateUnknown`]. What no connection had got in full is sent on the
-//! next in any case. An `ack` that was posted is never answered and never sent
-//! again.
+//! A message that the lost connection had been handed without an answer was
+//! accepted or it wasn't, and only the server knows. If the server remembers
+//! accepted messages ([`ClientConfig::resumable`]), exactly the unanswered ones
+//! are sent again: in order, byte for byte, before anything newer; the server
+//! delivers none of them twice. If it doesn't, for instance because it was
+//! started anew, sending them again could double an order, and their sends
+//! resolve to [`SendError::FateUnknown`]. A message that no connection had got
+//! in full is sent on the next in any case. An `ack` that was posted is never
+//! answered and never sent again.
 //!
 //! Some ends are final: the receiver gets [`Event::Closed`], and nothing is tried
 //! any more.
@@ -64,8 +64,9 @@
 //!   (`SERVER_SHUTTING_DOWN`, `RATE_LIMITED`, `QUEUE_FULL`,
 //!   `STORAGE_UNAVAILABLE`). A server that is full (`LIMIT_EXCEEDED` before the
 //!   hello was heard) is tried again.
-//! - The server ends the connection for what the client would only repeat:
-//!   `NOT_AUTHENTICATED`, `TOO_MANY_REFUSED`, `FRAME_EMPTY`, `FRAME_TOO_LARGE`.
+//! - The server ends the connection for a fault that the client would only
+//!   repeat: `NOT_AUTHENTICATED`, `TOO_MANY_REFUSED`, `FRAME_EMPTY`,
+//!   `FRAME_TOO_LARGE`.
 //! - The time to connect again is over.
 //!
 //! Something else that answers in the server's place, such as a load balancer's
@@ -76,14 +77,14 @@
 //!
 //! # A silent server
 //! A frozen process, or a proxy that forwards nothing, may keep a connection
-//! standing. The client ends it ([`Disconnect::Silent`]) and connects again when
-//! it was handed messages and no answer to any came, or took no byte of what
-//! waits to be written, for a time: the `answer_timeout`, but at least twice the
-//! pause that the server announces for a full queue
-//! (`limits.stall_timeout_ms` of the [`Welcome`]; with a server that announces
-//! none, at least 30 s). Messages that arrive prove nothing, for what is sent
-//! may go nowhere all the same. Time in which the client itself does not run or
-//! does not read is not counted.
+//! standing. The client ends it ([`Disconnect::Silent`]) and connects again
+//! when for a time no answer came to messages that it was handed, or no byte
+//! was taken of those that wait to be written. That time is the
+//! `answer_timeout`, but at least twice the pause that the server announces for
+//! a full queue (`limits.stall_timeout_ms` of the [`Welcome`]; with a server
+//! that announces none, at least 30 s). Messages that arrive prove nothing, for
+//! the other direction may be dead all the same. Time in which the client
+//! itself does not run or does not read is not counted.
 //!
 //! A client that sends nothing has nothing to go by, unless it has a
 //! [heartbeat](ClientConfig::heartbeat) or a [probe](ClientConfig::probe).
@@ -97,16 +98,13 @@
 //! A program that doesn't receive is itself held back: with `inbound_bytes` of
 //! messages waiting in the [`Receiver`], the client reads no more, and TCP
 //! passes that on to the server, which queues. But answers come on the same
-//! stream as messages, behind those that are already on their way, and a
-//! program that receives a message, sends and awaits the answer before it
-//! receives the next one would wait for ever for an answer that nobody reads.
-//! So while an answer is due, the client goes on reading, up to
-//! `inbound_bytes_max`. Beyond that it stops all the same, and sends resolve to
-//! [`SendError::FateUnknown`] after `answer_timeout`. Who doesn't want to
-//! receive drops the receiver: then everything that isn't an answer is
-//! discarded.
-
-#![forbid(unsafe_code)]
+//! stream as messages, behind those that are already on their way. A program
+//! that receives a message, sends and awaits the answer before it receives the
+//! next would wait for ever for an answer that nobody reads. So while an answer
+//! is due, the client goes on reading, up to `inbound_bytes_max`. Beyond that
+//! it stops all the same, and sends resolve to [`SendError::FateUnknown`] after
+//! `answer_timeout`. A program that doesn't want to receive drops the receiver:
+//! then everything that isn't an answer is discarded.
 
 mod backoff;
 mod config;
@@ -122,29 +120,27 @@ mod outgoing;
 mod receiver;
 mod registration;
 mod session;
+mod shared;
 mod silence;
 mod subscriptions;
 mod unanswered;
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::mpsc;
 
 pub use config::ClientConfig;
 pub use error::{CloseError, ConnectError, FlushError};
 pub use receiver::Receiver;
 
-pub use crate::exchange::{Disconnect, Event, Inbound, Reconnection, SendError, Silence};
+pub use crate::events::{Disconnect, Event, Inbound, Reconnection, SendError, Silence};
 
-use crate::ids::{MsgId, Name};
+use crate::ids::Name;
 use crate::limits::CLIENT_QUEUE_BYTES;
-use crate::wire::{Ack, Message, Payload, Subscribe, Target, Welcome};
-use flush::Posted;
+use crate::wire::{Ack, Message, Payload, Subscribe, Welcome};
 use outgoing::{Outgoing, Purpose, Queued, Waiter};
+use shared::{LeftBehind, Shared, room};
 use subscriptions::Change;
 
 /// A client's connection to a server, for sending. Clones share it.
@@ -153,45 +149,11 @@ pub struct Client {
     handle: Arc<Handle>,
 }
 
-/// What keeps a connection open: the client's clones and its receiver hold it.
+/// The handle that keeps a connection open: the client's clones and its
+/// receiver hold it.
 struct Handle {
     shared: Arc<Shared>,
     outgoing: mpsc::UnboundedSender<Queued>,
-}
-
-/// What the handle and the session's task share.
-struct Shared {
-    name: Name,
-    /// What the server said last.
-    welcome: Mutex<Arc<Welcome>>,
-    /// Largest frame that the server takes.
-    frame_bytes_max: AtomicUsize,
-    /// Held by whom room is given to next, so that messages get it in the order
-    /// in which they asked. Closed when nothing more can be sent.
-    turn: Semaphore,
-    /// Messages that may yet be under way without an answer. Closed when
-    /// nothing more can be sent.
-    unanswered_room: Semaphore,
-    /// Bytes of frames that may yet be queued, or kept for writing them again.
-    /// Closed likewise.
-    queue_room: Semaphore,
-    /// Held by the flush that waits.
-    flush_turn: Arc<Semaphore>,
-    /// How many messages may be under way without an answer.
-    unanswered_max: usize,
-    /// Cancelled when the connection is to be closed in good order.
-    closing: CancellationToken,
-    /// What was left behind, once there will be no further connection.
-    ended: watch::Receiver<Option<LeftBehind>>,
-}
-
-/// What became of the messages that were on their way at the end.
-#[derive(Debug, Clone, Copy)]
-struct LeftBehind {
-    fate_unknown: usize,
-    unsent: usize,
-    /// What no flush was told.
-    posted: Posted,
 }
 
 impl Client {
@@ -201,8 +163,8 @@ impl Client {
         &self.handle.shared.name
     }
 
-    /// What the server said when the connection was made, the last time: who it
-    /// is, which names the connection owns, what the server allows.
+    /// The server's latest welcome: its name, the names that the connection
+    /// owns, the limits.
     #[must_use]
     pub fn welcome(&self) -> Arc<Welcome> {
         self.handle.shared.welcome().clone()
@@ -216,7 +178,7 @@ impl Client {
     /// the order in which their futures are first polled.
     ///
     /// # Errors
-    /// What became of the message instead of being accepted.
+    /// The fate of a message that was not accepted.
     pub async fn send(&self, message: Message) -> Result<Ack, SendError> {
         if matches!(message.payload, Payload::Ack(_)) {
             return Err(SendError::NeverAnswered);
@@ -270,7 +232,7 @@ impl Client {
     /// [`Event::Notice`].
     ///
     /// # Errors
-    /// What became of the subscription instead of being granted: with
+    /// The fate of a subscription that was not granted: with
     /// [`SendError::Refused`] the earlier one of this id stands, if there was
     /// one; with [`SendError::FateUnknown`] this connection may have it and the
     /// next won't.
@@ -281,7 +243,7 @@ impl Client {
     /// Ends the subscription `id`, and waits for the server's answer.
     ///
     /// # Errors
-    /// What became of the wish instead of being granted.
+    /// The fate of a wish that was not granted.
     pub async fn unsubscribe(&self, id: impl Into<Box<str>>) -> Result<Ack, SendError> {
         self.change(Change::Unsubscribe(id.into())).await
     }
@@ -294,10 +256,10 @@ impl Client {
         answer.await.unwrap_or(Err(SendError::FateUnknown))
     }
 
-    /// Closes the connection for all clones: writes what is queued, ends the
-    /// output, and waits for the remaining answers, `close_timeout` at most.
-    /// Sends that still wait for room resolve to [`SendError::Closed`]. What
-    /// arrives meanwhile is still received; then the receiver's stream ends.
+    /// Closes the connection for all clones: writes the queue, ends the output,
+    /// and waits for the remaining answers, `close_timeout` at most. Sends that
+    /// still wait for room resolve to [`SendError::Closed`]. Messages that arrive
+    /// meanwhile are still received; then the receiver's stream ends.
     ///
     /// If the connection is lost, this doesn't wait for another.
     ///
@@ -311,13 +273,7 @@ impl Client {
         drop(self);
         shared.refuse_more();
         shared.closing.cancel();
-        let mut ended = shared.ended.clone();
-        let left_behind = match ended.wait_for(Option::is_some).await {
-            Ok(left_behind) => *left_behind,
-            // The task ended with its runtime: nobody is left to tell.
-            Err(_) => None,
-        };
-        match left_behind {
+        match shared.left_behind().await {
             Some(LeftBehind {
                 fate_unknown,
                 unsent,
@@ -330,8 +286,8 @@ impl Client {
         }
     }
 
-    /// Whether the client has come to its end, or was told to. While it only
-    /// tries to connect again it is not closed.
+    /// Returns whether the client has come to its end, or was told to. While it
+    /// only tries to connect again it is not closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.handle.shared.unanswered_room.is_closed()
@@ -352,12 +308,13 @@ impl Client {
             (Payload::Ack(_), _) => None,
             _ => Some(message.msg_id),
         };
-        let limit = shared.frame_bytes_max.load(Ordering::Relaxed);
+        let limit = shared.frame_bytes_max();
         let frame = message
             .to_frame_within(limit)
             .map_err(|bytes| SendError::TooLarge { bytes, limit })?;
 
-        // Who answers others must not have to wait until it is answered itself.
+        // An answer to others must not have to wait until the client is answered
+        // itself.
         let (_turn, one_message) = match answered_as {
             Some(_) => (
                 Some(room(&shared.turn, 1).await?),
@@ -387,90 +344,9 @@ impl Client {
     }
 }
 
-/// The largest frame that a server takes, without its length.
-fn frame_bytes_max(welcome: &Welcome) -> usize {
-    usize::try_from(welcome.limits.frame_bytes).unwrap_or(usize::MAX)
-}
-
-async fn room(
-    semaphore: &Semaphore,
-    count: u32,
-) -> Result<tokio::sync::SemaphorePermit<'_>, SendError> {
-    // A task that has done much is told to come back later: its messages would
-    // get into line in the order in which they come back.
-    let acquired = tokio::task::unconstrained(semaphore.acquire_many(count)).await;
-    acquired.map_err(|_| SendError::Closed)
-}
-
-impl Shared {
-    /// From now on nothing more can be sent.
-    fn refuse_more(&self) {
-        self.turn.close();
-        self.unanswered_room.close();
-        self.queue_room.close();
-    }
-
-    /// Says that messages may be lost when nobody holds the client any more.
-    fn warn_of_what_is_unfinished(&self) {
-        if self.closing.is_cancelled() || self.ended.borrow().is_some() {
-            return;
-        }
-        let unanswered = self
-            .unanswered_max
-            .saturating_sub(self.unanswered_room.available_permits());
-        let client = &self.name;
-        if self.ended.has_changed().is_err() {
-            // Its task is gone without having come to its end.
-            tracing::warn!(
-                %client,
-                unanswered,
-                "a client was dropped after its runtime had ended: its connection was not closed \
-                 in good order, and messages without an answer may be lost; flush or close it first"
-            );
-        } else if unanswered > 0 {
-            tracing::warn!(
-                %client,
-                unanswered,
-                "a client was dropped with messages unanswered, and they are lost if its runtime \
-                 ends now; flush or close it first"
-            );
-        }
-    }
-
-    /// Gives back the room that a message took.
-    fn give_back(&self, message: &Outgoing) {
-        self.unanswered_room
-            .add_permits(usize::from(message.takes_place()));
-        self.queue_room.add_permits(message.queued_bytes as usize);
-    }
-
-    /// A message that says `change`.
-    fn change(&self, change: &Change) -> Message {
-        Message::new(&self.name, Target::Everyone, change.payload())
-            .expect("the client's name is a name")
-    }
-
-    /// The same as a frame, and its id.
-    fn message_of(&self, change: &Change) -> (MsgId, Bytes) {
-        let message = self.change(change);
-        (message.msg_id, message.to_frame())
-    }
-
-    fn welcome(&self) -> MutexGuard<'_, Arc<Welcome>> {
-        self.welcome.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes note of a new welcome.
-    fn welcomed(&self, welcome: Arc<Welcome>) {
-        self.frame_bytes_max
-            .store(frame_bytes_max(&welcome), Ordering::Relaxed);
-        *self.welcome() = welcome;
-    }
-}
-
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.warn_of_what_is_unfinished();
+        self.shared.warn_of_unfinished();
         self.shared.refuse_more();
         self.shared.closing.cancel();
     }

@@ -1,6 +1,8 @@
-//! What waits to be handed to a connection, and what is just being handed over.
+//! The messages that wait to be handed to a connection, and the batch that is
+//! being handed over.
 //!
-//! It outlives connections: what one was not handed in full goes to the next.
+//! It outlives connections: messages that one was not handed in full go to the
+//! next.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,7 +18,7 @@ use crate::limits::WINDOW_BYTES;
 #[derive(Debug)]
 pub(super) struct Outbox {
     queue: mpsc::UnboundedReceiver<Queued>,
-    /// What an earlier connection gave back.
+    /// Messages that an earlier connection gave back.
     returned: VecDeque<Queued>,
     pub batch: Batch,
 }
@@ -27,10 +29,10 @@ pub(super) struct Batch {
     buffer: BytesMut,
     /// Bytes put in since it was empty.
     bytes: usize,
-    /// The places of messages that no connection was handed before, and where
+    /// The positions of messages that no connection was handed before, and where
     /// each ends among the bytes.
     fresh: Vec<(u64, usize)>,
-    /// How much the writer took of what it failed on isn't known.
+    /// A write failed, and how much the writer took of it isn't known.
     failed: bool,
 }
 
@@ -87,12 +89,13 @@ impl Outbox {
 }
 
 impl Batch {
-    /// Puts a frame in: of the message at the place `fresh`, or of one that was
+    /// Puts a frame in: of the message at the position `fresh`, or of one that was
     /// written before or that nobody will ask for.
     pub(super) fn put(&mut self, frame: &[u8], fresh: Option<u64>) {
         self.buffer.extend_from_slice(frame);
         self.bytes += frame.len();
-        self.fresh.extend(fresh.map(|place| (place, self.bytes)));
+        self.fresh
+            .extend(fresh.map(|position| (position, self.bytes)));
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -121,15 +124,15 @@ impl Batch {
         writer.flush().await
     }
 
-    /// Ends the batch, as far as it was written: calls `settle` for each fresh
+    /// Ends the batch, as far as it was written: calls `resolve` for each fresh
     /// message, the newest first, with whether all of it was handed over.
-    pub(super) fn end(&mut self, mut settle: impl FnMut(u64, bool)) {
+    pub(super) fn end(&mut self, mut resolve: impl FnMut(u64, bool)) {
         let handed = match self.failed {
             true => self.bytes,
             false => self.bytes - self.buffer.remaining(),
         };
-        for (place, end) in self.fresh.drain(..).rev() {
-            settle(place, end <= handed);
+        for (position, end) in self.fresh.drain(..).rev() {
+            resolve(position, end <= handed);
         }
         self.buffer.clear();
         self.bytes = 0;

@@ -1,4 +1,4 @@
-//! A message on its way out, and who waits for what becomes of it.
+//! A message on its way out, and the send that waits for its outcome.
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -21,13 +21,13 @@ pub(super) struct Outgoing {
     /// The id under which an answer is due; `None` for an ack, which is never
     /// answered.
     pub answered_as: Option<MsgId>,
-    /// Who waits for the answer.
+    /// The send that waits for the answer.
     pub waiter: Option<Waiter>,
-    /// Whose message it is.
+    /// The message's owner and its kind.
     pub purpose: Purpose,
 }
 
-/// What waits in the queue.
+/// An entry of the queue.
 #[derive(Debug)]
 pub(super) enum Queued {
     Message(Outgoing),
@@ -35,7 +35,7 @@ pub(super) enum Queued {
     Fence(Fence),
 }
 
-/// Whose message an [`Outgoing`] is.
+/// The owner and the kind of an [`Outgoing`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// The program's.
@@ -50,8 +50,20 @@ pub(super) enum Purpose {
 }
 
 impl Outgoing {
-    /// Whether it takes one of the places of messages under way.
-    pub(super) fn takes_place(&self) -> bool {
+    /// A message of this connection only: it takes no room, and isn't written
+    /// again.
+    pub(super) fn of_connection(id: MsgId, purpose: Purpose) -> Self {
+        Self {
+            frame: Bytes::new(),
+            queued_bytes: 0,
+            answered_as: Some(id),
+            waiter: None,
+            purpose,
+        }
+    }
+
+    /// Returns whether it takes room among the messages without an answer.
+    pub(super) fn takes_room(&self) -> bool {
         self.is_the_programs() && self.answered_as.is_some()
     }
 
@@ -63,12 +75,14 @@ impl Outgoing {
         matches!(self.purpose, Purpose::Change(_))
     }
 
-    /// Whether nobody waits for the outcome although it is the program's.
+    /// Returns whether nobody waits for the outcome although it is the
+    /// program's.
     pub(super) fn is_posted(&self) -> bool {
         self.waiter.is_none() && self.purpose == Purpose::Message
     }
 
-    /// Gives the outcome to who waits for it; says whether anybody does.
+    /// Gives the outcome to the send that waits for it; returns whether one
+    /// does.
     pub(super) fn resolve(&mut self, outcome: Outcome) -> bool {
         match self.waiter.take() {
             Some(waiter) => {
@@ -87,8 +101,8 @@ impl Outgoing {
     }
 }
 
-/// Who waits for the outcome of a send, which it gets exactly once: a waiter
-/// that is dropped unanswered says what it knows.
+/// The send that waits for an outcome, which it gets exactly once: a waiter
+/// that is dropped unanswered tells as much as it knows.
 #[derive(Debug)]
 pub(super) struct Waiter {
     outcome: Option<oneshot::Sender<Outcome>>,

@@ -1,4 +1,4 @@
-//! What arrives, as a stream.
+//! The stream of events that the program receives.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use futures_core::Stream;
 use tokio::sync::{Notify, mpsc};
 
 use super::Handle;
-use crate::exchange::{Event, Inbound};
+use crate::events::{Event, Inbound};
 
-/// What arrives, in order: a stream of [`Event`]s that ends when there is no
+/// The events, in order: a stream of [`Event`]s that ends when there is no
 /// connection any more and won't be another. Dropping it means that nothing is
 /// to be received; the connection stays open while there is a client.
 pub struct Receiver {
@@ -43,7 +43,7 @@ pub(super) struct Inbox {
     backlog: Arc<Backlog>,
 }
 
-/// What an event costs beyond its bytes, so that many small ones are bounded
+/// The cost of an event beyond its bytes, so that many small ones are bounded
 /// too.
 const EVENT_BYTES: usize = 128;
 
@@ -72,7 +72,7 @@ pub(super) fn inbox(
 }
 
 impl Inbox {
-    /// Puts a message in, if there is still who receives it.
+    /// Puts a message in, if there still is a receiver.
     pub(super) fn deliver(&self, json: Bytes) {
         let cost = EVENT_BYTES + json.len();
         self.backlog.messages.fetch_add(1, Ordering::Relaxed);
@@ -95,7 +95,7 @@ impl Inbox {
         let _ = self.events.send((event, cost));
     }
 
-    /// Whether more may be read.
+    /// Returns whether more may be read.
     pub(super) fn has_room(&self, answer_due: impl Fn() -> bool) -> bool {
         let bytes = self.backlog.bytes.load(Ordering::Acquire);
         bytes < self.backlog.bytes_idle

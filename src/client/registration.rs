@@ -1,10 +1,10 @@
-//! As who the client comes back.
+//! The names and options under which the client connects again.
 
 use crate::ids::Name;
 use crate::wire::{Granted, Hello};
 
-/// What each hello of a client says: the names that are still its own, and
-/// whether it can take up where the last connection ended.
+/// The content of each hello of a client: the names that are still its own, and
+/// whether it can go on where the last connection ended.
 #[derive(Debug)]
 pub(super) struct Registration {
     source: Name,
@@ -13,7 +13,7 @@ pub(super) struct Registration {
     /// The names to own. Those that another connection took over are not
     /// claimed again.
     names: Vec<Name>,
-    /// The name for which the server remembers what it accepted.
+    /// The name for which the server remembers accepted messages.
     resumable_as: Option<Name>,
 }
 
@@ -36,7 +36,7 @@ impl Registration {
         &self.source
     }
 
-    /// What to say now.
+    /// The hello to say now.
     pub(super) fn hello(&self) -> Hello {
         let mut hello = self.hello.clone();
         if let Some(names) = &mut hello.names {
@@ -49,8 +49,8 @@ impl Registration {
         hello
     }
 
-    /// Notes what the server granted to a hello; says whether it goes on where
-    /// the last connection ended.
+    /// Notes what a welcome granted to a hello; returns whether the server goes
+    /// on where the last connection ended.
     pub(super) fn welcomed(&mut self, hello: &Hello, granted: &Granted) -> bool {
         let resumes = hello.resume == Some(true) && granted.resume == Some(true);
         let resumable = hello.resumable == Some(true) && granted.resumable == Some(true);
@@ -61,18 +61,20 @@ impl Registration {
     /// Notes that a hello was perhaps granted without a welcome that arrived.
     ///
     /// A server that had forgotten all has perhaps granted no resume, and begun
-    /// to remember: what it would grant from now on is not what was lost.
+    /// to remember: it would from now on grant to resume something else than
+    /// was lost.
     pub(super) fn welcome_missed(&mut self) {
         self.resumable_as = None;
     }
 
-    /// Whether the server remembers what it accepts on this connection.
+    /// Returns whether the server remembers the messages that it accepts on
+    /// this connection.
     pub(super) fn is_resumable(&self) -> bool {
         self.resumable_as.is_some()
     }
 
     /// Notes that another connection took `name` over, or all names if it isn't
-    /// known which; says whether no name is left.
+    /// known which; returns whether no name is left.
     pub(super) fn lose(&mut self, name: Option<&Name>) -> bool {
         self.names
             .retain(|own| name.is_some_and(|name| name != own));
@@ -109,7 +111,7 @@ mod tests {
     fn resumes_only_what_was_resumable() {
         let mut registration = registration(None);
         assert_eq!(registration.hello().resume, None);
-        // A server that grants what it wasn't asked for.
+        // A server that grants an option without being asked.
         let hello = registration.hello();
         assert!(!registration.welcomed(&hello, &granted(false, true)));
         assert!(!registration.is_resumable());
@@ -136,7 +138,7 @@ mod tests {
         let hello = registration.hello();
         assert_eq!(hello.names.unwrap(), [name("a"), name("c")]);
         assert_eq!(hello.resume, Some(true));
-        // What the server remembers belonged to the first name.
+        // The server's memory belonged to the first name.
         assert!(!registration.lose(Some(&name("a"))));
         assert_eq!(registration.hello().names.unwrap(), [name("c")]);
         assert_eq!(registration.hello().resume, None);

@@ -10,7 +10,7 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -25,15 +25,15 @@ use super::greet::Welcomed;
 use super::outbox::Outbox;
 use super::receiver::Inbox;
 use super::registration::Registration;
+use super::shared::{LeftBehind, Shared};
 use super::silence::Signs;
 use super::subscriptions::Subscriptions;
 use super::unanswered::Unanswered;
-use super::{
-    ClientConfig, ConnectError, Disconnect, Event, LeftBehind, Reconnection, Shared, ending,
-};
+use super::{ClientConfig, ConnectError, Disconnect, Event, Reconnection, ending};
 use crate::limits::RECONNECT_STABLE;
+use crate::sync::lock;
 
-/// What a client's task works with.
+/// The state of a client's task.
 pub(super) struct Session {
     pub shared: Arc<Shared>,
     pub config: ClientConfig,
@@ -44,7 +44,7 @@ pub(super) struct Session {
     ended: Ended,
 }
 
-/// What changes.
+/// The part of a session that changes.
 pub(super) struct State {
     pub registration: Registration,
     pub unanswered: Unanswered,
@@ -57,7 +57,7 @@ pub(super) struct State {
 impl State {
     /// Tells the flushes that have nothing left to wait for.
     pub(super) fn open_fences(&mut self) {
-        self.fences.open(self.unanswered.first_place());
+        self.fences.open(self.unanswered.first_position());
     }
 }
 
@@ -130,8 +130,8 @@ impl Session {
         self.end(end, &mut outbox);
     }
 
-    /// What makes another connection after one ended; or why there won't be
-    /// one, which is `None` if the client was told to close.
+    /// Returns the dialer of another connection after one ended, or why there
+    /// won't be one, which is `None` if the client was told to close.
     fn is_there_another<'d, D>(
         &self,
         end: Disconnect,
@@ -218,16 +218,16 @@ impl Session {
         }
     }
 
-    /// Takes note of a welcome; says whether the server goes on where the last
-    /// connection ended.
+    /// Takes note of a welcome; returns whether the server goes on where the
+    /// last connection ended.
     fn welcomed<S>(&self, welcomed: &Welcomed<S>) -> bool {
         let granted = &welcomed.welcome.granted;
         let mut state = self.state();
         state.registration.welcomed(&welcomed.hello, granted)
     }
 
-    /// Goes on with another connection: what was handed to the last one is to
-    /// be written again, or its fate is unknown.
+    /// Goes on with another connection: messages that the last one was handed
+    /// are to be written again, or their fate is unknown.
     fn take_up<S>(&self, welcomed: &Welcomed<S>) {
         let resumes = self.welcomed(welcomed);
         let mut state = self.state();
@@ -252,7 +252,7 @@ impl Session {
             resent,
             fate_unknown: given_up.len(),
         }));
-        // Each waiter says what it knows when it is dropped.
+        // Each waiter tells its sender when it is dropped.
         drop(given_up);
     }
 
@@ -268,7 +268,7 @@ impl Session {
         drop(state);
         posted.unsent += posted_among(&unsent);
         let (fate_unknown, unsent_count) = (given_up.len(), unsent.len());
-        // Each waiter says what it knows when it is dropped.
+        // Each waiter tells its sender when it is dropped.
         drop((given_up, unsent));
         if let Some(why) = why {
             self.inbox.tell(Event::Closed(why));
@@ -302,13 +302,13 @@ impl Session {
         }
     }
 
-    /// Whether reading must go on although the program doesn't receive.
+    /// Returns whether reading must go on although the program doesn't receive.
     pub(super) fn answer_due(&self) -> bool {
         !self.state().unanswered.is_empty() || self.shared.closing.is_cancelled()
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         // Only this task locks it, and never across an await.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }

@@ -6,22 +6,23 @@
 //! nothing.
 //!
 //! Both are counted from sample to sample, so that only time counts in which
-//! the client ran and read. What a stopped process, a suspended machine or a
-//! program that doesn't receive has missed is no silence of the server.
+//! the client ran and read. Time lost by a stopped process, a suspended machine
+//! or a program that doesn't receive is no silence of the server.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Silence;
 use crate::limits::{SILENCE_MIN, SILENCE_UNTOLD_MIN};
+use crate::sync::lock;
 
 /// Samples that are taken within the limit.
 const SAMPLES: u32 = 8;
 
-/// How long a server may be silent that pauses a connection for up to
+/// Returns how long a server may be silent that pauses a connection for up to
 /// `stall_timeout`, which an older one doesn't tell.
 pub(super) fn limit(answer_timeout: Duration, stall_timeout: Option<Duration>) -> Duration {
     let least = match stall_timeout {
@@ -31,7 +32,7 @@ pub(super) fn limit(answer_timeout: Duration, stall_timeout: Option<Duration>) -
     answer_timeout.max(least)
 }
 
-/// What can be seen of a server at one time.
+/// The signs of a server at one time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Sample {
     /// Whether it was handed messages that it has not answered.
@@ -90,8 +91,8 @@ impl SilenceCheck {
         let counts = ran.saturating_sub(unread);
         let last = std::mem::replace(&mut self.last, sample);
         self.last_at = now;
-        // Only what was owed at both ends, with nothing in between, was owed
-        // all the while.
+        // An answer was owed all the while only if one was owed at both ends
+        // and none came in between.
         self.owed = match last.owes && sample.owes && last.answers == sample.answers {
             true => self.owed.saturating_add(counts),
             false => Duration::ZERO,
@@ -178,7 +179,7 @@ impl Signs {
         }
     }
 
-    /// Whether the client reads.
+    /// Returns whether the client reads.
     pub(super) fn is_reading(&self) -> bool {
         self.unread().since.is_none()
     }
@@ -207,14 +208,14 @@ impl Signs {
         }
     }
 
-    /// Forgets what concerned the last connection alone.
+    /// Forgets the state that belongs to the last connection alone.
     pub(super) fn connected(&self) {
         self.set_waiting(false);
         *self.unread() = Unread::default();
     }
 
     fn unread(&self) -> MutexGuard<'_, Unread> {
-        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.unread)
     }
 }
 
@@ -242,7 +243,7 @@ mod tests {
         taken: 0,
     };
 
-    /// A check whose samples come when they are due, with what each says.
+    /// A check that gets each sample when it is due.
     struct Timeline {
         check: SilenceCheck,
         now: Instant,

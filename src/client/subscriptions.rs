@@ -1,5 +1,5 @@
-//! What the client is subscribed to. Subscriptions end with a connection, so
-//! they are said again on the next.
+//! The client's subscriptions. They end with a connection, so they are said
+//! again on the next.
 
 use crate::wire::{Payload, Subscribe, Unsubscribe};
 
@@ -7,7 +7,7 @@ use crate::wire::{Payload, Subscribe, Unsubscribe};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Change {
     Subscribe(Box<Subscribe>),
-    /// The id of what is to end.
+    /// The id of the subscription that is to end.
     Unsubscribe(Box<str>),
 }
 
@@ -16,7 +16,7 @@ pub(super) enum Change {
 pub(super) struct Subscriptions(Vec<Subscribe>);
 
 impl Change {
-    /// What to say to the server.
+    /// The payload that tells the server of the change.
     pub(super) fn payload(&self) -> Payload {
         match self {
             Self::Subscribe(subscribe) => Payload::Subscribe(subscribe.clone()),
@@ -46,12 +46,13 @@ impl Subscriptions {
         }
     }
 
-    /// Takes note that the server no longer grants what it granted before.
+    /// Takes note that the server no longer grants a subscription.
     pub(super) fn lost(&mut self, change: &Change) {
         self.0.retain(|known| known.id != change.id());
     }
 
-    /// What to say on a new connection, in the order in which it was first said.
+    /// The subscriptions to say on a new connection, in the order in which they
+    /// were first said.
     pub(super) fn all(&self) -> Vec<Change> {
         let again = |subscribe: &Subscribe| Change::Subscribe(Box::new(subscribe.clone()));
         self.0.iter().map(again).collect()

@@ -1,4 +1,4 @@
-//! The client against a server that says exactly what a test tells it to.
+//! The client against a server that follows a test's script.
 
 mod closing;
 mod connecting;
@@ -13,17 +13,20 @@ mod subscribing;
 
 use std::future::{Ready, ready};
 use std::io;
-use std::sync::atomic::AtomicBool;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 use tokio_util::codec::Framed;
 
 use super::*;
+use crate::ids::MsgId;
 use crate::wire::{
-    ErrorReport, FrameCodec, Granted, GrantedLimits, Hello, RawObject, ServerIdentity,
+    ErrorReport, FrameCodec, Granted, GrantedLimits, Hello, RawObject, ServerIdentity, Target,
 };
 
 const SERVER: &str = "tickwire";
@@ -46,6 +49,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         Some(Message::from_json(&frame).unwrap())
     }
 
+    /// Hears the next message, and acknowledges it.
+    async fn hear_and_ack(&mut self) -> Message {
+        let message = self.hear().await.unwrap();
+        self.ack(&message).await;
+        message
+    }
+
     async fn say_json(&mut self, json: impl Into<Bytes>) {
         self.frames.send(json.into()).await.unwrap();
     }
@@ -66,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         self.grant(Granted::new()).await
     }
 
-    /// Welcomes the client and grants it this; gives its hello.
+    /// Welcomes the client and grants it this; returns its hello.
     async fn grant(&mut self, granted: Granted) -> Message {
         let hello = self.hear().await.unwrap();
         self.say(welcome_with(&hello, granted)).await;
@@ -96,11 +106,18 @@ impl Network {
         Peer::on(self.accepted.recv().await.unwrap())
     }
 
+    /// Accepts the client's next connection, and grants it this.
+    async fn welcome(&mut self, granted: Granted) -> Peer<DuplexStream> {
+        let mut peer = self.accept().await;
+        peer.grant(granted).await;
+        peer
+    }
+
     fn set_up(&self, up: bool) {
         self.state.up.store(up, Ordering::Relaxed);
     }
 
-    /// How often the client has tried to connect.
+    /// Returns how often the client has tried to connect.
     fn attempts(&self) -> usize {
         self.state.attempts.load(Ordering::Relaxed)
     }
@@ -113,7 +130,7 @@ impl Network {
     }
 }
 
-/// A network whose connections hold `bytes`, and what dials it.
+/// A network whose connections hold `bytes`, and the function that dials it.
 fn network(bytes: usize) -> (impl FnMut() -> Ready<io::Result<DuplexStream>>, Network) {
     let (accept, accepted) = mpsc::unbounded_channel();
     let state = Arc::new(NetworkState {
@@ -143,13 +160,8 @@ async fn networked(
     granted: Granted,
 ) -> (Client, Receiver, Peer<DuplexStream>, Network) {
     let (dial, mut network) = network(bytes);
-    let server = async {
-        let mut peer = network.accept().await;
-        peer.grant(granted).await;
-        peer
-    };
     let connecting = Client::connect_through("the network", dial, config);
-    let (client, peer) = tokio::join!(connecting, server);
+    let (client, peer) = tokio::join!(connecting, network.welcome(granted));
     let (client, receiver) = client.unwrap();
     (client, receiver, peer, network)
 }

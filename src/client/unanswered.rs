@@ -17,12 +17,12 @@ use crate::limits::CLIENT_DURATION_MAX;
 /// The messages under way.
 #[derive(Debug)]
 pub(super) struct Unanswered {
-    /// By place, which counts up as messages are handed over.
+    /// By position, which counts up as messages are handed over.
     under_way: BTreeMap<u64, UnderWay>,
     /// Where the messages stand that are answered under an id.
-    places: HashMap<MsgId, Places>,
-    next_place: u64,
-    /// The places before this were handed to the connection that stands.
+    positions: HashMap<MsgId, Positions>,
+    next_position: u64,
+    /// The positions before this were handed to the connection that stands.
     handed_before: u64,
     /// How many answers had come when one was given up that the connection
     /// still owes: until the next answer it owes that one too.
@@ -33,7 +33,7 @@ pub(super) struct Unanswered {
 #[derive(Debug)]
 struct UnderWay {
     message: Outgoing,
-    /// When its answer will have stayed out for too long. Later places have no
+    /// When its answer will have stayed out for too long. Later positions have no
     /// earlier deadlines.
     deadline: Instant,
 }
@@ -41,7 +41,7 @@ struct UnderWay {
 /// Where the messages of one id stand: nearly always one. Answers come in the
 /// order of the messages.
 #[derive(Debug)]
-struct Places {
+struct Positions {
     first: u64,
     later: VecDeque<u64>,
 }
@@ -50,8 +50,8 @@ impl Unanswered {
     pub(super) fn new(timeout: Duration) -> Self {
         Self {
             under_way: BTreeMap::new(),
-            places: HashMap::new(),
-            next_place: 0,
+            positions: HashMap::new(),
+            next_position: 0,
             handed_before: 0,
             given_up_at: None,
             timeout,
@@ -66,67 +66,71 @@ impl Unanswered {
 
     /// Notes that the connection was handed everything so far.
     pub(super) fn all_handed_over(&mut self) {
-        self.handed_before = self.next_place;
+        self.handed_before = self.next_position;
     }
 
-    /// Whether the connection was handed a message and has not answered it,
-    /// after so many answers in all.
+    /// Returns whether the connection was handed a message and has not answered
+    /// it, after so many answers in all.
     pub(super) fn is_owed(&self, answers: u64) -> bool {
         let first = self.under_way.first_key_value();
-        first.is_some_and(|(place, _)| *place < self.handed_before)
+        first.is_some_and(|(position, _)| *position < self.handed_before)
             || self.given_up_at == Some(answers)
     }
 
-    /// Whether no answer is due.
+    /// Returns whether no answer is due.
     pub(super) fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.positions.is_empty()
     }
 
-    /// How many messages are under way, those of the client itself left out.
+    /// Returns how many messages are under way, those of the client itself left
+    /// out.
     pub(super) fn messages(&self) -> usize {
         let all = self.under_way.values();
         all.filter(|it| it.message.purpose == Purpose::Message)
             .count()
     }
 
-    /// The place of the first message under way.
-    pub(super) fn first_place(&self) -> Option<u64> {
-        let (place, _) = self.under_way.first_key_value()?;
-        Some(*place)
+    /// The position of the first message under way.
+    pub(super) fn first_position(&self) -> Option<u64> {
+        let (position, _) = self.under_way.first_key_value()?;
+        Some(*position)
     }
 
-    /// The place that the next message will have.
-    pub(super) fn next_place(&self) -> u64 {
-        self.next_place
+    /// The position that the next message will have.
+    pub(super) fn next_position(&self) -> u64 {
+        self.next_position
     }
 
-    /// Notes a message that is about to be handed to the connection; gives its
-    /// place.
+    /// Notes a message that is about to be handed to the connection; returns
+    /// its position.
     pub(super) fn insert(&mut self, mut message: Outgoing, now: Instant) -> u64 {
-        let place = self.next_place;
-        self.next_place += 1;
+        let position = self.next_position;
+        self.next_position += 1;
         message.set_handed(true);
-        add_place(&mut self.places, message.answered_as, place);
+        add_position(&mut self.positions, message.answered_as, position);
         let deadline = later(now, self.timeout);
-        self.under_way.insert(place, UnderWay { message, deadline });
-        place
+        self.under_way
+            .insert(position, UnderWay { message, deadline });
+        position
     }
 
     /// The message that an answer to `id` answers.
     pub(super) fn take(&mut self, id: &MsgId) -> Option<Outgoing> {
-        let place = self.places.get(id)?.first;
-        self.remove(place)
+        let position = self.positions.get(id)?.first;
+        self.remove(position)
     }
 
-    /// Notes that all of the message at `place` was handed over. If it will
+    /// Notes that all of the message at `position` was handed over. If it will
     /// never be answered, or need not be kept for writing it again, this gives
     /// how many bytes of room are free again.
-    pub(super) fn handed_over(&mut self, place: u64, keep: bool) -> u32 {
-        let Some(UnderWay { message, .. }) = self.under_way.get_mut(&place) else {
+    pub(super) fn handed_over(&mut self, position: u64, keep: bool) -> u32 {
+        let Some(UnderWay { message, .. }) = self.under_way.get_mut(&position) else {
             return 0;
         };
         if message.answered_as.is_none() {
-            return self.remove(place).map_or(0, |message| message.queued_bytes);
+            return self
+                .remove(position)
+                .map_or(0, |message| message.queued_bytes);
         }
         if keep || message.is_change() {
             return 0;
@@ -135,10 +139,10 @@ impl Unanswered {
         std::mem::take(&mut message.queued_bytes)
     }
 
-    /// Takes the message at `place` back, of which the server can't have got
+    /// Takes the message at `position` back, of which the server can't have got
     /// all.
-    pub(super) fn take_back(&mut self, place: u64) -> Option<Outgoing> {
-        let mut message = self.remove(place)?;
+    pub(super) fn take_back(&mut self, position: u64) -> Option<Outgoing> {
+        let mut message = self.remove(position)?;
         message.set_handed(false);
         Some(message)
     }
@@ -146,34 +150,35 @@ impl Unanswered {
     /// The first message at `from` or behind it, and before `end`, that is to
     /// be written again: a change of the subscriptions, or any other.
     pub(super) fn to_repeat(&self, from: u64, end: u64, change: bool) -> Option<(u64, &Outgoing)> {
-        let mut places = self.under_way.range(from..end);
-        let (place, under_way) = places
+        let mut positions = self.under_way.range(from..end);
+        let (position, under_way) = positions
             .find(|(_, it)| !it.message.frame.is_empty() && it.message.is_change() == change)?;
-        Some((*place, &under_way.message))
+        Some((*position, &under_way.message))
     }
 
     /// Gives the changes of the subscriptions other ids and frames: no server
     /// must take them for ones that it has seen.
     pub(super) fn renew_changes(&mut self, renew: impl Fn(&Change) -> (MsgId, Bytes)) {
-        for (place, UnderWay { message, .. }) in &mut self.under_way {
+        for (position, UnderWay { message, .. }) in &mut self.under_way {
             let Purpose::Change(change) = &message.purpose else {
                 continue;
             };
             let (id, frame) = renew(change);
             message.frame = frame;
             let former = message.answered_as.replace(id);
-            remove_place(&mut self.places, former, *place);
-            add_place(&mut self.places, Some(id), *place);
+            remove_position(&mut self.positions, former, *position);
+            add_position(&mut self.positions, Some(id), *position);
         }
     }
 
-    /// Takes out what belonged to the connection that ended.
+    /// Takes out the client's own messages, which belonged to the connection
+    /// that ended.
     pub(super) fn take_the_clients_own(&mut self) -> Vec<Outgoing> {
         self.take_where(|message| !message.is_the_programs())
     }
 
-    /// Takes out what must not be written again: all but changes of the
-    /// subscriptions.
+    /// Takes out the messages that must not be written again: all but changes
+    /// of the subscriptions.
     pub(super) fn take_messages(&mut self) -> Vec<Outgoing> {
         self.take_where(|message| !message.is_change())
     }
@@ -183,15 +188,15 @@ impl Unanswered {
         self.take_where(|_| true)
     }
 
-    /// Takes the message at `place` out.
-    fn remove(&mut self, place: u64) -> Option<Outgoing> {
-        let UnderWay { message, .. } = self.under_way.remove(&place)?;
-        remove_place(&mut self.places, message.answered_as, place);
+    /// Takes the message at `position` out.
+    fn remove(&mut self, position: u64) -> Option<Outgoing> {
+        let UnderWay { message, .. } = self.under_way.remove(&position)?;
+        remove_position(&mut self.positions, message.answered_as, position);
         Some(message)
     }
 
-    /// When the next answer will have stayed out for too long; `None` if no
-    /// answer is due.
+    /// Returns the time at which the next answer will have stayed out for too
+    /// long; `None` if no answer is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let (_, first) = self.under_way.first_key_value()?;
         Some(first.deadline)
@@ -201,25 +206,27 @@ impl Unanswered {
     /// many answers in all.
     pub(super) fn take_late(&mut self, now: Instant, answers: u64) -> Vec<Outgoing> {
         let mut late = Vec::new();
-        while let Some((&place, first)) = self.under_way.first_key_value()
+        while let Some((&position, first)) = self.under_way.first_key_value()
             && first.deadline <= now
         {
-            if place < self.handed_before {
+            if position < self.handed_before {
                 self.given_up_at = Some(answers);
             }
-            late.extend(self.remove(place));
+            late.extend(self.remove(position));
         }
         late
     }
 
     fn take_where(&mut self, which: impl Fn(&Outgoing) -> bool) -> Vec<Outgoing> {
-        let places: Vec<u64> = self
+        let positions: Vec<u64> = self
             .under_way
             .iter()
             .filter(|(_, it)| which(&it.message))
-            .map(|(place, _)| *place)
+            .map(|(position, _)| *position)
             .collect();
-        let removed = places.into_iter().filter_map(|place| self.remove(place));
+        let removed = positions
+            .into_iter()
+            .filter_map(|position| self.remove(position));
         removed.collect()
     }
 }
@@ -230,29 +237,29 @@ fn later(now: Instant, duration: Duration) -> Instant {
         .unwrap_or_else(|| now + CLIENT_DURATION_MAX)
 }
 
-fn add_place(all: &mut HashMap<MsgId, Places>, id: Option<MsgId>, place: u64) {
+fn add_position(all: &mut HashMap<MsgId, Positions>, id: Option<MsgId>, position: u64) {
     match id.map(|id| all.entry(id)) {
         None => {}
-        Some(Entry::Occupied(places)) => places.into_mut().later.push_back(place),
+        Some(Entry::Occupied(positions)) => positions.into_mut().later.push_back(position),
         Some(Entry::Vacant(vacant)) => {
-            vacant.insert(Places {
-                first: place,
+            vacant.insert(Positions {
+                first: position,
                 later: VecDeque::new(),
             });
         }
     }
 }
 
-fn remove_place(all: &mut HashMap<MsgId, Places>, id: Option<MsgId>, place: u64) {
-    let Some(Entry::Occupied(mut places)) = id.map(|id| all.entry(id)) else {
+fn remove_position(all: &mut HashMap<MsgId, Positions>, id: Option<MsgId>, position: u64) {
+    let Some(Entry::Occupied(mut positions)) = id.map(|id| all.entry(id)) else {
         return;
     };
-    if places.get().first != place {
-        places.get_mut().later.retain(|later| *later != place);
-    } else if let Some(next) = places.get_mut().later.pop_front() {
-        places.get_mut().first = next;
+    if positions.get().first != position {
+        positions.get_mut().later.retain(|later| *later != position);
+    } else if let Some(next) = positions.get_mut().later.pop_front() {
+        positions.get_mut().first = next;
     } else {
-        places.remove();
+        positions.remove();
     }
 }
 
@@ -350,9 +357,9 @@ mod tests {
         assert_eq!(table.handed_over(1, false), 10);
         assert!(table.take(&id(3)).is_some());
         let (mut from, mut repeated) = (0, Vec::new());
-        while let Some((place, message)) = table.to_repeat(from, 5, false) {
+        while let Some((position, message)) = table.to_repeat(from, 5, false) {
             repeated.push(message.answered_as.unwrap());
-            from = place + 1;
+            from = position + 1;
         }
         assert_eq!(repeated, [id(0), id(2), id(4)]);
     }
@@ -364,10 +371,10 @@ mod tests {
             answered_as: None,
             ..outgoing(1, None)
         };
-        let place = table.insert(never, Instant::now());
+        let position = table.insert(never, Instant::now());
         assert!(table.is_empty());
-        assert_eq!(table.handed_over(place, true), 10);
-        assert!(table.take_back(place).is_none());
+        assert_eq!(table.handed_over(position, true), 10);
+        assert!(table.take_back(position).is_none());
     }
 
     #[test]

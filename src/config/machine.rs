@@ -1,5 +1,5 @@
-//! How much memory there is for this process: what the machine has, or what its
-//! control group allows.
+//! The memory that this process may have: of the machine, or of its control
+//! group.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ pub(super) struct GroupLimit {
     pub(super) file: PathBuf,
 }
 
-/// What the control groups of this process allow, if they bound it.
+/// The smallest limit of this process's control groups, if they have one.
 pub(super) fn group_limit() -> Option<&'static GroupLimit> {
     static LIMIT: OnceLock<Option<GroupLimit>> = OnceLock::new();
     LIMIT
@@ -26,7 +26,7 @@ pub(super) fn group_limit() -> Option<&'static GroupLimit> {
         .as_ref()
 }
 
-/// What `memory_max` is unless configured: a part of what there is.
+/// The default of `memory_max`: a part of the memory that there is.
 pub(super) fn memory_max_default() -> usize {
     static DEFAULT: OnceLock<usize> = OnceLock::new();
     *DEFAULT.get_or_init(|| {

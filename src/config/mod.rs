@@ -8,8 +8,6 @@
 //! Numbers that a row names stand in [`limits`](crate::limits). A new setting
 //! needs a row, a line in README.md, and code that obeys it.
 
-#![forbid(unsafe_code)]
-
 mod check;
 mod define;
 mod machine;

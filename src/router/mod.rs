@@ -3,53 +3,17 @@
 //!
 //! A [`Router`] is shared by all connections. Each connection has a
 //! [`Session`]: feed it what arrives with [`Session::receive`], write what
-//! [`Session::transmit`] offers, call [`Session::attend`] when it was woken;
-//! dropping it ends it. Call [`Router::tend`] now and then. Time is an argument
+//! [`Session::transmit`] offers, call [`Session::handle_reports`] when it was woken;
+//! dropping it ends it. Call [`Router::expire`] now and then. Time is an argument
 //! ([`Now`]).
 
-mod answers;
-mod audience;
-mod broadcasting;
-mod budget;
-mod claim;
-mod conflation;
-mod delivery;
-mod forward;
-mod gap;
-mod given_up;
-mod group;
-mod hello;
-mod in_flight;
-mod lanes;
-mod learning;
-mod lingering;
-mod load;
-mod memory;
+mod broadcast;
+mod connection;
+mod mailbox;
 mod names;
 mod now;
-mod outbox;
-mod output;
-mod parts;
-mod pause;
-mod peer;
-mod queue;
-mod registry;
-mod reports;
-mod resume;
-mod routes;
-mod run;
-mod run_bytes;
-mod selective;
 mod services;
 mod session;
-mod settle;
-mod shares;
-mod snapshots;
-mod stalls;
-mod subscribing;
-mod subscriptions;
-mod waiters;
-mod window;
 
 #[cfg(all(test, loom))]
 mod models;
@@ -57,82 +21,24 @@ mod models;
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
 pub use crate::config::{NameConfig, Overflow, RouterConfig};
-pub use in_flight::Write;
+pub use mailbox::in_flight::Write;
+pub use mailbox::pause::Pause;
 pub use now::Now;
-pub use output::Progress;
-pub use pause::Pause;
-pub use run::Workspace;
 pub use services::{HEALTH_MONITOR, LOG_AGGREGATOR, Liveness};
-pub use session::{Alarm, Attention, Halt, Session, Step};
+pub use session::output::Progress;
+pub use session::run::{Gathering, ReadScratch};
+pub use session::{Attention, Halt, Session, SessionWaker, Step};
 
+use crate::budget;
 use crate::ids::ConnectionId;
 use crate::loss;
-use crate::stats::{Counters, Stats};
-use crate::wire::Shapes;
-use crate::wire::filter::Pointer;
-use budget::Budget;
-use load::Capacity;
-use outbox::QueueRules;
-use registry::Registry;
-use services::Services;
-use snapshots::Snapshots;
-
-impl RouterConfig {
-    fn capacity(&self) -> Capacity {
-        Capacity {
-            bytes: self.queue_bytes,
-            messages: self.queue_messages,
-        }
-    }
-
-    fn registry(&self, budget: &Arc<Budget>, counters: &Arc<Counters>) -> Registry {
-        let rules = |own: &NameConfig| QueueRules {
-            capacity: Capacity {
-                bytes: own.queue_bytes.unwrap_or(self.queue_bytes),
-                messages: own.queue_messages.unwrap_or(self.queue_messages),
-            },
-            overflow: own.overflow,
-        };
-        let by_name = (self.names.iter()).map(|(name, own)| (name.clone(), rules(own)));
-        Registry::new(
-            rules(&NameConfig::default()),
-            by_name.collect(),
-            self.linger,
-            budget,
-            counters,
-        )
-    }
-}
-
-/// What all sessions share.
-#[derive(Debug)]
-pub(crate) struct RouterShared {
-    config: RouterConfig,
-    budget: Arc<Budget>,
-    registry: Registry,
-    snapshots: Arc<Snapshots>,
-    services: Services,
-    shapes: Shapes,
-    counters: Arc<Counters>,
-    connections: AtomicU64,
-}
-
-impl RouterShared {
-    /// Keeps snapshots by the keys that are configured.
-    fn keep_snapshots(&self) {
-        for key in &self.config.snapshot_keys {
-            if let Ok(pointer) = Pointer::parse(key) {
-                let announce = || self.registry.members.keep(pointer.clone());
-                let _ = self.snapshots.keep(&pointer, announce);
-            }
-        }
-    }
-}
+use crate::stats::Stats;
+use session::shared::RouterShared;
 
 /// Routes messages between the sessions that it opened. Cloning shares it.
 #[derive(Debug, Clone)]
@@ -142,20 +48,7 @@ impl Router {
     /// A router that nobody is connected to yet.
     #[must_use]
     pub fn new(config: RouterConfig) -> Self {
-        let counters = Arc::default();
-        let budget = Arc::new(Budget::new(config.memory_max));
-        let router = Self(Arc::new(RouterShared {
-            registry: config.registry(&budget, &counters),
-            snapshots: Arc::new(Snapshots::within(&budget)),
-            budget,
-            services: Services::default(),
-            shapes: Shapes::new(config.validation),
-            counters,
-            connections: AtomicU64::new(0),
-            config,
-        }));
-        router.0.keep_snapshots();
-        router
+        Self(Arc::new(RouterShared::new(config)))
     }
 
     /// Opens the session of a new connection.
@@ -191,8 +84,8 @@ impl Router {
 
     /// Gives up what has waited for an owner for `linger`. To be called about
     /// once a second: the time counts from the first call after the owner left.
-    pub fn tend(&self, now: Now) {
-        self.0.registry.tend(now.mono);
+    pub fn expire(&self, now: Now) {
+        self.0.registry.expire(now.mono);
     }
 
     /// Gives up all that waits for an owner, and from now on whatever is queued

@@ -11,8 +11,6 @@
 //! replaces all bounds. With `-- --nocapture` each says how many executions it
 //! tried.
 
-#![forbid(unsafe_code)]
-
 mod closing;
 mod counting;
 mod gaps;
@@ -29,14 +27,15 @@ use std::task::Poll;
 
 use bytes::Bytes;
 
-use super::claim::Claim;
-use super::gap::Gap;
-use super::load::Capacity;
-use super::outbox::{Outbox, Overflow, QueueRules, Share};
-use super::peer::Peer;
-use super::queue::Entry;
-use super::run_bytes::RunBytes;
+use crate::config::Overflow;
 use crate::ids::{ConnectionId, Epoch, MsgId, Name};
+use crate::router::connection::ConnectionHandle;
+use crate::router::mailbox::claim::Claim;
+use crate::router::mailbox::drop_notice::DropNotice;
+use crate::router::mailbox::entry_bytes::EntryBytes;
+use crate::router::mailbox::queue::Entry;
+use crate::router::mailbox::queue_state::Capacity;
+use crate::router::mailbox::{Mailbox, QueuePart, QueueRules};
 use crate::wire;
 
 /// Tries all interleavings with at most `preemptions` interruptions of threads
@@ -66,22 +65,22 @@ fn name(name: &str) -> Name {
     Name::new(name).unwrap()
 }
 
-fn peer(id: u64) -> Arc<Peer> {
-    Arc::new(Peer::new(ConnectionId(id)))
+fn peer(id: u64) -> Arc<ConnectionHandle> {
+    Arc::new(ConnectionHandle::new(ConnectionId(id)))
 }
 
-fn outbox(capacity: Capacity, owner: &Arc<Peer>) -> (Arc<Outbox>, Epoch) {
-    let outbox = unowned(capacity);
-    let (epoch, _) = outbox.take_over(owner);
-    (outbox, epoch)
+fn mailbox(capacity: Capacity, owner: &Arc<ConnectionHandle>) -> (Arc<Mailbox>, Epoch) {
+    let mailbox = unowned(capacity);
+    let (epoch, _) = mailbox.take_over(owner);
+    (mailbox, epoch)
 }
 
-fn unowned(capacity: Capacity) -> Arc<Outbox> {
+fn unowned(capacity: Capacity) -> Arc<Mailbox> {
     let rules = QueueRules {
         capacity,
         overflow: Overflow::Pause,
     };
-    Arc::new(Outbox::new(
+    Arc::new(Mailbox::new(
         name("gateway"),
         rules,
         &Arc::default(),
@@ -89,25 +88,25 @@ fn unowned(capacity: Capacity) -> Arc<Outbox> {
     ))
 }
 
-fn claim(outbox: &Arc<Outbox>, epoch: Epoch) -> Claim {
+fn claim(mailbox: &Arc<Mailbox>, epoch: Epoch) -> Claim {
     Claim {
-        outbox: Arc::clone(outbox),
+        mailbox: Arc::clone(mailbox),
         epoch,
-        seat: None,
+        membership: None,
     }
 }
 
-fn join(outbox: &Arc<Outbox>, peer: &Arc<Peer>) -> Claim {
-    let (epoch, seat) = outbox.join(peer, None);
+fn join(mailbox: &Arc<Mailbox>, peer: &Arc<ConnectionHandle>) -> Claim {
+    let (epoch, membership) = mailbox.join(peer, None);
     Claim {
-        outbox: Arc::clone(outbox),
+        mailbox: Arc::clone(mailbox),
         epoch,
-        seat: Some(seat),
+        membership: Some(membership),
     }
 }
 
 /// A run of frames, one a letter, whose sender is `origin`.
-fn entry(letters: &str, origin: Option<&Arc<Peer>>) -> Entry {
+fn entry(letters: &str, origin: Option<&Arc<ConnectionHandle>>) -> Entry {
     let bytes: Vec<u8> = letters
         .bytes()
         .flat_map(|letter| [0, 0, 0, 1, letter])
@@ -116,25 +115,25 @@ fn entry(letters: &str, origin: Option<&Arc<Peer>>) -> Entry {
         frames: letters.len() as u32,
         order: 0,
         charge: bytes.len(),
-        bytes: RunBytes::Slice(Bytes::from(bytes)),
+        bytes: EntryBytes::Slice(Bytes::from(bytes)),
         origin: origin.cloned(),
     }
 }
 
 /// Reserves room for a run of one frame and queues it. Says whether it was
 /// accepted.
-fn put(outbox: &Outbox, letter: &str, origin: Option<&Arc<Peer>>) -> bool {
-    let accepted = outbox.reserve(&[FRAME as u32], FRAME, Share::Ordinary) == Ok(1);
+fn put(mailbox: &Mailbox, letter: &str, origin: Option<&Arc<ConnectionHandle>>) -> bool {
+    let accepted = mailbox.reserve(&[FRAME as u32], FRAME, QueuePart::Ordinary) == Ok(1);
     if accepted {
-        outbox.enqueue(entry(letter, origin), FRAME);
+        mailbox.enqueue(entry(letter, origin), FRAME);
     }
     accepted
 }
 
 /// One message was dropped.
-fn gap() -> Gap {
+fn gap() -> DropNotice {
     let id = MsgId::from(uuid::Uuid::nil());
-    Gap::new(&name("tickwire"), Some(&name("gateway")), id, 0)
+    DropNotice::new(&name("tickwire"), Some(&name("gateway")), id, 0)
 }
 
 /// What a run says: the letters of its frames; of the report of a gap, the
@@ -153,14 +152,14 @@ fn read(run: &[u8]) -> String {
 }
 
 /// What `epoch`'s owner finds queued now.
-fn take_all(outbox: &Outbox, epoch: Epoch) -> String {
-    let runs = std::iter::from_fn(|| outbox.take(epoch));
+fn take_all(mailbox: &Mailbox, epoch: Epoch) -> String {
+    let runs = std::iter::from_fn(|| mailbox.take(epoch));
     runs.map(|run| read(&run)).collect()
 }
 
 /// What a connection does: sleeps, and looks whenever it was woken, until it has
 /// seen what it waits for.
-fn sleep_until(peer: &Peer, mut seen: impl FnMut() -> bool) {
+fn sleep_until(peer: &ConnectionHandle, mut seen: impl FnMut() -> bool) {
     loom::future::block_on(poll_fn(|cx| {
         peer.register(cx.waker());
         if seen() {

@@ -3,8 +3,6 @@
 //! connection owns their name; both see every accepted heartbeat and log
 //! record, whoever owns it.
 
-#![forbid(unsafe_code)]
-
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,10 +12,10 @@ use bytes::Bytes;
 use dashmap::DashMap;
 use serde::Deserialize;
 
-use super::now::Now;
-use super::peer::lock;
 use crate::ids::Name;
+use crate::router::now::Now;
 use crate::sync::Mutex;
+use crate::sync::lock;
 
 /// The name that heartbeats go to.
 pub const HEALTH_MONITOR: &str = "health-monitor";

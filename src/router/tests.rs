@@ -1,15 +1,13 @@
 //! Sessions against each other, without a socket: bytes in, bytes out, and a
 //! time that the test decides.
 
-#![forbid(unsafe_code)]
-
 use std::io;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use serde_json::{Value, json};
 
-use super::{Attention, Halt, Now, Progress, Router, RouterConfig, Session, Step, Workspace};
+use super::{Attention, Halt, Now, Progress, ReadScratch, Router, RouterConfig, Session, Step};
 
 mod acks;
 mod budget;
@@ -31,19 +29,19 @@ mod windows;
 const TRIES_MAX: usize = 100_000;
 
 /// A session with a window in front of it, and everything it wrote behind it.
-struct Peer {
+struct TestClient {
     session: Session,
-    workspace: Workspace,
+    scratch: ReadScratch,
     window: BytesMut,
     written: Vec<u8>,
     now: Now,
 }
 
-impl Peer {
+impl TestClient {
     fn new(router: &Router) -> Self {
         Self {
             session: router.connect(),
-            workspace: Workspace::default(),
+            scratch: ReadScratch::default(),
             window: BytesMut::new(),
             written: Vec::new(),
             now: at_ms(0),
@@ -75,7 +73,7 @@ impl Peer {
     fn arrive(&mut self, bytes: &[u8]) -> Step {
         self.window.extend_from_slice(bytes);
         self.session
-            .receive(&mut self.workspace, &mut self.window, self.now)
+            .receive(&mut self.scratch, &mut self.window, self.now)
     }
 
     fn say(&mut self, message: &Value) -> Step {
@@ -88,20 +86,20 @@ impl Peer {
         self.arrive(&bytes)
     }
 
-    /// The same, but what is gathered for subscribers is left to a flush.
+    /// Says all at once; what is gathered for subscribers is left to a flush.
     fn gather_all(&mut self, messages: &[Value]) -> Step {
         self.window.extend(messages.iter().flat_map(framed));
         self.session
-            .gather(&mut self.workspace, &mut self.window, self.now)
+            .gather(&mut self.scratch, &mut self.window, self.now)
     }
 
-    fn attend(&mut self) -> Attention {
-        self.session.attend(self.now)
+    fn handle_reports(&mut self) -> Attention {
+        self.session.handle_reports(self.now)
     }
 
     /// Everything that is offered until nothing is left.
     fn read_bytes(&mut self) -> Vec<u8> {
-        let _ = self.attend();
+        let _ = self.handle_reports();
         let progress = self.write_up_to(usize::MAX);
         assert_eq!(progress, Progress::Idle);
         std::mem::take(&mut self.written)

@@ -1,8 +1,8 @@
 //! Listening on all that is asked for, or on nothing.
 //!
 //! A name is listened on at all its addresses: otherwise a second server could
-//! start on the ones left, and clients would be split between the two. Only
-//! what this machine doesn't have is left out.
+//! start on the rest, and clients would be split between the two. Only
+//! addresses that this machine doesn't have are left out.
 
 use std::future::Future;
 use std::io::{self, ErrorKind};
@@ -109,7 +109,7 @@ fn fault(kind: ErrorKind, problem: &str) -> io::Error {
     io::Error::new(kind, problem.to_owned())
 }
 
-/// Leaves out what is asked for twice, and says how to listen on the rest.
+/// Leaves out repeated addresses, and returns how to listen on the rest.
 ///
 /// `[::]` alone takes IPv4 connections as well. With an IPv4 address beside it,
 /// that one does.
@@ -216,8 +216,8 @@ fn try_to_bind_all<S>(
         .collect())
 }
 
-/// Whether `error` says that the machine has no such address, or none of the
-/// family.
+/// Returns whether `error` says that the machine has no such address, or none
+/// of the family.
 fn is_absent(error: &io::Error) -> bool {
     #[cfg(not(windows))]
     const FAMILY: i32 = libc::EAFNOSUPPORT;
@@ -303,7 +303,7 @@ mod tests {
         assert_eq!(planned(&twice), [v4("127.0.0.1:1"), only_v6("[::1]:1")]);
         let two_ports = ["127.0.0.1:1", "127.0.0.1:2"];
         assert_eq!(planned(&two_ports), two_ports.map(v4));
-        // What a wildcard covers would be in use.
+        // An address that a wildcard covers would be in use.
         let covered = ["127.0.0.1:1", "[::1]:1", "0.0.0.0:1"];
         assert_eq!(planned(&covered), [only_v6("[::1]:1"), v4("0.0.0.0:1")]);
         assert_eq!(planned(&["[::1]:1", "[::]:1"]), [v4("[::]:1")]);

@@ -1,5 +1,5 @@
-//! The task of one TCP connection: read, hand to the session, write what it
-//! offers. Everything that decides is in the session.
+//! The task of one TCP connection: it reads, hands the bytes to the session, and
+//! writes the session's output. The session decides everything.
 //!
 //! One task reads and writes. It goes on writing while reading is paused, and
 //! gives way to others after a bounded turn.
@@ -7,6 +7,7 @@
 mod closing;
 mod deadlines;
 mod frame_progress;
+mod timer;
 
 use std::future::poll_fn;
 use std::io;
@@ -18,29 +19,33 @@ use std::time::Duration;
 
 use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep};
 
 use self::frame_progress::{FrameProgress, Lateness};
+use self::timer::{Timer, TimerTable};
 use super::ServerShared;
-use super::input::{self, Arrival, Input};
+use super::input::{Arrival, Input};
 use super::phase::{Permits, Phase};
-use super::places::Ending;
-use super::socket::PulseCheck;
+use super::slots::Ending;
+use super::socket::LivenessCheck;
+use super::thread_buffers::{Round, ThreadBuffers};
 use crate::ids::MsgId;
 use crate::limits;
 use crate::router::{Attention, Halt, Now, Pause, Progress, Session, Step};
 
-/// Windows read before what follows from them is written, unless something is
+/// Buffers read before the output that follows is written, unless something is
 /// gathered for subscribers: their entries grow with each read.
 const READS_PER_ROUND: usize = 4;
 /// Rounds of reading and writing before others get their turn.
 const ROUNDS_PER_TURN: usize = 2;
-/// Windows read in a turn, be it in one round.
+/// Buffers read in a turn, be it in one round.
 const READS_PER_TURN: usize = ROUNDS_PER_TURN * READS_PER_ROUND;
 /// Bytes written after each read before the next.
 const WRITE_BUDGET: usize = 512 * 1024;
-/// While data is in flight, the peer's pulse is taken so often.
-const PULSE_INTERVAL: Duration = Duration::from_millis(2_500);
+/// While data is in flight, the peer is looked at so often.
+const LIVENESS_INTERVAL: Duration = Duration::from_millis(2_500);
+/// Buffers are given back so long after a write, and not after each: a buffer that
+/// is in use would have to grow again each time.
+const SHRINK_DELAY: Duration = LIVENESS_INTERVAL;
 
 /// Why a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +65,7 @@ enum End {
     Broken,
 }
 
-/// What a turn of the task came to.
+/// The outcome of a turn of the task.
 enum Turn {
     /// There is more to do, but others are waiting.
     GiveWay,
@@ -76,10 +81,10 @@ enum Intake {
     Paused(Pause),
     /// The answers have to leave first.
     AnswersFull,
-    /// The peer ended its input; what it sent is answered.
+    /// The peer sends no more; its messages are still answered.
     Ended,
-    /// The rest of a frame waits for memory, until then at most.
-    NoMemory(Instant),
+    /// The rest of a frame waits for memory.
+    NoMemory,
     /// The server stops. An event may have been waiting.
     Stopped(Option<MsgId>),
 }
@@ -92,34 +97,29 @@ pub(super) struct Connection {
     permits: Permits,
     input: Input,
     intake: Intake,
-    /// The pause has lasted as long as it may.
-    pause_expired: bool,
     frame: FrameProgress,
     /// By when a message must have been accepted, unless one was.
-    first_message_by: Option<Instant>,
-    /// Its place among those that close, once it does.
+    first_message_by: Option<Duration>,
+    /// Its slot among those that close, once it does.
     ending: Option<Arc<Ending>>,
     /// Whether the socket took no more at the last write.
-    blocked: bool,
-    /// Since when answers wait without a byte being taken.
-    stalled_since: Option<Instant>,
-    pulse: PulseCheck,
-    next_pulse: Option<Instant>,
-    /// Exists while some deadline does; may go off before it.
-    timer: Option<Pin<Box<Sleep>>>,
+    is_blocked: bool,
+    liveness: LivenessCheck,
+    timers: TimerTable,
 }
 
 impl Connection {
-    /// The connection over `stream`, which has a place: an `ending` says that it
-    /// is among those that close.
+    /// The connection over `stream`, which has a slot: with an `ending` it is one
+    /// of those that close.
     pub(super) fn new(
         stream: TcpStream,
         shared: Arc<ServerShared>,
         ending: Option<Arc<Ending>>,
     ) -> Self {
         let session = shared.router.connect();
-        let permits = shared.phases.join(session.id(), session.alarm());
-        let timeout = shared.config.first_message_timeout;
+        let permits = shared.phases.join(session.id(), session.waker());
+        let first_message_timeout = shared.config.first_message_timeout;
+        let first_message_by = shared.clock.mono().checked_add(first_message_timeout);
         Self {
             stream,
             session,
@@ -127,22 +127,19 @@ impl Connection {
             permits,
             input: Input::default(),
             intake: Intake::Open,
-            pause_expired: false,
-            frame: FrameProgress::None,
-            first_message_by: Instant::now().checked_add(timeout),
+            frame: FrameProgress::default(),
+            first_message_by,
             ending,
-            blocked: false,
-            stalled_since: None,
-            pulse: PulseCheck::default(),
-            next_pulse: None,
-            timer: None,
+            is_blocked: false,
+            liveness: LivenessCheck::default(),
+            timers: TimerTable::new(),
         }
     }
 
     /// Serves the connection to its end.
     ///
-    /// Boxed, because a future keeps room for its argument and for what it
-    /// makes of it.
+    /// Boxed, because a future keeps room for its argument and for the locals
+    /// made from it.
     pub(super) async fn run(mut self: Box<Self>) {
         let end = loop {
             match poll_fn(|cx| self.poll_turn(cx)).await {
@@ -159,8 +156,8 @@ impl Connection {
 
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
         self.session.register(cx.waker());
-        if self.session.needs_attention()
-            && self.session.attend(self.shared.clock.now()) == Attention::Close
+        if self.session.has_reports()
+            && self.session.handle_reports(self.shared.clock.now()) == Attention::Close
         {
             return Poll::Ready(Turn::End(End::Settled));
         }
@@ -202,6 +199,7 @@ impl Connection {
                 _ => None,
             };
             self.intake = Intake::Stopped(waiting);
+            self.timers.stop(Timer::Pause);
             self.frame.end();
         }
         self.permits.stopping = None;
@@ -213,64 +211,70 @@ impl Connection {
         (phase == Phase::Closing).then_some(End::ShuttingDown)
     }
 
-    /// The answers that held input up have left. Nobody wakes the task for
-    /// that: it did it itself.
+    /// Returns whether the answers that held input up have left. Nobody wakes
+    /// the task for that, as it wrote them itself.
     fn answers_made_room(&self) -> bool {
         matches!(self.intake, Intake::AnswersFull) && !self.session.answers_are_full()
     }
 
-    /// Does what follows from how far the output got.
+    /// Notes how far the output got, and returns the end that follows.
     fn follow_output(&mut self, progress: Progress) -> Option<End> {
         if progress == Progress::Idle && self.shared.phases.now() == Phase::Draining {
             self.permits.draining = None;
         }
-        // A peer that sends no more still gets its answers; for what else is
-        // begun, the closing sequence has its second.
+        // A peer that sends no more still gets its answers; for other frames
+        // that are begun, the closing sequence has its second.
         let answered = !self.session.has_answers();
         (answered && matches!(self.intake, Intake::Ended)).then_some(End::Settled)
     }
 
     // ---- input ----
 
-    /// Takes input as often as a round allows, and queues what was accepted.
+    /// Takes input as often as a round allows, and queues the accepted messages.
     /// `reads` are those of this turn.
     fn poll_reads(&mut self, cx: &mut Context<'_>, reads: &mut usize) -> Poll<Result<(), End>> {
-        let mut intake = Poll::Pending;
-        let before = *reads;
-        while *reads < READS_PER_TURN {
-            *reads += 1;
-            intake = self.poll_intake(cx);
-            let ends_round = *reads - before >= READS_PER_ROUND && !input::is_gathering();
-            if ends_round || !matches!(intake, Poll::Ready(Ok(()))) {
-                break;
+        ThreadBuffers::lend(|buffers| {
+            let mut round = buffers.begin();
+            let mut intake = Poll::Pending;
+            let before = *reads;
+            while *reads < READS_PER_TURN {
+                *reads += 1;
+                intake = self.poll_intake(cx, &mut round);
+                let is_over = *reads - before >= READS_PER_ROUND && !round.gathering.is_growing();
+                if is_over || !matches!(intake, Poll::Ready(Ok(()))) {
+                    break;
+                }
             }
-        }
-        input::flush();
-        intake
+            intake
+        })
     }
 
     /// Takes input once, if any is to be taken. Ready when something was done.
-    fn poll_intake(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+    fn poll_intake(
+        &mut self,
+        cx: &mut Context<'_>,
+        round: &mut Round<'_>,
+    ) -> Poll<Result<(), End>> {
         match &mut self.intake {
             Intake::Ended | Intake::Stopped(_) => return Poll::Pending,
             Intake::Paused(pause) => {
                 // Wait first, then look: room that appears in between wakes us.
                 pause.wait(cx.waker());
-                if !self.pause_expired && !pause.is_over() {
+                if self.timers.is_running(Timer::Pause) && !pause.has_room() {
                     return Poll::Pending;
                 }
-                self.pause_expired = false;
-                return Poll::Ready(self.resume());
+                self.timers.stop(Timer::Pause);
+                return Poll::Ready(self.resume(round));
             }
             Intake::AnswersFull if self.session.answers_are_full() => return Poll::Pending,
-            Intake::AnswersFull => return Poll::Ready(self.resume()),
+            Intake::AnswersFull => return Poll::Ready(self.resume(round)),
             Intake::Open if self.session.answers_are_full() => {
                 self.intake = Intake::AnswersFull;
-                // What of a frame has begun waits for us now, not for its peer.
+                // A frame that has begun waits for us now, not for its peer.
                 self.frame.hold(self.shared.clock.mono());
                 return Poll::Pending;
             }
-            Intake::NoMemory(_) => {
+            Intake::NoMemory => {
                 // Wait first, then look, as for room.
                 self.session.wait_to_read(cx.waker());
                 if self.session.room_to_read(self.input.len()) == 0 {
@@ -283,7 +287,9 @@ impl Connection {
         let clock = self.shared.clock;
         let read = self
             .input
-            .poll_read(cx, &mut self.stream, &mut self.session, || clock.now());
+            .poll_read(cx, &mut self.stream, &mut self.session, round, || {
+                clock.now()
+            });
         Poll::Ready(match ready!(read) {
             Ok(Arrival::Step(step, now)) => self.follow(step, now),
             Ok(Arrival::PartOfFrame) => {
@@ -291,9 +297,12 @@ impl Connection {
                 Ok(())
             }
             Ok(Arrival::NoMemory) => {
-                self.intake = Intake::NoMemory(Instant::now() + limits::MEMORY_WAIT_MAX);
+                self.intake = Intake::NoMemory;
                 // The frame waits for us now, not for its peer.
-                self.frame.hold(clock.mono());
+                let now = clock.mono();
+                self.frame.hold(now);
+                self.timers
+                    .set(Timer::Memory, now + limits::MEMORY_WAIT_MAX);
                 Ok(())
             }
             Ok(Arrival::End) => {
@@ -306,8 +315,8 @@ impl Connection {
         })
     }
 
-    /// Looks whether the peer has gone, without reading what it has sent: who
-    /// waits for memory shall not keep what it has until its time is up.
+    /// Looks whether the peer has gone, without reading its bytes: a connection
+    /// that waits for memory shall not keep its own until its time is up.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         let mut byte = [MaybeUninit::uninit()];
         match self.stream.poll_peek(cx, &mut ReadBuf::uninit(&mut byte)) {
@@ -319,29 +328,33 @@ impl Connection {
 
     /// There is memory again, or it is no longer waited for.
     fn stop_waiting_for_memory(&mut self) {
-        if matches!(self.intake, Intake::NoMemory(_)) {
+        if matches!(self.intake, Intake::NoMemory) {
             self.session.stop_waiting_to_read();
             self.intake = Intake::Open;
+            self.timers.stop(Timer::Memory);
             self.frame
                 .advance(self.shared.clock.mono(), self.input.len());
         }
     }
 
-    /// Hands in again what the session stopped before.
-    fn resume(&mut self) -> Result<(), End> {
+    /// Hands in again the bytes at which the session stopped.
+    fn resume(&mut self, round: &mut Round<'_>) -> Result<(), End> {
         let now = self.shared.clock.now();
-        let step = self.input.resume(&mut self.session, now);
+        let step = self.input.resume(&mut self.session, round, now);
         self.follow(step, now)
     }
 
-    /// Does what the session says after it took input at `now`.
+    /// Acts on the outcome of the input that the session took at `now`.
     fn follow(&mut self, step: Step, now: Now) -> Result<(), End> {
         if self.first_message_by.is_some() && self.session.has_accepted() {
             self.first_message_by = None;
         }
         self.intake = match step.halt {
             None => Intake::Open,
-            Some(Halt::Pause(pause)) => Intake::Paused(pause),
+            Some(Halt::Pause(pause)) => {
+                self.timers.set(Timer::Pause, pause.deadline);
+                Intake::Paused(pause)
+            }
             Some(Halt::AnswersFull) => Intake::AnswersFull,
             Some(Halt::Close) => return Err(End::Settled),
         };
@@ -369,18 +382,28 @@ impl Connection {
                     Poll::Ready(written) => written,
                     Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
                 })?;
-        self.blocked = progress == Progress::Blocked;
-        if bytes > 0 || self.blocked {
-            self.next_pulse
-                .get_or_insert_with(|| Instant::now() + PULSE_INTERVAL);
-        }
-        if bytes > 0 || !self.session.has_answers() {
-            self.stalled_since = None;
-        }
-        if progress == Progress::Blocked && self.session.has_answers() {
-            self.stalled_since.get_or_insert_with(Instant::now);
-        }
+        self.is_blocked = progress == Progress::Blocked;
+        self.set_output_timers(bytes > 0);
         Ok(progress)
+    }
+
+    fn set_output_timers(&mut self, has_written: bool) {
+        if has_written || self.is_blocked {
+            self.start_unless_running(Timer::Liveness, LIVENESS_INTERVAL);
+            self.start_unless_running(Timer::Shrink, SHRINK_DELAY);
+        }
+        if has_written || !self.session.has_answers() {
+            self.timers.stop(Timer::Answers);
+        }
+        if self.is_blocked && self.session.has_answers() {
+            self.start_unless_running(Timer::Answers, limits::ANSWER_STALL_TIMEOUT);
+        }
+    }
+
+    fn start_unless_running(&mut self, timer: Timer, delay: Duration) {
+        if !self.timers.is_running(timer) {
+            self.timers.set(timer, self.shared.clock.mono() + delay);
+        }
     }
 }
 
@@ -388,7 +411,7 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.stop_waiting_for_memory();
         self.shared.phases.leave(self.session.id());
-        self.shared.places.leave(self.ending.as_deref());
+        self.shared.slots.leave(self.ending.as_deref());
     }
 }
 
@@ -398,16 +421,16 @@ mod tests {
 
     use super::*;
     use crate::server::ServerConfig;
-    use crate::server::places::PlacesMax;
+    use crate::server::slots::SlotsMax;
 
-    /// An idle connection is to cost 4 KiB at most. What isn't counted here
-    /// (outbox, socket, tables, what it has used) makes 2 KiB.
+    /// An idle connection is to cost 4 KiB at most. The parts that aren't counted
+    /// here (outbox, socket, tables, the names it has used) make 2 KiB.
     #[tokio::test]
     async fn a_connection_that_waits_is_small() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stream = TcpStream::connect(address).await.unwrap();
-        let max = PlacesMax {
+        let max = SlotsMax {
             served: 1,
             closing: 1,
         };

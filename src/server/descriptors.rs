@@ -1,21 +1,21 @@
-//! How many files the process may have open, and what follows from that: a
-//! connection is one of them.
+//! The limit of open files of the process, and the number of connections that
+//! follows from it.
 
 use std::fs::File;
 use std::io;
 
-use super::places::PlacesMax;
+use super::slots::SlotsMax;
 use crate::limits::{CONNECTIONS_CLOSING_MAX, DESCRIPTORS_RESERVED};
 
-/// Raises the number of files that this process may have open to what the
-/// system allows it, and returns that number; `None` means that there is no
+/// Raises the number of files that this process may have open to the most that
+/// the system allows, and returns that number; `None` means that there is no
 /// limit. `tickwire serve` does this when it starts; a program that embeds a
 /// server decides for itself.
 ///
 /// A server looks at the limit once, when it is started.
 ///
 /// # Errors
-/// What the system says. The limit is as before then.
+/// The system's error. The limit is as before then.
 pub fn raise_descriptor_limit() -> io::Result<Option<u64>> {
     #[cfg(unix)]
     {
@@ -49,7 +49,7 @@ fn limit() -> Option<usize> {
 
 /// The number of files that it has open, as far as the system tells.
 fn in_use() -> usize {
-    /// What a process has open that has just started a server, generously.
+    /// A generous guess for a process that has just started a server.
     const USUAL: usize = 32;
     let listed = ["/proc/self/fd", "/dev/fd"].into_iter().find_map(|folder| {
         // One of them is the folder.
@@ -60,7 +60,7 @@ fn in_use() -> usize {
 
 /// The connections that a server may have which is told to serve
 /// `connections_max`. Says so where it can't.
-pub(super) fn places(connections_max: usize) -> PlacesMax {
+pub(super) fn slots(connections_max: usize) -> SlotsMax {
     let limit = limit();
     let max = share_out(
         connections_max,
@@ -78,16 +78,16 @@ pub(super) fn places(connections_max: usize) -> PlacesMax {
 
 /// Divides the descriptors that are `free` between connections that are served
 /// and those that are refused or closing.
-fn share_out(connections_max: usize, free: Option<usize>) -> PlacesMax {
+fn share_out(connections_max: usize, free: Option<usize>) -> SlotsMax {
     let Some(free) = free else {
-        return PlacesMax {
+        return SlotsMax {
             served: connections_max,
             closing: CONNECTIONS_CLOSING_MAX,
         };
     };
     let served = connections_max.min(free.saturating_sub(DESCRIPTORS_RESERVED).max(1));
     let closing = CONNECTIONS_CLOSING_MAX.min(free.saturating_sub(served).max(1));
-    PlacesMax { served, closing }
+    SlotsMax { served, closing }
 }
 
 /// A descriptor that is given up for a connection which could not be accepted
@@ -111,7 +111,8 @@ impl Spare {
     }
 }
 
-/// Whether `error` says that there is no descriptor for another connection.
+/// Returns whether `error` says that there is no descriptor for another
+/// connection.
 pub(super) fn are_used_up(error: &io::Error) -> bool {
     #[cfg(unix)]
     return matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));

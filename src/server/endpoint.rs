@@ -1,13 +1,13 @@
 //! In-process endpoints: a sender and a receiver that skip TCP.
 //!
-//! An endpoint is a session like any other, without a socket: what is sent is
-//! handed to it as a frame, so it meets the same rules and the same router, and
-//! what the session would write is taken from it.
+//! An endpoint is a session like any other, without a socket. Its messages are
+//! handed to the session as frames, so they meet the same rules and the same
+//! router, and the session's output is taken from it.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -17,12 +17,14 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::ServerShared;
 use super::phase::Phase;
-use super::workbench::Workbench;
-use crate::exchange::{Answer, Event, Inbound, SendError, ServerVoice};
+use super::thread_buffers::ThreadBuffers;
+use crate::events::{Event, Inbound, SendError};
 use crate::ids::{Name, NameError};
 use crate::limits::FRAME_PREFIX_BYTES;
 use crate::router::{Attention, Halt, Pause, Session};
+use crate::sync::lock;
 use crate::wire::{self, Ack, ErrorCode, Message, Payload, write_frame};
+use crate::wire::{Answer, AnswerReader};
 
 /// Why an endpoint can't be attached.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,19 +50,20 @@ pub struct EndpointSender {
     endpoint: Arc<Endpoint>,
 }
 
-/// Receives inside the process what is addressed to the endpoint's name or to
-/// everyone: a stream of [`Event`]s. It ends when the name is taken over or the
-/// server stops; what explains that comes before as an [`Event::Notice`].
+/// Receives inside the process the messages to the endpoint's name or to everyone:
+/// a stream of [`Event`]s. It ends when the name is taken over or the server stops;
+/// an [`Event::Notice`] before the end explains it.
 ///
-/// Dropping it gives the name up: what is queued for it is reported to those
-/// who sent it.
+/// Dropping it gives the name up: the messages that it has not returned wait for
+/// the next owner of the name, or are reported to their senders.
 pub struct EndpointReceiver {
     endpoint: Arc<Endpoint>,
-    /// Frames taken from the session but not yet handed out.
+    /// Frames taken from the session but not yet handed out: of broadcasts only,
+    /// for others would be lost with the receiver.
     run: Bytes,
     notices: VecDeque<Event>,
-    /// Nothing follows but what is here already.
-    ended: bool,
+    /// Nothing follows the frames and notices that are here.
+    has_ended: bool,
     /// Holds the end of the draining phase up.
     draining: Option<TaskTrackerToken>,
 }
@@ -68,7 +71,7 @@ pub struct EndpointReceiver {
 struct Endpoint {
     name: Name,
     shared: Arc<ServerShared>,
-    voice: ServerVoice,
+    reader: AnswerReader,
     state: Mutex<State>,
     /// Held by the one send that waits for room, so that others wait behind it.
     waiting: tokio::sync::Mutex<()>,
@@ -77,14 +80,14 @@ struct Endpoint {
 struct State {
     session: Session,
     /// The server takes no more input.
-    stopped: bool,
+    is_stopped: bool,
 }
 
 /// The endpoints of a server, for its shutdown.
 #[derive(Debug, Default)]
 pub(super) struct Endpoints(Mutex<Vec<Weak<Endpoint>>>);
 
-/// What the session made of a frame.
+/// The session's decision about a frame.
 enum Admission {
     Answered(Option<Answer>),
     Paused(Pause),
@@ -104,14 +107,14 @@ pub(super) fn attach(
     session
         .own(&name)
         .map_err(|_| AttachError::Group(name.clone()))?;
-    let mut permits = shared.phases.join(session.id(), session.alarm());
+    let mut permits = shared.phases.join(session.id(), session.waker());
     let endpoint = Arc::new(Endpoint {
         name,
-        voice: ServerVoice::of(&shared.config.router.name),
+        reader: AnswerReader::of(&shared.config.router.name),
         shared: Arc::clone(shared),
         state: Mutex::new(State {
             session,
-            stopped: false,
+            is_stopped: false,
         }),
         waiting: tokio::sync::Mutex::default(),
     });
@@ -124,7 +127,7 @@ pub(super) fn attach(
         endpoint: Arc::clone(&endpoint),
         run: Bytes::new(),
         notices: VecDeque::new(),
-        ended: false,
+        has_ended: false,
         draining: permits.draining.take(),
     };
     Ok((EndpointSender { endpoint }, receiver))
@@ -132,24 +135,24 @@ pub(super) fn attach(
 
 impl Endpoints {
     fn add(&self, endpoint: &Arc<Endpoint>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.0);
         all.retain(|known| known.strong_count() > 0);
         all.push(Arc::downgrade(endpoint));
     }
 
     fn each(&self, act: impl Fn(&mut State)) {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = lock(&self.0);
         for endpoint in all.iter().filter_map(Weak::upgrade) {
             act(&mut endpoint.state());
         }
     }
 
-    /// No endpoint sends any more.
+    /// Lets no endpoint send any more.
     pub(super) fn stop(&self) {
-        self.each(|state| state.stopped = true);
+        self.each(|state| state.is_stopped = true);
     }
 
-    /// What the endpoints have not received is given up.
+    /// Gives up the messages that the endpoints have not received.
     pub(super) fn give_up(&self) {
         self.each(|state| state.session.end_input());
     }
@@ -157,35 +160,38 @@ impl Endpoints {
 
 impl Endpoint {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Hands `frame` to the session, which takes all of it or pauses.
     fn admit(&self, frame: &mut BytesMut) -> Result<Admission, SendError> {
         let mut state = self.state();
-        if state.stopped {
+        if state.is_stopped {
             return Err(SendError::Closed);
         }
         let session = &mut state.session;
         let now = self.shared.clock.now();
-        let step = Workbench::lend(|bench| session.receive(&mut bench.workspace, frame, now));
+        let step =
+            ThreadBuffers::lend(|buffers| buffers.begin().gathering.read(session, frame, now));
         if let Some(Halt::Pause(pause)) = step.halt {
             return Ok(Admission::Paused(pause));
         }
         // A hundred invalid frames in a row would close a connection. In one's
         // own process each refusal is told, and that is enough.
-        let answers = session.take_answers();
-        Ok(Admission::Answered(self.first_answer(&answers)))
+        let answer = self.answers_in(&session.take_answers()).next();
+        Ok(Admission::Answered(answer))
     }
 
-    fn first_answer(&self, answers: &[u8]) -> Option<Answer> {
-        let first = wire::frames(answers).next()?;
-        self.voice
-            .answer_in(answers.get(first.start + FRAME_PREFIX_BYTES..first.end)?)
+    /// Reads the answers in `frames`.
+    fn answers_in<'a>(&'a self, frames: &'a [u8]) -> impl Iterator<Item = Answer> + 'a {
+        wire::frames(frames).filter_map(move |frame| {
+            let json = frames.get(frame.start + FRAME_PREFIX_BYTES..frame.end)?;
+            self.reader.answer_in(json)
+        })
     }
 
     /// Sends a frame and gives the answer; an `ack` that was routed has none.
-    async fn exchange(&self, mut frame: BytesMut) -> Result<Option<Ack>, SendError> {
+    async fn send_frame(&self, mut frame: BytesMut) -> Result<Option<Ack>, SendError> {
         let mut admission = self.admit(&mut frame)?;
         if let Admission::Paused(pause) = admission {
             let _turn = self.waiting.lock().await;
@@ -212,7 +218,7 @@ impl Endpoint {
         let room = std::future::poll_fn(|cx| {
             // Wait first, then look: room that appears in between wakes us.
             pause.wait(cx.waker());
-            if pause.is_over() {
+            if pause.has_room() {
                 Poll::Ready(())
             } else {
                 Poll::Pending
@@ -236,26 +242,26 @@ impl EndpointSender {
     /// A future that is dropped while it waits for room has sent nothing.
     ///
     /// # Errors
-    /// What became of the message instead of being accepted.
+    /// The fate of a message that was not accepted.
     pub async fn send(&self, message: &Message) -> Result<Ack, SendError> {
         match message.payload {
             Payload::Ack(_) => return Err(SendError::NeverAnswered),
             Payload::Hello(_) | Payload::Welcome(_) => return Err(SendError::OfTheConnection),
             _ => {}
         }
-        let answer = self.endpoint.exchange(self.frame(message)?).await?;
+        let answer = self.endpoint.send_frame(self.frame(message)?).await?;
         answer.ok_or(SendError::FateUnknown)
     }
 
-    /// Sends a message whose ack doesn't matter, or an `ack`, which has none.
+    /// Sends a message and drops its ack; also an `ack`, which has none.
     ///
     /// # Errors
-    /// What became of the message instead of being accepted.
+    /// The fate of a message that was not accepted.
     pub async fn post(&self, message: &Message) -> Result<(), SendError> {
         if matches!(message.payload, Payload::Hello(_) | Payload::Welcome(_)) {
             return Err(SendError::OfTheConnection);
         }
-        self.endpoint.exchange(self.frame(message)?).await?;
+        self.endpoint.send_frame(self.frame(message)?).await?;
         Ok(())
     }
 
@@ -289,7 +295,7 @@ impl EndpointReceiver {
             if let Some(json) = self.next_frame() {
                 return Poll::Ready(Some(self.event_of(json)));
             }
-            if self.ended {
+            if self.has_ended {
                 self.draining = None;
                 return Poll::Ready(None);
             }
@@ -307,24 +313,25 @@ impl EndpointReceiver {
         Some(json)
     }
 
-    /// What stands in the stream is a message, or tells what is missing there.
+    /// The event of a frame in the stream: a message, or a notice of messages that
+    /// are missing there.
     fn event_of(&self, json: Bytes) -> Event {
-        match self.endpoint.voice.answer_in(&json) {
+        match self.endpoint.reader.answer_in(&json) {
             Some(Answer::Error(report)) => Event::Notice(report),
             _ => Event::Message(Inbound::new(json)),
         }
     }
 
-    /// Takes what is there. False if there is nothing, and the task will be
-    /// woken when there is.
+    /// Takes the next frames or notices. Returns false if there are none; then the
+    /// task will be woken for them.
     fn look(&mut self, cx: &Context<'_>) -> bool {
         let endpoint = Arc::clone(&self.endpoint);
         let mut state = endpoint.state();
         let session = &mut state.session;
         session.register(cx.waker());
-        let now = endpoint.shared.clock.now();
-        if session.needs_attention() {
-            self.ended = session.attend(now) == Attention::Close;
+        let now = || endpoint.shared.clock.now();
+        if session.has_reports() {
+            self.has_ended = session.handle_reports(now()) == Attention::Close;
             self.take_notices(session);
         }
         if let Some(run) = session.take_run() {
@@ -335,25 +342,23 @@ impl EndpointReceiver {
         if phase >= Phase::Draining {
             self.draining = None;
         }
-        if phase == Phase::Closing && !self.ended {
-            self.ended = true;
+        if phase == Phase::Closing && !self.has_ended {
+            self.has_ended = true;
             let reason = "the server stops";
-            session.close_with(ErrorCode::ServerShuttingDown, reason, None, now);
+            session.close_with(ErrorCode::ServerShuttingDown, reason, None, now());
             self.take_notices(session);
         }
-        self.ended || !self.notices.is_empty()
+        self.has_ended || !self.notices.is_empty()
     }
 
     fn take_notices(&mut self, session: &mut Session) {
         let answers = session.take_answers();
-        let reports = wire::frames(&answers).filter_map(|frame| {
-            let json = answers.get(frame.start + FRAME_PREFIX_BYTES..frame.end)?;
-            match self.endpoint.voice.answer_in(json)? {
+        let reports = self.endpoint.answers_in(&answers);
+        self.notices
+            .extend(reports.filter_map(|answer| match answer {
                 Answer::Error(report) => Some(Event::Notice(report)),
                 Answer::Ack(_) => None,
-            }
-        });
-        self.notices.extend(reports);
+            }));
     }
 }
 

@@ -1,8 +1,8 @@
 //! The end of a task that a server can't live without.
 //!
 //! Such a task only ends before its server does by a panic. The panic stays as
-//! loud as any; this makes it known to whoever runs the server, for what is
-//! left would look alive and be of no use.
+//! loud as any. This module also tells the program that runs the server, which
+//! would otherwise look alive and be of no use.
 
 use std::future::Future;
 use std::sync::OnceLock;
@@ -10,14 +10,14 @@ use std::sync::OnceLock;
 use tokio::sync::Notify;
 
 /// A task that a server can't live without has ended by a panic. The server
-/// still serves whom it has: shut it down.
+/// still serves its connections: shut it down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerFailure {
     /// No connection is accepted any more.
     #[error("the task that accepts connections ended by a panic")]
     Accepting,
-    /// What waits for an owner is not given up any more.
+    /// Messages that wait for an owner are not given up any more.
     #[error("the task that gives up what has waited for too long ended by a panic")]
     Tending,
 }

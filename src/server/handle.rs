@@ -47,8 +47,8 @@ pub(super) async fn start(config: ServerConfig) -> Result<ServerHandle, StartErr
         .collect();
     let local_addrs = local_addrs.map_err(unusable)?;
     let spare = Spare::take();
-    let places = descriptors::places(config.connections_max);
-    let shared = Arc::new(ServerShared::new(config, places));
+    let slots = descriptors::slots(config.connections_max);
+    let shared = Arc::new(ServerShared::new(config, slots));
     let tasks = TaskTracker::new();
     let stop = CancellationToken::new();
     let acceptor = Acceptor::new(listeners, Arc::clone(&shared), tasks.clone(), spare);
@@ -80,15 +80,15 @@ async fn watched(
     shared.failed.watch(failure, task).await;
 }
 
-/// Gives up what has waited for too long, and sums up what was repeated, until
-/// the server stops.
+/// Gives up messages that have waited for too long, and logs sums of repeated
+/// lines, until the server stops.
 async fn tend(shared: Arc<ServerShared>, stop: CancellationToken) {
     let mut ticks = interval(TEND_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         shared.failed.strike(ServerFailure::Tending);
         let now = shared.clock.now();
-        shared.router.tend(now);
+        shared.router.expire(now);
         shared.accept_log.tend(now.mono);
     }
 }
@@ -107,20 +107,21 @@ impl ServerHandle {
     }
 
     /// Waits until a task that the server can't live without has ended by a
-    /// panic. Never returns otherwise, not even when the server is stopped: wait
-    /// for this beside what ends your program. Those connected are still
-    /// served; [shut the server down](ServerHandle::shutdown) then.
+    /// panic. Never returns otherwise, not even when the server is stopped:
+    /// wait for this beside the other reasons to end your program. Existing
+    /// connections are still served; [shut the server
+    /// down](ServerHandle::shutdown) then.
     pub async fn failed(&self) -> ServerFailure {
         self.shared.failed.wait().await
     }
 
-    /// What was done so far.
+    /// The counters so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.shared.router.stats()
     }
 
-    /// How many names are owned now.
+    /// Returns how many names are owned now.
     #[must_use]
     pub fn name_count(&self) -> usize {
         self.shared.router.name_count()
@@ -133,7 +134,7 @@ impl ServerHandle {
         self.shared.router.memory_used()
     }
 
-    /// What heartbeats tell of each participant, by name.
+    /// The state of each participant according to its heartbeats, by name.
     #[must_use]
     pub fn liveness(&self) -> Vec<Liveness> {
         self.shared.router.liveness()
@@ -159,17 +160,17 @@ impl ServerHandle {
         endpoint::attach(&self.shared, Name::new(name)?)
     }
 
-    /// Says in the log, for each name, that what is queued for it is lost, and
-    /// returns how many messages that is. For a program that ends without waiting
-    /// for [`shutdown`](Self::shutdown); see [`loss`](crate::loss).
+    /// Logs, for each name, that its queued messages are lost, and returns
+    /// their number. For a program that ends without waiting for
+    /// [`shutdown`](Self::shutdown); see [`loss`](crate::loss).
     pub fn abandon(&self) -> u64 {
         self.shared.router.abandon()
     }
 
-    /// Stops accepting, writes what is queued (for `drain_timeout` at most),
-    /// tells every peer `SERVER_SHUTTING_DOWN`, and closes. Returns when all
-    /// connections are closed; calling it again waits for the same, and goes on
-    /// where a call left off whose future was dropped.
+    /// Stops accepting, writes the queued messages (for `drain_timeout` at
+    /// most), tells every peer `SERVER_SHUTTING_DOWN`, and closes. Returns when
+    /// all connections are closed. Calling it again waits for the same, and
+    /// goes on where a dropped call left off.
     pub async fn shutdown(&self) {
         self.stop.cancel();
         let mut accepting = self.accepting.lock().await;
@@ -179,7 +180,7 @@ impl ServerHandle {
             }
             *accepting = None;
         }
-        self.shared.places.stop_hurrying();
+        self.shared.slots.stop_hurrying();
         self.shared.accept_log.end(self.shared.clock.mono());
         let phases = &self.shared.phases;
         // From here on nobody joins, so each phase ends.
@@ -193,7 +194,8 @@ impl ServerHandle {
                 phases.done(Phase::Draining),
             );
             if drained.await.is_err() {
-                // How many, and for whom, is said when they are given up.
+                // Their number, and the names, are logged when they are given
+                // up.
                 tracing::warn!(
                     target: loss::TARGET,
                     "some messages could not be delivered before the drain timeout"

@@ -1,5 +1,5 @@
-//! What a connection has received but not yet taken: at most the rest of one
-//! window, or one large frame in the making.
+//! Bytes that a connection has received and the session has not taken: at most
+//! the rest of one read buffer, or one large frame in the making.
 
 use std::io;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use bytes::{BufMut, BytesMut};
 use tokio::io::AsyncRead;
 use tokio_util::io::poll_read_buf;
 
-use super::workbench::Workbench;
+use super::thread_buffers::Round;
 use crate::limits::{FRAME_PREFIX_BYTES, WINDOW_BYTES};
 use crate::router::{Now, Session, Step};
 
@@ -22,10 +22,10 @@ pub(super) struct Input {
     rest: BytesMut,
 }
 
-/// What reading came to.
+/// The outcome of a read.
 #[derive(Debug)]
 pub(super) enum Arrival {
-    /// Bytes arrived and the session took what it could, at that time.
+    /// Bytes arrived and the session took as many as it could, at that time.
     Step(Step, Now),
     /// Bytes of a frame that is not complete yet arrived.
     PartOfFrame,
@@ -36,23 +36,24 @@ pub(super) enum Arrival {
 }
 
 impl Input {
-    /// Whether bytes of an incomplete frame, or frames that wait, are held.
+    /// Returns whether bytes of an incomplete frame, or frames that wait, are
+    /// held.
     pub(super) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    /// How many bytes of them are held.
+    /// Returns how many bytes of them are held.
     pub(super) fn len(&self) -> usize {
         self.rest.len()
     }
 
-    /// Reads once and hands what arrived to the session. What is accepted is
-    /// queued by [`flush`].
+    /// Reads once and hands the bytes to the session.
     pub(super) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut (impl AsyncRead + Unpin),
         session: &mut Session,
+        round: &mut Round<'_>,
         now: impl FnOnce() -> Now,
     ) -> Poll<io::Result<Arrival>> {
         let room = session.room_to_read(self.rest.len());
@@ -60,53 +61,55 @@ impl Input {
             return Poll::Ready(Ok(Arrival::NoMemory));
         }
         if self.frame_bytes() > WINDOW_BYTES {
-            return self.poll_read_large(cx, stream, session, now);
+            return self.poll_read_large(cx, stream, session, round, now);
         }
-        Workbench::lend(|bench| {
-            let mut window = bench.take_window();
-            // A window is empty when it is taken, and larger than what is left
-            // of another.
-            window.extend_from_slice(&self.rest);
-            let room = room.min(WINDOW_BYTES.saturating_sub(window.len()));
-            let read = poll_read_up_to(cx, stream, &mut window, room);
-            let Poll::Ready(Ok(bytes @ 1..)) = read else {
-                bench.give_window(window);
-                return read.map_ok(|_| Arrival::End);
-            };
-            debug_assert!(bytes <= room);
-            let now = now();
-            let step = session.gather(&mut bench.workspace, &mut window, now);
-            self.keep(&window);
-            session.hold_input(self.rest.capacity());
-            bench.give_window(window);
-            Poll::Ready(Ok(Arrival::Step(step, now)))
-        })
+        let mut buffer = round.take_buffer();
+        // A read buffer is empty when it is taken, and larger than the rest of
+        // another.
+        buffer.extend_from_slice(&self.rest);
+        let room = room.min(WINDOW_BYTES.saturating_sub(buffer.len()));
+        let read = poll_read_up_to(cx, stream, &mut buffer, room);
+        let Poll::Ready(Ok(bytes @ 1..)) = read else {
+            round.give_buffer(buffer);
+            return read.map_ok(|_| Arrival::End);
+        };
+        debug_assert!(bytes <= room);
+        let now = now();
+        let step = round.gathering.read(session, &mut buffer, now);
+        self.keep(&buffer);
+        session.hold_input(self.rest.capacity());
+        round.give_buffer(buffer);
+        Poll::Ready(Ok(Arrival::Step(step, now)))
     }
 
-    /// Hands in again what the session stopped before. What is accepted is
-    /// queued by [`flush`].
-    pub(super) fn resume(&mut self, session: &mut Session, now: Now) -> Step {
-        let step =
-            Workbench::lend(|bench| session.gather(&mut bench.workspace, &mut self.rest, now));
+    /// Hands in again the bytes at which the session stopped.
+    pub(super) fn resume(
+        &mut self,
+        session: &mut Session,
+        round: &mut Round<'_>,
+        now: Now,
+    ) -> Step {
+        let step = round.gathering.read(session, &mut self.rest, now);
         if self.rest.is_empty() {
             self.rest = BytesMut::new();
         } else if step.consumed > 0 {
-            // What was taken may keep the block in memory, which then is charged
-            // to its queue; what is left must not share it, for its own queue
-            // would be charged too little.
+            // The bytes taken may keep the block in memory, which then is
+            // charged to their queue. The rest must not share it, for its own
+            // queue would be charged too little.
             self.rest = BytesMut::from(&self.rest[..]);
         }
         session.hold_input(self.rest.capacity());
         step
     }
 
-    /// Goes on with a frame that no window holds. Memory follows what arrived,
-    /// not what the prefix declares.
+    /// Goes on with a frame that is larger than a read buffer. Memory follows
+    /// the bytes that arrived, not the number that the prefix declares.
     fn poll_read_large(
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut (impl AsyncRead + Unpin),
         session: &mut Session,
+        round: &mut Round<'_>,
         now: impl FnOnce() -> Now,
     ) -> Poll<io::Result<Arrival>> {
         let missing = self.frame_bytes() - self.rest.len();
@@ -122,12 +125,12 @@ impl Input {
             _ if bytes < missing => Arrival::PartOfFrame,
             _ => {
                 let now = now();
-                Arrival::Step(self.resume(session, now), now)
+                Arrival::Step(self.resume(session, round, now), now)
             }
         }))
     }
 
-    /// Keeps what is left of a window in a buffer of its size.
+    /// Keeps the rest of a read buffer in a buffer of its size.
     fn keep(&mut self, window: &[u8]) {
         if window.is_empty() {
             self.rest = BytesMut::new();
@@ -144,17 +147,6 @@ impl Input {
             None => FRAME_PREFIX_BYTES,
         }
     }
-}
-
-/// Queues what was accepted in the reads since this was last called. Nothing may
-/// be written to the peer before that, nor may the thread do anything else.
-pub(super) fn flush() {
-    Workbench::lend(|bench| bench.workspace.flush());
-}
-
-/// Whether reading more before [`flush`] is called makes it cheaper.
-pub(super) fn is_gathering() -> bool {
-    Workbench::lend(|bench| bench.workspace.is_gathering())
 }
 
 fn poll_read_up_to(

@@ -1,7 +1,7 @@
 //! Accepts connections until the server stops.
 //!
-//! Those beyond what is served are told so. No more are accepted for that than
-//! there are places for; the others wait in the system's queue for their turn.
+//! Connections beyond the limit are told so. No more are accepted for that than
+//! there are slots for; the others wait in the system's queue.
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
@@ -21,7 +21,8 @@ use super::failure::ServerFailure;
 use super::socket;
 use crate::limits::{ACCEPT_BACKOFF_FIRST, ACCEPT_BACKOFF_MAX, REFUSAL_HOLD};
 
-/// Accepts what comes to any of some listeners, and serves or refuses it.
+/// Accepts the connections that come to its listeners, and serves or refuses
+/// them.
 pub(super) struct Acceptor {
     listeners: Vec<TcpListener>,
     /// The listener that is asked first, in turns.
@@ -61,7 +62,7 @@ impl Acceptor {
     /// makes sense. May be given up while it waits.
     async fn accept_one(&mut self) {
         let clock = self.shared.clock;
-        self.shared.places.room(|| clock.mono()).await;
+        self.shared.slots.room(|| clock.mono()).await;
         match poll_fn(|cx| self.poll_accept(cx)).await {
             Ok(stream) => {
                 self.backoff = ACCEPT_BACKOFF_FIRST;
@@ -97,13 +98,13 @@ impl Acceptor {
             tracing::debug!(%error, "a connection was gone before it was served");
             return;
         }
-        let places = &self.shared.places;
+        let slots = &self.shared.slots;
         let now = self.shared.clock.mono();
-        let ending = places.enter(now);
+        let ending = slots.enter(now);
         let is_refused = ending.is_some();
         let connection = Box::new(Connection::new(stream, Arc::clone(&self.shared), ending));
         if is_refused {
-            self.shared.accept_log.refused(now, places.served_max());
+            self.shared.accept_log.refused(now, slots.served_max());
             self.tasks.spawn(connection.refuse());
         } else {
             self.tasks.spawn(connection.run());
@@ -127,9 +128,9 @@ impl Acceptor {
         let accepted = waiting.await;
         if let Ok(Some(stream)) = accepted {
             let now = self.shared.clock.mono();
-            let places = &self.shared.places;
-            self.shared.accept_log.refused(now, places.served_max());
-            let ending = places.refuse(now);
+            let slots = &self.shared.slots;
+            self.shared.accept_log.refused(now, slots.served_max());
+            let ending = slots.refuse(now);
             let connection = Connection::new(stream, Arc::clone(&self.shared), Some(ending));
             let _ = timeout(REFUSAL_HOLD, Box::new(connection).refuse()).await;
             self.spare = Spare::take();
@@ -142,12 +143,12 @@ impl Acceptor {
     /// Waits until a connection has gone, but not for long: others may have
     /// given descriptors back.
     async fn back_off(&mut self) {
-        let _ = timeout(self.backoff, self.shared.places.left()).await;
+        let _ = timeout(self.backoff, self.shared.slots.left()).await;
         self.backoff = (self.backoff * 2).min(ACCEPT_BACKOFF_MAX);
     }
 }
 
-/// Whether `error` says something of the one connection alone.
+/// Returns whether `error` says something of the one connection alone.
 fn is_of_the_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,4 +1,4 @@
-//! Floor 3: the asynchronous shell around the router. It accepts, reads, calls
+//! The asynchronous shell around the router. It accepts, reads, calls
 //! the router, and writes; the router decides.
 
 mod binding;
@@ -11,10 +11,10 @@ mod handle;
 mod input;
 mod listener;
 mod phase;
-mod places;
 mod repeated;
+mod slots;
 mod socket;
-mod workbench;
+mod thread_buffers;
 
 use std::io;
 
@@ -30,10 +30,10 @@ use clock::Clock;
 use endpoint::Endpoints;
 use failure::Failed;
 use phase::Phases;
-use places::{Places, PlacesMax};
 use repeated::AcceptLog;
+use slots::{Slots, SlotsMax};
 
-/// What all connections of a server share.
+/// The state that all connections of a server share.
 #[derive(Debug)]
 struct ServerShared {
     config: ServerConfig,
@@ -41,20 +41,20 @@ struct ServerShared {
     clock: Clock,
     phases: Phases,
     endpoints: Endpoints,
-    places: Places,
+    slots: Slots,
     accept_log: AcceptLog,
     failed: Failed,
 }
 
 impl ServerShared {
-    fn new(config: ServerConfig, places: PlacesMax) -> Self {
+    fn new(config: ServerConfig, slots: SlotsMax) -> Self {
         Self {
             router: Router::new(config.router.clone()),
             config,
             clock: Clock::start(),
             phases: Phases::new(),
             endpoints: Endpoints::default(),
-            places: Places::new(places),
+            slots: Slots::new(slots),
             accept_log: AcceptLog::default(),
             failed: Failed::default(),
         }
@@ -76,7 +76,7 @@ pub enum StartError {
     Listen {
         /// The address as it was given.
         address: String,
-        /// What the operating system says.
+        /// The operating system's error.
         source: io::Error,
     },
 }
@@ -86,7 +86,7 @@ pub enum StartError {
 pub struct Server(());
 
 impl Server {
-    /// Starts with the defaults; change what you need, then
+    /// Starts with the defaults. Change settings, then call
     /// [`start`](ServerBuilder::start).
     #[must_use]
     pub fn builder() -> ServerBuilder {

@@ -4,16 +4,17 @@
 //! its part; when all have, the next phase begins.
 
 use std::collections::HashMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::ids::ConnectionId;
-use crate::router::Alarm;
+use crate::router::SessionWaker;
+use crate::sync::lock;
 
-/// What all connections are to do now.
+/// The phase that all connections are in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(super) enum Phase {
@@ -21,9 +22,9 @@ pub(super) enum Phase {
     Running = 0,
     /// Stop taking input at a frame's edge.
     Stopping = 1,
-    /// Write what is queued.
+    /// Write the queued messages.
     Draining = 2,
-    /// Give up what could not be written.
+    /// Give up the messages that could not be written.
     GivingUp = 3,
     /// Say goodbye and close.
     Closing = 4,
@@ -44,7 +45,7 @@ pub(super) struct Phases {
     stopping: TaskTracker,
     draining: TaskTracker,
     giving_up: TaskTracker,
-    alarms: Mutex<HashMap<ConnectionId, Alarm>>,
+    wakers: Mutex<HashMap<ConnectionId, SessionWaker>>,
 }
 
 impl Phases {
@@ -59,7 +60,7 @@ impl Phases {
             stopping: tracker(),
             draining: tracker(),
             giving_up: tracker(),
-            alarms: Mutex::default(),
+            wakers: Mutex::default(),
         }
     }
 
@@ -75,8 +76,8 @@ impl Phases {
     }
 
     /// A connection takes part from now on.
-    pub(super) fn join(&self, id: ConnectionId, alarm: Alarm) -> Permits {
-        self.alarms().insert(id, alarm);
+    pub(super) fn join(&self, id: ConnectionId, waker: SessionWaker) -> Permits {
+        self.wakers().insert(id, waker);
         Permits {
             stopping: Some(self.stopping.token()),
             draining: Some(self.draining.token()),
@@ -86,16 +87,16 @@ impl Phases {
 
     /// A connection has ended.
     pub(super) fn leave(&self, id: ConnectionId) {
-        self.alarms().remove(&id);
+        self.wakers().remove(&id);
     }
 
     /// Begins a phase, if it or a later one has not begun yet: every connection
     /// looks at it.
     pub(super) fn begin(&self, phase: Phase) {
         self.now.fetch_max(phase as u8, Ordering::AcqRel);
-        let alarms: Vec<Alarm> = self.alarms().values().cloned().collect();
-        for alarm in alarms {
-            alarm.ring();
+        let wakers: Vec<SessionWaker> = self.wakers().values().cloned().collect();
+        for waker in wakers {
+            waker.wake();
         }
     }
 
@@ -109,7 +110,7 @@ impl Phases {
         }
     }
 
-    fn alarms(&self) -> std::sync::MutexGuard<'_, HashMap<ConnectionId, Alarm>> {
-        self.alarms.lock().unwrap_or_else(PoisonError::into_inner)
+    fn wakers(&self) -> std::sync::MutexGuard<'_, HashMap<ConnectionId, SessionWaker>> {
+        lock(&self.wakers)
     }
 }

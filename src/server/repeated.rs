@@ -1,12 +1,13 @@
 //! Log lines that outsiders can cause as often as they like.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::limits::REPEATED_LOG_INTERVAL;
+use crate::sync::lock;
 
-/// How often the same thing happened: the first time is said at once, what
-/// follows is summed up, once an interval.
+/// How often the same thing happened: the first time is logged at once, the
+/// others are summed up, once an interval.
 #[derive(Debug, Default)]
 pub(super) struct Repeated {
     /// When a line about it was written last, if that was lately.
@@ -15,7 +16,7 @@ pub(super) struct Repeated {
     count: u64,
 }
 
-/// What is to be said about repetitions.
+/// A sum of repetitions, to be logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sum {
     /// How often it happened since the last line.
@@ -61,7 +62,7 @@ impl Sum {
     }
 }
 
-/// What is repeated where connections are accepted.
+/// The repeated lines about accepting connections.
 #[derive(Debug, Default)]
 pub(super) struct AcceptLog {
     refused: Mutex<Repeated>,
@@ -105,10 +106,6 @@ impl AcceptLog {
             tracing::warn!("could not accept a connection {count} times in {seconds} s");
         }
     }
-}
-
-fn lock(repeated: &Mutex<Repeated>) -> MutexGuard<'_, Repeated> {
-    repeated.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

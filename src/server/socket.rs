@@ -1,5 +1,5 @@
-//! What is asked of the operating system about a connection, and is not the
-//! same everywhere.
+//! Calls of the operating system about a connection that differ between
+//! systems.
 
 use std::io;
 use std::time::Duration;
@@ -15,8 +15,8 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 #[cfg(not(windows))]
 const KEEPALIVE_RETRIES: u32 = 3;
 
-/// What the kernel holds of a local sender that is faster than tickwire. More
-/// would only lie in a buffer until it has left the processor's caches.
+/// Bytes that the kernel holds of a local sender that is faster than tickwire.
+/// More would only lie in a buffer until it has left the processor's caches.
 const LOCAL_RECEIVE_BUFFER_BYTES: usize = 1024 * 1024;
 
 /// Sets a new connection up: small messages leave at once, and a peer that
@@ -35,9 +35,9 @@ pub(super) fn set_up(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Sets a connection within this machine up: there is no network whose
-/// congestion must be prevented, and none whose delay asks for large windows.
-/// What the system doesn't let us set is no reason not to serve.
+/// Sets a connection within this machine up: no network can be congested, and
+/// no delay asks for large TCP windows. A setting that the system refuses is no
+/// reason not to serve.
 fn stay_within_the_machine(stream: &TcpStream) {
     let socket = SockRef::from(stream);
     let _ = socket.set_recv_buffer_size(LOCAL_RECEIVE_BUFFER_BYTES);
@@ -47,7 +47,7 @@ fn stay_within_the_machine(stream: &TcpStream) {
     let _ = socket.set_tcp_congestion(b"reno");
 }
 
-/// What the kernel knows of data in flight to the peer.
+/// The kernel's view of data in flight to the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct InFlight {
     /// Whether segments, or probes of a window that is closed, were sent that
@@ -59,6 +59,7 @@ pub(super) struct InFlight {
 
 /// Asks the kernel. `None` where it can't tell.
 #[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "the standard library has no such call")]
 pub(super) fn in_flight(stream: &TcpStream) -> Option<InFlight> {
     use std::os::fd::AsRawFd;
 
@@ -96,18 +97,18 @@ pub(super) fn in_flight(_stream: &TcpStream) -> Option<InFlight> {
 
 /// Judges from samples whether a peer died with data in flight.
 ///
-/// A peer that merely doesn't read acknowledges what arrives (and window probes
-/// after that), so only silence towards sent segments counts.
+/// A peer that merely doesn't read acknowledges the data that arrives, and
+/// window probes after that, so only silence towards sent segments counts.
 #[derive(Debug, Default)]
-pub(super) struct PulseCheck {
+pub(super) struct LivenessCheck {
     /// Monotonic time since when samples show data in flight and no
     /// acknowledgement.
     silent_since: Option<Duration>,
 }
 
-/// What a sample says of the peer.
+/// The state of the peer as a sample shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pulse {
+pub(super) enum PeerState {
     /// Nothing is in flight: no further sample is needed.
     Quiet,
     /// Data is in flight: look again.
@@ -116,28 +117,28 @@ pub(super) enum Pulse {
     Dead,
 }
 
-impl PulseCheck {
+impl LivenessCheck {
     pub(super) fn sample(
         &mut self,
         in_flight: Option<InFlight>,
         now: Duration,
         silence_max: Duration,
-    ) -> Pulse {
+    ) -> PeerState {
         let Some(sample) = in_flight.filter(|sample| sample.unacknowledged) else {
             self.silent_since = None;
-            return Pulse::Quiet;
+            return PeerState::Quiet;
         };
         let since = *self.silent_since.get_or_insert(now);
         let silent = now.saturating_sub(since);
         if sample.silence < silent {
             // Something was acknowledged since; this may be later data.
             self.silent_since = Some(now);
-            return Pulse::Waiting;
+            return PeerState::Waiting;
         }
         if silent >= silence_max {
-            Pulse::Dead
+            PeerState::Dead
         } else {
-            Pulse::Waiting
+            PeerState::Waiting
         }
     }
 }
@@ -157,28 +158,34 @@ mod tests {
 
     #[test]
     fn finds_a_peer_dead_that_stays_silent_towards_data() {
-        let mut check = PulseCheck::default();
+        let mut check = LivenessCheck::default();
         // It was idle for an hour before the data was sent.
         let at = Duration::from_secs;
         assert_eq!(
             check.sample(sample(true, 3_600), at(0), MAX),
-            Pulse::Waiting
+            PeerState::Waiting
         );
         assert_eq!(
             check.sample(sample(true, 3_605), at(5), MAX),
-            Pulse::Waiting
+            PeerState::Waiting
         );
-        assert_eq!(check.sample(sample(true, 3_610), at(10), MAX), Pulse::Dead);
+        assert_eq!(
+            check.sample(sample(true, 3_610), at(10), MAX),
+            PeerState::Dead
+        );
     }
 
     #[test]
     fn a_peer_that_acknowledges_lives_however_long_data_is_in_flight() {
-        let mut check = PulseCheck::default();
+        let mut check = LivenessCheck::default();
         for second in 0..60 {
             let verdict = check.sample(sample(true, 1), Duration::from_secs(second), MAX);
-            assert_eq!(verdict, Pulse::Waiting);
+            assert_eq!(verdict, PeerState::Waiting);
         }
-        assert_eq!(check.sample(sample(false, 60), MAX * 12, MAX), Pulse::Quiet);
-        assert_eq!(check.sample(None, MAX * 13, MAX), Pulse::Quiet);
+        assert_eq!(
+            check.sample(sample(false, 60), MAX * 12, MAX),
+            PeerState::Quiet
+        );
+        assert_eq!(check.sample(None, MAX * 13, MAX), PeerState::Quiet);
     }
 }

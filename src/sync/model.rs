@@ -1,14 +1,12 @@
-//! What loom can try: its own atomics and locks, and plain stand-ins for what
-//! comes from other crates.
+//! The types that loom can try: its own atomics and locks, and plain stand-ins
+//! for those of other crates.
 //!
-//! A stand-in promises what the crate documents and nothing beyond, or a model
-//! would pass for a reason that the real thing doesn't give. So each has one of
-//! loom's atomics where the real one publishes, with the weakest order that is
+//! A stand-in promises no more than the crate documents, or a model would pass
+//! for a reason that the real thing doesn't give. So each has one of loom's
+//! atomics where the real one publishes, with the weakest order that is
 //! documented, and keeps its values behind a lock that loom doesn't know. Loom
-//! switches threads only where its own types are used, so nobody ever waits for
-//! such a lock, and what is done under it belongs to the atomic step before it.
-
-#![forbid(unsafe_code)]
+//! switches threads only where its own types are used. So nobody ever waits for
+//! such a lock, and the work under it belongs to the atomic step before it.
 
 use std::collections::VecDeque;
 use std::ops::Deref;
@@ -18,7 +16,7 @@ use std::task::Waker;
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 pub(crate) use loom::sync::{Mutex, MutexGuard};
 
-/// Locks what loom doesn't know of.
+/// Locks a mutex that loom doesn't know of.
 fn plain<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -79,8 +77,8 @@ impl<T> OnceLock<T> {
     }
 }
 
-/// A waker that one thread leaves and any takes. Who registers while another
-/// wakes is woken itself.
+/// A waker that one thread leaves and any takes. A thread that registers while
+/// another wakes is woken itself.
 #[derive(Debug)]
 pub(crate) struct AtomicWaker(Mutex<Option<Waker>>);
 
@@ -154,7 +152,7 @@ impl<T> ArcSwapOption<T> {
     }
 }
 
-/// What was read.
+/// The value that was read.
 #[derive(Debug)]
 pub(crate) struct Loaded<T>(Option<Arc<T>>);
 

@@ -1,7 +1,5 @@
 //! The framing as a tokio-util codec.
 
-#![forbid(unsafe_code)]
-
 use std::io;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -20,7 +18,7 @@ pub struct FrameCodec {
     frame_bytes_max: usize,
 }
 
-/// What a framed stream can fail with.
+/// The failure of a framed stream.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameCodecError {
@@ -59,7 +57,7 @@ impl Decoder for FrameCodec {
                 Ok(Some(src.split_to(len).freeze()))
             }
             FrameState::Partial { missing } => {
-                // In steps: what a peer declares costs it the bytes to send.
+                // In steps: memory follows the bytes that arrive.
                 src.reserve(missing.min(WINDOW_BYTES));
                 Ok(None)
             }

@@ -1,23 +1,20 @@
-//! What a checked frame is: its kind, its envelope, and the header that
-//! routing needs.
-
-#![forbid(unsafe_code)]
+//! The kind and the envelope of a checked frame, and the header that routing needs.
 
 use crate::ids::MsgId;
 
-/// How much of a frame is checked.
+/// The extent to which a frame is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Validation {
-    /// The envelope, and what the type asks of the payload.
+    /// The envelope, and the payload by the rules of its type.
     #[default]
     Payload,
-    /// The envelope; inside the payload only that it is valid JSON.
+    /// The envelope. The payload only has to be valid JSON.
     Envelope,
 }
 
-/// What kind of message a frame holds: its `msg_type`.
+/// The kind of message in a frame: its `msg_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
@@ -85,7 +82,7 @@ impl Kind {
         })
     }
 
-    /// Whether the message is for the switch itself, and forwarded to nobody.
+    /// Returns whether the message is for the server itself, and is not forwarded.
     #[must_use]
     #[inline]
     pub const fn is_control(self) -> bool {
@@ -116,7 +113,7 @@ impl Span {
         Self { start, end }
     }
 
-    /// What the span covers of `text`; nothing if it reaches beyond.
+    /// The bytes of `text` in the span; none if it reaches beyond.
     #[inline]
     pub(super) fn of(self, text: &[u8]) -> &[u8] {
         text.get(self.start as usize..self.end as usize)
@@ -124,18 +121,18 @@ impl Span {
     }
 }
 
-/// What routing needs to know of a checked frame: ranges into it, no borrows.
+/// The part of a checked frame that routing needs: ranges into it, no borrows.
 #[derive(Debug, Clone, Copy)]
 pub struct Header {
     /// The message's id.
     pub msg_id: MsgId,
     /// The message's type.
     pub kind: Kind,
-    /// Where the names stand.
+    /// The ranges of the names.
     pub names: Names,
 }
 
-/// Where the names stand that a frame is routed by.
+/// The ranges of the names by which a frame is routed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Names {
     pub(super) source: Span,

@@ -1,27 +1,23 @@
 //! Length-prefixed framing as plain functions: a big-endian `u32` N, then N
 //! bytes of JSON.
 //!
-//! Nothing here holds a buffer, so memory follows what a caller has received
-//! and never what a prefix declares. Ask [`frame_state`] for the frame at the
-//! start of the bytes at hand, take it when it is complete, ask again with
-//! what follows. After a [`FrameError`] the framing is lost: where the next
-//! frame begins can no longer be known.
-
-#![forbid(unsafe_code)]
+//! Nothing here holds a buffer, so memory follows the bytes received, never the
+//! length declared. Ask [`frame_state`] for the frame at the start of the bytes at
+//! hand, take it when it is complete, and ask again with the bytes behind it. After
+//! a [`FrameError`] the framing is lost: the start of the next frame is unknown.
 
 use bytes::BufMut;
 
-use super::{ErrorCode, Refusal};
+use super::refusal::{ErrorCode, Refusal};
 use crate::limits::FRAME_PREFIX_BYTES;
 
-/// What the bytes at hand begin with.
+/// The frame at the front of the bytes at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameState {
     /// No complete frame yet.
     Partial {
-        /// How many more bytes complete the prefix, if it is not complete
-        /// itself, and the frame otherwise. At least 1. It is what the peer
-        /// declares: don't reserve so much at once.
+        /// The bytes missing of the prefix, or else of the frame. At least 1. A peer
+        /// declares them: don't reserve so much at once.
         missing: usize,
     },
     /// A complete frame: its JSON is `bytes[FRAME_PREFIX_BYTES..][..len]`.
@@ -31,8 +27,7 @@ pub enum FrameState {
     },
 }
 
-/// A length prefix that can't be followed. The connection that sent it has to
-/// be closed.
+/// A length prefix that can't be followed. The connection has to be closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
@@ -61,7 +56,7 @@ pub enum FrameError {
 }
 
 impl FrameError {
-    /// The code under which a peer is told.
+    /// The code of the error for the peer.
     #[must_use]
     pub const fn code(self) -> ErrorCode {
         match self {
@@ -77,8 +72,8 @@ impl From<FrameError> for Refusal {
     }
 }
 
-/// Says what `bytes` begin with: a complete frame, or part of one. `limit` is
-/// the longest frame allowed, in bytes without the prefix.
+/// Returns the state of the frame at the front of `bytes`. `limit` is the longest
+/// frame allowed, in bytes without the prefix.
 ///
 /// # Errors
 /// As soon as the prefix is complete: [`FrameError::Empty`] or
@@ -127,7 +122,7 @@ pub fn frame_prefix(len: usize) -> Result<[u8; FRAME_PREFIX_BYTES], FrameError> 
 /// or grow by itself.
 ///
 /// # Errors
-/// What [`frame_prefix`] finds; nothing is written then.
+/// Those of [`frame_prefix`]; nothing is written then.
 #[inline]
 pub fn write_frame(out: &mut impl BufMut, json: &[u8]) -> Result<(), FrameError> {
     let prefix = frame_prefix(json.len())?;
@@ -136,7 +131,7 @@ pub fn write_frame(out: &mut impl BufMut, json: &[u8]) -> Result<(), FrameError>
     Ok(())
 }
 
-/// What a nonsensical length spells if it was never meant as one.
+/// The protocol that a nonsensical length was probably meant for.
 enum Looks {
     Http,
     Tls,

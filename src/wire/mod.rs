@@ -1,45 +1,49 @@
-//! Floor 1: frames, envelopes, typed messages, answers.
+//! Layer 1, the wire: bytes to checked frames, and messages to bytes.
+//!
+//! On the ground floor, each a file:
+//! - `frame`: the length prefix; `codec`: the same for tokio; `run`: frames side
+//!   by side, as queues hold them.
+//! - `envelope`: the kind of a message, and the header that routing needs.
+//! - `parser`: the one call that checks a frame by every rule.
+//!
+//! The rooms behind it:
+//! - `refusal`: error codes and the wording of a refusal.
+//! - `json`: JSON values, members one level at a time, faults and their places.
+//! - `rules`: the protocol's tables, and a frame held against them.
+//! - `message`: messages as owned, typed values.
+//! - `request`: the control messages of a client as the router carries them out.
+//! - `filter`: the conditions of subscriptions.
+//! - `answer`: the acks, errors and welcomes of the server.
+//! - `shape`: frames recognised by learned shapes, without parsing.
+//! - `testing`: judges, generators and the bodies of the fuzz targets.
 
 mod answer;
-mod batch_ack;
-mod code;
 #[cfg(feature = "codec")]
 mod codec;
-mod control;
-mod control_payload;
-mod echo;
 mod envelope;
-mod fields;
 pub(crate) mod filter;
 mod frame;
-#[cfg(any(test, fuzzing))]
-#[doc(hidden)]
-pub mod fuzz;
-mod json_fault;
-mod keys;
-mod locate;
+mod json;
 mod message;
 mod parser;
-mod raw;
 mod refusal;
+mod request;
 mod rules;
 mod run;
-mod second_opinion;
 mod shape;
-mod tape;
-mod timestamp;
-mod value;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod testing;
 
-pub use answer::{AckTemplate, AnswerIds, AnswerTime, Answering, ErrorDetails};
-pub use batch_ack::BatchAck;
-pub use code::ErrorCode;
+pub(crate) use answer::{AckTemplate, AnswerIds, AnswerWriter, BatchAck, ErrorDetails};
+#[cfg(any(feature = "server", feature = "client"))]
+pub(crate) use answer::{Answer, AnswerReader};
 #[cfg(feature = "codec")]
 #[cfg_attr(docsrs, doc(cfg(feature = "codec")))]
 pub use codec::{FrameCodec, FrameCodecError};
-pub(crate) use control::HelloRequest;
 pub use envelope::{Envelope, Header, Kind, Names, Span, Validation};
 pub use frame::{FrameError, FrameState, frame_prefix, frame_state, write_frame};
-pub use locate::{line_and_column, locate};
+pub use json::{line_and_column, locate};
 pub use message::{
     Ack, Acks, Bar, Batch, BatchedEvent, Broadcasts, Condition, DomainEvent, ErrorReport,
     EventType, Execution, FilterValue, Granted, GrantedLimits, Heartbeat, Hello, IngestEvent,
@@ -49,10 +53,21 @@ pub use message::{
     TimestampError, Token, UnknownFields, UnknownWord, Unsubscribe, Welcome,
 };
 pub use parser::Parser;
-pub use refusal::{Refusal, Shortage};
+pub use refusal::{ErrorCode, Refusal, Shortage};
+pub(crate) use request::{HelloRequest, Mode, SubscribeRequest, UnsubscribeRequest};
 pub(crate) use run::{first_msg_id, frames, msg_ids};
-pub(crate) use shape::Slots;
-pub use shape::{Hints, Learned, Recognized, ShapeIndex, Shapes, Table};
+pub(crate) use shape::{Hints, LearnOutcome, Shapes, Slots, Table};
+
+/// Parts that the binary and the benchmarks need beside the interface above. It
+/// is no stable interface.
+#[doc(hidden)]
+pub mod internal {
+    #[cfg(any(feature = "server", feature = "client"))]
+    pub use super::answer::ServerMessage;
+    pub use super::answer::{AckTemplate, AnswerIds, BatchAck};
+    pub use super::json::{is_white_space, string_end};
+    pub use super::shape::{Hints, Shapes};
+}
 
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,8 @@
 //! The parser that checks a frame.
 //!
-//! A frame is copied into a scratch of the parser's own and parsed there, for
-//! simd-json unescapes strings in place and needs room behind them; simd-json's
-//! other way of working copies as much. So the frame itself is only ever read,
-//! and what is forwarded is what was received.
-
-#![forbid(unsafe_code)]
+//! A frame is copied into the parser's scratch and parsed there: simd-json unescapes
+//! strings in place and needs room behind them, and its other interface copies as
+//! much. So the frame itself is only read, and is forwarded as it was received.
 
 use std::fmt;
 use std::mem;
@@ -13,22 +10,21 @@ use std::mem;
 use simd_json::{Buffers, INPUT_PADDING, Tape};
 
 use super::envelope::{Envelope, Header, Names, Span, Validation};
-use super::keys::KeySet;
+use super::json::{self, KeySet, TapeValue};
+use super::refusal::{ErrorCode, Refusal};
 use super::rules::{self, Checked};
-use super::tape::TapeValue;
-use super::{ErrorCode, Refusal, second_opinion};
 use crate::limits::{FRAME_BYTES_MAX_MAX, JSON_DEPTH_MAX, WINDOW_BYTES};
 
-/// After a frame larger than this the buffers are replaced, for they never
-/// shrink: one large frame must not cost a connection its memory for good.
+/// The largest frame whose buffers are kept. They never shrink: one large frame
+/// must not keep its memory for good.
 const BUFFERED_FRAME_BYTES_MAX: usize = WINDOW_BYTES;
-/// The same for what a small frame of many small values makes of the tape.
+/// The longest tape that is kept: a small frame may have many small values.
 const TAPE_NODES_MAX: usize = 8 * 1024;
-/// What the buffers are made for at first.
+/// The size of the buffers at first.
 const FRAME_BYTES_EXPECTED: usize = 1024;
 
-/// Checks frames with buffers that it uses again and again: once they are
-/// warm, a frame that is accepted costs no allocation.
+/// A parser with buffers of its own: once they are warm, an accepted frame costs no
+/// allocation.
 pub struct Parser {
     validation: Validation,
     buffers: Buffers,
@@ -39,7 +35,7 @@ pub struct Parser {
 }
 
 impl Parser {
-    /// A parser that checks as much as `validation` says.
+    /// Creates a parser.
     #[must_use]
     pub fn new(validation: Validation) -> Self {
         Self {
@@ -51,26 +47,24 @@ impl Parser {
         }
     }
 
-    /// How much this parser checks.
+    /// The extent of the checks.
     #[must_use]
     pub const fn validation(&self) -> Validation {
         self.validation
     }
 
-    /// Checks as much as `validation` says from now on.
+    /// Sets the extent of the checks from now on.
     pub fn set_validation(&mut self, validation: Validation) {
         self.validation = validation;
     }
 
     /// Checks one frame (without its length prefix) by every rule of the
-    /// protocol, and says what routing needs.
-    ///
-    /// `frame` is left byte for byte as it was when this returns.
+    /// protocol, and gives the header that routing needs.
     ///
     /// # Errors
     /// The first rule that the frame breaks.
     #[inline]
-    pub fn parse(&mut self, frame: &mut [u8]) -> Result<Header, Refusal> {
+    pub fn parse(&mut self, frame: &[u8]) -> Result<Header, Refusal> {
         self.check(frame).map(|found| found.header)
     }
 
@@ -78,8 +72,8 @@ impl Parser {
     ///
     /// # Errors
     /// The first rule that the frame breaks.
-    pub fn envelope<'a>(&'a mut self, frame: &'a mut [u8]) -> Result<Envelope<'a>, Refusal> {
-        let Found { header, timestamp } = self.check(frame)?;
+    pub fn envelope<'a>(&'a mut self, frame: &'a [u8]) -> Result<Envelope<'a>, Refusal> {
+        let CheckedFrame { header, timestamp } = self.check(frame)?;
         let text =
             |span: Span| str::from_utf8(self.text(frame, &header.names, span)).unwrap_or_default();
         Ok(Envelope {
@@ -115,7 +109,7 @@ impl Parser {
     }
 
     #[inline]
-    fn check(&mut self, frame: &[u8]) -> Result<Found, Refusal> {
+    fn check(&mut self, frame: &[u8]) -> Result<CheckedFrame, Refusal> {
         if frame.len() > FRAME_BYTES_MAX_MAX {
             return Err(too_large(frame.len()));
         }
@@ -134,7 +128,7 @@ impl Parser {
         );
         let outcome = match filled {
             Ok(()) => rules::check(TapeValue(&tape.0), self.validation, &mut self.keys)
-                .map(|checked| Found::locate(&checked, frame, base)),
+                .map(|checked| CheckedFrame::locate(&checked, frame, base)),
             Err(_) => Ok(None),
         };
         self.tape = tape.reset();
@@ -149,10 +143,10 @@ impl Parser {
         outcome
     }
 
-    /// Lets the second opinion decide on a frame.
+    /// Gets the second opinion on a frame.
     #[cold]
-    fn read_again(&mut self, frame: &[u8]) -> Result<Found, Refusal> {
-        let root = second_opinion::read(frame)?;
+    fn read_again(&mut self, frame: &[u8]) -> Result<CheckedFrame, Refusal> {
+        let root = json::read_again(frame)?;
         let checked = rules::check(&root, self.validation, &mut self.keys)?;
         self.scratch.clear();
         let mut keep = |text: &str| {
@@ -161,7 +155,7 @@ impl Parser {
             Span::new(start, self.scratch.len())
         };
         let found = (|| {
-            Some(Found {
+            Some(CheckedFrame {
                 timestamp: keep(checked.timestamp)?,
                 header: Header {
                     msg_id: checked.msg_id,
@@ -180,9 +174,12 @@ impl Parser {
         found.ok_or_else(|| too_large(frame.len()))
     }
 
-    /// Replaces the buffers by small ones, which keep only the names found.
+    /// Replaces the buffers by small ones that keep only the names.
     #[cold]
-    fn retire_buffers(&mut self, outcome: Result<Found, Refusal>) -> Result<Found, Refusal> {
+    fn retire_buffers(
+        &mut self,
+        outcome: Result<CheckedFrame, Refusal>,
+    ) -> Result<CheckedFrame, Refusal> {
         let large = mem::take(&mut self.scratch);
         self.buffers = new_buffers();
         self.tape = Tape(Vec::new());
@@ -219,15 +216,15 @@ impl Default for Parser {
     }
 }
 
-/// The places of what the rules found.
-struct Found {
+/// The header of a checked frame, and the range of its timestamp.
+struct CheckedFrame {
     header: Header,
     timestamp: Span,
 }
 
-impl Found {
-    /// The places of texts that borrow from the scratch at address `base`.
-    /// `None` if one lies elsewhere, which simd-json doesn't do.
+impl CheckedFrame {
+    /// Turns texts in the scratch at address `base` into ranges. `None` if one lies
+    /// elsewhere, which simd-json doesn't do.
     #[inline]
     fn locate(checked: &Checked<'_>, frame: &[u8], base: usize) -> Option<Self> {
         let span = |text: &str| {
@@ -241,9 +238,8 @@ impl Found {
             Some(target) => Some(span(target)?),
             None => None,
         };
-        // A string without escapes stands in the frame where it stands in the
-        // scratch. The first escape of one that has any falls within the
-        // unescaped text's length, for it left at least one byte.
+        // A string without escapes has the same range in the frame. The first escape
+        // of any other lies within the unescaped length: it left at least one byte.
         let escaped = |span: Span| memchr::memchr(b'\\', span.of(frame)).is_some();
         Some(Self {
             header: Header {

@@ -1,7 +1,5 @@
-//! Runs: whole frames side by side, as queues hold them. They were checked
-//! before they were queued, so what can't be read here is simply absent.
-
-#![forbid(unsafe_code)]
+//! Runs: whole frames side by side, as queues hold them. They were checked before,
+//! so a value that can't be read is simply absent.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -11,7 +9,7 @@ use serde::Deserialize;
 use crate::ids::MsgId;
 use crate::limits::FRAME_PREFIX_BYTES;
 
-/// Where the frames of a run lie in it, length prefixes included.
+/// The ranges of a run's frames, length prefixes included.
 pub(crate) fn frames(run: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
     let mut at = 0;
     std::iter::from_fn(move || {

@@ -4,7 +4,7 @@ use serde_json::json;
 use tickwire::ServerHandle;
 
 use crate::draft::Draft;
-use crate::peer::{Peer, Received, framed, start_server};
+use crate::raw_client::{RawClient, Received, framed, start_server, start_server_with};
 
 fn beat() -> Draft {
     Draft::heartbeat("me", "health-monitor")
@@ -24,8 +24,8 @@ fn orders(count: usize) -> (Vec<Draft>, Vec<u8>) {
 }
 
 /// A connection that owns "me" and has chosen these acks.
-async fn choosing(server: &ServerHandle, acks: &str) -> Peer {
-    let mut peer = Peer::connect(server.local_addr()).await;
+async fn choosing(server: &ServerHandle, acks: &str) -> RawClient {
+    let mut peer = RawClient::connect(server.local_addr()).await;
     let hello = Draft::hello("me").payload("acks", acks);
     let welcome = peer.greet(&hello).await;
     assert_eq!(welcome.json["payload"]["granted"]["acks"], acks);
@@ -43,10 +43,10 @@ fn covered(ack: &Received) -> Vec<String> {
         .collect()
 }
 
-/// What was answered, in order: the ids of the messages, and whether each was
-/// accepted. Says how many frames it took, too.
+/// The answers, in order: the ids of the messages, and whether each was
+/// accepted. Returns the number of frames, too.
 async fn fates_until(
-    peer: &mut Peer,
+    peer: &mut RawClient,
     is_last: impl Fn(&Received) -> bool,
 ) -> (Vec<(String, bool)>, usize) {
     let mut fates = Vec::new();
@@ -74,7 +74,7 @@ fn expected(orders: &[Draft]) -> Vec<(String, bool)> {
 #[tokio::test]
 async fn a_batch_ack_answers_many_messages_once_each_and_in_their_order() {
     let server = start_server().await;
-    let mut gateway = Peer::owning(server.local_addr(), &["gateway"]).await;
+    let mut gateway = RawClient::owning(server.local_addr(), &["gateway"]).await;
     let mut peer = choosing(&server, "batch").await;
     let (orders, mut bytes) = orders(5_000);
     let fence = Draft::hello("me");
@@ -106,7 +106,7 @@ async fn a_message_by_itself_is_acknowledged_at_once() {
 #[tokio::test]
 async fn who_ends_its_input_still_gets_every_batch() {
     let server = start_server().await;
-    let mut gateway = Peer::owning(server.local_addr(), &["gateway"]).await;
+    let mut gateway = RawClient::owning(server.local_addr(), &["gateway"]).await;
     let mut peer = choosing(&server, "batch").await;
     let (orders, bytes) = orders(3_000);
     peer.send_bytes(&bytes).await;
@@ -121,7 +121,7 @@ async fn who_ends_its_input_still_gets_every_batch() {
 #[tokio::test]
 async fn without_acks_a_fence_tells_that_the_rest_was_accepted() {
     let server = start_server().await;
-    let mut gateway = Peer::owning(server.local_addr(), &["gateway"]).await;
+    let mut gateway = RawClient::owning(server.local_addr(), &["gateway"]).await;
     let mut peer = choosing(&server, "none").await;
     let (orders, mut bytes) = orders(1_000);
     let fence = Draft::hello("me").payload("acks", "each");
@@ -144,7 +144,7 @@ async fn without_acks_a_fence_tells_that_the_rest_was_accepted() {
 #[tokio::test]
 async fn details_are_there_also_when_nothing_was_dropped() {
     let server = start_server().await;
-    let mut peer = Peer::connect(server.local_addr()).await;
+    let mut peer = RawClient::connect(server.local_addr()).await;
     for (acks, none_dropped) in [("each", json!(0)), ("batch", json!([0]))] {
         let hello = Draft::hello("me").payload("acks", acks);
         peer.greet(&hello.payload("ack_details", true)).await;
@@ -165,13 +165,8 @@ async fn a_client_that_asks_for_batches_answers_each_send_by_itself() {
     use tickwire::wire::{Level, LogRecord, Message, Order, Side, Timestamp};
     use tickwire::{Client, ClientConfig};
 
-    let server = tickwire::Server::builder()
-        .listen("127.0.0.1:0")
-        .queue_messages(16)
-        .start()
-        .await
-        .expect("starts");
-    // It doesn't receive, so what is addressed to it is dropped in the end.
+    let server = start_server_with(|server| server.queue_messages(16)).await;
+    // It doesn't receive, so messages to it are dropped in the end.
     let (_busy, _inbox) = server.attach("busy").expect("attached");
     let config = ClientConfig::new("me").batch_acks(true);
     let connecting = Client::connect(server.local_addr(), config);

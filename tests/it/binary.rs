@@ -21,8 +21,8 @@ use tokio::io::AsyncWriteExt;
 
 use crate::conformance::MESSAGES;
 use crate::draft::Draft;
-use crate::peer::{Peer, within};
 use crate::process::{Listen, Outcome, Serve, run, tickwire, until_owned};
+use crate::raw_client::{RawClient, within};
 
 /// The files of the eleven messages, as a shell would expand them.
 fn message_files() -> Vec<String> {
@@ -111,7 +111,7 @@ async fn a_listener_ends_by_itself_after_as_many_messages_as_it_was_told() {
     let child = command.spawn().expect("starts");
     // The probe is the first of the three.
     until_owned(serve.address, "gateway").await;
-    let mut sender = Peer::speaking_for_others(serve.address).await;
+    let mut sender = RawClient::speaking_for_others(serve.address).await;
     for _ in 0..2 {
         let text = "white space, and a \"quote\", stay";
         let record = Draft::log_record("a", "gateway").payload("message", text);
@@ -138,7 +138,7 @@ async fn a_raw_listener_prints_frames_as_they_came() {
     let mut command = tickwire(&["listen", "gateway", "--to", &to, "--count", "2", "--raw"]);
     let child = command.spawn().expect("starts");
     until_owned(serve.address, "gateway").await;
-    let mut sender = Peer::speaking_for_others(serve.address).await;
+    let mut sender = RawClient::speaking_for_others(serve.address).await;
     let frame = br#" {"msg_id": "550e8400-e29b-41d4-a716-446655440000", "msg_type": "heartbeat",
         "timestamp": "2026-01-03T12:41:00Z", "source": "a", "target": "gateway",
         "payload": {"status": "\u0061live", "timestamp": "2026-01-03T12:41:00Z"} } "#;
@@ -147,13 +147,13 @@ async fn a_raw_listener_prints_frames_as_they_came() {
     let output = within("the listener to end", child.wait_with_output()).await;
     let output = output.expect("its output is read");
     assert!(output.status.success());
-    assert!(output.stdout.ends_with(&crate::peer::framed(frame)));
+    assert!(output.stdout.ends_with(&crate::raw_client::framed(frame)));
 }
 
 #[tokio::test]
 async fn send_takes_concatenated_json_and_json_lines_from_standard_input() {
     let serve = Serve::start(&[]).await;
-    let _gateway = Peer::owning(serve.address, &["api-gateway"]).await;
+    let _gateway = RawClient::owning(serve.address, &["api-gateway"]).await;
     let to = serve.address.to_string();
     let mut child = tickwire(&["send", "--to", &to, "-"])
         .stdin(Stdio::piped())
@@ -180,7 +180,7 @@ async fn send_takes_concatenated_json_and_json_lines_from_standard_input() {
 #[tokio::test]
 async fn send_accounts_for_every_message_whatever_acks_a_hello_among_them_chooses() {
     let serve = Serve::start(&[]).await;
-    let _gateway = Peer::owning(serve.address, &["api-gateway"]).await;
+    let _gateway = RawClient::owning(serve.address, &["api-gateway"]).await;
     let hello = |acks: &str| {
         Draft::hello("a")
             .payload("acks", acks)

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tickwire::{Server, ServerHandle};
 
 use crate::draft::Draft;
-use crate::peer::{Peer, Received, framed, start_server};
+use crate::raw_client::{RawClient, Received, framed, start_server};
 use spelling::Tree;
 
 macro_rules! example {
@@ -45,8 +45,8 @@ const TARGETS: [&str; 4] = [
 /// Two connections to one server: one speaks for every source of the examples,
 /// one owns every target.
 struct Pair {
-    sender: Peer,
-    receiver: Peer,
+    sender: RawClient,
+    receiver: RawClient,
     _server: ServerHandle,
 }
 
@@ -57,8 +57,8 @@ impl Pair {
 
     async fn with(server: ServerHandle) -> Self {
         Self {
-            sender: Peer::speaking_for_others(server.local_addr()).await,
-            receiver: Peer::owning(server.local_addr(), &TARGETS).await,
+            sender: RawClient::speaking_for_others(server.local_addr()).await,
+            receiver: RawClient::owning(server.local_addr(), &TARGETS).await,
             _server: server,
         }
     }
@@ -252,7 +252,7 @@ async fn the_eleven_messages_pass_byte_by_byte() {
 #[tokio::test]
 async fn bare_starts_acknowledge_what_the_local_services_take() {
     let server = start_server().await;
-    let mut sender = Peer::speaking_for_others(server.local_addr()).await;
+    let mut sender = RawClient::speaking_for_others(server.local_addr()).await;
     for (name, message) in MESSAGES {
         let json: Value = serde_json::from_slice(message).expect("an example");
         if json["target"] == "health-monitor" || json["target"] == "log-aggregator" {
@@ -358,8 +358,8 @@ async fn names_are_compared_after_unescaping_and_up_to_their_last_byte() {
         "quote\"backslash\\solidus/",
         longest.as_str(),
     ] {
-        let mut owner = Peer::owning(address, &[name]).await;
-        let mut sender = Peer::connect(address).await;
+        let mut owner = RawClient::owning(address, &[name]).await;
+        let mut sender = RawClient::connect(address).await;
         let source = format!("{}!", name.chars().take(50).collect::<String>());
         let order = Draft::order(&source, name);
         let ack = sender.ask_acked(&order).await;

@@ -1,5 +1,6 @@
-//! Who has a place in the server, for how long: refused and closing connections
-//! take none, and one that says nothing, or next to nothing, loses its own.
+//! How long connections keep their slots in the server: refused and closing
+//! ones take none, and one that says nothing, or next to nothing, loses its
+//! own.
 //!
 //! Where time passes, it is the runtime's own: it skips whatever nobody does
 //! anything in.
@@ -11,7 +12,7 @@ use tickwire::{Server, ServerHandle};
 use tokio::time::sleep;
 
 use crate::draft::Draft;
-use crate::peer::{Peer, framed};
+use crate::raw_client::{RawClient, framed};
 
 async fn start(change: impl FnOnce(&mut tickwire::ServerConfig)) -> ServerHandle {
     let mut config = tickwire::ServerConfig::default();
@@ -20,8 +21,8 @@ async fn start(change: impl FnOnce(&mut tickwire::ServerConfig)) -> ServerHandle
     Server::start(config).await.expect("starts")
 }
 
-async fn refused(address: SocketAddr) -> Peer {
-    let mut peer = Peer::connect(address).await;
+async fn refused(address: SocketAddr) -> RawClient {
+    let mut peer = RawClient::connect(address).await;
     peer.expect_last_words("LIMIT_EXCEEDED").await;
     peer
 }
@@ -32,14 +33,14 @@ async fn refused(address: SocketAddr) -> Peer {
 async fn a_free_place_is_given_while_others_are_refused_or_closing() {
     let server = start(|config| config.connections_max = 1).await;
     let address = server.local_addr();
-    let mut first = Peer::connect(address).await;
+    let mut first = RawClient::connect(address).await;
     first.assert_no_answer_waits().await;
     // They have read why, and leave their sockets open.
     let _lingering = [refused(address).await, refused(address).await];
     // Its closing sequence waits for the end of its input.
     first.send_bytes(&[0; 4]).await;
     first.expect_last_words("FRAME_EMPTY").await;
-    let mut second = Peer::connect(address).await;
+    let mut second = RawClient::connect(address).await;
     second.assert_no_answer_waits().await;
     refused(address).await;
     first.leave().await;
@@ -51,7 +52,7 @@ async fn a_free_place_is_given_while_others_are_refused_or_closing() {
 async fn participants_inside_the_process_take_no_place() {
     let server = start(|config| config.connections_max = 1).await;
     let _inside = server.attach("inside").expect("attached");
-    let mut peer = Peer::connect(server.local_addr()).await;
+    let mut peer = RawClient::connect(server.local_addr()).await;
     peer.assert_no_answer_waits().await;
 }
 
@@ -65,14 +66,15 @@ async fn who_sends_nothing_loses_its_place() {
     let address = server.local_addr();
     let mut silent = Vec::new();
     for _ in 0..3 {
-        silent.push(Peer::connect(address).await);
+        silent.push(RawClient::connect(address).await);
     }
     refused(address).await;
     for peer in &mut silent {
         peer.expect_last_words("FIRST_MESSAGE_TIMEOUT").await;
     }
-    let mut served = Peer::owning(address, &["a"]).await;
-    // Who has said something once may be silent for as long as it likes.
+    let mut served = RawClient::owning(address, &["a"]).await;
+    // A connection that has said something once may be silent for as long as it
+    // likes.
     sleep(Duration::from_secs(120)).await;
     served.assert_no_answer_waits().await;
 }
@@ -80,7 +82,7 @@ async fn who_sends_nothing_loses_its_place() {
 #[tokio::test(start_paused = true)]
 async fn only_a_message_that_is_accepted_keeps_a_place() {
     let server = start(|config| config.first_message_timeout = Duration::from_secs(20)).await;
-    let mut peer = Peer::connect(server.local_addr()).await;
+    let mut peer = RawClient::connect(server.local_addr()).await;
     let mut codes = Vec::new();
     while codes
         .last()
@@ -95,8 +97,9 @@ async fn only_a_message_that_is_accepted_keeps_a_place() {
     assert_eq!(codes[0], "TARGET_UNAVAILABLE");
 }
 
-/// What `every` sends `bytes` of a message, in virtual time.
-async fn send_slowly(peer: &mut Peer, frame: &[u8], bytes: usize, every: Duration) -> bool {
+/// The outcome of a message that comes `bytes` at a time, one piece `every` so
+/// often, in virtual time.
+async fn send_slowly(peer: &mut RawClient, frame: &[u8], bytes: usize, every: Duration) -> bool {
     for piece in frame.chunks(bytes) {
         if !peer.writer.try_send_bytes(piece).await {
             return false;
@@ -111,7 +114,7 @@ async fn send_slowly(peer: &mut Peer, frame: &[u8], bytes: usize, every: Duratio
 async fn a_large_message_over_a_slow_line_is_accepted() {
     // Once a frame has begun, how it comes is all that counts.
     let server = start(|config| config.first_message_timeout = Duration::from_secs(5)).await;
-    let mut peer = Peer::connect(server.local_addr()).await;
+    let mut peer = RawClient::connect(server.local_addr()).await;
     let message = Draft::heartbeat("a", "health-monitor").padded(300_000);
     let frame = framed(&message.frame());
     assert!(send_slowly(&mut peer, &frame, 20_000, Duration::from_secs(1)).await);
@@ -125,7 +128,7 @@ async fn a_message_that_drips_is_given_up() {
     let message = Draft::heartbeat("a", "health-monitor").padded(300_000);
     let frame = framed(&message.frame());
     for (bytes, every) in [(1, 9_000), (1, 100), (500, 1_000)] {
-        let mut peer = Peer::connect(server.local_addr()).await;
+        let mut peer = RawClient::connect(server.local_addr()).await;
         let every = Duration::from_millis(every);
         tokio::select! {
             error = peer.reader.receive() => assert_eq!(error.code(), "FRAME_TIMEOUT"),

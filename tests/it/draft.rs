@@ -9,7 +9,7 @@ pub const NOW: &str = "2026-01-03T12:41:00.000Z";
 /// A message being written. Field values are JSON text, taken as they are.
 #[derive(Debug, Clone)]
 pub struct Draft {
-    /// What its `msg_id` was when it was begun.
+    /// Its `msg_id` when it was begun.
     pub id: String,
     envelope: Vec<(String, Field)>,
     payload: Vec<(String, String)>,

@@ -1,11 +1,11 @@
-//! What a receiver is due: what was queued for it, in order, and in the place
-//! of what was dropped the report of exactly that.
+//! The frames that a receiver is due: the messages queued for it, in order, and
+//! in the place of dropped ones a report of exactly those.
 
 use std::collections::VecDeque;
 
 use serde_json::Value;
 
-use crate::peer::{Peer, Received};
+use crate::raw_client::{RawClient, Received};
 
 #[derive(Debug)]
 struct Sent {
@@ -53,15 +53,15 @@ impl Due {
         self.sent.is_empty()
     }
 
-    /// What is before the message `id` has gone to somebody else.
+    /// The messages before `id` have gone to somebody else.
     pub fn skip_to(&mut self, id: &str) {
         let place = self.sent.iter().position(|sent| sent.id == id);
         self.sent.drain(..place.expect("it was sent"));
     }
 
-    /// `received` must be what is due next: the next message, or the report of
-    /// the next that were dropped. How many of those one report covers is the
-    /// server's business, unless a message lies between them.
+    /// `received` must be the next that is due: a message, or the report of the
+    /// next dropped ones. How many of those one report covers is the server's
+    /// business, unless a message lies between them.
     #[track_caller]
     pub fn take(&mut self, received: &Received) {
         if received.code() != "MESSAGES_DROPPED" {
@@ -89,7 +89,7 @@ impl Due {
     }
 
     /// Receives all of it, and nothing else in between.
-    pub async fn receive_all(&mut self, peer: &mut Peer) {
+    pub async fn receive_all(&mut self, peer: &mut RawClient) {
         while !self.is_done() {
             self.take(&peer.receive().await);
         }

@@ -1,18 +1,18 @@
-//! A server inside another program: what its handle tells, and endpoints that
-//! skip TCP but meet the same rules.
+//! A server inside another program: its handle, and endpoints that skip TCP but
+//! meet the same rules.
 
 use std::time::Duration;
 
 use serde_json::Value;
-use tickwire::exchange::{Event, SendError};
+use tickwire::ServerHandle;
+use tickwire::events::{Event, SendError};
 use tickwire::server::EndpointReceiver;
 use tickwire::wire::Message;
-use tickwire::{Server, ServerHandle};
 
 use crate::draft::Draft;
 use crate::due::Due;
-use crate::peer::{Peer, Received, start_server, within};
 use crate::queues::fill;
+use crate::raw_client::{RawClient, Received, framed, start_server, start_server_with, within};
 
 fn message(draft: &Draft) -> Message {
     Message::from_json(&draft.frame()).expect("a valid draft")
@@ -41,24 +41,23 @@ fn code_of<T: std::fmt::Debug>(outcome: Result<T, SendError>) -> String {
     }
 }
 
-/// A server whose queues hold 16 messages of any size.
+/// A server with queues of 16 messages of any size.
 async fn start_with_small_queues(stall_timeout: Duration) -> ServerHandle {
-    Server::builder()
-        .listen("127.0.0.1:0")
-        .queue_messages(16)
-        .queue_bytes(64 * 1024 * 1024)
-        .stall_timeout(stall_timeout)
-        .drain_timeout(Duration::from_millis(200))
-        .start()
-        .await
-        .expect("starts")
+    start_server_with(|server| {
+        server
+            .queue_messages(16)
+            .queue_bytes(64 * 1024 * 1024)
+            .stall_timeout(stall_timeout)
+            .drain_timeout(Duration::from_millis(200))
+    })
+    .await
 }
 
 #[tokio::test]
 async fn an_endpoint_exchanges_messages_with_connections_byte_for_byte() {
     let server = start_server().await;
     let (gateway, mut incoming) = server.attach("api-gateway").expect("attached");
-    let mut connector = Peer::owning(server.local_addr(), &["connector"]).await;
+    let mut connector = RawClient::owning(server.local_addr(), &["connector"]).await;
 
     let order = Draft::order("connector", "api-gateway").text("n", "1e400");
     connector.ask_acked(&order).await;
@@ -100,19 +99,19 @@ async fn an_endpoint_meets_the_same_refusals() {
 #[tokio::test]
 async fn endpoints_and_connections_take_names_over_from_each_other() {
     let server = start_server().await;
-    let mut stranger = Peer::speaking_for_others(server.local_addr()).await;
-    let mut older = Peer::owning(server.local_addr(), &["name"]).await;
+    let mut stranger = RawClient::speaking_for_others(server.local_addr()).await;
+    let mut older = RawClient::owning(server.local_addr(), &["name"]).await;
     let (sender, mut incoming) = server.attach("name").expect("attached");
     older.expect_last_words("NAME_TAKEN_OVER").await;
     let order = Draft::order("stranger", "name");
     stranger.ask_acked(&order).await;
     assert_eq!(receive(&mut incoming).await, order.frame());
 
-    let mut newer = Peer::owning(server.local_addr(), &["name"]).await;
+    let mut newer = RawClient::owning(server.local_addr(), &["name"]).await;
     assert_eq!(receive_notice(&mut incoming).await, "NAME_TAKEN_OVER");
     let end = within("the end", incoming.receive()).await;
     assert!(end.is_none(), "{end:?}");
-    // What its sender still sends is passed on as a stranger's.
+    // Messages that its sender still sends are passed on as a stranger's.
     let late = Draft::order("name", "name");
     sender.send(&message(&late)).await.expect("accepted");
     assert_eq!(newer.receive().await.text("/msg_id"), late.id);
@@ -120,13 +119,8 @@ async fn endpoints_and_connections_take_names_over_from_each_other() {
 
 #[tokio::test]
 async fn what_an_endpoint_did_not_receive_is_reported_when_it_is_dropped() {
-    let server = Server::builder()
-        .listen("127.0.0.1:0")
-        .linger(Duration::ZERO)
-        .start()
-        .await
-        .expect("starts");
-    let mut sender = Peer::speaking_for_others(server.local_addr()).await;
+    let server = start_server_with(|server| server.linger(Duration::ZERO)).await;
+    let mut sender = RawClient::speaking_for_others(server.local_addr()).await;
     let (_sender, incoming) = server.attach("name").expect("attached");
     let orders: Vec<_> = (0..3).map(|_| Draft::order("a", "name")).collect();
     for order in &orders {
@@ -144,7 +138,7 @@ async fn what_an_endpoint_did_not_receive_is_reported_when_it_is_dropped() {
 #[tokio::test]
 async fn what_an_endpoint_did_not_receive_waits_for_the_next_owner() {
     let server = start_server().await;
-    let mut sender = Peer::speaking_for_others(server.local_addr()).await;
+    let mut sender = RawClient::speaking_for_others(server.local_addr()).await;
     let (_sender, incoming) = server.attach("name").expect("attached");
     let orders: Vec<_> = (0..3).map(|_| Draft::order("a", "name")).collect();
     for order in &orders {
@@ -158,6 +152,76 @@ async fn what_an_endpoint_did_not_receive_waits_for_the_next_owner() {
         assert_eq!(receive(&mut incoming).await, order.frame());
     }
     sender.assert_no_answer_waits().await;
+}
+
+/// Attaches an endpoint to "name" that has received the first of five orders,
+/// which came as one run. Gives the other four as well.
+async fn receive_the_first_of_a_run(
+    server: &ServerHandle,
+    sender: &mut RawClient,
+) -> (EndpointReceiver, Vec<Draft>) {
+    let (_sender, mut incoming) = server.attach("name").expect("attached");
+    let mut orders: Vec<_> = (0..5).map(|_| Draft::order("a", "name")).collect();
+    let run: Vec<u8> = (orders.iter())
+        .flat_map(|order| framed(&order.frame()))
+        .collect();
+    sender.send_bytes(&run).await;
+    for order in &orders {
+        sender.receive().await.assert_acknowledges(&order.id);
+    }
+    assert_eq!(receive(&mut incoming).await, orders.remove(0).frame());
+    (incoming, orders)
+}
+
+// The receiver used to take whole runs out of the queue: those of their messages
+// that it had not returned were lost with it, though they were acknowledged.
+#[tokio::test]
+async fn the_rest_of_a_run_is_reported_when_its_endpoint_is_dropped() {
+    let server = start_server_with(|server| server.linger(Duration::ZERO)).await;
+    let mut sender = RawClient::speaking_for_others(server.local_addr()).await;
+    let (incoming, rest) = receive_the_first_of_a_run(&server, &mut sender).await;
+    drop(incoming);
+    let report = sender.receive().await;
+    assert_eq!(report.code(), "UNDELIVERED");
+    assert_eq!(report.json["payload"]["details"]["count"], 4);
+    assert_eq!(report.text("/payload/details/first_msg_id"), rest[0].id);
+}
+
+#[tokio::test]
+async fn the_rest_of_a_run_waits_for_the_next_owner() {
+    let server = start_server().await;
+    let mut sender = RawClient::speaking_for_others(server.local_addr()).await;
+    let (incoming, rest) = receive_the_first_of_a_run(&server, &mut sender).await;
+    drop(incoming);
+    let (_sender, mut incoming) = server.attach("name").expect("attached again");
+    for order in &rest {
+        assert_eq!(receive(&mut incoming).await, order.frame());
+    }
+    sender.assert_no_answer_waits().await;
+}
+
+#[tokio::test]
+async fn the_rest_of_a_run_goes_to_an_owner_that_takes_the_name_over() {
+    let server = start_server().await;
+    let mut sender = RawClient::speaking_for_others(server.local_addr()).await;
+    let (mut incoming, rest) = receive_the_first_of_a_run(&server, &mut sender).await;
+    let mut newer = RawClient::owning(server.local_addr(), &["name"]).await;
+    for order in &rest {
+        assert_eq!(newer.receive().await.frame, order.frame());
+    }
+    assert_eq!(receive_notice(&mut incoming).await, "NAME_TAKEN_OVER");
+    assert!(within("the end", incoming.receive()).await.is_none());
+}
+
+#[tokio::test]
+async fn the_rest_of_a_run_is_reported_when_the_server_stops() {
+    let server = start_with_small_queues(Duration::ZERO).await;
+    let mut sender = RawClient::speaking_for_others(server.local_addr()).await;
+    let (_incoming, rest) = receive_the_first_of_a_run(&server, &mut sender).await;
+    within("shutdown", server.shutdown()).await;
+    let report = sender.receive().await;
+    assert_eq!(report.code(), "UNDELIVERED");
+    assert_eq!(report.text("/payload/details/first_msg_id"), rest[0].id);
 }
 
 /// Receives all that is due, and nothing else in between.
@@ -184,11 +248,11 @@ async fn receive_all(due: &mut Due, incoming: &mut EndpointReceiver) {
 async fn an_endpoint_that_does_not_receive_pauses_its_senders() {
     let server = start_with_small_queues(Duration::from_secs(3_600)).await;
     let (_sender, mut incoming) = server.attach("slow").expect("attached");
-    let mut peer = Peer::speaking_for_others(server.local_addr()).await;
+    let mut peer = RawClient::speaking_for_others(server.local_addr()).await;
     let mut due = fill(&mut peer, "slow").await;
     let waiting = Draft::order("peer", "slow");
     peer.send(&waiting).await;
-    // What was dropped is a notice in its place.
+    // A notice stands in the place of the dropped messages.
     receive_all(&mut due, &mut incoming).await;
     peer.receive().await.assert_acknowledges(&waiting.id);
     assert_eq!(receive(&mut incoming).await, waiting.frame());
@@ -197,8 +261,8 @@ async fn an_endpoint_that_does_not_receive_pauses_its_senders() {
 #[tokio::test]
 async fn an_endpoint_waits_for_room_like_a_connection() {
     let server = start_with_small_queues(Duration::from_millis(200)).await;
-    let mut slow = Peer::owning_narrow(server.local_addr(), &["slow"]).await;
-    let mut filler = Peer::speaking_for_others(server.local_addr()).await;
+    let mut slow = RawClient::owning_narrow(server.local_addr(), &["slow"]).await;
+    let mut filler = RawClient::speaking_for_others(server.local_addr()).await;
     let mut due = fill(&mut filler, "slow").await;
     let (sender, _incoming) = server.attach("endpoint").expect("attached");
     let order = message(&Draft::order("endpoint", "slow"));
@@ -239,7 +303,7 @@ async fn many_senders_of_one_endpoint_wait_without_losing_anything() {
 #[tokio::test]
 async fn an_endpoint_is_told_of_the_shutdown_behind_what_was_queued() {
     let server = start_server().await;
-    let mut peer = Peer::speaking_for_others(server.local_addr()).await;
+    let mut peer = RawClient::speaking_for_others(server.local_addr()).await;
     let (sender, mut incoming) = server.attach("name").expect("attached");
     let order = Draft::order("peer", "name");
     peer.ask_acked(&order).await;
@@ -259,14 +323,9 @@ async fn an_endpoint_is_told_of_the_shutdown_behind_what_was_queued() {
 
 #[tokio::test]
 async fn an_endpoint_that_lost_its_name_does_not_hold_up_the_end_of_the_server() {
-    let server = Server::builder()
-        .listen("127.0.0.1:0")
-        .drain_timeout(Duration::from_secs(3_600))
-        .start()
-        .await
-        .expect("starts");
+    let server = start_server_with(|server| server.drain_timeout(Duration::from_secs(3_600))).await;
     let (_sender, mut incoming) = server.attach("name").expect("attached");
-    let _owner = Peer::owning(server.local_addr(), &["name"]).await;
+    let _owner = RawClient::owning(server.local_addr(), &["name"]).await;
     assert_eq!(receive_notice(&mut incoming).await, "NAME_TAKEN_OVER");
     assert!(within("the end", incoming.receive()).await.is_none());
     within("shutdown", server.shutdown()).await;
@@ -275,8 +334,8 @@ async fn an_endpoint_that_lost_its_name_does_not_hold_up_the_end_of_the_server()
 #[tokio::test]
 async fn an_endpoint_that_waits_for_room_does_not_outlast_the_server() {
     let server = start_with_small_queues(Duration::from_secs(3_600)).await;
-    let _slow = Peer::owning_narrow(server.local_addr(), &["slow"]).await;
-    let mut filler = Peer::speaking_for_others(server.local_addr()).await;
+    let _slow = RawClient::owning_narrow(server.local_addr(), &["slow"]).await;
+    let mut filler = RawClient::speaking_for_others(server.local_addr()).await;
     fill(&mut filler, "slow").await;
     let (sender, _incoming) = server.attach("endpoint").expect("attached");
     let order = message(&Draft::order("endpoint", "slow"));
@@ -293,8 +352,8 @@ async fn an_endpoint_that_waits_for_room_does_not_outlast_the_server() {
 #[tokio::test]
 async fn liveness_and_log_see_what_is_accepted_whoever_owns_the_name() {
     let server = start_server().await;
-    let mut peer = Peer::speaking_for_others(server.local_addr()).await;
-    let mut monitor = Peer::owning(server.local_addr(), &["health-monitor"]).await;
+    let mut peer = RawClient::speaking_for_others(server.local_addr()).await;
+    let mut monitor = RawClient::owning(server.local_addr(), &["health-monitor"]).await;
     let record = |text: &str, target: Value| {
         Draft::log_record("trade-service", target).payload("message", text)
     };
@@ -306,7 +365,7 @@ async fn liveness_and_log_see_what_is_accepted_whoever_owns_the_name() {
     let second = record("second", "health-monitor".into());
     peer.ask_acked(&first).await;
     peer.ask_acked(&second).await;
-    // What is refused is not seen.
+    // Refused messages are not seen.
     let refused = record("refused", "nobody".into());
     peer.ask_refused(&refused, "TARGET_UNAVAILABLE").await;
     let refused = Draft::heartbeat("stranger", "nobody");

@@ -1,11 +1,12 @@
 //! Senders and receivers that speak through a bad network: connections are
 //! delayed, handed on a byte at a time, half closed and cut while messages flow
-//! and queues are full. What each was told is held against what each saw.
+//! and queues are full. The answers to each are held against the messages that
+//! each saw.
 //!
-//! A seed decides what everybody does and what the network does to whom; who is
-//! first is left to the machine, so a seed that failed may have to be tried more
-//! than once: `TICKWIRE_SEED=7 cargo test --test it faults`. More of them by
-//! `TICKWIRE_SEEDS=1000`.
+//! A seed decides everything that senders, receivers and the network do; which
+//! comes first is left to the machine, so a seed that failed may have to be
+//! tried more than once: `TICKWIRE_SEED=7 cargo test --test it faults`. More of
+//! them by `TICKWIRE_SEEDS=1000`.
 
 #[cfg(feature = "client")]
 mod clients;
@@ -19,20 +20,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tickwire::Server;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::draft::Draft;
 use crate::hostile::Random;
-use crate::peer::{Peer, within};
+use crate::raw_client::{RawClient, start_server_with, within};
 #[cfg(feature = "client")]
 use clients::sender::Resumable;
 use ledger::{Key, Ledger, Receiver, SenderLife, Sums};
 use proxy::{Link, Plan};
 use receiver::News;
 
-/// Whom senders address.
+/// The names that senders address.
 const NAMES: [&str; 6] = [
     "stays",
     "stays-too",
@@ -58,7 +58,7 @@ const SENDERS: [sender::Habit; 5] = [
     sender::Habit::ComesAndGoes,
 ];
 
-/// Who speaks with the server.
+/// The client that speaks with the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Who {
     Peers,
@@ -67,13 +67,13 @@ enum Who {
     Clients(Resumable),
 }
 
-/// What a run is at.
+/// The stage of a run.
 #[derive(Debug, Clone)]
 enum Phase {
     /// Senders send, receivers come and go.
     Load,
-    /// Nothing is sent any more, and who receives stays. Those who always
-    /// stayed get what is due to them without another push.
+    /// Nothing is sent any more, and the receivers stay. Those that always
+    /// stayed get all that is due to them without another push.
     Settling(Arc<HashMap<&'static str, HashSet<Key>>>),
     /// One more to each name, and to everyone (the name ""), behind which
     /// nothing comes.
@@ -82,7 +82,7 @@ enum Phase {
     Ended,
 }
 
-/// What everybody in a run knows.
+/// The knowledge that all in a run share.
 #[derive(Debug, Clone)]
 struct Stage {
     seed: u64,
@@ -115,21 +115,20 @@ async fn run(seed: u64, who: Who) -> Sums {
     let mut stall_ms = [3_600_000, 60][usize::try_from(random.below(2)).expect("small")];
     #[cfg(feature = "client")]
     if who == Who::Clients(Resumable(true)) {
-        // What is refused without the sender's hearing of it, and accepted when
-        // it is sent again, arrives out of order.
+        // A message that is refused without the sender's hearing of it, and
+        // accepted when it is sent again, arrives out of order.
         stall_ms = 3_600_000;
     }
     // Queues end with their owners, soon after them, or wait for the next.
     let linger_ms = [0, 100, 30_000][usize::try_from(random.below(3)).expect("small")];
-    let server = Server::builder()
-        .listen("127.0.0.1:0")
-        .linger(Duration::from_millis(linger_ms))
-        .queue_messages(16 << random.below(4))
-        .queue_bytes(64 * 1024)
-        .stall_timeout(Duration::from_millis(stall_ms))
-        .start()
-        .await
-        .expect("starts");
+    let server = start_server_with(|server| {
+        server
+            .linger(Duration::from_millis(linger_ms))
+            .queue_messages(16 << random.below(4))
+            .queue_bytes(64 * 1024)
+            .stall_timeout(Duration::from_millis(stall_ms))
+    })
+    .await;
     let (phase, stage_phase) = watch::channel(Phase::Load);
     let stage = Stage {
         seed,
@@ -150,7 +149,7 @@ async fn run(seed: u64, who: Who) -> Sums {
             _ => tokio::spawn(receiver::run(stage, number, habit, names, news)),
         });
     }
-    // Who stays is there before the first message.
+    // A receiver that stays is there before the first message.
     let stays = |(habit, _): &&(receiver::Habit, _)| *habit == receiver::Habit::Stays;
     let staying = RECEIVERS.iter().filter(stays).count();
     hear(&mut heard, staying, 0).await;
@@ -203,8 +202,8 @@ async fn hear(heard: &mut mpsc::Receiver<News>, mut settled: usize, mut saw_all:
     }
 }
 
-/// One message at a time while nothing else is sent: who isn't woken for one
-/// isn't woken by another either.
+/// One message at a time while nothing else is sent: a receiver that isn't
+/// woken for one isn't woken by another either.
 async fn converse(stage: &Stage) {
     const MESSAGES: usize = 400;
     let plan = Plan {
@@ -217,8 +216,8 @@ async fn converse(stage: &Stage) {
         Link::to(stage.server, plan).await,
         Link::to(stage.server, plan).await,
     );
-    let mut receiver = Peer::owning(near.address, &["alone"]).await;
-    let mut sender = Peer::speaking_for_others(far.address).await;
+    let mut receiver = RawClient::owning(near.address, &["alone"]).await;
+    let mut sender = RawClient::speaking_for_others(far.address).await;
     for _ in 0..MESSAGES {
         let order = Draft::order("sender", "alone");
         sender.ask_acked(&order).await;
@@ -233,7 +232,7 @@ async fn converse(stage: &Stage) {
 /// Sends one more message to each name and to everyone, behind all others. Gives
 /// their ids.
 async fn say_farewell(server: SocketAddr) -> HashMap<&'static str, String> {
-    let mut peer = Peer::speaking_for_others(server).await;
+    let mut peer = RawClient::speaking_for_others(server).await;
     let mut farewells = HashMap::new();
     for name in NAMES.into_iter().chain([""]) {
         let target = (!name.is_empty()).then_some(name);

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::draft::Draft;
-use crate::peer::{Peer, Received, start_server, within};
+use crate::raw_client::{RawClient, Received, start_server, within};
 
 const ORDERS: usize = 3_000;
 
@@ -19,8 +19,8 @@ fn hello(options: serde_json::Value) -> Draft {
     (options.into_iter()).fold(hello, |hello, (key, value)| hello.payload(&key, value))
 }
 
-async fn worker(address: SocketAddr) -> Peer {
-    let mut peer = Peer::connect_narrow(address).await;
+async fn worker(address: SocketAddr) -> RawClient {
+    let mut peer = RawClient::connect_narrow(address).await;
     let welcome = peer.greet(&hello(json!({}))).await;
     assert_eq!(welcome.json["payload"]["granted"]["group"], true);
     peer
@@ -28,7 +28,7 @@ async fn worker(address: SocketAddr) -> Peer {
 
 /// Sends `count` orders to the group, and gives their ids once all are acked.
 async fn send_orders(address: SocketAddr, count: usize) -> HashSet<String> {
-    let peer = Peer::speaking_for_others(address).await;
+    let peer = RawClient::speaking_for_others(address).await;
     let orders: Vec<Draft> = (0..count)
         .map(|_| Draft::order("sender", "workers").padded(900))
         .collect();
@@ -47,8 +47,9 @@ async fn send_orders(address: SocketAddr, count: usize) -> HashSet<String> {
     orders.into_iter().map(|order| order.id).collect()
 }
 
-/// What each of the workers receives until all have received `count` together.
-async fn share(workers: &mut [Peer], count: usize) -> Vec<Vec<Received>> {
+/// The messages that each of the workers receives until all have received
+/// `count` together.
+async fn share(workers: &mut [RawClient], count: usize) -> Vec<Vec<Received>> {
     let (found, mut all) = tokio::sync::mpsc::unbounded_channel();
     let (done, _) = tokio::sync::watch::channel(false);
     let reading = workers.iter_mut().map(|worker| {
@@ -87,7 +88,7 @@ async fn workers_share_the_work_and_one_that_is_slow_takes_less() {
     let _slow = worker(address).await;
     let mut workers = [worker(address).await, worker(address).await];
     let sent = tokio::spawn(send_orders(address, ORDERS));
-    // What the slow one took is what its socket's buffers and 64 KiB hold.
+    // The slow one took as much as its socket's buffers and 64 KiB hold.
     let at_least = ORDERS / 2;
     let shares = share(&mut workers, at_least).await;
     let mut seen = HashSet::new();
@@ -106,7 +107,8 @@ async fn what_a_leaving_worker_did_not_get_goes_to_another() {
     let mut leaving = worker(address).await;
     let mut all = send_orders(address, 200).await;
     leaving.writer.end().await;
-    // One that comes while the other goes; what the first had begun is finished.
+    // One comes while the other goes; a frame that the first had begun is
+    // finished.
     let mut staying = [worker(address).await];
     all.extend(send_orders(address, 50).await);
     let by_leaving = leaving.reader.receive_to_end().await;
@@ -132,7 +134,7 @@ async fn a_group_and_an_owner_exclude_each_other() {
     let server = start_server().await;
     let address = server.local_addr();
     let _worker = worker(address).await;
-    let mut other = Peer::connect(address).await;
+    let mut other = RawClient::connect(address).await;
     let claim = Draft::hello("workers");
     other.ask_refused(&claim, "SOURCE_NOT_ALLOWED").await;
     let other_key = hello(json!({"group_key": "/payload/run_id"}));

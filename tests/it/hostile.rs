@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use crate::draft::Draft;
-use crate::peer::{Peer, framed, start_server, within};
+use crate::raw_client::{RawClient, framed, start_server, start_server_with, within};
 
 /// Numbers from a seed, the same on every machine (xorshift64*).
 pub struct Random(pub u64);
@@ -41,7 +41,7 @@ impl Random {
 /// Garbage from the first byte on. Most of it is a length above the limit;
 /// whatever it is, errors come back and the stream ends, or it waits for more.
 async fn send_garbage(address: SocketAddr, random: &mut Random) {
-    let mut peer = Peer::connect(address).await;
+    let mut peer = RawClient::connect(address).await;
     let garbage = random.bytes(64 * 1024);
     // The server may have closed before it has taken all.
     peer.writer.try_send_bytes(&garbage).await;
@@ -53,7 +53,7 @@ async fn send_garbage(address: SocketAddr, random: &mut Random) {
 
 /// Garbage in frames of the right length, then a valid message.
 async fn send_framed_garbage(address: SocketAddr, random: &mut Random) {
-    let mut peer = Peer::connect(address).await;
+    let mut peer = RawClient::connect(address).await;
     for _ in 0..90 {
         let length = usize::try_from(random.next() % 300 + 1).expect("small");
         peer.send_frame(&random.bytes(length)).await;
@@ -65,7 +65,7 @@ async fn send_framed_garbage(address: SocketAddr, random: &mut Random) {
 
 /// A valid message with a few bytes turned into others. Some stay valid.
 async fn send_mutants(address: SocketAddr, random: &mut Random) {
-    let mut peer = Peer::speaking_for_others(address).await;
+    let mut peer = RawClient::speaking_for_others(address).await;
     for _ in 0..90 {
         let mut frame = Draft::order("a", "nobody").frame();
         for _ in 0..=random.next() % 3 {
@@ -80,23 +80,23 @@ async fn send_mutants(address: SocketAddr, random: &mut Random) {
 
 /// Writes `bytes`, and drops the connection without having read anything.
 async fn write_and_drop(address: SocketAddr, bytes: &[u8]) {
-    let mut peer = Peer::connect(address).await;
+    let mut peer = RawClient::connect(address).await;
     peer.writer.try_send_bytes(bytes).await;
     drop(peer);
     settle(address).await;
 }
 
-/// Gives the server the time to take notice of what was dropped before: its
-/// answer to somebody new comes behind that. How much it holds at once would
+/// Gives the server the time to take notice of the connections dropped before:
+/// its answer to a new one comes behind that. How much it holds at once would
 /// be left to chance otherwise.
 async fn settle(address: SocketAddr) {
-    let mut peer = Peer::connect(address).await;
+    let mut peer = RawClient::connect(address).await;
     peer.assert_no_answer_waits().await;
     peer.leave().await;
 }
 
 async fn is_refused_and_closed(address: SocketAddr, opening: &[u8], code: &str) {
-    let mut peer = Peer::connect(address).await;
+    let mut peer = RawClient::connect(address).await;
     peer.send_bytes(opening).await;
     peer.expect_last_words(code).await;
 }
@@ -106,7 +106,7 @@ async fn open_and_drop(address: SocketAddr, count: usize) {
     for _ in 0..count / AT_ONCE {
         let mut open = Vec::new();
         for _ in 0..AT_ONCE {
-            open.push(Peer::connect(address).await);
+            open.push(RawClient::connect(address).await);
         }
         settle(address).await;
         // Every other one with a reset.
@@ -144,8 +144,8 @@ async fn wave(address: SocketAddr) {
 }
 
 async fn assert_serves(address: SocketAddr) {
-    let mut sender = Peer::speaking_for_others(address).await;
-    let mut receiver = Peer::owning(address, &["receiver"]).await;
+    let mut sender = RawClient::speaking_for_others(address).await;
+    let mut receiver = RawClient::owning(address, &["receiver"]).await;
     let order = Draft::order("sender", "receiver");
     sender.ask_acked(&order).await;
     assert_eq!(receiver.receive().await.frame, order.frame());
@@ -158,10 +158,10 @@ async fn others_are_served_while_hostile_peers_come_and_go() {
     let server = start_server().await;
     let address = server.local_addr();
     // Silence after half a frame, all the while.
-    let mut half = Peer::connect(address).await;
+    let mut half = RawClient::connect(address).await;
     half.send_bytes(b"\0\0\x01").await;
-    let mut sender = Peer::speaking_for_others(address).await;
-    let mut receiver = Peer::owning(address, &["receiver"]).await;
+    let mut sender = RawClient::speaking_for_others(address).await;
+    let mut receiver = RawClient::owning(address, &["receiver"]).await;
     let hostile = tokio::spawn(wave(address));
     while !hostile.is_finished() {
         let order = Draft::order("sender", "receiver");
@@ -179,20 +179,15 @@ async fn others_are_served_while_hostile_peers_come_and_go() {
 
 #[tokio::test]
 async fn connections_above_the_limit_are_told_so() {
-    let server = tickwire::Server::builder()
-        .listen("127.0.0.1:0")
-        .connections_max(3)
-        .start()
-        .await
-        .expect("starts");
+    let server = start_server_with(|server| server.connections_max(3)).await;
     let address = server.local_addr();
     let mut served = Vec::new();
     for _ in 0..3 {
-        let mut peer = Peer::connect(address).await;
+        let mut peer = RawClient::connect(address).await;
         peer.assert_no_answer_waits().await;
         served.push(peer);
     }
-    let mut refused = Peer::connect(address).await;
+    let mut refused = RawClient::connect(address).await;
     refused.expect_last_words("LIMIT_EXCEEDED").await;
     for peer in &mut served {
         peer.assert_no_answer_waits().await;
@@ -202,7 +197,7 @@ async fn connections_above_the_limit_are_told_so() {
     served.pop().expect("three").leave().await;
     within("room for one more", async {
         loop {
-            let mut peer = Peer::connect(address).await;
+            let mut peer = RawClient::connect(address).await;
             let heartbeat = framed(&Draft::heartbeat("a", "health-monitor").frame());
             peer.writer.try_send_bytes(&heartbeat).await;
             let answer = peer.reader.receive_or_break().await;
@@ -220,8 +215,8 @@ mod memory {
 
     use super::{assert_serves, wave};
     use crate::draft::Draft;
-    use crate::peer::{Peer, framed, within};
     use crate::process::Serve;
+    use crate::raw_client::{RawClient, framed, within};
 
     /// Bytes that the process holds in memory.
     fn resident(process: u32) -> u64 {
@@ -234,7 +229,7 @@ mod memory {
 
     /// Writes until the server takes no more, for a moment at least. Says how
     /// many bytes it took.
-    async fn write_until_stuck(peer: &mut Peer, bytes: &[u8], most: usize) -> usize {
+    async fn write_until_stuck(peer: &mut RawClient, bytes: &[u8], most: usize) -> usize {
         let mut taken = 0;
         while taken < most {
             let written = peer.writer.try_send_bytes(bytes);
@@ -258,7 +253,7 @@ mod memory {
         let before = resident(serve.id());
         let mut deaf = Vec::new();
         for _ in 0..DEAF {
-            let mut peer = Peer::connect_narrow(serve.address).await;
+            let mut peer = RawClient::connect_narrow(serve.address).await;
             let taken = write_until_stuck(&mut peer, &bytes, MOST).await;
             assert!(taken < MOST, "it was never paused");
             deaf.push(peer);

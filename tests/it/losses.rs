@@ -1,17 +1,17 @@
-//! What the log and the counters tell of messages that are lost: where who sent
-//! them is gone, nobody else does.
+//! The log and the counters tell of lost messages: where the sender is gone,
+//! nothing else does.
 
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tickwire::{Server, ServerHandle, loss};
+use tickwire::{ServerHandle, loss};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
 use crate::draft::Draft;
-use crate::peer::{Peer, within};
+use crate::raw_client::{RawClient, start_server_with, within};
 
 /// An event that tells of lost messages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -80,20 +80,14 @@ impl Visit for Loss {
 }
 
 async fn start() -> ServerHandle {
-    Server::builder()
-        .listen("127.0.0.1:0")
-        .linger(Duration::ZERO)
-        .queue_bytes(64 * 1024 * 1024)
-        .start()
-        .await
-        .expect("starts")
+    start_server_with(|server| server.linger(Duration::ZERO).queue_bytes(64 * 1024 * 1024)).await
 }
 
 /// Sends more than the kernel takes to `slow`, from as many connections.
-async fn fill(server: &ServerHandle, senders: usize) -> Vec<Peer> {
+async fn fill(server: &ServerHandle, senders: usize) -> Vec<RawClient> {
     let mut all = Vec::new();
     for _ in 0..senders {
-        all.push(Peer::speaking_for_others(server.local_addr()).await);
+        all.push(RawClient::speaking_for_others(server.local_addr()).await);
     }
     for _ in 0..60 {
         for sender in &mut all {
@@ -109,13 +103,13 @@ async fn what_is_given_up_is_one_event_a_name_and_is_counted() {
     let losses = Losses::default();
     let _default = tracing::subscriber::set_default(losses.clone());
     let server = start().await;
-    let slow = Peer::owning_narrow(server.local_addr(), &["slow"]).await;
+    let slow = RawClient::owning_narrow(server.local_addr(), &["slow"]).await;
     let senders = fill(&server, 2).await;
     assert_eq!(server.stats().given_up, 0);
     for sender in senders {
         sender.leave().await;
     }
-    // Nobody is left who could be told.
+    // No sender is left that could be told.
     slow.reset();
     let told = losses.wait_for(1).await;
     let given_up = server.stats().given_up;
@@ -133,7 +127,7 @@ async fn an_end_without_a_shutdown_can_say_what_is_lost() {
     let losses = Losses::default();
     let _default = tracing::subscriber::set_default(losses.clone());
     let server = start().await;
-    let _slow = Peer::owning_narrow(server.local_addr(), &["slow"]).await;
+    let _slow = RawClient::owning_narrow(server.local_addr(), &["slow"]).await;
     assert_eq!(server.abandon(), 0);
     let _senders = fill(&server, 1).await;
     let lost = server.abandon();

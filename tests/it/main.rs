@@ -1,11 +1,12 @@
-//! The server held to the protocol over real TCP, a file a topic. What speaks
-//! to it here is a peer of the tests' own, written from the protocol alone, so
-//! that a mistake in the client can't hide one in the server. Where the client
-//! itself is tested (`reconnecting`, `silence`), it stands beside such a peer.
+//! The server held to the protocol over real TCP, a file a topic. It is spoken
+//! to by a raw client of the tests' own, written from the protocol alone, so
+//! that a mistake in the library's client can't hide one in the server. Where
+//! that client itself is tested (`reconnecting`, `silence`), it stands beside a
+//! raw one.
 
 mod draft;
 mod due;
-mod peer;
+mod raw_client;
 
 mod acks;
 mod conformance;
@@ -14,10 +15,11 @@ mod embedded;
 mod faults;
 mod groups;
 mod hostile;
+mod load;
 mod losses;
 mod memory;
+mod messages;
 mod names;
-mod peers;
 mod protocol_document;
 mod queues;
 #[cfg(feature = "client")]

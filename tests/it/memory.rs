@@ -7,13 +7,13 @@ use tickwire::router::{NameConfig, Overflow};
 use tickwire::{Server, ServerHandle};
 
 use crate::draft::Draft;
-use crate::peer::{DEADLINE, Peer, framed, start_server, within};
+use crate::raw_client::{DEADLINE, RawClient, framed, start_server, within};
 
 const MIB: usize = 1024 * 1024;
 const TOTAL: usize = 16 * MIB;
 const HOGS: usize = 16;
 const HALF_FRAMES: usize = 200;
-/// What arrives of each.
+/// The bytes that arrive of each half frame.
 const HALF: usize = 64 * 1024;
 
 fn hog(number: usize) -> String {
@@ -29,7 +29,7 @@ async fn start_scarce() -> ServerHandle {
 }
 
 /// Sends orders of 20 KB to `name` until one is refused, and gives that answer.
-async fn fill(sender: &mut Peer, name: &str) -> crate::peer::Received {
+async fn fill(sender: &mut RawClient, name: &str) -> crate::raw_client::Received {
     for _ in 0..2 * TOTAL / 20_000 {
         let order = Draft::order("filler", name).padded(20_000);
         let answer = sender.ask(&order).await;
@@ -53,8 +53,8 @@ async fn until_memory(server: &ServerHandle, what: &str, holds: impl Fn(usize) -
 }
 
 /// A connection that has sent a part of a frame with `order` in it.
-async fn half_frame(address: SocketAddr, order: &Draft) -> Peer {
-    let mut peer = Peer::connect(address).await;
+async fn half_frame(address: SocketAddr, order: &Draft) -> RawClient {
+    let mut peer = RawClient::connect(address).await;
     peer.send_bytes(&framed(&order.frame())[..HALF]).await;
     peer
 }
@@ -65,9 +65,9 @@ async fn names_that_do_not_read_and_half_frames_leave_a_name_that_reads_alone() 
     let address = server.local_addr();
     let mut hogs = Vec::new();
     for number in 0..HOGS {
-        hogs.push(Peer::owning_narrow(address, &[&hog(number)]).await);
+        hogs.push(RawClient::owning_narrow(address, &[&hog(number)]).await);
     }
-    let mut sender = Peer::speaking_for_others(address).await;
+    let mut sender = RawClient::speaking_for_others(address).await;
     for number in 0..HOGS {
         let refused = fill(&mut sender, &hog(number)).await;
         // The first have queues of their own size.
@@ -79,7 +79,7 @@ async fn names_that_do_not_read_and_half_frames_leave_a_name_that_reads_alone() 
     for _ in 0..HALF_FRAMES {
         halves.push(half_frame(address, &order).await);
     }
-    let mut reads = Peer::owning(address, &["reads"]).await;
+    let mut reads = RawClient::owning(address, &["reads"]).await;
     for _ in 0..200 {
         let orders: Vec<Draft> = (0..20).map(|_| Draft::order("me", "reads")).collect();
         for order in &orders {
@@ -101,7 +101,7 @@ async fn names_that_do_not_read_and_half_frames_leave_a_name_that_reads_alone() 
 async fn a_frame_that_waits_for_memory_is_read_to_its_end_when_others_are_gone() {
     let server = start_scarce().await;
     let address = server.local_addr();
-    let mut sink = Peer::owning(address, &["sink"]).await;
+    let mut sink = RawClient::owning(address, &["sink"]).await;
     let order = Draft::order("half", "sink").padded(4 * HALF);
     let mut halves = Vec::new();
     for _ in 0..HALF_FRAMES {
@@ -111,7 +111,7 @@ async fn a_frame_that_waits_for_memory_is_read_to_its_end_when_others_are_gone()
     let mut late = half_frame(address, &order).await;
     late.send_bytes(&framed(&order.frame())[HALF..]).await;
     // Small ones are heard all the time.
-    let mut small = Peer::speaking_for_others(address).await;
+    let mut small = RawClient::speaking_for_others(address).await;
     small.ask_acked(&Draft::order("me", "sink")).await;
     sink.receive().await;
     assert!(

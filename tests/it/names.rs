@@ -1,4 +1,4 @@
-//! Who owns a name, how it changes hands, and what a `hello` may ask for.
+//! The owners of names, changes of owner, and the options of a `hello`.
 
 mod hello;
 mod resume;
@@ -7,16 +7,16 @@ mod takeover;
 use serde_json::Value;
 
 use crate::draft::Draft;
-use crate::peer::{Peer, framed, start_server, within};
+use crate::raw_client::{RawClient, framed, start_server, within};
 
-/// Fails unless what is addressed to `name` is delivered to `owner`.
-async fn assert_owns(owner: &mut Peer, name: &str, stranger: &mut Peer) {
+/// Fails unless messages to `name` are delivered to `owner`.
+async fn assert_owns(owner: &mut RawClient, name: &str, stranger: &mut RawClient) {
     let message = Draft::order("stranger", name);
     stranger.ask_acked(&message).await;
     assert_eq!(owner.receive().await.frame, message.frame(), "{name}");
 }
 
-async fn assert_unowned(name: &str, stranger: &mut Peer) {
+async fn assert_unowned(name: &str, stranger: &mut RawClient) {
     let message = Draft::order("stranger", name);
     stranger.ask_refused(&message, "TARGET_UNAVAILABLE").await;
 }
@@ -24,14 +24,14 @@ async fn assert_unowned(name: &str, stranger: &mut Peer) {
 #[tokio::test]
 async fn the_first_accepted_message_claims_its_source_and_only_that() {
     let server = start_server().await;
-    let mut stranger = Peer::speaking_for_others(server.local_addr()).await;
+    let mut stranger = RawClient::speaking_for_others(server.local_addr()).await;
     for first in [
         Draft::heartbeat("first", "health-monitor"),
         Draft::log_record("first", "log-aggregator"),
         Draft::order("first", Value::Null),
         Draft::error("first", Value::Null),
     ] {
-        let mut peer = Peer::connect(server.local_addr()).await;
+        let mut peer = RawClient::connect(server.local_addr()).await;
         peer.ask_acked(&first).await;
         peer.ask_acked(&Draft::heartbeat("second", "health-monitor"))
             .await;
@@ -45,9 +45,9 @@ async fn the_first_accepted_message_claims_its_source_and_only_that() {
 #[tokio::test]
 async fn an_ack_may_be_what_claims() {
     let server = start_server().await;
-    let mut stranger = Peer::speaking_for_others(server.local_addr()).await;
-    let mut target = Peer::owning(server.local_addr(), &["target"]).await;
-    let mut peer = Peer::connect(server.local_addr()).await;
+    let mut stranger = RawClient::speaking_for_others(server.local_addr()).await;
+    let mut target = RawClient::owning(server.local_addr(), &["target"]).await;
+    let mut peer = RawClient::connect(server.local_addr()).await;
     peer.send(&Draft::ack("first", "target")).await;
     peer.assert_no_answer_waits().await;
     target.receive().await;
@@ -58,8 +58,8 @@ async fn an_ack_may_be_what_claims() {
 #[tokio::test]
 async fn a_refused_message_claims_nothing() {
     let server = start_server().await;
-    let mut stranger = Peer::speaking_for_others(server.local_addr()).await;
-    let mut peer = Peer::connect(server.local_addr()).await;
+    let mut stranger = RawClient::speaking_for_others(server.local_addr()).await;
+    let mut peer = RawClient::connect(server.local_addr()).await;
     let invalid = Draft::heartbeat("refused", "health-monitor").payload("status", 1);
     peer.ask_refused(&invalid, "INVALID_PAYLOAD").await;
     let unroutable = Draft::order("refused", "nobody");
@@ -76,8 +76,8 @@ async fn a_refused_message_claims_nothing() {
 #[tokio::test]
 async fn nothing_can_be_sent_as_the_server() {
     let server = start_server().await;
-    let mut stranger = Peer::speaking_for_others(server.local_addr()).await;
-    let mut peer = Peer::connect(server.local_addr()).await;
+    let mut stranger = RawClient::speaking_for_others(server.local_addr()).await;
+    let mut peer = RawClient::connect(server.local_addr()).await;
     for message in [
         Draft::heartbeat("tickwire", "health-monitor"),
         Draft::order("tickwire", Value::Null),
@@ -93,8 +93,8 @@ async fn nothing_can_be_sent_as_the_server() {
 #[tokio::test]
 async fn a_name_is_free_again_when_its_owners_input_ends_and_all_it_sent_is_answered() {
     let server = start_server().await;
-    let mut stranger = Peer::speaking_for_others(server.local_addr()).await;
-    let mut peer = Peer::owning(server.local_addr(), &["owner"]).await;
+    let mut stranger = RawClient::speaking_for_others(server.local_addr()).await;
+    let mut peer = RawClient::owning(server.local_addr(), &["owner"]).await;
     let messages: Vec<_> = (0..500)
         .map(|_| Draft::heartbeat("owner", "health-monitor"))
         .collect();
@@ -115,13 +115,13 @@ async fn a_name_is_free_again_when_its_owners_input_ends_and_all_it_sent_is_answ
 async fn a_name_that_is_owned_is_claimed_once_its_owner_has_gone() {
     let server = start_server().await;
     let address = server.local_addr();
-    let mut stranger = Peer::speaking_for_others(address).await;
-    let mut older = Peer::connect(address).await;
+    let mut stranger = RawClient::speaking_for_others(address).await;
+    let mut older = RawClient::connect(address).await;
     older
         .ask_acked(&Draft::heartbeat("name", "health-monitor"))
         .await;
-    // The same connector, started twice: what the second sends is passed on.
-    let mut newer = Peer::connect(address).await;
+    // The same connector, started twice: messages of the second are passed on.
+    let mut newer = RawClient::connect(address).await;
     newer
         .ask_acked(&Draft::heartbeat("name", "health-monitor"))
         .await;
@@ -141,9 +141,9 @@ async fn a_name_that_is_owned_is_claimed_once_its_owner_has_gone() {
 async fn a_connector_that_reconnects_without_hello_gets_its_name_back() {
     let server = start_server().await;
     let address = server.local_addr();
-    let mut stranger = Peer::speaking_for_others(address).await;
+    let mut stranger = RawClient::speaking_for_others(address).await;
     for _ in 0..5 {
-        let mut connector = Peer::connect(address).await;
+        let mut connector = RawClient::connect(address).await;
         let heartbeat = Draft::heartbeat("connector", "health-monitor");
         connector.ask_acked(&heartbeat).await;
         assert_owns(&mut connector, "connector", &mut stranger).await;
@@ -155,8 +155,8 @@ async fn a_connector_that_reconnects_without_hello_gets_its_name_back() {
 async fn what_a_connection_owns_ends_with_a_reset_as_well() {
     let server = start_server().await;
     let address = server.local_addr();
-    let mut stranger = Peer::speaking_for_others(address).await;
-    let mut peer = Peer::owning(address, &["name"]).await;
+    let mut stranger = RawClient::speaking_for_others(address).await;
+    let mut peer = RawClient::owning(address, &["name"]).await;
     // Closing with something unread makes the kernel send a reset.
     stranger.ask_acked(&Draft::order("stranger", "name")).await;
     peer.send(&Draft::heartbeat("name", "health-monitor")).await;
@@ -166,7 +166,7 @@ async fn what_a_connection_owns_ends_with_a_reset_as_well() {
         loop {
             let message = Draft::order("stranger", "name");
             let mut answer = stranger.ask(&message).await;
-            // What the dead connection still took is reported.
+            // The messages that the dead connection still took are reported.
             while answer.code() == "UNDELIVERED" {
                 answer = stranger.receive().await;
             }

@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 use crate::draft::Draft;
-use crate::peer::{Peer, within};
+use crate::raw_client::{RawClient, within};
 
 /// `tickwire` with these arguments, and no setting from the environment.
 pub fn tickwire(arguments: &[&str]) -> Command {
@@ -26,7 +26,7 @@ pub fn tickwire(arguments: &[&str]) -> Command {
     command
 }
 
-/// What a command left behind when it ended by itself.
+/// The output of a command that ended by itself.
 #[derive(Debug)]
 pub struct Outcome {
     pub code: Option<i32>,
@@ -154,7 +154,7 @@ impl Listen {
 
 /// Waits until somebody owns `name`, by a message that is delivered then.
 pub async fn until_owned(server: SocketAddr, name: &str) {
-    let mut probe = Peer::speaking_for_others(server).await;
+    let mut probe = RawClient::speaking_for_others(server).await;
     within("somebody to own the name", async {
         while probe.ask(&Draft::heartbeat("probe", name)).await.kind() != "ack" {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;

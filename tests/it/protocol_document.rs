@@ -1,17 +1,16 @@
-//! `docs/protocol.md` is what other people's clients are written from: its
-//! bytes, its messages and its program must be true.
+//! Other people's clients are written from `docs/protocol.md`: its bytes, its
+//! messages and its program must be true.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::Value;
-use tickwire::Server;
 use tickwire::wire::{ErrorCode, Parser, Validation};
 
 use crate::conformance::MESSAGES;
-use crate::peer::{Peer, Received, framed, start_server};
 use crate::python::python;
 use crate::queues::fill;
+use crate::raw_client::{RawClient, Received, framed, start_server, start_server_with};
 
 const DOCUMENT: &str = include_str!("../../docs/protocol.md");
 
@@ -68,7 +67,7 @@ fn shown(byte: u8) -> char {
     }
 }
 
-/// What differs from run to run made equal.
+/// The parts that differ from run to run made equal.
 fn without_what_varies(mut message: Value) -> Value {
     for pointer in [
         "/msg_id",
@@ -93,8 +92,8 @@ fn version_length(welcome: &[u8]) -> usize {
 #[tokio::test]
 async fn the_documents_exchange_is_what_happens() {
     let server = start_server().await;
-    let mut peer = Peer::connect(server.local_addr()).await;
-    let mut gateway = Peer::owning(server.local_addr(), &["api-gateway"]).await;
+    let mut peer = RawClient::connect(server.local_addr()).await;
+    let mut gateway = RawClient::owning(server.local_addr(), &["api-gateway"]).await;
     let (from_client, from_server) = (blocks("hex client"), blocks("hex server"));
     assert_eq!(from_client.len(), from_server.len());
     for (sent, answered) in from_client.into_iter().zip(from_server) {
@@ -131,7 +130,7 @@ fn the_documents_messages_are_valid() {
         if let Some(kind) = value.get("msg_type") {
             let kind = kind.as_str().expect("a type").to_owned();
             if kind != "welcome" {
-                let verdict = parser.parse(&mut block.as_bytes().to_vec());
+                let verdict = parser.parse(block.as_bytes());
                 assert!(verdict.is_ok(), "{verdict:?}: {block}");
             }
             kinds.insert(kind);
@@ -162,7 +161,7 @@ fn the_document_shows_every_error() {
     }
 }
 
-/// What a report is about made equal, which differs as well.
+/// The subject of a report made equal, which differs as well.
 fn report_without_what_varies(report: &Value) -> Value {
     let mut report = without_what_varies(report.clone());
     let details = report.pointer_mut("/payload/details").expect("details");
@@ -177,8 +176,8 @@ fn report_without_what_varies(report: &Value) -> Value {
     report
 }
 
-/// `report` must be what the document shows of its code, as a whole message
-/// where it shows one, and as a payload.
+/// `report` must be as the document shows its code, as a whole message where it
+/// shows one, and as a payload.
 #[track_caller]
 fn assert_is_documented(report: &Received) {
     let actual = report_without_what_varies(&report.json);
@@ -202,18 +201,17 @@ fn assert_is_documented(report: &Received) {
 
 #[tokio::test]
 async fn the_documents_reports_are_what_is_told() {
-    let server = Server::builder()
-        .listen("127.0.0.1:0")
-        .queue_messages(16)
-        .queue_bytes(64 * 1024 * 1024)
-        .linger(Duration::ZERO)
-        .start()
-        .await
-        .expect("starts");
+    let server = start_server_with(|server| {
+        server
+            .queue_messages(16)
+            .queue_bytes(64 * 1024 * 1024)
+            .linger(Duration::ZERO)
+    })
+    .await;
     let address = server.local_addr();
-    let mut sender = Peer::speaking_for_others(address).await;
+    let mut sender = RawClient::speaking_for_others(address).await;
     for missed in [true, false] {
-        let mut gateway = Peer::owning_narrow(address, &["api-gateway"]).await;
+        let mut gateway = RawClient::owning_narrow(address, &["api-gateway"]).await;
         fill(&mut sender, "api-gateway").await;
         if missed {
             let mut received = gateway.receive().await;
@@ -243,10 +241,10 @@ async fn the_documents_timeouts_are_what_is_told() {
     let server = start_server().await;
     let address = server.local_addr();
     let seconds = async |count| tokio::time::sleep(Duration::from_secs(count)).await;
-    let mut mute = Peer::connect(address).await;
-    let mut broken_off = Peer::connect(address).await;
+    let mut mute = RawClient::connect(address).await;
+    let mut broken_off = RawClient::connect(address).await;
     broken_off.send_bytes(&[0, 0]).await;
-    let mut dripping = Peer::connect(address).await;
+    let mut dripping = RawClient::connect(address).await;
     dripping.send_bytes(&[0, 0, 1, 0]).await;
     for _ in 0..11 {
         seconds(1).await;
@@ -276,7 +274,7 @@ async fn the_documents_client_does_what_send_does() {
 
     let server = start_server().await;
     let address = server.local_addr().to_string();
-    let mut gateway = Peer::owning(server.local_addr(), &["api-gateway"]).await;
+    let mut gateway = RawClient::owning(server.local_addr(), &["api-gateway"]).await;
     let files: Vec<String> = MESSAGES
         .iter()
         .map(|(name, _)| format!("tests/fixtures/messages/{name}.json"))

@@ -4,7 +4,7 @@ use std::process::{Output, Stdio};
 
 use tokio::process::Command;
 
-use crate::peer::{Peer, start_server, within};
+use crate::raw_client::{RawClient, start_server, within};
 
 /// A Python 3 with these arguments, or `None` where there is none.
 pub async fn python(arguments: &[&str]) -> Option<Output> {
@@ -30,7 +30,7 @@ const CONNECTOR: &str = "examples/python/connector.py";
 async fn the_example_connector_sends_an_order_and_prints_its_ack() {
     let server = start_server().await;
     let address = server.local_addr().to_string();
-    let mut gateway = Peer::owning(server.local_addr(), &["my-gateway"]).await;
+    let mut gateway = RawClient::owning(server.local_addr(), &["my-gateway"]).await;
     let Some(output) = python(&[CONNECTOR, &address, "my-gateway"]).await else {
         return;
     };

@@ -1,5 +1,5 @@
-//! Full queues: who is paused, who is refused, what is dropped, and that the
-//! sums add up.
+//! Full queues: which senders are paused or refused, which messages are
+//! dropped, and that the sums add up.
 
 mod answers;
 mod lingering;
@@ -8,30 +8,29 @@ mod undelivered;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use tickwire::{Server, ServerHandle};
+use tickwire::ServerHandle;
 
 use crate::draft::Draft;
 use crate::due::Due;
-use crate::peer::{Peer, framed, within};
+use crate::raw_client::{RawClient, framed, start_server_with, within};
 
 /// Longer than any test: whoever is paused stays paused until there is room.
 const FOREVER: Duration = Duration::from_secs(3_600);
 
-/// A server whose queues hold 16 messages, of any size.
+/// A server with queues of 16 messages, of any size.
 async fn start_server(stall_timeout: Duration) -> ServerHandle {
-    Server::builder()
-        .listen("127.0.0.1:0")
-        .queue_messages(16)
-        .queue_bytes(64 * 1024 * 1024)
-        .stall_timeout(stall_timeout)
-        .start()
-        .await
-        .expect("starts")
+    start_server_with(|server| {
+        server
+            .queue_messages(16)
+            .queue_bytes(64 * 1024 * 1024)
+            .stall_timeout(stall_timeout)
+    })
+    .await
 }
 
-/// Fills the queue of `name`, whose owner doesn't read, with records that
-/// never pause. Gives what the owner is due for it.
-pub async fn fill(sender: &mut Peer, name: &str) -> Due {
+/// Fills the queue of `name` with records that never pause, while its owner
+/// doesn't read. Returns the frames that the owner is due for it.
+pub async fn fill(sender: &mut RawClient, name: &str) -> Due {
     let mut due = Due::of(name);
     let mut dropped_in_a_row = 0;
     // The kernel may take a last one late, so one drop isn't the end.
@@ -58,8 +57,8 @@ pub async fn fill(sender: &mut Peer, name: &str) -> Due {
 async fn a_full_queue_drops_records_and_heartbeats_and_says_so() {
     let server = start_server(FOREVER).await;
     let address = server.local_addr();
-    let mut slow = Peer::owning_narrow(address, &["slow"]).await;
-    let mut sender = Peer::speaking_for_others(address).await;
+    let mut slow = RawClient::owning_narrow(address, &["slow"]).await;
+    let mut sender = RawClient::speaking_for_others(address).await;
     let mut due = fill(&mut sender, "slow").await;
     for message in [
         Draft::log_record("a", "slow"),
@@ -80,14 +79,15 @@ async fn a_full_queue_drops_records_and_heartbeats_and_says_so() {
 async fn errors_and_acks_still_pass_through_the_reserve_of_a_full_queue() {
     let server = start_server(FOREVER).await;
     let address = server.local_addr();
-    let mut slow = Peer::owning_narrow(address, &["slow"]).await;
-    let mut sender = Peer::speaking_for_others(address).await;
+    let mut slow = RawClient::owning_narrow(address, &["slow"]).await;
+    let mut sender = RawClient::speaking_for_others(address).await;
     let mut due = fill(&mut sender, "slow").await;
 
     let error = Draft::error("a", "slow");
     assert_eq!(sender.ask_acked(&error).await.dropped(), 0);
     due.queued(error.id);
-    // The reserve is not for others, and what they miss is told in its place.
+    // The reserve is not for others, and a report stands in the place of those
+    // they miss.
     let heartbeat = Draft::heartbeat("a", "slow");
     assert_eq!(sender.ask_acked(&heartbeat).await.dropped(), 1);
     due.dropped(heartbeat.id);
@@ -132,12 +132,12 @@ async fn a_sender_of_events_waits_for_room_and_all_others_go_on() {
     const EVENTS: usize = 300;
     let server = start_server(FOREVER).await;
     let address = server.local_addr();
-    let mut slow = Peer::owning_narrow(address, &["slow"]).await;
-    let mut filler = Peer::speaking_for_others(address).await;
+    let mut slow = RawClient::owning_narrow(address, &["slow"]).await;
+    let mut filler = RawClient::speaking_for_others(address).await;
     let mut due = fill(&mut filler, "slow").await;
 
     // 30 MB, of which neither queue nor kernels take more than a part.
-    let mut sender = Peer::connect(address).await;
+    let mut sender = RawClient::connect(address).await;
     let events: Vec<_> = (0..EVENTS)
         .map(|_| Draft::order("sender", "slow").padded(100_000))
         .collect();
@@ -150,8 +150,8 @@ async fn a_sender_of_events_waits_for_room_and_all_others_go_on() {
         writer
     });
 
-    let mut one = Peer::owning(address, &["one"]).await;
-    let mut other = Peer::owning(address, &["other"]).await;
+    let mut one = RawClient::owning(address, &["one"]).await;
+    let mut other = RawClient::owning(address, &["other"]).await;
     for _ in 0..200 {
         let order = Draft::order("one", "other");
         one.ask_acked(&order).await;
@@ -179,11 +179,11 @@ async fn a_sender_of_events_waits_for_room_and_all_others_go_on() {
 async fn a_sender_that_waited_long_enough_is_refused_from_then_on_at_once() {
     let server = start_server(Duration::from_millis(200)).await;
     let address = server.local_addr();
-    let mut slow = Peer::owning_narrow(address, &["slow"]).await;
-    let mut filler = Peer::speaking_for_others(address).await;
+    let mut slow = RawClient::owning_narrow(address, &["slow"]).await;
+    let mut filler = RawClient::speaking_for_others(address).await;
     let mut due = fill(&mut filler, "slow").await;
 
-    let mut sender = Peer::connect(address).await;
+    let mut sender = RawClient::connect(address).await;
     let first = Draft::order("sender", "slow");
     let error = sender.ask_refused(&first, "QUEUE_FULL").await;
     assert!(error.text("/payload/message").contains("slow"), "{error:?}");
@@ -197,8 +197,8 @@ async fn a_sender_that_waited_long_enough_is_refused_from_then_on_at_once() {
     let heartbeat = Draft::heartbeat("sender", "health-monitor");
     sender.ask_acked(&heartbeat).await;
 
-    // The sum of the pauses returns to zero when the queue falls below half.
-    // What was refused is no drop: its sender knows.
+    // The sum of the pauses returns to zero when the queue falls below half. A
+    // refusal is no drop: its sender knows.
     due.receive_all(&mut slow).await;
     let event = Draft::order("sender", "slow");
     sender.ask_acked(&event).await;
@@ -210,10 +210,10 @@ async fn a_sender_that_waited_long_enough_is_refused_from_then_on_at_once() {
 async fn what_is_behind_a_paused_event_is_answered_in_its_turn() {
     let server = start_server(Duration::from_millis(300)).await;
     let address = server.local_addr();
-    let _slow = Peer::owning_narrow(address, &["slow"]).await;
-    let mut filler = Peer::speaking_for_others(address).await;
+    let _slow = RawClient::owning_narrow(address, &["slow"]).await;
+    let mut filler = RawClient::speaking_for_others(address).await;
     fill(&mut filler, "slow").await;
-    let mut sender = Peer::connect(address).await;
+    let mut sender = RawClient::connect(address).await;
     let before = Draft::heartbeat("sender", "health-monitor");
     let paused = Draft::order("sender", "slow");
     let behind = Draft::heartbeat("sender", "health-monitor");
@@ -232,16 +232,15 @@ async fn what_is_behind_a_paused_event_is_answered_in_its_turn() {
 
 #[tokio::test]
 async fn a_queue_is_full_by_bytes_as_well_and_an_empty_one_takes_any_message() {
-    let server = Server::builder()
-        .listen("127.0.0.1:0")
-        .queue_bytes(64 * 1024)
-        .stall_timeout(Duration::from_millis(100))
-        .start()
-        .await
-        .expect("starts");
+    let server = start_server_with(|server| {
+        server
+            .queue_bytes(64 * 1024)
+            .stall_timeout(Duration::from_millis(100))
+    })
+    .await;
     let address = server.local_addr();
-    let mut slow = Peer::owning_narrow(address, &["slow"]).await;
-    let mut sender = Peer::connect(address).await;
+    let mut slow = RawClient::owning_narrow(address, &["slow"]).await;
+    let mut sender = RawClient::connect(address).await;
     let mut taken = HashSet::new();
     let mut sent = 0;
     loop {
@@ -266,7 +265,7 @@ async fn a_queue_is_full_by_bytes_as_well_and_an_empty_one_takes_any_message() {
 async fn a_peer_that_reads_no_answers_is_paused_not_lost() {
     const HEARTBEATS: usize = 20_000;
     let server = start_server(FOREVER).await;
-    let deaf = Peer::connect_narrow(server.local_addr()).await;
+    let deaf = RawClient::connect_narrow(server.local_addr()).await;
     let (mut reader, mut writer) = (deaf.reader, deaf.writer);
     let frame = framed(&Draft::heartbeat("deaf", "health-monitor").frame());
     let bytes = frame.repeat(100);
@@ -278,7 +277,7 @@ async fn a_peer_that_reads_no_answers_is_paused_not_lost() {
         writer
     });
     // Somebody else is served all the while.
-    let mut other = Peer::connect(server.local_addr()).await;
+    let mut other = RawClient::connect(server.local_addr()).await;
     for _ in 0..100 {
         other.assert_no_answer_waits().await;
     }
@@ -297,10 +296,10 @@ async fn input_goes_on_as_soon_as_the_answers_that_held_it_up_are_written() {
     const ROUNDS: usize = 20;
     const HEARTBEATS: usize = 3_000;
     let server = start_server(FOREVER).await;
-    let Peer {
+    let RawClient {
         mut reader,
         mut writer,
-    } = Peer::connect(server.local_addr()).await;
+    } = RawClient::connect(server.local_addr()).await;
     let frame = framed(&Draft::heartbeat("a", "nobody").frame());
     let bytes = frame.repeat(HEARTBEATS);
     let rounds = async {
@@ -321,7 +320,7 @@ async fn input_goes_on_as_soon_as_the_answers_that_held_it_up_are_written() {
 async fn a_peer_that_fills_its_own_queue_does_not_wait_for_itself() {
     const EVENTS: usize = 3_000;
     let server = start_server(FOREVER).await;
-    let peer = Peer::owning(server.local_addr(), &["me"]).await;
+    let peer = RawClient::owning(server.local_addr(), &["me"]).await;
     let (mut reader, mut writer) = (peer.reader, peer.writer);
     let events: Vec<_> = (0..EVENTS).map(|_| Draft::order("me", "me")).collect();
     let bytes: Vec<u8> = events
@@ -353,7 +352,7 @@ async fn two_that_fill_each_others_queues_do_not_wait_for_each_other() {
     let (mut writing, mut reading) = (Vec::new(), Vec::new());
     let mut peers = Vec::new();
     for name in ["one", "other"] {
-        peers.push(Peer::owning(server.local_addr(), &[name]).await);
+        peers.push(RawClient::owning(server.local_addr(), &[name]).await);
     }
     for (peer, (from, to)) in peers.into_iter().zip([("one", "other"), ("other", "one")]) {
         let (mut reader, mut writer) = (peer.reader, peer.writer);

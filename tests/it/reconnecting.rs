@@ -1,9 +1,10 @@
 //! The library's client, and `listen`, with real servers that go and come back.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use tickwire::ServerHandle;
 use tickwire::client::{Client, ClientConfig, Disconnect, Event, Receiver, SendError};
 use tickwire::wire::{Condition, Message, Subscribe};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
@@ -12,59 +13,65 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::draft::Draft;
-use crate::peer::{Peer, start_server, within};
+use crate::raw_client::{RawClient, start_server, within};
 
 /// An address that stays, in front of servers that don't.
 struct Front {
     address: SocketAddr,
-    server: Arc<Mutex<SocketAddr>>,
-    /// Whether what the server says is handed on, by the next connections.
-    hands_down: Arc<Mutex<watch::Sender<bool>>>,
-    /// The connections through it.
-    links: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    state: Arc<Mutex<State>>,
     accepting: JoinHandle<()>,
+}
+
+struct State {
+    server: SocketAddr,
+    /// Whether the next connections hand on the server's frames.
+    hands_down: watch::Sender<bool>,
+    /// The connections through it.
+    links: Vec<JoinHandle<()>>,
 }
 
 impl Front {
     async fn of(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address");
-        let server = Arc::new(Mutex::new(server));
-        let hands_down = Arc::new(Mutex::new(watch::Sender::new(true)));
-        let links = Arc::new(Mutex::new(Vec::new()));
+        let state = Arc::new(Mutex::new(State {
+            server,
+            hands_down: watch::Sender::new(true),
+            links: Vec::new(),
+        }));
         let accepting = tokio::spawn({
-            let (server, links) = (Arc::clone(&server), Arc::clone(&links));
-            let hands_down = Arc::clone(&hands_down);
+            let state = Arc::clone(&state);
             async move {
                 while let Ok((near, _)) = listener.accept().await {
-                    let server = *server.lock().expect("no panic");
-                    let hands_down = hands_down.lock().expect("no panic").subscribe();
-                    let link = tokio::spawn(link(near, server, hands_down));
-                    links.lock().expect("no panic").push(link);
+                    let mut state = state.lock().expect("no panic");
+                    let link = link(near, state.server, state.hands_down.subscribe());
+                    state.links.push(tokio::spawn(link));
                 }
             }
         });
         Self {
             address,
-            server,
-            hands_down,
-            links,
+            state,
             accepting,
         }
     }
 
-    /// From now on nothing that the server says is handed on.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic")
+    }
+
+    /// From now on no frame of the server is handed on.
     fn hold_back_answers(&self) {
-        let hands_down = self.hands_down.lock().expect("no panic");
-        hands_down.send_replace(false);
+        self.state().hands_down.send_replace(false);
     }
 
     /// Cuts all connections; the next ones lead to `server`, and all is handed
     /// on.
     fn lead_to(&self, server: SocketAddr) {
-        *self.server.lock().expect("no panic") = server;
-        *self.hands_down.lock().expect("no panic") = watch::Sender::new(true);
-        for link in self.links.lock().expect("no panic").drain(..) {
+        let mut state = self.state();
+        state.server = server;
+        state.hands_down = watch::Sender::new(true);
+        for link in state.links.drain(..) {
             link.abort();
         }
     }
@@ -106,16 +113,40 @@ async fn next(receiver: &mut Receiver) -> Event {
     event.expect("another event")
 }
 
+/// Receives a message, and returns its JSON.
+async fn next_message(receiver: &mut Receiver) -> Vec<u8> {
+    match next(receiver).await {
+        Event::Message(inbound) => inbound.json().to_vec(),
+        other => panic!("a message was due: {other:?}"),
+    }
+}
+
 fn config(name: &str) -> ClientConfig {
     ClientConfig::new(name).reconnect_delays(Duration::from_millis(1), Duration::from_millis(20))
+}
+
+async fn connect(address: SocketAddr, config: ClientConfig) -> (Client, Receiver) {
+    Client::connect(address, config).await.expect("welcomed")
+}
+
+async fn beat(client: &Client) {
+    let beat = Message::heartbeat(client.name(), "alive").expect("a name");
+    client.send(beat).await.expect("accepted");
+}
+
+/// A server, a gateway connected to it, and an address in front of it.
+async fn start_with_a_gateway() -> (ServerHandle, Front, RawClient) {
+    let server = start_server().await;
+    let front = Front::of(server.local_addr()).await;
+    let gateway = RawClient::owning(server.local_addr(), &["gateway"]).await;
+    (server, front, gateway)
 }
 
 #[tokio::test]
 async fn a_client_outlives_its_connections_and_its_server() {
     let mut server = start_server().await;
     let front = Front::of(server.local_addr()).await;
-    let connecting = Client::connect(front.address, config("me")).await;
-    let (client, mut receiver) = connecting.expect("welcomed");
+    let (client, mut receiver) = connect(front.address, config("me")).await;
     for round in 0..4 {
         if round % 2 == 0 {
             front.lead_to(server.local_addr());
@@ -128,15 +159,11 @@ async fn a_client_outlives_its_connections_and_its_server() {
         assert!(matches!(next(&mut receiver).await, Event::Disconnected(_)));
         assert!(matches!(next(&mut receiver).await, Event::Reconnected(_)));
         // It has its name again, and it sends.
-        let mut peer = Peer::speaking_for_others(server.local_addr()).await;
+        let mut peer = RawClient::speaking_for_others(server.local_addr()).await;
         let order = Draft::order("a", "me");
         peer.ask_acked(&order).await;
-        match next(&mut receiver).await {
-            Event::Message(inbound) => assert_eq!(inbound.json(), order.frame()),
-            other => panic!("a message was due: {other:?}"),
-        }
-        let beat = Message::heartbeat("me", "alive").expect("a name");
-        client.send(beat).await.expect("accepted");
+        assert_eq!(next_message(&mut receiver).await, order.frame());
+        beat(&client).await;
     }
     client.close().await.expect("nothing is left");
 }
@@ -145,14 +172,13 @@ async fn a_client_outlives_its_connections_and_its_server() {
 /// learning of it.
 async fn with_a_lost_ack(
     front: &Front,
-    gateway: &mut Peer,
+    gateway: &mut RawClient,
 ) -> (
     Client,
     Receiver,
     JoinHandle<Result<tickwire::wire::Ack, SendError>>,
 ) {
-    let connecting = Client::connect(front.address, config("me")).await;
-    let (client, receiver) = connecting.expect("welcomed");
+    let (client, receiver) = connect(front.address, config("me")).await;
     front.hold_back_answers();
     let order = read(&Draft::order("me", "gateway"));
     let id = order.msg_id;
@@ -178,8 +204,8 @@ async fn reconnected(receiver: &mut Receiver) -> (usize, usize) {
     }
 }
 
-/// What the client sends now is the next that the gateway gets.
-async fn assert_nothing_else_arrives(client: Client, mut gateway: Peer) {
+/// The client's message sent now is the next that the gateway gets.
+async fn assert_nothing_else_arrives(client: Client, mut gateway: RawClient) {
     let order = Draft::order("me", "gateway");
     client.send(read(&order)).await.expect("accepted");
     assert_eq!(gateway.receive().await.text("/msg_id"), order.id);
@@ -189,9 +215,7 @@ async fn assert_nothing_else_arrives(client: Client, mut gateway: Peer) {
 
 #[tokio::test]
 async fn an_order_whose_ack_was_lost_is_sent_again_and_delivered_once() {
-    let server = start_server().await;
-    let front = Front::of(server.local_addr()).await;
-    let mut gateway = Peer::owning(server.local_addr(), &["gateway"]).await;
+    let (server, front, mut gateway) = start_with_a_gateway().await;
     let (client, mut receiver, sending) = with_a_lost_ack(&front, &mut gateway).await;
     front.lead_to(server.local_addr());
     assert_eq!(reconnected(&mut receiver).await, (1, 0));
@@ -202,12 +226,10 @@ async fn an_order_whose_ack_was_lost_is_sent_again_and_delivered_once() {
 
 #[tokio::test]
 async fn an_order_whose_ack_was_lost_with_the_server_is_not_sent_to_the_next() {
-    let server = start_server().await;
-    let front = Front::of(server.local_addr()).await;
-    let mut gateway = Peer::owning(server.local_addr(), &["gateway"]).await;
+    let (_server, front, mut gateway) = start_with_a_gateway().await;
     let (client, mut receiver, sending) = with_a_lost_ack(&front, &mut gateway).await;
     let another = start_server().await;
-    let gateway = Peer::owning(another.local_addr(), &["gateway"]).await;
+    let gateway = RawClient::owning(another.local_addr(), &["gateway"]).await;
     front.lead_to(another.local_addr());
     assert_eq!(reconnected(&mut receiver).await, (0, 1));
     let answer = within("the outcome", sending).await.expect("no panic");
@@ -219,29 +241,24 @@ async fn an_order_whose_ack_was_lost_with_the_server_is_not_sent_to_the_next() {
 async fn a_subscriber_has_its_subscriptions_on_every_connection() {
     let server = start_server().await;
     let front = Front::of(server.local_addr()).await;
-    // Without a name it gets nothing but what it subscribed to.
+    // Without a name it gets nothing but its subscriptions.
     let config = config("me").register(false);
-    let connecting = Client::connect(front.address, config).await;
-    let (client, mut receiver) = connecting.expect("welcomed");
+    let (client, mut receiver) = connect(front.address, config).await;
     let bars = Subscribe::new("bars").with(Condition::eq("/payload/run_id", "run-7"));
     client.subscribe(bars).await.expect("granted");
-    let mut feed = Peer::speaking_for_others(server.local_addr()).await;
+    let mut feed = RawClient::speaking_for_others(server.local_addr()).await;
     for round in 0..4 {
         if round > 0 {
             front.lead_to(server.local_addr());
             reconnected(&mut receiver).await;
             // It subscribes before it sends anything.
-            let beat = Message::heartbeat("me", "alive").expect("a name");
-            client.send(beat).await.expect("accepted");
+            beat(&client).await;
         }
         let other = Draft::order("feed", None::<&str>);
         let matching = Draft::order("feed", None::<&str>).payload("run_id", "run-7");
         feed.ask_acked(&other).await;
         feed.ask_acked(&matching).await;
-        match next(&mut receiver).await {
-            Event::Message(inbound) => assert_eq!(inbound.json(), matching.frame()),
-            other => panic!("a broadcast was due: {other:?}"),
-        }
+        assert_eq!(next_message(&mut receiver).await, matching.frame());
     }
     client.close().await.expect("nothing is left");
 }
@@ -249,12 +266,9 @@ async fn a_subscriber_has_its_subscriptions_on_every_connection() {
 #[tokio::test]
 async fn of_two_clients_of_one_name_one_ends_for_good() {
     let server = start_server().await;
-    let connect = async || {
-        let connecting = Client::connect(server.local_addr(), config("twin")).await;
-        connecting.expect("welcomed")
-    };
-    let (first, mut receiver) = connect().await;
-    let (second, mut second_receiver) = connect().await;
+    let address = server.local_addr();
+    let (first, mut receiver) = connect(address, config("twin")).await;
+    let (second, mut second_receiver) = connect(address, config("twin")).await;
     assert!(matches!(next(&mut receiver).await, Event::Notice(_)));
     match next(&mut receiver).await {
         Event::Closed(Disconnect::TakenOver(report)) => {
@@ -263,8 +277,7 @@ async fn of_two_clients_of_one_name_one_ends_for_good() {
         other => panic!("the end was due: {other:?}"),
     }
     assert!(first.is_closed());
-    let beat = Message::heartbeat("twin", "alive").expect("a name");
-    second.send(beat).await.expect("accepted");
+    beat(&second).await;
     assert!(!second.is_closed());
     drop((first, second));
     within("the server to end", server.shutdown()).await;
@@ -285,7 +298,7 @@ async fn listen_goes_on_with_the_next_server() {
         until_owned(next.local_addr(), "gateway").await;
         // The probe.
         listen.line().await;
-        let mut peer = Peer::speaking_for_others(next.local_addr()).await;
+        let mut peer = RawClient::speaking_for_others(next.local_addr()).await;
         let order = Draft::order("a", "gateway");
         peer.ask_acked(&order).await;
         assert!(listen.line().await.contains(&order.id));

@@ -1,6 +1,6 @@
-//! Everything that section "What is refused" of the protocol lists: each gets
-//! its own code and field, nothing of it is forwarded, and the connection goes
-//! on. And the few that end it.
+//! Everything that the protocol's section on refusals lists: each gets its own
+//! code and field, nothing of it is forwarded, and the connection goes on. And
+//! the few that end it.
 
 mod framing;
 mod table;
@@ -8,15 +8,15 @@ mod table;
 use serde_json::json;
 
 use crate::draft::Draft;
-use crate::peer::{Peer, Received, start_server};
+use crate::raw_client::{RawClient, Received, start_server};
 use table::{About, Case};
 
 /// Sends each case and behind it a message that must be acknowledged. All that
 /// went wrong is reported at once.
 async fn each_is_refused_and_the_connection_goes_on(cases: Vec<Case>) {
     let server = start_server().await;
-    let mut sender = Peer::speaking_for_others(server.local_addr()).await;
-    let mut receiver = Peer::owning(server.local_addr(), &["api-gateway"]).await;
+    let mut sender = RawClient::speaking_for_others(server.local_addr()).await;
+    let mut receiver = RawClient::owning(server.local_addr(), &["api-gateway"]).await;
     let mut wrong = Vec::new();
     for case in &cases {
         sender.send_frame(&case.frame).await;
@@ -83,7 +83,7 @@ async fn reports_the_first_check_that_fails() {
 #[tokio::test]
 async fn an_error_comes_from_the_server_and_goes_to_the_one_it_concerns() {
     let server = start_server().await;
-    let mut peer = Peer::speaking_for_others(server.local_addr()).await;
+    let mut peer = RawClient::speaking_for_others(server.local_addr()).await;
     let wrong = Draft::order("trade-service", "api-gateway").payload("event_type", "trade");
     let error = peer.ask_refused(&wrong, "INVALID_PAYLOAD").await;
     assert_eq!(error.json["source"], "tickwire");
@@ -100,7 +100,7 @@ async fn an_error_comes_from_the_server_and_goes_to_the_one_it_concerns() {
 #[tokio::test]
 async fn an_error_repeats_the_id_as_it_was_written() {
     let server = start_server().await;
-    let mut peer = Peer::speaking_for_others(server.local_addr()).await;
+    let mut peer = RawClient::speaking_for_others(server.local_addr()).await;
     let id = "550E8400-e29b-41D4-A716-446655440000";
     let wrong = Draft::with_id(id, "heartbeat", "a", "b");
     let error = peer.ask(&wrong).await;
@@ -110,7 +110,7 @@ async fn an_error_repeats_the_id_as_it_was_written() {
 #[tokio::test]
 async fn errors_tell_the_writer_of_a_client_what_to_do() {
     let server = start_server().await;
-    let mut peer = Peer::speaking_for_others(server.local_addr()).await;
+    let mut peer = RawClient::speaking_for_others(server.local_addr()).await;
     let local_time = Draft::heartbeat("a", "b").set("timestamp", "2026-01-03T12:41:00");
     let error = peer.ask(&local_time).await;
     let message = error.text("/payload/message");
@@ -130,7 +130,7 @@ fn invalid() -> (Draft, &'static str) {
 #[tokio::test]
 async fn closes_after_the_hundredth_invalid_frame_in_a_row() {
     let server = start_server().await;
-    let mut peer = Peer::speaking_for_others(server.local_addr()).await;
+    let mut peer = RawClient::speaking_for_others(server.local_addr()).await;
     let mut ids = Vec::new();
     for _ in 0..100 {
         let (order, _) = invalid();
@@ -146,13 +146,13 @@ async fn closes_after_the_hundredth_invalid_frame_in_a_row() {
 #[tokio::test]
 async fn what_follows_the_hundredth_invalid_frame_gets_no_answer() {
     let server = start_server().await;
-    let mut peer = Peer::speaking_for_others(server.local_addr()).await;
+    let mut peer = RawClient::speaking_for_others(server.local_addr()).await;
     let mut bytes = Vec::new();
     for _ in 0..100 {
         bytes.extend_from_slice(b"\0\0\0\x02[]");
     }
     let valid = Draft::heartbeat("a", "health-monitor").frame();
-    bytes.extend(crate::peer::framed(&valid));
+    bytes.extend(crate::raw_client::framed(&valid));
     peer.send_bytes(&bytes).await;
     for _ in 0..100 {
         assert_eq!(peer.receive().await.code(), "INVALID_JSON");
@@ -163,7 +163,7 @@ async fn what_follows_the_hundredth_invalid_frame_gets_no_answer() {
 #[tokio::test]
 async fn a_valid_frame_ends_a_row_of_invalid_ones() {
     let server = start_server().await;
-    let mut peer = Peer::speaking_for_others(server.local_addr()).await;
+    let mut peer = RawClient::speaking_for_others(server.local_addr()).await;
     for _ in 0..3 {
         for _ in 0..99 {
             let (order, code) = invalid();
@@ -177,7 +177,7 @@ async fn a_valid_frame_ends_a_row_of_invalid_ones() {
 #[tokio::test]
 async fn refusals_for_other_reasons_do_not_count_as_invalid_frames() {
     let server = start_server().await;
-    let mut peer = Peer::speaking_for_others(server.local_addr()).await;
+    let mut peer = RawClient::speaking_for_others(server.local_addr()).await;
     for _ in 0..150 {
         let order = Draft::order("a", "nobody");
         peer.ask_refused(&order, "TARGET_UNAVAILABLE").await;
@@ -187,7 +187,7 @@ async fn refusals_for_other_reasons_do_not_count_as_invalid_frames() {
     peer.assert_no_answer_waits().await;
 }
 
-/// What an answer must be like, for messages in tables.
+/// The expected answer, for messages in tables.
 fn describe(answer: &Received) -> (String, Option<String>, Option<String>) {
     let details = |key: &str| {
         let pointer = format!("/payload/details/{key}");
@@ -202,7 +202,7 @@ fn describe(answer: &Received) -> (String, Option<String>, Option<String>) {
 }
 
 impl Case {
-    /// What is wrong with `answer`, if anything is.
+    /// The fault of `answer`, if it has any.
     fn complaint(&self, answer: &Received) -> Option<String> {
         let (code, field, msg_id) = describe(answer);
         let about = match &self.about {

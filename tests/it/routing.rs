@@ -1,4 +1,4 @@
-//! Where messages go, in which order, and who is told what became of them.
+//! Targets, order, and answers.
 
 mod churn;
 mod ordering;
@@ -8,14 +8,14 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use crate::draft::Draft;
-use crate::peer::{Peer, start_server};
+use crate::raw_client::{RawClient, start_server, start_server_with};
 
 const TICKWIRE: &str = "tickwire";
 
 #[tokio::test]
 async fn a_name_that_nobody_owns_is_unavailable() {
     let server = start_server().await;
-    let mut peer = Peer::connect(server.local_addr()).await;
+    let mut peer = RawClient::connect(server.local_addr()).await;
     for message in [
         Draft::order("a", "nobody"),
         Draft::log_record("a", "nobody"),
@@ -35,8 +35,8 @@ async fn a_name_that_nobody_owns_is_unavailable() {
 #[tokio::test]
 async fn a_routed_ack_is_answered_with_silence() {
     let server = start_server().await;
-    let mut target = Peer::owning(server.local_addr(), &["target"]).await;
-    let mut sender = Peer::connect(server.local_addr()).await;
+    let mut target = RawClient::owning(server.local_addr(), &["target"]).await;
+    let mut sender = RawClient::connect(server.local_addr()).await;
     let ack = Draft::ack("a", "target");
     sender.send(&ack).await;
     assert_eq!(target.receive().await.frame, ack.frame());
@@ -46,8 +46,8 @@ async fn a_routed_ack_is_answered_with_silence() {
 #[tokio::test]
 async fn a_target_confirms_by_an_ack_of_its_own() {
     let server = start_server().await;
-    let mut gateway = Peer::owning(server.local_addr(), &["api-gateway"]).await;
-    let mut connector = Peer::owning(server.local_addr(), &["connector"]).await;
+    let mut gateway = RawClient::owning(server.local_addr(), &["api-gateway"]).await;
+    let mut connector = RawClient::owning(server.local_addr(), &["connector"]).await;
     let order = Draft::order("connector", "api-gateway");
     let validated = connector.ask_acked(&order).await;
     gateway.receive().await;
@@ -65,7 +65,7 @@ async fn a_target_confirms_by_an_ack_of_its_own() {
 #[tokio::test]
 async fn acks_and_errors_to_the_server_itself_end_there() {
     let server = start_server().await;
-    let mut peer = Peer::connect(server.local_addr()).await;
+    let mut peer = RawClient::connect(server.local_addr()).await;
     peer.send(&Draft::ack("a", TICKWIRE)).await;
     peer.assert_no_answer_waits().await;
     peer.ask_acked(&Draft::error("a", TICKWIRE)).await;
@@ -80,7 +80,7 @@ async fn acks_and_errors_to_the_server_itself_end_there() {
 #[tokio::test]
 async fn a_client_that_acks_everything_does_not_loop() {
     let server = start_server().await;
-    let mut peer = Peer::connect(server.local_addr()).await;
+    let mut peer = RawClient::connect(server.local_addr()).await;
     let mut answer = peer
         .ask_acked(&Draft::heartbeat("a", "health-monitor"))
         .await;
@@ -96,13 +96,8 @@ async fn a_client_that_acks_everything_does_not_loop() {
 
 #[tokio::test]
 async fn a_server_of_another_name_answers_under_it() {
-    let server = tickwire::Server::builder()
-        .listen("127.0.0.1:0")
-        .name("switch-2")
-        .start()
-        .await
-        .expect("starts");
-    let mut peer = Peer::connect(server.local_addr()).await;
+    let server = start_server_with(|server| server.name("switch-2")).await;
+    let mut peer = RawClient::connect(server.local_addr()).await;
     let ack = peer
         .ask_acked(&Draft::heartbeat(TICKWIRE, "health-monitor"))
         .await;
@@ -119,7 +114,7 @@ async fn a_server_of_another_name_answers_under_it() {
 #[tokio::test]
 async fn local_services_answer_while_nobody_owns_their_names() {
     let server = start_server().await;
-    let mut peer = Peer::connect(server.local_addr()).await;
+    let mut peer = RawClient::connect(server.local_addr()).await;
     for service in ["health-monitor", "log-aggregator"] {
         let message = || match service {
             "health-monitor" => Draft::heartbeat("a", service),
@@ -127,7 +122,7 @@ async fn local_services_answer_while_nobody_owns_their_names() {
         };
         peer.ask_acked(&message()).await;
 
-        let mut owner = Peer::owning(server.local_addr(), &[service]).await;
+        let mut owner = RawClient::owning(server.local_addr(), &[service]).await;
         let delivered = message();
         peer.ask_acked(&delivered).await;
         assert_eq!(owner.receive().await.frame, delivered.frame());
@@ -140,7 +135,7 @@ async fn local_services_answer_while_nobody_owns_their_names() {
 #[tokio::test]
 async fn a_peer_may_address_itself() {
     let server = start_server().await;
-    let mut peer = Peer::owning(server.local_addr(), &["me"]).await;
+    let mut peer = RawClient::owning(server.local_addr(), &["me"]).await;
     let order = Draft::order("me", "me");
     peer.send(&order).await;
     let (first, second) = (peer.receive().await, peer.receive().await);
@@ -156,15 +151,15 @@ async fn a_peer_may_address_itself() {
 async fn a_broadcast_reaches_all_who_own_a_name_but_its_sender() {
     let server = start_server().await;
     let address = server.local_addr();
-    let mut one = Peer::owning(address, &["one"]).await;
-    let mut two = Peer::owning(address, &["two", "also-two"]).await;
-    let mut plain = Peer::connect(address).await;
+    let mut one = RawClient::owning(address, &["one"]).await;
+    let mut two = RawClient::owning(address, &["two", "also-two"]).await;
+    let mut plain = RawClient::connect(address).await;
     plain
         .ask_acked(&Draft::heartbeat("plain", "health-monitor"))
         .await;
-    let mut owns_nothing = Peer::speaking_for_others(address).await;
-    let mut said_nothing = Peer::connect(address).await;
-    let mut sender = Peer::owning(address, &["sender"]).await;
+    let mut owns_nothing = RawClient::speaking_for_others(address).await;
+    let mut said_nothing = RawClient::connect(address).await;
+    let mut sender = RawClient::owning(address, &["sender"]).await;
 
     for message in [
         Draft::order("sender", Value::Null),
@@ -185,7 +180,7 @@ async fn a_broadcast_reaches_all_who_own_a_name_but_its_sender() {
     }
     sender.assert_no_answer_waits().await;
 
-    // What owns nothing may broadcast.
+    // A connection that owns nothing may broadcast.
     let from_nobody = Draft::order("nobody", Value::Null);
     owns_nothing.ask_acked(&from_nobody).await;
     for receiver in [&mut one, &mut two, &mut plain, &mut sender] {
@@ -201,7 +196,7 @@ async fn a_broadcast_reaches_all_who_own_a_name_but_its_sender() {
 #[tokio::test]
 async fn a_broadcast_that_nobody_hears_is_acknowledged() {
     let server = start_server().await;
-    let mut sender = Peer::owning(server.local_addr(), &["alone"]).await;
+    let mut sender = RawClient::owning(server.local_addr(), &["alone"]).await;
     let ack = sender.ask_acked(&Draft::order("alone", Value::Null)).await;
     assert_eq!(ack.dropped(), 0);
     sender.assert_no_answer_waits().await;
@@ -209,18 +204,13 @@ async fn a_broadcast_that_nobody_hears_is_acknowledged() {
 
 #[tokio::test]
 async fn the_ack_of_a_broadcast_counts_who_missed_it() {
-    let server = tickwire::Server::builder()
-        .listen("127.0.0.1:0")
-        .queue_bytes(256 * 1024)
-        .start()
-        .await
-        .expect("starts");
+    let server = start_server_with(|server| server.queue_bytes(256 * 1024)).await;
     let address = server.local_addr();
-    let mut slow = Peer::owning_narrow(address, &["slow"]).await;
-    let mut quick = Peer::owning(address, &["quick"]).await;
-    let mut sender = Peer::owning(address, &["sender"]).await;
+    let mut slow = RawClient::owning_narrow(address, &["slow"]).await;
+    let mut quick = RawClient::owning(address, &["quick"]).await;
+    let mut sender = RawClient::owning(address, &["sender"]).await;
 
-    // What the kernel holds for the slow one is bounded, so this ends.
+    // The kernel holds a bounded amount for the slow one, so this ends.
     let mut missed = HashSet::new();
     let mut sent = 0;
     while missed.len() < 20 {

@@ -1,15 +1,14 @@
-//! Stopping in order: what is queued is delivered, everybody is told, and
+//! Stopping in order: queued messages are delivered, everybody is told, and
 //! nobody new is let in.
 
 use std::time::Duration;
 
 use serde_json::Value;
-use tickwire::Server;
 use tokio::net::TcpStream;
 
 use crate::draft::Draft;
-use crate::peer::{Peer, framed, start_server, within};
 use crate::queues::fill;
+use crate::raw_client::{RawClient, framed, start_server, start_server_with, within};
 
 const CODE: &str = "SERVER_SHUTTING_DOWN";
 
@@ -17,12 +16,12 @@ const CODE: &str = "SERVER_SHUTTING_DOWN";
 async fn every_peer_is_told_and_then_the_stream_ends() {
     let server = start_server().await;
     let address = server.local_addr();
-    let mut owner = Peer::owning(address, &["owner"]).await;
-    let mut tool = Peer::speaking_for_others(address).await;
-    let mut silent = Peer::connect(address).await;
+    let mut owner = RawClient::owning(address, &["owner"]).await;
+    let mut tool = RawClient::speaking_for_others(address).await;
+    let mut silent = RawClient::connect(address).await;
     // A connection exists for the server once it was accepted.
     silent.assert_no_answer_waits().await;
-    let mut half = Peer::connect(address).await;
+    let mut half = RawClient::connect(address).await;
     half.assert_no_answer_waits().await;
     half.send_bytes(b"\0\0\x01\0{").await;
     let stopping = tokio::spawn(async move { server.shutdown().await });
@@ -45,16 +44,15 @@ async fn a_server_without_peers_stops_at_once() {
 #[tokio::test]
 async fn what_is_queued_is_delivered_before_the_end() {
     const MESSAGES: usize = 150;
-    let server = Server::builder()
-        .listen("127.0.0.1:0")
-        .queue_bytes(64 * 1024 * 1024)
-        .drain_timeout(Duration::from_secs(20))
-        .start()
-        .await
-        .expect("starts");
+    let server = start_server_with(|server| {
+        server
+            .queue_bytes(64 * 1024 * 1024)
+            .drain_timeout(Duration::from_secs(20))
+    })
+    .await;
     let address = server.local_addr();
-    let mut receiver = Peer::owning_narrow(address, &["receiver"]).await;
-    let mut sender = Peer::speaking_for_others(address).await;
+    let mut receiver = RawClient::owning_narrow(address, &["receiver"]).await;
+    let mut sender = RawClient::speaking_for_others(address).await;
     let mut sent = Vec::new();
     for _ in 0..MESSAGES {
         let order = Draft::order("sender", "receiver").padded(100_000);
@@ -81,7 +79,7 @@ async fn what_is_queued_is_delivered_before_the_end() {
 #[tokio::test]
 async fn what_was_sent_before_the_end_is_answered() {
     let server = start_server().await;
-    let mut peer = Peer::connect(server.local_addr()).await;
+    let mut peer = RawClient::connect(server.local_addr()).await;
     let messages: Vec<_> = (0..500)
         .map(|_| Draft::heartbeat("peer", "health-monitor"))
         .collect();
@@ -103,21 +101,20 @@ async fn what_was_sent_before_the_end_is_answered() {
 
 #[tokio::test]
 async fn what_could_not_be_delivered_or_was_waiting_is_named() {
-    let server = Server::builder()
-        .listen("127.0.0.1:0")
-        .queue_messages(16)
-        .queue_bytes(64 * 1024 * 1024)
-        .stall_timeout(Duration::from_secs(3_600))
-        .drain_timeout(Duration::from_millis(200))
-        .start()
-        .await
-        .expect("starts");
+    let server = start_server_with(|server| {
+        server
+            .queue_messages(16)
+            .queue_bytes(64 * 1024 * 1024)
+            .stall_timeout(Duration::from_secs(3_600))
+            .drain_timeout(Duration::from_millis(200))
+    })
+    .await;
     let address = server.local_addr();
-    let slow = Peer::owning_narrow(address, &["slow"]).await;
-    let mut filler = Peer::speaking_for_others(address).await;
+    let slow = RawClient::owning_narrow(address, &["slow"]).await;
+    let mut filler = RawClient::speaking_for_others(address).await;
     fill(&mut filler, "slow").await;
 
-    let mut paused = Peer::connect(address).await;
+    let mut paused = RawClient::connect(address).await;
     let before = Draft::heartbeat("paused", "health-monitor");
     let waiting = Draft::order("paused", "slow");
     let both = [framed(&before.frame()), framed(&waiting.frame())].concat();
@@ -138,16 +135,15 @@ async fn what_could_not_be_delivered_or_was_waiting_is_named() {
 
 #[tokio::test]
 async fn a_shutdown_that_was_given_up_can_be_taken_up_again() {
-    let server = Server::builder()
-        .listen("127.0.0.1:0")
-        .queue_messages(16)
-        .queue_bytes(64 * 1024 * 1024)
-        .drain_timeout(Duration::from_millis(500))
-        .start()
-        .await
-        .expect("starts");
-    let _slow = Peer::owning_narrow(server.local_addr(), &["slow"]).await;
-    let mut sender = Peer::speaking_for_others(server.local_addr()).await;
+    let server = start_server_with(|server| {
+        server
+            .queue_messages(16)
+            .queue_bytes(64 * 1024 * 1024)
+            .drain_timeout(Duration::from_millis(500))
+    })
+    .await;
+    let _slow = RawClient::owning_narrow(server.local_addr(), &["slow"]).await;
+    let mut sender = RawClient::speaking_for_others(server.local_addr()).await;
     fill(&mut sender, "slow").await;
     let given_up = tokio::time::timeout(Duration::from_millis(10), server.shutdown()).await;
     assert!(given_up.is_err(), "a queue can't be drained");

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tickwire::ServerHandle;
 use tickwire::client::{Client, ClientConfig, Disconnect, Event, Receiver, Silence};
 use tickwire::wire::Message;
-use tickwire::{Server, ServerHandle};
 use tokio::io::copy;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,22 +17,22 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::draft::Draft;
-use crate::peer::{Peer, within};
 use crate::queues::fill;
+use crate::raw_client::{RawClient, start_server_with, within};
 
-/// The pauses of the server, half of what the client takes for silence.
+/// The pauses of the server, half of the time that the client takes for
+/// silence.
 const STALL_TIMEOUT: Duration = Duration::from_millis(500);
 const LIMIT: Duration = Duration::from_secs(1);
 
 async fn start_server() -> ServerHandle {
-    Server::builder()
-        .listen("127.0.0.1:0")
-        .queue_messages(16)
-        .queue_bytes(64 * 1024 * 1024)
-        .stall_timeout(STALL_TIMEOUT)
-        .start()
-        .await
-        .expect("starts")
+    start_server_with(|server| {
+        server
+            .queue_messages(16)
+            .queue_bytes(64 * 1024 * 1024)
+            .stall_timeout(STALL_TIMEOUT)
+    })
+    .await
 }
 
 fn config(name: &str) -> ClientConfig {
@@ -49,7 +49,7 @@ enum Frozen {
     Both,
 }
 
-/// A proxy whose last connection freezes on demand.
+/// A proxy that can freeze its last connection.
 struct Proxy {
     address: SocketAddr,
     last: Arc<Mutex<watch::Sender<Frozen>>>,
@@ -147,14 +147,14 @@ fn order_to(target: &str) -> Message {
 #[tokio::test]
 async fn a_proxy_that_goes_on_delivering_and_forwards_nothing_is_left() {
     let server = start_server().await;
-    let _sink = Peer::owning(server.local_addr(), &["sink"]).await;
+    let _sink = RawClient::owning(server.local_addr(), &["sink"]).await;
     let proxy = Proxy::of(server.local_addr()).await;
     let connecting = Client::connect(proxy.address, config("me")).await;
     let (client, mut receiver) = connecting.expect("welcomed");
     client.send(order_to("sink")).await.expect("accepted");
     proxy.freeze(Frozen::Up);
     client.post(order_to("sink")).await.expect("queued");
-    let mut feed = Peer::speaking_for_others(server.local_addr()).await;
+    let mut feed = RawClient::speaking_for_others(server.local_addr()).await;
     let delivering = async {
         loop {
             feed.ask(&Draft::heartbeat("feed", "me")).await;
@@ -177,7 +177,7 @@ async fn a_proxy_that_goes_on_delivering_and_forwards_nothing_is_left() {
 #[tokio::test]
 async fn an_idle_client_with_heartbeats_leaves_a_proxy_that_is_frozen_both_ways() {
     let server = start_server().await;
-    let _sink = Peer::owning(server.local_addr(), &["sink"]).await;
+    let _sink = RawClient::owning(server.local_addr(), &["sink"]).await;
     let proxy = Proxy::of(server.local_addr()).await;
     let config = config("me").heartbeat(Duration::from_millis(50));
     let connecting = Client::connect(proxy.address, config).await;
@@ -196,7 +196,7 @@ async fn a_probing_client_that_only_receives_leaves_a_frozen_proxy() {
     let config = config("me").probe(Duration::from_millis(50));
     let connecting = Client::connect(proxy.address, config).await;
     let (_client, mut receiver) = connecting.expect("welcomed");
-    let mut feed = Peer::speaking_for_others(server.local_addr()).await;
+    let mut feed = RawClient::speaking_for_others(server.local_addr()).await;
     for _ in 0..2 {
         // It still owns its name after several probes.
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -213,11 +213,11 @@ async fn a_probing_client_that_only_receives_leaves_a_frozen_proxy() {
 async fn a_server_that_pauses_its_sender_three_times_in_a_row_is_not_silent() {
     let server = start_server().await;
     let address = server.local_addr();
-    let mut filler = Peer::speaking_for_others(address).await;
+    let mut filler = RawClient::speaking_for_others(address).await;
     let mut stalled = Vec::new();
     let names = ["a", "b", "c"];
     for name in names {
-        stalled.push(Peer::owning_narrow(address, &[name]).await);
+        stalled.push(RawClient::owning_narrow(address, &[name]).await);
         fill(&mut filler, name).await;
     }
     let connecting = Client::connect(address, config("me")).await;
@@ -237,7 +237,7 @@ async fn a_server_that_pauses_its_sender_three_times_in_a_row_is_not_silent() {
 #[tokio::test]
 async fn a_program_that_was_stopped_finds_its_connection_as_it_was() {
     let server = start_server().await;
-    let _sink = Peer::owning(server.local_addr(), &["sink"]).await;
+    let _sink = RawClient::owning(server.local_addr(), &["sink"]).await;
     let address = server.local_addr();
     let program = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread();

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::draft::Draft;
-use crate::peer::{Peer, start_server};
+use crate::raw_client::{RawClient, start_server};
 
 const SYMBOL: &str = "/payload/payload_json/symbol";
 
@@ -24,10 +24,10 @@ fn subscribe(id: &str, symbol: &str) -> Draft {
 async fn each_gets_what_it_subscribed_to_byte_for_byte() {
     let server = start_server().await;
     let address = server.local_addr();
-    let mut btc = Peer::speaking_for_others(address).await;
-    let mut eth = Peer::owning(address, &["eth"]).await;
-    let mut all = Peer::owning(address, &["all"]).await;
-    let mut feed = Peer::speaking_for_others(address).await;
+    let mut btc = RawClient::speaking_for_others(address).await;
+    let mut eth = RawClient::owning(address, &["eth"]).await;
+    let mut all = RawClient::owning(address, &["all"]).await;
+    let mut feed = RawClient::speaking_for_others(address).await;
     btc.ask_acked(&subscribe("x", "BTC")).await;
     eth.ask_acked(&subscribe("x", "ETH")).await;
     let bars: Vec<Draft> = ["BTC", "ETH", "BTC", "SOL", "ETH"].map(bar).into();
@@ -50,7 +50,7 @@ async fn each_gets_what_it_subscribed_to_byte_for_byte() {
 async fn who_comes_late_finds_the_last_of_each() {
     let server = start_server().await;
     let address = server.local_addr();
-    let mut feed = Peer::speaking_for_others(address).await;
+    let mut feed = RawClient::speaking_for_others(address).await;
     let snapshot = || {
         Draft::new("subscribe", "me", Value::Null)
             .payload("id", "bars")
@@ -58,13 +58,13 @@ async fn who_comes_late_finds_the_last_of_each() {
             .payload("mode", "latest")
             .payload("snapshot", true)
     };
-    let mut first = Peer::speaking_for_others(address).await;
+    let mut first = RawClient::speaking_for_others(address).await;
     first.ask_acked(&snapshot()).await;
     let bars: Vec<Draft> = ["BTC", "ETH", "BTC"].map(bar).into();
     for bar in &bars {
         feed.ask_acked(bar).await;
     }
-    let mut late = Peer::speaking_for_others(address).await;
+    let mut late = RawClient::speaking_for_others(address).await;
     late.ask_acked(&snapshot()).await;
     for bar in &bars[1..] {
         assert_eq!(&late.receive().await.frame[..], bar.frame());

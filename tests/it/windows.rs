@@ -1,15 +1,15 @@
-//! `hello` with a `window`, over TCP: who takes no more than it wants leaves the
-//! rest to the next owner.
+//! `hello` with a `window`, over TCP: a receiver that takes no more than it
+//! wants leaves the rest to the next owner.
 
 use serde_json::{Value, json};
 use tickwire::ServerHandle;
 
 use crate::draft::Draft;
-use crate::peer::{Peer, framed, start_server};
+use crate::raw_client::{RawClient, framed, start_server};
 
 /// A connection that owns "desk" and is handed so many messages.
-async fn windowed(server: &ServerHandle, messages: u32) -> Peer {
-    let mut peer = Peer::connect(server.local_addr()).await;
+async fn windowed(server: &ServerHandle, messages: u32) -> RawClient {
+    let mut peer = RawClient::connect(server.local_addr()).await;
     let hello = Draft::hello("desk").payload("window", messages);
     let welcome = peer.greet(&hello).await;
     assert_eq!(welcome.json["payload"]["granted"]["window"], messages);
@@ -18,7 +18,7 @@ async fn windowed(server: &ServerHandle, messages: u32) -> Peer {
 
 /// Sends so many orders to "desk" at once, and waits until all are queued.
 async fn send_orders(server: &ServerHandle, count: usize) -> Vec<Vec<u8>> {
-    let mut sender = Peer::speaking_for_others(server.local_addr()).await;
+    let mut sender = RawClient::speaking_for_others(server.local_addr()).await;
     let orders: Vec<Draft> = (0..count).map(|_| Draft::order("me", "desk")).collect();
     let frames: Vec<_> = orders.iter().map(Draft::frame).collect();
     let bytes: Vec<u8> = frames.iter().flat_map(|frame| framed(frame)).collect();
@@ -29,7 +29,7 @@ async fn send_orders(server: &ServerHandle, count: usize) -> Vec<Vec<u8>> {
     frames
 }
 
-async fn receive(peer: &mut Peer, count: usize) -> Vec<Vec<u8>> {
+async fn receive(peer: &mut RawClient, count: usize) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     for _ in 0..count {
         frames.push(peer.receive().await.frame.to_vec());
@@ -48,7 +48,7 @@ async fn what_was_not_handed_over_goes_to_the_next_owner_in_its_order() {
     first.send(&Draft::ack("desk", "tickwire")).await;
     assert_eq!(receive(&mut first, 1).await, orders[3..4]);
     first.greet(&Draft::hello("desk")).await;
-    let mut next = Peer::owning(server.local_addr(), &["desk"]).await;
+    let mut next = RawClient::owning(server.local_addr(), &["desk"]).await;
     assert_eq!(receive(&mut next, 6).await, orders[4..]);
     assert_eq!(next.fence().await.len(), 0);
 }
@@ -71,7 +71,7 @@ async fn a_window_is_an_integer_or_nothing_changes() {
     }
     let welcome = peer.greet(&Draft::hello("desk")).await;
     assert_eq!(welcome.json["payload"]["granted"]["window"], 2);
-    let mut other = Peer::connect(server.local_addr()).await;
+    let mut other = RawClient::connect(server.local_addr()).await;
     let welcome = other.greet(&Draft::hello("other")).await;
     assert!(welcome.json["payload"]["granted"].get("window").is_none());
 }
@@ -82,7 +82,7 @@ async fn a_client_that_wants_two_messages_takes_no_others_with_it() {
     use tickwire::client::Event;
     use tickwire::{Client, ClientConfig};
 
-    use crate::peer::within;
+    use crate::raw_client::within;
 
     let server = start_server().await;
     let holder = windowed(&server, 0).await;
@@ -100,6 +100,6 @@ async fn a_client_that_wants_two_messages_takes_no_others_with_it() {
     }
     within("close", client.close()).await.expect("it closes");
     drop(holder);
-    let mut next = Peer::owning(server.local_addr(), &["desk"]).await;
+    let mut next = RawClient::owning(server.local_addr(), &["desk"]).await;
     assert_eq!(receive(&mut next, 8).await, orders[2..]);
 }

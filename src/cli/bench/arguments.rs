@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::RangedU64ValueParser;
+use clap::builder::{PossibleValue, PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 use clap::{Args, Subcommand};
+use tickwire_load::drive::Extent;
+use tickwire_load::protocol::Acks;
 
-use super::count::Acks;
-use super::drive::Extent;
 use crate::cli::peer;
 
 const EXAMPLES: &str = "\
@@ -112,7 +112,7 @@ pub struct Arguments {
     pub throughput: Throughput,
 }
 
-/// What is measured.
+/// A measurement.
 #[derive(Debug, Subcommand)]
 pub enum Mode {
     /// As fast as the server takes them; also without a mode
@@ -194,7 +194,7 @@ pub struct FanOut {
     #[arg(long, value_name = "NAME|FILE", default_value = "market-data", help = MESSAGE_HELP)]
     pub message: String,
     /// Which acks the broadcaster asks for
-    #[arg(long, value_enum, default_value_t = Acks::Each)]
+    #[arg(long, default_value = "each", value_parser = acks())]
     pub acks: Acks,
     #[command(flatten)]
     pub common: Common,
@@ -236,7 +236,7 @@ pub struct StalledPeer {
     pub common: Common,
 }
 
-/// How long a load lasts.
+/// The length of a load.
 #[derive(Debug, Args)]
 pub struct ExtentArguments {
     /// How long to send
@@ -250,7 +250,7 @@ pub struct ExtentArguments {
 }
 
 impl ExtentArguments {
-    /// When the load ends.
+    /// The end of the load.
     pub fn extent(&self) -> Extent {
         match self.messages {
             Some(messages) => Extent::Messages(messages),
@@ -259,17 +259,17 @@ impl ExtentArguments {
     }
 }
 
-/// What is sent, and what is said to it.
+/// The messages, and the answers to them.
 #[derive(Debug, Args)]
 pub struct MessageArguments {
     #[arg(long, value_name = "NAME|FILE", default_value = "order", help = MESSAGE_HELP)]
     pub message: String,
     /// Which acks the senders ask for
-    #[arg(long, value_enum, default_value_t = Acks::Each)]
+    #[arg(long, default_value = "each", value_parser = acks())]
     pub acks: Acks,
 }
 
-/// What all modes have.
+/// The arguments of all modes.
 #[derive(Debug, Args)]
 pub struct Common {
     /// The server [default: one of its own on a free port]
@@ -288,6 +288,19 @@ pub struct Common {
 
 fn connections() -> RangedU64ValueParser {
     clap::value_parser!(u64).range(1..=1_000_000)
+}
+
+fn acks() -> impl TypedValueParser<Value = Acks> {
+    let kinds = [
+        (Acks::Each, "One for each message"),
+        (Acks::Batch, "One for up to 1,024 messages"),
+        (Acks::None, "None; errors still come"),
+    ];
+    let values = kinds.map(|(acks, help)| PossibleValue::new(acks.as_str()).help(help));
+    PossibleValuesParser::new(values).map(move |text| {
+        let chosen = kinds.iter().find(|(acks, _)| acks.as_str() == text);
+        chosen.expect("it is one of these").0
+    })
 }
 
 fn rate(text: &str) -> Result<u64, String> {

@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use super::report::Report;
 
-/// Why two results can't be compared.
+/// Two results that can't be compared: their modes.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("can't compare {0} with {1}: save a run of the same mode")]
 pub struct OtherMode(String, String);
 
-/// Whether results of these modes can be compared.
+/// Checks that results of these modes can be compared.
 pub fn check(old: &str, new: &str) -> Result<(), OtherMode> {
     match old == new {
         true => Ok(()),
@@ -19,7 +19,7 @@ pub fn check(old: &str, new: &str) -> Result<(), OtherMode> {
     }
 }
 
-/// The figures of both, and how many times the old one the new one is.
+/// Makes a table of the figures of both, and of their ratios.
 pub fn table(old: &Report, new: &Report) -> Result<String, OtherMode> {
     check(&old.mode, &new.mode)?;
     let mut text = String::new();
@@ -65,7 +65,7 @@ pub fn table(old: &Report, new: &Report) -> Result<String, OtherMode> {
     Ok(text)
 }
 
-/// What else differs, so that the figures may.
+/// Options and facts of the machine that differ, so that the figures may.
 fn differences(old: &Report, new: &Report) -> Vec<(String, String, String)> {
     let machine = |report: &Report| serde_json::to_value(&report.machine).unwrap_or_default();
     let (old_machine, new_machine) = (machine(old), machine(new));

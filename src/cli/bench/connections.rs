@@ -1,32 +1,32 @@
-//! Many connections that have each sent one message and are idle then: what
-//! each costs the server.
+//! The costs of many connections that have each sent one message and are idle
+//! then.
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use tickwire::limits::{FRAME_BYTES_MAX_DEFAULT, FRAME_PREFIX_BYTES};
-use tickwire::wire::{ErrorCode, write_frame};
+use tickwire::wire::ErrorCode;
+use tickwire_load::drive::Extent;
+use tickwire_load::frame;
+use tickwire_load::load::names;
+use tickwire_load::messages::{Example, Selection, Target, Variants};
+use tickwire_load::process::{Cpu, CpuClock, Process};
+use tickwire_load::progress::{Progress, number, per_second};
 
 use super::arguments::Connections;
-use super::drive::Extent;
-use super::load::names;
-use super::messages::{Example, Selection, Target, Variants};
-use super::process::Process;
-use super::progress;
-use super::report::{Report, micros, number, per_second};
-use super::setup::{ConnectError, CpuClock, Setup};
+use super::report::{Report, micros};
+use super::setup::{ConnectError, Setup};
 use crate::cli::Failure;
 use crate::cli::answer::ServerMessage;
 use crate::cli::peer::{self, PeerError};
 
-/// How long a heartbeat may wait for its ack.
+/// The time that a heartbeat may wait for its ack.
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long all are idle before it is looked what they cost.
+/// The idle time before the costs are taken.
 const IDLE_TIME: Duration = Duration::from_millis(500);
 
-/// Why no further connection could be opened.
+/// A reason why no further connection could be opened.
 #[derive(Debug, thiserror::Error)]
 enum OpenError {
     #[error(transparent)]
@@ -61,20 +61,42 @@ pub fn run(arguments: &Connections) -> Result<Report, Failure> {
         )));
     }
     let setup = Setup::new(arguments.common.to.as_deref(), count)?;
-    let mut heartbeats = Variants::new(&Selection::One(Example::Heartbeat), 0x7411);
-    // The first one makes the server allocate what it has only once.
+    let opened = open_all(&setup, count).map_err(Failure::failed)?;
+    Ok(report(&setup, count, &opened))
+}
+
+/// The connections that were opened, and their costs.
+struct Opened {
+    count: u64,
+    /// Those that the server closed while they were idle.
+    closed: u64,
+    /// The time that opening took.
+    opening: Duration,
+    /// Processor time while they were opened.
+    cpu: Cpu,
+    /// Processor time while they were idle.
+    idle_cpu: Cpu,
+    /// Bytes of resident memory before and after.
+    resident_before: Option<u64>,
+    resident: Option<u64>,
+    /// The reason why there are no more.
+    fault: Option<String>,
+}
+
+fn open_all(setup: &Setup, count: u64) -> Result<Opened, OpenError> {
+    let mut heartbeats = Variants::new(&Selection::One(Example::Heartbeat));
     let names = names("idle", count as usize + 1);
     let mut open = |name: &str| {
-        let json = heartbeats.next_for(Some(name), Target::Keep);
-        open(setup.address(), &json)
+        let heartbeat = heartbeats.next_for(Some(name), Target::Keep);
+        open(setup.address(), &heartbeat.json)
     };
-    let _first = open(&names[count as usize]).map_err(Failure::failed)?;
-    let process = setup.process.as_ref();
-    let resident_before = process.and_then(Process::resident_bytes);
-
-    let extent = Extent::Messages(count);
-    let bar = progress::bar(extent);
-    let clock = CpuClock::start(&setup);
+    // The first one makes the server allocate what it has only once.
+    let _first = open(&names[count as usize])?;
+    let clock = || CpuClock::start(setup.process.clone());
+    let resident = || setup.process.as_ref().and_then(Process::resident_bytes);
+    let resident_before = resident();
+    let bar = Progress::of_load(Extent::Messages(count));
+    let opening_clock = clock();
     let start = Instant::now();
     let mut streams = Vec::with_capacity(count as usize);
     let mut fault = None;
@@ -87,61 +109,67 @@ pub fn run(arguments: &Connections) -> Result<Report, Failure> {
             }
         }
         if streams.len().is_multiple_of(100) {
-            progress::show(&bar, extent, streams.len() as u64, start.elapsed());
+            bar.show(streams.len() as u64, start.elapsed());
         }
     }
     let opening = start.elapsed();
-    let cpu = clock.stop();
-    let idle = CpuClock::start(&setup);
+    let cpu = opening_clock.stop();
+    let idle_clock = clock();
     std::thread::sleep(IDLE_TIME);
-    let idle = idle.stop();
-    bar.finish_and_clear();
-    let resident = process.and_then(Process::resident_bytes);
-    let closed = streams.iter().filter(|stream| is_closed(stream)).count() as u64;
+    Ok(Opened {
+        count: streams.len() as u64,
+        idle_cpu: idle_clock.stop(),
+        resident: resident(),
+        closed: streams.iter().filter(|stream| is_closed(stream)).count() as u64,
+        opening,
+        cpu,
+        resident_before,
+        fault,
+    })
+}
 
-    let opened = streams.len() as u64;
+fn report(setup: &Setup, count: u64, opened: &Opened) -> Report {
     let title = format!(
         "connections: {} opened and idle, each after one heartbeat, through {}",
-        number(opened),
+        number(opened.count),
         setup.shown()
     );
     let mut report = Report::new("connections", title);
     report.option("server", setup.option());
     report.option("connections", count);
-    report.count("opened", opened);
-    report.count("acknowledged", opened);
-    report.count("closed", closed);
-    let rate = opened as f64 / opening.as_secs_f64().max(1e-9);
-    report.figure("seconds", Some(opening.as_secs_f64()));
+    report.count("opened", opened.count);
+    report.count("acknowledged", opened.count);
+    report.count("closed", opened.closed);
+    let seconds = opened.opening.as_secs_f64();
+    let rate = opened.count as f64 / seconds.max(1e-9);
+    report.figure("seconds", Some(seconds));
     report.figure("connections_per_second", Some(rate));
-    report.line(
-        "opened",
-        &format!("{:>14} {:>16}", number(opened), per_second(rate)),
-    );
-    let per_connection = |bytes: Option<u64>| Some(bytes? as f64 / opened.max(1) as f64);
-    let grown = resident.zip(resident_before);
-    let grown = grown.map(|(after, before)| after.saturating_sub(before));
-    let memory = per_connection(grown);
+    let text = format!("{:>14} {:>16}", number(opened.count), per_second(rate));
+    report.line("opened", &text);
+    let grown = opened.resident.zip(opened.resident_before);
+    let grown = grown.map(|(after, before)| after.saturating_sub(before) as f64);
+    let memory = grown.map(|bytes| bytes / opened.count.max(1) as f64);
+    let resident = opened.resident.map(|bytes| bytes as f64);
     report.figure("resident_bytes_per_connection", memory);
-    report.figure("resident_bytes", resident.map(|bytes| bytes as f64));
+    report.figure("resident_bytes", resident);
     if let (Some(memory), Some(resident)) = (memory, resident) {
-        let megabytes = resident as f64 / 1e6;
+        let megabytes = resident / 1e6;
         let text = format!("{memory:.0} bytes a connection, {megabytes:.1} MB in all");
         report.line("server memory", &text);
     }
-    report.cpu(cpu, opened, "connection");
-    let idle_us = idle.server.map(|time| time.as_secs_f64() * 1e6);
+    report.cpu(opened.cpu, opened.count, "connection");
+    let idle_us = opened.idle_cpu.server.map(|time| time.as_secs_f64() * 1e6);
     let idle_us = idle_us.map(|us| us / IDLE_TIME.as_secs_f64());
     report.figure("server_idle_cpu_us_per_second", idle_us);
     if let Some(us) = idle_us {
         report.line("idle CPU", &format!("{} a second", micros(us)));
     }
-    if closed > 0 {
-        let text = format!("{} closed by the server while idle", number(closed));
+    if opened.closed > 0 {
+        let text = format!("{} closed by the server while idle", number(opened.closed));
         report.faults.push(text);
     }
-    report.faults.extend(fault);
-    Ok(report)
+    report.faults.extend(opened.fault.clone());
+    report
 }
 
 /// Opens a connection, sends `json` and reads the ack.
@@ -156,11 +184,11 @@ fn open(to: &str, json: &[u8]) -> Result<TcpStream, OpenError> {
         error => error.into(),
     })?;
     let mut frame = Vec::new();
-    write_frame(&mut frame, json).expect("a heartbeat fits a frame");
+    frame::write(&mut frame, json);
     let answered = stream
         .set_read_timeout(Some(ACK_TIMEOUT))
         .and_then(|()| stream.write_all(&frame))
-        .and_then(|()| read_frame(&mut stream));
+        .and_then(|()| frame::read(&mut stream));
     let answer = answered.map_err(OpenError::Unanswered)?;
     let Some(answer) = ServerMessage::read(&answer) else {
         let odd = io::Error::new(ErrorKind::InvalidData, "what came is no answer");
@@ -178,21 +206,6 @@ fn open(to: &str, json: &[u8]) -> Result<TcpStream, OpenError> {
     }
 }
 
-fn read_frame(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
-    let mut prefix = [0; FRAME_PREFIX_BYTES];
-    stream.read_exact(&mut prefix)?;
-    let len = u32::from_be_bytes(prefix) as usize;
-    if len > FRAME_BYTES_MAX_DEFAULT {
-        return Err(io::Error::new(
-            ErrorKind::InvalidData,
-            "what came is no frame",
-        ));
-    }
-    let mut frame = vec![0; len];
-    stream.read_exact(&mut frame)?;
-    Ok(frame)
-}
-
 fn is_closed(mut stream: &TcpStream) -> bool {
     let looked = stream
         .set_nonblocking(true)
@@ -200,7 +213,7 @@ fn is_closed(mut stream: &TcpStream) -> bool {
     !looked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
-/// How many ports the system hands out for connections to one address.
+/// The number of ports that the system has for connections to one address.
 fn local_ports() -> Option<u64> {
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
     let (first, last) = range.trim().split_once(char::is_whitespace)?;

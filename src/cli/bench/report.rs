@@ -1,49 +1,77 @@
-//! What came of a run: for people, for programs, and for the next run to be
+//! The results of a run: for people, for programs, and for the next run to be
 //! compared with.
 
 use std::fmt::Write;
 use std::path::Path;
+use std::time::Duration;
 
-use indicatif::HumanCount;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-
-use super::latency::Latency;
-use super::machine::Machine;
-use super::setup::Cpu;
+use tickwire_load::drive::Extent;
+use tickwire_load::latency::Latency;
+use tickwire_load::machine;
+use tickwire_load::process::Cpu;
 
 /// The form of a saved result; another one is not read.
 const FORM: u64 = 1;
+/// Below this the load's processor time is known too coarsely to be divided.
+const CPU_MIN: Duration = Duration::from_millis(200);
 
 /// A result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The form of this.
     tickwire_bench: u64,
-    /// What was measured.
+    /// The measurement.
     pub mode: String,
-    /// When.
+    /// Its time.
     pub time: String,
     /// The version of the program that measured.
     pub version: String,
-    /// Where.
+    /// The machine.
     pub machine: Machine,
-    /// What was asked for.
+    /// The options.
     pub options: Map<String, Value>,
-    /// How many.
+    /// Counts.
     pub counts: Map<String, Value>,
-    /// How fast and how dear.
+    /// Speeds and costs.
     pub figures: Map<String, Value>,
-    /// Latencies in microseconds, by what they are of.
+    /// Latencies in microseconds, by their names.
     pub latency_us: Map<String, Value>,
-    /// What did not go as it should.
+    /// Everything that did not go as it should.
     pub faults: Vec<String>,
-    /// What stands above the figures for people.
+    /// The line above the figures for people.
     #[serde(skip)]
     title: String,
     /// The figures for people.
     #[serde(skip)]
     lines: String,
+}
+
+/// The facts that make a machine's figures differ from another's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// The processor's name.
+    cpu: String,
+    /// Its cores, as far as this program may use them.
+    cores: usize,
+    /// The system and its version.
+    system: String,
+    /// Bytes of memory.
+    memory_bytes: Option<u64>,
+}
+
+impl Machine {
+    fn this() -> Self {
+        let machine = machine::Machine::this();
+        let system = format!("{} {}", std::env::consts::OS, machine.kernel);
+        Self {
+            cpu: (machine.processor).unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            system: system.trim().to_owned(),
+            memory_bytes: machine.memory_kib.map(|kib| kib * 1_024),
+        }
+    }
 }
 
 impl Report {
@@ -65,9 +93,19 @@ impl Report {
         }
     }
 
-    /// Notes what was asked for.
+    /// Notes an option.
     pub fn option(&mut self, name: &str, value: impl Into<Value>) {
         self.options.insert(name.to_owned(), value.into());
+    }
+
+    /// Notes when the run was to end.
+    pub fn extent(&mut self, extent: Extent) {
+        let (seconds, messages) = match extent {
+            Extent::Time(time) => (Value::from(time.as_secs()), Value::Null),
+            Extent::Messages(messages) => (Value::Null, Value::from(messages)),
+        };
+        self.option("seconds", seconds);
+        self.option("messages", messages);
     }
 
     /// Notes a number of things.
@@ -85,7 +123,7 @@ impl Report {
         writeln!(self.lines, "{label:<15}{text}").expect("a String takes everything");
     }
 
-    /// Adds latencies, for both.
+    /// Adds latencies, for people and programs.
     pub fn latency(&mut self, name: &str, label: &str, latency: &Latency) {
         let percentiles = latency.percentiles_us();
         let shown = percentiles.iter();
@@ -100,9 +138,10 @@ impl Report {
         self.latency_us.insert(name.to_owned(), percentiles.into());
     }
 
-    /// Adds what server and load have spent on each of `count` things.
+    /// Adds the processor time of server and load for each of `count` things.
     pub fn cpu(&mut self, cpu: Cpu, count: u64, thing: &str) {
-        for (who, time) in [("server", cpu.server), ("load", cpu.load)] {
+        let load = cpu.load.filter(|time| *time >= CPU_MIN);
+        for (who, time) in [("server", cpu.server), ("load", load)] {
             let time = time.filter(|_| count > 0);
             let us = time.map(|time| time.as_secs_f64() * 1e6 / count as f64);
             self.figure(&format!("{who}_cpu_us_per_{thing}"), us);
@@ -148,8 +187,8 @@ impl Report {
     }
 }
 
-/// Whether there is a folder for a file to be saved in: better known before the
-/// run than after it.
+/// Checks that there is a folder for a file to be saved in: better known before
+/// the run than after it.
 pub fn check_folder(path: &Path) -> Result<(), String> {
     let folder = path
         .parent()
@@ -161,16 +200,6 @@ pub fn check_folder(path: &Path) -> Result<(), String> {
             path.display()
         )),
     }
-}
-
-/// A number of things as people read it.
-pub fn number(count: u64) -> String {
-    HumanCount(count).to_string()
-}
-
-/// A rate as people read it.
-pub fn per_second(rate: f64) -> String {
-    format!("{}/s", number(rate.round() as u64))
 }
 
 /// A time in microseconds as people read it.

@@ -1,15 +1,15 @@
-//! Which messages `--message` means.
+//! The messages that `--message` means.
 
 use tickwire::limits::FRAME_BYTES_MAX_MAX;
 use tickwire::wire::{Kind, Parser, Validation};
+use tickwire_load::messages::{Example, Selection};
 
-use super::messages::{Example, Selection};
 use crate::cli::input::{Event, Input, InputError};
 
 /// Numbers in other widths must not make a message longer than a frame may be.
 const MESSAGE_BYTES_MAX: usize = FRAME_BYTES_MAX_MAX / 4;
 
-/// Why a load can't be made of what was asked for.
+/// A reason why no load can be made of `--message`.
 #[derive(Debug, thiserror::Error)]
 pub enum SelectionError {
     /// It is no name of a message, nor a file.
@@ -26,9 +26,9 @@ pub enum SelectionError {
     Invalid {
         /// The file.
         file: String,
-        /// Where the message begins.
+        /// The line where the message begins.
         line: u64,
-        /// What is wrong.
+        /// The error.
         reason: String,
     },
     /// It can't be broadcast.
@@ -36,7 +36,8 @@ pub enum SelectionError {
     OnlyAcks(String),
 }
 
-/// What `argument` means. For a broadcast, something must be left without acks.
+/// Finds the messages that `argument` means. For a broadcast, they can't all be
+/// acks.
 pub fn of(argument: &str, broadcast: bool) -> Result<Selection, SelectionError> {
     let selection = named(argument);
     let selection = match selection {
@@ -72,8 +73,8 @@ fn read(path: &str) -> Result<Selection, SelectionError> {
         if let Event::Piece(piece) = event
             && invalid.is_none()
         {
-            let json = piece.json.to_vec();
-            let reason = match parser.parse(&mut json.clone()) {
+            let json = piece.json;
+            let reason = match parser.parse(json) {
                 Ok(header) if header.kind.is_control() => Some(format!(
                     "a {} is for the server itself; a load consists of messages that are passed on",
                     header.kind.as_str()
@@ -93,7 +94,7 @@ fn read(path: &str) -> Result<Selection, SelectionError> {
                         reason,
                     });
                 }
-                None => messages.push(json),
+                None => messages.push(json.to_vec()),
             }
         }
         Ok(())
@@ -119,7 +120,7 @@ fn only_acks(selection: &Selection) -> bool {
         Selection::Custom(messages) => {
             let mut parser = Parser::new(Validation::Envelope);
             messages.iter().all(|json| {
-                let header = parser.parse(&mut json.clone());
+                let header = parser.parse(json);
                 header.is_ok_and(|header| header.kind == Kind::Ack)
             })
         }

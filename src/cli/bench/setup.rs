@@ -1,27 +1,27 @@
-//! What a run needs before it begins: a server, room for its connections, and
+//! The needs of a run before it begins: a server, room for its connections, and
 //! the connections themselves.
 
-use std::time::Duration;
+use std::process::Command;
 
 use serde_json::{Map, Value};
 use tickwire::ids::Name;
+use tickwire::limits::CONNECTIONS_MAX_DEFAULT;
 use tickwire::wire::ErrorCode;
+use tickwire_load::process::Process;
+use tickwire_load::protocol::{Acks, Fence, Party};
+use tickwire_load::server::{Ready, Server, StartError};
 
-use super::count::Acks;
-use super::process::Process;
-use super::server::OwnServer;
 use crate::cli::Failure;
-use crate::cli::peer::{Peer, PeerError};
+use crate::cli::peer::{self, Claim, Peer, PeerError};
 
 /// Files that a process has open beside its connections.
 const FILES_BESIDE: u64 = 40;
-/// Below this a process's time is known too coarsely to be divided.
-const CPU_MIN: Duration = Duration::from_millis(200);
 
-/// The server under load, and what is known of it.
+/// The server under load.
 #[derive(Debug)]
 pub struct Setup {
-    own: Option<OwnServer>,
+    /// One that was started for this run.
+    own: Option<Server>,
     to: String,
     /// Its process, if that is on this machine and may be looked at.
     pub process: Option<Process>,
@@ -31,38 +31,33 @@ impl Setup {
     /// Finds the server `to`, or starts one, for so many connections.
     pub fn new(to: Option<&str>, connections: u64) -> Result<Self, Failure> {
         check_files(&Process::this(), "this process", connections).map_err(Failure::usage)?;
-        match to {
-            Some(to) => {
-                let name = name("bench-probe");
-                let nothing = Map::from_iter([("register".to_owned(), Value::from(false))]);
-                let probe = Peer::connect_with(to, &name, nothing).map_err(Failure::failed)?;
-                let process = Process::behind(&probe.stream);
-                if let Some(process) = &process {
-                    check_files(process, "the server", connections).map_err(Failure::usage)?;
-                }
-                Ok(Self {
-                    own: None,
-                    to: to.to_owned(),
-                    process,
-                })
-            }
-            None => {
-                let own = OwnServer::start(connections as usize).map_err(Failure::failed)?;
-                Ok(Self {
-                    to: own.address().to_owned(),
-                    process: Some(own.process()),
-                    own: Some(own),
-                })
-            }
+        let Some(to) = to else {
+            let own = start(connections).map_err(Failure::failed)?;
+            return Ok(Self {
+                to: own.address().to_string(),
+                process: Some(own.process()),
+                own: Some(own),
+            });
+        };
+        let nothing = Map::from_iter([("register".to_owned(), Value::from(false))]);
+        let probe = Peer::connect_with(to, &name("bench-probe"), nothing);
+        let process = Process::behind(&probe.map_err(Failure::failed)?.stream);
+        if let Some(process) = &process {
+            check_files(process, "the server", connections).map_err(Failure::usage)?;
         }
+        Ok(Self {
+            own: None,
+            to: to.to_owned(),
+            process,
+        })
     }
 
-    /// Where the server listens.
+    /// The address of the server.
     pub fn address(&self) -> &str {
         &self.to
     }
 
-    /// How it is called in what people read.
+    /// The server in the result for people.
     pub fn shown(&self) -> String {
         match &self.own {
             Some(_) => "a server of its own".to_owned(),
@@ -70,7 +65,7 @@ impl Setup {
         }
     }
 
-    /// How it is called in what programs read.
+    /// The server in the result for programs.
     pub fn option(&self) -> &str {
         match &self.own {
             Some(_) => "own",
@@ -94,7 +89,31 @@ impl Setup {
     }
 }
 
-/// Why there is no connection.
+/// Starts a `tickwire serve` for so many connections on a free port.
+fn start(connections: u64) -> Result<Server, String> {
+    const REMEDY: &str = "Start `tickwire serve` and pass --to";
+    let failed = |error| match error {
+        StartError::Spawn(error) => format!("can't start a server: {error}. {REMEDY}"),
+        _ => format!("the server that was started doesn't listen. {REMEDY}"),
+    };
+    let program = std::env::current_exe().map_err(|error| failed(error.into()))?;
+    let mut command = Command::new(program);
+    command.args(["serve", "--listen", "127.0.0.1:0"]);
+    // Settings for another server are not for this one.
+    for (key, _) in std::env::vars_os() {
+        if key.to_string_lossy().starts_with("TICKWIRE_") {
+            command.env_remove(key);
+        }
+    }
+    command.env("TICKWIRE_LOG", "warn");
+    let connections_max = connections + 16;
+    if connections_max > CONNECTIONS_MAX_DEFAULT as u64 {
+        command.env("TICKWIRE_CONNECTIONS_MAX", connections_max.to_string());
+    }
+    Server::start(command, Ready::Says).map_err(failed)
+}
+
+/// A reason why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The server takes no more.
@@ -103,17 +122,31 @@ pub enum ConnectError {
          or ask for fewer here"
     )]
     Full,
-    /// Something else.
+    /// Another one.
     #[error(transparent)]
     Peer(#[from] PeerError),
 }
 
-/// A name of our own making.
+/// A name of the load's own making.
 pub fn name(text: &str) -> Name {
     Name::new(text).expect("letters, digits and hyphens are a name")
 }
 
-/// Whether `process` may have so many more files open.
+/// Hands the connection of `name` over to a load.
+pub fn party(peer: Peer, name: &Name) -> Party {
+    let (id, frame) = peer::hello(name, Claim::Source);
+    Party {
+        stream: peer.stream,
+        unread: peer.frames.into_unread(),
+        server: peer.server,
+        fence: Some(Fence {
+            id: id.as_str().to_owned(),
+            frame,
+        }),
+    }
+}
+
+/// Checks that `process` may have so many more files open.
 fn check_files(process: &Process, who: &str, connections: u64) -> Result<(), String> {
     let needed = connections + FILES_BESIDE + process.open_files().unwrap_or(0);
     match process.open_files_max() {
@@ -128,45 +161,6 @@ fn check_files(process: &Process, who: &str, connections: u64) -> Result<(), Str
             hard.saturating_sub(needed - connections)
         )),
         None => Ok(()),
-    }
-}
-
-/// The time that server and load spend on processors from here on.
-#[derive(Debug)]
-pub struct CpuClock {
-    server: Option<Process>,
-    server_before: Option<Duration>,
-    load_before: Option<Duration>,
-}
-
-/// What they have spent, where it is known.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Cpu {
-    /// The server.
-    pub server: Option<Duration>,
-    /// This process.
-    pub load: Option<Duration>,
-}
-
-impl CpuClock {
-    /// Starts counting.
-    pub fn start(setup: &Setup) -> Self {
-        let server = setup.process.clone();
-        Self {
-            server_before: server.as_ref().and_then(Process::cpu_of_threads),
-            load_before: Process::this().cpu(),
-            server,
-        }
-    }
-
-    /// What has been spent since.
-    pub fn stop(self) -> Cpu {
-        let since = |before: Option<Duration>, now: Option<Duration>| now?.checked_sub(before?);
-        let server = self.server.as_ref().and_then(Process::cpu_of_threads);
-        Cpu {
-            server: since(self.server_before, server),
-            load: since(self.load_before, Process::this().cpu()).filter(|time| *time >= CPU_MIN),
-        }
     }
 }
 

@@ -3,32 +3,32 @@
 
 use std::time::Duration;
 
-use indicatif::ProgressBar;
 use serde_json::Value;
+use tickwire_load::drive::Extent;
+use tickwire_load::messages::Selection;
+use tickwire_load::progress::{Progress, number};
+use tickwire_load::protocol::Acks;
+use tickwire_load::stall::{Stall, StalledPair, Tally};
+use tickwire_load::statistics::{Estimate, Limit, Verdict};
 
-use self::stall::{Stall, Tally};
 use super::arguments::StalledPeer;
-use super::drive::Extent;
-use super::messages::Selection;
-use super::report::{Report, number};
-use super::setup::Setup;
-use super::statistics::{Estimate, Limit, Verdict};
-use super::{one_at_a_time, progress, selection, streams};
+use super::report::Report;
+use super::setup::{Setup, name, party};
+use super::streams::{self, Plan};
+use super::{one_at_a_time, selection};
 use crate::cli::Failure;
 
-mod stall;
-
-/// How many connections there are beside those of the throughput.
+/// The number of connections beside those of the throughput.
 const CONNECTIONS_BESIDE: u64 = 8;
 
-/// What is judged: its name, how people read it, and what its ratio is held to.
+/// The ratios that are judged: their names, labels and bounds.
 const JUDGED: [(&str, &str, Limit); 3] = [
     ("throughput", "throughput", Limit::AtLeast(0.95)),
     ("paced_p99", "p99 paced", Limit::AtMost(1.2)),
     ("one_at_a_time_p99", "p99 single", Limit::AtMost(1.2)),
 ];
 
-/// What one half of a pair came to, in the order of [`JUDGED`].
+/// The figures of one half of a pair, in the order of [`JUDGED`].
 type Figures = [Option<f64>; JUDGED.len()];
 
 /// A half of a pair.
@@ -51,10 +51,10 @@ pub fn run(arguments: &StalledPeer) -> Result<Report, Failure> {
         stalled: Tally::default(),
         faults: Vec::new(),
     };
-    let bar = progress::pairs(arguments.pairs);
+    let bar = Progress::of_repeats(String::new(), arguments.pairs, "pairs");
     let mut pairs = Vec::new();
     for pair in 0..arguments.pairs {
-        // What gets slower or faster by and by does so for both.
+        // A machine that gets slower by and by does so for both.
         let (with, without) = if pair % 2 == 0 {
             let without = runs.half(Half::Without, &bar)?;
             (runs.half(Half::With, &bar)?, without)
@@ -65,9 +65,9 @@ pub fn run(arguments: &StalledPeer) -> Result<Report, Failure> {
             )
         };
         pairs.push((with, without));
-        bar.inc(1);
+        bar.advance();
     }
-    bar.finish_and_clear();
+    drop(bar);
     Ok(runs.report(&pairs))
 }
 
@@ -81,15 +81,15 @@ struct Runs<'a> {
 }
 
 impl Runs<'_> {
-    fn half(&mut self, half: Half, bar: &ProgressBar) -> Result<Figures, Failure> {
+    fn half(&mut self, half: Half, bar: &Progress) -> Result<Figures, Failure> {
         let words = match half {
             Half::Without => "without",
             Half::With => "with",
         };
-        bar.set_message(words);
+        bar.say(words.to_owned());
         let stall = match half {
             Half::Without => None,
-            Half::With => Some(Stall::begin(&self.setup)?),
+            Half::With => Some(self.stall()?),
         };
         let figures = self.measure()?;
         if let Some(stall) = stall {
@@ -97,6 +97,16 @@ impl Runs<'_> {
             self.stalled.add(&tally);
         }
         Ok(figures)
+    }
+
+    fn stall(&self) -> Result<Stall, Failure> {
+        let connect = |text: &str| {
+            let name = name(text);
+            let peer = self.setup.connect(&name, Acks::Each);
+            Ok(party(peer.map_err(Failure::failed)?, &name))
+        };
+        let pairs = [StalledPair::open(connect)?, StalledPair::open(connect)?];
+        Stall::begin(pairs).map_err(Failure::failed)
     }
 
     fn measure(&mut self) -> Result<Figures, Failure> {
@@ -109,24 +119,24 @@ impl Runs<'_> {
             ..
         } = *self.arguments;
         let extent = Extent::Time(Duration::from_secs(seconds));
-        let stream = |mode, rate| streams::Plan {
+        let plan = |mode, rate| Plan {
             mode,
-            senders: senders as usize,
-            receivers: receivers as usize,
-            broadcast: false,
+            senders,
+            receivers,
+            is_broadcast: false,
             message: &messages.message,
             acks: messages.acks,
             extent,
             rate,
         };
-        let single = one_at_a_time::Plan {
-            message: &messages.message,
-            acks: messages.acks,
-            extent,
+        let single = Plan {
+            senders: 1,
+            receivers: 1,
+            ..plan("one-at-a-time", None)
         };
-        let (selection, setup, hidden) = (&self.selection, &self.setup, ProgressBar::hidden);
-        let throughput = streams::measure(&stream("throughput", None), selection, setup, hidden)?;
-        let paced = streams::measure(&stream("paced", Some(rate)), selection, setup, hidden)?;
+        let (selection, setup, hidden) = (&self.selection, &self.setup, Progress::hidden);
+        let throughput = streams::measure(&plan("throughput", None), selection, setup, hidden)?;
+        let paced = streams::measure(&plan("paced", Some(rate)), selection, setup, hidden)?;
         let single = one_at_a_time::measure(&single, selection, setup, hidden)?;
         let figures = [
             throughput.figures.get("messages_per_second"),
@@ -180,7 +190,7 @@ fn p99<'a>(report: &'a Report, latency: &str) -> Option<&'a Value> {
     report.latency_us.get(latency)?.get("p99")
 }
 
-/// Adds a ratio and what becomes of its bound.
+/// Adds a ratio and the fate of its bound.
 fn judge(report: &mut Report, name: &str, label: &str, limit: Limit, ratio: Option<Estimate>) {
     let is_known = |estimate: &Estimate| estimate.is_interval();
     let interval = ratio.filter(is_known);

@@ -315,8 +315,7 @@ mod tests {
         let mut ids = BTreeSet::new();
         for _ in 0..ROUND.len() * 20 {
             let message = story.next();
-            let mut json = message.to_json().into_bytes();
-            parser.parse(&mut json).unwrap();
+            parser.parse(message.to_json().as_bytes()).unwrap();
             assert!(ids.insert(message.msg_id.to_string()));
             if ids.len() <= ROUND.len() {
                 kinds.insert(kind(&message));

@@ -2,6 +2,7 @@
 //! splitter finds its way again after one that is broken.
 
 use tickwire::limits::JSON_DEPTH_MAX;
+use tickwire::wire::internal::is_white_space;
 
 /// The separator before each text of a JSON text sequence (RFC 7464).
 pub const RECORD_SEPARATOR: u8 = 0x1E;
@@ -10,7 +11,7 @@ pub const BOM: &[u8] = b"\xEF\xBB\xBF";
 
 /// Returns whether `byte` may stand between messages.
 pub fn is_separator(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | RECORD_SEPARATOR)
+    is_white_space(byte) || byte == RECORD_SEPARATOR
 }
 
 /// A search for a line that begins with `{`, in bytes that arrive bit by bit.

@@ -1,12 +1,11 @@
-//! What a connection writes: what earlier ones were handed, what waits in the
-//! queue, and words of the client itself.
+//! The writing half of a connection: messages that earlier ones were handed,
+//! the queue, and messages of the client itself.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 
@@ -31,7 +30,7 @@ impl Connection<'_> {
         match self.write(writer, outbox).await {
             Ok(()) => std::future::pending().await,
             Err(error) => {
-                // What the server said before it closed can still be read.
+                // The server's last words can still be read.
                 sleep(CLOSE_WRITE_TIMEOUT).await;
                 Disconnect::Broken(error)
             }
@@ -54,7 +53,8 @@ impl Connection<'_> {
             // A full queue must not keep heartbeats back, so they come first.
             let next = tokio::select! {
                 biased;
-                // What the server no longer takes is for the next connection.
+                // Messages that the server no longer takes are for the next
+                // connection.
                 () = self.parting.cancelled() => return Ok(()),
                 () = tick(&mut beats), if !closing => {
                     self.beat(outbox);
@@ -81,9 +81,9 @@ impl Connection<'_> {
         writer.shutdown().await
     }
 
-    /// Says again what this connection must know of earlier ones, before
-    /// anything newer: the subscriptions, then what was handed to an earlier
-    /// connection and is to be written once more.
+    /// Says again what must be known from earlier connections, before anything
+    /// newer: the subscriptions, then messages that were handed to an earlier
+    /// connection and are to be written once more.
     async fn repeat<W: AsyncWrite + Unpin>(
         &self,
         writer: &mut W,
@@ -100,8 +100,10 @@ impl Connection<'_> {
                     let state = self.session.state();
                     let unanswered = &state.unanswered;
                     let next = unanswered.to_repeat(from, self.repeats_before, changes);
-                    let Some((place, message)) = next else { break };
-                    from = place + 1;
+                    let Some((position, message)) = next else {
+                        break;
+                    };
+                    from = position + 1;
                     if self.takes(&message.frame) {
                         outbox.batch.put(&message.frame, None);
                     }
@@ -128,23 +130,17 @@ impl Connection<'_> {
             .write(writer, |bytes| signs.took(bytes))
             .await?;
         signs.set_waiting(false);
-        self.settle_batch(outbox);
+        self.end_batch(outbox);
         Ok(())
     }
 
     fn subscribe_again(&self, change: Change, outbox: &mut Outbox) {
         let (id, frame) = self.session.shared.message_of(&change);
         outbox.batch.put(&frame, None);
-        self.await_answer(Outgoing {
-            frame: Bytes::new(),
-            queued_bytes: 0,
-            answered_as: Some(id),
-            waiter: None,
-            purpose: Purpose::Again(change),
-        });
+        self.await_answer(Outgoing::of_connection(id, Purpose::Again(change)));
     }
 
-    /// Whether the server takes a frame of this size.
+    /// Returns whether the server takes a frame of this size.
     fn takes(&self, frame: &[u8]) -> bool {
         frame.len() <= self.frame_bytes_max.saturating_add(FRAME_PREFIX_BYTES)
     }
@@ -166,8 +162,8 @@ impl Connection<'_> {
     /// Lets a flush wait for all messages that were handed over before.
     fn put_up(&self, fence: Fence) {
         let mut state = self.session.state();
-        let place = state.unanswered.next_place();
-        state.fences.put_up(place, fence);
+        let position = state.unanswered.next_position();
+        state.fences.put_up(position, fence);
         state.open_fences();
     }
 
@@ -190,21 +186,21 @@ impl Connection<'_> {
             return;
         }
         let frame = message.frame.clone();
-        let place = self.await_answer(message);
-        outbox.batch.put(&frame, Some(place));
+        let position = self.await_answer(message);
+        outbox.batch.put(&frame, Some(position));
     }
 
-    /// Notes that an answer is due to what is about to be written: from here on
-    /// it may have been accepted.
+    /// Notes that an answer is due to a message that is about to be written:
+    /// from here on it may have been accepted.
     fn await_answer(&self, message: Outgoing) -> u64 {
         let mut state = self.session.state();
         let none_was_due = state.unanswered.is_empty();
-        let place = state.unanswered.insert(message, Instant::now());
+        let position = state.unanswered.insert(message, Instant::now());
         drop(state);
         if none_was_due {
             self.session.inbox.look_again();
         }
-        place
+        position
     }
 
     fn beat(&self, outbox: &mut Outbox) {
@@ -225,18 +221,15 @@ impl Connection<'_> {
     /// again: the next connection begins with another.
     fn put_own(&self, outbox: &mut Outbox, message: &Message) {
         outbox.batch.put(&message.to_frame(), None);
-        self.await_answer(Outgoing {
-            frame: Bytes::new(),
-            queued_bytes: 0,
-            answered_as: Some(message.msg_id),
-            waiter: None,
-            purpose: Purpose::OfTheClient,
-        });
+        self.await_answer(Outgoing::of_connection(
+            message.msg_id,
+            Purpose::OfTheClient,
+        ));
     }
 
-    /// Ends the batch as far as it was written. What wasn't handed over in full
-    /// can't have been accepted: it goes back.
-    pub(super) fn settle_batch(&self, outbox: &mut Outbox) {
+    /// Ends the batch as far as it was written. A message that wasn't handed
+    /// over in full can't have been accepted: it goes back.
+    pub(super) fn end_batch(&self, outbox: &mut Outbox) {
         let mut state = self.session.state();
         let mut free_bytes = 0;
         let mut not_handed = Vec::new();
@@ -246,12 +239,12 @@ impl Connection<'_> {
             fences: standing,
             ..
         } = &mut *state;
-        outbox.batch.end(|place, handed| {
+        outbox.batch.end(|position, handed| {
             if handed {
-                free_bytes += unanswered.handed_over(place, self.keeps) as usize;
-            } else if let Some(message) = unanswered.take_back(place) {
+                free_bytes += unanswered.handed_over(position, self.keeps) as usize;
+            } else if let Some(message) = unanswered.take_back(position) {
                 not_handed.push(message);
-                let mut behind = standing.take_behind(place);
+                let mut behind = standing.take_behind(position);
                 behind.append(&mut fences);
                 fences = behind;
             }

@@ -99,9 +99,8 @@ async fn a_dropped_client_closes_in_good_order_once_the_receiver_is_gone_too() {
     let (client, receiver, mut peer) = connected(config()).await;
     client.post(note("written all the same")).await.unwrap();
     drop(client);
-    let heard = peer.hear().await.unwrap();
+    let heard = peer.hear_and_ack().await;
     assert_eq!(text_of(&heard), "written all the same");
-    peer.ack(&heard).await;
     let open = tokio::time::timeout(Duration::from_secs(60), peer.hear()).await;
     assert!(open.is_err(), "the receiver still wants to receive");
     drop(receiver);

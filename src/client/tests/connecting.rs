@@ -3,7 +3,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-/// What connecting to a server gives that answers the hello like this.
+/// The outcome of connecting to a server that answers the hello like this.
 async fn connecting_to(
     answer: impl AsyncFnOnce(&mut Peer<DuplexStream>, &Message),
 ) -> Result<(Client, Receiver), ConnectError> {
@@ -23,8 +23,7 @@ async fn says_hello_over_tcp_and_is_welcomed() {
     let server = async {
         let mut peer = Peer::on(listener.accept().await.unwrap().0);
         let hello = peer.welcome().await;
-        let sent = peer.hear().await.unwrap();
-        peer.ack(&sent).await;
+        peer.hear_and_ack().await;
         hello
     };
     let program = async {
@@ -201,7 +200,7 @@ async fn what_arrives_before_the_welcome_is_not_lost() {
 }
 
 /// Sends a message and closes, with every kind of activity going on; fails if
-/// the client's task doesn't come to its end in good order. Says whether the
+/// the client's task doesn't come to its end in good order. Returns whether the
 /// message was accepted.
 async fn lives_and_ends(config: ClientConfig) -> bool {
     let (dial, mut network) = network(1 << 16);

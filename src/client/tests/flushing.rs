@@ -1,5 +1,3 @@
-use std::sync::atomic::AtomicUsize;
-
 use super::*;
 
 /// A flush in a task of its own.
@@ -85,8 +83,7 @@ async fn a_flush_outlives_the_connection() {
     drop(peer);
     disconnected(&mut receiver).await;
     assert!(!flush.is_finished());
-    let mut peer = network.accept().await;
-    peer.grant(granted(true, true)).await;
+    let mut peer = network.welcome(granted(true, true)).await;
     for n in 1..4 {
         settle_down().await;
         assert!(!flush.is_finished(), "{n}");
@@ -109,8 +106,7 @@ async fn a_flush_tells_what_has_an_unknown_fate() {
     let [_late, _lost] = heard(&mut peer).await;
     drop(peer);
     disconnected(&mut receiver).await;
-    let mut peer = network.accept().await;
-    peer.grant(granted(false, false)).await;
+    let _peer = network.welcome(granted(false, false)).await;
     assert_eq!(flush.await.unwrap(), not_accepted(0, 1, 0));
 }
 
@@ -146,8 +142,7 @@ async fn flushes_that_are_given_up_do_not_pile_up() {
     }
     let flush = flushing(&client);
     network.set_up(true);
-    let mut peer = network.accept().await;
-    peer.grant(granted(true, true)).await;
+    let mut peer = network.welcome(granted(true, true)).await;
     let [message] = heard(&mut peer).await;
     peer.ack(&message).await;
     assert_eq!(flush.await.unwrap(), Ok(()));
@@ -172,8 +167,8 @@ impl tracing::Subscriber for Warnings {
     fn exit(&self, _: &tracing::span::Id) {}
 }
 
-/// How many warnings there are while a client's last handle is dropped, in
-/// different states.
+/// Returns how many warnings there are while a client's last handle is dropped,
+/// in different states.
 fn warnings(posts: bool, flushes: bool, runtime_ends: bool) -> usize {
     let count = Arc::new(AtomicUsize::new(0));
     let subscriber = Warnings(count.clone());

@@ -1,5 +1,6 @@
 //! A client with a network that cuts at any byte or falls silent there, and a
-//! server that forgets now and then, held against what was promised.
+//! server that forgets now and then, held against the promises of the
+//! documentation.
 
 use std::collections::{HashMap, HashSet};
 
@@ -28,14 +29,15 @@ impl Random {
     }
 }
 
-/// What the server knows, and what the test knows of it.
+/// The server's knowledge, and the test's knowledge of it.
 #[derive(Default)]
 struct World {
-    /// What the server remembers to have accepted: nothing after a restart.
+    /// The messages that the server remembers to have accepted: none after a
+    /// restart.
     remembered: Option<HashSet<MsgId>>,
-    /// What it has delivered, in order.
+    /// The messages that it has delivered, in order.
     delivered: Vec<MsgId>,
-    /// What it has answered so that the client must have heard it.
+    /// The messages that it has answered so that the client must have heard it.
     answered: HashMap<MsgId, bool>,
     /// How often the client ended a connection that had fallen silent.
     silences: usize,
@@ -97,7 +99,8 @@ async fn serve(
     }
 }
 
-/// What the server makes of a message: its answer, and what that settles.
+/// The server's handling of a message: its answer, and the promises that
+/// follow.
 fn answer(heard: &Message, world: &mut World) -> (Message, Option<(MsgId, bool)>) {
     let id = heard.msg_id;
     assert!(
@@ -116,9 +119,9 @@ fn answer(heard: &Message, world: &mut World) -> (Message, Option<(MsgId, bool)>
     (ack, Some((id, true)))
 }
 
-/// Whatever the network and the server do: each send resolves once, to what
-/// became of its message; nothing is delivered twice, out of order, or again
-/// after its answer; and what is told to be unsent never came.
+/// Whatever the network and the server do: each send resolves once, to the fate
+/// of its message; nothing is delivered twice, out of order, or again after its
+/// answer; and a message that is told to be unsent never came.
 #[tokio::test(start_paused = true)]
 async fn every_send_resolves_once_and_nothing_is_doubled_whatever_happens() {
     let seeds = std::env::var("TICKWIRE_SEEDS").ok();

@@ -103,8 +103,7 @@ async fn a_send_wakes_a_client_that_had_stopped_reading() {
         for n in 0..50 {
             peer.say(from_gateway(&n.to_string())).await;
         }
-        let heard = peer.hear().await.unwrap();
-        peer.ack(&heard).await;
+        peer.hear_and_ack().await;
     });
     settle_down().await;
     assert!(!server.is_finished(), "the client was to stop reading");
@@ -153,8 +152,7 @@ async fn without_a_receiver_everything_but_answers_is_discarded() {
     drop(receiver);
     let mut peer = chatter.await.unwrap();
     let server = async {
-        let heard = peer.hear().await.unwrap();
-        peer.ack(&heard).await;
+        peer.hear_and_ack().await;
     };
     join(client.send(note("x")), server).await.0.unwrap();
 }
@@ -183,7 +181,7 @@ async fn whatever_a_server_says_is_an_event_and_never_a_panic() {
             other => panic!("{json}: {other:?}"),
         }
     }
-    // Answers to what was never sent.
+    // Answers to messages that were never sent.
     let mut ack = Ack::new(id, crate::wire::Timestamp::now());
     ack.unknown
         .insert("acknowledged_msg_ids", &Vec::<MsgId>::new())

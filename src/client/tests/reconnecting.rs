@@ -28,8 +28,7 @@ async fn a_lost_connection_is_made_again_under_the_same_names_and_options() {
     peer.say(from_gateway("again")).await;
     assert_eq!(text_of(&message(&mut receiver).await).trim(), "again");
     let send = sending(&client, note("again"));
-    let heard = peer.hear().await.unwrap();
-    peer.ack(&heard).await;
+    peer.hear_and_ack().await;
     send.await.unwrap().unwrap();
 }
 
@@ -293,7 +292,7 @@ async fn a_server_that_does_not_want_the_client_is_left_alone() {
     network.assert_no_more_attempts().await;
 }
 
-/// What a load balancer says whose servers are away.
+/// The answer of a load balancer without servers.
 async fn say_503(peer: &mut Peer<DuplexStream>) {
     let http = b"HTTP/1.1 503 Service Unavailable\r\n\r\n";
     tokio::io::AsyncWriteExt::write_all(peer.frames.get_mut(), http)
@@ -317,11 +316,9 @@ async fn a_foreign_answer_is_one_more_failure_with_a_long_delay() {
         assert!(asked.elapsed() >= Duration::from_millis(2500));
         say_503(&mut peer).await;
     }
-    let mut peer = network.accept().await;
-    peer.grant(granted(true, true)).await;
+    let mut peer = network.welcome(granted(true, true)).await;
     reconnected(&mut receiver).await;
-    let heard = peer.hear().await.unwrap();
-    peer.ack(&heard).await;
+    peer.hear_and_ack().await;
     queued.await.unwrap().unwrap();
 
     // A connection that stands is no reason to give up either.
@@ -359,18 +356,16 @@ async fn what_is_queued_when_the_server_shuts_down_is_for_the_next() {
     assert_eq!(notice(&mut receiver).await, "SERVER_SHUTTING_DOWN");
     let send = sending(&client, note("for the next"));
     settle_down().await;
-    // What it still delivers is received, however long it takes.
+    // Messages that it still delivers are received, however long it takes.
     tokio::time::sleep(Duration::from_secs(20)).await;
     peer.say(from_gateway("drained")).await;
     assert_eq!(text_of(&message(&mut receiver).await).trim(), "drained");
     assert!(!send.is_finished());
     drop(peer);
     disconnected(&mut receiver).await;
-    let mut peer = network.accept().await;
-    peer.grant(granted(true, false)).await;
-    let heard = peer.hear().await.unwrap();
+    let mut peer = network.welcome(granted(true, false)).await;
+    let heard = peer.hear_and_ack().await;
     assert_eq!(text_of(&heard), "for the next");
-    peer.ack(&heard).await;
     send.await.unwrap().unwrap();
 }
 

@@ -54,9 +54,8 @@ async fn exactly_what_was_not_answered_is_sent_again_byte_for_byte_and_in_order(
         assert_eq!(&json, expected);
         peer.ack(&read(&json)).await;
     }
-    let last = peer.hear().await.unwrap();
+    let last = peer.hear_and_ack().await;
     assert_eq!(text_of(&last), "newer");
-    peer.ack(&last).await;
     newer.await.unwrap().unwrap();
     for (n, send) in sends.into_iter().enumerate() {
         let outcome = send.await.unwrap();
@@ -91,15 +90,13 @@ async fn what_may_have_been_accepted_is_not_sent_again_where_nobody_remembers() 
         for send in sends {
             assert_eq!(send.await.unwrap(), Err(SendError::FateUnknown));
         }
-        let heard = peer.hear().await.unwrap();
+        let heard = peer.hear_and_ack().await;
         assert_eq!(text_of(&heard), "newer");
-        peer.ack(&heard).await;
         newer.await.unwrap().unwrap();
         // This connection can be resumed again.
         let (sends, first) = send_and_hear(&client, &mut peer, &["3"]).await;
         drop(peer);
-        let mut peer = network.accept().await;
-        peer.grant(granted(true, true)).await;
+        let mut peer = network.welcome(granted(true, true)).await;
         assert_eq!(peer.hear_json().await, first[0]);
         peer.ack(&read(&first[0])).await;
         for send in sends {
@@ -158,14 +155,12 @@ async fn a_message_that_no_connection_got_in_full_is_sent_on_the_next() {
     settle_down().await;
     drop(peer);
     disconnected(&mut receiver).await;
-    let mut peer = network.accept().await;
-    peer.grant(granted(false, false)).await;
+    let mut peer = network.welcome(granted(false, false)).await;
     let reconnection = reconnected(&mut receiver).await;
     assert_eq!(reconnection.fate_unknown, 1);
     for n in 1..10 {
-        let heard = peer.hear().await.unwrap();
+        let heard = peer.hear_and_ack().await;
         assert_eq!(text_of(&heard), n.to_string());
-        peer.ack(&heard).await;
     }
     let outcomes = join_all(sends).await;
     for (n, outcome) in outcomes.into_iter().enumerate() {
@@ -186,8 +181,7 @@ async fn a_repetition_that_is_cut_is_repeated_from_where_the_answers_end() {
     drop(peer);
     for (answered, expected) in first.iter().enumerate() {
         disconnected(&mut receiver).await;
-        let mut peer = network.accept().await;
-        peer.grant(granted(true, true)).await;
+        let mut peer = network.welcome(granted(true, true)).await;
         assert_eq!(reconnected(&mut receiver).await.resent, 6 - answered);
         let json = peer.hear_json().await;
         assert_eq!(&json, expected);
@@ -214,11 +208,10 @@ async fn the_time_for_an_answer_runs_on_without_a_connection() {
     assert_eq!(start.elapsed(), Duration::from_secs(30));
     // It was told to be unknown, so it isn't sent again, though it could be.
     network.set_up(true);
-    let mut peer = network.accept().await;
-    peer.grant(granted(true, true)).await;
+    let mut peer = network.welcome(granted(true, true)).await;
     let heard = peer.hear_json().await;
     assert_ne!(heard, first[0]);
-    // The time of what was never handed over has only begun.
+    // The time of a message that was never handed over has only begun.
     peer.ack(&read(&heard)).await;
     queued.await.unwrap().unwrap();
 }
@@ -239,12 +232,10 @@ async fn a_long_disconnect_holds_the_program_back() {
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert!(!waiting.is_finished());
     network.set_up(true);
-    let mut peer = network.accept().await;
-    peer.grant(granted(true, true)).await;
+    let mut peer = network.welcome(granted(true, true)).await;
     for n in 0..=10 {
-        let heard = peer.hear().await.unwrap();
+        let heard = peer.hear_and_ack().await;
         assert_eq!(text_of(&heard), n.to_string());
-        peer.ack(&heard).await;
     }
     waiting.await.unwrap().unwrap();
     for send in sends {
@@ -306,8 +297,7 @@ async fn heartbeats_are_not_repeated_and_begin_anew() {
     let first = peer.hear().await.unwrap();
     drop(peer);
     disconnected(&mut receiver).await;
-    let mut peer = network.accept().await;
-    peer.grant(granted(true, true)).await;
+    let mut peer = network.welcome(granted(true, true)).await;
     assert_eq!(reconnected(&mut receiver).await.resent, 0);
     let second = peer.hear().await.unwrap();
     assert_eq!(second.msg_type(), "heartbeat");
@@ -333,9 +323,8 @@ async fn a_message_that_the_next_server_finds_too_large_is_not_sent() {
     };
     payload.limits.frame_bytes = 500;
     peer.say(welcome).await;
-    let heard = peer.hear().await.unwrap();
+    let heard = peer.hear_and_ack().await;
     assert_eq!(text_of(&heard), "small");
-    peer.ack(&heard).await;
     small.await.unwrap().unwrap();
     assert!(matches!(
         large.await.unwrap(),

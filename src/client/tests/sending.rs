@@ -11,11 +11,7 @@ async fn a_send_resolves_to_the_servers_ack() {
     let (client, _receiver, mut peer) = connected(config()).await;
     let mut order = note("an order");
     order.msg_id = MsgId::from_text(b"550E8400-E29B-41D4-A716-44665544000A").unwrap();
-    let server = async {
-        let heard = peer.hear().await.unwrap();
-        peer.ack(&heard).await;
-        heard
-    };
+    let server = async { peer.hear_and_ack().await };
     let (ack, heard) = join(client.send(order.clone()), server).await;
     assert_eq!(heard, order);
     assert_eq!(ack.unwrap().acknowledged_msg_id, order.msg_id);
@@ -77,9 +73,8 @@ async fn messages_of_a_task_are_sent_in_the_order_in_which_they_are_first_polled
         .collect();
     let server = async {
         for n in 0..300 {
-            let heard = peer.hear().await.unwrap();
+            let heard = peer.hear_and_ack().await;
             assert_eq!(text_of(&heard), n.to_string(), "sent in another order");
-            peer.ack(&heard).await;
         }
     };
     join(sends.count(), server).await;
@@ -91,9 +86,8 @@ async fn messages_of_a_task_are_sent_in_the_order_in_which_they_are_first_polled
         assert!(is_pending(send).await);
     }
     for n in 0..2 {
-        let heard = peer.hear().await.unwrap();
+        let heard = peer.hear_and_ack().await;
         assert_eq!(text_of(&heard), n.to_string());
-        peer.ack(&heard).await;
     }
     // Once these have their answers there is room for both of the others.
     for send in sends.drain(..2) {
@@ -104,9 +98,8 @@ async fn messages_of_a_task_are_sent_in_the_order_in_which_they_are_first_polled
     }
     let server = async {
         for n in 2..4 {
-            let heard = peer.hear().await.unwrap();
+            let heard = peer.hear_and_ack().await;
             assert_eq!(text_of(&heard), n.to_string(), "sent in another order");
-            peer.ack(&heard).await;
         }
     };
     join(join_all(sends), server).await;
@@ -203,11 +196,9 @@ async fn an_answer_that_stays_out_leaves_the_fate_unknown() {
     assert_eq!(client.send(note("x")).await, Err(SendError::FateUnknown));
     assert_eq!(start.elapsed(), timeout);
     // Its answer may still come, and its room is free again.
-    let late = peer.hear().await.unwrap();
-    peer.ack(&late).await;
+    let late = peer.hear_and_ack().await;
     let server = async {
-        let heard = peer.hear().await.unwrap();
-        peer.ack(&heard).await;
+        peer.hear_and_ack().await;
     };
     join(client.send(note("y")), server).await.0.unwrap();
     peer.refuse(&late, "UNDELIVERED").await;
@@ -229,8 +220,7 @@ async fn only_so_many_messages_are_under_way_without_an_answer() {
         .await
         .unwrap();
 
-    let first = peer.hear().await.unwrap();
-    peer.ack(&first).await;
+    peer.hear_and_ack().await;
     third.await.unwrap();
     let texts = [peer.hear().await.unwrap(), peer.hear().await.unwrap()];
     assert_eq!((text_of(&texts[0]), texts[1].msg_type()), ("2", "ack"));
@@ -270,8 +260,7 @@ async fn a_lost_connection_tells_what_was_written_from_what_was_not() {
         })
         .collect();
     settle_down().await;
-    let first = peer.hear().await.unwrap();
-    peer.ack(&first).await;
+    peer.hear_and_ack().await;
     settle_down().await;
     drop(peer);
 

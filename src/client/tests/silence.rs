@@ -3,7 +3,7 @@ use futures_util::future::join_all;
 use super::*;
 
 const STALL_TIMEOUT: Duration = Duration::from_secs(2);
-/// What follows from it, with a client whose own timeout is shorter.
+/// The rest of the test, with a client whose own timeout is shorter.
 const LIMIT: Duration = Duration::from_secs(4);
 
 /// A welcome that tells of pauses up to [`STALL_TIMEOUT`], and of frames up to
@@ -76,12 +76,11 @@ async fn a_server_that_answers_nothing_is_left_for_another_connection() {
     assert!(start.elapsed() >= LIMIT && start.elapsed() <= LIMIT * 3 / 2);
     assert_eq!(text_of(&peer.hear().await.unwrap()), "1");
 
-    // What is under way is sent again, for the server remembers.
+    // Messages under way are sent again, for the server remembers.
     let mut peer = network.accept().await;
     greet(&mut peer, granted(true, true)).await;
-    let again = peer.hear().await.unwrap();
+    let again = peer.hear_and_ack().await;
     assert_eq!(text_of(&again), "2");
-    peer.ack(&again).await;
     last.await.unwrap().unwrap();
     assert_eq!(reconnected(&mut receiver).await.resent, 1);
 }
@@ -174,8 +173,7 @@ async fn an_idle_client_has_all_the_time_in_the_world() {
     let (client, mut receiver, mut peer, _network) =
         impatient(1 << 16, config(), granted(true, false)).await;
     let send = sending(&client, note("1"));
-    let heard = peer.hear().await.unwrap();
-    peer.ack(&heard).await;
+    peer.hear_and_ack().await;
     send.await.unwrap().unwrap();
     tokio::time::sleep(LIMIT * 100).await;
     assert_undisturbed(&mut receiver).await;

@@ -48,15 +48,15 @@ async fn subscriptions_are_said_again_on_each_connection_and_before_messages() {
     for round in 0..3 {
         drop(peer);
         disconnected(&mut receiver).await;
-        peer = network.accept().await;
-        peer.grant(granted(true, true)).await;
+        peer = network.welcome(granted(true, true)).await;
         assert_eq!(reconnected(&mut receiver).await.resent, 1);
         let ids: &[&str] = if round < 2 { &["a", "c"] } else { &["c"] };
         for id in ids {
             let heard = peer.hear().await.unwrap();
             assert_eq!(subscribe_in(&heard), &bars(id));
             match (round, *id) {
-                // What the server no longer grants isn't asked for again.
+                // A subscription that the server no longer grants isn't asked
+                // for again.
                 (1, "a") => {
                     peer.refuse(&heard, "LIMIT_EXCEEDED").await;
                     assert_eq!(notice(&mut receiver).await, "LIMIT_EXCEEDED");
@@ -79,8 +79,7 @@ async fn a_subscription_that_waits_for_its_answer_is_said_to_each_connection() {
         let asking = subscribing(&client, bars("a"));
         let first = peer.hear().await.unwrap();
         drop(peer);
-        let mut peer = network.accept().await;
-        peer.grant(granted(true, resume)).await;
+        let mut peer = network.welcome(granted(true, resume)).await;
         let again = peer.hear().await.unwrap();
         assert_eq!(subscribe_in(&again), &bars("a"));
         // No server must take it for one that it has seen.
@@ -97,8 +96,7 @@ async fn a_subscription_that_waits_for_its_answer_is_said_to_each_connection() {
         assert_eq!(handed.is_finished(), !resume);
         // Its place is free again, and it is said again once.
         drop(peer);
-        let mut peer = network.accept().await;
-        peer.grant(granted(true, true)).await;
+        let mut peer = network.welcome(granted(true, true)).await;
         assert_eq!(subscribe_in(&peer.hear().await.unwrap()), &bars("a"));
         client.post(note("more")).await.unwrap();
         while text_of(&peer.hear().await.unwrap()) != "more" {}

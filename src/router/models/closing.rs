@@ -6,9 +6,9 @@ use std::io;
 use loom::thread;
 
 use super::*;
-use crate::router::in_flight::Slices;
-use crate::router::outbox::NotOwner;
-use crate::router::peer::Report;
+use crate::router::connection::Report;
+use crate::router::mailbox::NotOwner;
+use crate::router::mailbox::in_flight::Slices;
 
 /// How many messages `sender` is told were given up.
 fn given_up(sender: &Peer) -> usize {
@@ -24,12 +24,12 @@ fn given_up(sender: &Peer) -> usize {
 /// accepted.
 fn producers<const N: usize>(
     letters: [&'static str; N],
-    outbox: &Arc<Outbox>,
-    sender: &Arc<Peer>,
+    mailbox: &Arc<Mailbox>,
+    sender: &Arc<ConnectionHandle>,
 ) -> [thread::JoinHandle<bool>; N] {
     letters.map(|letter| {
-        let (outbox, sender) = (Arc::clone(outbox), Arc::clone(sender));
-        thread::spawn(move || put(&outbox, letter, Some(&sender)))
+        let (mailbox, sender) = (Arc::clone(mailbox), Arc::clone(sender));
+        thread::spawn(move || put(&mailbox, letter, Some(&sender)))
     })
 }
 
@@ -42,62 +42,62 @@ fn accepted<const N: usize>(producers: [thread::JoinHandle<bool>; N]) -> usize {
 fn an_outbox_that_ends_reports_what_it_had_accepted() {
     check(3, || {
         let sender = peer(1);
-        let (outbox, _) = outbox(ROOMY, &peer(2));
-        let producers = producers(["a", "b"], &outbox, &sender);
-        outbox.let_go();
-        outbox.end();
+        let (mailbox, _) = mailbox(ROOMY, &peer(2));
+        let producers = producers(["a", "b"], &mailbox, &sender);
+        mailbox.release_owner();
+        mailbox.end();
         let accepted = accepted(producers);
         assert_eq!(given_up(&sender), accepted);
-        assert_eq!(outbox.kept_bytes(), 0);
-        assert!(!outbox.has_mail());
+        assert_eq!(mailbox.kept_bytes(), 0);
+        assert!(!mailbox.has_mail());
     });
 }
 
-/// As the registry does: an outbox that holds something is kept for the next
+/// As the registry does: an mailbox that holds something is kept for the next
 /// owner, another one ends.
 #[test]
 fn what_a_leaving_owner_did_not_take_is_kept_or_reported() {
     check(3, || {
         let (sender, old, new) = (peer(1), peer(2), peer(3));
-        let (outbox, epoch) = outbox(ROOMY, &old);
-        let producers = producers(["a", "b"], &outbox, &sender);
-        let run = outbox.take(epoch);
+        let (mailbox, epoch) = mailbox(ROOMY, &old);
+        let producers = producers(["a", "b"], &mailbox, &sender);
+        let run = mailbox.take(epoch);
         let mut delivered = run.map_or_else(String::new, |run| read(&run));
-        let kept = outbox.let_go();
+        let kept = mailbox.release_owner();
         let epoch = if kept {
-            Some(outbox.take_over(&new).0)
+            Some(mailbox.take_over(&new).0)
         } else {
-            outbox.end();
+            mailbox.end();
             None
         };
         let accepted = accepted(producers);
         if let Some(epoch) = epoch {
-            delivered += &take_all(&outbox, epoch);
+            delivered += &take_all(&mailbox, epoch);
         }
         let given_up = given_up(&sender);
         assert!(!kept || given_up == 0);
         assert_eq!(delivered.len() + given_up, accepted);
-        assert_eq!(outbox.kept_bytes(), 0);
+        assert_eq!(mailbox.kept_bytes(), 0);
     });
 }
 
-/// The owner leaves, another one comes and leaves, and the outbox ends, with a
+/// The owner leaves, another one comes and leaves, and the mailbox ends, with a
 /// producer that may be anywhere in between.
 #[test]
 fn an_outbox_that_was_open_again_before_it_ended_loses_nothing() {
     check(4, || {
         let (sender, new) = (peer(1), peer(3));
-        let (outbox, _) = outbox(ROOMY, &peer(2));
-        let producers = producers(["a"], &outbox, &sender);
-        outbox.let_go();
-        let (epoch, old) = outbox.take_over(&new);
+        let (mailbox, _) = mailbox(ROOMY, &peer(2));
+        let producers = producers(["a"], &mailbox, &sender);
+        mailbox.release_owner();
+        let (epoch, old) = mailbox.take_over(&new);
         assert!(old.is_none());
-        let delivered = take_all(&outbox, epoch).len();
-        outbox.let_go();
-        outbox.end();
+        let delivered = take_all(&mailbox, epoch).len();
+        mailbox.release_owner();
+        mailbox.end();
         let accepted = accepted(producers);
         assert_eq!(delivered + given_up(&sender), accepted);
-        assert_eq!(outbox.kept_bytes(), 0);
+        assert_eq!(mailbox.kept_bytes(), 0);
     });
 }
 
@@ -105,20 +105,20 @@ fn an_outbox_that_was_open_again_before_it_ended_loses_nothing() {
 fn two_owners_share_what_is_queued_around_a_takeover() {
     check(3, || {
         let (sender, old, new) = (peer(1), peer(2), peer(3));
-        let (outbox, first) = outbox(ROOMY, &old);
-        let producers = producers(["a"], &outbox, &sender);
+        let (mailbox, first) = mailbox(ROOMY, &old);
+        let producers = producers(["a"], &mailbox, &sender);
         let owner = thread::spawn({
-            let outbox = Arc::clone(&outbox);
-            move || take_all(&outbox, first)
+            let mailbox = Arc::clone(&mailbox);
+            move || take_all(&mailbox, first)
         });
-        let (epoch, _) = outbox.take_over(&new);
-        let mut delivered = take_all(&outbox, epoch);
+        let (epoch, _) = mailbox.take_over(&new);
+        let mut delivered = take_all(&mailbox, epoch);
         assert_eq!(accepted(producers), 1, "the name was owned throughout");
         delivered += &owner.join().unwrap();
-        delivered += &take_all(&outbox, epoch);
+        delivered += &take_all(&mailbox, epoch);
         assert_eq!(delivered, "a");
         assert_eq!(old.take_reports().len(), 1);
-        assert_eq!(outbox.kept_bytes(), 0);
+        assert_eq!(mailbox.kept_bytes(), 0);
     });
 }
 
@@ -127,16 +127,19 @@ fn two_owners_share_what_is_queued_around_a_takeover() {
 fn a_frame_that_is_begun_when_the_name_is_taken_over_arrives_once() {
     check(3, || {
         let (old, new) = (peer(2), peer(3));
-        let (outbox, first) = outbox(ROOMY, &old);
+        let (mailbox, first) = mailbox(ROOMY, &old);
         let frames = [FRAME as u32; 2];
-        assert_eq!(outbox.reserve(&frames, 2 * FRAME, Share::Ordinary), Ok(2));
-        outbox.enqueue(entry("ab", None), 2 * FRAME);
+        assert_eq!(
+            mailbox.reserve(&frames, 2 * FRAME, QueuePart::Ordinary),
+            Ok(2)
+        );
+        mailbox.enqueue(entry("ab", None), 2 * FRAME);
         let owner = thread::spawn({
-            let (outbox, old) = (Arc::clone(&outbox), Arc::clone(&old));
+            let (mailbox, old) = (Arc::clone(&mailbox), Arc::clone(&old));
             move || {
                 let mut written = Vec::new();
                 let mut write = || -> Result<(), NotOwner> {
-                    let mut delivery = outbox.deliver(first)?;
+                    let mut delivery = mailbox.deliver(first)?;
                     let mut slices = Slices::default();
                     delivery.offer(&mut slices, usize::MAX);
                     let next: Option<&io::IoSlice<'_>> = slices.as_slice().first();
@@ -154,7 +157,7 @@ fn a_frame_that_is_begun_when_the_name_is_taken_over_arrives_once() {
                 written
             }
         });
-        let (epoch, _) = outbox.take_over(&new);
+        let (epoch, _) = mailbox.take_over(&new);
         let mut written = owner.join().unwrap();
         if let Some(rest) = old.take_unfinished() {
             written.extend_from_slice(&rest);
@@ -162,11 +165,11 @@ fn a_frame_that_is_begun_when_the_name_is_taken_over_arrives_once() {
         // That frame goes whole to the new owner as well.
         let whole = written.len() / FRAME;
         assert_eq!(written.len() % FRAME, 0);
-        let delivered = take_all(&outbox, epoch);
+        let delivered = take_all(&mailbox, epoch);
         assert!("ab".ends_with(&delivered));
         assert!(whole + delivered.len() >= 2);
-        assert_eq!(outbox.kept_bytes(), 0);
-        assert!(!outbox.has_mail());
+        assert_eq!(mailbox.kept_bytes(), 0);
+        assert!(!mailbox.has_mail());
     });
 }
 

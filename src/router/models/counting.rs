@@ -3,7 +3,7 @@
 use loom::thread;
 
 use super::*;
-use crate::router::queue::Queue;
+use crate::router::mailbox::queue::Queue;
 
 /// Room for three frames, for those who queue two at a time.
 const TIGHT: Capacity = Capacity {

@@ -4,7 +4,7 @@
 use loom::thread;
 
 use super::*;
-use crate::router::queue::Queue;
+use crate::router::mailbox::queue::Queue;
 
 fn queue_one(queue: &Queue, letter: &str) {
     assert_eq!(queue.reserve(&[FRAME as u32], FRAME, ROOMY), Ok(1));
@@ -29,7 +29,7 @@ fn a_report_stands_between_what_came_before_and_after_the_drop() {
             let queue = Arc::clone(&queue);
             move || {
                 queue_one(&queue, "a");
-                queue.note_gap(gap());
+                queue.note_dropped(gap());
                 queue_one(&queue, "b");
             }
         });
@@ -58,7 +58,7 @@ fn each_drop_is_reported_once_and_before_what_follows() {
         let producers = ["a", "b"].map(|letter| {
             let queue = Arc::clone(&queue);
             thread::spawn(move || {
-                queue.note_gap(gap());
+                queue.note_dropped(gap());
                 queue_one(&queue, letter);
             })
         });

@@ -8,23 +8,23 @@ use super::*;
 fn members_hear_of_what_one_gives_back_when_it_leaves() {
     check(3, || {
         let (staying, leaving) = (peer(1), peer(2));
-        let outbox = unowned(ROOMY);
-        let own = join(&outbox, &staying);
-        let other = join(&outbox, &leaving);
+        let mailbox = unowned(ROOMY);
+        let own = join(&mailbox, &staying);
+        let other = join(&mailbox, &leaving);
         let producer = thread::spawn({
-            let outbox = Arc::clone(&outbox);
-            move || assert!(put(&outbox, "a", None))
+            let mailbox = Arc::clone(&mailbox);
+            move || assert!(put(&mailbox, "a", None))
         });
         let leaver = thread::spawn(move || {
-            // Taken, but nothing of it is written.
+            // ConflatedInFlight, but nothing of it is written.
             drop(other.deliver());
-            let seat = other.seat.as_ref().unwrap();
-            assert!(!other.outbox.leave(seat));
+            let membership = other.membership.as_ref().unwrap();
+            assert!(!other.mailbox.leave(membership));
         });
         sleep_until(&staying, || own.take().is_some_and(|run| read(&run) == "a"));
         producer.join().unwrap();
         leaver.join().unwrap();
-        assert_eq!(outbox.kept_bytes(), 0);
+        assert_eq!(mailbox.kept_bytes(), 0);
     });
 }
 
@@ -32,11 +32,11 @@ fn members_hear_of_what_one_gives_back_when_it_leaves() {
 fn each_message_goes_to_one_member() {
     check(3, || {
         let peers = [peer(1), peer(2)];
-        let outbox = unowned(ROOMY);
-        let [own, other] = peers.each_ref().map(|peer| join(&outbox, peer));
+        let mailbox = unowned(ROOMY);
+        let [own, other] = peers.each_ref().map(|peer| join(&mailbox, peer));
         let producer = thread::spawn({
-            let outbox = Arc::clone(&outbox);
-            move || ["a", "b"].map(|letter| assert!(put(&outbox, letter, None)))
+            let mailbox = Arc::clone(&mailbox);
+            move || ["a", "b"].map(|letter| assert!(put(&mailbox, letter, None)))
         });
         let all = |claim: &Claim| -> String {
             let runs = std::iter::from_fn(|| claim.take());
@@ -48,6 +48,6 @@ fn each_message_goes_to_one_member() {
         seen += &member.join().unwrap();
         seen += &all(&own);
         assert!(["ab", "ba"].contains(&seen.as_str()), "{seen}");
-        assert_eq!(outbox.kept_bytes(), 0);
+        assert_eq!(mailbox.kept_bytes(), 0);
     });
 }

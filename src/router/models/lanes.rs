@@ -1,10 +1,10 @@
-//! An owner holds several outboxes at once, while another takes them over.
+//! An owner holds several mailboxes at once, while another takes them over.
 
 use loom::thread;
 
 use super::*;
-use crate::router::answers::Answers;
-use crate::router::output::{Output, Progress};
+use crate::router::session::answers::Answers;
+use crate::router::session::output::{Output, Progress};
 
 /// Writes all that can be written now.
 fn write_all(output: &mut Output, claims: &[Claim], peer: &Peer) -> String {
@@ -28,8 +28,8 @@ fn write_all(output: &mut Output, claims: &[Claim], peer: &Peer) -> String {
 fn two_who_took_names_from_each_other_do_not_wait_for_one_another() {
     check(4, || {
         let peers = [peer(1), peer(2)];
-        let (first, lost_by_b) = outbox(ROOMY, &peers[1]);
-        let (second, lost_by_a) = outbox(ROOMY, &peers[0]);
+        let (first, lost_by_b) = mailbox(ROOMY, &peers[1]);
+        let (second, lost_by_a) = mailbox(ROOMY, &peers[0]);
         let a = [
             claim(&first, first.take_over(&peers[0]).0),
             claim(&second, lost_by_a),
@@ -53,8 +53,8 @@ fn two_who_took_names_from_each_other_do_not_wait_for_one_another() {
 fn a_lane_that_another_is_at_is_not_overslept() {
     check(3, || {
         let (old, new) = (peer(1), peer(2));
-        let (first, first_epoch) = outbox(ROOMY, &old);
-        let (second, second_epoch) = outbox(ROOMY, &old);
+        let (first, first_epoch) = mailbox(ROOMY, &old);
+        let (second, second_epoch) = mailbox(ROOMY, &old);
         assert!(put(&first, "a", None));
         assert!(put(&second, "b", None));
         let lost = [claim(&first, first_epoch), claim(&second, second_epoch)];
@@ -62,7 +62,7 @@ fn a_lane_that_another_is_at_is_not_overslept() {
             let old = Arc::clone(&old);
             move || write_all(&mut Output::default(), &lost, &old)
         });
-        let taken = [&second, &first].map(|outbox| claim(outbox, outbox.take_over(&new).0));
+        let taken = [&second, &first].map(|mailbox| claim(mailbox, mailbox.take_over(&new).0));
         let late = thread::spawn({
             let first = Arc::clone(&first);
             move || assert!(put(&first, "c", None))

@@ -2,31 +2,36 @@
 
 use loom::thread;
 
-use super::super::budget::{Budget, Of};
 use super::*;
+use crate::budget::{Budget, Of};
 
 const TOTAL: usize = 800;
 /// Counted above what is first come.
 const SHORT: isize = 700;
 
 /// A name that holds nothing, in a server whose memory is used up.
-fn short() -> (Arc<Budget>, Arc<Outbox>) {
+fn short() -> (Arc<Budget>, Arc<Mailbox>) {
     let budget = Arc::new(Budget::new(TOTAL));
     budget.settle(Of::Queued, SHORT);
     let rules = QueueRules {
         capacity: ROOMY,
         overflow: Overflow::Pause,
     };
-    let outbox = Arc::new(Outbox::new(name("gateway"), rules, &budget, Arc::default()));
-    outbox.take_over(&peer(1));
-    (budget, outbox)
+    let mailbox = Arc::new(Mailbox::new(
+        name("gateway"),
+        rules,
+        &budget,
+        Arc::default(),
+    ));
+    mailbox.take_over(&peer(1));
+    (budget, mailbox)
 }
 
 /// What a session does with an event for which there is no memory.
-fn send(outbox: &Arc<Outbox>, id: u64) -> bool {
-    use super::super::pause::Pause;
+fn send(mailbox: &Arc<Mailbox>, id: u64) -> bool {
+    use crate::router::mailbox::pause::Pause;
     let mut pause = Pause {
-        outbox: Arc::clone(outbox),
+        mailbox: Arc::clone(mailbox),
         connection: ConnectionId(id),
         waits: false,
         waits_for_memory: false,
@@ -39,11 +44,11 @@ fn send(outbox: &Arc<Outbox>, id: u64) -> bool {
         loop {
             if waits {
                 pause.wait(cx.waker());
-                if !pause.is_over() {
+                if !pause.has_room() {
                     return Poll::Pending;
                 }
             }
-            match outbox.reserve(&[FRAME as u32], FRAME, Share::Ordinary) {
+            match mailbox.reserve(&[FRAME as u32], FRAME, QueuePart::Ordinary) {
                 Ok(1) => return Poll::Ready(true),
                 Ok(_) => waits = true,
                 Err(_) => return Poll::Ready(false),
@@ -52,16 +57,16 @@ fn send(outbox: &Arc<Outbox>, id: u64) -> bool {
     }))
 }
 
-fn sender(outbox: &Arc<Outbox>, id: u64) -> thread::JoinHandle<bool> {
-    let outbox = Arc::clone(outbox);
-    thread::spawn(move || send(&outbox, id))
+fn sender(mailbox: &Arc<Mailbox>, id: u64) -> thread::JoinHandle<bool> {
+    let mailbox = Arc::clone(mailbox);
+    thread::spawn(move || send(&mailbox, id))
 }
 
 #[test]
 fn freed_memory_wakes_who_waits_for_any_name() {
     check(3, || {
-        let (budget, outbox) = short();
-        let sender = sender(&outbox, 2);
+        let (budget, mailbox) = short();
+        let sender = sender(&mailbox, 2);
         budget.settle(Of::Queued, -SHORT);
         assert!(sender.join().unwrap());
     });
@@ -70,8 +75,8 @@ fn freed_memory_wakes_who_waits_for_any_name() {
 #[test]
 fn freed_memory_wakes_all_who_wait() {
     check(2, || {
-        let (budget, outbox) = short();
-        let senders = [2, 3].map(|id| sender(&outbox, id));
+        let (budget, mailbox) = short();
+        let senders = [2, 3].map(|id| sender(&mailbox, id));
         budget.settle(Of::Queued, -SHORT);
         assert!(senders.map(|sender| sender.join().unwrap()) == [true; 2]);
     });

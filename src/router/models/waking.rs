@@ -9,26 +9,26 @@ use super::*;
 #[derive(Clone, Copy)]
 enum Put {
     Message,
-    Gap,
+    DropNotice,
 }
 
 impl Put {
     /// Does the part that a change of owner may refuse.
-    fn begin(self, outbox: &Outbox) {
+    fn begin(self, mailbox: &Mailbox) {
         match self {
             Self::Message => {
-                let granted = outbox.reserve(&[FRAME as u32], FRAME, Share::Ordinary);
+                let granted = mailbox.reserve(&[FRAME as u32], FRAME, QueuePart::Ordinary);
                 assert_eq!(granted, Ok(1));
             }
-            Self::Gap => {}
+            Self::DropNotice => {}
         }
     }
 
     /// Does the rest.
-    fn finish(self, outbox: &Outbox) {
+    fn finish(self, mailbox: &Mailbox) {
         match self {
-            Self::Message => outbox.enqueue(entry("1", None), FRAME),
-            Self::Gap => outbox.note_gap(gap()),
+            Self::Message => mailbox.enqueue(entry("1", None), FRAME),
+            Self::DropNotice => mailbox.note_dropped(gap()),
         }
     }
 }
@@ -37,14 +37,14 @@ impl Put {
 fn an_owner_hears_of_what_two_producers_queue() {
     check(3, || {
         let owner = peer(1);
-        let (outbox, epoch) = outbox(ROOMY, &owner);
+        let (mailbox, epoch) = mailbox(ROOMY, &owner);
         let producers = ["a", "b"].map(|letter| {
-            let outbox = Arc::clone(&outbox);
-            thread::spawn(move || assert!(put(&outbox, letter, None)))
+            let mailbox = Arc::clone(&mailbox);
+            thread::spawn(move || assert!(put(&mailbox, letter, None)))
         });
         let mut seen = String::new();
         sleep_until(&owner, || {
-            seen += &take_all(&outbox, epoch);
+            seen += &take_all(&mailbox, epoch);
             seen.len() == 2
         });
         for producer in producers {
@@ -57,44 +57,44 @@ fn an_owner_hears_of_what_two_producers_queue() {
 fn an_owner_hears_of_a_gap() {
     check(4, || {
         let owner = peer(1);
-        let (outbox, epoch) = outbox(ROOMY, &owner);
+        let (mailbox, epoch) = mailbox(ROOMY, &owner);
         let producer = thread::spawn({
-            let outbox = Arc::clone(&outbox);
-            move || Put::Gap.finish(&outbox)
+            let mailbox = Arc::clone(&mailbox);
+            move || Put::DropNotice.finish(&mailbox)
         });
-        sleep_until(&owner, || take_all(&outbox, epoch) == "1");
+        sleep_until(&owner, || take_all(&mailbox, epoch) == "1");
         producer.join().unwrap();
     });
 }
 
 /// The old owner looks no more; the new one must find what was put, or be woken.
-fn hears_after_change(put: Put, change: fn(&Arc<Outbox>, &Arc<Peer>) -> Claim) {
+fn hears_after_change(put: Put, change: fn(&Arc<Mailbox>, &Arc<ConnectionHandle>) -> Claim) {
     check(4, move || {
         let (old, new) = (peer(1), peer(2));
-        let (outbox, _) = outbox(ROOMY, &old);
-        put.begin(&outbox);
+        let (mailbox, _) = mailbox(ROOMY, &old);
+        put.begin(&mailbox);
         let producer = thread::spawn({
-            let outbox = Arc::clone(&outbox);
-            move || put.finish(&outbox)
+            let mailbox = Arc::clone(&mailbox);
+            move || put.finish(&mailbox)
         });
-        let claim = change(&outbox, &new);
+        let claim = change(&mailbox, &new);
         sleep_until(&new, || claim.take().is_some_and(|run| read(&run) == "1"));
         producer.join().unwrap();
     });
 }
 
-fn take_over(outbox: &Arc<Outbox>, new: &Arc<Peer>) -> Claim {
-    claim(outbox, outbox.take_over(new).0)
+fn take_over(mailbox: &Arc<Mailbox>, new: &Arc<ConnectionHandle>) -> Claim {
+    claim(mailbox, mailbox.take_over(new).0)
 }
 
-fn let_go_and_claim(outbox: &Arc<Outbox>, new: &Arc<Peer>) -> Claim {
-    outbox.let_go();
-    take_over(outbox, new)
+fn let_go_and_claim(mailbox: &Arc<Mailbox>, new: &Arc<ConnectionHandle>) -> Claim {
+    mailbox.release_owner();
+    take_over(mailbox, new)
 }
 
-fn let_go_and_join(outbox: &Arc<Outbox>, new: &Arc<Peer>) -> Claim {
-    outbox.let_go();
-    join(outbox, new)
+fn let_go_and_join(mailbox: &Arc<Mailbox>, new: &Arc<ConnectionHandle>) -> Claim {
+    mailbox.release_owner();
+    join(mailbox, new)
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_new_owner_hears_of_a_message_that_was_queued_around_the_takeover() {
 
 #[test]
 fn a_new_owner_hears_of_a_gap_that_was_noted_around_the_takeover() {
-    hears_after_change(Put::Gap, take_over);
+    hears_after_change(Put::DropNotice, take_over);
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn the_next_owner_hears_of_a_message_that_was_queued_while_the_name_had_none() {
 
 #[test]
 fn the_next_owner_hears_of_a_gap_that_was_noted_while_the_name_had_none() {
-    hears_after_change(Put::Gap, let_go_and_claim);
+    hears_after_change(Put::DropNotice, let_go_and_claim);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_group_hears_of_a_message_that_was_queued_before_it_was_there() {
 
 #[test]
 fn a_group_hears_of_a_gap_that_was_noted_before_it_was_there() {
-    hears_after_change(Put::Gap, let_go_and_join);
+    hears_after_change(Put::DropNotice, let_go_and_join);
 }
 
 #[test]
@@ -173,17 +173,17 @@ fn a_connection_hears_of_broadcasts_that_it_missed() {
 fn an_old_owner_hears_that_its_name_is_gone() {
     check(3, || {
         let (old, new) = (peer(1), peer(2));
-        let (outbox, epoch) = outbox(ROOMY, &old);
+        let (mailbox, epoch) = mailbox(ROOMY, &old);
         let producer = thread::spawn({
-            let outbox = Arc::clone(&outbox);
-            move || assert!(put(&outbox, "a", None))
+            let mailbox = Arc::clone(&mailbox);
+            move || assert!(put(&mailbox, "a", None))
         });
         let taker = thread::spawn({
-            let outbox = Arc::clone(&outbox);
-            move || drop(outbox.take_over(&new))
+            let mailbox = Arc::clone(&mailbox);
+            move || drop(mailbox.take_over(&new))
         });
         sleep_until(&old, || {
-            let _ = outbox.take(epoch);
+            let _ = mailbox.take(epoch);
             !old.take_reports().is_empty()
         });
         producer.join().unwrap();

@@ -5,14 +5,14 @@ use proptest::prelude::*;
 use super::*;
 
 /// One that owns "me" and has chosen these options.
-fn choosing(router: &Router, options: Value) -> Peer {
-    let mut peer = Peer::new(router);
+fn choosing(router: &Router, options: Value) -> TestClient {
+    let mut peer = TestClient::new(router);
     let _ = peer.say(&hello("me", options));
     assert_eq!(kinds(&peer.read()), ["welcome"]);
     peer
 }
 
-fn batching(router: &Router) -> Peer {
+fn batching(router: &Router) -> TestClient {
     choosing(router, json!({"acks": "batch"}))
 }
 
@@ -98,7 +98,7 @@ fn a_batch_is_addressed_to_the_first_name_whoever_the_messages_are_from() {
 #[test]
 fn a_batch_leaves_before_every_other_answer() {
     let router = router();
-    let _gateway = Peer::named(&router, "gateway");
+    let _gateway = TestClient::named(&router, "gateway");
     let mut sender = batching(&router);
     let _ = sender.say_all(&[
         order(1, "me", "gateway"),
@@ -141,7 +141,7 @@ fn a_batch_leaves_before_a_pause_and_before_a_close() {
         queue_messages: 16,
         ..RouterConfig::default()
     });
-    let mut gateway = Peer::named(&router, "gateway");
+    let mut gateway = TestClient::named(&router, "gateway");
     let mut sender = batching(&router);
     let orders: Vec<_> = (0..20).map(|n| order(n, "me", "gateway")).collect();
     assert!(is_paused(&sender.say_all(&orders)));
@@ -179,8 +179,8 @@ fn a_batch_says_what_was_dropped_in_sum_or_of_each_message() {
         queue_messages: 16,
         ..RouterConfig::default()
     });
-    let _slow = Peer::named(&router, "slow");
-    let _slower = Peer::named(&router, "slower");
+    let _slow = TestClient::named(&router, "slow");
+    let _slower = TestClient::named(&router, "slower");
     let mut sender = batching(&router);
     let load = |first: usize| {
         let mut messages: Vec<_> = (first..first + 17)
@@ -212,7 +212,7 @@ fn a_batch_says_what_was_dropped_in_sum_or_of_each_message() {
 #[test]
 fn without_acks_everything_but_an_ack_is_still_said() {
     let router = without_linger();
-    let mut gateway = Peer::named(&router, "gateway");
+    let mut gateway = TestClient::named(&router, "gateway");
     let mut sender = choosing(&router, json!({"acks": "none"}));
     let _ = sender.say_all(&[
         order(1, "me", "gateway"),
@@ -231,7 +231,7 @@ fn without_acks_everything_but_an_ack_is_still_said() {
 #[test]
 fn a_welcome_says_which_acks_are_in_force() {
     let router = router();
-    let mut peer = Peer::new(&router);
+    let mut peer = TestClient::new(&router);
     let mut granted = |options: Value| {
         let _ = peer.say(&hello("me", options));
         let answers = peer.read();
@@ -331,8 +331,8 @@ fn answers_to(deeds: &[Deed], first: Value, plain: bool) -> Vec<Value> {
         queue_messages: 16,
         ..RouterConfig::default()
     });
-    let mut gateway = Peer::named(&router, "gateway");
-    let mut other = Peer::named(&router, "other");
+    let mut gateway = TestClient::named(&router, "gateway");
+    let mut other = TestClient::named(&router, "other");
     let mut sender = choosing(&router, first);
     let mut bytes = Vec::new();
     let mut answers = Vec::new();

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
 
 use super::*;
+use crate::budget::Of;
 use crate::ids::Name;
-use crate::router::budget::Of;
 use crate::router::{NameConfig, Overflow};
 
 const TOTAL: usize = 1024 * 1024;
@@ -40,7 +40,7 @@ fn large_order(number: usize, target: &str) -> Value {
 
 /// Sends orders to `target` until one is refused. Says how many were accepted,
 /// and what the refusal says.
-fn fill(sender: &mut Peer, target: &str, most: usize) -> (usize, Option<Value>) {
+fn fill(sender: &mut TestClient, target: &str, most: usize) -> (usize, Option<Value>) {
     for count in 0..most {
         let step = sender.say(&large_order(count, target));
         assert!(!is_paused(&step));
@@ -61,10 +61,10 @@ fn used(router: &Router) -> usize {
 #[test]
 fn a_name_that_holds_most_is_refused_and_others_keep_their_share() {
     let router = scarce(Overflow::Refuse, &["hog", "late", "latest"]);
-    let _hog = Peer::named(&router, "hog");
-    let mut late = Peer::named(&router, "late");
-    let _latest = Peer::named(&router, "latest");
-    let mut sender = Peer::anonymous(&router);
+    let _hog = TestClient::named(&router, "hog");
+    let mut late = TestClient::named(&router, "late");
+    let _latest = TestClient::named(&router, "latest");
+    let mut sender = TestClient::anonymous(&router);
     let (count, refusal) = fill(&mut sender, "hog", 2 * TOTAL / ORDER);
     // One that is alone may have half of the total.
     assert!(count * ORDER + 2 * ORDER > TOTAL / 2, "{count}");
@@ -100,8 +100,8 @@ fn a_queue_that_is_full_by_itself_says_so() {
         names: [(Name::new("small").unwrap(), own)].into(),
         ..RouterConfig::default()
     });
-    let _small = Peer::named(&router, "small");
-    let mut sender = Peer::anonymous(&router);
+    let _small = TestClient::named(&router, "small");
+    let mut sender = TestClient::anonymous(&router);
     let (_, refusal) = fill(&mut sender, "small", 10);
     let refusal = refusal.expect("it doesn't fit");
     assert_eq!(refusal["details"]["reason"], "queue");
@@ -110,11 +110,11 @@ fn a_queue_that_is_full_by_itself_says_so() {
 #[test]
 fn many_names_of_one_connection_share_one_share() {
     let router = scarce(Overflow::Refuse, &["a", "b", "c", "other"]);
-    let mut owner = Peer::new(&router);
+    let mut owner = TestClient::new(&router);
     let _ = owner.say(&hello("a", json!({"names": ["a", "b", "c"]})));
     assert_eq!(kinds(&owner.read()), ["welcome"]);
-    let _other = Peer::named(&router, "other");
-    let mut sender = Peer::anonymous(&router);
+    let _other = TestClient::named(&router, "other");
+    let mut sender = TestClient::anonymous(&router);
     let most = 2 * TOTAL / ORDER;
     let sum: usize = ["a", "b", "c"]
         .map(|name| fill(&mut sender, name, most).0)
@@ -135,11 +135,11 @@ fn an_event_that_waits_for_memory_is_woken_when_another_name_frees_some() {
         }
     }
     let router = scarce(Overflow::Refuse, &["hog"]);
-    let mut hog = Peer::named(&router, "hog");
-    let mut owner = Peer::new(&router);
+    let mut hog = TestClient::named(&router, "hog");
+    let mut owner = TestClient::new(&router);
     let _ = owner.say(&hello("paused", json!({"names": ["paused", "b"]})));
     owner.read();
-    let mut sender = Peer::anonymous(&router);
+    let mut sender = TestClient::anonymous(&router);
     fill(&mut sender, "hog", 2 * TOTAL / ORDER);
     let mut pause = None;
     for number in 0..TOTAL / ORDER {
@@ -153,10 +153,10 @@ fn an_event_that_waits_for_memory_is_woken_when_another_name_frees_some() {
     let mut pause = pause.expect("there is no memory for all");
     let woken = Arc::new(Flag(AtomicBool::new(false)));
     pause.wait(&Waker::from(Arc::clone(&woken)));
-    assert!(!pause.is_over());
+    assert!(!pause.has_room());
     hog.read();
     assert!(woken.0.load(Ordering::Relaxed), "memory was freed");
-    assert!(pause.is_over());
+    assert!(pause.has_room());
     drop(pause);
     assert!(sender.arrive(&[]).halt.is_none());
 }
@@ -165,11 +165,11 @@ fn an_event_that_waits_for_memory_is_woken_when_another_name_frees_some() {
 fn a_broadcast_counts_once_whoever_has_it_queued() {
     let router = scarce(Overflow::Pause, &[]);
     let names: Vec<String> = (0..40).map(|number| format!("listener-{number}")).collect();
-    let listeners: Vec<Peer> = names
+    let listeners: Vec<TestClient> = names
         .iter()
-        .map(|name| Peer::named(&router, name))
+        .map(|name| TestClient::named(&router, name))
         .collect();
-    let mut sender = Peer::anonymous(&router);
+    let mut sender = TestClient::anonymous(&router);
     for read in 0..4 {
         let broadcasts: Vec<Value> = (0..8)
             .map(|number| {
@@ -195,9 +195,9 @@ fn a_broadcast_counts_once_whoever_has_it_queued() {
 #[test]
 fn broadcasts_to_who_does_not_read_are_dropped_and_others_get_them() {
     let router = scarce(Overflow::Refuse, &["hog"]);
-    let _hog = Peer::named(&router, "hog");
-    let mut reads = Peer::named(&router, "reads");
-    let mut sender = Peer::anonymous(&router);
+    let _hog = TestClient::named(&router, "hog");
+    let mut reads = TestClient::named(&router, "reads");
+    let mut sender = TestClient::anonymous(&router);
     fill(&mut sender, "hog", 2 * TOTAL / ORDER);
     let mut dropped = 0;
     for number in 0..TOTAL / ORDER {
@@ -221,15 +221,15 @@ fn broadcasts_to_who_does_not_read_are_dropped_and_others_get_them() {
 fn while_memory_is_short_few_answers_wait_and_nothing_new_is_remembered() {
     let router = scarce(Overflow::Refuse, &["hog", "hog2", "hog3"]);
     let names = ["hog", "hog2", "hog3"];
-    let _hogs = names.map(|name| Peer::named(&router, name));
-    let mut earlier = Peer::new(&router);
+    let _hogs = names.map(|name| TestClient::named(&router, name));
+    let mut earlier = TestClient::new(&router);
     let _ = earlier.say(&hello("earlier", json!({"resumable": true})));
     earlier.read();
-    let mut sender = Peer::anonymous(&router);
+    let mut sender = TestClient::anonymous(&router);
     for name in names {
         fill(&mut sender, name, 2 * TOTAL / ORDER);
     }
-    let mut one = Peer::new(&router);
+    let mut one = TestClient::new(&router);
     let _ = one.say(&hello("one", json!({"resumable": true})));
     let welcome = one.read();
     assert_eq!(welcome[0]["payload"]["granted"]["resumable"], false);
@@ -251,8 +251,8 @@ fn while_memory_is_short_few_answers_wait_and_nothing_new_is_remembered() {
 #[test]
 fn all_that_was_counted_is_given_back() {
     let router = scarce(Overflow::Refuse, &["hog"]);
-    let hog = Peer::named(&router, "hog");
-    let mut other = Peer::new(&router);
+    let hog = TestClient::named(&router, "hog");
+    let mut other = TestClient::new(&router);
     let _ = other.say(&hello("other", json!({"resumable": true})));
     let snapshot = json!({
         "id": "s", "where": [], "mode": "latest", "snapshot": true,
@@ -260,7 +260,7 @@ fn all_that_was_counted_is_given_back() {
     });
     let _ = other.say(&message("subscribe", 7, "other", Value::Null, snapshot));
     assert_eq!(kinds(&other.read()), ["welcome", "ack"]);
-    let mut sender = Peer::anonymous(&router);
+    let mut sender = TestClient::anonymous(&router);
     let mut broadcast = large_order(1, "x");
     broadcast["target"] = Value::Null;
     let _ = sender.say_all(&[broadcast.clone(), broadcast]);

@@ -5,8 +5,8 @@ use super::*;
 #[test]
 fn forwards_a_frame_byte_for_byte_and_acknowledges_it() {
     let router = router();
-    let mut gateway = Peer::named(&router, "gateway");
-    let mut sender = Peer::new(&router);
+    let mut gateway = TestClient::named(&router, "gateway");
+    let mut sender = TestClient::new(&router);
     let body = serde_json::to_string_pretty(&order(1, "me", "gateway"))
         .unwrap()
         .replace("\"source\"", "\"sour\\u0063e\"")
@@ -25,7 +25,7 @@ fn forwards_a_frame_byte_for_byte_and_acknowledges_it() {
 #[test]
 fn refuses_what_is_addressed_to_nobody() {
     let router = router();
-    let mut sender = Peer::new(&router);
+    let mut sender = TestClient::new(&router);
     let _ = sender.say(&order(1, "me", "nobody"));
     let answers = sender.read();
     assert_eq!(kinds(&answers), ["TARGET_UNAVAILABLE"]);
@@ -36,8 +36,8 @@ fn refuses_what_is_addressed_to_nobody() {
 #[test]
 fn routes_an_ack_in_silence_and_refuses_one_that_leads_nowhere() {
     let router = router();
-    let mut gateway = Peer::named(&router, "gateway");
-    let mut sender = Peer::anonymous(&router);
+    let mut gateway = TestClient::named(&router, "gateway");
+    let mut sender = TestClient::anonymous(&router);
     let _ = sender.say_all(&[
         ack(1, "me", "gateway"),
         ack(2, "me", "nobody"),
@@ -52,7 +52,7 @@ fn routes_an_ack_in_silence_and_refuses_one_that_leads_nowhere() {
 #[test]
 fn discards_errors_addressed_to_the_server_and_refuses_the_rest() {
     let router = router();
-    let mut sender = Peer::anonymous(&router);
+    let mut sender = TestClient::anonymous(&router);
     let payload = json!({"code": "X", "message": "y"});
     let _ = sender.say(&message("error", 1, "me", "tickwire".into(), payload));
     let _ = sender.say(&order(2, "me", "tickwire"));
@@ -62,10 +62,10 @@ fn discards_errors_addressed_to_the_server_and_refuses_the_rest() {
 #[test]
 fn serves_heartbeats_and_logs_until_somebody_owns_the_name() {
     let router = router();
-    let mut sender = Peer::new(&router);
+    let mut sender = TestClient::new(&router);
     let _ = sender.say(&heartbeat(1, "me", "health-monitor"));
     assert_eq!(kinds(&sender.read()), ["ack"]);
-    let mut monitor = Peer::named(&router, "health-monitor");
+    let mut monitor = TestClient::named(&router, "health-monitor");
     let _ = sender.say(&heartbeat(2, "me", "health-monitor"));
     assert_eq!(kinds(&sender.read()), ["ack"]);
     assert_eq!(ids(&monitor.read()), [id(2)]);
@@ -84,11 +84,11 @@ fn serves_heartbeats_and_logs_until_somebody_owns_the_name() {
 #[test]
 fn broadcasts_to_all_who_own_a_name_but_the_sender() {
     let router = router();
-    let mut a = Peer::named(&router, "a");
-    let mut b = Peer::new(&router);
+    let mut a = TestClient::named(&router, "a");
+    let mut b = TestClient::new(&router);
     let _ = b.say(&hello("b", json!({"names": ["b1", "b2"]})));
-    let mut tool = Peer::anonymous(&router);
-    let mut sender = Peer::named(&router, "sender");
+    let mut tool = TestClient::anonymous(&router);
+    let mut sender = TestClient::named(&router, "sender");
     let _ = sender.say_all(&[
         order(1, "sender", Value::Null),
         order(2, "sender", "a"),
@@ -111,7 +111,7 @@ fn broadcasts_to_all_who_own_a_name_but_the_sender() {
 #[test]
 fn a_broadcast_without_audience_is_accepted() {
     let router = router();
-    let mut sender = Peer::new(&router);
+    let mut sender = TestClient::new(&router);
     let _ = sender.say(&order(1, "me", Value::Null));
     let answers = sender.read();
     assert_eq!(kinds(&answers), ["ack"]);
@@ -122,8 +122,8 @@ fn a_broadcast_without_audience_is_accepted() {
 fn keeps_the_order_to_each_name_whatever_stands_between() {
     let router = router();
     let targets = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
-    let mut receivers = targets.map(|name| Peer::named(&router, name));
-    let mut sender = Peer::anonymous(&router);
+    let mut receivers = targets.map(|name| TestClient::named(&router, name));
+    let mut sender = TestClient::anonymous(&router);
     let mut expected = vec![Vec::new(); targets.len()];
     let mut batch = Vec::new();
     for number in 0..5_000 {
@@ -144,8 +144,8 @@ fn keeps_the_order_to_each_name_whatever_stands_between() {
 #[test]
 fn large_runs_are_forwarded_without_being_copied() {
     let router = router();
-    let mut gateway = Peer::named(&router, "gateway");
-    let mut sender = Peer::anonymous(&router);
+    let mut gateway = TestClient::named(&router, "gateway");
+    let mut sender = TestClient::anonymous(&router);
     let run: Vec<u8> = (0..200)
         .flat_map(|number| framed(&order(number, "me", "gateway")))
         .collect();

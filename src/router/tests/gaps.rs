@@ -27,7 +27,7 @@ fn orders(numbers: std::ops::Range<usize>) -> Vec<Value> {
 
 /// Of each message its number, or how many were dropped in its place, and the
 /// first and the last of them.
-fn seen(peer: &mut Peer) -> Vec<String> {
+fn seen(peer: &mut TestClient) -> Vec<String> {
     let shown = |message: &Value| {
         if message["payload"]["code"] != "MESSAGES_DROPPED" {
             return message["msg_id"].as_str().unwrap()[24..]
@@ -52,8 +52,8 @@ fn seen(peer: &mut Peer) -> Vec<String> {
 #[test]
 fn stands_between_what_came_before_and_what_comes_after() {
     let router = small(Overflow::Pause);
-    let mut gateway = Peer::named(&router, "gateway");
-    let mut sender = Peer::anonymous(&router);
+    let mut gateway = TestClient::named(&router, "gateway");
+    let mut sender = TestClient::anonymous(&router);
     let mut all = orders(1..ORDINARY + 1);
     // The reserve takes an ack between heartbeats that don't fit.
     all.push(heartbeat(0x20, "me", "gateway"));
@@ -73,12 +73,12 @@ fn stands_between_what_came_before_and_what_comes_after() {
 #[test]
 fn goes_to_the_next_owner_of_the_name() {
     let router = small(Overflow::Pause);
-    let gateway = Peer::named(&router, "gateway");
-    let mut sender = Peer::anonymous(&router);
+    let gateway = TestClient::named(&router, "gateway");
+    let mut sender = TestClient::anonymous(&router);
     let _ = sender.say_all(&orders(1..ORDINARY + 1));
     let _ = sender.say(&heartbeat(0x20, "me", "gateway"));
     drop(gateway);
-    let mut next = Peer::claiming(&router, "gateway");
+    let mut next = TestClient::claiming(&router, "gateway");
     let told = next.read();
     assert_eq!(*kinds(&told).last().unwrap(), "MESSAGES_DROPPED");
     assert_eq!(told.len(), 1 + ORDINARY + 1);
@@ -87,8 +87,8 @@ fn goes_to_the_next_owner_of_the_name() {
 #[test]
 fn events_to_a_name_that_drops_are_dropped_and_told_to_both() {
     let router = small(Overflow::Drop);
-    let mut gateway = Peer::named(&router, "gateway");
-    let mut sender = Peer::anonymous(&router);
+    let mut gateway = TestClient::named(&router, "gateway");
+    let mut sender = TestClient::anonymous(&router);
     let step = sender.say_all(&orders(1..20));
     assert!(step.halt.is_none());
     let answers = sender.read();
@@ -103,14 +103,14 @@ fn events_to_a_name_that_drops_are_dropped_and_told_to_both() {
 #[test]
 fn events_to_a_name_that_refuses_are_refused_at_once() {
     let router = small(Overflow::Refuse);
-    let mut gateway = Peer::named(&router, "gateway");
-    let mut sender = Peer::anonymous(&router);
+    let mut gateway = TestClient::named(&router, "gateway");
+    let mut sender = TestClient::anonymous(&router);
     let step = sender.say_all(&orders(1..ORDINARY + 2));
     assert!(step.halt.is_none());
     assert_eq!(*kinds(&sender.read()).last().unwrap(), "QUEUE_FULL");
     assert_eq!(gateway.read().len(), ORDINARY);
     // Other names are as the server says.
-    let mut other = Peer::named(&router, "other");
+    let mut other = TestClient::named(&router, "other");
     for number in 0..40 {
         let _ = sender.say(&order(number, "me", "other"));
     }

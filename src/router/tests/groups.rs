@@ -8,8 +8,8 @@ use std::task::{Wake, Waker};
 use super::*;
 use crate::limits::GROUP_SORT_BYTES;
 
-fn member(router: &Router, options: Value) -> Peer {
-    let mut peer = Peer::new(router);
+fn member(router: &Router, options: Value) -> TestClient {
+    let mut peer = TestClient::new(router);
     let mut all = json!({"names": ["workers"], "group": true});
     all.as_object_mut()
         .unwrap()
@@ -18,7 +18,7 @@ fn member(router: &Router, options: Value) -> Peer {
     peer
 }
 
-fn joined(router: &Router) -> Peer {
+fn joined(router: &Router) -> TestClient {
     let mut peer = member(router, json!({}));
     assert_eq!(kinds(&peer.read()), ["welcome"]);
     peer
@@ -47,7 +47,7 @@ fn each_message_goes_to_one_member() {
     let router = router();
     let mut members = [joined(&router), joined(&router), joined(&router)];
     assert_eq!(router.name_count(), 1);
-    let mut sender = Peer::anonymous(&router);
+    let mut sender = TestClient::anonymous(&router);
     let mut seen = Vec::new();
     for first in (0..300).step_by(10) {
         let _ = sender.say_all(&orders(first..first + 10));
@@ -64,7 +64,7 @@ fn a_member_that_does_not_read_takes_64_kib_at_most() {
     let router = router();
     let mut slow = joined(&router);
     let mut quick = joined(&router);
-    let mut sender = Peer::anonymous(&router);
+    let mut sender = TestClient::anonymous(&router);
     let one = framed(&order(1_000, "me", "workers")).len();
     let _ = sender.say_all(&orders(1_000..1_001));
     // The slow one has begun a frame and gets no further.
@@ -93,7 +93,7 @@ fn what_a_leaving_member_had_not_begun_goes_to_the_others_in_order() {
     for room in 0..3 * one {
         let router = router();
         let mut leaves = joined(&router);
-        let mut sender = Peer::anonymous(&router);
+        let mut sender = TestClient::anonymous(&router);
         let _ = sender.say_all(&orders(0..3));
         leaves.write_up_to(room);
         let mut stays = joined(&router);
@@ -114,7 +114,7 @@ fn what_members_give_back_is_in_its_order_whoever_leaves_first() {
         let router = router();
         let mut first = joined(&router);
         let mut second = joined(&router);
-        let mut sender = Peer::anonymous(&router);
+        let mut sender = TestClient::anonymous(&router);
         // Each takes two, and has begun the first of them.
         for (member, taken) in [(&mut first, 0..2), (&mut second, 2..4)] {
             let _ = sender.say_all(&orders(taken));
@@ -126,7 +126,7 @@ fn what_members_give_back_is_in_its_order_whoever_leaves_first() {
             false => [second, first],
         };
         drop(members);
-        let mut next = Peer::new(&router);
+        let mut next = TestClient::new(&router);
         let _ = next.say(&hello("workers", json!({})));
         let expected: Vec<_> = (0..5).map(id).collect();
         assert_eq!(ids(&next.read())[1..], expected);
@@ -138,13 +138,13 @@ fn what_the_last_member_leaves_lingers_and_goes_to_whoever_comes() {
     for group in [true, false] {
         let router = router();
         let first = joined(&router);
-        let mut sender = Peer::anonymous(&router);
+        let mut sender = TestClient::anonymous(&router);
         let _ = sender.say_all(&orders(0..3));
         drop(first);
         assert_eq!(router.lingering_count(), 1);
         assert_eq!(router.name_count(), 0);
         let _ = sender.say(&order(9, "me", "workers"));
-        let mut next = Peer::new(&router);
+        let mut next = TestClient::new(&router);
         let _ = next.say(&hello("w", json!({"names": ["workers"], "group": group})));
         assert_eq!(ids(&next.read())[1..], [id(0), id(1), id(2)]);
         let _ = sender.say(&order(3, "me", "workers"));
@@ -160,17 +160,17 @@ fn what_the_last_member_leaves_lingers_and_goes_to_whoever_comes() {
 fn a_group_and_an_owner_exclude_each_other() {
     let router = router();
     let mut first = joined(&router);
-    let mut plain = Peer::claiming(&router, "workers");
+    let mut plain = TestClient::claiming(&router, "workers");
     assert_eq!(kinds(&plain.read()), ["SOURCE_NOT_ALLOWED"]);
-    assert_eq!(first.attend(), Attention::Continue);
+    assert_eq!(first.handle_reports(), Attention::Continue);
     assert!(first.read().is_empty(), "nothing was taken from it");
     // Without hello it is a stranger.
-    let mut stranger = Peer::new(&router);
+    let mut stranger = TestClient::new(&router);
     let _ = stranger.say(&heartbeat(1, "workers", "health-monitor"));
     assert_eq!(stranger.session.names().count(), 0);
 
-    let _owner = Peer::named(&router, "own");
-    let mut other = Peer::new(&router);
+    let _owner = TestClient::named(&router, "own");
+    let mut other = TestClient::new(&router);
     let _ = other.say(&hello(
         "w",
         json!({"names": ["free", "own"], "group": true}),
@@ -204,7 +204,7 @@ fn members_agree_on_the_key_or_are_refused() {
     assert_eq!(kinds(&third.read()), ["SOURCE_NOT_ALLOWED"]);
     let mut fourth = member(&router, json!({}));
     assert_eq!(kinds(&fourth.read()), ["SOURCE_NOT_ALLOWED"]);
-    let mut fifth = Peer::new(&router);
+    let mut fifth = TestClient::new(&router);
     let _ = fifth.say(&hello("w", json!({"group_key": "/source"})));
     assert_eq!(kinds(&fifth.read()), ["INVALID_PAYLOAD"]);
     // The only member may change its mind.
@@ -228,8 +228,8 @@ fn members_agree_on_the_key_or_are_refused() {
 #[test]
 fn an_owner_that_turns_its_name_into_a_group_loses_nothing() {
     let router = router();
-    let mut owner = Peer::named(&router, "workers");
-    let mut sender = Peer::anonymous(&router);
+    let mut owner = TestClient::named(&router, "workers");
+    let mut sender = TestClient::anonymous(&router);
     let _ = sender.say_all(&orders(0..2));
     let _ = owner.say(&hello("workers", json!({"group": true})));
     let _ = sender.say(&order(2, "me", "workers"));
@@ -244,7 +244,7 @@ fn an_owner_that_turns_its_name_into_a_group_loses_nothing() {
 fn every_member_hears_broadcasts() {
     let router = router();
     let mut members = [joined(&router), joined(&router)];
-    let mut sender = Peer::anonymous(&router);
+    let mut sender = TestClient::anonymous(&router);
     let _ = sender.say(&order(1, "me", Value::Null));
     for member in &mut members {
         assert_eq!(ids(&member.read()), [id(1)]);
@@ -255,11 +255,11 @@ fn every_member_hears_broadcasts() {
 fn a_key_binds_equal_values_to_one_member_in_order() {
     let router = router();
     let options = json!({"group_key": "/payload/run_id"});
-    let mut members: Vec<Peer> = (0..3).map(|_| member(&router, options.clone())).collect();
+    let mut members: Vec<TestClient> = (0..3).map(|_| member(&router, options.clone())).collect();
     for member in &mut members {
         assert_eq!(kinds(&member.read()), ["welcome"]);
     }
-    let mut sender = Peer::anonymous(&router);
+    let mut sender = TestClient::anonymous(&router);
     let mut by_run: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
     let mut order_of_run: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut seen = 0;
@@ -306,8 +306,8 @@ fn a_key_binds_equal_values_to_one_member_in_order() {
 fn what_is_bound_to_a_member_that_leaves_goes_to_others() {
     let router = router();
     let options = json!({"group_key": "/payload/run_id"});
-    let mut members: Vec<Peer> = (0..3).map(|_| member(&router, options.clone())).collect();
-    let mut sender = Peer::anonymous(&router);
+    let mut members: Vec<TestClient> = (0..3).map(|_| member(&router, options.clone())).collect();
+    let mut sender = TestClient::anonymous(&router);
     let all: Vec<_> = (0..60).map(|number| of_run(number, number % 17)).collect();
     let _ = sender.say_all(&all);
     // One sorts, and takes its own.
@@ -337,7 +337,7 @@ impl Wake for Bell {
 
 impl Bell {
     /// Has it ring for what comes from now on.
-    fn wait(self: &Arc<Self>, peer: &Peer) {
+    fn wait(self: &Arc<Self>, peer: &TestClient) {
         self.0.store(false, Ordering::Relaxed);
         peer.session.register(&Waker::from(Arc::clone(self)));
     }
@@ -352,7 +352,7 @@ fn what_a_leaving_member_gives_back_is_announced_to_the_others() {
     let router = router();
     let mut leaves = joined(&router);
     let mut stays = joined(&router);
-    let mut sender = Peer::anonymous(&router);
+    let mut sender = TestClient::anonymous(&router);
     let _ = sender.say_all(&orders(0..3));
     leaves.write_up_to(10);
     assert!(stays.read().is_empty(), "the other has taken all of them");
@@ -372,7 +372,7 @@ fn who_has_sorted_much_for_others_goes_on_in_its_next_turn() {
     for peer in [&mut stalled, &mut reads] {
         assert_eq!(kinds(&peer.read()), ["welcome"]);
     }
-    let mut sender = Peer::anonymous(&router);
+    let mut sender = TestClient::anonymous(&router);
     let _ = sender.say_all(&(0..40).map(|run| of_run(run, run)).collect::<Vec<_>>());
     let run_of = |seen: Vec<Value>| {
         ids(&seen)

@@ -2,14 +2,14 @@
 
 use super::*;
 
-fn names(peer: &Peer) -> Vec<&str> {
+fn names(peer: &TestClient) -> Vec<&str> {
     peer.session.names().map(|name| name.as_str()).collect()
 }
 
 #[test]
 fn the_first_accepted_message_claims_its_source_and_only_that() {
     let router = router();
-    let mut peer = Peer::new(&router);
+    let mut peer = TestClient::new(&router);
     let _ = peer.say(&order(1, "refused", "nobody"));
     assert!(names(&peer).is_empty(), "a refused message claims nothing");
     let _ = peer.say(&heartbeat(2, "first", "health-monitor"));
@@ -20,9 +20,9 @@ fn the_first_accepted_message_claims_its_source_and_only_that() {
 #[test]
 fn passes_messages_on_under_a_name_that_somebody_else_owns_and_claims_it_once_free() {
     let router = router();
-    let mut gateway = Peer::named(&router, "gateway");
-    let owner = Peer::named(&router, "me");
-    let mut stranger = Peer::new(&router);
+    let mut gateway = TestClient::named(&router, "gateway");
+    let owner = TestClient::named(&router, "me");
+    let mut stranger = TestClient::new(&router);
     let _ = stranger.say(&order(1, "me", "gateway"));
     assert_eq!(kinds(&stranger.read()), ["ack"]);
     assert!(names(&stranger).is_empty());
@@ -35,12 +35,16 @@ fn passes_messages_on_under_a_name_that_somebody_else_owns_and_claims_it_once_fr
 #[test]
 fn a_hello_takes_a_name_over_at_once() {
     let router = router();
-    let mut first = Peer::named(&router, "me");
-    let mut sender = Peer::anonymous(&router);
+    let mut first = TestClient::named(&router, "me");
+    let mut sender = TestClient::anonymous(&router);
     let _ = sender.say(&order(1, "a", "me"));
-    let mut second = Peer::claiming(&router, "me");
+    let mut second = TestClient::claiming(&router, "me");
     let _ = sender.say(&order(2, "a", "me"));
-    assert_eq!(first.attend(), Attention::Close, "it owns nothing else");
+    assert_eq!(
+        first.handle_reports(),
+        Attention::Close,
+        "it owns nothing else"
+    );
     let told = first.read();
     assert_eq!(kinds(&told), ["NAME_TAKEN_OVER"]);
     assert_eq!(told[0]["target"], "me");
@@ -53,13 +57,13 @@ fn a_hello_takes_a_name_over_at_once() {
 #[test]
 fn who_lost_one_of_two_names_goes_on_with_the_other() {
     let router = router();
-    let mut first = Peer::new(&router);
+    let mut first = TestClient::new(&router);
     let _ = first.say(&hello("x", json!({"names": ["a", "b"]})));
     assert_eq!(names(&first), ["a", "b"]);
-    let _second = Peer::named(&router, "a");
-    assert_eq!(first.attend(), Attention::Continue);
+    let _second = TestClient::named(&router, "a");
+    assert_eq!(first.handle_reports(), Attention::Continue);
     assert_eq!(names(&first), ["b"]);
-    let mut sender = Peer::anonymous(&router);
+    let mut sender = TestClient::anonymous(&router);
     let _ = sender.say(&order(1, "c", "b"));
     assert_eq!(
         kinds(&first.read()),
@@ -70,7 +74,7 @@ fn who_lost_one_of_two_names_goes_on_with_the_other() {
 #[test]
 fn a_repeated_hello_changes_exactly_what_it_names() {
     let router = router();
-    let mut peer = Peer::named(&router, "a");
+    let mut peer = TestClient::named(&router, "a");
     let _ = peer.say(&hello("a", json!({"names": ["b", "c", "b"]})));
     assert_eq!(names(&peer), ["b", "c"]);
     let _ = peer.say(&hello("z", json!({})));
@@ -101,8 +105,8 @@ fn a_repeated_hello_changes_exactly_what_it_names() {
 #[test]
 fn a_repeated_hello_is_a_fence() {
     let router = router();
-    let _gateway = Peer::named(&router, "gateway");
-    let mut peer = Peer::anonymous(&router);
+    let _gateway = TestClient::named(&router, "gateway");
+    let mut peer = TestClient::anonymous(&router);
     let _ = peer.say_all(&[
         order(1, "a", "gateway"),
         order(2, "a", "nobody"),
@@ -119,7 +123,7 @@ fn a_repeated_hello_is_a_fence() {
 #[test]
 fn the_servers_own_name_can_be_neither_source_nor_claimed() {
     let router = router();
-    let mut peer = Peer::new(&router);
+    let mut peer = TestClient::new(&router);
     let _ = peer.say(&hello("tickwire", json!({})));
     let _ = peer.say(&heartbeat(1, "tickwire", "health-monitor"));
     assert_eq!(
@@ -132,14 +136,14 @@ fn the_servers_own_name_can_be_neither_source_nor_claimed() {
 #[test]
 fn a_name_is_free_once_its_connection_ends() {
     let router = router();
-    let mut first = Peer::named(&router, "me");
+    let mut first = TestClient::named(&router, "me");
     first.session.end_input();
     assert_eq!(router.name_count(), 0);
-    let mut second = Peer::new(&router);
+    let mut second = TestClient::new(&router);
     let _ = second.say(&heartbeat(1, "me", "health-monitor"));
     assert_eq!(names(&second), ["me"]);
     assert_eq!(
-        first.attend(),
+        first.handle_reports(),
         Attention::Continue,
         "nothing was taken over"
     );
@@ -159,12 +163,12 @@ fn a_frame_begun_before_a_takeover_is_finished_and_goes_whole_to_the_new_owner()
     let frame = run.len() / 3;
     for room in 0..run.len() {
         let router = router();
-        let mut first = Peer::named(&router, "me");
-        let mut sender = Peer::anonymous(&router);
+        let mut first = TestClient::named(&router, "me");
+        let mut sender = TestClient::anonymous(&router);
         let _ = sender.arrive(&run);
         assert_eq!(first.write_up_to(room), Progress::Blocked);
-        let mut second = Peer::claiming(&router, "me");
-        assert_eq!(first.attend(), Attention::Close);
+        let mut second = TestClient::claiming(&router, "me");
+        assert_eq!(first.handle_reports(), Attention::Close);
         let whole_frames = room / frame;
         let begun = usize::from(room % frame > 0);
         let seen_by_first = messages(&first.read_bytes());
@@ -178,8 +182,8 @@ fn a_frame_begun_before_a_takeover_is_finished_and_goes_whole_to_the_new_owner()
 #[test]
 fn who_takes_a_name_back_hears_of_its_loss_before_the_welcome() {
     let router = router();
-    let mut first = Peer::named(&router, "me");
-    let mut second = Peer::named(&router, "me");
+    let mut first = TestClient::named(&router, "me");
+    let mut second = TestClient::named(&router, "me");
     let step = first.say(&hello("me", json!({"names": ["me"]})));
     assert!(step.halt.is_none());
     assert_eq!(kinds(&first.read()), ["NAME_TAKEN_OVER", "welcome"]);

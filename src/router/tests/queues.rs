@@ -24,10 +24,10 @@ fn orders(numbers: std::ops::Range<usize>) -> Vec<Value> {
 }
 
 /// A gateway, and a sender whose next order to it doesn't fit.
-fn full() -> (Router, Peer, Peer) {
+fn full() -> (Router, TestClient, TestClient) {
     let router = small();
-    let gateway = Peer::named(&router, "gateway");
-    let mut sender = Peer::anonymous(&router);
+    let gateway = TestClient::named(&router, "gateway");
+    let mut sender = TestClient::anonymous(&router);
     let step = sender.say_all(&orders(0..ORDINARY));
     assert!(step.halt.is_none());
     assert_eq!(acked(&sender.read()).len(), ORDINARY);
@@ -37,8 +37,8 @@ fn full() -> (Router, Peer, Peer) {
 #[test]
 fn pauses_in_front_of_the_event_that_does_not_fit_and_resumes_without_repeating() {
     let router = small();
-    let mut gateway = Peer::named(&router, "gateway");
-    let mut sender = Peer::anonymous(&router);
+    let mut gateway = TestClient::named(&router, "gateway");
+    let mut sender = TestClient::anonymous(&router);
     let step = sender.say_all(&orders(0..20));
     assert!(is_paused(&step));
     assert_eq!(
@@ -112,8 +112,8 @@ fn a_queue_that_is_emptied_ends_the_stall_although_it_was_never_half_full() {
         queue_bytes: 2 * one + one / 8,
         ..RouterConfig::default()
     });
-    let mut gateway = Peer::named(&router, "gateway");
-    let mut sender = Peer::anonymous(&router);
+    let mut gateway = TestClient::named(&router, "gateway");
+    let mut sender = TestClient::anonymous(&router);
     let _ = sender.say(&order(100, "me", "gateway"));
     for round in 0..3 {
         let step = sender.say(&order(200 + round, "me", "gateway"));
@@ -130,8 +130,8 @@ fn a_queue_that_is_emptied_ends_the_stall_although_it_was_never_half_full() {
 #[test]
 fn a_receiver_that_frees_a_slot_now_and_then_does_not_hold_its_sender_for_ever() {
     let router = small();
-    let mut gateway = Peer::named(&router, "gateway");
-    let mut sender = Peer::anonymous(&router);
+    let mut gateway = TestClient::named(&router, "gateway");
+    let mut sender = TestClient::anonymous(&router);
     // One message a read, so that each is an entry that is freed by itself.
     for number in 0..ORDINARY {
         let _ = sender.say(&order(number, "me", "gateway"));
@@ -191,9 +191,9 @@ fn heartbeats_are_dropped_for_a_full_queue_and_the_ack_says_so() {
 #[test]
 fn broadcasts_are_dropped_for_the_receiver_that_is_behind_only() {
     let router = small();
-    let mut slow = Peer::named(&router, "slow");
-    let mut quick = Peer::named(&router, "quick");
-    let mut sender = Peer::anonymous(&router);
+    let mut slow = TestClient::named(&router, "slow");
+    let mut quick = TestClient::named(&router, "quick");
+    let mut sender = TestClient::anonymous(&router);
     let broadcasts = |numbers: std::ops::Range<usize>| -> Vec<Value> {
         numbers.map(|n| order(n, "me", Value::Null)).collect()
     };
@@ -230,9 +230,9 @@ fn broadcasts_are_dropped_for_the_receiver_that_is_behind_only() {
 #[test]
 fn what_was_queued_when_the_owner_left_is_reported_to_each_who_sent_it() {
     let router = without_linger();
-    let mut gateway = Peer::named(&router, "gateway");
-    let mut first = Peer::named(&router, "first");
-    let mut second = Peer::anonymous(&router);
+    let mut gateway = TestClient::named(&router, "gateway");
+    let mut first = TestClient::named(&router, "first");
+    let mut second = TestClient::anonymous(&router);
     let _ = first.say_all(&[order(1, "first", "gateway"), order(2, "first", "gateway")]);
     let _ = second.say(&order(3, "x", "gateway"));
     let _ = first.say(&order(4, "first", "gateway"));
@@ -274,18 +274,18 @@ fn a_pause_lasts_until_its_own_event_fits() {
         queue_bytes: 8_000,
         ..RouterConfig::default()
     });
-    let mut gateway = Peer::named(&router, "gateway");
-    let mut sender = Peer::anonymous(&router);
+    let mut gateway = TestClient::named(&router, "gateway");
+    let mut sender = TestClient::anonymous(&router);
     let _ = sender.say_all(&orders(0..8));
     let Some(Halt::Pause(pause)) = sender.say(&large).halt else {
         panic!("must pause")
     };
     assert!(
-        !pause.is_over(),
+        !pause.has_room(),
         "less than three quarters are taken, and still it doesn't fit"
     );
     let _ = gateway.read();
-    assert!(pause.is_over());
+    assert!(pause.has_room());
     assert!(sender.arrive(&[]).halt.is_none());
     assert_eq!(ids(&gateway.read()), [id(1)]);
 }
@@ -313,8 +313,8 @@ fn an_empty_queue_takes_any_one_message() {
         queue_bytes: 64,
         ..RouterConfig::default()
     });
-    let mut gateway = Peer::named(&router, "gateway");
-    let mut sender = Peer::anonymous(&router);
+    let mut gateway = TestClient::named(&router, "gateway");
+    let mut sender = TestClient::anonymous(&router);
     let step = sender.say_all(&orders(0..2));
     assert!(is_paused(&step));
     assert_eq!(ids(&gateway.read()), [id(0)]);
@@ -326,8 +326,8 @@ fn an_empty_queue_takes_any_one_message() {
 fn broadcasts_die_with_their_receiver_but_for_a_frame_that_is_begun() {
     for (room, finished) in [(0, 0), (10, 1)] {
         let router = router();
-        let mut leaves = Peer::named(&router, "leaves");
-        let mut sender = Peer::anonymous(&router);
+        let mut leaves = TestClient::named(&router, "leaves");
+        let mut sender = TestClient::anonymous(&router);
         for number in 1..=3 {
             let _ = sender.say(&order(number, "me", Value::Null));
         }

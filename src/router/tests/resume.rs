@@ -1,19 +1,20 @@
 //! What a resumed connection sends again is acknowledged again, and delivered
 //! once.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::*;
 use crate::ids::Name;
 use crate::limits::RESUME_IDS_MAX;
+use crate::router::connection::accepted_ids::AcceptedIds;
 
 mod broadcasts;
 mod model;
 mod threads;
 
 /// One that owns `name` and asks to be resumable, with what it was granted.
-fn coming(router: &Router, name: &str, options: Value) -> (Peer, bool, bool) {
-    let mut peer = Peer::claiming_with(router, name, options);
+fn coming(router: &Router, name: &str, options: Value) -> (TestClient, bool, bool) {
+    let mut peer = TestClient::claiming_with(router, name, options);
     let told = peer.read();
     let welcome = told.iter().find(|told| told["msg_type"] == "welcome");
     let (resumable, resume) = granted(welcome.unwrap());
@@ -26,20 +27,20 @@ fn granted(welcome: &Value) -> (bool, bool) {
     (is("resumable"), is("resume"))
 }
 
-fn resumable(router: &Router, name: &str) -> Peer {
+fn resumable(router: &Router, name: &str) -> TestClient {
     let (peer, resumable, resume) = coming(router, name, json!({"resumable": true}));
     assert!(resumable && !resume);
     peer
 }
 
-fn resumed(router: &Router, name: &str) -> Peer {
+fn resumed(router: &Router, name: &str) -> TestClient {
     let options = json!({"resumable": true, "resume": true});
     let (peer, resumable, resume) = coming(router, name, options);
     assert!(resumable && resume);
     peer
 }
 
-impl Peer {
+impl TestClient {
     fn claiming_with(router: &Router, name: &str, options: Value) -> Self {
         let mut peer = Self::new(router);
         let _ = peer.say(&hello(name, options));
@@ -72,7 +73,7 @@ fn id_list(numbers: &[usize]) -> Vec<String> {
 #[test]
 fn a_resend_after_a_lost_ack_is_acknowledged_again_and_delivered_once() {
     let router = router();
-    let mut gateway = Peer::named(&router, "gateway");
+    let mut gateway = TestClient::named(&router, "gateway");
     let mut first = resumable(&router, "me");
     let _ = first.say_all(&[order(1, "me", "gateway"), order(2, "me", "gateway")]);
     first.cut();
@@ -93,7 +94,7 @@ fn spelled(id: &str) -> Value {
 #[test]
 fn ids_are_the_same_in_either_case_and_acknowledged_as_they_were_written() {
     let router = router();
-    let mut gateway = Peer::named(&router, "gateway");
+    let mut gateway = TestClient::named(&router, "gateway");
     let (lower, upper) = (
         "0b1e8f9c-6f0e-4f0a-8d8e-3f0f1c2b7a10",
         "0B1E8F9C-6F0E-4F0A-8D8E-3F0F1C2B7A10",
@@ -125,7 +126,7 @@ fn what_is_known_is_acknowledged_as_the_client_wants_it() {
         ),
     ] {
         let router = router();
-        let mut gateway = Peer::named(&router, "gateway");
+        let mut gateway = TestClient::named(&router, "gateway");
         let mut first = resumable(&router, "me");
         assert_eq!(first.order("gateway", &[1, 3]).len(), 2);
         first.cut();
@@ -150,7 +151,7 @@ fn what_is_known_is_acknowledged_as_the_client_wants_it() {
 #[test]
 fn every_message_that_draws_an_ack_is_remembered_whoever_it_was_for() {
     let router = router();
-    let mut gateway = Peer::named(&router, "gateway");
+    let mut gateway = TestClient::named(&router, "gateway");
     let said = || {
         [
             heartbeat(1, "me", "health-monitor"),
@@ -185,7 +186,7 @@ fn what_was_refused_is_new_when_it_is_sent_again() {
     let mut first = resumable(&router, "me");
     assert!(first.order("gateway", &[1]).is_empty());
     first.cut();
-    let mut gateway = Peer::named(&router, "gateway");
+    let mut gateway = TestClient::named(&router, "gateway");
     let mut second = resumed(&router, "me");
     assert_eq!(second.order("gateway", &[1]), [id(1)]);
     assert_eq!(ids(&gateway.read()), [id(1)]);
@@ -197,7 +198,7 @@ fn what_waited_in_a_pause_is_new_when_it_is_sent_again() {
         queue_messages: 16,
         ..RouterConfig::default()
     });
-    let mut gateway = Peer::named(&router, "gateway");
+    let mut gateway = TestClient::named(&router, "gateway");
     let mut first = resumable(&router, "me");
     let all: Vec<_> = (1..=20).map(|n| order(n, "me", "gateway")).collect();
     assert!(is_paused(&first.say_all(&all)));
@@ -239,8 +240,8 @@ fn the_oldest_of_very_many_are_forgotten() {
 #[test]
 fn what_was_given_up_is_delivered_afresh_and_reported_before_that() {
     let router = router();
-    let gateway = Peer::named(&router, "gateway");
-    let mut other = Peer::named(&router, "other");
+    let gateway = TestClient::named(&router, "gateway");
+    let mut other = TestClient::named(&router, "other");
     let mut first = resumable(&router, "me");
     assert_eq!(first.order("gateway", &[1, 2]).len(), 2);
     assert_eq!(first.order("other", &[3]).len(), 1);
@@ -248,9 +249,9 @@ fn what_was_given_up_is_delivered_afresh_and_reported_before_that() {
     let mut second = resumed(&router, "me");
     assert_eq!(second.order("gateway", &[1]), [id(1)], "known, and queued");
     drop(gateway);
-    router.tend(at_ms(0));
-    router.tend(at_ms(30_000));
-    let mut gateway = Peer::named(&router, "gateway");
+    router.expire(at_ms(0));
+    router.expire(at_ms(30_000));
+    let mut gateway = TestClient::named(&router, "gateway");
     let _ = second.say_all(&[order(2, "me", "gateway"), order(3, "me", "other")]);
     let progress = second.write_up_to(usize::MAX);
     assert_eq!(progress, Progress::Idle);
@@ -267,12 +268,12 @@ fn what_was_given_up_is_delivered_afresh_and_reported_before_that() {
 #[test]
 fn what_is_given_up_behind_the_senders_back_is_forgotten_without_a_resume() {
     let router = without_linger();
-    let gateway = Peer::named(&router, "gateway");
+    let gateway = TestClient::named(&router, "gateway");
     let mut first = resumable(&router, "me");
     assert_eq!(first.order("gateway", &[1]), [id(1)]);
     drop(gateway);
     assert_eq!(kinds(&first.read()), ["UNDELIVERED"]);
-    let mut gateway = Peer::named(&router, "gateway");
+    let mut gateway = TestClient::named(&router, "gateway");
     let mut second = resumed(&router, "me");
     assert_eq!(second.order("gateway", &[1]), [id(1)]);
     assert_eq!(ids(&gateway.read()), [id(1)]);
@@ -281,7 +282,7 @@ fn what_is_given_up_behind_the_senders_back_is_forgotten_without_a_resume() {
 #[test]
 fn an_earlier_connection_that_still_has_input_shares_what_is_known() {
     let router = router();
-    let mut gateway = Peer::named(&router, "gateway");
+    let mut gateway = TestClient::named(&router, "gateway");
     let mut first = resumable(&router, "me");
     assert_eq!(first.order("gateway", &[1]), [id(1)]);
     let mut second = resumed(&router, "me");
@@ -299,9 +300,9 @@ fn an_earlier_connection_that_still_has_input_shares_what_is_known() {
 
 #[test]
 fn who_takes_the_name_without_resuming_ends_what_was_remembered() {
-    type TakesOver = fn(&Router) -> Peer;
+    type TakesOver = fn(&Router) -> TestClient;
     let ways: [TakesOver; 4] = [
-        |router| Peer::named(router, "me"),
+        |router| TestClient::named(router, "me"),
         |router| coming(router, "me", json!({"resumable": true})).0,
         |router| {
             coming(
@@ -312,14 +313,14 @@ fn who_takes_the_name_without_resuming_ends_what_was_remembered() {
             .0
         },
         |router| {
-            let mut peer = Peer::new(router);
+            let mut peer = TestClient::new(router);
             peer.session.own(&Name::new("me").unwrap()).unwrap();
             peer
         },
     ];
     for takes_over in ways {
         let router = router();
-        let mut gateway = Peer::named(&router, "gateway");
+        let mut gateway = TestClient::named(&router, "gateway");
         let mut first = resumable(&router, "me");
         assert_eq!(first.order("gateway", &[1]), [id(1)]);
         let second = takes_over(&router);
@@ -337,7 +338,7 @@ fn a_message_that_claims_a_name_ends_what_was_remembered_for_it() {
     let mut first = resumable(&router, "me");
     let _ = first.say(&heartbeat(1, "me", "health-monitor"));
     first.cut();
-    let mut plain = Peer::new(&router);
+    let mut plain = TestClient::new(&router);
     let _ = plain.say(&heartbeat(2, "me", "health-monitor"));
     plain.cut();
     assert_eq!(router.lingering_count(), 0);
@@ -350,14 +351,14 @@ fn lingers_although_nothing_is_queued_and_no_longer() {
     let router = router();
     resumable(&router, "me").cut();
     assert_eq!((router.lingering_count(), router.name_count()), (1, 0));
-    router.tend(at_ms(0));
-    router.tend(at_ms(29_999));
+    router.expire(at_ms(0));
+    router.expire(at_ms(29_999));
     let second = resumed(&router, "me");
     assert_eq!(router.lingering_count(), 0);
     second.cut();
-    router.tend(at_ms(30_000));
+    router.expire(at_ms(30_000));
     let memory = remembered(&router);
-    router.tend(at_ms(60_000));
+    router.expire(at_ms(60_000));
     assert_eq!(router.lingering_count(), 0);
     assert!(memory.upgrade().is_none(), "its room is given back");
     let options = json!({"resumable": true, "resume": true});
@@ -366,12 +367,12 @@ fn lingers_although_nothing_is_queued_and_no_longer() {
 }
 
 /// What "me" remembers, which has left.
-fn remembered(router: &Router) -> std::sync::Weak<crate::router::memory::Memory> {
+fn remembered(router: &Router) -> Weak<AcceptedIds> {
     let (peer, _, resume) = coming(router, "me", json!({"resume": true}));
     assert!(resume);
-    let memory = peer.session.memory.as_ref().map(Arc::downgrade);
+    let memory = peer.session.accepted_ids().map(Arc::downgrade);
     peer.cut();
-    router.tend(at_ms(30_000));
+    router.expire(at_ms(30_000));
     memory.unwrap()
 }
 
@@ -379,12 +380,12 @@ fn remembered(router: &Router) -> std::sync::Weak<crate::router::memory::Memory>
 fn what_is_remembered_counts_among_the_bytes_that_linger() {
     let router = router();
     let mut peer = resumable(&router, "me");
-    let outbox = Arc::clone(&peer.session.claims[0].outbox);
-    let empty = outbox.kept_bytes();
+    let mailbox = router.0.registry.kept(b"me").unwrap();
+    let empty = mailbox.kept_bytes();
     for number in 0..1_000 {
         let _ = peer.say(&heartbeat(number, "me", "health-monitor"));
     }
-    assert!((16_000..20_000).contains(&(outbox.kept_bytes() - empty)));
+    assert!((16_000..20_000).contains(&(mailbox.kept_bytes() - empty)));
     assert!(empty < 300, "{empty}");
 }
 
@@ -406,7 +407,7 @@ fn without_linger_and_in_a_server_that_was_started_again_nothing_is_resumed() {
 #[test]
 fn a_connection_that_ended_its_input_is_resumed_and_gets_its_answers() {
     let router = router();
-    let mut gateway = Peer::named(&router, "gateway");
+    let mut gateway = TestClient::named(&router, "gateway");
     let mut first = resumable(&router, "me");
     let _ = first.say(&order(1, "me", "gateway"));
     first.session.end_input();
@@ -447,7 +448,7 @@ fn a_hello_says_what_is_asked_for_and_a_welcome_what_is_in_force() {
 #[test]
 fn members_of_a_group_are_not_resumable() {
     let router = router();
-    let mut gateway = Peer::named(&router, "gateway");
+    let mut gateway = TestClient::named(&router, "gateway");
     let mut alone = resumable(&router, "me");
     assert_eq!(alone.order("gateway", &[1]), [id(1)]);
     assert_eq!(alone.says_again(json!({"group": true})), (false, false));
@@ -470,7 +471,7 @@ fn members_of_a_group_are_not_resumable() {
 #[test]
 fn a_repeated_hello_turns_resuming_off_and_on() {
     let router = router();
-    let mut gateway = Peer::named(&router, "gateway");
+    let mut gateway = TestClient::named(&router, "gateway");
     let mut first = resumable(&router, "me");
     assert_eq!(first.order("gateway", &[1]), [id(1)]);
     first.cut();
@@ -501,7 +502,7 @@ fn a_repeated_hello_turns_resuming_off_and_on() {
 #[test]
 fn what_is_remembered_goes_with_the_connection_to_another_first_name() {
     let router = router();
-    let mut gateway = Peer::named(&router, "gateway");
+    let mut gateway = TestClient::named(&router, "gateway");
     let mut first = resumable(&router, "me");
     assert_eq!(first.order("gateway", &[1]), [id(1)]);
     assert_eq!(

@@ -3,10 +3,10 @@
 
 use super::*;
 use crate::limits::{SHAPE_CREDIT_INTERVAL, SHAPES_PER_CONNECTION_MAX};
-use crate::wire::fuzz::MESSAGES;
-use crate::wire::fuzz::generate::{Seed, message as generated};
-use crate::wire::fuzz::vary::{Taste, edit, vary};
-use crate::wire::{Learned, Parser, Validation, frames};
+use crate::wire::testing::MESSAGES;
+use crate::wire::testing::generate::{Seed, message as generated};
+use crate::wire::testing::vary::{Variation, edit, vary};
+use crate::wire::{LearnOutcome, Parser, Validation, frames};
 
 /// Valid, invalid and varied frames, with a valid one after each, so that
 /// never too many in a row are refused.
@@ -19,11 +19,16 @@ fn conversation(number: u64) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     for _ in 0..60 {
         let model = &models[seed.below(models.len())];
-        let taste = seed.pick(&[Taste::SameWidth, Taste::Ascii, Taste::Valid, Taste::Wild]);
+        let variation = seed.pick(&[
+            Variation::SameWidth,
+            Variation::Ascii,
+            Variation::Valid,
+            Variation::Wild,
+        ]);
         let frame = match seed.below(4) {
             0 => model.clone(),
             1 => edit(seed, model.clone()),
-            _ => vary(seed, model, taste),
+            _ => vary(seed, model, variation),
         };
         frames.extend((!frame.is_empty()).then_some(frame));
         frames.push(models[1].clone());
@@ -51,39 +56,39 @@ fn by_lane(stream: &[u8]) -> [Vec<u8>; 2] {
     let mut parser = Parser::new(Validation::Envelope);
     for frame in frames(stream) {
         let json = &stream[frame.start + 4..frame.end];
-        let header = parser.parse(&mut json.to_vec()).expect("it was accepted");
+        let header = parser.parse(json).expect("it was accepted");
         let lane = usize::from(parser.target(json, &header.names).is_none());
         lanes[lane].extend_from_slice(&stream[frame]);
     }
     lanes
 }
 
-/// Teaches a session's server and its workspace what can be learned from the
+/// Teaches a session's server and its scratch what can be learned from the
 /// frames. Says how many of them are recognised then.
-fn warm(router: &Router, peer: &mut Peer, frames: &[Vec<u8>]) -> usize {
+fn warm(router: &Router, peer: &mut TestClient, frames: &[Vec<u8>]) -> usize {
     let mut parser = Parser::new(router.0.config.validation);
     for frame in [frames, frames, frames].concat() {
-        if let Ok(header) = parser.parse(&mut frame.clone()) {
+        if let Ok(header) = parser.parse(&frame) {
             let learned = router.0.shapes.learn(&frame, &header, 0);
-            peer.workspace.hints.note(learned, frame.len());
+            peer.scratch.hints().note(learned, frame.len());
         }
     }
     let known = |frame: &&Vec<u8>| is_known(router, peer, frame);
     frames.iter().filter(known).count()
 }
 
-fn is_known(router: &Router, peer: &mut Peer, frame: &[u8]) -> bool {
+fn is_known(router: &Router, peer: &mut TestClient, frame: &[u8]) -> bool {
     let table = router.0.shapes.load();
-    let hints = &mut peer.workspace.hints;
+    let hints = peer.scratch.hints();
     hints.recognize(&table, frame, frame.len(), 0).is_some()
 }
 
 fn play(frames: &[Vec<u8>], is_warm: bool, chunks: &mut dyn FnMut() -> usize) -> Outcome {
     let router = router();
     let names = ["api-gateway", "health-monitor", "everyone-else"];
-    let mut receivers = names.map(|name| Peer::named(&router, name));
+    let mut receivers = names.map(|name| TestClient::named(&router, name));
     // Owns nothing, so that nothing that it sends comes back between answers.
-    let mut sender = Peer::anonymous(&router);
+    let mut sender = TestClient::anonymous(&router);
     if is_warm {
         let known = warm(&router, &mut sender, frames);
         assert!(known > frames.len() / 3, "{known} of {}", frames.len());
@@ -146,8 +151,8 @@ fn servers_that_check_differently_may_share_a_thread() {
         validation: Validation::Envelope,
         ..RouterConfig::default()
     });
-    let mut gateways = [&strict, &lax].map(|router| Peer::named(router, "gateway"));
-    let mut senders = [&strict, &lax].map(Peer::new);
+    let mut gateways = [&strict, &lax].map(|router| TestClient::named(router, "gateway"));
+    let mut senders = [&strict, &lax].map(TestClient::new);
     let good = order(1, "me", "gateway");
     let mut wrong = good.clone();
     wrong["payload"]["event_utc"] = "2026-99-03T12:41:00.000Z".into();
@@ -155,7 +160,7 @@ fn servers_that_check_differently_may_share_a_thread() {
         for message in [&good, &wrong] {
             let [strict, lax] = &mut senders;
             let _ = strict.say(message);
-            std::mem::swap(&mut strict.workspace, &mut lax.workspace);
+            std::mem::swap(&mut strict.scratch, &mut lax.scratch);
             let _ = lax.say(message);
         }
     }
@@ -179,8 +184,8 @@ fn json(message: &Value) -> Vec<u8> {
 #[test]
 fn a_peer_cannot_push_out_what_others_use() {
     let router = router();
-    let mut gateway = Peer::named(&router, "gateway");
-    let mut usual: Vec<_> = (0..4).map(|_| Peer::new(&router)).collect();
+    let mut gateway = TestClient::named(&router, "gateway");
+    let mut usual: Vec<_> = (0..4).map(|_| TestClient::new(&router)).collect();
     let skeletons = |peer: usize| (0..40).map(move |number| order_with_key(100 * peer + number));
     for (at, peer) in usual.iter_mut().enumerate() {
         for message in skeletons(at) {
@@ -190,7 +195,7 @@ fn a_peer_cannot_push_out_what_others_use() {
             assert!(is_known(&router, peer, &json(&message)));
         }
     }
-    let mut flood = Peer::new(&router);
+    let mut flood = TestClient::new(&router);
     for number in 1_000..2_000 {
         let message = order_with_key(number);
         let _ = flood.say_all(&[message.clone(), message]);
@@ -203,11 +208,11 @@ fn a_peer_cannot_push_out_what_others_use() {
         &json(&order_with_key(1_999))
     ));
     for (at, peer) in usual.iter_mut().enumerate() {
-        peer.workspace = Workspace::default();
+        peer.scratch = ReadScratch::default();
         for message in skeletons(at) {
-            let parsed = Parser::default().parse(&mut json(&message)).unwrap();
+            let parsed = Parser::default().parse(&json(&message)).unwrap();
             let learned = router.0.shapes.learn(&json(&message), &parsed, 0);
-            assert!(matches!(learned, Learned::Known(_)), "{learned:?}");
+            assert!(matches!(learned, LearnOutcome::Known(_)), "{learned:?}");
         }
     }
     // In time it may teach again.
@@ -224,14 +229,14 @@ fn a_peer_cannot_push_out_what_others_use() {
 
 #[test]
 fn a_peer_whose_frames_never_repeat_stops_paying_for_learning() {
-    use super::super::learning::Learning;
+    use crate::router::session::learning::Learning;
 
     let mut learning = Learning::default();
     let mut tries = 0;
     for _ in 0..100_000 {
         if learning.may_learn(at_ms(0)) {
             tries += 1;
-            learning.note(Learned::FirstSighting);
+            learning.note(LearnOutcome::FirstSighting);
         }
     }
     assert!((100..4_000).contains(&tries), "{tries} of 100000");
@@ -240,8 +245,8 @@ fn a_peer_whose_frames_never_repeat_stops_paying_for_learning() {
 #[test]
 fn a_peer_that_repeats_itself_among_much_that_never_does_is_recognised() {
     let router = router();
-    let _gateway = Peer::named(&router, "gateway");
-    let mut sender = Peer::new(&router);
+    let _gateway = TestClient::named(&router, "gateway");
+    let mut sender = TestClient::new(&router);
     for number in 0..3_000 {
         let mut unique = order_with_key(number);
         unique["source"] = "me".into();

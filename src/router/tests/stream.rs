@@ -46,9 +46,9 @@ struct Outcome {
 
 fn play(bytes: &[u8], cuts: &[usize]) -> Outcome {
     let router = router();
-    let mut gateway = Peer::named(&router, "gateway");
-    let mut other = Peer::named(&router, "other");
-    let mut sender = Peer::new(&router);
+    let mut gateway = TestClient::named(&router, "gateway");
+    let mut other = TestClient::named(&router, "other");
+    let mut sender = TestClient::new(&router);
     let mut from = 0;
     for &cut in cuts.iter().chain([&bytes.len()]) {
         let step = sender.arrive(&bytes[from..cut]);
@@ -112,8 +112,8 @@ proptest! {
 fn answers_what_came_before_a_length_that_ends_the_framing() {
     for (prefix, code) in [(0u32, "FRAME_EMPTY"), (u32::MAX, "FRAME_TOO_LARGE")] {
         let router = router();
-        let mut gateway = Peer::named(&router, "gateway");
-        let mut sender = Peer::new(&router);
+        let mut gateway = TestClient::named(&router, "gateway");
+        let mut sender = TestClient::new(&router);
         let mut bytes = framed(&order(1, "me", "gateway"));
         bytes.extend_from_slice(&prefix.to_be_bytes());
         bytes.extend_from_slice(&framed(&order(2, "me", "gateway")));
@@ -127,7 +127,7 @@ fn answers_what_came_before_a_length_that_ends_the_framing() {
 #[test]
 fn closes_after_a_hundred_invalid_frames_in_a_row_and_not_before() {
     let router = router();
-    let mut sender = Peer::new(&router);
+    let mut sender = TestClient::new(&router);
     let wrong = [0, 0, 0, 2, b'[', b']'];
     for _ in 0..99 {
         assert!(sender.arrive(&wrong).halt.is_none());
@@ -149,8 +149,8 @@ fn closes_after_a_hundred_invalid_frames_in_a_row_and_not_before() {
 #[test]
 fn takes_no_more_input_while_too_many_answers_wait() {
     let router = router();
-    let _gateway = Peer::named(&router, "gateway");
-    let mut sender = Peer::new(&router);
+    let _gateway = TestClient::named(&router, "gateway");
+    let mut sender = TestClient::new(&router);
     let mut halted = false;
     let mut sent = 0;
     for number in 0..2_000 {

@@ -35,7 +35,7 @@ pub(super) fn symbol_is(symbol: &str) -> Value {
     json!([{"field": SYMBOL, "op": "eq", "value": symbol}])
 }
 
-impl Peer {
+impl TestClient {
     /// Subscribes and sees it acknowledged.
     pub(super) fn subscribe(&mut self, id: &str, options: Value) {
         let _ = self.say(&subscribe(900, id, options));
@@ -51,9 +51,9 @@ fn id_list(numbers: impl IntoIterator<Item = usize>) -> Vec<String> {
 #[test]
 fn a_connection_with_subscriptions_gets_what_matches_any_of_them_once() {
     let router = router();
-    let mut named = Peer::named(&router, "named");
-    let mut tool = Peer::anonymous(&router);
-    let mut sender = Peer::named(&router, "sender");
+    let mut named = TestClient::named(&router, "named");
+    let mut tool = TestClient::anonymous(&router);
+    let mut sender = TestClient::named(&router, "sender");
     let btc = |number| bar(number, "sender", "BTC", number);
     let eth = |number| bar(number, "sender", "ETH", number);
     let _ = sender.say_all(&[btc(1), eth(2)]);
@@ -81,8 +81,8 @@ fn a_connection_with_subscriptions_gets_what_matches_any_of_them_once() {
 #[test]
 fn a_known_id_replaces_and_an_unknown_one_cannot_be_given_up() {
     let router = router();
-    let mut tool = Peer::anonymous(&router);
-    let mut sender = Peer::named(&router, "sender");
+    let mut tool = TestClient::anonymous(&router);
+    let mut sender = TestClient::named(&router, "sender");
     tool.subscribe("one", json!({"where": symbol_is("BTC")}));
     tool.subscribe("one", json!({"where": symbol_is("ETH")}));
     let _ = sender.say_all(&[bar(1, "sender", "BTC", 1), bar(2, "sender", "ETH", 1)]);
@@ -100,8 +100,8 @@ fn a_known_id_replaces_and_an_unknown_one_cannot_be_given_up() {
 #[test]
 fn a_sender_does_not_hear_itself_and_a_hello_drops_no_subscription() {
     let router = router();
-    let mut one = Peer::named(&router, "one");
-    let mut two = Peer::named(&router, "two");
+    let mut one = TestClient::named(&router, "one");
+    let mut two = TestClient::named(&router, "two");
     one.subscribe("all", json!({}));
     two.subscribe("all", json!({}));
     let _ = one.say(&hello("one", json!({"names": ["another"]})));
@@ -119,8 +119,8 @@ fn a_sender_does_not_hear_itself_and_a_hello_drops_no_subscription() {
 #[test]
 fn who_wants_no_broadcasts_gets_none_whatever_it_subscribed_to() {
     let router = router();
-    let mut peer = Peer::new(&router);
-    let mut sender = Peer::named(&router, "sender");
+    let mut peer = TestClient::new(&router);
+    let mut sender = TestClient::named(&router, "sender");
     let _ = peer.say(&hello("peer", json!({"broadcasts": "none"})));
     let welcome = peer.read();
     assert_eq!(welcome[0]["payload"]["granted"]["broadcasts"], "none");
@@ -140,7 +140,7 @@ fn who_wants_no_broadcasts_gets_none_whatever_it_subscribed_to() {
 #[test]
 fn control_messages_are_acknowledged_singly_whatever_acks_says() {
     let router = router();
-    let mut peer = Peer::new(&router);
+    let mut peer = TestClient::new(&router);
     for acks in ["none", "batch"] {
         let _ = peer.say_all(&[
             hello("peer", json!({"acks": acks})),
@@ -156,8 +156,8 @@ fn control_messages_are_acknowledged_singly_whatever_acks_says() {
 #[test]
 fn a_bad_filter_is_refused_at_its_condition_and_changes_nothing() {
     let router = router();
-    let mut tool = Peer::anonymous(&router);
-    let mut sender = Peer::named(&router, "sender");
+    let mut tool = TestClient::anonymous(&router);
+    let mut sender = TestClient::named(&router, "sender");
     tool.subscribe("one", json!({"where": symbol_is("BTC")}));
     let condition = json!({"field": SYMBOL, "op": "near", "value": 1});
     let mut conditions = symbol_is("ETH");
@@ -174,14 +174,14 @@ fn a_bad_filter_is_refused_at_its_condition_and_changes_nothing() {
 #[test]
 fn subscriptions_are_bounded_in_number_and_in_bytes() {
     let router = router();
-    let mut tool = Peer::anonymous(&router);
+    let mut tool = TestClient::anonymous(&router);
     for number in 0..SUBSCRIPTIONS_PER_CONNECTION_MAX {
         tool.subscribe(&number.to_string(), json!({}));
     }
     let _ = tool.say(&subscribe(1, "one more", json!({})));
     assert_eq!(kinds(&tool.read()), ["LIMIT_EXCEEDED"]);
     tool.subscribe("7", json!({"where": symbol_is("BTC")}));
-    let mut large = Peer::anonymous(&router);
+    let mut large = TestClient::anonymous(&router);
     let texts: Vec<String> = (0..250).map(|n| format!("{n:0500}")).collect();
     let filter = json!([{"field": SYMBOL, "op": "in", "value": texts}]);
     large.subscribe("a", json!({"where": filter}));
@@ -197,8 +197,8 @@ fn what_a_subscriber_missed_is_told_in_its_place_and_in_the_ack() {
         queue_messages: 4,
         ..RouterConfig::default()
     });
-    let mut tool = Peer::anonymous(&router);
-    let mut sender = Peer::named(&router, "sender");
+    let mut tool = TestClient::anonymous(&router);
+    let mut sender = TestClient::named(&router, "sender");
     tool.subscribe("btc", json!({"where": symbol_is("BTC")}));
     let symbols = ["BTC", "ETH", "BTC", "BTC", "ETH", "BTC", "BTC", "BTC"];
     let bars = symbols.iter().enumerate();
@@ -226,8 +226,8 @@ fn what_a_subscriber_missed_is_told_in_its_place_and_in_the_ack() {
 #[test]
 fn neighbours_in_a_read_leave_as_one_slice_of_the_window() {
     let router = router();
-    let mut tool = Peer::anonymous(&router);
-    let mut sender = Peer::named(&router, "sender");
+    let mut tool = TestClient::anonymous(&router);
+    let mut sender = TestClient::named(&router, "sender");
     tool.subscribe("btc", json!({"where": symbol_is("BTC")}));
     let mut bars: Vec<Value> = (0..200).map(|n| bar(n, "sender", "BTC", n)).collect();
     bars.insert(0, bar(500, "sender", "ETH", 1));

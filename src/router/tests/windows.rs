@@ -3,8 +3,8 @@
 use super::*;
 
 /// One that owns `name` and is handed so many messages.
-fn windowed(router: &Router, name: &str, messages: u32) -> Peer {
-    let mut peer = Peer::new(router);
+fn windowed(router: &Router, name: &str, messages: u32) -> TestClient {
+    let mut peer = TestClient::new(router);
     let _ = peer.say(&hello(name, json!({"window": messages})));
     let welcome = &peer.read()[0];
     assert_eq!(welcome["payload"]["granted"]["window"], messages);
@@ -32,7 +32,7 @@ fn what_is_beyond_the_window_goes_to_the_next_owner_once() {
         for room in 0..4 * one {
             let router = router();
             let mut first = windowed(&router, "desk", 2);
-            let mut sender = Peer::anonymous(&router);
+            let mut sender = TestClient::anonymous(&router);
             match in_one_read {
                 true => drop(sender.say_all(&orders(0..5, "desk"))),
                 false => orders(0..5, "desk").iter().for_each(|order| {
@@ -40,8 +40,8 @@ fn what_is_beyond_the_window_goes_to_the_next_owner_once() {
                 }),
             }
             first.write_up_to(room);
-            let mut second = Peer::claiming(&router, "desk");
-            let _ = first.attend();
+            let mut second = TestClient::claiming(&router, "desk");
+            let _ = first.handle_reports();
             first.write_up_to(usize::MAX);
             let seen = messages(&first.written);
             let begun = room.div_ceil(one).min(2);
@@ -60,7 +60,7 @@ fn what_is_beyond_the_window_goes_to_the_next_owner_once() {
 fn answers_go_on_while_the_window_is_used_up() {
     let router = router();
     let mut desk = windowed(&router, "desk", 1);
-    let mut sender = Peer::anonymous(&router);
+    let mut sender = TestClient::anonymous(&router);
     let _ = sender.say_all(&orders(0..3, "desk"));
     let _ = desk.say(&order(9, "desk", "nobody"));
     let read = desk.read();
@@ -75,7 +75,7 @@ fn an_ack_to_the_server_releases_one_and_no_more_than_were_handed_over() {
     let mut desk = windowed(&router, "desk", 2);
     // Nothing was handed over: these release nothing.
     let _ = desk.say_all(&[ack(20, "desk", "tickwire"), ack(21, "desk", "tickwire")]);
-    let mut sender = Peer::anonymous(&router);
+    let mut sender = TestClient::anonymous(&router);
     let _ = sender.say_all(&orders(0..9, "desk"));
     assert_eq!(ids(&desk.read()), id_list(0..2));
     let _ = desk.say(&ack(22, "desk", "tickwire"));
@@ -99,7 +99,7 @@ fn an_ack_to_the_server_releases_one_and_no_more_than_were_handed_over() {
 fn another_hello_begins_anew_and_without_the_key_the_window_stays() {
     let router = router();
     let mut desk = windowed(&router, "desk", 2);
-    let mut sender = Peer::anonymous(&router);
+    let mut sender = TestClient::anonymous(&router);
     let _ = sender.say_all(&orders(0..9, "desk"));
     assert_eq!(ids(&desk.read()), id_list(0..2));
     let _ = desk.say(&hello("desk", json!({})));
@@ -121,8 +121,8 @@ fn a_window_that_comes_late_cuts_what_is_partly_written() {
     let one = framed(&order(0, "me", "desk")).len();
     for room in 0..3 * one {
         let router = router();
-        let mut desk = Peer::named(&router, "desk");
-        let mut sender = Peer::anonymous(&router);
+        let mut desk = TestClient::named(&router, "desk");
+        let mut sender = TestClient::anonymous(&router);
         let _ = sender.say_all(&orders(0..4, "desk"));
         desk.write_up_to(room);
         let _ = desk.say(&hello("desk", json!({"window": 1})));
@@ -132,7 +132,7 @@ fn a_window_that_comes_late_cuts_what_is_partly_written() {
         assert_eq!(kinds(&read)[begun], "welcome", "room {room}");
         assert_eq!(ids(&read[..begun]), id_list(0..begun), "room {room}");
         assert_eq!(ids(&read[begun + 1..]), [id(begun)], "room {room}");
-        let mut next = Peer::claiming(&router, "desk");
+        let mut next = TestClient::claiming(&router, "desk");
         assert_eq!(ids(&next.read()[1..]), id_list(begun + 1..4), "room {room}");
     }
 }
@@ -148,7 +148,7 @@ fn broadcasts_are_counted_with_what_is_addressed_to_the_name() {
             let _ = desk.say(&message("subscribe", 50, "desk", Value::Null, payload));
             assert_eq!(kinds(&desk.read()), ["ack"]);
         }
-        let mut sender = Peer::anonymous(&router);
+        let mut sender = TestClient::anonymous(&router);
         let _ = sender.say_all(&[broadcast(0, "A"), broadcast(1, "B"), broadcast(2, "A")]);
         let _ = sender.say_all(&orders(3..7, "desk"));
         let read = desk.read();
@@ -174,14 +174,14 @@ fn the_report_of_what_is_missing_comes_with_what_follows_it() {
     };
     let router = Router::new(config);
     let mut desk = windowed(&router, "desk", 7);
-    let mut sender = Peer::anonymous(&router);
+    let mut sender = TestClient::anonymous(&router);
     let all: Vec<_> = (0..9)
         .map(|number| heartbeat(number, "me", "desk"))
         .collect();
     // An eighth is kept for acks and errors, so two are dropped.
     let _ = sender.say_all(&all);
     assert_eq!(ids(&desk.read()), id_list(0..7));
-    let mut next = Peer::claiming(&router, "desk");
+    let mut next = TestClient::claiming(&router, "desk");
     let told = next.read();
     assert_eq!(kinds(&told), ["welcome", "MESSAGES_DROPPED"]);
     assert_eq!(told[1]["payload"]["details"]["count"], 2);
@@ -199,14 +199,14 @@ fn a_member_takes_no_more_of_a_shared_queue_than_it_may_be_handed() {
             if let Some(window) = window {
                 options["window"] = window.into();
             }
-            let mut peer = Peer::new(&router);
+            let mut peer = TestClient::new(&router);
             let _ = peer.say(&hello("w", options));
             assert_eq!(kinds(&peer.read()), ["welcome"]);
             peer
         };
         let mut few = member(Some(2));
         let mut many = member(None);
-        let mut sender = Peer::anonymous(&router);
+        let mut sender = TestClient::anonymous(&router);
         let all: Vec<_> = (0..20)
             .map(|number| {
                 let mut order = order(number, "me", "workers");
@@ -246,12 +246,12 @@ fn what_a_member_had_taken_before_it_asked_for_a_window_goes_to_the_others() {
     let one = framed(&order(0, "me", "workers")).len();
     let router = router();
     let options = json!({"names": ["workers"], "group": true});
-    let mut members: Vec<_> = (0..2).map(|_| Peer::new(&router)).collect();
+    let mut members: Vec<_> = (0..2).map(|_| TestClient::new(&router)).collect();
     for member in &mut members {
         let _ = member.say(&hello("w", options.clone()));
         let _ = member.read();
     }
-    let mut sender = Peer::anonymous(&router);
+    let mut sender = TestClient::anonymous(&router);
     let _ = sender.say_all(&orders(0..9, "workers"));
     members[0].write_up_to(one + 10);
     assert_eq!(members[1].read().len(), 0, "the first has taken all");
@@ -266,14 +266,14 @@ fn what_a_member_had_taken_before_it_asked_for_a_window_goes_to_the_others() {
 #[test]
 fn what_a_member_has_taken_goes_to_the_others_when_something_else_uses_the_window_up() {
     let router = router();
-    let mut few = Peer::new(&router);
+    let mut few = TestClient::new(&router);
     let options = json!({"names": ["red", "blue"], "group": true, "window": 1});
     let _ = few.say(&hello("w", options));
-    let mut many = Peer::new(&router);
+    let mut many = TestClient::new(&router);
     let options = json!({"names": ["red", "blue"], "group": true});
     let _ = many.say(&hello("w", options));
     let _ = (few.read(), many.read());
-    let mut sender = Peer::anonymous(&router);
+    let mut sender = TestClient::anonymous(&router);
     let _ = sender.say_all(&[order(0, "me", "red"), order(1, "me", "blue")]);
     // It takes a message of each, and its socket takes nothing.
     for _ in 0..3 {
@@ -307,7 +307,7 @@ fn who_releases_is_woken_for_what_waits() {
 
     let router = router();
     let mut desk = windowed(&router, "desk", 1);
-    let mut sender = Peer::anonymous(&router);
+    let mut sender = TestClient::anonymous(&router);
     let _ = sender.say_all(&orders(0..3, "desk"));
     assert_eq!(desk.read().len(), 1);
     let count = Arc::new(Count::default());

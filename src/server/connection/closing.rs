@@ -29,14 +29,14 @@ impl Connection {
         self.close(End::Settled).await;
     }
 
-    /// The closing sequence: the answers so far and what explains the close,
+    /// The closing sequence: the answers so far and the reason of the close,
     /// the end of our output, and then the peer's input until it ends, for a
     /// while. Closing with unread input would reset the connection and destroy
-    /// what was just written.
+    /// the bytes just written.
     pub(super) async fn close(mut self: Box<Self>, end: End) {
         let ending = Arc::clone(self.ending.get_or_insert_with(|| {
             let now = self.shared.clock.mono();
-            self.shared.places.begin_closing(now)
+            self.shared.slots.begin_closing(now)
         }));
         tokio::select! {
             // Everybody is told once, however many close.
@@ -50,7 +50,7 @@ impl Connection {
         self.stop_waiting_for_memory();
         self.session.end_input();
         let now = self.shared.clock.now();
-        let _ = self.session.attend(now);
+        let _ = self.session.handle_reports(now);
         match end {
             End::Broken => return,
             End::Settled => {}

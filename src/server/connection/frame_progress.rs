@@ -5,30 +5,23 @@ use std::time::Duration;
 
 use crate::limits;
 
-/// The progress of one incomplete frame. Times are counted from the start of
-/// the server, in milliseconds: every connection holds one of these.
-///
-/// The clock of a frame runs only while the server reads.
+/// The progress of a frame that has begun, if one has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum FrameProgress {
-    /// No frame has begun.
-    #[default]
-    None,
-    /// The server waits for the rest of a frame.
-    Reading {
-        /// When the frame would have begun if the server had always read.
-        begun_ms: u64,
-        /// How long after that the last bytes arrived.
-        heard_ms: u64,
-        bytes: u32,
-    },
+pub(super) struct FrameProgress(Option<Frame>);
+
+/// An incomplete frame. Its clock runs only while the server reads. Times are
+/// counted from the start of the server, in milliseconds: every connection holds
+/// one of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Frame {
+    /// The time at which it would have begun if the server had always read; while
+    /// the clock stands, the time for which it ran.
+    clock_ms: u64,
+    /// The time on its clock when the last bytes arrived.
+    heard_ms: u64,
+    bytes: u32,
     /// The server doesn't read, so the clock stands.
-    Held {
-        /// How long the server has read since the frame began.
-        read_ms: u64,
-        heard_ms: u64,
-        bytes: u32,
-    },
+    is_held: bool,
 }
 
 /// Why a frame is given up.
@@ -43,89 +36,60 @@ pub(super) enum Lateness {
 impl FrameProgress {
     /// Begins with the first `bytes` of a frame.
     pub(super) fn begin(&mut self, now: Duration, bytes: usize) {
-        *self = Self::Reading {
-            begun_ms: millis(now),
+        self.0 = Some(Frame {
+            clock_ms: millis(now),
             heard_ms: 0,
             bytes: saturated(bytes),
-        };
+            is_held: false,
+        });
     }
 
     /// Notes that `total` bytes of the frame have arrived by now, and lets the
     /// clock run on if it stood. Without a frame, begins one.
     pub(super) fn advance(&mut self, now: Duration, total: usize) {
-        self.release(now);
-        let Self::Reading {
-            begun_ms,
-            heard_ms,
-            bytes,
-        } = self
-        else {
+        self.set_held(now, false);
+        let Some(frame) = &mut self.0 else {
             return self.begin(now, total);
         };
         let total = saturated(total);
-        if total > *bytes {
-            *bytes = total;
-            *heard_ms = millis(now).saturating_sub(*begun_ms);
+        if total > frame.bytes {
+            frame.bytes = total;
+            frame.heard_ms = millis(now).saturating_sub(frame.clock_ms);
         }
     }
 
     /// Stops the clock: the server reads no more for now.
     pub(super) fn hold(&mut self, now: Duration) {
-        if let Self::Reading {
-            begun_ms,
-            heard_ms,
-            bytes,
-        } = *self
-        {
-            *self = Self::Held {
-                read_ms: millis(now).saturating_sub(begun_ms),
-                heard_ms,
-                bytes,
-            };
-        }
+        self.set_held(now, true);
     }
 
-    fn release(&mut self, now: Duration) {
-        if let Self::Held {
-            read_ms,
-            heard_ms,
-            bytes,
-        } = *self
+    fn set_held(&mut self, now: Duration, is_held: bool) {
+        if let Some(frame) = &mut self.0
+            && frame.is_held != is_held
         {
-            *self = Self::Reading {
-                begun_ms: millis(now).saturating_sub(read_ms),
-                heard_ms,
-                bytes,
-            };
+            frame.clock_ms = millis(now).saturating_sub(frame.clock_ms);
+            frame.is_held = is_held;
         }
     }
 
     /// Forgets the frame: it is complete, or is not waited for any more.
     pub(super) fn end(&mut self) {
-        *self = Self::None;
+        self.0 = None;
     }
 
-    /// By when more of the frame must come at a mean of `rate_min` bytes a
-    /// second, and what it is if nothing does.
+    /// The time by which more of the frame must come at a mean of `rate_min`
+    /// bytes a second, and the fault of the peer if nothing does.
     pub(super) fn deadline(self, rate_min: usize) -> Option<(Duration, Lateness)> {
-        let Self::Reading {
-            begun_ms,
-            heard_ms,
-            bytes,
-        } = self
-        else {
-            return None;
-        };
-        let rate_min = rate_min.max(1) as u64;
-        let paid_ms = u64::from(bytes) * 1_000 / rate_min;
+        let frame = self.0.filter(|frame| !frame.is_held)?;
+        let paid_ms = u64::from(frame.bytes) * 1_000 / rate_min.max(1) as u64;
         let slow_ms = paid_ms.max(millis(limits::FRAME_GRACE));
-        let silent_ms = heard_ms.saturating_add(millis(limits::FRAME_TIMEOUT));
+        let silent_ms = frame.heard_ms.saturating_add(millis(limits::FRAME_TIMEOUT));
         let (after_ms, lateness) = if silent_ms <= slow_ms {
             (silent_ms, Lateness::Silent)
         } else {
             (slow_ms, Lateness::Slow)
         };
-        let deadline = Duration::from_millis(begun_ms.saturating_add(after_ms));
+        let deadline = Duration::from_millis(frame.clock_ms.saturating_add(after_ms));
         Some((deadline, lateness))
     }
 }
@@ -178,7 +142,7 @@ mod tests {
         let mut frame = FrameProgress::default();
         assert_eq!(frame.deadline(RATE), None);
         frame.hold(at(1));
-        assert_eq!(frame, FrameProgress::None);
+        assert_eq!(frame, FrameProgress::default());
         frame.begin(at(1), 10);
         frame.end();
         assert_eq!(frame.deadline(RATE), None);
@@ -200,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_drip_end_a_frame_once_the_grace_is_over() {
+    fn bytes_that_drip_end_a_frame_once_the_grace_has_room() {
         let slow = Some((at(10), Lateness::Slow));
         assert_eq!(given_up(at(9), 1, 1_000), slow);
         assert_eq!(given_up(Duration::from_millis(100), 1, 1_000), slow);

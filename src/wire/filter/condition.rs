@@ -5,43 +5,43 @@ use std::cmp::Ordering;
 use super::pointer::Field;
 use super::scalar::{Scalar, Value};
 
-/// What a subscription's `where` asks for: all conditions must hold. Without
-/// any, all messages match.
+/// The `where` of a subscription: all conditions must hold. Without any, all
+/// messages match.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Filter {
-    pub(super) conditions: Box<[Condition]>,
+    pub(crate) conditions: Box<[Condition]>,
 }
 
 /// One condition on one field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Condition {
-    pub(super) field: Field,
-    pub(super) test: Test,
+    pub(crate) field: Field,
+    pub(crate) test: Test,
 }
 
-/// What a condition asks of the value.
+/// The test of a condition on the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Test {
-    /// It is one of these, which are sorted.
+pub(crate) enum Test {
+    /// The value is one of these, which are sorted.
     OneOf(Box<[Scalar]>),
-    /// It is a text that begins like this.
+    /// The value is a text with this prefix.
     Prefix(Box<str>),
-    /// It is there, or it is not.
+    /// The field is present, or it is absent.
     Exists(bool),
-    /// It orders with the bound in this way.
+    /// The value has this relation to the bound.
     Order(Relation, Scalar),
 }
 
-/// How a value is to stand to a bound.
+/// The relation of a value to a bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Relation {
+pub(crate) enum Relation {
     Less,
     LessOrEqual,
     Greater,
     GreaterOrEqual,
 }
 
-/// Beyond so many values the right one is looked up, not tried for.
+/// The most values that are tried one by one. More are searched.
 const TRIED_MAX: usize = 4;
 
 impl Filter {
@@ -50,7 +50,7 @@ impl Filter {
         &self.conditions
     }
 
-    /// Whether all conditions hold, with what `value_of` says of each field.
+    /// Returns whether all conditions hold. `value_of` gives the value of a field.
     pub fn matches<'v>(&self, mut value_of: impl FnMut(&Field) -> Option<Value<'v>>) -> bool {
         let holds = |condition: &Condition| condition.holds(value_of(&condition.field).as_ref());
         self.conditions.iter().all(holds)
@@ -58,12 +58,12 @@ impl Filter {
 }
 
 impl Condition {
-    /// What it looks at.
+    /// The field that it tests.
     pub fn field(&self) -> &Field {
         &self.field
     }
 
-    /// Whether it holds of a message that has `value` at the field.
+    /// Returns whether it holds for a message with `value` at the field.
     #[inline]
     pub fn holds(&self, value: Option<&Value<'_>>) -> bool {
         let Some(value) = value else {
@@ -86,8 +86,8 @@ impl Condition {
         }
     }
 
-    /// The values of which the field must have one, each once, if that is all
-    /// that the condition asks: then it can be looked up by the value.
+    /// The values of a test for equality, each once: it can be looked up by the
+    /// value. `None` for other tests.
     pub fn equals(&self) -> Option<&[Scalar]> {
         match &self.test {
             Test::OneOf(scalars) => Some(scalars),
@@ -96,7 +96,7 @@ impl Condition {
     }
 }
 
-/// Whether the value is one of many, which are sorted: by type first.
+/// Returns whether the value is one of many, which are sorted, by type first.
 fn is_among(scalars: &[Scalar], value: &Value<'_>) -> bool {
     let rank = |scalar: &Scalar| match scalar {
         Scalar::Null => 0,

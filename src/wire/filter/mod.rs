@@ -1,30 +1,25 @@
-//! What subscriptions ask for: conditions on the fields of a message.
+//! The filters of subscriptions: conditions on the fields of a message.
 //!
-//! A [`SubscribeRequest`] is read once, with its [`Filter`]: all conditions of
-//! it must hold. What fields there are is known before any message comes, so
-//! they are put together in a [`Probe`], and [`Values`] finds what a frame has
-//! at each of them. Whoever holds many conditions puts those on equality into a
-//! [`ValueMap`] and asks it once a message, instead of each of them.
+//! All conditions of a [`Filter`] must hold. The fields of many filters are put
+//! together in a [`Probe`] before any message comes, and [`Values`] finds the value
+//! of each field in a frame. Many conditions on equality become one [`ValueMap`],
+//! with one lookup a message.
 //!
-//! How values compare: numbers as `f64`, texts by their bytes after unescaping,
-//! and nothing equals or orders with what is of another type. A number beyond an
-//! `f64` compares with nothing. Of repeated keys the first counts.
-
-#![forbid(unsafe_code)]
+//! Numbers compare as `f64`, texts by their bytes after unescaping. Values of
+//! different types are neither equal nor ordered. A number beyond an `f64` compares
+//! with nothing. Of repeated keys the first counts.
 
 mod condition;
 mod pointer;
 mod probe;
-mod request;
 mod scalar;
 mod scan;
 mod value_map;
 mod values;
 
-pub(crate) use condition::{Condition, Filter};
+pub(crate) use condition::{Condition, Filter, Relation, Test};
 pub(crate) use pointer::{Field, Pointer};
 pub(crate) use probe::Probe;
-pub(crate) use request::{Mode, SubscribeRequest, UnsubscribeRequest};
 pub(crate) use scalar::{Finite, Scalar, Value};
 pub(crate) use value_map::ValueMap;
 pub(crate) use values::{Values, View};

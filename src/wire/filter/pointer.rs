@@ -1,13 +1,13 @@
-//! Where in a message a value stands.
+//! The places of values in a message.
 
 use std::fmt;
 
-use super::super::echo::echo;
 use crate::limits::{JSON_DEPTH_MAX, POINTER_BYTES_MAX};
+use crate::wire::refusal::echo;
 
-/// A JSON pointer by RFC 6901: a way from a message's root to one value.
+/// A JSON pointer by RFC 6901: the path from a message's root to one value.
 ///
-/// Two are equal if they lead the same way.
+/// Two are equal if their steps are.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Pointer(Box<[Step]>);
 
@@ -19,10 +19,10 @@ pub(super) struct Step {
     pub(super) index: Option<u32>,
 }
 
-/// What a condition looks at.
+/// The field of a condition.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Field {
-    /// Who sent the message.
+    /// The sender of the message.
     Source,
     /// Its `msg_type`.
     MsgType,
@@ -30,7 +30,7 @@ pub(crate) enum Field {
     At(Pointer),
 }
 
-/// Why a text is no [`Pointer`] that a message could have anything at.
+/// The reason why a text is no [`Pointer`] into a message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PointerError {
     #[error("must be a JSON pointer like /payload/run_id; this is {0}")]
@@ -47,8 +47,8 @@ impl Pointer {
     /// Reads a pointer. The empty one leads to the whole message.
     ///
     /// # Errors
-    /// It is none by RFC 6901, is longer than [`POINTER_BYTES_MAX`], or leads
-    /// deeper than any message is.
+    /// It breaks RFC 6901, is longer than [`POINTER_BYTES_MAX`], or is deeper than
+    /// any message.
     pub fn parse(text: &str) -> Result<Self, PointerError> {
         if text.len() > POINTER_BYTES_MAX {
             return Err(PointerError::TooLong(text.len()));
@@ -63,7 +63,7 @@ impl Pointer {
         if !tildes.all(|behind| behind.starts_with(['0', '1'])) {
             return Err(PointerError::Tilde(echo(text)));
         }
-        // `~01` is `~1`: what `~0` becomes must not be looked at again.
+        // In this order: `~01` is `~1`, not a slash.
         let unescape = |step: &str| Step::new(step.replace("~1", "/").replace("~0", "~"));
         let steps: Box<[Step]> = steps.split('/').map(unescape).collect();
         if steps.len() > JSON_DEPTH_MAX {
@@ -72,7 +72,7 @@ impl Pointer {
         Ok(Self(steps))
     }
 
-    /// Whether it leads to the whole message.
+    /// Returns whether it leads to the whole message.
     pub fn is_root(&self) -> bool {
         self.0.is_empty()
     }
@@ -113,7 +113,7 @@ impl Field {
     /// pointer. The pointers to these two are the same fields.
     ///
     /// # Errors
-    /// What it must be instead.
+    /// The text is no field. The error is worded for the author of the client.
     pub fn parse(text: &str) -> Result<Self, String> {
         match text {
             "source" | "/source" => return Ok(Self::Source),
@@ -128,7 +128,7 @@ impl Field {
         }
     }
 
-    pub(super) const WORDS: &str =
+    pub(crate) const WORDS: &str =
         "must be source, msg_type or a JSON pointer like /payload/payload_json/symbol";
 }
 

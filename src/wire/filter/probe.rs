@@ -1,30 +1,30 @@
-//! The fields of many conditions, put together.
+//! The fields of many conditions, as one tree.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::pointer::Field;
 
-/// Which fields are looked for in every message. Made once for many messages.
+/// The fields that are read of every message. Made once for many messages.
 #[derive(Debug)]
 pub(crate) struct Probe {
-    /// No two probes of a process share it.
+    /// A number that is unique in the process.
     number: u64,
     fields: Box<[Field]>,
     places: HashMap<Field, usize>,
-    /// The ways to the fields, joined where they begin alike. The first is the
+    /// The paths to the fields, joined where they begin alike. The first node is the
     /// root.
     nodes: Box<[Node]>,
 }
 
-/// A place in a message that some field is at, or on the way to.
+/// A place in a message on the path to some field.
 #[derive(Debug, Default)]
 pub(super) struct Node {
-    /// The field that is here.
+    /// The field at this place.
     pub(super) field: Option<usize>,
-    /// Where the way goes on in an object, sorted by key.
+    /// The next nodes in an object, sorted by key.
     keys: Vec<(Box<str>, usize)>,
-    /// Where the way goes on in an array, sorted by index.
+    /// The next nodes in an array, sorted by index.
     indices: Vec<(u32, usize)>,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Node {
 pub(super) const ROOT: usize = 0;
 
 impl Probe {
-    /// A probe for these fields; one that comes twice is taken once.
+    /// Creates a probe for these fields. A repeated field is taken once.
     pub fn new(fields: impl IntoIterator<Item = Field>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let mut distinct = Vec::new();
@@ -56,7 +56,7 @@ impl Probe {
         &self.fields
     }
 
-    /// Which of the fields this is.
+    /// The position of a field in [`Probe::fields`].
     pub fn position(&self, field: &Field) -> Option<usize> {
         self.places.get(field).copied()
     }
@@ -71,7 +71,7 @@ impl Probe {
 }
 
 impl Node {
-    /// Whether no field is any deeper.
+    /// Returns whether no field is deeper.
     pub(super) fn is_leaf(&self) -> bool {
         self.keys.is_empty() && self.indices.is_empty()
     }
@@ -107,7 +107,7 @@ fn nodes(fields: &[Field]) -> Box<[Node]> {
     nodes.into()
 }
 
-/// The node one step from `at`, which is made if there is none.
+/// The node one step from `at`, created if it is missing.
 fn step(nodes: &mut Vec<Node>, at: usize, key: &str, index: Option<u32>) -> usize {
     let next = nodes.len();
     let node = &mut nodes[at];

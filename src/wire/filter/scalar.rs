@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 
-/// What a message has at some field.
+/// The value of a message at a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Value<'a> {
     /// `null`
@@ -14,11 +14,11 @@ pub(crate) enum Value<'a> {
     Number(&'a [u8]),
     /// A string without its quotes, unescaped.
     Text(&'a [u8]),
-    /// An object or an array: it is there, and compares with nothing.
+    /// An object or an array; compares with nothing.
     Container,
 }
 
-/// A value that a filter compares with, or that messages are told apart by.
+/// A value of a filter, or a key that tells messages apart.
 ///
 /// Two are equal if they mean the same: `1`, `1.0` and `10e-1` are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -119,7 +119,7 @@ impl Ord for Finite {
 
 #[cfg(test)]
 impl Value<'_> {
-    /// What the value means. `None` for a container and for a number that is
+    /// The meaning of the value. `None` for a container and for a number that is
     /// beyond an `f64`: they equal nothing.
     pub fn to_scalar(self) -> Option<Scalar> {
         Some(match self {
@@ -133,7 +133,7 @@ impl Value<'_> {
 }
 
 impl Scalar {
-    /// How `value` stands to this; `None` if it is of another type, or a number
+    /// Orders `value` relative to this; `None` if it is of another type, or a number
     /// beyond an `f64`.
     #[inline]
     pub fn compare(&self, value: &Value<'_>) -> Option<Ordering> {
@@ -146,7 +146,7 @@ impl Scalar {
         }
     }
 
-    /// Whether `value` means the same.
+    /// Returns whether `value` means the same.
     #[inline]
     pub fn equals(&self, value: &Value<'_>) -> bool {
         self.compare(value) == Some(Ordering::Equal)

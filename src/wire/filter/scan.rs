@@ -1,18 +1,17 @@
-//! Finding fields in a frame by reading it from the front.
+//! The scan of a frame for fields, from the front.
 //!
-//! The frame was accepted, so it is valid JSON and not too deep. Of one that is
-//! not, some fields are found and others aren't; nothing worse.
+//! The frame was accepted, so it is valid JSON and not too deep. In any other, some
+//! fields are missed; nothing worse.
 
 use std::ops::Range;
 
-use memchr::memchr2;
-
 use super::probe::{Node, ROOT};
+use crate::wire::json::{is_white_space, string_end, unescape};
 
-/// What stands at a field: a range of the frame, or of the scratch where a
-/// string had to be unescaped.
+/// The value found at a field: a range of the frame, or of the scratch for a
+/// string with escapes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) enum Found {
+pub(super) enum FieldHit {
     #[default]
     Nothing,
     Null,
@@ -23,30 +22,30 @@ pub(super) enum Found {
     Container,
 }
 
-/// Room for one scan, used again.
+/// The buffers of a scan, used again.
 #[derive(Debug, Default)]
-pub(super) struct Room {
+pub(super) struct ScanBuffers {
     /// For each field.
-    pub(super) found: Vec<Found>,
+    pub(super) found: Vec<FieldHit>,
     /// Strings that were unescaped.
     pub(super) scratch: Vec<u8>,
-    /// For each node: whether it was met. Of repeated keys the first counts.
+    /// Marks the nodes that were met: of repeated keys the first counts.
     met: Vec<bool>,
 }
 
-/// Looks for the `fields` fields that stand at `nodes`.
-pub(super) fn scan(nodes: &[Node], fields: usize, frame: &[u8], room: &mut Room) {
-    room.found.clear();
-    room.found.resize(fields, Found::Nothing);
-    room.met.clear();
-    room.met.resize(nodes.len(), false);
-    room.scratch.clear();
+/// Finds the values of the `fields` fields at `nodes`.
+pub(super) fn scan(nodes: &[Node], fields: usize, frame: &[u8], buffers: &mut ScanBuffers) {
+    buffers.found.clear();
+    buffers.found.resize(fields, FieldHit::Nothing);
+    buffers.met.clear();
+    buffers.met.resize(nodes.len(), false);
+    buffers.scratch.clear();
     let mut reader = Reader {
         nodes,
         frame,
         at: 0,
         wanted: fields,
-        room,
+        buffers,
     };
     if fields > 0 {
         reader.value(ROOT);
@@ -57,21 +56,21 @@ struct Reader<'a> {
     nodes: &'a [Node],
     frame: &'a [u8],
     at: usize,
-    /// Fields not met yet: without any the rest of the frame doesn't matter.
+    /// The fields not met yet. Without any the scan ends.
     wanted: usize,
-    room: &'a mut Room,
+    buffers: &'a mut ScanBuffers,
 }
 
 impl<'a> Reader<'a> {
-    /// Reads the value that comes next, which is at a node. `None` ends it all.
+    /// Reads the next value, at a node. `None` ends the scan.
     ///
-    /// The depth of calls is that of the nodes.
+    /// The calls nest as deep as the nodes.
     fn value(&mut self, node: usize) -> Option<()> {
         self.skip_space();
         let Node { field, .. } = self.nodes[node];
         let first = *self.frame.get(self.at)?;
         if let Some(field) = field {
-            self.room.found[field] = self.peek(first)?;
+            self.buffers.found[field] = self.peek(first)?;
             self.wanted -= 1;
             if self.wanted == 0 {
                 return None;
@@ -85,25 +84,25 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What the value is that begins here.
-    fn peek(&mut self, first: u8) -> Option<Found> {
+    /// Reads the kind of the value that begins here.
+    fn peek(&mut self, first: u8) -> Option<FieldHit> {
         Some(match first {
-            b'{' | b'[' => Found::Container,
+            b'{' | b'[' => FieldHit::Container,
             b'"' => {
                 let (text, escaped) = self.string()?;
                 let found = if escaped {
-                    Found::Unescaped(self.unescape(text.clone()))
+                    FieldHit::Unescaped(self.unescape(text.clone()))
                 } else {
-                    Found::Text(text.clone())
+                    FieldHit::Text(text.clone())
                 };
                 // The value is yet to be read.
                 self.at = text.start - 1;
                 found
             }
-            b't' => Found::Bool(true),
-            b'f' => Found::Bool(false),
-            b'n' => Found::Null,
-            _ => Found::Number(self.at..self.end_of_word()),
+            b't' => FieldHit::Bool(true),
+            b'f' => FieldHit::Bool(false),
+            b'n' => FieldHit::Null,
+            _ => FieldHit::Number(self.at..self.end_of_word()),
         })
     }
 
@@ -125,10 +124,10 @@ impl<'a> Reader<'a> {
             }
             let (key, escaped) = self.string()?;
             let next = if escaped {
-                let kept = self.room.scratch.len();
+                let kept = self.buffers.scratch.len();
                 let key = self.unescape(key);
-                let next = self.nodes[node].under_key(&self.room.scratch[key]);
-                self.room.scratch.truncate(kept);
+                let next = self.nodes[node].under_key(&self.buffers.scratch[key]);
+                self.buffers.scratch.truncate(kept);
                 next
             } else {
                 self.nodes[node].under_key(&self.frame[key])
@@ -161,11 +160,11 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// Reads the value that comes next, which may be at a node.
+    /// Reads the next value, which may be at a node.
     fn member(&mut self, node: Option<usize>) -> Option<()> {
-        match node.filter(|node| !self.room.met[*node]) {
+        match node.filter(|node| !self.buffers.met[*node]) {
             Some(node) => {
-                self.room.met[node] = true;
+                self.buffers.met[node] = true;
                 self.value(node)
             }
             None => {
@@ -177,7 +176,7 @@ impl<'a> Reader<'a> {
 
     fn skip_space(&mut self) {
         let rest = self.frame.get(self.at..).unwrap_or_default();
-        let space = |byte: &&u8| matches!(byte, b' ' | b'\n' | b'\t' | b'\r');
+        let space = |byte: &&u8| is_white_space(**byte);
         self.at += rest.iter().take_while(space).count();
     }
 
@@ -188,7 +187,7 @@ impl<'a> Reader<'a> {
             b'{' | b'[' => self.skip_container(),
             _ => {
                 let end = self.end_of_word();
-                // Whatever else stands here is no value.
+                // Any other byte begins no value.
                 (end > self.at).then(|| self.at = end)
             }
         }
@@ -213,7 +212,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Where a number or one of the three words ends.
+    /// The end of a number or of one of the three words.
     fn end_of_word(&self) -> usize {
         let rest = self.frame.get(self.at..).unwrap_or_default();
         let inside =
@@ -221,82 +220,19 @@ impl<'a> Reader<'a> {
         self.at + rest.iter().take_while(inside).count()
     }
 
-    /// Goes behind the string that begins here. Gives what stands between its
-    /// quotes, and whether there are escapes in it.
+    /// Goes behind the string that begins here. Returns the range between its quotes,
+    /// and whether it has escapes.
     fn string(&mut self) -> Option<(Range<usize>, bool)> {
         let start = self.at + 1;
-        let mut end = start;
-        let mut escaped = false;
-        loop {
-            end += memchr2(b'"', b'\\', self.frame.get(end..)?)?;
-            if self.frame[end] == b'"' {
-                break;
-            }
-            escaped = true;
-            end += 2;
-        }
-        self.at = end + 1;
-        Some((start..end, escaped))
+        let end = string_end(self.frame, start)?;
+        self.at = end.quote + 1;
+        Some((start..end.quote, end.has_escapes))
     }
 
     /// Appends the text without its escapes to the scratch.
     fn unescape(&mut self, text: Range<usize>) -> Range<usize> {
-        let start = self.room.scratch.len();
-        unescape(&self.frame[text], &mut self.room.scratch);
-        start..self.room.scratch.len()
+        let start = self.buffers.scratch.len();
+        unescape(&self.frame[text], &mut self.buffers.scratch);
+        start..self.buffers.scratch.len()
     }
-}
-
-/// Appends what the text between a string's quotes stands for.
-fn unescape(mut text: &[u8], out: &mut Vec<u8>) {
-    while let Some(at) = memchr::memchr(b'\\', text) {
-        out.extend_from_slice(&text[..at]);
-        text = &text[at + 1..];
-        let Some((&escape, rest)) = text.split_first() else {
-            return;
-        };
-        text = rest;
-        match escape {
-            b'b' => out.push(0x08),
-            b'f' => out.push(0x0C),
-            b'n' => out.push(b'\n'),
-            b'r' => out.push(b'\r'),
-            b't' => out.push(b'\t'),
-            b'u' => {
-                let (character, rest) = code_point(text);
-                out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-                text = rest;
-            }
-            itself => out.push(itself),
-        }
-    }
-    out.extend_from_slice(text);
-}
-
-/// The character of a `\u` escape, of which `text` is what follows the `u`, and
-/// what follows the escape.
-fn code_point(text: &[u8]) -> (char, &[u8]) {
-    let Some((unit, rest)) = code_unit(text) else {
-        return (char::REPLACEMENT_CHARACTER, text);
-    };
-    if let Some(character) = char::from_u32(unit) {
-        return (character, rest);
-    }
-    // Half of a pair, of which the parser saw to it that the other follows.
-    let pair = rest.strip_prefix(b"\\u").and_then(code_unit);
-    let both = pair.and_then(|(low, rest)| {
-        let low = low.checked_sub(0xDC00).filter(|low| *low < 0x400)?;
-        let high = unit.checked_sub(0xD800).filter(|high| *high < 0x400)?;
-        Some((char::from_u32(0x1_0000 + (high << 10) + low)?, rest))
-    });
-    both.unwrap_or((char::REPLACEMENT_CHARACTER, rest))
-}
-
-/// Four hex digits.
-fn code_unit(text: &[u8]) -> Option<(u32, &[u8])> {
-    let (digits, rest) = text.split_first_chunk::<4>()?;
-    let unit = digits.iter().try_fold(0, |unit, digit| {
-        Some(unit << 4 | char::from(*digit).to_digit(16)?)
-    })?;
-    Some((unit, rest))
 }

@@ -1,4 +1,4 @@
-//! Finding what belongs to a value of a message, without a copy of it.
+//! A map by the values of messages, without copies of them.
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -7,22 +7,21 @@ use foldhash::fast::RandomState;
 
 use super::scalar::{Finite, Scalar, Value};
 
-/// A map whose keys are values by their meaning. It is asked with a message's
-/// value as it stands there.
+/// A map with values as keys, by their meaning. A lookup takes the value as a
+/// message spells it.
 ///
-/// Keys come from peers, so they are hashed under a key of this process's own.
+/// Keys come from peers, so their hashes have a random key.
 #[derive(Debug, Clone)]
 pub(crate) struct ValueMap<T> {
     null: Option<T>,
     bools: [Option<T>; 2],
     numbers: HashMap<Finite, T, RandomState>,
-    /// Symbols, mostly.
+    /// Mostly symbols.
     short_texts: HashMap<ShortText, T, RandomState>,
     texts: HashMap<Box<[u8]>, T, RandomState>,
 }
 
-/// A text of at most 15 bytes and its length, so that it takes little room and
-/// two are compared at once.
+/// A text of at most 15 bytes and its length: small, and compared at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct ShortText {
     /// The first eight bytes.
@@ -44,8 +43,8 @@ impl ShortText {
         let len = text.len();
         let (first, rest) = match (text.first_chunk(), text.last_chunk()) {
             (Some(first), Some(last)) if len < 16 => {
-                // The last eight bytes overlap the first eight by so many bits,
-                // by all 64 where there are no more.
+                // The bits by which the last eight bytes overlap the first eight,
+                // all 64 where there are no more.
                 let overlap = 8 * (16 - len as u32);
                 let rest = u64::from_le_bytes(*last) >> 1 >> (overlap - 1);
                 (u64::from_le_bytes(*first), rest)
@@ -76,7 +75,7 @@ impl<T> Default for ValueMap<T> {
 }
 
 impl<T> ValueMap<T> {
-    /// What belongs to `value`.
+    /// The entry of `value`.
     #[inline]
     pub fn get(&self, value: &Value<'_>) -> Option<&T> {
         match value {
@@ -84,7 +83,7 @@ impl<T> ValueMap<T> {
                 Some(short) => self.short_texts.get(&short),
                 None => self.texts.get(*text),
             },
-            // A number that nobody asks for is not read.
+            // Without numbers among the keys it need not be read.
             Value::Number(_) if self.numbers.is_empty() => None,
             Value::Number(spelling) => self.numbers.get(&Finite::read(spelling)?),
             Value::Bool(value) => self.bools[usize::from(*value)].as_ref(),
@@ -93,7 +92,7 @@ impl<T> ValueMap<T> {
         }
     }
 
-    /// What belongs to `key`, which is made if nothing does yet.
+    /// The entry of `key`, which is created if it is missing.
     pub fn get_or_default(&mut self, key: &Scalar) -> &mut T
     where
         T: Default,
@@ -109,7 +108,7 @@ impl<T> ValueMap<T> {
         }
     }
 
-    /// The same keys, with what `change` makes of what belongs to each.
+    /// Replaces each entry by the result of `change`.
     pub fn map<U>(self, mut change: impl FnMut(T) -> U) -> ValueMap<U> {
         ValueMap {
             null: self.null.map(&mut change),

@@ -1,76 +1,77 @@
-//! What a frame has at the fields of a probe.
+//! The values of a frame at the fields of a probe.
 
 use std::ops::Range;
 
-use super::super::shape::{SlotPlace, Slots, SlotsOf, Starts};
 use super::probe::Probe;
 use super::scalar::Value;
-use super::scan::{Found, Room, scan};
+use super::scan::{FieldHit, ScanBuffers, scan};
 use crate::limits::SHAPES_MAX;
+use crate::wire::shape::{Offsets, ShapeSlots, SlotPosition, Slots};
 
-/// Room to find the fields of a [`Probe`] in frame after frame: without an
+/// A reader of the fields of a [`Probe`] in frame after frame, without an
 /// allocation once it is warm.
 ///
-/// It remembers where the fields are in frames of each shape, for one probe at a
-/// time: who has several probes in use keeps one of these for each.
+/// It remembers the positions of the fields by shape, for one probe at a time: use
+/// a reader for each probe.
 #[derive(Debug, Default)]
 pub(crate) struct Values {
-    room: Room,
+    buffers: ScanBuffers,
     /// The number of the probe that `by_shape` is for.
     probe: Option<u64>,
-    /// By the shape's place in its table.
-    by_shape: Vec<Option<Compiled>>,
-    /// Which of them is the last frame's, and of which shape and probe that is.
+    /// By the shape's index in its table.
+    by_shape: Vec<Option<ShapeSources>>,
+    /// The index of the last frame's sources, and the numbers of their shape and
+    /// probe.
     last: usize,
     last_of: Option<(u64, u64)>,
 }
 
-/// Where a probe's fields are in the frames of one shape.
+/// The sources of a probe's fields in the frames of one shape.
 #[derive(Debug)]
-struct Compiled {
+struct ShapeSources {
     shape: u64,
-    /// For each field; `None` if that can't be told, and frames are read.
-    sources: Option<Box<[Source]>>,
+    /// One for each field. `None` if they are unknown and frames are scanned.
+    sources: Option<Box<[FieldSource]>>,
 }
 
-/// Where the value of one field comes from.
+/// The source of one field's value.
 #[derive(Debug)]
-enum Source {
+enum FieldSource {
     Nothing,
     Null,
     Bool(bool),
     Container,
-    Number(SlotPlace),
-    Text(SlotPlace),
+    Number(SlotPosition),
+    Text(SlotPosition),
     /// A string that is the same in all frames of the shape.
     Word(Box<[u8]>),
 }
 
-/// What one frame has at the fields of a probe.
+/// The values of one frame at the fields of a probe.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct View<'a> {
     frame: &'a [u8],
-    by: By<'a>,
+    access: Access<'a>,
 }
 
-/// How a frame's values are found.
+/// The access to a frame's values.
 #[derive(Debug, Clone, Copy)]
-enum By<'a> {
-    /// They were looked for.
-    Scan(&'a Room),
-    /// They stand where a shape has them.
-    Shape(&'a [Source], &'a Starts),
+enum Access<'a> {
+    /// By a scan.
+    Scan(&'a ScanBuffers),
+    /// By the slots of a shape.
+    Shape(&'a [FieldSource], &'a Offsets),
 }
 
 impl Values {
-    /// What a frame has at the probe's fields. The frame was accepted: by a
+    /// The values of a frame at the probe's fields. The frame was accepted by a
     /// shape, of which `slots` are ([`Hints::slots`], asked before the next
     /// frame is recognised), or by the parser.
     ///
-    /// With slots a value is found when it is asked for, and what isn't asked
-    /// for costs nothing. Without, the frame is read here once.
+    /// With slots a value is found when it is needed, and others cost nothing.
+    /// Without, the frame is scanned here once.
     ///
-    /// [`Hints::slots`]: super::super::Hints::slots
+    /// [`Hints::slots`]: crate::wire::shape::Hints::slots
     #[inline]
     pub fn read<'a>(
         &'a mut self,
@@ -78,23 +79,28 @@ impl Values {
         frame: &'a [u8],
         slots: Option<Slots<'a>>,
     ) -> View<'a> {
-        let by = match slots {
+        let access = match slots {
             Some(slots) if self.knows(probe, &slots) => {
-                By::Shape(self.last_sources().unwrap_or_default(), slots.starts())
+                Access::Shape(self.last_sources().unwrap_or_default(), slots.offsets())
             }
-            _ => By::Scan(self.scan(probe, frame)),
+            _ => Access::Scan(self.scan(probe, frame)),
         };
-        View { frame, by }
+        View { frame, access }
     }
 
     #[inline(never)]
-    fn scan(&mut self, probe: &Probe, frame: &[u8]) -> &Room {
-        scan(probe.nodes(), probe.fields().len(), frame, &mut self.room);
-        &self.room
+    fn scan(&mut self, probe: &Probe, frame: &[u8]) -> &ScanBuffers {
+        scan(
+            probe.nodes(),
+            probe.fields().len(),
+            frame,
+            &mut self.buffers,
+        );
+        &self.buffers
     }
 
-    /// Sees to it that the sources of the frame's shape are the last ones. False
-    /// if they can't be.
+    /// Makes the sources of the frame's shape the last ones. Returns false if there
+    /// are none.
     #[inline]
     fn knows(&mut self, probe: &Probe, slots: &Slots<'_>) -> bool {
         let wanted = Some((slots.shape_number(), probe.number()));
@@ -105,17 +111,17 @@ impl Values {
     }
 
     #[inline]
-    fn last_sources(&self) -> Option<&[Source]> {
+    fn last_sources(&self) -> Option<&[FieldSource]> {
         self.by_shape.get(self.last)?.as_ref()?.sources.as_deref()
     }
 
-    /// What is known of the shape of this number, if that is at `place`.
-    fn known(&self, probe: &Probe, place: usize, shape: u64) -> Option<&Compiled> {
+    /// The sources of the shape with this number, if it is at `place`.
+    fn known(&self, probe: &Probe, place: usize, shape: u64) -> Option<&ShapeSources> {
         let known = self.by_shape.get(place)?.as_ref();
         known.filter(|known| known.shape == shape && self.probe == Some(probe.number()))
     }
 
-    /// Finds what is known of the frame's shape, or finds it out.
+    /// Looks up the sources of the frame's shape, or works them out.
     #[cold]
     fn prepare(&mut self, probe: &Probe, slots: &Slots<'_>) {
         let Some((place, slots_of)) = slots.shape() else {
@@ -133,7 +139,7 @@ impl Values {
     }
 
     #[cold]
-    fn compile(&mut self, probe: &Probe, place: usize, number: u64, slots: &SlotsOf<'_>) {
+    fn compile(&mut self, probe: &Probe, place: usize, number: u64, slots: &ShapeSlots<'_>) {
         if self.probe != Some(probe.number()) {
             self.by_shape.clear();
             self.probe = Some(probe.number());
@@ -144,70 +150,77 @@ impl Values {
         if self.by_shape.len() <= place {
             self.by_shape.resize_with(place + 1, || None);
         }
-        // What is literal in the model is so in every frame of the shape: also
-        // which keys there are, and which of them is the first.
-        let model = slots.model();
-        scan(probe.nodes(), probe.fields().len(), model, &mut self.room);
-        let found = self.room.found.iter();
-        self.by_shape[place] = Some(Compiled {
+        // All frames of the shape have the sample's literals: the same keys in the
+        // same order.
+        let sample = slots.sample();
+        scan(
+            probe.nodes(),
+            probe.fields().len(),
+            sample,
+            &mut self.buffers,
+        );
+        let found = self.buffers.found.iter();
+        self.by_shape[place] = Some(ShapeSources {
             shape: number,
-            sources: found.map(|found| Source::of(found, model, slots)).collect(),
+            sources: found
+                .map(|found| FieldSource::of(found, sample, slots))
+                .collect(),
         });
     }
 }
 
-impl Source {
-    /// Where the value comes from that was found in the model. `None` if it is
-    /// not known how it varies.
-    fn of(found: &Found, model: &[u8], slots: &SlotsOf<'_>) -> Option<Self> {
+impl FieldSource {
+    /// The source of a value that was found in the sample. `None` if its variation is
+    /// unknown.
+    fn of(found: &FieldHit, sample: &[u8], slots: &ShapeSlots<'_>) -> Option<Self> {
         Some(match found {
-            Found::Nothing => Self::Nothing,
-            Found::Null => Self::Null,
-            Found::Bool(value) => Self::Bool(*value),
-            Found::Container => Self::Container,
-            Found::Number(range) => Self::Number(slots.place_of(range)?),
-            Found::Text(range) => match slots.place_of(range) {
+            FieldHit::Nothing => Self::Nothing,
+            FieldHit::Null => Self::Null,
+            FieldHit::Bool(value) => Self::Bool(*value),
+            FieldHit::Container => Self::Container,
+            FieldHit::Number(range) => Self::Number(slots.position_of(range)?),
+            FieldHit::Text(range) => match slots.position_of(range) {
                 Some(place) => Self::Text(place),
-                None => Self::Word(model.get(range.clone())?.into()),
+                None => Self::Word(sample.get(range.clone())?.into()),
             },
             // Frames with escapes are not learned.
-            Found::Unescaped(_) => return None,
+            FieldHit::Unescaped(_) => return None,
         })
     }
 }
 
 impl<'a> View<'a> {
-    /// What the frame has at the probe's field of this position; `None` if it
+    /// The value at the field of this position in the probe; `None` if the frame
     /// doesn't have the field.
     #[inline]
     pub fn get(&self, field: usize) -> Option<Value<'a>> {
-        let (sources, starts) = match self.by {
-            By::Shape(sources, starts) => (sources, starts),
-            By::Scan(room) => return self.scanned(room, field),
+        let (sources, offsets) = match self.access {
+            Access::Shape(sources, offsets) => (sources, offsets),
+            Access::Scan(buffers) => return self.scanned(buffers, field),
         };
-        let frame = |place: SlotPlace| self.frame.get(place.range(starts));
+        let frame = |place: SlotPosition| self.frame.get(place.range(offsets));
         Some(match sources.get(field)? {
-            Source::Nothing => return None,
-            Source::Null => Value::Null,
-            Source::Bool(value) => Value::Bool(*value),
-            Source::Container => Value::Container,
-            Source::Number(place) => Value::Number(frame(*place)?),
-            Source::Text(place) => Value::Text(frame(*place)?),
-            Source::Word(word) => Value::Text(word),
+            FieldSource::Nothing => return None,
+            FieldSource::Null => Value::Null,
+            FieldSource::Bool(value) => Value::Bool(*value),
+            FieldSource::Container => Value::Container,
+            FieldSource::Number(place) => Value::Number(frame(*place)?),
+            FieldSource::Text(place) => Value::Text(frame(*place)?),
+            FieldSource::Word(word) => Value::Text(word),
         })
     }
 
     #[inline(never)]
-    fn scanned(&self, room: &'a Room, field: usize) -> Option<Value<'a>> {
+    fn scanned(&self, buffers: &'a ScanBuffers, field: usize) -> Option<Value<'a>> {
         let frame = |range: &Range<usize>| self.frame.get(range.clone());
-        Some(match room.found.get(field)? {
-            Found::Nothing => return None,
-            Found::Null => Value::Null,
-            Found::Bool(value) => Value::Bool(*value),
-            Found::Container => Value::Container,
-            Found::Number(range) => Value::Number(frame(range)?),
-            Found::Text(range) => Value::Text(frame(range)?),
-            Found::Unescaped(range) => Value::Text(room.scratch.get(range.clone())?),
+        Some(match buffers.found.get(field)? {
+            FieldHit::Nothing => return None,
+            FieldHit::Null => Value::Null,
+            FieldHit::Bool(value) => Value::Bool(*value),
+            FieldHit::Container => Value::Container,
+            FieldHit::Number(range) => Value::Number(frame(range)?),
+            FieldHit::Text(range) => Value::Text(frame(range)?),
+            FieldHit::Unescaped(range) => Value::Text(buffers.scratch.get(range.clone())?),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Making messages: a fresh id, the current time, and what the type asks.
+//! Constructors of messages: a fresh id, the current time, and the fields of a type.
 
 use std::convert::Infallible;
 
@@ -10,8 +10,7 @@ use super::{
 };
 use crate::ids::{MsgId, Name, NameError};
 
-/// Who a message is for. What a function takes as `impl TryInto<Target>` can be
-/// a text, a [`Name`] or [`Target::Everyone`].
+/// The target of a message. An argument `impl TryInto<Target>` can be a text, a [`Name`] or [`Target::Everyone`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub enum Target {
     /// Every connection but the sender's.
@@ -141,7 +140,7 @@ impl Message {
         Self::new(source, &message.source, payload)
     }
 
-    /// What a client says first: claims `source` unless `hello` says otherwise.
+    /// The first message of a client. Claims `source` unless `hello` says otherwise.
     /// Start from [`Hello::default`].
     ///
     /// # Errors
@@ -265,7 +264,7 @@ impl TryFrom<&String> for Name {
     }
 }
 
-/// A [`Name`] is a name: what takes `impl TryInto<Name>` takes it too.
+/// Lets a [`Name`] be an argument `impl TryInto<Name>`.
 impl From<Infallible> for NameError {
     fn from(never: Infallible) -> Self {
         match never {}

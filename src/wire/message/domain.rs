@@ -1,4 +1,4 @@
-//! What stands in an event's `payload_json`: the platform's domain.
+//! The platform's domain: the objects in an event's `payload_json`.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use super::{
     UnknownFields,
 };
 
-/// What an event is about.
+/// The subject of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DomainEvent {
@@ -30,7 +30,7 @@ pub enum DomainEvent {
     Batch(Batch),
     /// Something that this version has no type for.
     Other {
-        /// What kind of event it is.
+        /// The type of the event.
         event_type: EventType,
         /// The event as it stood in `payload_json`.
         payload_json: RawObject,
@@ -42,16 +42,16 @@ fields! {
     pub struct Order {
         /// The order's id.
         order_id: String,
-        /// What is traded.
+        /// The instrument.
         symbol: String,
         /// Whether to buy or to sell.
         side: Side,
-        /// How much, in units of what is traded.
+        /// The quantity, in units of the instrument.
         quantity: Number,
     } optional {
         /// How it is to be filled.
         order_type: OrderType,
-        /// The limit, in units of what is paid with.
+        /// The limit, in the quote currency.
         price: Number,
     }
 }
@@ -68,11 +68,11 @@ fields! {
         /// At which price.
         price: Number,
     } optional {
-        /// What was traded.
+        /// The instrument.
         symbol: String,
         /// Whether it was bought or sold.
         side: Side,
-        /// What the venue charged.
+        /// The fee of the venue.
         commission: Number,
     }
 }
@@ -82,7 +82,7 @@ fields! {
     pub struct MarketData {
         /// The series.
         series_id: String,
-        /// What the prices are of.
+        /// The instrument.
         symbol: String,
         /// How long a bar is: `1m`.
         timeframe: String,
@@ -112,7 +112,7 @@ fields! {
 fields! {
     /// Something about an instance of a strategy.
     pub struct StrategyEvent {
-        /// What happened: `instance_updated`.
+        /// The event: `instance_updated`.
         event: String,
         /// The instance as it is now.
         instance: StrategyInstance,
@@ -131,7 +131,7 @@ fields! {
         instance_name: String,
         /// The parameters that it runs with.
         parameters_json: RawObject,
-        /// What it trades.
+        /// The instrument that it trades.
         symbols_json: Vec<String>,
         /// How long its bars are: `1h`.
         timeframe: String,
@@ -145,7 +145,7 @@ fields! {
 fields! {
     /// Something about a group of orders.
     pub struct OcoGroupEvent {
-        /// What happened: `oco_group_created`.
+        /// The event: `oco_group_created`.
         event: String,
         /// The group as it is now.
         oco_group: OcoGroup,
@@ -166,7 +166,7 @@ fields! {
         created_utc: Timestamp,
         /// Its name for people.
         label: String,
-        /// What else is known.
+        /// Further fields.
         extra_json: RawObject,
     }
 }
@@ -174,7 +174,7 @@ fields! {
 fields! {
     /// Several events at once.
     pub struct Batch {
-        /// What this is: `batch_ingest`.
+        /// The event: `batch_ingest`.
         event: String,
         /// The events in order.
         events: Vec<BatchedEvent>,
@@ -184,7 +184,7 @@ fields! {
 fields! {
     /// One event of a [`Batch`]: its type beside its own fields.
     pub struct BatchedEvent {
-        /// What kind of event it is. Its fields are in `unknown`;
+        /// The type of the event. Its fields are in `unknown`;
         /// [`BatchedEvent::domain`] gives them their type.
         event_type: EventType,
     }
@@ -215,7 +215,7 @@ open_words! {
 }
 
 impl IngestEvent {
-    /// What the event is about, from `payload_json`.
+    /// Reads the subject of the event from `payload_json`.
     ///
     /// # Errors
     /// It is of a kind that has a type, and breaks that type's rules. The
@@ -305,7 +305,7 @@ fn has_key(object: &RawObject, key: &str) -> bool {
 }
 
 impl BatchedEvent {
-    /// What the event is about.
+    /// The subject of the event.
     ///
     /// # Errors
     /// It is of a kind that has a type, and breaks that type's rules.

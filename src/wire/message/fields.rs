@@ -1,7 +1,7 @@
 //! Structs that keep the fields they don't know.
 //!
-//! serde's `flatten` buffers what it gathers: raw values don't survive that,
-//! and a 25-digit number loses digits. So the `fields!` macro writes the
+//! serde's `flatten` buffers the values: raw ones don't survive that, and a
+//! 25-digit number loses digits. So the `fields!` macro writes the
 //! visitor: known fields go to their places, all others are kept as raw text.
 
 use std::fmt;
@@ -58,13 +58,13 @@ impl UnknownFields {
         self.0.iter().map(|(key, value)| (&**key, &**value))
     }
 
-    /// How many fields there are.
+    /// The number of fields.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 /// 25 digits, `1e400` stays `1e400`.
 ///
 /// Two numbers are equal if they are spelled alike: `1.0` is not `1`. Compare
-/// [`Number::to_f64`] to compare what they stand for.
+/// [`Number::to_f64`] to compare their values.
 #[derive(Clone)]
 pub struct Number(Box<RawValue>);
 

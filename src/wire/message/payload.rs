@@ -1,4 +1,4 @@
-//! What each message type carries.
+//! The payload of each message type.
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -7,9 +7,9 @@ use super::fields::fields;
 use super::words::closed_words;
 use super::{Hello, MessageError, RawObject, Subscribe, Timestamp, Unsubscribe, Welcome};
 use crate::ids::{MsgId, Name};
-use crate::wire::ErrorCode;
+use crate::wire::refusal::ErrorCode;
 
-/// What a message carries, by its `msg_type`.
+/// The payload of a message, by its `msg_type`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Payload {
@@ -34,11 +34,11 @@ pub enum Payload {
 }
 
 fields! {
-    /// Something that happened in a run; what it is stands in `payload_json`.
+    /// An event of a run; `payload_json` is its subject.
     pub struct IngestEvent {
         /// The run that it belongs to.
         run_id: String,
-        /// What kind of event it is.
+        /// The type of the event.
         event_type: EventType,
         /// When it happened.
         event_utc: Timestamp,
@@ -58,10 +58,10 @@ fields! {
         level: Level,
         /// The logger.
         name: String,
-        /// What it says.
+        /// The text.
         message: String,
     } optional {
-        /// What else is known.
+        /// Further details.
         meta: RawObject,
     }
 }
@@ -79,12 +79,12 @@ fields! {
 fields! {
     /// An error, of the server or of a participant.
     pub struct ErrorReport {
-        /// What went wrong, for programs. The server's are [`ErrorCode`]s.
+        /// The error for programs. The server's are [`ErrorCode`]s.
         code: String,
-        /// What went wrong, for people.
+        /// The error for people.
         message: String,
     } optional {
-        /// What else is known.
+        /// Further details.
         details: RawObject,
     }
 }
@@ -100,7 +100,7 @@ fields! {
 }
 
 closed_words! {
-    /// What kind of event an [`IngestEvent`] is.
+    /// The type of an [`IngestEvent`].
     pub enum EventType {
         /// An order, or a group of orders.
         Order = "order",
@@ -262,9 +262,8 @@ impl Ack {
             .unwrap_or_else(|| vec![self.acknowledged_msg_id])
     }
 
-    /// An ack for each message that this one covers, with what it says of that
-    /// message alone: `dropped` in sum, of more than one message, says nothing
-    /// of each.
+    /// Splits the ack into one for each message. A sum of `dropped` over several
+    /// messages is left out: it says nothing of each.
     #[must_use]
     pub fn split(self) -> Vec<Self> {
         let covered = self.covered();

@@ -33,10 +33,10 @@ fields! {
         /// `where`: the conditions, all of which must hold. Absent or empty:
         /// every broadcast.
         conditions as "where": Vec<Condition>,
-        /// What a receiver that is behind gets.
+        /// The messages for a receiver that is behind.
         mode: SubscriptionMode,
-        /// A JSON pointer to what tells messages apart: `latest` keeps the newest
-        /// for each value that stands there, and a snapshot has one of each.
+        /// A JSON pointer to the value that tells messages apart: `latest` keeps the
+        /// newest for each value, and a snapshot has one of each.
         key: String,
         /// Whether the last broadcast for each key that matches comes first.
         snapshot: bool,
@@ -61,16 +61,16 @@ fields! {
         /// `source`, `msg_type`, or a JSON pointer into the message:
         /// `/payload/payload_json/symbol`.
         field: String,
-        /// How the field is held against `value`.
+        /// The comparison of the field with `value`.
         op: Operator,
     } optional {
-        /// What it is held against. `null` stands in `unknown`.
+        /// The value to compare with. `null` stands in `unknown`.
         value: FilterValue,
     }
 }
 
 open_words! {
-    /// What a receiver that is behind gets.
+    /// The messages for a receiver that is behind.
     pub enum SubscriptionMode {
         /// Every message.
         All = "all",
@@ -170,7 +170,7 @@ impl Condition {
         Self::new(field, Operator::Exists).against(false)
     }
 
-    /// The same, held against `value`.
+    /// Sets the value to compare with.
     #[must_use]
     pub fn against(mut self, value: impl Into<FilterValue>) -> Self {
         let value = value.into();

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::wire::timestamp::is_timestamp;
+use crate::wire::rules::is_timestamp;
 
 /// An RFC 3339 timestamp as it was spelled, with `Z` or an offset.
 ///

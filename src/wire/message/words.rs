@@ -5,13 +5,13 @@
 #[error("{text:?} is none of {allowed}")]
 #[non_exhaustive]
 pub struct UnknownWord {
-    /// What was found.
+    /// The text.
     pub text: Box<str>,
-    /// What is allowed.
+    /// The words that are allowed.
     pub allowed: &'static str,
 }
 
-/// An enumeration whose words are all that there are: others are refused.
+/// An enumeration of all words; others are refused.
 macro_rules! closed_words {
     (
         $(#[$doc:meta])*

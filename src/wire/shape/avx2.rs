@@ -1,4 +1,4 @@
-//! The sweep on processors with AVX2: 32 bytes at once.
+//! The matcher on processors with AVX2: 32 bytes at once.
 //!
 //! All that is unsafe here is calling functions compiled for AVX2 (an [`Avx2`]
 //! proves that the processor has it) and loads from references to arrays.
@@ -11,24 +11,25 @@ use std::arch::x86_64::{
     _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_testz_si256,
 };
 
-use super::super::timestamp;
 use super::class::{self, BY_HIGH, BY_LOW};
-use super::sweep::{Lane, Lanes, Starts, fits_by};
-use super::{Block, Shape};
+use super::position::Offsets;
+use super::simd::{Chunk, Simd};
+use super::{Block, Shape, matcher};
+use crate::wire::rules;
 
 /// The proof that this processor has AVX2.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Avx2(());
 
 impl Avx2 {
-    /// Asks the processor; the answer is kept, so this costs one load.
+    /// Asks the processor. The answer is kept, so this costs one load.
     #[inline]
     pub(super) fn detect() -> Option<Self> {
         is_x86_feature_detected!("avx2").then_some(Self(()))
     }
 }
 
-/// [`fits_by`], compiled for AVX2 as a whole.
+/// [`matcher::fits`], compiled for AVX2 as a whole.
 #[inline]
 #[allow(unsafe_code, reason = "the processor was asked")]
 pub(super) fn fits(
@@ -36,38 +37,44 @@ pub(super) fn fits(
     shape: &Shape,
     bytes: &[u8],
     len: usize,
-    starts: &mut Starts,
+    offsets: &mut Offsets,
 ) -> bool {
     #[target_feature(enable = "avx2")]
-    fn compiled(avx2: Avx2, shape: &Shape, bytes: &[u8], len: usize, starts: &mut Starts) -> bool {
-        fits_by(avx2, shape, bytes, len, starts)
+    fn compiled(
+        avx2: Avx2,
+        shape: &Shape,
+        bytes: &[u8],
+        len: usize,
+        offsets: &mut Offsets,
+    ) -> bool {
+        matcher::fits(avx2, shape, bytes, len, offsets)
     }
     // SAFETY: an `Avx2` exists only where the processor has AVX2.
-    unsafe { compiled(avx2, shape, bytes, len, starts) }
+    unsafe { compiled(avx2, shape, bytes, len, offsets) }
 }
 
 #[allow(unsafe_code, reason = "an `Avx2` proves that the processor has AVX2")]
-impl Lanes for Avx2 {
+impl Simd for Avx2 {
     #[inline(always)]
-    fn fits(self, text: &[Lane], blocks: &[Block], last_mask: u32) -> bool {
+    fn fits(self, text: &[Chunk], blocks: &[Block], last_mask: u32) -> bool {
         // SAFETY: an `Avx2` exists only where the processor has AVX2.
         unsafe { all_fit(text, blocks, last_mask) }
     }
 
     #[inline(always)]
-    fn equal(self, text: &Lane, byte: u8) -> u32 {
+    fn equal(self, text: &Chunk, byte: u8) -> u32 {
         // SAFETY: an `Avx2` exists only where the processor has AVX2.
         unsafe { equal(text, byte) }
     }
 
     #[inline(always)]
-    fn outside(self, text: &Lane, classes: class::Classes) -> u32 {
+    fn outside(self, text: &Chunk, classes: class::Classes) -> u32 {
         // SAFETY: an `Avx2` exists only where the processor has AVX2.
         unsafe { outside(text, classes) }
     }
 
     #[inline(always)]
-    fn is_date_and_time(self, text: &Lane) -> bool {
+    fn is_date_and_time(self, text: &Chunk) -> bool {
         // SAFETY: an `Avx2` exists only where the processor has AVX2.
         unsafe { is_date_and_time(text) }
     }
@@ -75,7 +82,7 @@ impl Lanes for Avx2 {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn all_fit(text: &[Lane], blocks: &[Block], last_mask: u32) -> bool {
+fn all_fit(text: &[Chunk], blocks: &[Block], last_mask: u32) -> bool {
     let (Some((last_text, text)), Some((last_block, blocks))) =
         (text.split_last(), blocks.split_last())
     else {
@@ -91,9 +98,9 @@ fn all_fit(text: &[Lane], blocks: &[Block], last_mask: u32) -> bool {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn misfits(text: &Lane, block: &Block) -> __m256i {
+fn misfits(text: &Chunk, block: &Block) -> __m256i {
     let text = load(text);
-    let equal = _mm256_cmpeq_epi8(text, load(&block.model));
+    let equal = _mm256_cmpeq_epi8(text, load(&block.sample));
     let common = _mm256_and_si256(classes_of(text), load(&block.classes));
     let in_none = _mm256_cmpeq_epi8(common, _mm256_setzero_si256());
     _mm256_andnot_si256(equal, in_none)
@@ -101,14 +108,14 @@ fn misfits(text: &Lane, block: &Block) -> __m256i {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn equal(text: &Lane, byte: u8) -> u32 {
+fn equal(text: &Chunk, byte: u8) -> u32 {
     let equal = _mm256_cmpeq_epi8(load(text), _mm256_set1_epi8(byte.cast_signed()));
     _mm256_movemask_epi8(equal).cast_unsigned()
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn outside(text: &Lane, classes: class::Classes) -> u32 {
+fn outside(text: &Chunk, classes: class::Classes) -> u32 {
     let wanted = _mm256_set1_epi8(classes.cast_signed());
     let common = _mm256_and_si256(classes_of(load(text)), wanted);
     let in_none = _mm256_cmpeq_epi8(common, _mm256_setzero_si256());
@@ -132,7 +139,7 @@ fn classes_of(text: __m256i) -> __m256i {
 /// calendar.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn is_date_and_time(text: &Lane) -> bool {
+fn is_date_and_time(text: &Chunk) -> bool {
     // From the month on: `MM-DDThh:mm:ss`.
     let from_month: &[u8; 16] = text[5..21].first_chunk().expect("16 bytes");
     let digits = _mm_sub_epi8(load_half(from_month), _mm_set1_epi8(b'0'.cast_signed()));
@@ -145,7 +152,7 @@ fn is_date_and_time(text: &Lane) -> bool {
     let too_large = _mm_cmpgt_epi16(values, _mm_setr_epi16(12, 28, 23, 59, 59, 0, 0, 0));
     let too_small = _mm_cmpgt_epi16(_mm_setr_epi16(1, 1, 0, 0, 0, 0, 0, 0), values);
     _mm_movemask_epi8(_mm_or_si128(too_large, too_small)) == 0
-        || text.first_chunk().is_some_and(timestamp::is_date_and_time)
+        || text.first_chunk().is_some_and(rules::is_date_and_time)
 }
 
 #[inline]

@@ -1,11 +1,8 @@
-//! Classes of bytes, as bits: what a position of a shape may hold beside its
-//! model byte.
+//! Classes of bytes, as bits: the bytes that a position admits beside its sample.
 //!
-//! Every class is a set of low nibbles times a set of high nibbles, or several
-//! of those, so that two table lookups by nibble tell all classes of a byte: 32
+//! Every class is a set of low nibbles times a set of high nibbles, or several of
+//! those. So two table lookups by nibble give all classes of a byte, and of 32
 //! bytes at once where the processor can shuffle.
-
-#![forbid(unsafe_code)]
 
 /// A set of classes.
 pub(super) type Classes = u8;
@@ -80,13 +77,13 @@ pub(super) static BY_HIGH: [Classes; 16] = {
     table
 };
 
-/// All classes that `byte` belongs to.
+/// The classes of `byte`.
 #[inline]
 pub(super) const fn of(byte: u8) -> Classes {
     BY_LOW[(byte & 0xF) as usize] & BY_HIGH[(byte >> 4) as usize]
 }
 
-/// Whether `byte` belongs to any of `classes`.
+/// Returns whether `byte` is of any of `classes`.
 #[inline]
 pub(super) const fn is(byte: u8, classes: Classes) -> bool {
     of(byte) & classes != 0

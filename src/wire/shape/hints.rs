@@ -1,31 +1,32 @@
-//! Which shape a frame is likely to have: what a thread tries first.
+//! Guesses at the shape of a frame: the shapes that a thread tries first.
 
-#![forbid(unsafe_code)]
-
-use super::sweep::{self, LOOKAHEAD, Lookahead, Starts};
-use super::{Learned, Recognized, Shape, ShapeIndex, Slots, Table};
+use super::position::Offsets;
+use super::recognizer::{self, LOOKAHEAD, PaddedCopy};
+use super::slots::Slots;
+use super::table::{LearnOutcome, ShapeIndex, Table};
+use super::{Shape, ShapeMatch};
 use crate::limits::SHAPE_FRAME_BYTES_MAX;
 
-/// Lengths that are told apart.
+/// Lengths of frames that are told apart.
 const LENGTHS: usize = 1024;
-/// Shapes that are remembered for a length.
+/// Shapes remembered for a length.
 const A_LENGTH: usize = 4;
-/// Shapes that are tried for a length that they were not seen with.
+/// Shapes tried for a length with which they were not seen.
 const RECENT: usize = 32;
 
-/// What one thread has seen lately: which shapes frames of a length had, and
-/// which were used last.
+/// The shapes that one thread has met lately, by the length of the frame and by
+/// their last use.
 ///
-/// A hint may be out of date, or of another server's table: then it misses, or
-/// a shape recognises the frame all the same, which is as good.
+/// A hint may be out of date, or of another server's table. Then it misses, or
+/// another shape recognises the frame, which is as good.
 #[derive(Debug)]
 pub struct Hints {
-    /// By length; the likeliest first.
+    /// By length, the likeliest first.
     by_length: Box<[[ShapeIndex; A_LENGTH]]>,
-    /// The last used first.
+    /// The shape used last comes first.
     recent: [ShapeIndex; RECENT],
-    starts: Starts,
-    lookahead: Lookahead,
+    offsets: Offsets,
+    padded: PaddedCopy,
 }
 
 impl Default for Hints {
@@ -33,17 +34,16 @@ impl Default for Hints {
         Self {
             by_length: vec![[ShapeIndex::NONE; A_LENGTH]; LENGTHS].into(),
             recent: [ShapeIndex::NONE; RECENT],
-            starts: Starts::default(),
-            lookahead: Lookahead::default(),
+            offsets: Offsets::default(),
+            padded: PaddedCopy::default(),
         }
     }
 }
 
 impl Hints {
-    /// What a shape tells of the frame of `len` bytes at the front of `bytes`, if
-    /// one recognises it. What stands behind the frame doesn't matter. `now`
-    /// is any count that grows with time; shapes that are used least lately make
-    /// room for others.
+    /// The header of the frame of `len` bytes at the front of `bytes`, if a shape
+    /// recognises it. The bytes behind the frame don't matter. `now` is any count
+    /// that grows with time: the shape unused for longest makes room for others.
     #[inline]
     pub fn recognize(
         &mut self,
@@ -51,27 +51,26 @@ impl Hints {
         bytes: &[u8],
         len: usize,
         now: u32,
-    ) -> Option<Recognized> {
+    ) -> Option<ShapeMatch> {
         if bytes.len() < len + LOOKAHEAD {
             return self.recognize_last(table, bytes.get(..len)?, now);
         }
         let likeliest = self.by_length[len % LENGTHS][0];
-        // What is found is written where the caller wants it, once: to be copied
-        // it would have to wait until it had reached the cache.
-        let shape = match table.recognize(likeliest, bytes, len, now, &mut self.starts) {
+        // Built where the caller wants it: a copy would wait for the cache.
+        let shape = match table.recognize(likeliest, bytes, len, now, &mut self.offsets) {
             Some(shape) => shape,
             None => self.try_others(table, bytes, len, now)?,
         };
-        Some(sweep::found(shape, &self.starts))
+        Some(recognizer::header_of(shape, &self.offsets))
     }
 
-    /// A frame with too little behind it.
+    /// Recognises a frame with too little behind it, by a copy.
     #[cold]
-    fn recognize_last(&mut self, table: &Table, frame: &[u8], now: u32) -> Option<Recognized> {
-        let mut lookahead = std::mem::replace(&mut self.lookahead, Lookahead::nowhere());
-        let bytes = lookahead.copy(frame);
+    fn recognize_last(&mut self, table: &Table, frame: &[u8], now: u32) -> Option<ShapeMatch> {
+        let mut padded = std::mem::replace(&mut self.padded, PaddedCopy::empty());
+        let bytes = padded.copy(frame);
         let known = bytes.and_then(|bytes| self.recognize(table, bytes, frame.len(), now));
-        self.lookahead = lookahead;
+        self.padded = padded;
         known
     }
 
@@ -90,7 +89,7 @@ impl Hints {
         let others = known.iter().skip(1).chain(&self.recent);
         let untried = |index: &ShapeIndex| *index != known[0] && *index != ShapeIndex::NONE;
         for index in others.copied().filter(untried) {
-            let known = table.recognize(index, bytes, len, now, &mut self.starts);
+            let known = table.recognize(index, bytes, len, now, &mut self.offsets);
             if known.is_some() {
                 self.expect(index, len);
                 return known;
@@ -99,34 +98,33 @@ impl Hints {
         None
     }
 
-    /// Where the values stand of the frame of `len` bytes that
-    /// [`Hints::recognize`] has just recognised, by the same table. `None` if
-    /// the last frame was recognised by none.
+    /// The slots of the frame of `len` bytes that [`Hints::recognize`] has just
+    /// recognised, by the same table. `None` if no shape recognised the last frame.
     #[inline]
     pub(crate) fn slots<'a>(&'a self, table: &'a Table, len: usize) -> Option<Slots<'a>> {
-        (self.starts.shape != 0).then_some(Slots {
+        (self.offsets.shape != 0).then_some(Slots {
             table,
-            // Whichever shape recognises a frame is the likeliest afterwards.
+            // The shape that recognises a frame is the likeliest afterwards.
             index: self.by_length[len % LENGTHS][0],
-            starts: &self.starts,
+            offsets: &self.offsets,
         })
     }
 
-    /// Takes note of what learning from a frame of `len` bytes came to.
-    pub fn note(&mut self, learned: Learned, len: usize) {
-        if let Learned::Known(index) | Learned::Shape(index) = learned {
+    /// Notes the outcome of learning from a frame of `len` bytes.
+    pub fn note(&mut self, learned: LearnOutcome, len: usize) {
+        if let LearnOutcome::Known(index) | LearnOutcome::Shape(index) = learned {
             self.expect(index, len);
         }
     }
 
-    /// The shape at `index` is the likeliest for frames of `len` bytes.
+    /// Makes the shape at `index` the likeliest for frames of `len` bytes.
     fn expect(&mut self, index: ShapeIndex, len: usize) {
         move_to_front(&mut self.by_length[len % LENGTHS], index);
         move_to_front(&mut self.recent, index);
     }
 }
 
-/// Puts `index` first; the last makes room if it was not there.
+/// Puts `index` first. If it is new, the last makes room.
 fn move_to_front(indices: &mut [ShapeIndex], index: ShapeIndex) {
     let known = indices.iter().position(|known| *known == index);
     let place = known.unwrap_or(indices.len() - 1);

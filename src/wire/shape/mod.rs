@@ -1,65 +1,71 @@
-//! Learned shapes: frames that look like one that was accepted are recognised
-//! without being parsed.
+//! Learned shapes: frames like one that was accepted are recognised without
+//! being parsed.
 //!
 //! A connector sends the same shape over and over: the same keys in the same
-//! order, other values. The parser accepts the first frames of a shape; from
-//! them the shape is learned, and the next frame is held against it, position
-//! by position, at a tenth of the parser's price. What doesn't fit goes to the
-//! parser, which alone words errors: a shape only ever says yes.
+//! order, other values. The parser accepts the first frames of a shape. From them
+//! the shape is learned, and the next frame is compared with it, byte by byte, at a
+//! tenth of the parser's price. All others go to the parser, which alone words
+//! errors: a shape only ever says yes.
 //!
-//! A shape is a run of *stretches* and *holes*. For each position a stretch has
-//! a model byte and classes: the byte passes if it equals the model or is of
-//! one of the classes. A value whose width has been seen to change is a hole:
-//! its end is searched.
+//! A shape is a template of *fixed parts* and *variables*, values of varying width;
+//! [`matcher`] has a picture. The way to it: [`layout`] finds
+//! the slots of a frame, its values that may differ; [`sample`] keeps a frame with
+//! the widths of its slots; [`build`] makes the shape; [`table`] keeps the shapes of
+//! a server, and [`hints`] picks the one to try first.
 //!
 //! A yes must never be wrong. The rules for that:
-//! - Only string and number values may differ from the learned frame
-//!   ([`skeleton`]); of those the words that a rule enumerates stay literal.
-//! - A string position admits printable ASCII without quote and backslash; a
-//!   hole where characters beyond ASCII were seen admits those as well, checked
-//!   as UTF-8. Frames with backslashes are not learned.
-//! - A model byte that is not of its own classes is not learned ([`build`]).
+//! - Only string and number values may differ from the sample ([`layout`]). The
+//!   words that a rule enumerates stay fixed.
+//! - A string's position admits printable ASCII without quote and backslash. A
+//!   variable that has had characters beyond ASCII admits those as well, checked as
+//!   UTF-8. Frames with backslashes are not learned.
+//! - A sample byte outside its own classes is not learned ([`build`]).
 //! - Numbers keep JSON's grammar, timestamps the calendar, names their length.
-//! - Every end is held against the frame's end ([`sweep`]).
-//! - A new shape must accept the frames it was made of with the parser's
-//!   headers, or it is discarded ([`table`]).
+//! - Every end is compared with the frame's end ([`matcher`]).
+//! - A new shape must recognise its samples with the parser's headers, or it is
+//!   discarded ([`table`]).
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
-#[cfg(any(test, fuzzing))]
-mod bed;
 mod build;
 mod class;
+#[cfg(any(test, fuzzing))]
+mod harness;
 mod hints;
-mod skeleton;
+mod layout;
+mod matcher;
+mod position;
+mod recognizer;
+mod sample;
+mod simd;
 mod slots;
-mod sweep;
 mod table;
 #[cfg(test)]
 mod tests;
 
 #[cfg(any(test, fuzzing))]
-pub(super) use bed::Bed;
-pub use hints::Hints;
-pub(crate) use slots::{SlotPlace, Slots, SlotsOf};
-pub(crate) use sweep::Starts;
-pub use table::{Learned, ShapeIndex, Shapes, Table};
+pub(super) use self::harness::Harness;
+pub use self::hints::Hints;
+use self::position::Position;
+pub(crate) use self::position::{Offsets, SlotPosition};
+pub(crate) use self::slots::{ShapeSlots, Slots};
+pub use self::table::{LearnOutcome, Shapes, Table};
 
 use super::envelope::{Kind, Names};
 use crate::ids::MsgId;
 
-/// What a shape tells of a frame: what routing needs to know. Ranges, no
-/// copies: most frames join a run and need no more.
+/// The header that a shape gives a frame, as ranges: most frames join a run and
+/// need no copies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Recognized {
+pub struct ShapeMatch {
     /// The message's type.
     pub kind: Kind,
-    /// Where the names stand; never in a parser's scratch.
+    /// The ranges of the names; never in a parser's scratch.
     pub names: Names,
     msg_id_at: u32,
 }
 
-impl Recognized {
+impl ShapeMatch {
     /// The message's id, in the frame that was recognised; `None` in a shorter
     /// one.
     #[must_use]
@@ -84,27 +90,27 @@ impl Recognized {
     }
 }
 
-/// What frames of one shape have in common. Never changes once it is built.
+/// The template of the frames of one shape. Immutable.
 #[derive(Debug)]
 struct Shape {
-    /// Above 0; no two shapes of a process share it.
+    /// A number above 0, unique in the process.
     number: u64,
     kind: Kind,
-    /// Bytes of all stretches.
+    /// The bytes of all fixed parts.
     frame_bytes_min: u32,
-    locators: Locators,
+    header: HeaderPositions,
     segments: Box<[Segment]>,
     blocks: Box<[Block]>,
-    /// Where timestamps begin in their stretches.
+    /// The starts of timestamps in their fixed parts.
     times: Box<[u32]>,
-    model: slots::Model,
+    slot_map: slots::SlotMap,
 }
 
-/// 32 positions of a stretch.
+/// 32 positions of a fixed part: a sample byte and classes for each.
 #[derive(Debug, Clone)]
 #[repr(align(64))]
 struct Block {
-    model: [u8; Self::BYTES],
+    sample: [u8; Self::BYTES],
     classes: [class::Classes; Self::BYTES],
 }
 
@@ -115,32 +121,32 @@ impl Block {
 impl Default for Block {
     fn default() -> Self {
         Self {
-            model: [0; Self::BYTES],
+            sample: [0; Self::BYTES],
             classes: [0; Self::BYTES],
         }
     }
 }
 
-/// A stretch, and what follows it.
+/// A fixed part and the variable behind it.
 #[derive(Debug)]
 struct Segment {
-    /// Bytes of the stretch; at least one.
+    /// The bytes of the fixed part; at least one.
     bytes: u32,
-    /// Which of the shape's blocks are its own: from this one on, before that.
+    /// The fixed part's blocks: the first, and the one behind the last.
     blocks: (u16, u16),
-    /// Which positions of the last block belong to the stretch.
+    /// The mask of the positions that are used in the last block.
     last_mask: u32,
-    /// Which of the shape's timestamps are.
+    /// The fixed part's timestamps, likewise.
     times: (u16, u16),
-    /// The byte that follows the hole.
+    /// The byte behind the variable.
     terminator: u8,
-    hole: Hole,
+    variable: Variable,
 }
 
-/// A value whose width varies.
+/// The type of a value of varying width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hole {
-    /// None: the frame ends here.
+enum Variable {
+    /// No value: the frame ends here.
     End,
     /// The text of a string, all printable ASCII.
     Ascii,
@@ -154,17 +160,10 @@ enum Hole {
     Timestamp,
 }
 
-/// A place in a frame: so far behind the start of a segment.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    segment: u32,
-    offset: u32,
-}
-
-/// Where the header's texts stand.
+/// The positions of the header's texts.
 #[derive(Debug)]
-struct Locators {
-    msg_id: Place,
-    source: (Place, Place),
-    target: Option<(Place, Place)>,
+struct HeaderPositions {
+    msg_id: Position,
+    source: (Position, Position),
+    target: Option<(Position, Position)>,
 }

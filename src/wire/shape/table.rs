@@ -1,8 +1,6 @@
 //! The shapes of one server: a table that is read without a lock, and the
 //! learner that adds to it.
 
-#![forbid(unsafe_code)]
-
 use std::collections::VecDeque;
 use std::hash::RandomState;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,38 +8,41 @@ use std::sync::{Arc, Mutex, TryLockError};
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::super::envelope::{Header, Validation};
-use super::build::Exemplar;
-use super::sweep::{self, Starts};
+use super::position::Offsets;
+use super::recognizer;
+use super::sample::Sample;
 use super::{Shape, build};
-use crate::limits::{SHAPES_MAX, SKELETONS_SEEN_MAX};
+use crate::limits::{LAYOUTS_SEEN_MAX, SHAPES_MAX};
+use crate::wire::envelope::{Header, Validation};
 
-/// The shapes that frames are held against, as of one moment. A read loads them
-/// once ([`Shapes::load`]).
+/// The shapes of one moment. A read loads them once ([`Shapes::load`]).
 #[derive(Debug, Default)]
 pub struct Table {
-    /// An index stays the same skeleton's until that is replaced.
+    /// An index stays with its layout until that is replaced.
     entries: Vec<Arc<Entry>>,
 }
 
 #[derive(Debug)]
 struct Entry {
     shape: Shape,
-    /// When a frame was recognised by it last; see [`Table::recognize`].
+    /// The time of the last frame that it recognised; see [`Hints::recognize`].
+    ///
+    /// [`Hints::recognize`]: super::Hints::recognize
     used: AtomicU32,
 }
 
-/// The shapes that a server has learned: frames that look like one that its
-/// parser accepted are recognised without being parsed.
+/// The learned shapes of a server: frames like one that its parser accepted are
+/// recognised without being parsed.
 ///
 /// ```
-/// use tickwire::wire::{Hints, Parser, Shapes, Validation};
+/// use tickwire::wire::internal::{Hints, Shapes};
+/// use tickwire::wire::{Parser, Validation};
 ///
 /// let shapes = Shapes::new(Validation::Payload);
 /// let mut parser = Parser::new(Validation::Payload);
 /// let mut hints = Hints::default();
 /// for n in 0..3 {
-///     let mut frame = format!(
+///     let frame = format!(
 ///         r#"{{"msg_id":"550e8400-e29b-41d4-a716-44665544000{n}","msg_type":"heartbeat",
 ///             "timestamp":"2026-01-03T12:41:0{n}Z","source":"feed","target":null,
 ///             "payload":{{"status":"alive","timestamp":"2026-01-03T12:41:0{n}Z"}}}}"#
@@ -51,7 +52,7 @@ struct Entry {
 ///     // The first two are parsed, and the shape is learned from them.
 ///     assert_eq!(recognized.is_some(), n == 2);
 ///     if recognized.is_none() {
-///         let header = parser.parse(&mut frame).unwrap();
+///         let header = parser.parse(&frame).unwrap();
 ///         hints.note(shapes.learn(&frame, &header, 0), frame.len());
 ///     }
 /// }
@@ -63,21 +64,20 @@ pub struct Shapes {
     learner: Mutex<Learner>,
 }
 
-/// What came of learning from a frame.
+/// The outcome of learning from a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Learned {
-    /// Nothing: the frame can't be learned from, or the learner was busy.
+pub enum LearnOutcome {
+    /// No shape: the frame can't be learned from, or the learner was busy.
     Nothing,
-    /// A skeleton was seen for the first time.
+    /// A layout seen for the first time.
     FirstSighting,
-    /// This shape recognises such frames already.
+    /// A shape that recognises such frames already.
     Known(ShapeIndex),
-    /// This shape is new or was widened; a table that is loaded from now on has
-    /// it.
+    /// A shape that is new or was widened. Tables loaded from now on have it.
     Shape(ShapeIndex),
 }
 
-/// Which shape of the table. One that is out of date only misses.
+/// The index of a shape in the table. One that is out of date only misses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShapeIndex(pub(super) u16);
 
@@ -90,17 +90,16 @@ const _: () = assert!(SHAPES_MAX < u16::MAX as usize);
 
 #[derive(Debug, Default)]
 struct Learner {
-    /// Of this process alone, so that no peer can make skeletons collide.
+    /// Random, so that no peer can make layouts collide.
     state: RandomState,
-    /// For each shape of the table, by the same index.
-    known: Vec<(u64, Exemplar)>,
-    /// Seen once, the oldest first.
-    seen: VecDeque<(u64, Exemplar)>,
+    /// The samples of the shapes, by the same index.
+    known: Vec<(u64, Sample)>,
+    /// Samples seen once, the oldest first.
+    seen: VecDeque<(u64, Sample)>,
 }
 
 impl Shapes {
-    /// No shape is known yet. What is learned holds for frames that are
-    /// checked as `validation` says.
+    /// Creates an empty table, for frames that are checked as `validation` says.
     #[must_use]
     pub fn new(validation: Validation) -> Self {
         Self {
@@ -110,7 +109,7 @@ impl Shapes {
         }
     }
 
-    /// The shapes as of now.
+    /// The shapes of this moment.
     #[inline]
     pub fn load(&self) -> Guard<Arc<Table>> {
         self.table.load()
@@ -119,61 +118,67 @@ impl Shapes {
     /// Learns from a frame that the parser accepted and no shape recognised.
     /// `now` is as in [`Hints::recognize`](super::Hints::recognize).
     #[cold]
-    pub fn learn(&self, frame: &[u8], header: &Header, now: u32) -> Learned {
+    pub fn learn(&self, frame: &[u8], header: &Header, now: u32) -> LearnOutcome {
         let mut learner = match self.learner.try_lock() {
             Ok(learner) => learner,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             // Another thread learns: there will be other frames.
-            Err(TryLockError::WouldBlock) => return Learned::Nothing,
+            Err(TryLockError::WouldBlock) => return LearnOutcome::Nothing,
         };
-        let Some(exemplar) = Exemplar::read(frame, header, self.validation) else {
-            return Learned::Nothing;
+        let Some(sample) = Sample::read(frame, header, self.validation) else {
+            return LearnOutcome::Nothing;
         };
-        let hash = exemplar.hash(&learner.state);
-        if let Some(index) = position(&learner.known, hash, &exemplar) {
-            return self.widen(&mut learner, index, &exemplar, now);
+        let hash = sample.hash(&learner.state);
+        if let Some(index) = find(&learner.known, hash, &sample) {
+            return self.widen(&mut learner, index, &sample, now);
         }
-        let Some(seen) = position(&learner.seen, hash, &exemplar) else {
-            if learner.seen.len() == SKELETONS_SEEN_MAX {
+        let Some(seen) = find(&learner.seen, hash, &sample) else {
+            if learner.seen.len() == LAYOUTS_SEEN_MAX {
                 learner.seen.pop_front();
             }
-            learner.seen.push_back((hash, exemplar));
-            return Learned::FirstSighting;
+            learner.seen.push_back((hash, sample));
+            return LearnOutcome::FirstSighting;
         };
         let Some((_, mut first)) = learner.seen.remove(seen) else {
-            return Learned::Nothing;
+            return LearnOutcome::Nothing;
         };
-        first.widen(&exemplar);
-        let Some(shape) = build::shape_of(&first, &exemplar) else {
-            return Learned::Nothing;
+        first.widen(&sample);
+        let Some(shape) = build::shape_of(&first, &sample) else {
+            return LearnOutcome::Nothing;
         };
-        let index = self.place();
+        let index = self.free_index();
         self.publish(index, shape, now);
         if index == learner.known.len() {
             learner.known.push((hash, first));
         } else {
             learner.known[index] = (hash, first);
         }
-        Learned::Shape(ShapeIndex(index as u16))
+        LearnOutcome::Shape(ShapeIndex(index as u16))
     }
 
-    fn widen(&self, learner: &mut Learner, index: usize, exemplar: &Exemplar, now: u32) -> Learned {
+    fn widen(
+        &self,
+        learner: &mut Learner,
+        index: usize,
+        sample: &Sample,
+        now: u32,
+    ) -> LearnOutcome {
         let known = ShapeIndex(index as u16);
         let mut wider = learner.known[index].1.clone();
-        if !wider.widen(exemplar) {
-            return Learned::Known(known);
+        if !wider.widen(sample) {
+            return LearnOutcome::Known(known);
         }
-        let Some(shape) = build::shape_of(&wider, exemplar) else {
-            return Learned::Nothing;
+        let Some(shape) = build::shape_of(&wider, sample) else {
+            return LearnOutcome::Nothing;
         };
         self.publish(index, shape, now);
         learner.known[index].1 = wider;
-        Learned::Shape(known)
+        LearnOutcome::Shape(known)
     }
 
-    /// Where the next shape goes: behind the others, or in the place of the
-    /// one that was unused for longest.
-    fn place(&self) -> usize {
+    /// The index for a new shape: behind the others, or that of the shape unused
+    /// for longest.
+    fn free_index(&self) -> usize {
         let table = self.table.load();
         if table.entries.len() < SHAPES_MAX {
             return table.entries.len();
@@ -197,20 +202,19 @@ impl Shapes {
     }
 }
 
-fn position<'a>(
-    among: impl IntoIterator<Item = &'a (u64, Exemplar)>,
+fn find<'a>(
+    among: impl IntoIterator<Item = &'a (u64, Sample)>,
     hash: u64,
-    exemplar: &Exemplar,
+    sample: &Sample,
 ) -> Option<usize> {
     among
         .into_iter()
-        .position(|(known, candidate)| *known == hash && candidate.agrees(exemplar))
+        .position(|(known, candidate)| *known == hash && candidate.agrees(sample))
 }
 
 impl Table {
     /// The shape at `index`, if the frame of `len` bytes at the front of `bytes`
-    /// has it. `now` is any count that grows with time; what is used least
-    /// lately makes room for other shapes.
+    /// has it. `now` is as in [`Hints::recognize`](super::Hints::recognize).
     #[inline]
     pub(super) fn recognize(
         &self,
@@ -218,10 +222,10 @@ impl Table {
         bytes: &[u8],
         len: usize,
         now: u32,
-        starts: &mut Starts,
+        offsets: &mut Offsets,
     ) -> Option<&Shape> {
         let entry = self.entries.get(usize::from(index.0))?;
-        if !sweep::recognizes(&entry.shape, bytes, len, starts) {
+        if !recognizer::matches(&entry.shape, bytes, len, offsets) {
             return None;
         }
         if entry.used.load(Ordering::Relaxed) != now {
@@ -237,7 +241,7 @@ impl Table {
         Some(&entry.shape)
     }
 
-    /// All of them.
+    /// All shapes.
     #[cfg(any(test, fuzzing))]
     pub(super) fn shapes(&self) -> impl Iterator<Item = &Shape> {
         self.entries.iter().map(|entry| &entry.shape)

@@ -5,8 +5,8 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 use crate::draft::Draft;
-use crate::peer::within;
 use crate::process::{run, tickwire};
+use crate::raw_client::within;
 
 fn good_line() -> String {
     let message = Draft::heartbeat("a", "b").frame();
@@ -50,7 +50,7 @@ async fn a_stream_shows_its_results_at_once() {
         let shown = shown.expect("UTF-8").expect("a line");
         assert!(shown.starts_with(&format!("stdin:{line}:1: ")), "{shown}");
     }
-    // Who has seen enough goes, and it ends without the end of its input.
+    // The reader has seen enough and goes, and `check` ends before its input.
     drop(output);
     within("check to end", async {
         while input.write_all(b"{}\n").await.is_ok() {

@@ -1,5 +1,5 @@
 //! Settings from flags, environment and file, in this order of precedence, and
-//! errors that name the key, the value and what is allowed.
+//! errors that name the key, the value and the values allowed.
 
 use std::path::PathBuf;
 
@@ -8,8 +8,8 @@ use tempfile::TempDir;
 
 use crate::draft::Draft;
 use crate::due::Due;
-use crate::peer::{Peer, Received, within};
 use crate::process::{Serve, run, tickwire};
+use crate::raw_client::{RawClient, Received, within};
 
 /// A configuration file that goes with its folder.
 fn config(text: &str) -> (TempDir, String) {
@@ -21,7 +21,7 @@ fn config(text: &str) -> (TempDir, String) {
 }
 
 async fn name_of(serve: &Serve) -> String {
-    let mut peer = Peer::connect(serve.address).await;
+    let mut peer = RawClient::connect(serve.address).await;
     let welcome = peer.greet(&Draft::hello("a")).await;
     welcome.text("/payload/server/name").to_owned()
 }
@@ -45,7 +45,7 @@ async fn a_flag_outweighs_the_environment_and_that_the_file() {
 
     let serve = Serve::spawn(&mut tickwire(&listen)).await;
     assert_eq!(name_of(&serve).await, "from-file");
-    let mut peer = Peer::connect(serve.address).await;
+    let mut peer = RawClient::connect(serve.address).await;
     let welcome = peer.greet(&Draft::hello("b")).await;
     assert_eq!(welcome.json["payload"]["limits"]["frame_bytes"], 4096);
 
@@ -105,9 +105,9 @@ async fn a_name_has_the_queue_that_its_section_gives_it() {
          [names.feed]\nqueue_bytes = \"64KiB\"\noverflow = \"refuse\"\n",
     );
     let serve = Serve::start(&["--config", &path]).await;
-    let mut slow = Peer::owning_narrow(serve.address, &["api-gateway"]).await;
-    let _feed = Peer::owning_narrow(serve.address, &["feed"]).await;
-    let mut sender = Peer::speaking_for_others(serve.address).await;
+    let mut slow = RawClient::owning_narrow(serve.address, &["api-gateway"]).await;
+    let _feed = RawClient::owning_narrow(serve.address, &["feed"]).await;
+    let mut sender = RawClient::speaking_for_others(serve.address).await;
 
     let mut due = Due::of("api-gateway");
     let mut dropped = 0;
@@ -140,15 +140,15 @@ async fn a_name_has_the_queue_that_its_section_gives_it() {
     assert_eq!(refused.code(), "QUEUE_FULL", "{refused:?}");
 }
 
-/// What a subscriber that comes late is sent at once.
+/// The messages that a late subscriber is sent at once.
 async fn snapshot_of(serve: &Serve) -> Vec<Received> {
-    let mut feed = Peer::speaking_for_others(serve.address).await;
+    let mut feed = RawClient::speaking_for_others(serve.address).await;
     for (symbol, close) in [("BTC", 1), ("ETH", 2), ("BTC", 3)] {
         let bar = json!({"symbol": symbol, "close": close});
         let bar = Draft::order("feed", Value::Null).payload("payload_json", bar);
         feed.ask_acked(&bar).await;
     }
-    let mut late = Peer::speaking_for_others(serve.address).await;
+    let mut late = RawClient::speaking_for_others(serve.address).await;
     let subscribe = Draft::new("subscribe", "late", Value::Null)
         .payload("id", "bars")
         .payload("key", "/payload/payload_json/symbol")
@@ -201,7 +201,7 @@ async fn what_is_configured_to_be_kept_is_there_for_the_first_subscriber() {
         if value.is_some() {
             assert!(shown.contains(variable), "{shown}");
         }
-        // What is printed says the same when it is read.
+        // The printed settings say the same when they are read.
         let (_again_folder, again) = config(&outcome.stdout);
         for mut command in [with(&[]), tickwire(&["serve", "--config", &again])] {
             let serve = Serve::spawn(&mut command).await;
@@ -298,7 +298,8 @@ async fn variables_of_others_dont_keep_a_server_from_starting() {
     let mut command = tickwire(&["serve", "--print-config"]);
     let outcome = run(command.envs(others)).await;
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    // One of them nobody knows, which is said apart from what is printed.
+    // One of them nobody knows, and that is said apart from the printed
+    // settings.
     assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
     assert!(outcome.stderr.contains("TICKWIRE_HOME"), "{outcome:?}");
     let (_folder, path) = config(&outcome.stdout);

@@ -10,8 +10,8 @@ use tempfile::NamedTempFile;
 use tokio::process::Command;
 
 use crate::draft::Draft;
-use crate::peer::Peer;
 use crate::process::{Serve, tickwire};
+use crate::raw_client::RawClient;
 
 /// Starts `command` with its log in a file.
 async fn logging(command: &mut Command) -> (Serve, NamedTempFile) {
@@ -28,8 +28,8 @@ fn lines(log: &NamedTempFile) -> Vec<String> {
 
 /// Says hello and gives the connection if it is served, or `None` if it is told
 /// that there are too many.
-async fn try_to_join(serve: &Serve, number: usize) -> Result<Peer, Peer> {
-    let mut peer = Peer::connect(serve.address).await;
+async fn try_to_join(serve: &Serve, number: usize) -> Result<RawClient, RawClient> {
+    let mut peer = RawClient::connect(serve.address).await;
     peer.send(&Draft::hello(&format!("peer-{number}"))).await;
     let answer = peer.receive().await;
     if answer.kind() == "welcome" {
@@ -58,7 +58,7 @@ async fn all_beyond_what_few_descriptors_allow_are_told_so() {
     let (serve, log) = logging(&mut shell).await;
     let mut peers = Vec::new();
     for number in 0..PEERS {
-        let mut peer = Peer::connect(serve.address).await;
+        let mut peer = RawClient::connect(serve.address).await;
         peer.send(&Draft::hello(&format!("peer-{number}"))).await;
         peers.push(peer);
     }
@@ -170,7 +170,7 @@ async fn a_flood_of_refused_connections_is_two_lines_and_few_descriptors() {
         .expect("served");
     let mut refused = Vec::new();
     for _ in 0..REFUSED {
-        refused.push(Peer::connect(serve.address).await);
+        refused.push(RawClient::connect(serve.address).await);
     }
     // They read why, and keep their sockets.
     for peer in &mut refused {

@@ -9,8 +9,8 @@ use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
 use crate::draft::Draft;
-use crate::peer::{Peer, framed, start_server, within};
 use crate::process::{run, tickwire, until_owned};
+use crate::raw_client::{RawClient, framed, start_server, within};
 
 const SYMBOL: &str = "payload.payload_json.symbol";
 
@@ -45,7 +45,7 @@ impl Listening {
         line.expect("UTF-8")
     }
 
-    /// What it printed until it ended by itself, in order.
+    /// The lines that it printed until it ended by itself, in order.
     async fn read_to_end(mut self) -> Vec<String> {
         let mut printed = Vec::new();
         while let Some(line) = self.line().await {
@@ -78,7 +78,7 @@ async fn prints_what_meets_all_conditions_and_ends_after_as_many_as_it_was_told(
     ];
     let once = [&conditions[..], &["--count", "1"]].concat();
     let listening = Listening::start(server.local_addr(), &once).await;
-    let mut feed = Peer::speaking_for_others(server.local_addr()).await;
+    let mut feed = RawClient::speaking_for_others(server.local_addr()).await;
     let bars = [
         bar("ETHUSDT", 50_000),
         bar("BTCUSDT", 45_000),
@@ -97,7 +97,7 @@ async fn a_late_listener_begins_with_the_last_of_each() {
     let options = ["--latest", SYMBOL, "--snapshot", "--count", "2"];
     // With the first, which finds nothing, the server begins to keep them.
     let first = Listening::start(server.local_addr(), &options).await;
-    let mut feed = Peer::speaking_for_others(server.local_addr()).await;
+    let mut feed = RawClient::speaking_for_others(server.local_addr()).await;
     let bars = [bar("BTC", 1), bar("ETH", 2), bar("BTC", 3)];
     for bar in &bars {
         feed.ask_acked(bar).await;
@@ -119,7 +119,7 @@ async fn a_terminal_that_is_behind_shows_the_latest_and_misses_nothing_else() {
     const BARS: u64 = 96;
     let server = start_server().await;
     let mut listening = Listening::start(server.local_addr(), &["--latest", SYMBOL]).await;
-    let mut feed = Peer::speaking_for_others(server.local_addr()).await;
+    let mut feed = RawClient::speaking_for_others(server.local_addr()).await;
     let bars: Vec<Draft> = (0..BARS)
         .map(|close| bar("BTC", close).padded(900_000))
         .collect();
@@ -171,7 +171,7 @@ async fn a_quoted_value_may_begin_like_an_operator() {
     let server = start_server().await;
     let options = ["--where", "payload.run_id=\"=1\"", "--count", "1"];
     let listening = Listening::start(server.local_addr(), &options).await;
-    let mut feed = Peer::speaking_for_others(server.local_addr()).await;
+    let mut feed = RawClient::speaking_for_others(server.local_addr()).await;
     let [other, matching] = ["1", "=1"].map(|run| bar("BTC", 1).payload("run_id", run));
     feed.ask_acked(&other).await;
     feed.ask_acked(&matching).await;
@@ -183,10 +183,10 @@ async fn a_quoted_value_may_begin_like_an_operator() {
 #[tokio::test]
 async fn who_wants_one_message_leaves_the_others_to_the_next() {
     let server = start_server().await;
-    let mut sender = Peer::speaking_for_others(server.local_addr()).await;
+    let mut sender = RawClient::speaking_for_others(server.local_addr()).await;
     let orders: Vec<Draft> = (0..10).map(|_| Draft::order("feed", "desk")).collect();
-    // What is queued lies there when the listener comes.
-    let mut holder = Peer::connect(server.local_addr()).await;
+    // Queued messages lie there when the listener comes.
+    let mut holder = RawClient::connect(server.local_addr()).await;
     holder
         .greet(&Draft::hello("desk").payload("window", 0))
         .await;
@@ -207,7 +207,7 @@ async fn who_wants_one_message_leaves_the_others_to_the_next() {
 #[tokio::test]
 async fn ends_when_its_reader_does_and_gives_the_name_up() {
     let server = start_server().await;
-    let mut sender = Peer::speaking_for_others(server.local_addr()).await;
+    let mut sender = RawClient::speaking_for_others(server.local_addr()).await;
     let to = server.local_addr().to_string();
     let mut listen = tickwire(&["listen", "desk", "--to", &to])
         .stderr(Stdio::inherit())
@@ -222,8 +222,8 @@ async fn ends_when_its_reader_does_and_gives_the_name_up() {
         .spawn()
         .expect("starts");
     until_owned(server.local_addr(), "desk").await;
-    // What showed it was the message that `head` waited for. Nothing more
-    // arrives, and both end.
+    // The message that showed it was the one that `head` waited for. Nothing
+    // more arrives, and both end.
     for child in [&mut head, &mut listen] {
         let status = within("both to end", child.wait()).await;
         assert!(status.expect("it is ours to wait for").success());
@@ -248,7 +248,7 @@ async fn a_file_has_no_reader_that_could_leave() {
     let file = std::fs::File::create(&path).expect("a file");
     let mut child = command.stdout(file).spawn().expect("starts");
     until_owned(server.local_addr(), "desk").await;
-    let mut sender = Peer::speaking_for_others(server.local_addr()).await;
+    let mut sender = RawClient::speaking_for_others(server.local_addr()).await;
     let order = Draft::order("feed", "desk");
     sender.ask_acked(&order).await;
     let status = within("the listener to end", child.wait()).await;
@@ -303,7 +303,7 @@ async fn a_text_where_a_number_was_asked_for_is_told_once() {
     let condition = format!("{SYMBOL}=600519");
     let options = ["--where", &condition, "--count", "1"];
     let mut listening = Listening::start(server.local_addr(), &options).await;
-    let mut feed = Peer::speaking_for_others(server.local_addr()).await;
+    let mut feed = RawClient::speaking_for_others(server.local_addr()).await;
     let text = |close| bar("600519", close);
     feed.ask_acked(&text(1)).await;
     let line = within("a word about it", listening.stderr.next_line()).await;

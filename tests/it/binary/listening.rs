@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 
 use crate::draft::Draft;
-use crate::peer::{Peer, within};
 use crate::process::{Serve, run, tickwire};
+use crate::raw_client::{RawClient, within};
 
 /// All addresses that `serve` prints when it is told to listen like this.
 async fn listening(listen: &[&str], count: usize) -> (Serve, Vec<SocketAddr>) {
@@ -30,7 +30,10 @@ async fn listening_by(
 }
 
 async fn assert_serves(address: SocketAddr) {
-    Peer::connect(address).await.assert_no_answer_waits().await;
+    RawClient::connect(address)
+        .await
+        .assert_no_answer_waits()
+        .await;
 }
 
 fn has_ipv6() -> bool {
@@ -44,12 +47,12 @@ async fn several_addresses_share_one_server() {
     }
     let (serve, addresses) = listening(&["127.0.0.1:0", "127.0.0.2:0"], 2).await;
     assert_eq!(addresses[0].port(), addresses[1].port());
-    let mut owner = Peer::owning(addresses[0], &["owner"]).await;
-    let mut sender = Peer::speaking_for_others(addresses[1]).await;
+    let mut owner = RawClient::owning(addresses[0], &["owner"]).await;
+    let mut sender = RawClient::speaking_for_others(addresses[1]).await;
     let order = Draft::order("sender", "owner");
     sender.ask_acked(&order).await;
     assert_eq!(owner.receive().await.frame, order.frame());
-    // Who asks for one of them as well gets none.
+    // A server that asks for one of them as well gets none.
     let taken = addresses[1].to_string();
     for listen in [&taken[..], &format!("127.0.0.3:0,{taken}")] {
         let outcome = run(&mut tickwire(&["serve", "--listen", listen])).await;
@@ -128,7 +131,7 @@ async fn file_variable_and_flags_may_hold_several() {
             .await
             .starts_with("listen = [\"a:1\", \"[::1]:2\"] ")
     );
-    // What stands there twice is listened on once.
+    // An address that stands there twice is listened on once.
     let (mut serve, _) = listening_by(&mut tickwire(&["serve", "--config", &path]), 1).await;
     assert_serves(serve.address).await;
     serve.kill().await;

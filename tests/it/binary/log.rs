@@ -1,5 +1,5 @@
-//! What becomes of a server whose log nobody reads, or can't be written: it
-//! serves, it stops in order, and what it could not say is summed up.
+//! A server with a log that nobody reads, or that can't be written: it serves,
+//! it stops in order, and it sums up the lines that it could not write.
 
 mod streams;
 
@@ -11,8 +11,8 @@ use tokio::process::Command;
 
 use self::streams::{dead_terminal, full_pipe, listening, non_blocking};
 use crate::draft::Draft;
-use crate::peer::{Peer, within};
 use crate::process::{Serve, signal_to, tickwire, until_owned};
+use crate::raw_client::{RawClient, within};
 
 /// A server with one thread, which no log line may hold up, that takes few
 /// connections and keeps nothing for an owner that has left.
@@ -33,11 +33,11 @@ async fn serves_and_stops_in_order(stderr: impl Into<Stdio>) {
     let serve = Serve::spawn_logging(&mut serve(stderr)).await;
     let address = serve.address;
 
-    let mut sender = Peer::owning(address, &["sender"]).await;
-    let mut first = Peer::owning(address, &["first"]).await;
-    let slow = Peer::owning_narrow(address, &["slow"]).await;
-    let last = Peer::owning(address, &["last"]).await;
-    let mut refused = Peer::connect(address).await;
+    let mut sender = RawClient::owning(address, &["sender"]).await;
+    let mut first = RawClient::owning(address, &["first"]).await;
+    let slow = RawClient::owning_narrow(address, &["slow"]).await;
+    let last = RawClient::owning(address, &["last"]).await;
+    let mut refused = RawClient::connect(address).await;
     refused.expect_last_words("LIMIT_EXCEEDED").await;
     last.leave().await;
 
@@ -53,7 +53,7 @@ async fn serves_and_stops_in_order(stderr: impl Into<Stdio>) {
     // As soon as the places that became free are.
     let mut next = within("another connection", async {
         loop {
-            let mut next = Peer::connect(address).await;
+            let mut next = RawClient::connect(address).await;
             next.send(&Draft::hello("next")).await;
             match next.reader.receive_or_break().await {
                 Some(answer) if answer.kind() == "welcome" => break next,
@@ -138,10 +138,10 @@ async fn a_reader_that_starts_late_is_told_how_much_it_missed() {
             Serve::spawn_logging(command.env("TICKWIRE_CONNECTIONS_MAX", "20000")).await;
         drop(command);
         for _ in 0..CONNECTIONS {
-            Peer::connect(serve.address).await.reset();
+            RawClient::connect(serve.address).await.reset();
         }
         // Accepted after all of them.
-        let mut peer = Peer::owning(serve.address, &["peer"]).await;
+        let mut peer = RawClient::owning(serve.address, &["peer"]).await;
         let read = read_to_end(reader);
         serve.signal("-TERM").await;
         peer.expect_last_words("SERVER_SHUTTING_DOWN").await;
@@ -177,8 +177,8 @@ async fn what_is_lost_by_an_end_at_once_is_said_by_name() {
     let mut command = serve(writer);
     let mut serve = Serve::spawn_logging(command.env("TICKWIRE_DRAIN_TIMEOUT", "1h")).await;
     drop(command);
-    let _slow = Peer::owning_narrow(serve.address, &["slow"]).await;
-    let mut sender = Peer::owning(serve.address, &["sender"]).await;
+    let _slow = RawClient::owning_narrow(serve.address, &["slow"]).await;
+    let mut sender = RawClient::owning(serve.address, &["sender"]).await;
     for _ in 0..60 {
         let order = Draft::order("sender", "slow").padded(100_000);
         sender.ask_acked(&order).await;
@@ -248,7 +248,7 @@ async fn a_standard_output_that_nobody_reads_is_no_reason_not_to_serve() {
         let mut child = command.stdout(stdout).spawn().expect("starts");
         let id = child.id().expect("it runs");
         let address = listening(id).await;
-        let mut peer = Peer::owning(address, &["peer"]).await;
+        let mut peer = RawClient::owning(address, &["peer"]).await;
         signal_to(id, "-TERM").await;
         peer.expect_last_words("SERVER_SHUTTING_DOWN").await;
         let status = within("serve to end", child.wait()).await;
@@ -274,7 +274,7 @@ async fn a_listener_waits_for_a_standard_output_that_does_not_block() {
         .expect("starts");
     drop((writer, command));
     until_owned(serve.address, "gateway").await;
-    let mut sender = Peer::speaking_for_others(serve.address).await;
+    let mut sender = RawClient::speaking_for_others(serve.address).await;
     for _ in 0..MESSAGES {
         let order = Draft::order("sender", "gateway").padded(10_000);
         sender.ask_acked(&order).await;

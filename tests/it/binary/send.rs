@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::draft::Draft;
-use crate::peer::framed;
 use crate::process::{Outcome, run, tickwire};
+use crate::raw_client::framed;
 
 /// A server of a test: it welcomes one connection, and goes on as it is told.
 fn fake_server(then: impl FnOnce(TcpStream) + Send + 'static) -> (SocketAddr, JoinHandle<()>) {
@@ -53,7 +53,7 @@ fn flood(mut stream: &TcpStream) {
     }
 }
 
-/// What becomes of `messages` sent with a limit of 200 ms.
+/// The outcome of `messages` sent with a limit of 200 ms.
 async fn send(address: SocketAddr, messages: &[Draft], more: &[&str]) -> Outcome {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("orders.json");

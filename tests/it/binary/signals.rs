@@ -1,4 +1,5 @@
-//! Signals and terminals: what ends a server, in which way, and what doesn't.
+//! Signals and terminals: those that end a server, in which way, and those that
+//! don't.
 
 use std::ffi::CStr;
 use std::fs::{File, OpenOptions};
@@ -15,9 +16,9 @@ use tokio::process::Command;
 
 use crate::draft::Draft;
 use crate::due::Due;
-use crate::peer::{Peer, within};
 use crate::process::{Serve, tickwire};
 use crate::queues::fill;
+use crate::raw_client::{RawClient, within};
 
 const CODE: &str = "SERVER_SHUTTING_DOWN";
 
@@ -29,6 +30,7 @@ struct Terminal {
 }
 
 impl Terminal {
+    #[allow(unsafe_code, reason = "the standard library has no such call")]
     fn open() -> Self {
         // Opened like this no program that another test starts inherits it, and
         // it really closes.
@@ -61,6 +63,7 @@ impl Terminal {
 }
 
 /// Has `command` lead a session of its own, on `terminal` or on none.
+#[allow(unsafe_code, reason = "the standard library has no such call")]
 fn lead_session(command: &mut Command, terminal: Option<&Terminal>) {
     let on_terminal = terminal.is_some();
     if let Some(terminal) = terminal {
@@ -77,7 +80,7 @@ fn lead_session(command: &mut Command, terminal: Option<&Terminal>) {
     unsafe { command.pre_exec(become_leader) };
 }
 
-/// `tickwire serve` that has long to write what is queued.
+/// `tickwire serve` that has long to write its queues.
 fn patient_serve() -> Command {
     let mut command = tickwire(&["serve", "--listen", "127.0.0.1:0"]);
     command.env("TICKWIRE_DRAIN_TIMEOUT", "10m");
@@ -114,11 +117,11 @@ async fn until_nobody_listens(server: SocketAddr) {
     .await;
 }
 
-/// A peer that doesn't read, what it is due, and one that has nothing to wait
-/// for.
-async fn with_a_full_queue(server: SocketAddr) -> (Peer, Due, Peer) {
-    let slow = Peer::owning_narrow(server, &["slow"]).await;
-    let mut sender = Peer::speaking_for_others(server).await;
+/// A connection that doesn't read, the frames it is due, and one that has
+/// nothing to wait for.
+async fn with_a_full_queue(server: SocketAddr) -> (RawClient, Due, RawClient) {
+    let slow = RawClient::owning_narrow(server, &["slow"]).await;
+    let mut sender = RawClient::speaking_for_others(server).await;
     let due = fill(&mut sender, "slow").await;
     (slow, due, sender)
 }
@@ -188,8 +191,8 @@ async fn what_was_ignored_from_the_start_stays_ignored() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("out");
     let terminal = Terminal::open();
-    // A shell without job control has what it runs in the background ignore
-    // SIGINT, and shares its process group with it.
+    // A shell without job control has its background commands ignore SIGINT,
+    // and shares its process group with them.
     let script = "nohup \"$TICKWIRE\" serve --listen 127.0.0.1:0 >out 2>log & echo pid $!; wait";
     let mut shell = Command::new("sh");
     shell
@@ -228,7 +231,7 @@ async fn what_was_ignored_from_the_start_stays_ignored() {
 async fn a_signal_stops_the_server_in_order() {
     for signal in ["-TERM", "-INT"] {
         let serve = Serve::start(&[]).await;
-        let mut peer = Peer::owning(serve.address, &["peer"]).await;
+        let mut peer = RawClient::owning(serve.address, &["peer"]).await;
         let ended = tokio::spawn(serve.end_by(signal));
         peer.expect_last_words("SERVER_SHUTTING_DOWN").await;
         let status = within("serve to end", ended).await.expect("no panic");

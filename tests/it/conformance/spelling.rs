@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// JSON whose keys and scalars stand as they were written, without the quotes
-/// of the keys.
+/// JSON with keys and scalars as they were written, without the quotes of the
+/// keys.
 pub enum Tree {
     Object(Vec<(String, Tree)>),
     Array(Vec<Tree>),
@@ -143,7 +143,7 @@ impl Tree {
     }
 }
 
-/// Escapes what stands between the quotes of a string, which may hold escapes
+/// Escapes the text between the quotes of a string, which may hold escapes
 /// already.
 fn escape(inside: &str, wanted: fn(usize) -> bool) -> String {
     let plain: String = serde_json::from_str(&format!("\"{inside}\"")).expect("a string");

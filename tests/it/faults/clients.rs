@@ -14,9 +14,9 @@ use tokio::net::TcpStream;
 
 use super::proxy::{Ending, Link, Plan};
 use crate::hostile::Random;
-use crate::peer::within;
+use crate::raw_client::within;
 
-/// What the connections of one client go through, one after the other.
+/// The faults of one client's connections, one after the other.
 struct Network {
     server: SocketAddr,
     weather: Mutex<Weather>,

@@ -1,17 +1,17 @@
-//! The books of a run: for each message what was promised and what was seen.
-//! Plain and slow, so that it is easily right; it knows nothing of the server
-//! but the protocol.
+//! The books of a run: for each message the promises and the sightings. Plain
+//! and slow, so that it is easily right; it knows nothing of the server but the
+//! protocol.
 //!
-//! What it claims of a message that was accepted for a name:
+//! Its claims about a message that was accepted for a name:
 //!
 //! - it was seen once, and in the order of its sender's connection, by a
 //!   receiver whose connection stayed up;
 //! - or a report to its sender covers it;
 //! - or it was dropped for its receiver, and the ack said so, and the receiver
-//!   was told so between what it saw before and after;
+//!   was told so between its neighbours in the stream;
 //! - or it was with the kernel when the receiver's connection broke. Those are
-//!   the last before the break, so they stand side by side between what was
-//!   seen before it and what came after;
+//!   the last before the break, so they stand side by side between those seen
+//!   before it and those seen after;
 //! - a frame that was partly written when its receiver left may be seen twice:
 //!   as the last before, and the first after.
 
@@ -38,7 +38,7 @@ pub struct Sighting {
     place: usize,
 }
 
-/// How often what happened, so that a test can tell whether it tested anything.
+/// Counts of the cases met, so that a test can tell whether it tested anything.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Sums {
     pub sent: usize,
@@ -65,8 +65,8 @@ pub struct Ledger<'a> {
     sums: Sums,
 }
 
-/// What one connection sent to one name: places in [`SenderLife::sent`], in
-/// order.
+/// The messages that one connection sent to one name: indices in
+/// [`SenderLife::sent`], in order.
 struct Group<'a> {
     sender: &'a SenderLife,
     places: Vec<usize>,
@@ -74,7 +74,7 @@ struct Group<'a> {
 }
 
 impl<'a> Ledger<'a> {
-    /// Holds what was promised against what was seen.
+    /// Holds the promises against the sightings.
     ///
     /// # Errors
     /// The first promise that was not kept, with the page of its message.
@@ -106,7 +106,7 @@ impl<'a> Ledger<'a> {
         Ok(ledger.sums)
     }
 
-    /// Notes who saw what, byte for byte.
+    /// Notes which receiver saw which message, byte for byte.
     fn enter_sightings(&mut self) -> Result<(), Fault> {
         let sent: HashMap<Key, &Sent> = self
             .senders
@@ -137,7 +137,7 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
-    /// One answer each, and none to what was refused but the refusal.
+    /// One answer each, and none but the refusal to a refused one.
     fn check_answers(&mut self, sender: &SenderLife) -> Result<(), Fault> {
         for (place, sent) in sender.sent.iter().enumerate() {
             self.sums.sent += 1;
@@ -254,7 +254,8 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
-    /// Whether what its sender was told is all that happened to its messages.
+    /// Whether the reports to its sender cover all that happened to its
+    /// messages.
     fn keeps_order(&self, group: &Group<'_>) -> bool {
         group.sender.way != Way::Resumed || self.receivers[group.receiver].stays
     }
@@ -291,7 +292,7 @@ impl<'a> Ledger<'a> {
 
     /// Notes which messages the reports to a sender cover: from the first that
     /// a report names as many as it counts. Those of two endings may have
-    /// become one report, so what was seen in between doesn't count.
+    /// become one report, so messages seen in between don't count.
     fn enter_reports(&mut self, group: &Group<'_>) -> Result<(), Fault> {
         let Group { sender, places, .. } = group;
         let name = sender.sent[places[0]].target.expect("a group has a target");
@@ -300,8 +301,8 @@ impl<'a> Ledger<'a> {
                 continue;
             }
             if !self.keeps_order(group) {
-                // What it covers may have been sent again since, and then have
-                // been accepted, and seen, or refused.
+                // A message that it covers may have been sent again since, and
+                // then have been accepted, and seen, or refused.
                 let mut from = places.iter().copied();
                 let first = from.by_ref().find(|&p| sender.sent[p].key == report.first);
                 let Some(first) = first else {
@@ -368,8 +369,8 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
-    /// What was accepted and neither seen nor reported must have been with the
-    /// kernel when a receiver's connection broke.
+    /// An accepted message that was neither seen nor reported must have been
+    /// with the kernel when a receiver's connection broke.
     fn check_fates(&mut self, group: &Group<'_>) -> Result<(), Fault> {
         let Group {
             sender,
@@ -409,7 +410,7 @@ impl<'a> Ledger<'a> {
                 false => (0, final_life),
             };
             let broken = lives[from..to].iter().filter(|life| !life.whole).count();
-            // Who left earlier can't have heard of it.
+            // A sender that left earlier can't have heard of it.
             let heard_all = sender.in_order && sender.stayed;
             if from == to {
                 return Err(self.fault(sender, place, "is lost, though its receiver stayed"));

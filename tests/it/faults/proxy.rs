@@ -14,13 +14,13 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::hostile::Random;
-use crate::peer::within;
+use crate::raw_client::within;
 
 /// Bytes of a segment, as of a network.
 #[cfg(unix)]
 const SEGMENT_BYTES: u32 = 1_400;
 
-/// What ends a link before its two sides do.
+/// The fault that ends a link before its two sides do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// Both sides are reset.
@@ -30,12 +30,12 @@ pub enum Ending {
     CutOff(Duration),
     /// The server is told that no more comes; the peer goes on reading.
     NoMoreUp,
-    /// The peer is told that no more comes; what the server goes on writing is
+    /// The peer is told that no more comes; the server's further bytes are
     /// taken and thrown away.
     NoMoreDown,
 }
 
-/// What a link does with what goes through it.
+/// A link's treatment of the bytes that go through it.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
     pub seed: u64,
@@ -47,7 +47,7 @@ pub struct Plan {
     pub ending: Option<(Ending, u64)>,
 }
 
-/// What became of what went through a link.
+/// The fate of the bytes that went through a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Passed {
     /// Everything that the peer sent, up to its end, was handed to the server.
@@ -182,7 +182,7 @@ async fn carry(
         let down = pump(from_server, to_peer, Direction::Down, &fate);
         tokio::try_join!(up, down)
     };
-    // What comes before the link is armed counts, but strikes only then.
+    // Bytes that come before the link is armed count, but it strikes only then.
     let cut = async {
         if armed.await.is_err() {
             return std::future::pending().await;
@@ -216,7 +216,7 @@ enum Direction {
     Down,
 }
 
-/// Hands on what comes until it ends, and says whether that was everything.
+/// Hands on bytes until they end, and returns whether those were all.
 ///
 /// # Errors
 /// The side that is read was reset, or the peer takes no more.
@@ -240,21 +240,21 @@ async fn pump(
         let length = from.read(&mut buffer).await?;
         if length == 0 {
             if whole {
-                // Who is gone needs no word.
+                // A client that is gone needs no word.
                 let _ = to.shutdown().await;
             }
             return Ok(whole);
         }
         if !whole {
             // Thrown away, for a socket that is closed with unread input is
-            // reset, and what it was still to deliver is lost.
+            // reset, and the bytes it was still to deliver are lost.
             continue;
         }
         let handed_on = weather.hand_on(&buffer[..length], &mut to).await;
         match (handed_on, direction) {
             (Ok(()), _) => fate.count(length),
             (Err(error), Direction::Down) => return Err(error),
-            // The server has closed; what it said before still comes.
+            // The server has closed; its last bytes still come.
             (Err(_), Direction::Up) => whole = false,
         }
         if fate.is_over(ending) {

@@ -1,5 +1,5 @@
-//! A receiver behind a bad network: it owns names, notes what it sees, and
-//! stays, leaves, is cut off, or takes its names over from itself.
+//! A receiver behind a bad network: it owns names, notes the messages it sees,
+//! and stays, leaves, is cut off, or takes its names over from itself.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -13,14 +13,14 @@ use super::proxy::{Ending, Link, Plan};
 use super::{Phase, Stage};
 use crate::draft::Draft;
 use crate::hostile::Random;
-use crate::peer::{Peer, Reader, Received, Writer};
+use crate::raw_client::{RawClient, Reader, Received, Writer};
 
 /// How a receiver's connections end before the last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Habit {
     /// There is one connection only.
     Stays,
-    /// It ends its input, and reads what still comes.
+    /// It ends its input, and reads on to the end.
     Leaves,
     /// Its next connection takes the names over while it goes on reading.
     TakesOver,
@@ -28,7 +28,7 @@ pub enum Habit {
     IsCutOff,
 }
 
-/// What the stage is told by a receiver.
+/// A receiver's word to the stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {
     /// It owns its names by a connection that stays from now on.
@@ -86,7 +86,7 @@ struct Living {
     link: Link,
     seen: Vec<Seen>,
     gaps: Vec<Gap>,
-    /// Ids of what isn't any sender's: the last words of the stage.
+    /// Ids that belong to no sender: the last words of the stage.
     farewells: HashSet<String>,
     ended: Option<bool>,
 }
@@ -107,13 +107,13 @@ impl Living {
         };
         let mut link = Link::to(stage.server, plan).await;
         let mut peer = match random.below(2) {
-            0 => Peer::connect(link.address).await,
-            _ => Peer::connect_narrow(link.address).await,
+            0 => RawClient::connect(link.address).await,
+            _ => RawClient::connect_narrow(link.address).await,
         };
         let hello = Draft::hello(names[0]).payload("names", names);
         peer.greet(&hello).await;
-        // Not before the names are its own: who is cut off before it has its
-        // answer can't tell when it will have had them.
+        // Not before the names are its own: a receiver that is cut off before
+        // it has its answer can't tell when it will have had them.
         link.arm();
         Self {
             reader: peer.reader,
@@ -149,7 +149,7 @@ impl Living {
         }
     }
 
-    /// Notes what comes next, and says whether there was anything.
+    /// Notes the next frame, and returns whether there was any.
     async fn step(&mut self) -> bool {
         match self.reader.receive_or_fault().await {
             Ok(Some(received)) => {
@@ -233,8 +233,7 @@ impl Living {
     }
 }
 
-/// What the details of a `MESSAGES_DROPPED` say that came behind so many
-/// messages.
+/// The details of a `MESSAGES_DROPPED` that came behind so many messages.
 pub fn gap(details: &Value, place: usize) -> Gap {
     let key = |key: &str| details[key].as_str().and_then(key_of);
     Gap {

@@ -1,5 +1,5 @@
 //! A sender behind a bad network: it sends bursts to names and to everyone,
-//! notes what it is told, and comes back when it is cut off.
+//! notes its answers, and comes back when it is cut off.
 
 use std::io;
 
@@ -12,9 +12,9 @@ use super::proxy::{Ending, Link, Plan};
 use super::{NAMES, Phase, Stage};
 use crate::draft::Draft;
 use crate::hostile::Random;
-use crate::peer::{Peer, Reader, Received, Writer, framed};
+use crate::raw_client::{RawClient, Reader, Received, Writer, framed};
 
-/// What each sender sends, over all its connections.
+/// The number of messages of each sender, over all its connections.
 pub const MESSAGES: u64 = 1_600;
 
 /// Whether a sender's one connection stands to the end.
@@ -24,11 +24,11 @@ pub enum Habit {
     ComesAndGoes,
 }
 
-/// What is queued for names, as its sender was told.
+/// The messages queued for names, as their sender was told.
 pub type Queued = Vec<(&'static str, Key)>;
 
-/// Sends everything, over as many connections as it takes. Of each connection
-/// says what was queued, as soon as all is answered that will be.
+/// Sends everything, over as many connections as it takes. Reports the queued
+/// messages of each connection as soon as all its answers are there.
 pub async fn run(
     stage: Stage,
     sender: u64,
@@ -47,7 +47,7 @@ pub async fn run(
         };
         left -= count;
         let mut sent = Vec::new();
-        // Large ones fill what the kernel takes, and then the queues.
+        // Large ones fill the kernel's buffers, and then the queues.
         let one_large_in = [8, 40][usize::try_from(random.below(2)).expect("small")];
         for number in 0..count {
             let key = Key {
@@ -67,7 +67,7 @@ pub async fn run(
     lives
 }
 
-/// As who a sender speaks.
+/// The name under which a sender speaks.
 pub fn source(sender: u64) -> String {
     format!("sender-{sender}")
 }
@@ -129,7 +129,7 @@ async fn live(
         },
     };
     let mut link = Link::to(stage.server, plan).await;
-    let peer = Peer::connect(link.address).await;
+    let peer = RawClient::connect(link.address).await;
     let (reader, mut writer) = (peer.reader, peer.writer);
     let hello = hello(sender, random);
     // Refused links break already here.
@@ -169,7 +169,7 @@ async fn live(
     let passed = link.passed().await;
     let in_order = ended.is_ok() && passed.up && passed.down;
     if in_order {
-        // What is behind the last answer had none because it is an `ack`.
+        // Messages behind the last answer had none because they are `ack`s.
         accept_silent(&mut sent[next..]);
     }
     SenderLife {
@@ -200,15 +200,15 @@ fn hello(sender: u64, random: &mut Random) -> Draft {
         0 => hello,
         _ => hello.payload("acks", "batch").payload("ack_details", true),
     };
-    // Who owns a name gets broadcasts beside its answers.
+    // An owner of a name gets broadcasts beside its answers.
     match random.below(2) {
         0 => hello,
         _ => hello.payload("register", false),
     }
 }
 
-/// Writes in bursts, and waits now and then until all is answered. Who is to
-/// stay leaves when the receivers have.
+/// Writes in bursts, and waits now and then until all is answered. A sender
+/// that is to stay leaves when the receivers have.
 async fn write(
     mut writer: Writer,
     messages: Vec<(Kind, Bytes)>,
@@ -256,7 +256,7 @@ async fn wait_for_answers(
     answered_up_to.wait_for(|&up_to| up_to >= due).await.is_ok()
 }
 
-/// What a connection is told of what it sends.
+/// The answers to one connection's messages.
 struct Told {
     hello: String,
     sent: Vec<Sent>,
@@ -265,7 +265,7 @@ struct Told {
     reports: Vec<Undelivered>,
     /// The same as `next`, for the writer.
     answered: watch::Sender<usize>,
-    /// Whom to tell what is queued, until that is done.
+    /// Takes the list of queued messages, once it is complete.
     queued: Option<mpsc::Sender<Queued>>,
 }
 
@@ -298,7 +298,7 @@ impl Told {
     }
 
     fn note(&mut self, received: &Received) {
-        // Broadcasts of others, for who owns a name.
+        // Broadcasts of others, for an owner of a name.
         if received.text("/source") != "tickwire" {
             assert!(
                 received.json["target"].is_null(),
@@ -365,7 +365,7 @@ fn accept_silent(passed_over: &mut [Sent]) {
     }
 }
 
-/// What the details of an `UNDELIVERED` say.
+/// The details of an `UNDELIVERED`.
 pub fn undelivered(details: &Value) -> Undelivered {
     let text = |key: &str| details[key].as_str().unwrap_or_default();
     Undelivered {

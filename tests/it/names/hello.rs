@@ -4,11 +4,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tickwire::Server;
 
 use super::{assert_owns, assert_unowned};
 use crate::draft::Draft;
-use crate::peer::{Peer, Received, framed, start_server};
+use crate::raw_client::{RawClient, Received, framed, start_server, start_server_with};
 
 fn names_of(welcome: &Received) -> Vec<&str> {
     let names = welcome.json["payload"]["names"].as_array().expect("names");
@@ -22,17 +21,16 @@ fn names_of(welcome: &Received) -> Vec<&str> {
 
 #[tokio::test]
 async fn a_welcome_says_what_was_granted_and_what_the_limits_are() {
-    let server = tickwire::Server::builder()
-        .listen("127.0.0.1:0")
-        .name("switch")
-        .frame_bytes_max(10_000)
-        .queue_bytes(200_000)
-        .queue_messages(300)
-        .stall_timeout(Duration::from_micros(1_234_567))
-        .start()
-        .await
-        .expect("starts");
-    let mut peer = Peer::connect(server.local_addr()).await;
+    let server = start_server_with(|server| {
+        server
+            .name("switch")
+            .frame_bytes_max(10_000)
+            .queue_bytes(200_000)
+            .queue_messages(300)
+            .stall_timeout(Duration::from_micros(1_234_567))
+    })
+    .await;
+    let mut peer = RawClient::connect(server.local_addr()).await;
     let hello = Draft::hello("a").payload("ack_details", false);
     let welcome = peer.greet(&hello).await;
     assert_eq!(welcome.json["source"], "switch");
@@ -55,13 +53,13 @@ async fn a_welcome_says_what_was_granted_and_what_the_limits_are() {
 #[tokio::test]
 async fn a_hello_claims_its_source_unless_it_lists_names() {
     let server = start_server().await;
-    let mut stranger = Peer::speaking_for_others(server.local_addr()).await;
-    let mut peer = Peer::connect(server.local_addr()).await;
+    let mut stranger = RawClient::speaking_for_others(server.local_addr()).await;
+    let mut peer = RawClient::connect(server.local_addr()).await;
     let welcome = peer.greet(&Draft::hello("source")).await;
     assert_eq!(names_of(&welcome), ["source"]);
     assert_owns(&mut peer, "source", &mut stranger).await;
 
-    let mut peer = Peer::connect(server.local_addr()).await;
+    let mut peer = RawClient::connect(server.local_addr()).await;
     let listed = Draft::hello("unlisted").payload("names", json!(["x", "y"]));
     assert_eq!(names_of(&peer.greet(&listed).await), ["x", "y"]);
     assert_owns(&mut peer, "x", &mut stranger).await;
@@ -72,9 +70,9 @@ async fn a_hello_claims_its_source_unless_it_lists_names() {
 #[tokio::test]
 async fn a_connection_that_said_hello_claims_no_other_way() {
     let server = start_server().await;
-    let mut stranger = Peer::speaking_for_others(server.local_addr()).await;
-    let mut tool = Peer::speaking_for_others(server.local_addr()).await;
-    let mut listed = Peer::owning(server.local_addr(), &["listed"]).await;
+    let mut stranger = RawClient::speaking_for_others(server.local_addr()).await;
+    let mut tool = RawClient::speaking_for_others(server.local_addr()).await;
+    let mut listed = RawClient::owning(server.local_addr(), &["listed"]).await;
     for peer in [&mut tool, &mut listed] {
         for _ in 0..3 {
             peer.ask_acked(&Draft::heartbeat("other", "health-monitor"))
@@ -88,8 +86,8 @@ async fn a_connection_that_said_hello_claims_no_other_way() {
 #[tokio::test]
 async fn names_make_exactly_those_the_connections_names() {
     let server = start_server().await;
-    let mut stranger = Peer::speaking_for_others(server.local_addr()).await;
-    let mut peer = Peer::connect(server.local_addr()).await;
+    let mut stranger = RawClient::speaking_for_others(server.local_addr()).await;
+    let mut peer = RawClient::connect(server.local_addr()).await;
     // Also of a connection that had claimed by a message.
     peer.ask_acked(&Draft::heartbeat("claimed", "health-monitor"))
         .await;
@@ -124,8 +122,8 @@ async fn names_make_exactly_those_the_connections_names() {
 #[tokio::test]
 async fn a_connection_owns_at_most_64_names() {
     let server = start_server().await;
-    let mut stranger = Peer::speaking_for_others(server.local_addr()).await;
-    let mut peer = Peer::connect(server.local_addr()).await;
+    let mut stranger = RawClient::speaking_for_others(server.local_addr()).await;
+    let mut peer = RawClient::connect(server.local_addr()).await;
     let names: Vec<String> = (0..65).map(|number| format!("name-{number}")).collect();
     let hello = Draft::hello("a").payload("names", &names[..64]);
     assert_eq!(names_of(&peer.greet(&hello).await).len(), 64);
@@ -140,8 +138,8 @@ async fn a_connection_owns_at_most_64_names() {
 #[tokio::test]
 async fn a_repeated_hello_is_a_fence() {
     let server = start_server().await;
-    let mut target = Peer::owning(server.local_addr(), &["target"]).await;
-    let mut peer = Peer::owning(server.local_addr(), &["peer"]).await;
+    let mut target = RawClient::owning(server.local_addr(), &["target"]).await;
+    let mut peer = RawClient::owning(server.local_addr(), &["peer"]).await;
     let messages: Vec<_> = (0..1_000)
         .map(|number| match number % 4 {
             0 => Draft::heartbeat("peer", "health-monitor"),
@@ -175,7 +173,7 @@ async fn a_repeated_hello_is_a_fence() {
 #[tokio::test]
 async fn values_that_name_what_happens_anyway_are_granted() {
     let server = start_server().await;
-    let mut peer = Peer::connect(server.local_addr()).await;
+    let mut peer = RawClient::connect(server.local_addr()).await;
     let options = [
         ("broadcasts", json!("all")),
         ("group", json!(false)),
@@ -201,9 +199,9 @@ async fn values_that_name_what_happens_anyway_are_granted() {
 #[tokio::test]
 async fn what_is_not_built_yet_is_refused_and_nothing_changes() {
     let server = start_server().await;
-    let mut stranger = Peer::speaking_for_others(server.local_addr()).await;
-    let mut fresh = Peer::connect(server.local_addr()).await;
-    let mut owner = Peer::owning(server.local_addr(), &["mine"]).await;
+    let mut stranger = RawClient::speaking_for_others(server.local_addr()).await;
+    let mut fresh = RawClient::connect(server.local_addr()).await;
+    let mut owner = RawClient::owning(server.local_addr(), &["mine"]).await;
     for (key, value) in [
         ("replay", json!(true)),
         ("token", json!("secret")),
@@ -223,7 +221,7 @@ async fn what_is_not_built_yet_is_refused_and_nothing_changes() {
         assert_unowned("wanted", &mut stranger).await;
         assert_owns(&mut owner, "mine", &mut stranger).await;
     }
-    // A connection whose hello was refused has not said hello.
+    // A connection with a refused hello has not said hello.
     fresh
         .ask_acked(&Draft::heartbeat("plain", "health-monitor"))
         .await;
@@ -233,8 +231,8 @@ async fn what_is_not_built_yet_is_refused_and_nothing_changes() {
 #[tokio::test]
 async fn a_refused_hello_changes_no_name() {
     let server = start_server().await;
-    let mut stranger = Peer::speaking_for_others(server.local_addr()).await;
-    let mut peer = Peer::owning(server.local_addr(), &["mine"]).await;
+    let mut stranger = RawClient::speaking_for_others(server.local_addr()).await;
+    let mut peer = RawClient::owning(server.local_addr(), &["mine"]).await;
     let hello = |names: Value| Draft::hello("mine").payload("names", names);
     let mine = hello(json!(["other", "tickwire"]));
     peer.ask_refused(&mine, "SOURCE_NOT_ALLOWED").await;
@@ -248,21 +246,16 @@ async fn a_refused_hello_changes_no_name() {
 
 #[tokio::test]
 async fn a_name_may_be_given_up_right_behind_a_message_to_it() {
-    // With linger, what was queued waits for the next owner; without, it is
-    // reported to its sender.
+    // With linger, queued messages wait for the next owner; without, they are
+    // reported to their sender.
     for linger in [Duration::from_secs(3_600), Duration::ZERO] {
-        let server = Server::builder()
-            .listen("127.0.0.1:0")
-            .linger(linger)
-            .start()
-            .await
-            .expect("starts");
-        let mut stranger = Peer::speaking_for_others(server.local_addr()).await;
+        let server = start_server_with(|server| server.linger(linger)).await;
+        let mut stranger = RawClient::speaking_for_others(server.local_addr()).await;
         for gives_up in [
             Draft::hello("me").payload("register", false),
             Draft::hello("me").payload("names", json!(["another"])),
         ] {
-            let mut peer = Peer::owning(server.local_addr(), &["me"]).await;
+            let mut peer = RawClient::owning(server.local_addr(), &["me"]).await;
             let order = Draft::order("me", "me");
             // In one write, so that the message is on its way into the queue of
             // the name when that is closed.
@@ -277,7 +270,7 @@ async fn a_name_may_be_given_up_right_behind_a_message_to_it() {
             } else {
                 received.extend(peer.fence().await);
                 assert_unowned("me", &mut stranger).await;
-                let mut next = Peer::owning(server.local_addr(), &["me"]).await;
+                let mut next = RawClient::owning(server.local_addr(), &["me"]).await;
                 received.extend(next.fence().await);
                 next.leave().await;
             }

@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 
 use super::assert_owns;
 use crate::draft::Draft;
-use crate::peer::{Peer, framed, start_server};
 use crate::queues::fill;
+use crate::raw_client::{RawClient, framed, start_server, start_server_with};
 
 #[tokio::test]
 async fn a_hello_takes_over_at_once_and_the_old_owner_is_told_and_closed() {
     let server = start_server().await;
     let address = server.local_addr();
-    let mut stranger = Peer::speaking_for_others(address).await;
-    let mut by_hello = Peer::owning(address, &["name"]).await;
-    let mut newer = Peer::owning(address, &["name"]).await;
+    let mut stranger = RawClient::speaking_for_others(address).await;
+    let mut by_hello = RawClient::owning(address, &["name"]).await;
+    let mut newer = RawClient::owning(address, &["name"]).await;
     // The old one has said nothing that would make it read.
     let error = by_hello.expect_last_words("NAME_TAKEN_OVER").await;
     assert_eq!(error.json["source"], "tickwire");
@@ -28,12 +28,12 @@ async fn a_hello_takes_over_at_once_and_the_old_owner_is_told_and_closed() {
 async fn a_name_claimed_by_a_message_is_taken_over_just_so() {
     let server = start_server().await;
     let address = server.local_addr();
-    let mut stranger = Peer::speaking_for_others(address).await;
-    let mut by_message = Peer::connect(address).await;
+    let mut stranger = RawClient::speaking_for_others(address).await;
+    let mut by_message = RawClient::connect(address).await;
     by_message
         .ask_acked(&Draft::heartbeat("name", "health-monitor"))
         .await;
-    let mut newer = Peer::owning(address, &["name"]).await;
+    let mut newer = RawClient::owning(address, &["name"]).await;
     by_message.expect_last_words("NAME_TAKEN_OVER").await;
     assert_owns(&mut newer, "name", &mut stranger).await;
 }
@@ -42,16 +42,16 @@ async fn a_name_claimed_by_a_message_is_taken_over_just_so() {
 async fn an_old_owner_that_owns_another_name_goes_on() {
     let server = start_server().await;
     let address = server.local_addr();
-    let mut stranger = Peer::speaking_for_others(address).await;
-    let mut older = Peer::owning(address, &["kept", "lost"]).await;
-    let mut newer = Peer::owning(address, &["lost"]).await;
+    let mut stranger = RawClient::speaking_for_others(address).await;
+    let mut older = RawClient::owning(address, &["kept", "lost"]).await;
+    let mut newer = RawClient::owning(address, &["lost"]).await;
     let error = older.receive().await;
     assert_eq!(error.code(), "NAME_TAKEN_OVER");
     assert_eq!(error.json["target"], "lost");
     assert_owns(&mut older, "kept", &mut stranger).await;
     assert_owns(&mut newer, "lost", &mut stranger).await;
 
-    // What it still sends under that name is passed on as a stranger's.
+    // Its further messages under that name are passed on as a stranger's.
     let late = Draft::order("lost", "lost");
     older.ask_acked(&late).await;
     assert_eq!(newer.receive().await.frame, late.frame());
@@ -68,9 +68,9 @@ async fn an_old_owner_that_owns_another_name_goes_on() {
 async fn a_message_never_takes_over() {
     let server = start_server().await;
     let address = server.local_addr();
-    let mut stranger = Peer::speaking_for_others(address).await;
-    let mut owner = Peer::owning(address, &["name"]).await;
-    let mut plain = Peer::connect(address).await;
+    let mut stranger = RawClient::speaking_for_others(address).await;
+    let mut owner = RawClient::owning(address, &["name"]).await;
+    let mut plain = RawClient::connect(address).await;
     for _ in 0..3 {
         plain
             .ask_acked(&Draft::heartbeat("name", "health-monitor"))
@@ -84,8 +84,8 @@ async fn a_message_never_takes_over() {
 async fn repeating_a_hello_takes_over_nothing_from_oneself() {
     let server = start_server().await;
     let address = server.local_addr();
-    let mut stranger = Peer::speaking_for_others(address).await;
-    let mut owner = Peer::owning(address, &["x", "y"]).await;
+    let mut stranger = RawClient::speaking_for_others(address).await;
+    let mut owner = RawClient::owning(address, &["x", "y"]).await;
     let hello = Draft::hello("x").payload("names", json!(["y", "x"]));
     owner.greet(&hello).await;
     owner.greet(&Draft::hello("x")).await;
@@ -98,9 +98,9 @@ async fn repeating_a_hello_takes_over_nothing_from_oneself() {
 async fn a_local_services_name_can_be_owned_and_taken_over() {
     let server = start_server().await;
     let address = server.local_addr();
-    let mut stranger = Peer::speaking_for_others(address).await;
-    let mut older = Peer::owning(address, &["log-aggregator"]).await;
-    let mut newer = Peer::owning(address, &["log-aggregator"]).await;
+    let mut stranger = RawClient::speaking_for_others(address).await;
+    let mut older = RawClient::owning(address, &["log-aggregator"]).await;
+    let mut newer = RawClient::owning(address, &["log-aggregator"]).await;
     older.expect_last_words("NAME_TAKEN_OVER").await;
     let record = Draft::log_record("stranger", "log-aggregator");
     stranger.ask_acked(&record).await;
@@ -111,10 +111,10 @@ async fn a_local_services_name_can_be_owned_and_taken_over() {
 async fn of_many_that_take_a_name_over_in_turn_only_the_last_is_left() {
     let server = start_server().await;
     let address = server.local_addr();
-    let mut stranger = Peer::speaking_for_others(address).await;
-    let mut owner = Peer::owning(address, &["name"]).await;
+    let mut stranger = RawClient::speaking_for_others(address).await;
+    let mut owner = RawClient::owning(address, &["name"]).await;
     for _ in 0..20 {
-        let mut newer = Peer::owning(address, &["name"]).await;
+        let mut newer = RawClient::owning(address, &["name"]).await;
         owner.expect_last_words("NAME_TAKEN_OVER").await;
         assert_owns(&mut newer, "name", &mut stranger).await;
         owner = newer;
@@ -124,15 +124,10 @@ async fn of_many_that_take_a_name_over_in_turn_only_the_last_is_left() {
 #[tokio::test]
 async fn what_is_queued_for_a_name_goes_to_its_new_owner() {
     const MESSAGES: usize = 200;
-    let server = tickwire::Server::builder()
-        .listen("127.0.0.1:0")
-        .queue_bytes(64 * 1024 * 1024)
-        .start()
-        .await
-        .expect("starts");
+    let server = start_server_with(|server| server.queue_bytes(64 * 1024 * 1024)).await;
     let address = server.local_addr();
-    let mut older = Peer::owning_narrow(address, &["name"]).await;
-    let mut sender = Peer::speaking_for_others(address).await;
+    let mut older = RawClient::owning_narrow(address, &["name"]).await;
+    let mut sender = RawClient::speaking_for_others(address).await;
     let mut sent = Vec::new();
     for _ in 0..MESSAGES {
         // Together far more than the kernel takes for one that doesn't read.
@@ -140,7 +135,7 @@ async fn what_is_queued_for_a_name_goes_to_its_new_owner() {
         sender.ask_acked(&order).await;
         sent.push(order.id);
     }
-    let mut newer = Peer::connect(address).await;
+    let mut newer = RawClient::connect(address).await;
     let hello = Draft::hello("name");
     newer.send(&hello).await;
     // From now on the old one reads.
@@ -188,26 +183,25 @@ async fn what_is_queued_for_a_name_goes_to_its_new_owner() {
 
 #[tokio::test]
 async fn a_sender_that_waits_for_room_goes_on_when_the_name_changes_hands() {
-    let server = tickwire::Server::builder()
-        .listen("127.0.0.1:0")
-        .queue_messages(16)
-        .queue_bytes(64 * 1024 * 1024)
-        .stall_timeout(Duration::from_secs(3_600))
-        .start()
-        .await
-        .expect("starts");
+    let server = start_server_with(|server| {
+        server
+            .queue_messages(16)
+            .queue_bytes(64 * 1024 * 1024)
+            .stall_timeout(Duration::from_secs(3_600))
+    })
+    .await;
     let address = server.local_addr();
-    let older = Peer::owning_narrow(address, &["name"]).await;
-    let mut filler = Peer::speaking_for_others(address).await;
+    let older = RawClient::owning_narrow(address, &["name"]).await;
+    let mut filler = RawClient::speaking_for_others(address).await;
     fill(&mut filler, "name").await;
-    let mut sender = Peer::connect(address).await;
+    let mut sender = RawClient::connect(address).await;
     let before = Draft::heartbeat("sender", "health-monitor");
     let waiting = Draft::order("sender", "name");
     let both = [framed(&before.frame()), framed(&waiting.frame())].concat();
     sender.send_bytes(&both).await;
     sender.receive().await.assert_acknowledges(&before.id);
 
-    let mut newer = Peer::connect(address).await;
+    let mut newer = RawClient::connect(address).await;
     newer.send(&Draft::hello("name")).await;
     while newer.receive().await.frame != waiting.frame() {}
     sender.receive().await.assert_acknowledges(&waiting.id);

@@ -1,11 +1,11 @@
-//! Who doesn't read its own answers is paused, and closed in the end; who
-//! merely doesn't read what it is sent is neither.
+//! A client that doesn't read its own answers is paused, and closed in the end;
+//! one that merely doesn't read its messages is neither.
 
 use std::time::Duration;
 
 use super::{FOREVER, fill, start_server};
 use crate::draft::Draft;
-use crate::peer::{Peer, framed, within};
+use crate::raw_client::{RawClient, framed, within};
 
 /// Lets so much time pass for this test and its server that is not spent.
 async fn pass(time: Duration) {
@@ -17,8 +17,8 @@ async fn pass(time: Duration) {
 #[tokio::test]
 async fn who_takes_no_byte_of_its_answers_for_30_s_is_closed_without_a_word() {
     let server = start_server(FOREVER).await;
-    let mut other = Peer::speaking_for_others(server.local_addr()).await;
-    let deaf = Peer::owning_narrow(server.local_addr(), &["deaf"]).await;
+    let mut other = RawClient::speaking_for_others(server.local_addr()).await;
+    let deaf = RawClient::owning_narrow(server.local_addr(), &["deaf"]).await;
     let (mut reader, mut writer) = (deaf.reader, deaf.writer);
     let refused = framed(&Draft::heartbeat("deaf", "nobody").frame()).repeat(100);
     let writing = tokio::spawn(async move {
@@ -63,8 +63,8 @@ async fn who_takes_no_byte_of_its_answers_for_30_s_is_closed_without_a_word() {
 #[tokio::test]
 async fn a_receiver_without_answers_waiting_may_be_as_slow_as_it_likes() {
     let server = start_server(FOREVER).await;
-    let mut slow = Peer::owning_narrow(server.local_addr(), &["slow"]).await;
-    let mut filler = Peer::speaking_for_others(server.local_addr()).await;
+    let mut slow = RawClient::owning_narrow(server.local_addr(), &["slow"]).await;
+    let mut filler = RawClient::speaking_for_others(server.local_addr()).await;
     let mut due = fill(&mut filler, "slow").await;
     for _ in 0..20 {
         pass(Duration::from_secs(25)).await;
@@ -78,11 +78,11 @@ async fn a_receiver_without_answers_waiting_may_be_as_slow_as_it_likes() {
 async fn a_receiver_that_frees_a_slot_now_and_then_does_not_hold_its_sender() {
     // Each pause is shorter than this, but they add up.
     let server = start_server(Duration::from_millis(700)).await;
-    let mut slow = Peer::owning_narrow(server.local_addr(), &["slow"]).await;
-    let Peer {
+    let mut slow = RawClient::owning_narrow(server.local_addr(), &["slow"]).await;
+    let RawClient {
         mut reader,
         mut writer,
-    } = Peer::connect(server.local_addr()).await;
+    } = RawClient::connect(server.local_addr()).await;
     // So large that the kernel doesn't take many at once.
     let orders: Vec<_> = (0..100)
         .map(|_| Draft::order("sender", "slow").padded(900_000))

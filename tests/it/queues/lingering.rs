@@ -1,27 +1,21 @@
-//! What is queued for a name waits for its next owner, for a time.
+//! Messages queued for a name wait for its next owner, for a time.
 
 use std::time::Duration;
 
-use tickwire::{Server, ServerHandle};
+use tickwire::ServerHandle;
 
 use super::fill;
 use super::undelivered::Report;
 use crate::draft::Draft;
-use crate::peer::{Peer, Received};
+use crate::raw_client::{RawClient, Received, start_server_with};
 
 async fn start_server(linger: Duration) -> ServerHandle {
-    Server::builder()
-        .listen("127.0.0.1:0")
-        .queue_bytes(64 * 1024 * 1024)
-        .linger(linger)
-        .start()
-        .await
-        .expect("starts")
+    start_server_with(|server| server.queue_bytes(64 * 1024 * 1024).linger(linger)).await
 }
 
-/// A name whose owner was cut off with something queued for it.
+/// A name that lost its owner with something queued for it.
 struct Left {
-    sender: Peer,
+    sender: RawClient,
     /// All that was acknowledged; the kernel had taken the first of it.
     sent: Vec<String>,
 }
@@ -31,8 +25,8 @@ struct Left {
 async fn cut_off(server: &ServerHandle) -> Left {
     const MESSAGES: usize = 200;
     let address = server.local_addr();
-    let slow = Peer::owning_narrow(address, &["slow"]).await;
-    let mut sender = Peer::speaking_for_others(address).await;
+    let slow = RawClient::owning_narrow(address, &["slow"]).await;
+    let mut sender = RawClient::speaking_for_others(address).await;
     let mut sent = Vec::new();
     for _ in 0..MESSAGES {
         let order = Draft::order("sender", "slow").padded(100_000);
@@ -53,7 +47,8 @@ async fn cut_off(server: &ServerHandle) -> Left {
     Left { sender, sent }
 }
 
-/// `received` must be the last of what was sent, in order, and most of it.
+/// `received` must be the last of the messages sent, in order, and most of
+/// them.
 #[track_caller]
 fn assert_is_the_rest(received: &[Received], sent: &[String]) {
     let ids: Vec<_> = received.iter().map(|got| got.text("/msg_id")).collect();
@@ -61,8 +56,8 @@ fn assert_is_the_rest(received: &[Received], sent: &[String]) {
     assert_eq!(ids, sent[sent.len() - ids.len()..]);
 }
 
-/// Everything that comes up to the last of what was sent, but for answers.
-async fn receive_the_rest(next: &mut Peer, sent: &[String]) -> Vec<Received> {
+/// Everything that comes up to the last message sent, but for answers.
+async fn receive_the_rest(next: &mut RawClient, sent: &[String]) -> Vec<Received> {
     let last = sent.last().expect("something was sent");
     let mut rest = Vec::new();
     while rest
@@ -85,9 +80,9 @@ async fn who_comes_back_gets_what_was_queued_and_then_what_is_new() {
         let server = start_server(Duration::from_secs(3_600)).await;
         let Left { mut sender, sent } = cut_off(&server).await;
         let mut next = if by_hello {
-            Peer::owning(server.local_addr(), &["slow"]).await
+            RawClient::owning(server.local_addr(), &["slow"]).await
         } else {
-            let mut next = Peer::connect(server.local_addr()).await;
+            let mut next = RawClient::connect(server.local_addr()).await;
             next.send(&Draft::heartbeat("slow", "health-monitor")).await;
             next
         };
@@ -114,7 +109,7 @@ async fn what_nobody_came_for_is_reported_in_the_end() {
     assert_eq!(report.target, "slow");
     let count = usize::try_from(report.count).expect("small");
     assert_eq!(report.first_msg_id, sent[sent.len() - count]);
-    let mut late = Peer::owning(server.local_addr(), &["slow"]).await;
+    let mut late = RawClient::owning(server.local_addr(), &["slow"]).await;
     late.assert_no_answer_waits().await;
     sender.assert_no_answer_waits().await;
 }
@@ -135,18 +130,13 @@ async fn what_waits_when_the_server_stops_is_reported() {
 
 #[tokio::test]
 async fn what_was_dropped_is_told_to_the_next_owner_in_its_place() {
-    let server = Server::builder()
-        .listen("127.0.0.1:0")
-        .queue_messages(16)
-        .queue_bytes(64 * 1024 * 1024)
-        .start()
-        .await
-        .expect("starts");
+    let server =
+        start_server_with(|server| server.queue_messages(16).queue_bytes(64 * 1024 * 1024)).await;
     let address = server.local_addr();
-    let slow = Peer::owning_narrow(address, &["slow"]).await;
-    let mut filler = Peer::speaking_for_others(address).await;
+    let slow = RawClient::owning_narrow(address, &["slow"]).await;
+    let mut filler = RawClient::speaking_for_others(address).await;
     let mut due = fill(&mut filler, "slow").await;
-    let mut next = Peer::owning(address, &["slow"]).await;
+    let mut next = RawClient::owning(address, &["slow"]).await;
     // The kernel had taken the first for the old owner.
     let first = next.receive().await;
     due.skip_to(first.text("/msg_id"));

@@ -4,12 +4,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use tickwire::Server;
-
 use crate::draft::Draft;
-use crate::peer::{Peer, framed};
+use crate::raw_client::{RawClient, framed, start_server_with};
 
-/// What an `UNDELIVERED` says.
+/// The details of an `UNDELIVERED`.
 #[derive(Debug, PartialEq)]
 pub struct Report {
     pub target: String,
@@ -19,7 +17,7 @@ pub struct Report {
 
 impl Report {
     #[track_caller]
-    pub fn of(received: &crate::peer::Received) -> Self {
+    pub fn of(received: &crate::raw_client::Received) -> Self {
         assert_eq!(received.code(), "UNDELIVERED", "{received:?}");
         let count = received.json.pointer("/payload/details/count");
         Self {
@@ -33,17 +31,13 @@ impl Report {
 #[tokio::test]
 async fn what_is_queued_when_its_owner_leaves_is_reported_to_its_sender() {
     const MESSAGES: usize = 200;
-    let server = Server::builder()
-        .listen("127.0.0.1:0")
-        .linger(Duration::ZERO)
-        .queue_bytes(64 * 1024 * 1024)
-        .start()
-        .await
-        .expect("starts");
+    let server =
+        start_server_with(|server| server.linger(Duration::ZERO).queue_bytes(64 * 1024 * 1024))
+            .await;
     let address = server.local_addr();
-    let mut slow = Peer::owning_narrow(address, &["slow"]).await;
-    let mut sender = Peer::owning(address, &["sender"]).await;
-    let mut uninvolved = Peer::owning(address, &["uninvolved"]).await;
+    let mut slow = RawClient::owning_narrow(address, &["slow"]).await;
+    let mut sender = RawClient::owning(address, &["sender"]).await;
+    let mut uninvolved = RawClient::owning(address, &["uninvolved"]).await;
     let mut sent = Vec::new();
     for _ in 0..MESSAGES {
         let order = Draft::order("sender", "slow").padded(100_000);
@@ -81,23 +75,19 @@ async fn what_is_queued_when_its_owner_leaves_is_reported_to_its_sender() {
 
 #[tokio::test]
 async fn each_sender_is_told_of_its_own_messages() {
-    let server = Server::builder()
-        .listen("127.0.0.1:0")
-        .linger(Duration::ZERO)
-        .queue_bytes(64 * 1024 * 1024)
-        .start()
-        .await
-        .expect("starts");
+    let server =
+        start_server_with(|server| server.linger(Duration::ZERO).queue_bytes(64 * 1024 * 1024))
+            .await;
     let address = server.local_addr();
-    let slow = Peer::owning_narrow(address, &["slow"]).await;
-    let mut filler = Peer::speaking_for_others(address).await;
+    let slow = RawClient::owning_narrow(address, &["slow"]).await;
+    let mut filler = RawClient::speaking_for_others(address).await;
     for _ in 0..150 {
         let order = Draft::order("filler", "slow").padded(100_000);
         filler.ask_acked(&order).await;
     }
     // The kernel takes nothing more by now, so all of these are queued.
-    let mut one = Peer::owning(address, &["one"]).await;
-    let mut two = Peer::owning(address, &["two"]).await;
+    let mut one = RawClient::owning(address, &["one"]).await;
+    let mut two = RawClient::owning(address, &["two"]).await;
     let mut first_of = Vec::new();
     for (sender, count) in [(&mut one, 3), (&mut two, 5)] {
         for number in 0..count {
@@ -127,17 +117,16 @@ async fn each_sender_is_told_of_its_own_messages() {
 #[tokio::test]
 async fn every_message_has_one_answer_though_its_target_vanishes_in_the_middle() {
     const EVENTS: usize = 400;
-    let server = Server::builder()
-        .listen("127.0.0.1:0")
-        .linger(Duration::ZERO)
-        .queue_bytes(256 * 1024)
-        .stall_timeout(Duration::from_secs(3_600))
-        .start()
-        .await
-        .expect("starts");
+    let server = start_server_with(|server| {
+        server
+            .linger(Duration::ZERO)
+            .queue_bytes(256 * 1024)
+            .stall_timeout(Duration::from_secs(3_600))
+    })
+    .await;
     let address = server.local_addr();
-    let mut receiver = Peer::owning_narrow(address, &["receiver"]).await;
-    let mut sender = Peer::connect(address).await;
+    let mut receiver = RawClient::owning_narrow(address, &["receiver"]).await;
+    let mut sender = RawClient::connect(address).await;
     let events: Vec<_> = (0..EVENTS)
         .map(|_| Draft::order("sender", "receiver").padded(50_000))
         .collect();
@@ -180,7 +169,7 @@ async fn every_message_has_one_answer_though_its_target_vanishes_in_the_middle()
             refused += 1;
         }
     }
-    let mut sender = Peer {
+    let mut sender = RawClient {
         reader: sender.reader,
         writer: writing.await.expect("all is written"),
     };
@@ -199,16 +188,12 @@ async fn every_message_has_one_answer_though_its_target_vanishes_in_the_middle()
 #[tokio::test]
 async fn what_is_queued_for_a_name_that_is_given_up_is_reported() {
     const MESSAGES: usize = 150;
-    let server = Server::builder()
-        .listen("127.0.0.1:0")
-        .linger(Duration::ZERO)
-        .queue_bytes(64 * 1024 * 1024)
-        .start()
-        .await
-        .expect("starts");
+    let server =
+        start_server_with(|server| server.linger(Duration::ZERO).queue_bytes(64 * 1024 * 1024))
+            .await;
     let address = server.local_addr();
-    let mut slow = Peer::owning_narrow(address, &["kept", "given-up"]).await;
-    let mut sender = Peer::speaking_for_others(address).await;
+    let mut slow = RawClient::owning_narrow(address, &["kept", "given-up"]).await;
+    let mut sender = RawClient::speaking_for_others(address).await;
     for _ in 0..MESSAGES {
         let order = Draft::order("sender", "given-up").padded(100_000);
         sender.ask_acked(&order).await;
@@ -218,8 +203,8 @@ async fn what_is_queued_for_a_name_that_is_given_up_is_reported() {
     let report = Report::of(&sender.receive().await);
     assert_eq!(report.target, "given-up");
 
-    // The connection itself goes on, with what the kernel had taken and one
-    // frame at most that was begun.
+    // The connection itself goes on, with the bytes that the kernel had taken
+    // and one frame at most that was begun.
     let kept = Draft::order("sender", "kept");
     sender.ask_acked(&kept).await;
     let (mut delivered, mut welcomed, mut last) = (0, false, false);

@@ -4,15 +4,15 @@
 use std::time::Duration;
 
 use crate::draft::Draft;
-use crate::peer::{Peer, framed, start_server};
 use crate::queues::fill;
+use crate::raw_client::{RawClient, framed, start_server, start_server_with};
 
 /// Sends `opening`, which loses the framing, with much more behind it.
 async fn is_told_and_closed(opening: &[u8], code: &str) {
     let server = start_server().await;
     // As the first thing, and behind a valid message.
     for first in [true, false] {
-        let mut peer = Peer::connect(server.local_addr()).await;
+        let mut peer = RawClient::connect(server.local_addr()).await;
         let valid = Draft::heartbeat("a", "health-monitor");
         let mut bytes = Vec::new();
         if !first {
@@ -28,7 +28,7 @@ async fn is_told_and_closed(opening: &[u8], code: &str) {
         assert_eq!(error.json["source"], "tickwire");
         assert_eq!(error.about(), "");
     }
-    let mut other = Peer::connect(server.local_addr()).await;
+    let mut other = RawClient::connect(server.local_addr()).await;
     other.assert_no_answer_waits().await;
 }
 
@@ -63,13 +63,8 @@ async fn a_tls_hello_closes_the_connection() {
 
 #[tokio::test]
 async fn a_configured_limit_holds_to_the_byte() {
-    let server = tickwire::Server::builder()
-        .listen("127.0.0.1:0")
-        .frame_bytes_max(2000)
-        .start()
-        .await
-        .expect("starts");
-    let mut peer = Peer::connect(server.local_addr()).await;
+    let server = start_server_with(|server| server.frame_bytes_max(2000)).await;
+    let mut peer = RawClient::connect(server.local_addr()).await;
     let heartbeat = || Draft::heartbeat("a", "health-monitor");
     let missing = 2000 - heartbeat().frame().len();
     let full = heartbeat().padded(missing);
@@ -82,42 +77,41 @@ async fn a_configured_limit_holds_to_the_byte() {
 /// The one test that takes the 10 s of the protocol's own clock.
 #[tokio::test]
 async fn a_frame_that_stays_incomplete_times_out() {
-    let server = tickwire::Server::builder()
-        .listen("127.0.0.1:0")
-        .queue_messages(16)
-        .queue_bytes(64 * 1024 * 1024)
-        .stall_timeout(Duration::from_secs(3_600))
-        .start()
-        .await
-        .expect("starts");
+    let server = start_server_with(|server| {
+        server
+            .queue_messages(16)
+            .queue_bytes(64 * 1024 * 1024)
+            .stall_timeout(Duration::from_secs(3_600))
+    })
+    .await;
     let address = server.local_addr();
     let heartbeat = Draft::heartbeat("a", "health-monitor");
     let frame = framed(&heartbeat.frame());
 
-    let mut idle = Peer::connect(address).await;
-    let mut half_a_length = Peer::connect(address).await;
+    let mut idle = RawClient::connect(address).await;
+    let mut half_a_length = RawClient::connect(address).await;
     half_a_length.send_bytes(&frame[..2]).await;
-    let mut only_a_length = Peer::connect(address).await;
+    let mut only_a_length = RawClient::connect(address).await;
     only_a_length.send_bytes(&frame[..4]).await;
-    let mut half_a_frame = Peer::connect(address).await;
+    let mut half_a_frame = RawClient::connect(address).await;
     half_a_frame.send_bytes(&frame[..100]).await;
-    let mut one_and_a_half = Peer::connect(address).await;
+    let mut one_and_a_half = RawClient::connect(address).await;
     one_and_a_half
         .send_bytes(&[&frame[..], &frame[..100]].concat())
         .await;
     // While tickwire isn't reading, the clock stands: this peer is paused with
     // half a frame behind the event that waits.
-    let slow = Peer::owning_narrow(address, &["slow"]).await;
-    let mut filler = Peer::speaking_for_others(address).await;
+    let slow = RawClient::owning_narrow(address, &["slow"]).await;
+    let mut filler = RawClient::speaking_for_others(address).await;
     fill(&mut filler, "slow").await;
-    let mut paused = Peer::connect(address).await;
+    let mut paused = RawClient::connect(address).await;
     let waiting = Draft::order("paused", "slow");
     let begun = [&framed(&waiting.frame())[..], &frame[..100]].concat();
     paused.send_bytes(&begun).await;
-    // So it does for one that is paused because it reads no answers: what it
-    // writes is cut somewhere within a frame.
+    // So it does for one that is paused because it reads no answers: its bytes
+    // are cut somewhere within a frame.
     const UNREAD: usize = 20_000;
-    let deaf = Peer::connect_narrow(address).await;
+    let deaf = RawClient::connect_narrow(address).await;
     let (mut deaf_reader, mut deaf_writer) = (deaf.reader, deaf.writer);
     let many = frame.repeat(100);
     let writing = tokio::spawn(async move {
@@ -127,7 +121,7 @@ async fn a_frame_that_stays_incomplete_times_out() {
         deaf_writer
     });
     // Bytes that go on dripping don't stop the clock.
-    let dripping = Peer::connect(address).await;
+    let dripping = RawClient::connect(address).await;
     let (mut drip_reader, mut drip_writer) = (dripping.reader, dripping.writer);
     let dripping = tokio::spawn(async move {
         drip_writer.send_bytes(&1000_u32.to_be_bytes()).await;

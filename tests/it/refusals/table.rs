@@ -1,4 +1,4 @@
-//! The table of refusals: what is sent, and the code and field of its error.
+//! The table of refusals: the messages, and the code and field of their errors.
 
 mod envelopes;
 mod json;
@@ -50,7 +50,7 @@ fn order() -> Draft {
     Draft::order("a", "api-gateway")
 }
 
-/// What no name may be.
+/// Texts that are no names.
 fn no_names() -> Vec<Value> {
     let mut values: Vec<Value> = vec![
         json!(""),

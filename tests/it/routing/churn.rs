@@ -5,12 +5,11 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tickwire::Server;
 use tokio::sync::watch;
 
 use crate::draft::Draft;
 use crate::hostile::Random;
-use crate::peer::{Peer, Received};
+use crate::raw_client::{RawClient, Received, start_server_with};
 
 const NAMES: [&str; 4] = ["n0", "n1", "n2", "n3"];
 const SENDERS: u64 = 4;
@@ -27,9 +26,9 @@ fn place_of(msg_id: &str) -> (u64, u64) {
     (hex(&msg_id[..8]), hex(&msg_id[24..]))
 }
 
-/// What one sender was told.
+/// The answers to one sender.
 struct Told {
-    peer: Peer,
+    peer: RawClient,
     acked: HashSet<(u64, u64)>,
     undelivered: u64,
 }
@@ -42,7 +41,7 @@ fn count_of(report: &Received) -> u64 {
 
 /// Sends all, and reads until all are answered.
 async fn run_sender(address: SocketAddr, sender: u64) -> Told {
-    let peer = Peer::speaking_for_others(address).await;
+    let peer = RawClient::speaking_for_others(address).await;
     let (mut reader, mut writer) = (peer.reader, peer.writer);
     let writing = tokio::spawn(async move {
         let mut random = Random(sender + 1);
@@ -76,13 +75,13 @@ async fn run_sender(address: SocketAddr, sender: u64) -> Told {
     }
     let writer = writing.await.expect("all is written");
     Told {
-        peer: Peer { reader, writer },
+        peer: RawClient { reader, writer },
         acked,
         undelivered,
     }
 }
 
-/// What a receiver got, and how often it left a name or lost one.
+/// The messages of a receiver, and how often it left a name or lost one.
 #[derive(Default)]
 struct Got {
     delivered: HashSet<(u64, u64)>,
@@ -101,7 +100,7 @@ async fn run_receiver(
         let first = usize::try_from(random.below(4)).expect("small");
         let names = [NAMES[first], NAMES[(first + 1) % 4]];
         let names = &names[..1 + first % 2];
-        let mut peer = Peer::connect(address).await;
+        let mut peer = RawClient::connect(address).await;
         peer.send(&Draft::hello("receiver").payload("names", names))
             .await;
         let mut due = random.below(400);
@@ -130,7 +129,7 @@ async fn run_receiver(
                 None => (),
             }
             if due == 0 && !ended {
-                // What is on its way still comes.
+                // Messages on their way still come.
                 ended = true;
                 peer.writer.end().await;
             }
@@ -140,9 +139,9 @@ async fn run_receiver(
     got
 }
 
-/// Owns all the names, and gives what waits for them.
+/// Owns all the names, and returns the messages that wait for them.
 async fn collect(address: SocketAddr) -> HashSet<(u64, u64)> {
-    let mut collector = Peer::owning(address, &NAMES).await;
+    let mut collector = RawClient::owning(address, &NAMES).await;
     for (number, name) in (0..).zip(NAMES) {
         let mark = Draft::order(NAMES[0], name).set("msg_id", msg_id(SENDERS, number));
         collector.send(&mark).await;
@@ -164,13 +163,12 @@ async fn collect(address: SocketAddr) -> HashSet<(u64, u64)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_acknowledged_message_is_delivered_or_reported_while_names_change_hands() {
-    let server = Server::builder()
-        .listen("127.0.0.1:0")
-        .queue_messages(64)
-        .stall_timeout(Duration::from_secs(3_600))
-        .start()
-        .await
-        .expect("starts");
+    let server = start_server_with(|server| {
+        server
+            .queue_messages(64)
+            .stall_timeout(Duration::from_secs(3_600))
+    })
+    .await;
     let address = server.local_addr();
     let (done, senders_done) = watch::channel(false);
     let receivers: Vec<_> = (0..RECEIVERS)
@@ -191,7 +189,7 @@ async fn every_acknowledged_message_is_delivered_or_reported_while_names_change_
         delivered.extend(got.delivered);
         departures += got.departures;
     }
-    // What the last owners left behind still waits for another.
+    // Messages that the last owners left behind still wait for another.
     delivered.extend(collect(address).await);
     // Nobody can leave any more, so the fence comes behind the last report.
     let (mut acked, mut undelivered) = (HashSet::new(), 0);

@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use tickwire::Server;
 
 use crate::draft::NOW;
-use crate::peer::{Peer, Reader, Writer, framed};
+use crate::raw_client::{RawClient, Reader, Writer, framed, start_server_with};
 
 const SENDERS: usize = 5;
 const MESSAGES_PER_SENDER: usize = 20_000;
@@ -104,7 +103,7 @@ async fn read_deliveries(mut reader: Reader, names: &[&str]) {
 }
 
 async fn run_sender(address: SocketAddr, sender: usize) {
-    let peer = Peer::connect(address).await;
+    let peer = RawClient::connect(address).await;
     let answers = tokio::spawn(read_answers(peer.reader, sender));
     let _writer = write_all(peer.writer, sender).await;
     answers.await.expect("all are acknowledged");
@@ -112,18 +111,17 @@ async fn run_sender(address: SocketAddr, sender: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_thousand_messages_keep_their_order_and_none_is_lost() {
-    let server = Server::builder()
-        .listen("127.0.0.1:0")
-        // A slow machine may pause senders, but not lose anything by it.
-        .stall_timeout(Duration::from_secs(300))
-        .start()
-        .await
-        .expect("starts");
+    let server = start_server_with(|server| {
+        server
+            // A slow machine may pause senders, but not lose anything by it.
+            .stall_timeout(Duration::from_secs(300))
+    })
+    .await;
     let address = server.local_addr();
     let mut receivers = Vec::new();
     let mut held_open = Vec::new();
     for names in OWNERS {
-        let peer = Peer::owning(address, names).await;
+        let peer = RawClient::owning(address, names).await;
         receivers.push(tokio::spawn(read_deliveries(peer.reader, names)));
         held_open.push(peer.writer);
     }
@@ -137,18 +135,17 @@ async fn a_hundred_thousand_messages_keep_their_order_and_none_is_lost() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_small_queue_costs_time_but_neither_order_nor_messages() {
-    let server = Server::builder()
-        .listen("127.0.0.1:0")
-        .queue_bytes(64 * 1024)
-        .queue_messages(16)
-        .stall_timeout(Duration::from_secs(300))
-        .start()
-        .await
-        .expect("starts");
+    let server = start_server_with(|server| {
+        server
+            .queue_bytes(64 * 1024)
+            .queue_messages(16)
+            .stall_timeout(Duration::from_secs(300))
+    })
+    .await;
     let address = server.local_addr();
     let numbers = Arc::new(2_000_usize);
-    let mut receiver = Peer::owning(address, &TARGETS).await;
-    let mut sender = Peer::connect(address).await;
+    let mut receiver = RawClient::owning(address, &TARGETS).await;
+    let mut sender = RawClient::connect(address).await;
     let bytes: Vec<u8> = (0..*numbers)
         .flat_map(|number| message(0, number, number))
         .collect();

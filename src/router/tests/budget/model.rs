@@ -3,10 +3,10 @@
 //! for what is there, and the total is kept.
 
 use super::*;
+use crate::budget::Allowance;
 use crate::router::Pause;
-use crate::router::budget::Allowance;
-use crate::router::load::Load;
-use crate::wire::fuzz::generate::Seed;
+use crate::router::mailbox::queue_state::QueueState;
+use crate::wire::testing::generate::Seed;
 
 const SEEDS: u64 = 20;
 const STEPS: usize = 400;
@@ -22,7 +22,7 @@ impl Wake for Flag {
 }
 
 struct Sender {
-    peer: Peer,
+    peer: TestClient,
     /// What it waits for, and whether it was woken since it last looked.
     waits: Option<(Pause, Arc<Flag>)>,
 }
@@ -31,7 +31,7 @@ struct Hall {
     router: Router,
     seed: Seed,
     /// Each with the names that it owns.
-    receivers: Vec<(Peer, Vec<&'static str>)>,
+    receivers: Vec<(TestClient, Vec<&'static str>)>,
     senders: Vec<Sender>,
     sent: usize,
     refused: usize,
@@ -40,7 +40,7 @@ struct Hall {
 
 /// What holds for a name right before a message comes to it.
 struct Before {
-    own: Load,
+    own: QueueState,
     others: usize,
     allowances: [Allowance; 2],
 }
@@ -64,7 +64,7 @@ impl Hall {
             ..RouterConfig::default()
         });
         let senders = (0..3).map(|_| Sender {
-            peer: Peer::anonymous(&router),
+            peer: TestClient::anonymous(&router),
             waits: None,
         });
         let mut hall = Self {
@@ -83,7 +83,7 @@ impl Hall {
     }
 
     fn connect(&mut self, names: Vec<&'static str>) {
-        let mut peer = Peer::new(&self.router);
+        let mut peer = TestClient::new(&self.router);
         let _ = peer.say(&hello(
             names[0],
             json!({"names": names, "broadcasts": "none"}),
@@ -100,7 +100,7 @@ impl Hall {
             .receivers
             .iter()
             .find(|(_, names)| names.contains(&name))?;
-        let others = owner.0.session.peer.bytes() - own.bytes();
+        let others = owner.0.session.receiver().handle.charged_bytes() - own.bytes();
         let allowance = |holding| {
             let (used, queues) = (budget.used(Of::Queued), budget.queues());
             budget.parts().allowance(used, holding, queues)
@@ -153,7 +153,7 @@ impl Hall {
     fn wait(&mut self, index: usize, mut pause: Pause) {
         let flag = Arc::<Flag>::default();
         pause.wait(&Waker::from(Arc::clone(&flag)));
-        if pause.is_over() {
+        if pause.has_room() {
             flag.0.store(true, Ordering::Relaxed);
         }
         self.senders[index].waits = Some((pause, flag));
@@ -167,7 +167,7 @@ impl Hall {
                 continue;
             };
             if !flag.0.load(Ordering::Relaxed) {
-                assert!(!pause.is_over(), "nobody woke who may go on");
+                assert!(!pause.has_room(), "nobody woke who may go on");
                 sender.waits = Some((pause, flag));
                 continue;
             }
@@ -202,7 +202,7 @@ impl Hall {
                     drop(peer);
                 }
             }
-            _ => self.router.tend(at_ms(self.sent as u64 * 20)),
+            _ => self.router.expire(at_ms(self.sent as u64 * 20)),
         }
         self.run_woken();
         let budget = &self.router.0.budget;

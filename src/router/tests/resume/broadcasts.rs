@@ -11,7 +11,7 @@ fn bars(numbers: &[usize]) -> Vec<Value> {
 }
 
 /// Says them in one read, and sees each of them acknowledged.
-fn broadcast(sender: &mut Peer, numbers: &[usize]) {
+fn broadcast(sender: &mut TestClient, numbers: &[usize]) {
     let _ = sender.say_all(&bars(numbers));
     assert_eq!(acked(&sender.read()), id_list(numbers));
 }
@@ -23,10 +23,10 @@ fn latest() -> Value {
 #[test]
 fn whoever_hears_it_gets_a_broadcast_that_is_sent_again_once() {
     let router = router();
-    let mut everything = Peer::named(&router, "everything");
-    let mut chooser = Peer::anonymous(&router);
+    let mut everything = TestClient::named(&router, "everything");
+    let mut chooser = TestClient::anonymous(&router);
     chooser.subscribe("btc", json!({"where": symbol_is("BTC")}));
-    let mut newest = Peer::anonymous(&router);
+    let mut newest = TestClient::anonymous(&router);
     newest.subscribe("btc", latest());
     let mut first = resumable(&router, "me");
     let _ = first.say_all(&bars(&[1, 2]));
@@ -47,14 +47,14 @@ fn whoever_hears_it_gets_a_broadcast_that_is_sent_again_once() {
 #[test]
 fn what_another_connection_passes_over_is_queued_before_what_follows() {
     let router = router();
-    let mut chooser = Peer::anonymous(&router);
+    let mut chooser = TestClient::anonymous(&router);
     chooser.subscribe("btc", json!({"where": symbol_is("BTC")}));
     let mut first = resumable(&router, "me");
     let mut second = resumed(&router, "me");
     // The first connection is still at work on what the second sends again.
     let _ = first.gather_all(&bars(&[1]));
     broadcast(&mut second, &[1, 2]);
-    first.workspace.flush();
+    first.scratch.queue_gathered();
     assert_eq!(ids(&chooser.read()), id_list(&[1, 2]));
 }
 
@@ -62,14 +62,14 @@ fn what_another_connection_passes_over_is_queued_before_what_follows() {
 fn a_broadcast_that_is_sent_again_is_not_taken_for_the_latest() {
     let router = router();
     let snapshot = json!({"where": symbol_is("BTC"), "key": SYMBOL, "snapshot": true});
-    let mut early = Peer::anonymous(&router);
+    let mut early = TestClient::anonymous(&router);
     early.subscribe("btc", snapshot.clone());
     let mut first = resumable(&router, "me");
     let _ = first.say_all(&bars(&[1, 2]));
     first.cut();
     let mut second = resumed(&router, "me");
     broadcast(&mut second, &[3, 1]);
-    let mut late = Peer::anonymous(&router);
+    let mut late = TestClient::anonymous(&router);
     let _ = late.say(&message("subscribe", 901, "late", Value::Null, {
         let mut options = snapshot;
         options["id"] = "btc".into();

@@ -9,7 +9,7 @@ const MESSAGES: usize = 60;
 
 /// A connection of the client that it gave up, and that the server hasn't.
 struct Late {
-    peer: Peer,
+    peer: TestClient,
     /// What is still on its way.
     bytes: Vec<u8>,
 }
@@ -46,7 +46,7 @@ impl Client {
     /// One connection: says hello, sends again what is unanswered and then what
     /// is new, and is cut somewhere.
     fn live(&mut self, router: &Router) {
-        let mut peer = Peer::new(router);
+        let mut peer = TestClient::new(router);
         let acks = ["each", "batch"][self.below(2)];
         let options = json!({"resumable": true, "resume": self.was_here, "acks": acks});
         let _ = peer.say(&hello("me", options));
@@ -81,7 +81,7 @@ impl Client {
         } else {
             usize::MAX
         };
-        let _ = peer.attend();
+        let _ = peer.handle_reports();
         let _ = peer.write_up_to(room);
         self.answered(&whole_frames(&peer.written));
         match self.below(3) {
@@ -126,7 +126,7 @@ fn whole_frames(bytes: &[u8]) -> Vec<Value> {
 
 fn holds_for(seed: u64) {
     let router = router();
-    let mut receivers = ["gateway", "other"].map(|name| Peer::named(&router, name));
+    let mut receivers = ["gateway", "other"].map(|name| TestClient::named(&router, name));
     let mut client = Client {
         seed,
         random: seed,
@@ -145,7 +145,7 @@ fn holds_for(seed: u64) {
         client.live(&router);
         client.late_input();
         // The time passes, but not for long enough.
-        router.tend(at_ms(0));
+        router.expire(at_ms(0));
     }
     while !client.late.is_empty() {
         client.late_input();

@@ -12,7 +12,7 @@ const MESSAGES: usize = 20_000;
 /// resumed it as well: step by step at once, of each step so many.
 fn delivered_of_both(step: usize, of_first: usize, of_second: usize) -> Vec<String> {
     let router = router();
-    let mut gateway = Peer::named(&router, "gateway");
+    let mut gateway = TestClient::named(&router, "gateway");
     let mut first = resumable(&router, "me");
     let mut second = resumed(&router, "me");
     let mut delivered = Vec::new();
@@ -64,12 +64,12 @@ fn what_two_connections_send_at_once_is_delivered_in_order() {
 #[test]
 fn who_is_about_to_accept_a_message_keeps_others_from_finding_it_new() {
     let router = router();
-    let mut gateway = Peer::named(&router, "gateway");
+    let mut gateway = TestClient::named(&router, "gateway");
     let mut first = resumable(&router, "me");
     let second = resumed(&router, "me");
-    let memory = second.session.memory.as_ref().unwrap();
+    let memory = second.session.accepted_ids().unwrap();
     thread::scope(|scope| {
-        let turn = memory.turn();
+        let turn = memory.lock_order();
         let other = scope.spawn(|| first.order("gateway", &[1]));
         // Without a turn it would come to an end now.
         for _ in 0..10_000 {
@@ -86,7 +86,7 @@ fn who_is_about_to_accept_a_message_keeps_others_from_finding_it_new() {
 fn what_is_given_up_while_it_is_sent_again_is_never_lost() {
     for round in 0..300 {
         let router = without_linger();
-        let gateway = Peer::named(&router, "gateway");
+        let gateway = TestClient::named(&router, "gateway");
         let mut first = resumable(&router, "me");
         let sent: Vec<_> = (1..=50).collect();
         assert_eq!(first.order("gateway", &sent).len(), 50);
@@ -95,7 +95,7 @@ fn what_is_given_up_while_it_is_sent_again_is_never_lost() {
             let next = scope.spawn(|| {
                 drop(gateway);
                 // It may get what was sent again before its welcome is read.
-                Peer::claiming(&router, "gateway")
+                TestClient::claiming(&router, "gateway")
             });
             let mut told = Vec::new();
             for number in &sent {
@@ -110,7 +110,7 @@ fn what_is_given_up_while_it_is_sent_again_is_never_lost() {
 
 /// What is acknowledged after the report was delivered, and what is reported
 /// was acknowledged before.
-fn told_of(told: &[Value], next: &mut Peer, round: usize) {
+fn told_of(told: &[Value], next: &mut TestClient, round: usize) {
     let delivered = ids(&next.read()).split_off(1);
     let report = told
         .iter()

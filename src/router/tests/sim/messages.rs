@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::wire::Kind;
-use crate::wire::fuzz::generate::Seed;
+use crate::wire::testing::generate::Seed;
 
 /// The server's own name in a simulation.
 pub(super) const SERVER: &str = "tickwire";

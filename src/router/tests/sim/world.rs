@@ -17,8 +17,8 @@ use super::messages::{Author, NAMES};
 use super::model::{Met, Model};
 use crate::ids::Name;
 use crate::limits::WINDOW_BYTES;
-use crate::router::{NameConfig, Now, Overflow, Router, RouterConfig, Workspace};
-use crate::wire::fuzz::generate::Seed;
+use crate::router::{NameConfig, Now, Overflow, ReadScratch, Router, RouterConfig};
+use crate::wire::testing::generate::Seed;
 
 /// Steps of one run, before it is led to its end.
 const STEPS: usize = 400;
@@ -59,7 +59,7 @@ pub(super) struct Habits {
 /// See the [module](self).
 pub(super) struct World {
     pub(super) router: Router,
-    pub(super) workspace: Workspace,
+    pub(super) scratch: ReadScratch,
     pub(super) model: Model,
     pub(super) connections: Vec<Connection>,
     pub(super) seed: Seed,
@@ -136,7 +136,7 @@ impl World {
         let world = Self {
             model: Model::new(&config),
             router: Router::new(config),
-            workspace: Workspace::default(),
+            scratch: ReadScratch::default(),
             connections: Vec::new(),
             actors: vec![None; habits.actors],
             now: Duration::ZERO,
@@ -166,7 +166,7 @@ impl World {
         }
         assert_eq!(self.router.name_count(), 0, "names: some are left");
         let audience = self.router.0.registry.members.audience();
-        assert_eq!(audience.peers.len(), 0, "names: an audience is left");
+        assert_eq!(audience.receivers.len(), 0, "names: an audience is left");
         assert!(audience.index.is_none(), "names: a subscriber is left");
         let mut stats = self.router.stats();
         if self.model.offers() > 0 {
@@ -251,15 +251,15 @@ impl World {
 
     fn pass(&mut self, time: Duration) {
         self.now += time;
-        self.tend();
+        self.expire();
         for index in 0..self.connections.len() {
             self.meet_deadline(index);
         }
     }
 
-    fn tend(&mut self) {
-        self.router.tend(self.time());
-        self.model.tend(self.now);
+    fn expire(&mut self) {
+        self.router.expire(self.time());
+        self.model.expire(self.now);
         self.observe();
     }
 
@@ -348,7 +348,7 @@ impl World {
             );
             let names: Vec<_> = session.names().map(|name| name.as_str()).collect();
             assert_eq!(names, self.model.names_of(index), "names of {index}");
-            self.model.check_window(index, session.output.window);
+            self.model.check_window(index, session.window());
             if let Some(asleep) = connection.sleeps_over(&self.model, index) {
                 panic!("wake-up: {index} sleeps, and {asleep}");
             }
@@ -369,14 +369,14 @@ impl World {
     pub(super) fn observe(&mut self) {
         let registry = &self.router.0.registry;
         self.model.observe_names(|name| {
-            let outbox = registry.kept(name.as_bytes());
-            outbox.map(|outbox| (outbox.load().into(), outbox.times_relieved()))
+            let mailbox = registry.kept(name.as_bytes());
+            mailbox.map(|mailbox| (mailbox.load(), mailbox.times_relieved()))
         });
         for (index, connection) in self.connections.iter().enumerate() {
             if let Some(session) = connection.session.as_ref().filter(|_| connection.is_open()) {
-                let id = session.peer.id();
-                let ahead = self.workspace.forward.selective.reserved_ahead(id);
-                let load = session.peer.broadcasts.load().into();
+                let id = session.receiver().id();
+                let ahead = self.scratch.reserved_ahead(id);
+                let load = session.receiver().queue.load().into();
                 self.model.observe_lane(index, load, ahead);
             }
         }

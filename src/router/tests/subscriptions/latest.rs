@@ -12,10 +12,10 @@ fn close(op: &str) -> Value {
 }
 
 /// One that wants the latest of all bars, and one that sends them.
-fn latest_bars() -> (Router, Peer, Peer) {
+fn latest_bars() -> (Router, TestClient, TestClient) {
     let router = router();
-    let mut slow = Peer::anonymous(&router);
-    let sender = Peer::named(&router, "sender");
+    let mut slow = TestClient::anonymous(&router);
+    let sender = TestClient::named(&router, "sender");
     slow.subscribe("bars", latest(json!([])));
     (router, slow, sender)
 }
@@ -139,8 +139,8 @@ fn none_takes_a_place_before_one_with_its_key_that_is_wanted_by_itself() {
 #[test]
 fn what_one_subscription_asks_for_replaces_nothing_of_another() {
     let router = router();
-    let mut slow = Peer::anonymous(&router);
-    let mut sender = Peer::named(&router, "sender");
+    let mut slow = TestClient::anonymous(&router);
+    let mut sender = TestClient::named(&router, "sender");
     let is = |kind: &str| json!([{"field": "/payload/event_type", "op": "eq", "value": kind}]);
     slow.subscribe("bars", latest(is("market_data")));
     slow.subscribe("orders", latest(is("order")));
@@ -174,8 +174,8 @@ fn a_full_lane_drops_new_keys_with_a_gap_and_still_replaces() {
         queue_messages: 2,
         ..RouterConfig::default()
     });
-    let mut slow = Peer::anonymous(&router);
-    let mut sender = Peer::named(&router, "sender");
+    let mut slow = TestClient::anonymous(&router);
+    let mut sender = TestClient::named(&router, "sender");
     slow.subscribe("bars", latest(json!([])));
     let bars = [(1, "A"), (2, "B"), (3, "C"), (4, "D"), (5, "A")];
     let bars = bars.map(|(number, symbol)| bar(number, "sender", symbol, number));

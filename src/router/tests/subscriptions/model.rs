@@ -41,7 +41,7 @@ enum Item {
         keys: Vec<(usize, String)>,
         takes_room: bool,
     },
-    Gap {
+    DropNotice {
         count: usize,
         first: usize,
         last: usize,
@@ -57,7 +57,7 @@ struct Wanted {
 }
 
 struct Receiver {
-    peer: Peer,
+    peer: TestClient,
     number: usize,
     name: Option<String>,
     wants_none: bool,
@@ -160,7 +160,7 @@ impl Receiver {
     ) -> (bool, u64) {
         let meets = |item: &Item| match item {
             Item::Message { keys: own, .. } => own.iter().any(|key| keys.contains(key)),
-            Item::Gap { .. } => false,
+            Item::DropNotice { .. } => false,
         };
         let met: Vec<usize> = (0..self.queue.len())
             .filter(|&index| meets(&self.queue[index]))
@@ -237,11 +237,11 @@ impl Receiver {
     ) -> bool {
         if room.is_some_and(|room| self.occupied() >= room) {
             match self.queue.last_mut() {
-                Some(Item::Gap { count, last, .. }) => {
+                Some(Item::DropNotice { count, last, .. }) => {
                     *count += 1;
                     *last = number;
                 }
-                _ => self.queue.push(Item::Gap {
+                _ => self.queue.push(Item::DropNotice {
                     count: 1,
                     first: number,
                     last: number,
@@ -264,8 +264,8 @@ impl Model {
         let number = self.next_number();
         let name = (random.below(2) == 0).then(|| format!("peer {number}"));
         let mut peer = match &name {
-            Some(name) => Peer::named(&self.router, name),
-            None => Peer::anonymous(&self.router),
+            Some(name) => TestClient::named(&self.router, name),
+            None => TestClient::anonymous(&self.router),
         };
         peer.read();
         self.receivers.push(Receiver {
@@ -426,7 +426,7 @@ impl Model {
         let expected: Vec<Item> = receiver.queue.drain(..count).collect();
         let bytes = expected.iter().map(|item| match item {
             Item::Message { bytes, .. } => *bytes,
-            Item::Gap { .. } => 0,
+            Item::DropNotice { .. } => 0,
         });
         receiver.peer.write_up_to(match all {
             true => usize::MAX,
@@ -436,7 +436,7 @@ impl Model {
         let seen = seen.iter().map(outline);
         let expected = expected.iter().map(|item| match item {
             Item::Message { number, .. } => (*number, *number, 0),
-            Item::Gap { count, first, last } => (*first, *last, *count),
+            Item::DropNotice { count, first, last } => (*first, *last, *count),
         });
         assert_eq!(joined(seen), joined(expected));
     }

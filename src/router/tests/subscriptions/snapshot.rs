@@ -17,7 +17,7 @@ fn keeping(keys: &[&str]) -> Router {
 #[test]
 fn the_last_broadcast_of_each_key_comes_after_the_ack_and_before_live_ones() {
     let router = keeping(&[SYMBOL]);
-    let mut sender = Peer::named(&router, "sender");
+    let mut sender = TestClient::named(&router, "sender");
     let _ = sender.say_all(&[
         bar(1, "sender", "A", 1),
         bar(2, "sender", "B", 1),
@@ -26,7 +26,7 @@ fn the_last_broadcast_of_each_key_comes_after_the_ack_and_before_live_ones() {
         bar(5, "sender", "C", 1),
     ]);
     for mode in ["all", "latest"] {
-        let mut late = Peer::anonymous(&router);
+        let mut late = TestClient::anonymous(&router);
         let mut options = snapshot(json!([{"field": SYMBOL, "op": "in", "value": ["A", "B"]}]));
         options["mode"] = mode.into();
         let _ = late.say(&subscribe(900, "bars", options));
@@ -42,9 +42,9 @@ fn the_last_broadcast_of_each_key_comes_after_the_ack_and_before_live_ones() {
 #[test]
 fn a_newer_message_takes_the_place_of_the_one_in_the_snapshot() {
     let router = keeping(&[SYMBOL]);
-    let mut sender = Peer::named(&router, "sender");
+    let mut sender = TestClient::named(&router, "sender");
     let _ = sender.say_all(&[bar(1, "sender", "A", 1), bar(2, "sender", "B", 1)]);
-    let mut late = Peer::anonymous(&router);
+    let mut late = TestClient::anonymous(&router);
     let mut options = snapshot(json!([]));
     options["mode"] = "latest".into();
     let _ = late.say(&subscribe(900, "bars", options));
@@ -55,11 +55,11 @@ fn a_newer_message_takes_the_place_of_the_one_in_the_snapshot() {
 #[test]
 fn who_broadcasts_and_asks_for_a_snapshot_in_one_read_does_not_wait_for_itself() {
     let router = keeping(&[SYMBOL]);
-    let mut chooser = Peer::anonymous(&router);
+    let mut chooser = TestClient::anonymous(&router);
     chooser.subscribe("a", json!({"where": symbol_is("A")}));
-    let mut other = Peer::named(&router, "other");
+    let mut other = TestClient::named(&router, "other");
     let _ = other.say(&bar(1, "other", "B", 1));
-    let mut sender = Peer::named(&router, "sender");
+    let mut sender = TestClient::named(&router, "sender");
     let asks = subscribe(900, "bars", snapshot(symbol_is("B")));
     let _ = sender.say_all(&[bar(2, "sender", "A", 1), asks, bar(3, "sender", "A", 2)]);
     let told = sender.read();
@@ -71,15 +71,15 @@ fn who_broadcasts_and_asks_for_a_snapshot_in_one_read_does_not_wait_for_itself()
 #[test]
 fn what_is_kept_begins_with_the_first_who_asks() {
     let router = router();
-    let mut sender = Peer::named(&router, "sender");
+    let mut sender = TestClient::named(&router, "sender");
     let _ = sender.say(&bar(1, "sender", "A", 1));
-    let mut first = Peer::anonymous(&router);
+    let mut first = TestClient::anonymous(&router);
     first.subscribe("bars", snapshot(json!([])));
     let _ = sender.say(&bar(2, "sender", "B", 1));
     assert_eq!(ids(&first.read()), id_list([2]));
     drop(first);
     let _ = sender.say(&bar(3, "sender", "C", 1));
-    let mut second = Peer::anonymous(&router);
+    let mut second = TestClient::anonymous(&router);
     let _ = second.say(&subscribe(900, "bars", snapshot(json!([]))));
     assert_eq!(ids(&second.read())[1..], id_list([2, 3]));
 }
@@ -87,8 +87,8 @@ fn what_is_kept_begins_with_the_first_who_asks() {
 #[test]
 fn what_was_queued_before_comes_before_the_snapshot() {
     let router = keeping(&[SYMBOL]);
-    let mut sender = Peer::named(&router, "sender");
-    let mut peer = Peer::named(&router, "peer");
+    let mut sender = TestClient::named(&router, "sender");
+    let mut peer = TestClient::named(&router, "peer");
     let _ = sender.say_all(&[bar(1, "sender", "A", 1), bar(2, "sender", "A", 2)]);
     let _ = peer.say(&subscribe(900, "bars", snapshot(json!([]))));
     let _ = sender.say(&bar(3, "sender", "A", 3));
@@ -100,8 +100,8 @@ fn what_was_queued_before_comes_before_the_snapshot() {
 #[test]
 fn nobody_gets_a_snapshot_of_its_own_broadcasts_nor_while_it_wants_none() {
     let router = keeping(&[SYMBOL]);
-    let mut one = Peer::named(&router, "one");
-    let mut two = Peer::named(&router, "two");
+    let mut one = TestClient::named(&router, "one");
+    let mut two = TestClient::named(&router, "two");
     // In one read: the subscription doesn't wait for the broadcast before it.
     let _ = one.say_all(&[
         bar(1, "one", "A", 1),
@@ -122,7 +122,7 @@ fn nobody_gets_a_snapshot_of_its_own_broadcasts_nor_while_it_wants_none() {
 #[test]
 fn a_server_keeps_a_bounded_number_of_keys() {
     let router = router();
-    let mut tool = Peer::anonymous(&router);
+    let mut tool = TestClient::anonymous(&router);
     let key = |number| json!({"key": format!("/payload/{number}"), "snapshot": true});
     for number in 0..SNAPSHOT_KEYS_MAX {
         tool.subscribe("x", key(number));
@@ -145,7 +145,10 @@ fn no_broadcast_is_lost_or_doubled_between_the_snapshot_and_live_ones() {
     let router = keeping(&[SYMBOL]);
     // All are there before the first broadcasts: each hears the others.
     let names: Vec<_> = (0..SENDERS).map(|n| format!("sender {n}")).collect();
-    let peers: Vec<_> = names.iter().map(|n| Peer::named(&router, n)).collect();
+    let peers: Vec<_> = names
+        .iter()
+        .map(|n| TestClient::named(&router, n))
+        .collect();
     std::thread::scope(|scope| {
         let senders: Vec<_> = (peers.into_iter().zip(&names).enumerate())
             .map(|(sender, (mut peer, name))| {
@@ -164,7 +167,7 @@ fn no_broadcast_is_lost_or_doubled_between_the_snapshot_and_live_ones() {
             .collect();
         loop {
             let last = senders.iter().all(|sender| sender.is_finished());
-            let mut late = Peer::anonymous(&router);
+            let mut late = TestClient::anonymous(&router);
             let _ = late.say(&subscribe(900, "bars", snapshot(json!([]))));
             let mut seen = std::collections::HashMap::<String, u64>::new();
             for _ in 0..4 {

@@ -1,10 +1,10 @@
 //! Filters against their judge, on generated frames.
 
 use super::*;
-use crate::wire::fuzz::filters::{FilterBed, Tally, conditions};
-use crate::wire::fuzz::generate::{Seed, message};
-use crate::wire::fuzz::vary::{Taste, behind, edit, vary};
-use crate::wire::fuzz::{MESSAGES, filters_and_judge_agree};
+use crate::wire::testing::filters::{FilterHarness, Tally, conditions};
+use crate::wire::testing::generate::{Seed, message};
+use crate::wire::testing::vary::{Variation, behind, edit, vary};
+use crate::wire::testing::{MESSAGES, filters_and_judge_agree};
 use crate::wire::tests::seeds;
 
 /// A message that is valid, in some spelling.
@@ -16,7 +16,7 @@ fn valid(seed: &mut Seed) -> String {
             1 => event(&nested(seed, 3)),
             _ => message(seed),
         };
-        if parser.parse(&mut message.clone().into_bytes()).is_ok() {
+        if parser.parse(message.as_bytes()).is_ok() {
             return message;
         }
     }
@@ -47,27 +47,32 @@ fn nested(seed: &mut Seed, levels: usize) -> String {
     format!("{{{}}}", members.join(","))
 }
 
-/// Holds filters on a message and its like, and gives what that came to.
+/// Holds filters on a message and its like to their judge.
 fn hold(number: u64) -> Tally {
     let seed = &mut Seed::new(number);
-    let mut bed = FilterBed::new();
+    let mut harness = FilterHarness::new();
     let model = valid(seed);
     for _ in 0..2 {
         let filters: Vec<String> = (0..8).map(|_| conditions(seed, &model)).collect();
-        bed.filter_by(filters.iter().map(String::as_str));
+        harness.filter_by(filters.iter().map(String::as_str));
         let model = model.as_bytes();
-        bed.hold(model, &[]);
-        bed.hold(model, &behind(seed, model, 0));
-        for taste in [Taste::SameWidth, Taste::Ascii, Taste::Valid, Taste::Wild] {
+        harness.hold(model, &[]);
+        harness.hold(model, &behind(seed, model, 0));
+        for variation in [
+            Variation::SameWidth,
+            Variation::Ascii,
+            Variation::Valid,
+            Variation::Wild,
+        ] {
             for _ in 0..4 {
-                let varied = vary(seed, model, taste);
-                bed.hold(&varied, &behind(seed, model, 0));
+                let varied = vary(seed, model, variation);
+                harness.hold(&varied, &behind(seed, model, 0));
                 let edited = edit(seed, varied);
-                bed.hold(&edited, &behind(seed, model, 0));
+                harness.hold(&edited, &behind(seed, model, 0));
             }
         }
     }
-    bed.tally
+    harness.tally
 }
 
 #[test]
@@ -95,7 +100,7 @@ fn the_fuzz_body_takes_filters_and_frames() {
         let mut data = conditions(seed, &model).into_bytes();
         for _ in 0..4 {
             data.push(0xFF);
-            data.extend(vary(seed, model.as_bytes(), Taste::Wild));
+            data.extend(vary(seed, model.as_bytes(), Variation::Wild));
         }
         filters_and_judge_agree(&data);
     }

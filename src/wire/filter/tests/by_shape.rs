@@ -15,7 +15,7 @@ fn knowing(symbols: &[&str]) -> Shapes {
     let shapes = Shapes::new(Validation::Payload);
     for symbol in symbols {
         let frame = bar(symbol, "1.5");
-        let header = Parser::default().parse(&mut frame.clone()).unwrap();
+        let header = Parser::default().parse(&frame).unwrap();
         shapes.learn(&frame, &header, 0);
     }
     shapes
@@ -24,7 +24,7 @@ fn knowing(symbols: &[&str]) -> Shapes {
 /// Recognises the frame by the one shape that there is.
 fn recognized(hints: &mut Hints, shapes: &Shapes, frame: &[u8]) -> bool {
     let learned = {
-        let header = Parser::default().parse(&mut frame.to_vec()).unwrap();
+        let header = Parser::default().parse(frame).unwrap();
         shapes.learn(frame, &header, 0)
     };
     hints.note(learned, frame.len());
@@ -51,7 +51,7 @@ fn says_where_values_stand_of_the_frame_recognised_last_only() {
     // One that takes its place.
     let table = shapes.load();
     let longer = bar("BTCUSDTPERP", "100.25");
-    let header = Parser::default().parse(&mut longer.clone()).unwrap();
+    let header = Parser::default().parse(&longer).unwrap();
     shapes.learn(&longer, &header, 0);
     assert!(is_found(&hints, &table));
     assert!(!is_found(&hints, &shapes.load()));

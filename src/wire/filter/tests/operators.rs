@@ -1,4 +1,4 @@
-//! What each operator says of each value.
+//! Each operator on each type of value.
 
 use super::*;
 

@@ -1,8 +1,8 @@
-//! What is found in a frame at a field.
+//! The values found in a frame at a field.
 
 use super::*;
 
-/// What stands at a pointer, in words.
+/// The value at a pointer, in words.
 #[track_caller]
 fn at(pointer: &str, frame: &str) -> Option<String> {
     let probe = Probe::new([Field::parse(pointer).unwrap()]);
@@ -115,4 +115,21 @@ fn takes_any_bytes() {
             }
         }
     }
+}
+
+#[test]
+fn pointers_are_written_as_they_were_read() {
+    for text in ["", "/", "/a", "/a~1b/~0/~01", "/0/01/-", "//é"] {
+        let pointer = Pointer::parse(text).unwrap();
+        assert_eq!(pointer.to_string(), text);
+        assert_eq!(pointer.is_root(), text.is_empty());
+    }
+    assert_eq!(
+        Field::from(Pointer::parse("/source").unwrap()),
+        Field::Source
+    );
+    assert_eq!(
+        Field::from(Pointer::parse("/msg_type").unwrap()),
+        Field::MsgType
+    );
 }

@@ -1,4 +1,4 @@
-//! Looking up what belongs to a value.
+//! Lookups by a value.
 
 use super::*;
 

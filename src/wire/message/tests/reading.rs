@@ -1,4 +1,4 @@
-//! Reading and writing lose nothing, and errors say what is wrong.
+//! Reading and writing lose nothing, and errors name the fault.
 
 use super::*;
 

@@ -1,14 +1,13 @@
 //! Subscriptions, written by a client and read by the server.
 
 use super::*;
-use crate::wire::Parser;
-use crate::wire::filter::{Mode, SubscribeRequest, UnsubscribeRequest};
+use crate::wire::{Mode, Parser, SubscribeRequest, UnsubscribeRequest};
 
 fn written(payload: impl Into<Payload>) -> Message {
     let message = Message::new("dashboard", Target::Everyone, payload).unwrap();
     let json = message.to_json();
     assert_eq!(Message::from_json(json.as_bytes()).unwrap(), message);
-    let header = Parser::default().parse(&mut json.into_bytes()).unwrap();
+    let header = Parser::default().parse(json.as_bytes()).unwrap();
     assert_eq!(header.msg_id, message.msg_id);
     message
 }

@@ -1,23 +1,23 @@
 //! The shapes against the parser and, for a share of the frames, the judge:
-//! what any shape recognises is accepted, with the same header, and all lanes
-//! say the same. The bed holds all that.
+//! a recognised frame is accepted, with the same header, on every set of
+//! instructions. The harness checks that.
 
 use super::*;
-use crate::wire::fuzz::parser_and_judge_agree;
+use crate::wire::testing::parser_and_judge_agree;
 use crate::wire::tests::seeds;
 
-/// Frames that are held against the shapes of one bed.
-const FRAMES_A_BED: u64 = 64;
+/// Frames that are held against the shapes of one harness.
+const FRAMES_A_HARNESS: u64 = 64;
 
 /// A frame like `model`: varied, edited, or both, so that about half are valid.
 fn like(seed: &mut Seed, model: &[u8]) -> Vec<u8> {
-    let taste = match seed.below(8) {
-        0 | 1 => Taste::SameWidth,
-        2 => Taste::Ascii,
-        3 | 4 => Taste::Valid,
-        _ => Taste::Wild,
+    let variation = match seed.below(8) {
+        0 | 1 => Variation::SameWidth,
+        2 => Variation::Ascii,
+        3 | 4 => Variation::Valid,
+        _ => Variation::Wild,
     };
-    let varied = vary(seed, model, taste);
+    let varied = vary(seed, model, variation);
     match seed.below(4) {
         0 | 1 => varied,
         2 => edit(seed, varied),
@@ -29,24 +29,24 @@ fn like(seed: &mut Seed, model: &[u8]) -> Vec<u8> {
 fn learnable(seed: &mut Seed) -> Vec<u8> {
     loop {
         let message = message(seed).into_bytes();
-        if Bed::new(Validation::Payload).teach(&message) {
+        if Harness::new(Validation::Payload).teach(&message) {
             return message;
         }
     }
 }
 
-/// A bed that knows these messages.
-fn knowing(messages: &[Vec<u8>], validation: Validation) -> Bed {
-    let mut bed = Bed::new(validation);
+/// A harness that knows these messages.
+fn knowing(messages: &[Vec<u8>], validation: Validation) -> Harness {
+    let mut harness = Harness::new(validation);
     let seed = &mut Seed::new(1);
     for message in messages {
-        bed.teach(message);
+        harness.teach(message);
         for _ in 0..4 {
-            let varied = vary(seed, message, Taste::Valid);
-            bed.teach(&varied);
+            let varied = vary(seed, message, Variation::Valid);
+            harness.teach(&varied);
         }
     }
-    bed
+    harness
 }
 
 #[test]
@@ -54,37 +54,38 @@ fn agrees_with_the_parser_on_mutated_messages() {
     let messages = spellings();
     let validations = [Validation::Payload, Validation::Envelope];
     let mut parsers = validations.map(Parser::new);
-    // One bed that knows all messages, and one for a few frames each.
+    // One harness that knows all messages, and one for a few frames each.
     let mut crowds = validations.map(|validation| knowing(&messages, validation));
     let (mut recognized, mut accepted, mut held) = (0, 0, 0);
-    for number in 0..seeds(60_000).end.div_ceil(FRAMES_A_BED) {
+    for number in 0..seeds(60_000).end.div_ceil(FRAMES_A_HARNESS) {
         let seed = &mut Seed::new(number ^ 0x5A5A_0000);
         let model = match number % 3 {
             0 => learnable(seed),
             _ => messages[seed.below(messages.len())].clone(),
         };
         let mode = usize::from(seed.once_in(4));
-        let mut bed = Bed::new(validations[mode]);
-        bed.teach(&model);
+        let mut harness = Harness::new(validations[mode]);
+        harness.teach(&model);
         for _ in 0..seed.below(5) {
-            let taste = [Taste::SameWidth, Taste::Ascii, Taste::Valid][seed.below(3)];
-            let varied = vary(seed, &model, taste);
-            bed.teach(&varied);
+            let variation =
+                [Variation::SameWidth, Variation::Ascii, Variation::Valid][seed.below(3)];
+            let varied = vary(seed, &model, variation);
+            harness.teach(&varied);
         }
-        for _ in 0..FRAMES_A_BED {
+        for _ in 0..FRAMES_A_HARNESS {
             let frame = like(seed, &model);
             let behind = behind(seed, &frame, 0);
             held += 1;
-            recognized += u64::from(bed.hold(&frame, &behind));
+            recognized += u64::from(harness.hold(&frame, &behind));
             if seed.once_in(8) {
                 crowds[mode].hold(&frame, &behind);
-                accepted += u64::from(bed.parser.parse(&mut frame.clone()).is_ok());
+                accepted += u64::from(harness.parser.parse(&frame).is_ok());
             }
             if seed.once_in(32) {
                 parser_and_judge_agree(&mut parsers, &frame);
             }
             if seed.once_in(64) {
-                bed.teach(&frame);
+                harness.teach(&frame);
             }
         }
     }
@@ -99,12 +100,12 @@ fn agrees_with_the_parser_on_every_byte_at_every_place_of_every_message() {
     for message in MESSAGES {
         let message = compact(message).into_bytes();
         for widened in [false, true] {
-            let mut bed = Bed::new(Validation::Payload);
+            let mut harness = Harness::new(Validation::Payload);
             let seed = &mut Seed::new(7);
-            assert!(bed.teach(&message));
+            assert!(harness.teach(&message));
             for _ in 0..if widened { 6 } else { 0 } {
-                let varied = vary(seed, &message, Taste::Valid);
-                bed.teach(&varied);
+                let varied = vary(seed, &message, Variation::Valid);
+                harness.teach(&varied);
             }
             let behind = [message.as_slice(); 2].concat();
             let mut recognized = 0;
@@ -112,7 +113,7 @@ fn agrees_with_the_parser_on_every_byte_at_every_place_of_every_message() {
                 let mut frame = message.clone();
                 for byte in 0..=u8::MAX {
                     frame[at] = byte;
-                    recognized += usize::from(bed.hold(&frame, &behind));
+                    recognized += usize::from(harness.hold(&frame, &behind));
                 }
             }
             assert!(recognized > 10 * message.len(), "{recognized}");
@@ -123,21 +124,21 @@ fn agrees_with_the_parser_on_every_byte_at_every_place_of_every_message() {
 #[test]
 fn agrees_with_the_parser_on_a_frame_cut_at_every_place() {
     for message in spellings() {
-        let mut bed = Bed::new(Validation::Payload);
+        let mut harness = Harness::new(Validation::Payload);
         let seed = &mut Seed::new(7);
-        bed.teach(&message);
+        harness.teach(&message);
         for _ in 0..5 {
-            let varied = vary(seed, &message, Taste::Valid);
-            bed.teach(&varied);
+            let varied = vary(seed, &message, Variation::Valid);
+            harness.teach(&varied);
         }
         let longest = [message.as_slice(); 2].concat();
         for end in 0..longest.len() {
             let (frame, behind) = longest.split_at(end);
-            let recognized = bed.hold(frame, behind);
+            let recognized = harness.hold(frame, behind);
             assert_eq!(recognized, end == message.len(), "{:?}", show(frame));
         }
         for start in 1..message.len() {
-            assert!(!bed.hold(&message[start..], &message));
+            assert!(!harness.hold(&message[start..], &message));
         }
     }
 }

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 
-use crate::peer::within;
+use crate::raw_client::within;
 
 /// A pipe that takes no more.
 pub fn full_pipe() -> (PipeReader, PipeWriter) {
@@ -36,6 +36,7 @@ pub fn non_blocking(writer: &PipeWriter) -> File {
 }
 
 /// A terminal whose other side is closed: writes to it fail with `EIO`.
+#[allow(unsafe_code, reason = "the standard library has no such call")]
 pub fn dead_terminal() -> OwnedFd {
     let (mut master, mut terminal) = (-1, -1);
     let none = std::ptr::null_mut();

@@ -12,7 +12,7 @@ use super::super::receiver::{News, gap};
 use super::super::{Phase, Stage};
 use super::Network;
 use crate::hostile::Random;
-use crate::peer::{Received, within};
+use crate::raw_client::{Received, within};
 
 /// Owns `names` until the stage ends.
 pub async fn run(
@@ -48,11 +48,11 @@ pub async fn run(
     }
 }
 
-/// What the client hears. Each of its connections is a life.
+/// The frames that the client hears. Each of its connections is a life.
 struct Notes {
     events: Events,
     lives: Vec<Life>,
-    /// Ids of what isn't any sender's: the last words of the stage.
+    /// Ids that belong to no sender: the last words of the stage.
     farewells: HashSet<String>,
 }
 

@@ -12,15 +12,15 @@ use super::super::sender::{Habit, MESSAGES, Queued, message, source, undelivered
 use super::super::{Phase, Stage};
 use super::Network;
 use crate::hostile::Random;
-use crate::peer::within;
+use crate::raw_client::within;
 
-/// Whether a client asks for being remembered, so that it can send again what
-/// was not answered.
+/// Whether a client asks for being remembered, so that it can send its
+/// unanswered messages again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resumable(pub bool);
 
-/// Sends everything, over as many connections as it takes, and says what was
-/// queued as soon as all is answered.
+/// Sends everything, over as many connections as it takes, and reports the
+/// queued messages as soon as all are answered.
 pub async fn run(
     mut stage: Stage,
     number: u64,
@@ -91,9 +91,9 @@ fn config(number: u64, Resumable(resumable): Resumable, random: &mut Random) -> 
     config
 }
 
-/// What to send. Who is remembered sends orders to names only: an ack that is
-/// repeated doesn't say once more that something was dropped, and other kinds
-/// may have been refused at a full queue.
+/// The messages to send. A client that is remembered sends orders to names
+/// only: an ack that is repeated doesn't say once more that something was
+/// dropped, and other kinds may have been refused at a full queue.
 fn draw(sender: u64, resumable: Resumable, random: &mut Random) -> Vec<Sent> {
     let one_large_in = [8, 40][usize::try_from(random.below(2)).expect("small")];
     let fits = |sent: &Sent| match resumable {
@@ -157,7 +157,7 @@ async fn send_all(client: &Client, sent: &mut [Sent], random: &mut Random) {
     }
 }
 
-/// What the client told beside the answers.
+/// The client's events beside the answers.
 #[derive(Debug, Default)]
 struct Heard {
     reports: Vec<Undelivered>,
@@ -173,7 +173,7 @@ async fn hear(mut receiver: Receiver) -> Heard {
     let mut heard = Heard::default();
     while let Some(event) = receiver.receive().await {
         match event {
-            // A broadcast of another, for who owns a name.
+            // A broadcast of another, for an owner of a name.
             Event::Message(_) | Event::Disconnected(_) => {}
             Event::Reconnected(reconnection) => {
                 heard.reconnections += 1;

@@ -1,10 +1,10 @@
-//! Broadcasts: who was there, and who missed what.
+//! Broadcasts: the lives that were there, and those that missed some.
 
 use super::{Fate, Fault, Ledger, SenderLife, Sighting};
 
 impl Ledger<'_> {
     /// Each life sees the broadcasts of a connection in order, once, and misses
-    /// in between only what an ack said was dropped.
+    /// in between only those that an ack said were dropped.
     pub(super) fn check_broadcasts(&self) -> Result<(), Fault> {
         for sender in self.senders {
             let mut missed = vec![0; sender.sent.len()];
@@ -32,7 +32,8 @@ impl Ledger<'_> {
         missed: &mut [u64],
     ) -> Result<(), Fault> {
         let is_here = |seen: &&Sighting| (seen.receiver, seen.life) == (receiver, life);
-        // Who stays was there before the first message, and sees the last.
+        // A receiver that stays was there before the first message, and sees
+        // the last.
         let stays = self.receivers[receiver].stays;
         let mut last: Option<Sighting> = None;
         let mut since_last = Vec::new();

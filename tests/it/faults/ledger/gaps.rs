@@ -1,12 +1,11 @@
-//! What was dropped for a receiver is told to it, in the right place of its
-//! stream.
+//! A receiver is told of dropped messages in the right place of its stream.
 
 use super::{Fate, Fault, Gap, Ledger, SenderLife, Sent, Sighting};
 
 impl Ledger<'_> {
-    /// Where something is missing in between of what a life saw, and to the
-    /// last with a receiver that stays, it was told so; and not of more than
-    /// was dropped.
+    /// A life was told where something is missing between the messages it saw,
+    /// and up to the last with a receiver that stays; and not of more than was
+    /// dropped.
     pub(super) fn check_gaps(&self) -> Result<(), Fault> {
         for (index, receiver) in self.receivers.iter().enumerate() {
             for life in 0..receiver.lives.len() {

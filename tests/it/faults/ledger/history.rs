@@ -1,5 +1,5 @@
-//! What is entered in the books: what each connection sent and was told, and
-//! what each receiver saw.
+//! The entries of the books: the messages and answers of each connection, and
+//! the messages that each receiver saw.
 
 use std::fmt;
 
@@ -54,7 +54,7 @@ impl Kind {
     }
 }
 
-/// What the sender of a message was told.
+/// The answer to a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
     /// Nothing: the connection broke before.
@@ -104,18 +104,18 @@ pub struct Undelivered {
     pub first: Key,
 }
 
-/// How what a sender sent came to the server.
+/// The way of a sender's messages to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// By one connection.
     Once,
-    /// By several, each message by one of them. What is left of an earlier one
-    /// may arrive after what a later one brought, so where a message of unknown
-    /// fate arrives says nothing.
+    /// By several, each message by one of them. The rest of an earlier one may
+    /// arrive after messages of a later one, so the order of messages of
+    /// unknown fate says nothing.
     Several,
-    /// By several, and what was not answered by more than one: the server is to
-    /// recognise what it had accepted. What it had refused, or given up, without
-    /// the sender's hearing of it arrives behind later ones.
+    /// By several, and unanswered messages by more than one: the server is to
+    /// recognise those that it had accepted. Those that it had refused, or
+    /// given up, without the sender's hearing of it arrive behind later ones.
     Resumed,
 }
 
@@ -166,7 +166,7 @@ pub struct Life {
     pub whole: bool,
 }
 
-/// Who owned some names, one connection after the other.
+/// The connections that owned some names, one after the other.
 #[derive(Debug)]
 pub struct Receiver {
     pub names: Vec<&'static str>,

@@ -1,4 +1,4 @@
-//! The page of a message whose promise was not kept, for people.
+//! The page of a message with a promise that was not kept, for people.
 
 use std::fmt::{self, Write as _};
 
@@ -101,7 +101,8 @@ impl Ledger<'_> {
     }
 }
 
-/// What a life was told that it missed: behind how many, of which name, how many.
+/// The gaps that a life was told of: behind how many messages, of which name,
+/// how many.
 fn gaps(lived: &Life) -> Vec<(usize, Option<&str>, u64)> {
     let gaps = lived.gaps.iter();
     gaps.map(|gap| (gap.place, gap.name.as_deref(), gap.count))

@@ -1,4 +1,4 @@
-//! The books find what is wrong in made-up histories.
+//! The books find the faults in made-up histories.
 
 use super::{
     Fate, Gap, Key, Kind, Ledger, Life, Receiver, Seen, SenderLife, Sent, Undelivered, Way,
@@ -6,7 +6,7 @@ use super::{
 
 const NAME: &str = "a-receiver";
 
-/// Orders of one sender to one receiver, and what became of them.
+/// Orders of one sender to one receiver, and their fates.
 struct History {
     sender: SenderLife,
     receiver: Receiver,
@@ -21,8 +21,8 @@ fn key(number: u64) -> Key {
 }
 
 impl History {
-    /// So many accepted orders, and a receiver whose connections saw these, and
-    /// ended in order or not.
+    /// So many accepted orders, and a receiver with connections that saw these,
+    /// and ended in order or not.
     fn of(orders: u64, lives: &[(&[u64], bool)]) -> Self {
         let sent = (0..orders).map(|number| Sent {
             key: key(number),
@@ -259,7 +259,7 @@ fn nothing_is_altered_or_made_up() {
     assert!(fault.what.contains("nobody sent"), "{fault}");
 }
 
-/// To everyone instead, of whom there is one.
+/// To everyone instead, which is one receiver.
 fn broadcast(history: &mut History) {
     for sent in &mut history.sender.sent {
         sent.target = None;
@@ -317,7 +317,7 @@ fn a_broadcast_is_missed_only_by_those_for_whom_it_was_dropped() {
     missing().told(1, dropped.clone()).holds();
     let first = || History::of(3, &[(&[1, 2], true)]).changed(broadcast);
     first().fails(0, "was missed by 1 who were there");
-    // Who came later may not have been there.
+    // A receiver that came later may not have been there.
     first()
         .changed(|history| history.receiver.stays = false)
         .holds();

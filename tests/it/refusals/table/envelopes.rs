@@ -108,7 +108,7 @@ pub fn envelopes() -> Vec<Case> {
     cases
 }
 
-/// What no timestamp may be.
+/// Texts that are no timestamps.
 const NO_TIMES: [&str; 48] = [
     "",
     "now",

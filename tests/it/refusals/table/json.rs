@@ -1,4 +1,4 @@
-//! What is not JSON, and what is JSON that parsers read in different ways.
+//! Texts that are not JSON, and JSON that parsers read in different ways.
 
 use super::{About, Case, case, order};
 use crate::draft::Draft;

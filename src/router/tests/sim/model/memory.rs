@@ -175,12 +175,12 @@ impl Model {
             self.meet("a message that is known is acknowledged again");
             return true;
         }
-        self.tell_undelivered(connection);
+        self.answer_undelivered(connection);
         false
     }
 
     /// What was given up is new again: that it was is told first.
-    fn tell_undelivered(&mut self, connection: usize) {
+    fn answer_undelivered(&mut self, connection: usize) {
         let told = &mut self.connections[connection];
         let reports = std::mem::take(&mut told.reports);
         for report in reports {

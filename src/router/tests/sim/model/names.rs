@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::queue::{Item, Load, Queue};
 use super::{Connection, Expected, Model, Report};
 use crate::router::Overflow;
-use crate::router::load::{Capacity, Room};
+use crate::router::mailbox::queue_state::{self, Capacity, Reservation};
 use crate::router::tests::sim::messages::Hello;
 
 /// A name that somebody owns, or for which something is kept.
@@ -106,11 +106,15 @@ impl Model {
 
     /// What the router counts for each name that is owned or lingers: the load
     /// of its queue, and how often that was relieved.
-    pub(in super::super) fn observe_names(&mut self, count: impl Fn(&str) -> Option<(Load, u64)>) {
+    pub(in super::super) fn observe_names(
+        &mut self,
+        count: impl Fn(&str) -> Option<(queue_state::QueueState, u64)>,
+    ) {
         for (name, held) in &mut self.names {
             let count = count(name);
             let (load, relieved) = count.unwrap_or_else(|| panic!("names: {name:?} is not kept"));
-            held.queue.observe(load, held.capacity);
+            held.queue.observe(load.into(), held.capacity);
+            held.queue.observe_gap(load.has_dropped());
             held.queue.observe_relief(relieved, held.capacity);
             if !held.members.is_empty() {
                 held.queue.share();
@@ -120,8 +124,13 @@ impl Model {
 
     /// What the router counts for the broadcasts of a connection, and how much
     /// of that is reserved for broadcasts to come.
-    pub(in super::super) fn observe_lane(&mut self, connection: usize, load: Load, ahead: Room) {
-        let capacity = self.config.capacity();
+    pub(in super::super) fn observe_lane(
+        &mut self,
+        connection: usize,
+        load: Load,
+        ahead: Reservation,
+    ) {
+        let capacity = Capacity::from(&self.config);
         self.connections[connection]
             .lane
             .observe(load - ahead, capacity);
@@ -253,7 +262,7 @@ impl Model {
 
     /// A name for which nothing is kept.
     fn free(&self, name: &str) -> Held {
-        let mut capacity = self.config.capacity();
+        let mut capacity = Capacity::from(&self.config);
         let own = self
             .config
             .names
@@ -345,7 +354,7 @@ impl Model {
     }
 
     /// The router looks after what is kept for names without an owner.
-    pub(in super::super) fn tend(&mut self, now: Duration) {
+    pub(in super::super) fn expire(&mut self, now: Duration) {
         let until = now + self.config.linger;
         let lingering = std::mem::take(&mut self.lingering);
         for (name, known) in lingering {

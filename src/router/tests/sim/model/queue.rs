@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::ops::{Add, RangeInclusive, Sub};
 
-use crate::router::load::{self, Capacity, Room};
+use crate::router::mailbox::queue_state::{self, Capacity, Reservation};
 
 /// What a queue holds, counted as the router counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,8 +19,8 @@ impl Load {
     }
 }
 
-impl From<load::Load> for Load {
-    fn from(load: load::Load) -> Self {
+impl From<queue_state::QueueState> for Load {
+    fn from(load: queue_state::QueueState) -> Self {
         Self {
             messages: load.messages(),
             bytes: load.bytes(),
@@ -39,10 +39,10 @@ impl Add for Load {
     }
 }
 
-impl Sub<Room> for Load {
+impl Sub<Reservation> for Load {
     type Output = Self;
 
-    fn sub(self, room: Room) -> Self {
+    fn sub(self, room: Reservation) -> Self {
         Self {
             messages: self.messages - room.frames,
             bytes: self.bytes - room.bytes,
@@ -99,6 +99,8 @@ pub(super) struct Queue {
     had_copies: bool,
     /// The last entry may still grow.
     gathers: bool,
+    /// What is dropped next is told together with what was dropped last.
+    gap_is_open: bool,
 }
 
 impl Entry {
@@ -160,6 +162,7 @@ impl Queue {
     pub(super) fn push(&mut self, entry: Entry) {
         self.entries.push_back(entry);
         self.gathers = false;
+        self.gap_is_open = false;
     }
 
     /// The frames are queued with those that were gathered since
@@ -176,6 +179,7 @@ impl Queue {
             None => self.entries.push_back(entry),
         }
         self.gathers = true;
+        self.gap_is_open = false;
     }
 
     /// What was gathered is queued.
@@ -185,12 +189,20 @@ impl Queue {
 
     /// Messages were dropped behind all that is queued.
     pub(super) fn miss(&mut self, messages: &[usize]) {
-        if self.entries.is_empty() {
-            self.entries.push_back(Entry::default());
+        let last = self.entries.back_mut();
+        match last.filter(|last| self.gap_is_open || last.missed.is_empty()) {
+            Some(last) => last.missed.extend(messages),
+            None => self.entries.push_back(Entry {
+                missed: messages.iter().copied().collect(),
+                ..Entry::default()
+            }),
         }
-        if let Some(last) = self.entries.back_mut() {
-            last.missed.extend(messages);
-        }
+        self.gap_is_open = true;
+    }
+
+    /// The router says whether it still gathers what was dropped.
+    pub(super) fn observe_gap(&mut self, is_open: bool) {
+        self.gap_is_open &= is_open;
     }
 
     pub(super) fn front(&self) -> Option<Item> {

@@ -115,12 +115,16 @@ impl Model {
             Item::Message(_) => None,
         });
         let copies: Vec<usize> = copies.collect();
-        // Members may be told of several copies of one message in any order.
-        let ends_alike = |&&copy: &&usize| {
-            let missed = queue.missed_from(copy, count as usize);
-            missed.last().map(|&number| self.original(number)) == Some(last)
+        // Members may be told of several copies of one message in any order. A
+        // place holds two reports where an owner that chose a window took the
+        // first one before the same read dropped more.
+        let fit = |&&copy: &&usize| {
+            let missed = queue.missed_from(copy, usize::MAX);
+            let end = missed.get(count as usize - 1);
+            let ends_alike = end.is_some_and(|&number| self.original(number) == last);
+            (ends_alike, missed.len() as u64 == count)
         };
-        let found = copies.iter().find(ends_alike).or(copies.first());
+        let found = copies.iter().rev().max_by_key(fit);
         let Some(&first) = found else {
             panic!("gaps: {report}, and should be {front:?}");
         };

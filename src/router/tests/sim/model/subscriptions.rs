@@ -3,6 +3,7 @@
 use super::intake::Read;
 use super::latest::Offer;
 use super::{Expected, Model};
+use crate::router::mailbox::queue_state::Capacity;
 use crate::router::tests::sim::messages::{Message, Subscribe};
 
 /// What a connection asks of broadcasts.
@@ -143,7 +144,7 @@ impl Model {
     pub(super) fn broadcast(&mut self, connection: usize, number: usize, read: &mut Read) {
         let audience = read.audience.clone().unwrap_or_default();
         let message = self.records[number].message.clone();
-        let capacity = self.config.capacity();
+        let capacity = Capacity::from(&self.config);
         let (mut missed, mut unsure) = (0, 0);
         for receiver in audience {
             let hearer = &mut self.connections[receiver];

@@ -1,8 +1,8 @@
 //! How much connections may be handed.
 
 use super::Model;
+use crate::router::mailbox::flow_window;
 use crate::router::tests::sim::messages::Hello;
-use crate::router::window;
 
 /// What a connection has asked for, and what it was handed of that.
 #[derive(Debug)]
@@ -24,7 +24,11 @@ impl Window {
 
 impl Model {
     /// Holds the router's window against this one, between two frames.
-    pub(in super::super) fn check_window(&self, connection: usize, own: Option<window::Window>) {
+    pub(in super::super) fn check_window(
+        &self,
+        connection: usize,
+        own: Option<flow_window::Window>,
+    ) {
         let receiver = &self.connections[connection];
         if receiver.partial.is_empty() {
             let known = receiver.window.as_ref();

@@ -211,17 +211,17 @@ impl Connection {
             return None;
         }
         if let Intake::Paused(pause) = &self.intake
-            && pause.is_over()
+            && pause.has_room()
         {
             return Some("there is room for what waits".to_owned());
         }
         if matches!(self.intake, Intake::AnswersFull) && !session.answers_are_full() {
             return Some("its answers have left".to_owned());
         }
-        if session.needs_attention() {
+        if session.has_reports() {
             return Some("something was reported".to_owned());
         }
-        let lane = session.peer.conflating_lane();
+        let lane = session.receiver().conflated_queue();
         let may_be_handed = model.may_be_handed(index);
         if lane.is_some_and(|lane| lane.has_mail()) && !self.blocked && may_be_handed {
             return Some("a broadcast waits in its conflating lane".to_owned());

@@ -38,7 +38,8 @@ impl World {
         if everything || woken & SESSION != 0 {
             let waker = connection.wakes.waker(SESSION);
             connection.session().register(&waker);
-            if connection.session().needs_attention() && self.attend(index) == Attention::Close {
+            if connection.session().has_reports() && self.handle_reports(index) == Attention::Close
+            {
                 return self.close(index, &End::Settled);
             }
         }
@@ -75,9 +76,9 @@ impl World {
         self.connections[index].wakes.add(ITSELF);
     }
 
-    fn attend(&mut self, index: usize) -> Attention {
+    fn handle_reports(&mut self, index: usize) -> Attention {
         let now = self.time();
-        let attention = self.connections[index].session().attend(now);
+        let attention = self.connections[index].session().handle_reports(now);
         let closes = self.model.attend(index);
         assert_eq!(
             attention == Attention::Close,
@@ -100,7 +101,7 @@ impl World {
                 break;
             }
             *looks = true;
-            let gathers = self.workspace.is_gathering();
+            let gathers = self.scratch.is_gathering();
             // Who gains a name hears broadcasts from then on.
             let ends = || {
                 (self.took_control(index, before) || self.model.name_count() != names)
@@ -111,10 +112,10 @@ impl World {
                 break;
             }
         }
-        if self.workspace.is_gathering() {
+        if self.scratch.is_gathering() {
             self.model.meet("something is gathered when a round ends");
         }
-        self.workspace.flush();
+        self.scratch.queue_gathered();
         self.model.flush();
         self.observe();
         took
@@ -128,7 +129,7 @@ impl World {
             Intake::Paused(_) if !looks && !connection.expired => return Took::Nothing,
             Intake::Paused(pause) => {
                 pause.wait(&connection.wakes.waker(ROOM));
-                if !connection.expired && !pause.is_over() {
+                if !connection.expired && !pause.has_room() {
                     return Took::Nothing;
                 }
                 self.model.meet(match connection.expired {
@@ -220,7 +221,7 @@ impl World {
             .filter_map(|connection| connection.session.as_ref());
         sessions
             .into_iter()
-            .any(|session| session.peer.broadcasts.load().bytes() > most)
+            .any(|session| session.receiver().queue.load().bytes() > most)
     }
 
     /// Whether a message that was taken, behind the first `before`, may change who
@@ -254,7 +255,7 @@ impl World {
             .map(|(_, number)| *number)
             .collect();
         let session = connection.session.as_mut().expect("its task runs");
-        let step = session.gather(&mut self.workspace, window, now);
+        let step = session.gather(&mut self.scratch, window, now);
         connection.taken_bytes += step.consumed as u64;
         let taken = (ahead.iter())
             .take_while(|(frame_end, _)| *frame_end <= connection.taken_bytes)
@@ -363,7 +364,7 @@ impl World {
         connection.closing = Some(closing);
         connection.stalled_since = None;
         self.model.end_input(index);
-        let _ = self.attend(index);
+        let _ = self.handle_reports(index);
         self.observe();
         match end {
             End::Broken => self.lose(index),

@@ -1,5 +1,4 @@
-//! Where the header's texts stand, and what a shape is held to before it is
-//! used.
+//! The positions of the header's texts, and the check of a shape before its use.
 
 use super::*;
 
@@ -20,19 +19,19 @@ fn finds_the_header_however_often_its_keys_stand_deeper() {
     let heartbeat =
         compact(MESSAGES[5]).replace("\"payload\":{", &format!("\"payload\":{{{decoys}"));
     for frame in [order, last, everyone, nobody, heartbeat] {
-        for (bed, name) in &mut beds(&frame) {
+        for (harness, name) in &mut harnesses(&frame) {
             let seed = &mut Seed::new(11);
             for _ in 0..200 {
-                let taste = if *name == "fixed" {
-                    Taste::SameWidth
+                let variation = if *name == "fixed" {
+                    Variation::SameWidth
                 } else {
-                    Taste::Ascii
+                    Variation::Ascii
                 };
-                let varied = vary(seed, frame.as_bytes(), taste);
+                let varied = vary(seed, frame.as_bytes(), variation);
                 // A name may have come out empty; else it is found.
-                let parsed = Parser::default().parse(&mut varied.clone());
+                let parsed = Parser::default().parse(&varied);
                 assert_eq!(
-                    bed.hold(&varied, &varied),
+                    harness.hold(&varied, &varied),
                     parsed.is_ok(),
                     "{}",
                     show(&varied)
@@ -45,8 +44,8 @@ fn finds_the_header_however_often_its_keys_stand_deeper() {
 #[test]
 fn discards_a_shape_that_finds_another_header_than_the_parser() {
     let frame = compact(MESSAGES[0]).into_bytes();
-    let bed = Bed::new(Validation::Payload);
-    let right = Parser::default().parse(&mut frame.clone()).unwrap();
+    let harness = Harness::new(Validation::Payload);
+    let right = Parser::default().parse(&frame).unwrap();
     let mut swapped = right;
     (swapped.names.source, swapped.names.target) =
         (right.names.target.unwrap(), Some(right.names.source));
@@ -55,45 +54,51 @@ fn discards_a_shape_that_finds_another_header_than_the_parser() {
     let mut other_id = right;
     other_id.msg_id = uuid::Uuid::nil().into();
     for wrong in [swapped, untargeted, other_id] {
-        assert_eq!(bed.shapes.learn(&frame, &wrong, 0), Learned::FirstSighting);
-        let learned = bed.shapes.learn(&frame, &wrong, 0);
-        assert!(!matches!(learned, Learned::Shape(_) | Learned::Known(_)));
+        assert_eq!(
+            harness.shapes.learn(&frame, &wrong, 0),
+            LearnOutcome::FirstSighting
+        );
+        let learned = harness.shapes.learn(&frame, &wrong, 0);
+        assert!(!matches!(
+            learned,
+            LearnOutcome::Shape(_) | LearnOutcome::Known(_)
+        ));
     }
-    assert_eq!(bed.shapes.load().shapes().count(), 0);
+    assert_eq!(harness.shapes.load().shapes().count(), 0);
 }
 
 #[test]
 fn what_a_lesser_validation_taught_is_its_own() {
     // Where only the envelope is checked, the payload's texts are free …
     let frame = compact(MESSAGES[0]);
-    let mut bed = Bed::new(Validation::Envelope);
-    assert!(bed.teach(frame.as_bytes()));
+    let mut harness = Harness::new(Validation::Envelope);
+    assert!(harness.teach(frame.as_bytes()));
     for (from, to) in [
         ("\"event_type\":\"order\"", "\"event_type\":\"wrong\""),
         ("\"received_utc\":\"2026", "\"received_utc\":\"when"),
     ] {
-        assert!(knows(&mut bed, with(&frame, from, to)));
+        assert!(knows(&mut harness, with(&frame, from, to)));
         // … and the envelope's are not.
         all_miss(&frame, &[(from, to)]);
     }
     assert!(!knows(
-        &mut bed,
+        &mut harness,
         frame.replacen("2026-01-03T", "2026-13-03T", 1)
     ));
     assert!(!knows(
-        &mut bed,
+        &mut harness,
         with(&frame, "ingest_event", "ingest_evens")
     ));
-    assert!(!knows(&mut bed, frame.replacen("550e", "550g", 1)));
+    assert!(!knows(&mut harness, frame.replacen("550e", "550g", 1)));
 }
 
 #[test]
 fn learns_nothing_from_control_messages() {
     for kind in ["hello", "subscribe", "unsubscribe"] {
         let frame = compact(MESSAGES[5]).replacen("heartbeat", kind, 1);
-        let mut bed = Bed::new(Validation::Payload);
+        let mut harness = Harness::new(Validation::Payload);
         for _ in 0..3 {
-            assert_eq!(bed.learn(frame.as_bytes()), Some(Learned::Nothing));
+            assert_eq!(harness.learn(frame.as_bytes()), Some(LearnOutcome::Nothing));
         }
     }
 }

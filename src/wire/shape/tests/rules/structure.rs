@@ -1,4 +1,4 @@
-//! What is no value is literal.
+//! All but values is literal.
 
 use super::*;
 
@@ -29,10 +29,13 @@ fn a_value_in_an_array_is_no_key() {
         r#""side":["BUY" ,"SELL",["x",{"k":"v"},"y"],{"l":["w"]},"z"]"#,
     );
     all_miss(&frame, &[("\"k\"", "\"l\""), ("\"l\"", "\"k\"")]);
-    for (mut bed, name) in beds(&frame) {
+    for (mut harness, name) in harnesses(&frame) {
         for value in ["\"BUY\"", "\"x\"", "\"v\"", "\"y\"", "\"w\"", "\"z\""] {
             let to = value.replace(char::is_alphanumeric, "q");
-            assert!(knows(&mut bed, with(&frame, value, &to)), "{name}: {value}");
+            assert!(
+                knows(&mut harness, with(&frame, value, &to)),
+                "{name}: {value}"
+            );
         }
     }
 }
@@ -96,34 +99,34 @@ fn keeps_the_words_that_a_rule_enumerates() {
 #[test]
 fn repeats_no_key_and_nests_no_deeper_than_the_learned_frame() {
     let frame = order_and("\"k1\":[1],\"k2\":2,");
-    for (bed, _) in &mut beds(&frame) {
-        assert!(!knows(bed, frame.replace("\"k2\"", "\"k1\"")));
-        assert!(!knows(bed, frame.replace("\"k1\"", "\"msg_id\"")));
-        assert!(!knows(bed, frame.replace("[1]", "[[1]]")));
+    for (harness, _) in &mut harnesses(&frame) {
+        assert!(!knows(harness, frame.replace("\"k2\"", "\"k1\"")));
+        assert!(!knows(harness, frame.replace("\"k1\"", "\"msg_id\"")));
+        assert!(!knows(harness, frame.replace("[1]", "[[1]]")));
     }
     // The root, the payload, payload_json and 61 more.
     let nested = |levels: usize| format!("{}-77{}", "[".repeat(levels), "]".repeat(levels));
     let frame = with(&compact(MESSAGES[0]), "45000.0", &nested(61));
-    for (bed, _) in &mut beds(&frame) {
-        assert!(knows(bed, with(&frame, "-77", "-88")));
-        assert!(!knows(bed, with(&frame, "[-77]", "[[-77]]")));
-        assert!(!knows(bed, with(&frame, "[-77]", "[{}]")));
+    for (harness, _) in &mut harnesses(&frame) {
+        assert!(knows(harness, with(&frame, "-77", "-88")));
+        assert!(!knows(harness, with(&frame, "[-77]", "[[-77]]")));
+        assert!(!knows(harness, with(&frame, "[-77]", "[{}]")));
     }
 }
 
 #[test]
 fn widens_only_where_all_literals_agree() {
     let frame = |a: &str, b: &str| order_and(&format!("\"a\":{a},\"b\":{b},"));
-    let mut bed = Bed::new(Validation::Payload);
+    let mut harness = Harness::new(Validation::Payload);
     for (a, b) in [
         ("true", "1"),
         ("false", "1"),
         ("true", "22"),
         ("false", "\"x\""),
     ] {
-        assert!(bed.teach(frame(a, b).as_bytes()));
+        assert!(harness.teach(frame(a, b).as_bytes()));
     }
-    assert_eq!(bed.shapes.load().shapes().count(), 3);
+    assert_eq!(harness.shapes.load().shapes().count(), 3);
     for (a, b, known) in [
         ("true", "333", true),
         // A width that only the other shape has seen.
@@ -134,14 +137,14 @@ fn widens_only_where_all_literals_agree() {
         ("false", "\"y\"", true),
         ("false", "[1]", false),
     ] {
-        assert_eq!(knows(&mut bed, frame(a, b)), known, "{a} {b}");
+        assert_eq!(knows(&mut harness, frame(a, b)), known, "{a} {b}");
     }
 }
 
 #[test]
 fn no_value_swallows_its_neighbour() {
     let frame = order_and(r#""a":"x","b":"","c":[1,22,333],"d":4.5,"e":["",""],"#);
-    for (bed, name) in &mut beds(&frame) {
+    for (harness, name) in &mut harnesses(&frame) {
         for (from, to) in [
             (r#""a":"x","b":"""#, r#""a":"x,"b":"""#),
             (r#""a":"x","b":"""#, r#""a":"x","b":""""#),
@@ -165,7 +168,7 @@ fn no_value_swallows_its_neighbour() {
         ] {
             let changed = frame.replace(from, to);
             assert_ne!(changed, frame, "{from}");
-            assert!(!knows(bed, &changed), "{name}: {from} → {to}");
+            assert!(!knows(harness, &changed), "{name}: {from} → {to}");
         }
     }
 }
@@ -173,13 +176,13 @@ fn no_value_swallows_its_neighbour() {
 #[test]
 fn nothing_may_follow_the_root() {
     let frame = compact(MESSAGES[5]);
-    for (bed, _) in &mut beds(&frame) {
+    for (harness, _) in &mut harnesses(&frame) {
         for byte in 0..=u8::MAX {
             let mut longer = frame.clone().into_bytes();
             longer.push(byte);
-            assert!(!bed.hold(&longer, frame.as_bytes()), "{byte:#x}");
+            assert!(!harness.hold(&longer, frame.as_bytes()), "{byte:#x}");
             // Behind the frame instead of in it, it doesn't matter.
-            assert!(bed.hold(frame.as_bytes(), &[byte; 40]));
+            assert!(harness.hold(frame.as_bytes(), &[byte; 40]));
         }
     }
 }
@@ -198,13 +201,13 @@ fn no_value_runs_into_what_stands_behind_the_frame() {
         let frame = ending
             .replace("\"T\"", "\"2026-01-03T12:41:00.123Z\"")
             .replace("\"I\"", "\"550e8400-e29b-41d4-a716-446655440000\"");
-        for (bed, name) in &mut beds(&frame) {
+        for (harness, name) in &mut harnesses(&frame) {
             for end in frame.len() - 40..frame.len() {
                 let (cut, rest) = frame.split_at(end);
                 for behind in [rest, "", "7", "\"}", "7}", "\"}}\"}}"] {
                     let behind = format!("{behind}{frame}");
                     assert!(
-                        !bed.hold(cut.as_bytes(), behind.as_bytes()),
+                        !harness.hold(cut.as_bytes(), behind.as_bytes()),
                         "{name}: {cut}"
                     );
                 }

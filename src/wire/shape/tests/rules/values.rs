@@ -1,4 +1,4 @@
-//! What a value may be.
+//! The texts that a value may have.
 
 use super::*;
 
@@ -16,18 +16,18 @@ fn a_string_admits_no_quote_no_backslash_and_no_control_character() {
         "1.5",
     );
     let texts = ["0123456", "quantower-connector", "api-gateway", "run-123"];
-    for (bed, name) in &mut beds(&frame) {
+    for (harness, name) in &mut harnesses(&frame) {
         for text in texts {
             let start = frame.find(text).unwrap();
             for at in start..start + text.len() {
                 for byte in (0..0x20).chain([b'"', b'\\', 0x7F]) {
                     let mut changed = frame.clone().into_bytes();
                     changed[at] = byte;
-                    assert!(!knows(bed, &changed), "{name}: {byte:#x} in {text}");
+                    assert!(!knows(harness, &changed), "{name}: {byte:#x} in {text}");
                     // As one more byte, and right before the closing quote.
                     changed[at] = frame.as_bytes()[at];
                     changed.insert(at + 1, byte);
-                    assert!(!knows(bed, &changed), "{name}: {byte:#x} in {text}");
+                    assert!(!knows(harness, &changed), "{name}: {byte:#x} in {text}");
                 }
             }
         }
@@ -37,8 +37,8 @@ fn a_string_admits_no_quote_no_backslash_and_no_control_character() {
 #[test]
 fn a_string_beyond_ascii_is_utf_8() {
     let frame = free("BTCUSDT", "1.5");
-    let [fixed, ascii, valid] = beds(&frame);
-    for ((mut bed, name), any_script) in [(fixed, false), (ascii, false), (valid, true)] {
+    let [fixed, ascii, valid] = harnesses(&frame);
+    for ((mut harness, name), any_script) in [(fixed, false), (ascii, false), (valid, true)] {
         // Before and across the 32 bytes that are looked at together.
         for before in [0, 1, 29, 30, 31, 32, 61] {
             for pair in 0x7F00..=0xFFFF_u16 {
@@ -52,7 +52,7 @@ fn a_string_beyond_ascii_is_utf_8() {
                 let printable = !(text.contains(&0x7F) || text.contains(&b'"'))
                     && text.iter().all(|byte| *byte >= 0x20 && *byte != b'\\');
                 let expected = good && printable && any_script;
-                assert_eq!(knows(&mut bed, frame), expected, "{name}: {text:x?}");
+                assert_eq!(knows(&mut harness, frame), expected, "{name}: {text:x?}");
             }
         }
         for (text, good) in [
@@ -70,7 +70,7 @@ fn a_string_beyond_ascii_is_utf_8() {
             (b"\x80", false),
             (b"\xFF", false),
         ] {
-            let known = knows(&mut bed, splice(&frame, "BTCUSDT", text));
+            let known = knows(&mut harness, splice(&frame, "BTCUSDT", text));
             assert_eq!(known, good && any_script, "{name}: {text:x?}");
         }
     }
@@ -93,9 +93,9 @@ fn learns_nothing_from_a_frame_with_a_backslash() {
         ("BTCUSDT", "\\\""),
     ] {
         let frame = with(&order, from, to);
-        let mut bed = Bed::new(Validation::Payload);
+        let mut harness = Harness::new(Validation::Payload);
         for _ in 0..3 {
-            assert_eq!(bed.learn(frame.as_bytes()), Some(Learned::Nothing));
+            assert_eq!(harness.learn(frame.as_bytes()), Some(LearnOutcome::Nothing));
         }
         // Nor does a shape that was learned from another frame take it.
         all_miss(&order, &[(from, to)]);
@@ -106,17 +106,17 @@ fn learns_nothing_from_a_frame_with_a_backslash() {
 fn a_model_byte_admits_no_others_of_a_class_that_it_is_not_in() {
     // DEL is valid JSON, but nothing that a string position may hold.
     for text in ["BTC\u{7f}SDT", "\u{7f}", "é\u{7f}"] {
-        let mut bed = Bed::new(Validation::Payload);
-        assert!(!bed.teach(free(text, "1.5").as_bytes()));
-        assert_eq!(bed.shapes.load().shapes().count(), 0);
+        let mut harness = Harness::new(Validation::Payload);
+        assert!(!harness.teach(free(text, "1.5").as_bytes()));
+        assert_eq!(harness.shapes.load().shapes().count(), 0);
     }
     let order = compact(MESSAGES[0]);
-    // The zero bytes behind a stretch's end stand for nothing.
-    for (mut bed, name) in beds(&order) {
+    // The zero bytes behind a fixed part's end stand for nothing.
+    for (mut harness, name) in harnesses(&order) {
         for at in 0..order.len() {
             let mut frame = order.clone().into_bytes();
             frame[at] = 0;
-            assert!(!knows(&mut bed, &frame), "{name}: {at}");
+            assert!(!knows(&mut harness, &frame), "{name}: {at}");
         }
     }
 }
@@ -140,26 +140,26 @@ fn a_number_of_known_width_begins_with_no_zero_that_others_follow() {
         ("100", &["999"], &["010", "000", "1e0", "1.0"]),
     ] {
         let frame = free("x", model);
-        let mut bed = Bed::new(Validation::Payload);
-        assert!(bed.teach(frame.as_bytes()));
+        let mut harness = Harness::new(Validation::Payload);
+        assert!(harness.teach(frame.as_bytes()));
         for number in same {
-            assert!(knows(&mut bed, free("x", number)), "{model}: {number}");
+            assert!(knows(&mut harness, free("x", number)), "{model}: {number}");
         }
         for number in others {
-            assert!(!knows(&mut bed, free("x", number)), "{model}: {number}");
+            assert!(!knows(&mut harness, free("x", number)), "{model}: {number}");
         }
     }
 }
 
 #[test]
 fn a_number_of_any_width_follows_the_grammar_and_nothing_else() {
-    let mut bed = Bed::new(Validation::Payload);
+    let mut harness = Harness::new(Validation::Payload);
     for number in ["1", "22", "-4.5"] {
-        assert!(bed.teach(free("x", number).as_bytes()));
+        assert!(harness.teach(free("x", number).as_bytes()));
     }
     let mut exactly = |number: &str| {
-        let follows = oracle::follows_grammar(number);
-        assert_eq!(knows(&mut bed, free("x", number)), follows, "{number}");
+        let follows = judge::follows_grammar(number);
+        assert_eq!(knows(&mut harness, free("x", number)), follows, "{number}");
     };
     // Every text of up to six of these.
     const ALPHABET: [&str; 7] = ["0", "1", "-", "+", ".", "e", "E"];
@@ -187,10 +187,10 @@ fn a_number_of_any_width_follows_the_grammar_and_nothing_else() {
 fn a_date_and_a_time_exist() {
     let frame = compact(MESSAGES[0]);
     let at = |time: &str| frame.replace("2026-01-03T12:41:00.000Z", time);
-    for (bed, name) in &mut beds(&frame) {
+    for (harness, name) in &mut harnesses(&frame) {
         let mut exactly = |time: String| {
-            let expected = oracle::is_timestamp(&time);
-            assert_eq!(knows(bed, at(&time)), expected, "{name}: {time}");
+            let expected = judge::is_timestamp(&time);
+            assert_eq!(knows(harness, at(&time)), expected, "{name}: {time}");
         };
         for year in [0, 1900, 2000, 2023, 2024, 2100, 2400, 9999] {
             for month in 0..=20 {
@@ -219,15 +219,15 @@ fn second_60_is_known_only_where_a_leap_second_can_be() {
     ] {
         let at = |time: &str| frame.replace("2026-01-03T12:41:00.000Z", time);
         // A value that varies in its width is checked in full.
-        let [fixed, ascii, valid] = beds(&at(model));
-        for ((mut bed, name), in_full) in [(fixed, false), (ascii, true), (valid, true)] {
-            assert!(knows(&mut bed, at(model)), "{name}: {model}");
-            assert_eq!(knows(&mut bed, at(leaps)), in_full, "{name}: {leaps}");
+        let [fixed, ascii, valid] = harnesses(&at(model));
+        for ((mut harness, name), in_full) in [(fixed, false), (ascii, true), (valid, true)] {
+            assert!(knows(&mut harness, at(model)), "{name}: {model}");
+            assert_eq!(knows(&mut harness, at(leaps)), in_full, "{name}: {leaps}");
             for minute in 0..24 * 60 {
                 let time = format!("{:02}:{:02}:60", minute / 60, minute % 60);
                 let time = format!("{}{time}{}", &leaps[..11], &leaps[19..]);
-                let good = oracle::is_timestamp(&time);
-                let known = knows(&mut bed, at(&time));
+                let good = judge::is_timestamp(&time);
+                let known = knows(&mut harness, at(&time));
                 assert_eq!(known, good && in_full, "{name}: {time}");
             }
         }
@@ -235,15 +235,15 @@ fn second_60_is_known_only_where_a_leap_second_can_be() {
     // A shape can't be learned of it where its width is fixed: the parser
     // decides.
     let leap = frame.replace("2026-01-03T12:41:00.000Z", "2016-12-31T23:59:60.000Z");
-    let mut bed = Bed::new(Validation::Payload);
-    assert!(!bed.teach(leap.as_bytes()));
+    let mut harness = Harness::new(Validation::Payload);
+    assert!(!harness.teach(leap.as_bytes()));
 }
 
 #[test]
 fn a_fraction_or_an_offset_that_changed_is_checked_in_full_or_missed() {
     let frame = compact(MESSAGES[0]).replace(".000Z", ".5+05:30");
-    let [fixed, ascii, valid] = beds(&frame);
-    for ((mut bed, name), any) in [(fixed, false), (ascii, true), (valid, true)] {
+    let [fixed, ascii, valid] = harnesses(&frame);
+    for ((mut harness, name), any) in [(fixed, false), (ascii, true), (valid, true)] {
         for tail in [
             ".6+05:30",
             ".5+05:31",
@@ -270,8 +270,8 @@ fn a_fraction_or_an_offset_that_changed_is_checked_in_full_or_missed() {
             "é",
         ] {
             let frame = frame.replace(".5+05:30", tail);
-            let good = oracle::is_timestamp(&format!("2026-01-03T12:41:00{tail}"));
-            let known = knows(&mut bed, &frame);
+            let good = judge::is_timestamp(&format!("2026-01-03T12:41:00{tail}"));
+            let known = knows(&mut harness, &frame);
             let expected = good && (any || tail == ".6+05:30");
             assert_eq!(known, expected, "{name}: {tail}");
         }
@@ -281,8 +281,8 @@ fn a_fraction_or_an_offset_that_changed_is_checked_in_full_or_missed() {
                 let mut time = model.as_bytes().to_vec();
                 time[at] = *byte;
                 let time = String::from_utf8(time).unwrap();
-                let good = oracle::is_timestamp(&time);
-                let known = knows(&mut bed, frame.replacen(model, &time, 1));
+                let good = judge::is_timestamp(&time);
+                let known = knows(&mut harness, frame.replacen(model, &time, 1));
                 assert!(good || !known, "{name}: {time}");
                 assert!(known || !good || !any, "{name}: {time}");
             }
@@ -297,7 +297,7 @@ fn an_id_is_a_uuid_and_a_text_that_looks_like_one_is_a_text() {
     let order = compact(MESSAGES[0]).replace("ord-456", "550e8400-e29b-41d4-a716-446655440999");
     let order = order.replace("BTCUSDT", "2026-01-03T12:41:07Z");
     for frame in [&ack, &order] {
-        for (bed, name) in &mut beds(frame) {
+        for (harness, name) in &mut harnesses(frame) {
             let first = frame.find("550e8400").unwrap();
             for at in first..first + id.len() {
                 for byte in 0..=u8::MAX {
@@ -309,20 +309,20 @@ fn an_id_is_a_uuid_and_a_text_that_looks_like_one_is_a_text() {
                     } else {
                         byte.is_ascii_hexdigit()
                     };
-                    assert_eq!(knows(bed, &frame), good, "{name}: {byte:#x}");
+                    assert_eq!(knows(harness, &frame), good, "{name}: {byte:#x}");
                 }
             }
-            assert!(!knows(bed, frame.replacen(id, &id[1..], 1)));
-            assert!(!knows(bed, frame.replacen(id, &format!("{id}0"), 1)));
+            assert!(!knows(harness, frame.replacen(id, &id[1..], 1)));
+            assert!(!knows(harness, frame.replacen(id, &format!("{id}0"), 1)));
         }
     }
     let acknowledged = ack.rfind("550e8400").unwrap();
-    for (bed, _) in &mut beds(&ack) {
+    for (harness, _) in &mut harnesses(&ack) {
         let mut frame = ack.clone().into_bytes();
         frame[acknowledged] = b'g';
-        assert!(!knows(bed, &frame));
+        assert!(!knows(harness, &frame));
     }
-    for (bed, name) in &mut beds(&order) {
+    for (harness, name) in &mut harnesses(&order) {
         for (from, to) in [
             (
                 "550e8400-e29b-41d4-a716-446655440999",
@@ -331,7 +331,7 @@ fn an_id_is_a_uuid_and_a_text_that_looks_like_one_is_a_text() {
             ("2026-01-03T12:41:07Z", "no timestamp is here"),
             ("2026-01-03T12:41:07Z", "2026-99-99T99:99:99X"),
         ] {
-            assert!(knows(bed, with(&order, from, to)), "{name}: {to}");
+            assert!(knows(harness, with(&order, from, to)), "{name}: {to}");
         }
     }
 }
@@ -339,21 +339,21 @@ fn an_id_is_a_uuid_and_a_text_that_looks_like_one_is_a_text() {
 #[test]
 fn a_name_keeps_its_length_and_its_characters() {
     let frame = compact(MESSAGES[0]);
-    for (mut bed, name) in beds(&frame) {
+    for (mut harness, name) in harnesses(&frame) {
         for old in ["quantower-connector", "api-gateway"] {
             for bytes in 0..=140 {
                 let frame = with(&frame, old, &"n".repeat(bytes));
                 let expected =
                     (1..=128).contains(&bytes) && (name != "fixed" || bytes == old.len());
-                assert_eq!(knows(&mut bed, frame), expected, "{name}: {bytes}");
+                assert_eq!(knows(&mut harness, frame), expected, "{name}: {bytes}");
             }
             for c in ('\u{7e}'..='\u{a1}').chain(['é', '注', '𝄞', '\u{2028}']) {
                 let frame = with(&frame, old, &format!("a{c}"));
                 let expected = !c.is_control() && name != "fixed";
-                assert_eq!(knows(&mut bed, frame), expected, "{name}: {c:?}");
+                assert_eq!(knows(&mut harness, frame), expected, "{name}: {c:?}");
             }
-            assert!(!knows(&mut bed, with(&frame, old, &"é".repeat(65))));
-            let most = knows(&mut bed, with(&frame, old, &"é".repeat(64)));
+            assert!(!knows(&mut harness, with(&frame, old, &"é".repeat(65))));
+            let most = knows(&mut harness, with(&frame, old, &"é".repeat(64)));
             assert_eq!(most, name != "fixed");
         }
     }

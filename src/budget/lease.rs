@@ -1,0 +1,89 @@
+//! What a thread has counted and not yet told the total: so that copying a
+//! message counts its bytes without anything that threads share.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use crate::budget::{Budget, Of};
+
+thread_local! {
+    static LEASE: RefCell<Lease> = const { RefCell::new(Lease::new()) };
+}
+
+/// See the [module](self).
+struct Lease {
+    /// Whose bytes they are: a thread may serve several servers in turn.
+    budget: Option<Arc<Budget>>,
+    /// By [`Of`].
+    balances: [isize; 2],
+}
+
+/// What a total is still to be told.
+type Owed = Option<(Arc<Budget>, [isize; 2])>;
+
+impl Lease {
+    const fn new() -> Self {
+        Self {
+            budget: None,
+            balances: [0; 2],
+        }
+    }
+
+    /// Counts `bytes`. Gives what another total is to be told, and what this one
+    /// is.
+    fn count(&mut self, budget: &Arc<Budget>, of: Of, bytes: isize) -> (Owed, isize) {
+        let mut other = None;
+        if !matches!(&self.budget, Some(known) if Arc::ptr_eq(known, budget)) {
+            other = self.take();
+            self.budget = Some(Arc::clone(budget));
+        }
+        let balance = &mut self.balances[of as usize];
+        *balance += bytes;
+        let is_told = balance.unsigned_abs() >= budget.lease || budget.is_short_of(of);
+        let told = if is_told { std::mem::take(balance) } else { 0 };
+        (other, told)
+    }
+
+    fn take(&mut self) -> Owed {
+        let balances = std::mem::take(&mut self.balances);
+        self.budget.take().map(|budget| (budget, balances))
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        tell(self.take());
+    }
+}
+
+/// Counts `bytes` more of `budget`, or less if they are negative.
+pub(super) fn count(budget: &Arc<Budget>, of: Of, bytes: isize) {
+    let counted = LEASE.try_with(|lease| lease.borrow_mut().count(budget, of, bytes));
+    match counted {
+        // Behind the borrow: who is woken may count something itself.
+        Ok((other, told)) => {
+            tell(other);
+            budget.settle(of, told);
+        }
+        // The thread ends.
+        Err(_) => budget.settle(of, bytes),
+    }
+}
+
+/// Tells all that this thread has counted.
+#[cfg(test)]
+pub(super) fn settle_own() {
+    tell(
+        LEASE
+            .try_with(|lease| lease.borrow_mut().take())
+            .ok()
+            .flatten(),
+    );
+}
+
+fn tell(owed: Owed) {
+    if let Some((budget, [queued, input])) = owed {
+        budget.settle(Of::Queued, queued);
+        budget.settle(Of::Input, input);
+    }
+}

@@ -1,0 +1,201 @@
+//! How the total is divided: who may have how much of it when.
+
+/// The parts of a total, in bytes. See the [module](super).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Parts {
+    /// Counted bytes up to which nobody is refused.
+    pub(crate) first_come: usize,
+    /// What is divided among the queues that hold something.
+    pub(crate) shares: usize,
+    /// What is divided among all queues, so that one that was empty while
+    /// others took all their shares still gets something.
+    pub(crate) late: usize,
+    /// Bytes of incomplete frames up to which any may grow.
+    pub(crate) input: usize,
+}
+
+/// What one account may have at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Allowance {
+    /// Bytes of an account in all.
+    pub(crate) each: usize,
+    /// Bytes that are left for all together.
+    pub(crate) left: usize,
+    /// The largest message that an empty queue takes although it is above that.
+    pub(crate) any_one: usize,
+}
+
+impl Allowance {
+    /// Nothing is short.
+    pub(crate) const ALL: Self = Self {
+        each: usize::MAX,
+        left: usize::MAX,
+        any_one: usize::MAX,
+    };
+
+    /// Bytes that a queue may hold which has `own`, and whose account has
+    /// `others` beside it.
+    pub(crate) fn of_queue(self, own: usize, others: usize) -> usize {
+        let of_account = self.each.saturating_sub(others);
+        of_account.min(own.saturating_add(self.left))
+    }
+
+    /// Whether a queue with `own` bytes, and none if `is_empty`, takes a message
+    /// of `size` bytes.
+    pub(crate) fn takes(self, size: usize, own: usize, others: usize, is_empty: bool) -> bool {
+        own.saturating_add(size) <= self.of_queue(own, others) || is_empty && size <= self.any_one
+    }
+}
+
+impl Parts {
+    /// The parts of `total` bytes.
+    pub(crate) fn of(total: usize) -> Self {
+        Self {
+            first_come: total / 8,
+            shares: total / 2,
+            late: total / 8,
+            input: total / 8,
+        }
+    }
+
+    /// What an account may have while `used` bytes are counted, `holding` queues
+    /// hold something, and there are `queues` in all.
+    pub(crate) fn allowance(&self, used: usize, holding: usize, queues: usize) -> Allowance {
+        if used <= self.first_come {
+            return Allowance::ALL;
+        }
+        let shares_end = self.first_come + self.shares;
+        let left = (shares_end + self.late).saturating_sub(used);
+        if used < shares_end {
+            return Allowance {
+                each: self.shares / holding.max(1),
+                left,
+                any_one: shares_end - used,
+            };
+        }
+        Allowance {
+            each: self.late / queues.max(holding).max(1),
+            left,
+            any_one: 0,
+        }
+    }
+
+    /// Bytes that all of it comes to, but for incomplete frames.
+    #[cfg(test)]
+    pub(crate) fn queued_max(&self) -> usize {
+        self.first_come + self.shares + self.late
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Queues that take what they can get, one chunk at a time.
+    struct Hall {
+        parts: Parts,
+        held: Vec<usize>,
+        wanted: usize,
+    }
+
+    const CHUNK: usize = 512;
+
+    impl Hall {
+        fn new(total: usize, queues: usize, wanted: usize) -> Self {
+            Self {
+                parts: Parts::of(total),
+                held: vec![0; queues],
+                wanted,
+            }
+        }
+
+        fn used(&self) -> usize {
+            self.held.iter().sum()
+        }
+
+        /// Says whether the queue got another chunk.
+        fn take(&mut self, queue: usize) -> bool {
+            let holding = |(at, &held): (usize, &usize)| at == queue || held > 0;
+            let holding = self
+                .held
+                .iter()
+                .enumerate()
+                .filter(|&it| holding(it))
+                .count();
+            let own = self.held[queue];
+            let allowance = (self.parts).allowance(self.used(), holding, self.held.len());
+            let takes = own + CHUNK <= self.wanted && allowance.takes(CHUNK, own, 0, own == 0);
+            if takes {
+                self.held[queue] += CHUNK;
+            }
+            takes
+        }
+    }
+
+    #[test]
+    fn queues_that_fill_side_by_side_have_their_shares_and_leave_room_for_one_more() {
+        let mut hall = Hall::new(1 << 20, 33, 1 << 18);
+        while (0..32)
+            .map(|queue| hall.take(queue))
+            .filter(|&took| took)
+            .count()
+            > 0
+        {}
+        let share = (1 << 19) / 33;
+        for held in &hall.held[..32] {
+            assert!(*held + 2 * CHUNK > share, "{held} of {share}");
+        }
+        while hall.take(32) {}
+        assert!(
+            hall.held[32] + CHUNK > share,
+            "{} of {share}",
+            hall.held[32]
+        );
+        assert!(hall.used() <= hall.parts.queued_max());
+    }
+
+    #[test]
+    fn queues_that_fill_one_after_the_other_leave_something_for_the_last() {
+        let mut hall = Hall::new(1 << 20, 33, 1 << 18);
+        for queue in 0..33 {
+            while hall.take(queue) {}
+        }
+        let least = (1 << 17) / 33;
+        for held in &hall.held {
+            assert!(*held + CHUNK > least, "{held} of {least}");
+        }
+        assert!(hall.used() <= hall.parts.queued_max());
+    }
+
+    #[test]
+    fn nobody_is_refused_while_little_is_used() {
+        let parts = Parts::of(1 << 20);
+        assert_eq!(parts.allowance(1 << 17, 1_000, 1_000), Allowance::ALL);
+        let scarce = parts.allowance((1 << 17) + 1, 1_000, 1_000);
+        assert_eq!(scarce.each, (1 << 19) / 1_000);
+    }
+
+    #[test]
+    fn many_queues_of_one_account_share_one_share() {
+        let allowance = Parts::of(1 << 20).allowance(1 << 18, 4, 4);
+        let share = 1 << 17;
+        assert!(allowance.takes(1_000, share - 1_000, 0, false));
+        assert!(!allowance.takes(1_000, share - 1_000, 1, false));
+        assert!(!allowance.takes(1_000, 10, share, false));
+    }
+
+    #[test]
+    fn an_empty_queue_takes_any_one_message_but_for_what_is_kept_for_late_ones() {
+        let parts = Parts::of(1 << 20);
+        let shares_end = parts.first_come + parts.shares;
+        let before = parts.allowance(shares_end - 1_000, 1_000, 1_000);
+        assert!(before.takes(1_000, 0, 0, true));
+        assert!(!before.takes(1_001, 0, 0, true));
+        assert!(!before.takes(1_000, 0, 0, false));
+        let late = parts.allowance(shares_end, 1_000, 1_000);
+        assert!(late.takes(100, 0, 0, true));
+        assert!(!late.takes(1_000, 0, 0, true));
+        let none = parts.allowance(parts.queued_max(), 1, 1);
+        assert!(!none.takes(1, 0, 0, true));
+    }
+}

@@ -1,0 +1,165 @@
+//! The state that a client's handles share with its session's task.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::flush::Posted;
+use super::outgoing::Outgoing;
+use super::subscriptions::Change;
+use super::{ClientConfig, SendError};
+use crate::ids::{MsgId, Name};
+use crate::limits::CLIENT_QUEUE_BYTES;
+use crate::sync::lock;
+use crate::wire::{Message, Target, Welcome};
+
+/// See the [module](self).
+pub(super) struct Shared {
+    pub name: Name,
+    /// The server's latest welcome.
+    welcome: Mutex<Arc<Welcome>>,
+    /// Largest frame that the server takes.
+    frame_bytes_max: AtomicUsize,
+    /// Held by the message that gets room next, so that messages get it in the
+    /// order in which they asked. Closed when nothing more can be sent.
+    pub turn: Semaphore,
+    /// Messages that may yet be under way without an answer. Closed likewise.
+    pub unanswered_room: Semaphore,
+    /// Bytes of frames that may yet be queued, or kept for writing them again.
+    /// Closed likewise.
+    pub queue_room: Semaphore,
+    /// Held by the flush that waits.
+    pub flush_turn: Arc<Semaphore>,
+    /// How many messages may be under way without an answer.
+    unanswered_max: usize,
+    /// Cancelled when the connection is to be closed in good order.
+    pub closing: CancellationToken,
+    /// The messages left behind, once there will be no further connection.
+    ended: watch::Receiver<Option<LeftBehind>>,
+}
+
+/// The messages that were on their way at the end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LeftBehind {
+    pub fate_unknown: usize,
+    pub unsent: usize,
+    /// Those that no flush was told of.
+    pub posted: Posted,
+}
+
+/// The largest frame that a server takes, without its length.
+pub(super) fn frame_bytes_max(welcome: &Welcome) -> usize {
+    usize::try_from(welcome.limits.frame_bytes).unwrap_or(usize::MAX)
+}
+
+/// Takes `count` of the room in `semaphore`, once there is as much.
+pub(super) async fn room(
+    semaphore: &Semaphore,
+    count: u32,
+) -> Result<SemaphorePermit<'_>, SendError> {
+    // A task that has done much is told to come back later: its messages would
+    // get into line in the order in which they come back.
+    let acquired = tokio::task::unconstrained(semaphore.acquire_many(count)).await;
+    acquired.map_err(|_| SendError::Closed)
+}
+
+impl Shared {
+    pub(super) fn new(
+        name: Name,
+        welcome: Welcome,
+        config: &ClientConfig,
+        ended: watch::Receiver<Option<LeftBehind>>,
+    ) -> Self {
+        Self {
+            name,
+            frame_bytes_max: AtomicUsize::new(frame_bytes_max(&welcome)),
+            welcome: Mutex::new(Arc::new(welcome)),
+            turn: Semaphore::new(1),
+            unanswered_room: Semaphore::new(config.unanswered_max),
+            queue_room: Semaphore::new(CLIENT_QUEUE_BYTES),
+            flush_turn: Arc::new(Semaphore::new(1)),
+            unanswered_max: config.unanswered_max,
+            closing: CancellationToken::new(),
+            ended,
+        }
+    }
+
+    /// Largest frame that the server takes.
+    pub(super) fn frame_bytes_max(&self) -> usize {
+        self.frame_bytes_max.load(Ordering::Relaxed)
+    }
+
+    /// From now on nothing more can be sent.
+    pub(super) fn refuse_more(&self) {
+        self.turn.close();
+        self.unanswered_room.close();
+        self.queue_room.close();
+    }
+
+    /// Waits for the client's end. `None` if its task ended with its runtime.
+    pub(super) async fn left_behind(&self) -> Option<LeftBehind> {
+        let mut ended = self.ended.clone();
+        let left_behind = ended.wait_for(Option::is_some).await.ok()?;
+        *left_behind
+    }
+
+    /// Warns that messages may be lost when nobody holds the client any more.
+    pub(super) fn warn_of_unfinished(&self) {
+        if self.closing.is_cancelled() || self.ended.borrow().is_some() {
+            return;
+        }
+        let unanswered = self
+            .unanswered_max
+            .saturating_sub(self.unanswered_room.available_permits());
+        let client = &self.name;
+        if self.ended.has_changed().is_err() {
+            // Its task is gone without having come to its end.
+            tracing::warn!(
+                %client,
+                unanswered,
+                "a client was dropped after its runtime had ended: its connection was not closed \
+                 in good order, and messages without an answer may be lost; flush or close it first"
+            );
+        } else if unanswered > 0 {
+            tracing::warn!(
+                %client,
+                unanswered,
+                "a client was dropped with messages unanswered, and they are lost if its runtime \
+                 ends now; flush or close it first"
+            );
+        }
+    }
+
+    /// Gives back the room that a message took.
+    pub(super) fn give_back(&self, message: &Outgoing) {
+        self.unanswered_room
+            .add_permits(usize::from(message.takes_room()));
+        self.queue_room.add_permits(message.queued_bytes as usize);
+    }
+
+    /// A message that says `change`.
+    pub(super) fn change(&self, change: &Change) -> Message {
+        Message::new(&self.name, Target::Everyone, change.payload())
+            .expect("the client's name is a name")
+    }
+
+    /// The same as a frame, and its id.
+    pub(super) fn message_of(&self, change: &Change) -> (MsgId, Bytes) {
+        let message = self.change(change);
+        (message.msg_id, message.to_frame())
+    }
+
+    pub(super) fn welcome(&self) -> MutexGuard<'_, Arc<Welcome>> {
+        lock(&self.welcome)
+    }
+
+    /// Takes note of a new welcome.
+    pub(super) fn welcomed(&self, welcome: Arc<Welcome>) {
+        self.frame_bytes_max
+            .store(frame_bytes_max(&welcome), Ordering::Relaxed);
+        *self.welcome() = welcome;
+    }
+}

@@ -1,0 +1,342 @@
+//! Which messages of a resumable connection were accepted, so that one that is
+//! sent again after a reconnect is acknowledged and not delivered again.
+//!
+//! The ids stand in a ring that grows as it is filled; beyond its bound the
+//! oldest are forgotten. An index is made only when a connection resumes: until
+//! then nothing is looked for.
+//!
+//! A memory belongs to the mailbox of its connection's first name and goes with
+//! it to a connection that resumes. The earlier connection goes on using it, so
+//! that what still arrives there is known to both. Both settle and queue their
+//! messages under [`AcceptedIds::lock_order`]: neither can find one new that the other is
+//! about to accept, nor one known, and bring what follows it, that the other has
+//! yet to queue.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Weak};
+
+use uuid::Uuid;
+
+use crate::budget::{Budget, Held};
+use crate::ids::MsgId;
+use crate::limits::RESUME_IDS_MAX;
+use crate::router::connection::{ConnectionHandle, Report};
+use crate::sync::lock;
+use crate::sync::{Mutex, MutexGuard};
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct AcceptedIds {
+    order: Mutex<()>,
+    ids: Mutex<Ids>,
+}
+
+#[derive(Debug)]
+struct Ids {
+    /// The connection that resumed it last, or for which it was made.
+    user: Weak<ConnectionHandle>,
+    /// In the order in which they were accepted. With an index each id stands
+    /// here once.
+    ring: VecDeque<u128>,
+    ring_max: usize,
+    /// Whether it was made for a connection that wanted to resume another.
+    is_substitute: bool,
+    /// What the ring holds, once somebody has resumed.
+    index: Option<HashSet<u128>>,
+    /// What of it is counted.
+    held: Held,
+}
+
+impl AcceptedIds {
+    /// An empty one.
+    pub(crate) fn new(user: &Arc<ConnectionHandle>) -> Self {
+        Self::with_capacity(user, RESUME_IDS_MAX)
+    }
+
+    /// An empty one for a connection that wanted to resume what is not known.
+    pub(crate) fn substitute(user: &Arc<ConnectionHandle>) -> Self {
+        let memory = Self::new(user);
+        lock(&memory.ids).is_substitute = true;
+        memory
+    }
+
+    fn with_capacity(user: &Arc<ConnectionHandle>, ring_max: usize) -> Self {
+        Self {
+            order: Mutex::default(),
+            ids: Mutex::new(Ids {
+                user: Arc::downgrade(user),
+                ring: VecDeque::new(),
+                ring_max,
+                is_substitute: false,
+                index: None,
+                held: Held::new(&user.budget, 0),
+            }),
+        }
+    }
+
+    /// To be held from asking whether messages are known until those that are
+    /// accepted are remembered and queued.
+    pub(crate) fn lock_order(&self) -> MutexGuard<'_, ()> {
+        lock(&self.order)
+    }
+
+    // ---- whose it is ----
+
+    pub(crate) fn is_used_by(&self, handle: &Arc<ConnectionHandle>) -> bool {
+        lock(&self.ids).is_used_by(handle)
+    }
+
+    /// Whether it can be resumed. A client that wanted to resume, and never saw
+    /// that it could not, asks once more: an empty substitute for what it means
+    /// must not make it send again what may have been accepted.
+    pub(crate) fn can_be_resumed(&self) -> bool {
+        let ids = lock(&self.ids);
+        !ids.is_substitute || !ids.ring.is_empty()
+    }
+
+    /// `user` resumes: what is remembered is recognised from now on.
+    pub(crate) fn resume(&self, user: &Arc<ConnectionHandle>) {
+        let mut ids = lock(&self.ids);
+        ids.user = Arc::downgrade(user);
+        ids.make_index();
+        ids.count();
+    }
+
+    /// Nothing is recognised from now on.
+    pub(crate) fn stop_recognizing(&self) {
+        let mut ids = lock(&self.ids);
+        ids.index = None;
+        ids.count();
+    }
+
+    /// Whether messages are looked for.
+    pub(crate) fn recognizes(&self) -> bool {
+        lock(&self.ids).index.is_some()
+    }
+
+    /// Bytes that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        lock(&self.ids).bytes()
+    }
+
+    /// Whether `count` messages more can be remembered without more memory, or
+    /// `budget` has some.
+    #[inline]
+    pub(crate) fn has_room_for(&self, count: usize, budget: &Budget) -> bool {
+        if !budget.refuses_more() {
+            return true;
+        }
+        let ids = lock(&self.ids);
+        let fits = |held: usize, room: usize| held + count <= room || held >= ids.ring_max;
+        let index = ids.index.as_ref();
+        fits(ids.ring.len(), ids.ring.capacity())
+            && index.is_none_or(|index| fits(index.len(), index.capacity()))
+    }
+
+    // ---- what is remembered ----
+
+    /// The messages were accepted.
+    pub(crate) fn remember(&self, messages: &[MsgId]) {
+        let mut ids = lock(&self.ids);
+        for &message in messages {
+            ids.remember(number(message));
+        }
+        ids.count();
+    }
+
+    pub(crate) fn knows(&self, message: MsgId) -> bool {
+        let ids = lock(&self.ids);
+        let index = ids.index.as_ref();
+        index.is_some_and(|index| index.contains(&number(message)))
+    }
+
+    /// Whether all of the messages are unknown and differ from each other, so
+    /// that they can be accepted at once.
+    pub(crate) fn are_new(&self, messages: &[MsgId]) -> bool {
+        let mut numbers: Vec<u128> = messages.iter().copied().map(number).collect();
+        let ids = lock(&self.ids);
+        let Some(index) = &ids.index else { return true };
+        if numbers.iter().any(|number| index.contains(number)) {
+            return false;
+        }
+        drop(ids);
+        numbers.sort_unstable();
+        numbers.windows(2).all(|pair| pair[0] != pair[1])
+    }
+
+    /// The messages were given up after they had been accepted from `origin`:
+    /// who sends them again shall find them new. `origin` is told, and so is the
+    /// connection that has resumed it.
+    pub(crate) fn give_up(
+        &self,
+        messages: &[MsgId],
+        origin: &Arc<ConnectionHandle>,
+        report: Report,
+    ) {
+        let given_up: HashSet<u128> = messages.iter().copied().map(number).collect();
+        // Both in one: who was told must not be told once more that the message
+        // is accepted, and who finds it new can tell of the report before.
+        let mut ids = lock(&self.ids);
+        if !ids.is_used_by(origin)
+            && let Some(user) = ids.user.upgrade()
+        {
+            user.report(report.clone());
+        }
+        origin.report(report);
+        ids.forget(&given_up);
+    }
+
+    /// Forgets everything, and gives back its room.
+    pub(crate) fn clear(&self) {
+        let mut ids = lock(&self.ids);
+        ids.ring = VecDeque::new();
+        ids.index = None;
+        ids.count();
+    }
+}
+
+impl Ids {
+    fn is_used_by(&self, handle: &Arc<ConnectionHandle>) -> bool {
+        std::ptr::eq(self.user.as_ptr(), Arc::as_ptr(handle))
+    }
+
+    fn bytes(&self) -> usize {
+        let index = self.index.as_ref().map_or(0, HashSet::capacity);
+        // A table has a byte of its own for each place, and an eighth of its
+        // places free.
+        size_of::<AcceptedIds>() + self.ring.capacity() * size_of::<u128>() + index * 20
+    }
+
+    fn count(&mut self) {
+        let bytes = self.bytes();
+        self.held.set(bytes);
+    }
+
+    fn remember(&mut self, id: u128) {
+        if let Some(index) = &mut self.index
+            && !index.insert(id)
+        {
+            return;
+        }
+        if self.ring.len() >= self.ring_max
+            && let Some(oldest) = self.ring.pop_front()
+            && let Some(index) = &mut self.index
+        {
+            index.remove(&oldest);
+        }
+        self.ring.push_back(id);
+    }
+
+    fn make_index(&mut self) {
+        if self.index.is_some() {
+            return;
+        }
+        let mut index = HashSet::with_capacity(self.ring.len());
+        // Of an id that was accepted more than once the latest place counts.
+        let mut latest: VecDeque<u128> = VecDeque::with_capacity(self.ring.len());
+        for &id in self.ring.iter().rev() {
+            if index.insert(id) {
+                latest.push_front(id);
+            }
+        }
+        self.ring = latest;
+        self.index = Some(index);
+    }
+
+    fn forget(&mut self, given_up: &HashSet<u128>) {
+        self.ring.retain(|id| !given_up.contains(id));
+        if let Some(index) = &mut self.index {
+            index.retain(|id| !given_up.contains(id));
+        }
+    }
+}
+
+/// Ids compare as UUIDs, whatever the case of their digits.
+fn number(message: MsgId) -> u128 {
+    Uuid::from(message).as_u128()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::ConnectionId;
+
+    fn handle(id: u64) -> Arc<ConnectionHandle> {
+        Arc::new(ConnectionHandle::new(ConnectionId(id)))
+    }
+
+    fn id(number: u128) -> MsgId {
+        MsgId::from(Uuid::from_u128(number))
+    }
+
+    fn ids(numbers: impl IntoIterator<Item = u128>) -> Vec<MsgId> {
+        numbers.into_iter().map(id).collect()
+    }
+
+    fn known(memory: &AcceptedIds, numbers: impl IntoIterator<Item = u128>) -> Vec<u128> {
+        let known = |&number: &u128| memory.knows(id(number));
+        numbers.into_iter().filter(known).collect()
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten_before_and_after_an_index_is_made() {
+        let (first, second) = (handle(1), handle(2));
+        let memory = AcceptedIds::with_capacity(&first, 4);
+        memory.remember(&ids(1..=5));
+        assert!(!memory.recognizes() && known(&memory, 1..=9).is_empty());
+        memory.resume(&second);
+        assert_eq!(known(&memory, 1..=9), [2, 3, 4, 5]);
+        memory.remember(&ids(6..=7));
+        assert_eq!(known(&memory, 1..=9), [4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn an_id_that_was_accepted_twice_is_known_for_as_long_as_its_latest_place() {
+        let memory = AcceptedIds::with_capacity(&handle(1), 4);
+        memory.remember(&ids([1, 2, 1, 3]));
+        memory.resume(&handle(2));
+        memory.remember(&ids([4, 5]));
+        assert_eq!(known(&memory, 1..=9), [1, 3, 4, 5]);
+        memory.remember(&ids([5, 5, 6]));
+        assert_eq!(known(&memory, 1..=9), [3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn messages_are_new_if_they_are_unknown_and_differ() {
+        let memory = AcceptedIds::new(&handle(1));
+        memory.remember(&ids([1, 2]));
+        assert!(memory.are_new(&ids([1, 1])), "nothing is looked for");
+        memory.resume(&handle(2));
+        assert!(memory.are_new(&ids([3, 4])));
+        assert!(!memory.are_new(&ids([3, 2])));
+        assert!(!memory.are_new(&ids([4, 3, 4])));
+    }
+
+    #[test]
+    fn what_was_given_up_is_new_again_and_who_resumed_is_told() {
+        let (first, second) = (handle(1), handle(2));
+        let memory = AcceptedIds::new(&first);
+        memory.remember(&ids(1..=4));
+        let report = || Report::NameTakenOver(crate::ids::Name::new("a").unwrap());
+        memory.give_up(&ids([1]), &first, report());
+        assert_eq!(first.take_reports(), [report()]);
+        memory.resume(&second);
+        memory.give_up(&ids([3]), &first, report());
+        assert_eq!(known(&memory, 1..=9), [2, 4]);
+        assert_eq!(first.take_reports(), [report()]);
+        assert_eq!(second.take_reports(), [report()]);
+    }
+
+    #[test]
+    fn holds_no_more_than_what_it_was_filled_with() {
+        let memory = AcceptedIds::new(&handle(1));
+        assert!(memory.bytes() < 300);
+        memory.remember(&ids(0..RESUME_IDS_MAX as u128 + 10));
+        let full = memory.bytes();
+        assert!((1_048_576..1_049_000).contains(&full), "{full}");
+        memory.resume(&handle(2));
+        assert!(memory.bytes() > full + RESUME_IDS_MAX * 17);
+        memory.clear();
+        assert!(memory.bytes() < 300);
+    }
+}

@@ -1,0 +1,219 @@
+//! The part of a connection that others reach: its waker, and reports about the
+//! fate of the messages that it sent.
+
+pub(crate) mod accepted_ids;
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::task::Waker;
+
+use bytes::Bytes;
+
+use crate::budget::Budget;
+use crate::ids::{ConnectionId, MsgId, Name};
+use crate::sync::{AtomicBool, AtomicWaker, Mutex, Ordering, lock};
+use accepted_ids::AcceptedIds;
+
+/// Something that a connection must be told beside the answers to what it
+/// sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// Another connection took `0` over.
+    NameTakenOver(Name),
+    /// Accepted messages to `target` were given up.
+    Undelivered {
+        target: Name,
+        count: u64,
+        first_msg_id: Option<MsgId>,
+    },
+}
+
+/// A queue that is charged to the account of one connection.
+pub(crate) trait Charged: Send + Sync {
+    /// Bytes that it holds.
+    fn charged_bytes(&self) -> usize;
+}
+
+/// See the [module](self).
+pub(crate) struct ConnectionHandle {
+    id: ConnectionId,
+    /// Where the memory of its queues is counted.
+    pub(crate) budget: Arc<Budget>,
+    /// The queues that are charged to its account: of its names, and of its
+    /// broadcasts.
+    account: Mutex<Vec<Weak<dyn Charged>>>,
+    waker: AtomicWaker,
+    /// Set by the first to wake, cleared by the connection before it looks.
+    scheduled: AtomicBool,
+    /// Changed under the lock of the reports only.
+    has_reports: AtomicBool,
+    reports: Mutex<Vec<Report>>,
+    /// The rest of a frame that was partly written when its name went to
+    /// another connection.
+    unfinished: Mutex<Option<Bytes>>,
+    /// The ids of its accepted messages, if they are remembered.
+    accepted_ids: Mutex<Weak<AcceptedIds>>,
+}
+
+impl ConnectionHandle {
+    /// One whose queues nothing but their own bounds holds back.
+    #[cfg(test)]
+    pub(crate) fn new(id: ConnectionId) -> Self {
+        Self::within(id, &Arc::default())
+    }
+
+    pub(crate) fn within(id: ConnectionId, budget: &Arc<Budget>) -> Self {
+        Self {
+            id,
+            budget: Arc::clone(budget),
+            account: Mutex::default(),
+            waker: AtomicWaker::new(),
+            scheduled: AtomicBool::new(false),
+            has_reports: AtomicBool::new(false),
+            reports: Mutex::default(),
+            unfinished: Mutex::default(),
+            accepted_ids: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    // ---- waking ----
+
+    /// Makes the connection look at its queues again. To be called after
+    /// something was put there.
+    #[inline]
+    pub(crate) fn wake(&self) {
+        if !self.scheduled.swap(true, Ordering::AcqRel) {
+            self.waker.wake();
+        }
+    }
+
+    /// Registers for the next wake. The caller must look at its queues
+    /// afterwards: what arrived before is not announced again.
+    pub(crate) fn register(&self, waker: &Waker) {
+        self.waker.register(waker);
+        // A read-modify-write, so that what a producer did before it found the
+        // flag set is visible to the look that follows.
+        self.scheduled.swap(false, Ordering::AcqRel);
+    }
+
+    // ---- its account ----
+
+    /// Bytes in all queues of its account.
+    #[cold]
+    pub(crate) fn charged_bytes(&self) -> usize {
+        let account = lock(&self.account);
+        let queues = account.iter().filter_map(Weak::upgrade);
+        queues.map(|queue| queue.charged_bytes()).sum()
+    }
+
+    /// Charges `queue` to its account.
+    pub(crate) fn charge(&self, queue: Weak<dyn Charged>) {
+        let mut account = lock(&self.account);
+        // Most connections have one name, and hear broadcasts.
+        if account.is_empty() {
+            account.reserve_exact(2);
+        }
+        account.push(queue);
+    }
+
+    /// Takes `queue` off its account.
+    pub(crate) fn discharge(&self, queue: &Weak<dyn Charged>) {
+        lock(&self.account).retain(|known| !known.ptr_eq(queue));
+    }
+
+    // ---- reports ----
+
+    /// Leaves a report and wakes the connection.
+    pub(crate) fn report(&self, report: Report) {
+        let mut reports = lock(&self.reports);
+        // Reports about one target are one report, so that their number is
+        // bounded by the number of names.
+        let merged = reports.iter_mut().any(|earlier| earlier.absorb(&report));
+        if !merged {
+            reports.push(report);
+        }
+        self.has_reports.store(true, Ordering::Release);
+        drop(reports);
+        self.wake();
+    }
+
+    pub(crate) fn has_reports(&self) -> bool {
+        self.has_reports.load(Ordering::Acquire)
+    }
+
+    /// Takes the reports that have gathered.
+    pub(crate) fn take_reports(&self) -> Vec<Report> {
+        if !self.has_reports() {
+            return Vec::new();
+        }
+        let mut reports = lock(&self.reports);
+        self.has_reports.store(false, Ordering::Release);
+        std::mem::take(&mut *reports)
+    }
+
+    /// Takes those reports that are about messages given up: target, count and
+    /// first id of each.
+    pub(crate) fn take_undelivered(&self) -> Vec<(Name, u64, Option<MsgId>)> {
+        let mut taken = Vec::new();
+        lock(&self.reports).retain(|report| match report {
+            Report::Undelivered {
+                target,
+                count,
+                first_msg_id,
+            } => {
+                taken.push((target.clone(), *count, *first_msg_id));
+                false
+            }
+            Report::NameTakenOver(_) => true,
+        });
+        taken
+    }
+
+    /// Where its accepted messages are remembered, or were when they last were,
+    /// for as long as that is kept.
+    pub(crate) fn accepted_ids(&self) -> Option<Arc<AcceptedIds>> {
+        lock(&self.accepted_ids).upgrade()
+    }
+
+    pub(crate) fn set_accepted_ids(&self, ids: &Arc<AcceptedIds>) {
+        *lock(&self.accepted_ids) = Arc::downgrade(ids);
+    }
+
+    /// Leaves the rest of a frame for the connection to finish first.
+    pub(crate) fn leave_unfinished(&self, rest: Bytes) {
+        *lock(&self.unfinished) = Some(rest);
+    }
+
+    pub(crate) fn take_unfinished(&self) -> Option<Bytes> {
+        lock(&self.unfinished).take()
+    }
+}
+
+impl Report {
+    fn absorb(&mut self, later: &Self) -> bool {
+        match (self, later) {
+            (
+                Self::Undelivered { target, count, .. },
+                Self::Undelivered {
+                    target: later_target,
+                    count: more,
+                    ..
+                },
+            ) if target == later_target => {
+                *count += more;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Debug for ConnectionHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ConnectionHandle").field(&self.id).finish()
+    }
+}

@@ -1,0 +1,393 @@
+//! A name that several connections share: one queue, and for each member a
+//! *membership* with what it has taken from there.
+//!
+//! A member takes up to [`GROUP_TAKE_BYTES`] when it has written what it took
+//! before, so a slow one takes less. What it has not begun to write goes back
+//! when it leaves. With a *key*, messages with equal values at that pointer go
+//! to the same member, as long as no member joins or leaves.
+//!
+//! Locks are taken in this order: a membership, the group, the queue's consumer. The
+//! last two are never held across a write.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::entry_bytes::EntryBytes;
+use super::in_flight::InFlight;
+use super::queue::{Entry, Queue};
+use crate::limits::{FRAME_PREFIX_BYTES, GROUP_SORT_BYTES, GROUP_TAKE_BYTES};
+use crate::router::connection::ConnectionHandle;
+use crate::sync::lock;
+use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
+use crate::wire;
+use crate::wire::filter::{Field, Finite, Pointer, Probe, Value, Values};
+
+/// An entry has fewer frames than this, and is cut into no more pieces.
+const FRAMES_MAX: u64 = 1 << 24;
+
+/// A member's place in a group.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    pub(crate) handle: Arc<ConnectionHandle>,
+    pub(crate) in_flight: Mutex<InFlight>,
+    /// Changes under the lock of what is in flight.
+    left: AtomicBool,
+}
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(crate) struct Group(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    members: Vec<Member>,
+    binding: Option<Binding>,
+    /// Who is woken first, so that each is in turn.
+    turn: usize,
+    /// The order of what is taken from the queue next.
+    next_order: u64,
+}
+
+#[derive(Debug)]
+struct Member {
+    membership: Arc<Membership>,
+    /// What is bound to it but not yet taken.
+    bound: VecDeque<Entry>,
+}
+
+/// What binds messages to members.
+#[derive(Debug)]
+struct Binding {
+    key: Pointer,
+    probe: Probe,
+    values: Values,
+    /// The same each time: who could choose keys that meet at one member could
+    /// as well send one key.
+    hasher: BuildHasherDefault<DefaultHasher>,
+}
+
+impl Membership {
+    fn new(handle: &Arc<ConnectionHandle>) -> Self {
+        Self {
+            handle: Arc::clone(handle),
+            in_flight: Mutex::default(),
+            left: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the member has given its place up.
+    pub(crate) fn has_left(&self) -> bool {
+        self.left.load(Ordering::Acquire)
+    }
+}
+
+impl Group {
+    /// The members' connections.
+    pub(crate) fn handles(&self) -> Vec<Arc<ConnectionHandle>> {
+        let state = lock(&self.0);
+        let handles = state.members.iter().map(|member| &member.membership.handle);
+        handles.cloned().collect()
+    }
+
+    /// What the members have agreed on. Without members that means nothing.
+    pub(crate) fn key(&self) -> Option<Pointer> {
+        lock(&self.0)
+            .binding
+            .as_ref()
+            .map(|binding| binding.key.clone())
+    }
+
+    /// Wakes all members, each time another one first: whoever can write takes
+    /// what there is.
+    pub(crate) fn wake(&self) {
+        let mut state = lock(&self.0);
+        let count = state.members.len();
+        state.turn = state.turn.wrapping_add(1);
+        for step in 0..count {
+            state.members[(state.turn + step) % count]
+                .membership
+                .handle
+                .wake();
+        }
+    }
+
+    /// Takes a member in. The first one decides about the key. `pool` is what
+    /// was taken from the queue and given back.
+    pub(crate) fn join(
+        &self,
+        handle: &Arc<ConnectionHandle>,
+        key: Option<&Pointer>,
+        pool: &Mutex<InFlight>,
+    ) -> Arc<Membership> {
+        let mut state = lock(&self.0);
+        if state.members.is_empty() {
+            state.binding = key.map(Binding::new);
+            state.number(&mut lock(pool));
+        }
+        state.unbind(pool);
+        let membership = Arc::new(Membership::new(handle));
+        state.members.push(Member {
+            membership: Arc::clone(&membership),
+            bound: VecDeque::new(),
+        });
+        drop(state);
+        self.wake();
+        membership
+    }
+
+    /// A member leaves. What it has not begun to write goes back; it finishes
+    /// the frame that it has, and that goes back as well. Says how many frames
+    /// of what it had begun are wholly written, and whether it was the last.
+    pub(crate) fn leave(&self, membership: &Membership, pool: &Mutex<InFlight>) -> (usize, bool) {
+        let mut in_flight = lock(&membership.in_flight);
+        membership.left.store(true, Ordering::Release);
+        let broken_off = in_flight.break_off();
+        if let Some(rest) = broken_off.rest {
+            membership.handle.leave_unfinished(rest);
+        }
+        let mut state = lock(&self.0);
+        state.unbind(pool);
+        State::give_back(&mut lock(pool), in_flight.take_all());
+        (state.members).retain(|member| !std::ptr::eq(&*member.membership, membership));
+        let was_last = state.members.is_empty();
+        drop(state);
+        drop(in_flight);
+        self.wake();
+        (broken_off.frames, was_last)
+    }
+
+    /// Takes what a member writes next, if it has written all it took before.
+    /// Where it may be handed no more than `room` messages, it takes no more.
+    pub(crate) fn fill<'s>(
+        &self,
+        membership: &'s Membership,
+        room: Option<usize>,
+        pool: &Mutex<InFlight>,
+        queue: &Queue,
+    ) -> MutexGuard<'s, InFlight> {
+        let mut in_flight = lock(&membership.in_flight);
+        if let Some(room) = room {
+            self.fill_within(membership, &mut in_flight, room, pool, queue);
+        } else if in_flight.is_empty() && !membership.has_left() {
+            drop(self.take_for(membership, &mut in_flight, pool, queue));
+        }
+        in_flight
+    }
+
+    /// Takes up to [`GROUP_TAKE_BYTES`] for a member. Nobody else takes anything
+    /// while what this returns is held.
+    fn take_for(
+        &self,
+        membership: &Membership,
+        in_flight: &mut InFlight,
+        pool: &Mutex<InFlight>,
+        queue: &Queue,
+    ) -> MutexGuard<'_, State> {
+        let mut state = lock(&self.0);
+        let mut pool = lock(pool);
+        if state.binding.is_some() {
+            let own = state.sort_for(membership, &mut pool, queue);
+            if let Some(rest) = in_flight.take_some(|| own.pop_front(), GROUP_TAKE_BYTES) {
+                own.push_front(rest);
+            }
+        } else {
+            let next = || state.next(&mut pool, queue);
+            if let Some(rest) = in_flight.take_some(next, GROUP_TAKE_BYTES) {
+                pool.give_back([rest]);
+            }
+        }
+        state
+    }
+
+    /// Takes no more than `room` messages for a member, also of what it had taken
+    /// before.
+    #[cold]
+    fn fill_within(
+        &self,
+        membership: &Membership,
+        in_flight: &mut InFlight,
+        room: usize,
+        pool: &Mutex<InFlight>,
+        queue: &Queue,
+    ) {
+        if membership.has_left() {
+            return;
+        }
+        let had_taken = !in_flight.is_empty();
+        let mut state = match had_taken {
+            true => lock(&self.0),
+            false if room == 0 => return,
+            false => self.take_for(membership, in_flight, pool, queue),
+        };
+        let mut beyond = in_flight.keep(room);
+        if beyond.is_empty() {
+            return;
+        }
+        // What is bound to the member comes behind, and is sorted once more.
+        let own = state.place_of(membership);
+        beyond.append(&mut state.members[own].bound);
+        State::give_back(&mut lock(pool), beyond);
+        let was_missed = had_taken || state.binding.is_some();
+        drop(state);
+        if was_missed {
+            // Others have found nothing while the member had it.
+            self.wake();
+        }
+    }
+}
+
+impl State {
+    /// Gives back what was bound to members: who comes or goes changes that.
+    fn unbind(&mut self, pool: &Mutex<InFlight>) {
+        let mut pool = lock(pool);
+        let bound = self.members.iter_mut();
+        let bound: Vec<Entry> = bound.flat_map(|member| member.bound.drain(..)).collect();
+        Self::give_back(&mut pool, bound);
+    }
+
+    /// The oldest entry that nobody has taken.
+    fn next(&mut self, pool: &mut InFlight, queue: &Queue) -> Option<Entry> {
+        pool.take_first().or_else(|| {
+            let order = self.next_order();
+            queue.pop().map(|entry| Entry { order, ..entry })
+        })
+    }
+
+    fn next_order(&mut self) -> u64 {
+        self.next_order += FRAMES_MAX;
+        self.next_order
+    }
+
+    /// Numbers what an earlier owner left.
+    fn number(&mut self, pool: &mut InFlight) {
+        let mut left = pool.take_all();
+        for entry in &mut left {
+            entry.order = self.next_order();
+        }
+        pool.give_back(left);
+    }
+
+    /// Puts entries back in the places that they had.
+    fn give_back(pool: &mut InFlight, entries: impl IntoIterator<Item = Entry>) {
+        let mut all: Vec<Entry> = entries.into_iter().chain(pool.take_all()).collect();
+        all.sort_by_key(|entry| entry.order);
+        pool.give_back(all);
+    }
+
+    /// The place of a member among all.
+    fn place_of(&self, membership: &Membership) -> usize {
+        let mut seats = self.members.iter();
+        let own = seats.position(|member| std::ptr::eq(&*member.membership, membership));
+        own.unwrap_or_default()
+    }
+
+    /// Sorts what is queued by the members that it is bound to, until there is
+    /// something for `membership`, and gives what is.
+    fn sort_for(
+        &mut self,
+        membership: &Membership,
+        pool: &mut InFlight,
+        queue: &Queue,
+    ) -> &mut VecDeque<Entry> {
+        let own = self.place_of(membership);
+        let mut sorted = 0;
+        while self.members[own].bound.is_empty() {
+            let Some(entry) = self.next(pool, queue) else {
+                break;
+            };
+            if sorted > GROUP_SORT_BYTES {
+                // Others want their turn: go on in the next one.
+                pool.give_back([entry]);
+                membership.handle.wake();
+                break;
+            }
+            sorted += entry.bytes.len();
+            match &mut self.binding {
+                Some(binding) => binding.sort(entry, own, &mut self.members),
+                None => self.members[own].bound.push_back(entry),
+            }
+        }
+        &mut self.members[own].bound
+    }
+}
+
+impl Binding {
+    fn new(key: &Pointer) -> Self {
+        Self {
+            key: key.clone(),
+            probe: Probe::new([Field::At(key.clone())]),
+            values: Values::default(),
+            hasher: BuildHasherDefault::default(),
+        }
+    }
+
+    /// Leaves the frames of an entry with the members that they are bound to;
+    /// those without the key, and reports, with the member `own`.
+    fn sort(&mut self, entry: Entry, own: usize, members: &mut [Member]) {
+        if entry.frames == 0 {
+            members[own].bound.push_back(entry);
+            return;
+        }
+        let mut pieces: Vec<(usize, u32, Range<usize>)> = Vec::new();
+        for frame in wire::frames(&entry.bytes) {
+            let json = &entry.bytes[frame.start + FRAME_PREFIX_BYTES..frame.end];
+            let member = self.member_of(json, members).unwrap_or(own);
+            match pieces.last_mut() {
+                Some((last, frames, range)) if *last == member => {
+                    *frames += 1;
+                    range.end = frame.end;
+                }
+                _ => pieces.push((member, 1, frame)),
+            }
+        }
+        let count = pieces.len();
+        for &(member, ..) in pieces.iter().filter(|(member, ..)| *member != own) {
+            members[member].membership.handle.wake();
+        }
+        if let [(member, ..)] = pieces[..] {
+            members[member].bound.push_back(entry);
+            return;
+        }
+        let budget = Arc::clone(&members[own].membership.handle.budget);
+        let mut charge_left = entry.charge;
+        let mut order = entry.order;
+        for (index, (member, frames, range)) in pieces.into_iter().enumerate() {
+            // The charge is shared by size, and is at least that.
+            let charge = match index + 1 == count {
+                true => charge_left,
+                false => entry.charge * range.len() / entry.bytes.len(),
+            };
+            charge_left -= charge;
+            let bytes = range.len();
+            // Copied, so that no piece keeps the others in memory.
+            members[member].bound.push_back(Entry {
+                bytes: EntryBytes::copy(&entry.bytes, [range], bytes, &budget),
+                frames,
+                order,
+                charge,
+                origin: entry.origin.clone(),
+            });
+            // A piece that is cut once more stays in front of the next.
+            order += u64::from(frames);
+        }
+    }
+
+    /// The member that a message is bound to; `None` if it has no key. Of all
+    /// members the one that makes the largest number with the key: when one
+    /// comes or goes, only the keys move that it gets or had.
+    fn member_of(&mut self, json: &[u8], members: &[Member]) -> Option<usize> {
+        let key = match self.values.read(&self.probe, json, None).get(0)? {
+            Value::Null => self.hasher.hash_one(()),
+            Value::Bool(value) => self.hasher.hash_one(value),
+            Value::Number(spelling) => self.hasher.hash_one(Finite::read(spelling)?),
+            Value::Text(text) => self.hasher.hash_one(text),
+            Value::Container => return None,
+        };
+        let weight = |member: &Member| self.hasher.hash_one((key, member.membership.handle.id()));
+        let weighed = members.iter().enumerate();
+        let heaviest = weighed.max_by_key(|(_, member)| weight(member));
+        heaviest.map(|(index, _)| index)
+    }
+}

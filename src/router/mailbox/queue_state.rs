@@ -1,0 +1,102 @@
+//! What a queue holds, and how much it may: the word that its producers and its
+//! consumer share.
+
+use crate::budget::Allowance;
+use crate::config::RouterConfig;
+use crate::limits::{QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
+
+/// How much a queue may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Capacity {
+    pub(crate) bytes: usize,
+    pub(crate) messages: usize,
+}
+
+/// The capacity of a queue whose name has no rules of its own.
+impl From<&RouterConfig> for Capacity {
+    fn from(config: &RouterConfig) -> Self {
+        Self {
+            bytes: config.queue_bytes,
+            messages: config.queue_messages,
+        }
+    }
+}
+
+impl Capacity {
+    /// The part of this capacity that `dividend` of `divisor` parts are.
+    pub(crate) fn part(self, dividend: usize, divisor: usize) -> Self {
+        Self {
+            bytes: self.bytes / divisor * dividend,
+            messages: self.messages / divisor * dividend,
+        }
+    }
+}
+
+/// Room in a queue that is reserved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Reservation {
+    pub(crate) frames: usize,
+    pub(crate) bytes: usize,
+}
+
+/// What a queue holds at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct QueueState(pub(crate) u64);
+
+const BYTES_BITS: u32 = 38;
+const MESSAGES_BITS: u32 = 23;
+const ONE_MESSAGE: u64 = 1 << BYTES_BITS;
+/// No reservation succeeds.
+pub(crate) const CLOSED: u64 = 1 << 63;
+/// What is queued, and what may yet come, is to be swept.
+pub(crate) const ENDED: u64 = 1 << 62;
+/// A gap waits to be reported.
+pub(crate) const DROPPED: u64 = 1 << 61;
+
+// The word has room for a full queue, one more message of any size, and the
+// memory that its entries pin beyond their bytes.
+const _: () = assert!(QUEUE_BYTES_MAX as u64 * 8 <= 1 << BYTES_BITS);
+const _: () = assert!((QUEUE_MESSAGES_MAX as u64) * 2 <= 1 << MESSAGES_BITS);
+const _: () = assert!(BYTES_BITS + MESSAGES_BITS <= 61);
+
+impl QueueState {
+    /// So much, as the word has it.
+    pub(crate) fn of(messages: usize, bytes: usize) -> u64 {
+        messages as u64 * ONE_MESSAGE + bytes as u64
+    }
+
+    pub(crate) fn is_closed(self) -> bool {
+        self.0 & CLOSED != 0
+    }
+
+    pub(crate) fn has_ended(self) -> bool {
+        self.0 & ENDED != 0
+    }
+
+    pub(crate) fn has_dropped(self) -> bool {
+        self.0 & DROPPED != 0
+    }
+
+    /// Whether there is nothing to deliver, and nothing is about to be queued.
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 & !(CLOSED | ENDED) == 0
+    }
+
+    pub(crate) fn bytes(self) -> usize {
+        (self.0 & (ONE_MESSAGE - 1)) as usize
+    }
+
+    pub(crate) fn messages(self) -> usize {
+        ((self.0 & (DROPPED - 1)) >> BYTES_BITS) as usize
+    }
+
+    /// Whether a message of `size` bytes is within what an account is allowed
+    /// that holds `others` beside this.
+    pub(crate) fn takes(self, size: u32, allowance: Allowance, others: usize) -> bool {
+        allowance.takes(size as usize, self.bytes(), others, self.messages() == 0)
+    }
+
+    pub(crate) fn is_below(self, capacity: Capacity) -> bool {
+        self.bytes() < capacity.bytes && self.messages() < capacity.messages
+    }
+}

@@ -1,0 +1,83 @@
+//! What a queue that has ended still held, and who is told of it: those who sent
+//! it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::queue::Entry;
+use crate::ids::{ConnectionId, MsgId, Name};
+use crate::loss;
+use crate::router::connection::accepted_ids::AcceptedIds;
+use crate::router::connection::{ConnectionHandle, Report};
+use crate::stats::{Counters, Stats};
+use crate::wire;
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(crate) struct Undeliverable(HashMap<ConnectionId, OfSender>);
+
+/// What became of one sender's messages.
+#[derive(Debug)]
+struct OfSender {
+    origin: Arc<ConnectionHandle>,
+    count: u64,
+    first_msg_id: Option<MsgId>,
+    /// Where they are remembered as accepted.
+    memory: Option<Arc<AcceptedIds>>,
+    /// All of them, if they are.
+    msg_ids: Vec<MsgId>,
+}
+
+impl Undeliverable {
+    pub(crate) fn add(&mut self, entry: Entry) {
+        let Some(origin) = entry.origin else { return };
+        let known = self.0.entry(origin.id()).or_insert_with(|| OfSender {
+            count: 0,
+            first_msg_id: wire::first_msg_id(&entry.bytes),
+            memory: origin.accepted_ids(),
+            msg_ids: Vec::new(),
+            origin,
+        });
+        known.count += u64::from(entry.frames);
+        if known.memory.is_some() {
+            known.msg_ids.extend(wire::msg_ids(&entry.bytes));
+        }
+    }
+
+    /// Tells all of them that what they sent to `target` was given up, and counts
+    /// it.
+    pub(crate) fn report(self, target: &Name, counters: &Counters) {
+        self.log(target);
+        for sender in self.0.into_values() {
+            let (origin, count) = (sender.origin, sender.count);
+            let done = Stats {
+                given_up: count,
+                ..Stats::default()
+            };
+            counters.add(origin.id(), &done);
+            let report = Report::Undelivered {
+                target: target.clone(),
+                count,
+                first_msg_id: sender.first_msg_id,
+            };
+            match sender.memory {
+                None => origin.report(report),
+                Some(memory) => memory.give_up(&sender.msg_ids, &origin, report),
+            }
+        }
+    }
+
+    /// Says it in the log, where it is the only word for senders that are gone.
+    /// One line for all of them, for there may be as many as connections.
+    fn log(&self, target: &Name) {
+        let count: u64 = self.0.values().map(|sender| sender.count).sum();
+        let senders = self.0.len();
+        if count > 0 {
+            tracing::warn!(target: loss::TARGET, %target, count, senders, "undelivered");
+        }
+        for sender in self.0.values() {
+            let (id, count) = (sender.origin.id(), sender.count);
+            tracing::debug!(%target, sender = %id, count, "undelivered");
+        }
+    }
+}

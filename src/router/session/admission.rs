@@ -1,0 +1,260 @@
+//! Admission of a run: its frames are accepted, refused or dropped together, and
+//! each is answered.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::claiming::NameState;
+use super::read::{Read, Stopped};
+use super::routes::Destination;
+use super::run::{ReadScratch, Run};
+use super::stalls::Verdict;
+use super::{Halt, Session};
+use crate::config::Overflow;
+use crate::ids::MsgId;
+use crate::limits::FRAME_PREFIX_BYTES;
+use crate::router::mailbox::claim::Claim;
+use crate::router::mailbox::drop_notice::DropNotice;
+use crate::router::mailbox::pause::Pause;
+use crate::router::mailbox::{Mailbox, QueuePart};
+use crate::wire::{ErrorCode, Kind, Refusal, Shortage};
+
+impl Read<'_> {
+    /// Admits, refuses or drops the frames of the run, and answers each.
+    ///
+    /// # Errors
+    /// An event must wait.
+    #[inline]
+    pub(super) fn admit(&mut self) -> Result<(), Stopped> {
+        if self.scratch.run.is_empty() {
+            return Ok(());
+        }
+        // Whatever becomes of them, these frames are valid.
+        self.session.invalid_in_a_row = 0;
+        let admitted = match self.accepted_ids() {
+            None => self.admit_run(),
+            Some(ids) => self.admit_resumable(&ids),
+        };
+        self.scratch.run.clear();
+        admitted
+    }
+
+    #[inline]
+    pub(super) fn admit_run(&mut self) -> Result<(), Stopped> {
+        match self.session.routes.destination(self.scratch.run.route) {
+            Destination::Everyone => self.admit_broadcast(),
+            Destination::Mailbox(_) => return self.admit_named(),
+            _ => self.admit_inside(0),
+        }
+        Ok(())
+    }
+
+    /// To the queue of a name.
+    fn admit_named(&mut self) -> Result<(), Stopped> {
+        let part = part_of(self.scratch.run.kind);
+        let route = self.scratch.run.route;
+        let mut first = 0;
+        while first < self.scratch.run.ids.len() {
+            let run = &self.scratch.run;
+            let Some(mailbox) = self.session.routes.mailbox(route) else {
+                self.admit_inside(first);
+                return Ok(());
+            };
+            let Ok(granted) = mailbox.reserve(&run.sizes[first..], run.total, part) else {
+                // Its owner left; perhaps the name has another by now.
+                self.session.routes.renew(route, &self.session.shared);
+                continue;
+            };
+            if granted == 0 {
+                let mailbox = Arc::clone(mailbox);
+                self.admit_full(&mailbox, first)?;
+                first += 1;
+                continue;
+            }
+            let frames = first..first + granted;
+            let bytes = run.bytes_of(&frames);
+            self.accept(frames, &[]);
+            let ReadScratch { run, forward, .. } = &mut *self.scratch;
+            if let Some(mailbox) = self.session.routes.mailbox(route) {
+                forward.add_named(mailbox, run.start..run.start + bytes, granted as u32);
+                if run.kind == Kind::IngestEvent {
+                    self.session.stalls.admitted(mailbox, self.now);
+                }
+            }
+            run.advance(bytes);
+            first += granted;
+        }
+        Ok(())
+    }
+
+    /// The frame `index` of the run doesn't fit its target's queue.
+    #[cold]
+    fn admit_full(&mut self, mailbox: &Arc<Mailbox>, index: usize) -> Result<(), Stopped> {
+        let run = &self.scratch.run;
+        let (msg_id, size) = (run.ids[index], run.sizes[index]);
+        match (run.kind, mailbox.overflow()) {
+            (Kind::LogRecord | Kind::Heartbeat, _) | (Kind::IngestEvent, Overflow::Drop) => {
+                self.accept(index..index + 1, &[1]);
+                self.session.done.dropped += 1;
+                let server = &self.session.shared.config.name;
+                let notice =
+                    DropNotice::new(server, Some(mailbox.name()), msg_id, self.now.unix_ms);
+                self.scratch.forward.add_dropped(mailbox, notice);
+            }
+            (Kind::IngestEvent, Overflow::Pause) => {
+                let timeout = self.session.shared.config.stall_timeout;
+                let verdict = self.session.stalls.full(mailbox, self.now, timeout);
+                if let Verdict::PauseUntil(deadline) = verdict {
+                    let id = self.session.handle.id();
+                    let pause = Pause::new(mailbox, id, size, deadline, msg_id);
+                    return Err(Stopped::halt(run.start, Halt::Pause(pause)));
+                }
+                self.refuse_queue_full(index, mailbox);
+            }
+            _ => self.refuse_queue_full(index, mailbox),
+        }
+        self.scratch.run.advance(size as usize);
+        Ok(())
+    }
+
+    fn refuse_queue_full(&mut self, index: usize, mailbox: &Mailbox) {
+        let run = &self.scratch.run;
+        let target = String::from_utf8_lossy(self.session.routes.target(run.route));
+        let refusal = if mailbox.lacks_memory_only(run.sizes[index], part_of(run.kind)) {
+            let message = format!(
+                "the server's memory is used up, and the queue of {target:?} has its share of \
+                 it: send it again later"
+            );
+            Refusal::new(ErrorCode::QueueFull, message).for_want_of(Shortage::Memory)
+        } else {
+            let message = format!(
+                "the queue of {target:?} is full and its owner doesn't read: send it again later"
+            );
+            Refusal::new(ErrorCode::QueueFull, message).for_want_of(Shortage::Queue)
+        };
+        self.refuse_of_run(index, refusal);
+    }
+
+    /// To all who hear broadcasts.
+    pub(super) fn admit_broadcast(&mut self) {
+        let ReadScratch {
+            run,
+            forward,
+            missed,
+            ..
+        } = &mut *self.scratch;
+        let context = self.session.broadcast_context(self.now);
+        let conflated = forward.add_broadcasts(run.view(self.input), &context, missed);
+        let missed = std::mem::take(missed);
+        let done = &mut self.session.done;
+        done.conflated += conflated;
+        done.dropped += missed.iter().map(|&count| u64::from(count)).sum::<u64>();
+        self.accept(0..self.scratch.run.ids.len(), &missed);
+        self.scratch.missed = missed;
+    }
+
+    /// To a service of tickwire's, to the server itself, or to nobody: the
+    /// frames of the run from `first` on.
+    fn admit_inside(&mut self, first: usize) {
+        let run = &self.scratch.run;
+        let all = first..run.ids.len();
+        match self.session.routes.destination(run.route) {
+            Destination::Service => self.accept(all, &[]),
+            // Accepted and discarded: a client that acknowledges everything
+            // would never stop otherwise.
+            Destination::Server if matches!(run.kind, Kind::Ack | Kind::Error) => {
+                if run.kind == Kind::Ack && self.session.output.release(all.len()) {
+                    self.session.handle.wake();
+                }
+                self.accept(all, &[]);
+            }
+            Destination::Server => {
+                for index in all {
+                    let refusal = Refusal::new(
+                        ErrorCode::TargetUnavailable,
+                        "the server itself takes only acks and errors: address a participant",
+                    );
+                    self.refuse_of_run(index, refusal);
+                }
+            }
+            _ => {
+                for index in all {
+                    let target = self.session.routes.target(self.scratch.run.route);
+                    let reason = format!(
+                        "nobody owns the name {:?}: its connector is not connected",
+                        String::from_utf8_lossy(target),
+                    );
+                    let refusal = Refusal::new(ErrorCode::TargetUnavailable, reason);
+                    self.refuse_of_run(index, refusal);
+                }
+            }
+        }
+    }
+
+    /// Accepts frames of the run. `missed` counts the receivers that missed
+    /// each.
+    fn accept(&mut self, frames: Range<usize>, missed: &[u32]) {
+        let run = &self.scratch.run;
+        let session = &mut *self.session;
+        session.done.accepted += frames.len() as u64;
+        if run.kind != Kind::Ack {
+            let messages = &run.ids[frames.clone()];
+            session.acknowledge(run, messages, missed);
+            if let Some(ids) = &session.accepted_ids {
+                ids.remember(messages);
+            }
+        }
+        if session.claiming == NameState::Unsettled {
+            session.claim_source(run.sender);
+        }
+        if matches!(run.kind, Kind::Heartbeat | Kind::LogRecord) {
+            self.show_services(frames);
+        }
+    }
+
+    /// Liveness and the log see every accepted heartbeat and log record.
+    fn show_services(&self, frames: Range<usize>) {
+        let run = &self.scratch.run;
+        let services = &self.session.shared.services;
+        let source = self.session.answers.sender_name(run.sender);
+        let mut at = run.start;
+        let frames = run.sizes[frames].iter().map(|&size| {
+            let json = &self.input[at + FRAME_PREFIX_BYTES..at + size as usize];
+            at += size as usize;
+            json
+        });
+        match run.kind {
+            Kind::Heartbeat => frames.for_each(|json| services.heartbeat(source, json, self.now)),
+            _ => services.log_records(frames),
+        }
+    }
+
+    pub(super) fn refuse_of_run(&mut self, index: usize, refusal: Refusal) {
+        let run = &self.scratch.run;
+        let refusal = Refusal {
+            msg_id: Some(run.ids[index]),
+            source: Some(self.session.answers.sender_name(run.sender).clone()),
+            ..refusal
+        };
+        // The frame is valid: its refusal never ends the connection.
+        let _ = self.session.refuse(&refusal);
+    }
+}
+
+impl Session {
+    #[inline]
+    pub(super) fn acknowledge(&mut self, run: &Run, messages: &[MsgId], missed: &[u32]) {
+        let first_name = self.claims.first().map(Claim::name);
+        let first_name = first_name.or(self.former_name.as_ref());
+        self.answers
+            .acknowledge(run.sender, first_name, messages, missed);
+    }
+}
+
+/// The part of a queue that messages of `kind` may use.
+fn part_of(kind: Kind) -> QueuePart {
+    match kind {
+        Kind::Ack | Kind::Error => QueuePart::Whole,
+        _ => QueuePart::Ordinary,
+    }
+}

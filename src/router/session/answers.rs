@@ -1,0 +1,337 @@
+//! The answers of one session: what waits to be written, and the templates
+//! that make the next ack cheap.
+
+use uuid::Uuid;
+
+use crate::ids::{MsgId, Name};
+use crate::limits::{CONTROL_LANE_BYTES, CONTROL_LANE_SHORT_BYTES};
+use crate::router::now::Now;
+use crate::wire::{
+    AckTemplate, Acks, AnswerIds, AnswerWriter, BatchAck, ErrorCode, ErrorDetails, Refusal,
+    Shortage, Welcome,
+};
+
+/// Sources whose template is kept: most connections have one, one that speaks
+/// for others a few.
+const SENDERS_MAX: usize = 8;
+
+/// A source that this session has seen, and how it is acknowledged.
+#[derive(Debug)]
+struct Sender {
+    name: Name,
+    /// Made for the first ack, and again after an idle time.
+    template: Option<AckTemplate>,
+}
+
+/// Which of the remembered senders; valid until another one is looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct SenderIndex(usize);
+
+/// How a client wants its accepted messages acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AckOptions {
+    pub(crate) acks: Acks,
+    /// Whether an ack says in any case how many receivers missed each message.
+    pub(crate) details: bool,
+}
+
+impl Default for AckOptions {
+    fn default() -> Self {
+        Self {
+            acks: Acks::Each,
+            details: false,
+        }
+    }
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct Answers {
+    server: Name,
+    ids: AnswerIds,
+    out: Vec<u8>,
+    /// Bytes of `out` that are written.
+    written: usize,
+    unix_ms: i64,
+    /// Bytes beyond which no more input is taken.
+    most: usize,
+    ack_options: AckOptions,
+    /// Where several messages share an ack. It is open only while frames are
+    /// taken: all that looks at `out` finds whole frames.
+    batch: Option<Box<BatchAck>>,
+    senders: Vec<Sender>,
+    /// The next place to give to another sender once all are taken.
+    next: usize,
+}
+
+impl Answers {
+    pub(crate) fn new(server: Name, seed: Uuid) -> Self {
+        Self {
+            server,
+            ids: AnswerIds::new(seed),
+            out: Vec::new(),
+            written: 0,
+            unix_ms: 0,
+            most: CONTROL_LANE_BYTES,
+            ack_options: AckOptions::default(),
+            batch: None,
+            senders: Vec::new(),
+            next: 0,
+        }
+    }
+
+    /// Sets the time of the answers that follow.
+    pub(crate) fn set_time(&mut self, now: Now) {
+        self.unix_ms = now.unix_ms;
+    }
+
+    // ---- what waits ----
+
+    pub(crate) fn unwritten(&self) -> &[u8] {
+        debug_assert!(self.is_whole());
+        &self.out[self.written..]
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.written == self.out.len()
+    }
+
+    /// Whether so much waits that the session should take no more input.
+    pub(crate) fn is_full(&self) -> bool {
+        self.out.len() - self.written >= self.most
+    }
+
+    /// Fewer may wait while memory is short.
+    pub(crate) fn set_short(&mut self, is_short: bool) {
+        self.most = match is_short {
+            true => CONTROL_LANE_SHORT_BYTES,
+            false => CONTROL_LANE_BYTES,
+        };
+    }
+
+    /// Bytes of memory that they take.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.out.capacity()
+    }
+
+    /// `bytes` more were written.
+    pub(crate) fn advance(&mut self, bytes: usize) {
+        self.written = (self.written + bytes).min(self.out.len());
+        if self.is_empty() {
+            self.written = 0;
+            // An idle connection holds no buffer beyond an ordinary one.
+            if self.out.capacity() > 2 * CONTROL_LANE_BYTES {
+                self.out = Vec::new();
+            } else {
+                self.out.clear();
+            }
+        } else if self.written > self.unwritten().len() {
+            // A peer that always leaves something unread would have all its
+            // answers kept. No more is moved than was written since.
+            self.out.drain(..self.written);
+            self.written = 0;
+        }
+    }
+
+    /// Takes everything that waits.
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        debug_assert!(self.is_whole());
+        self.written = 0;
+        std::mem::take(&mut self.out)
+    }
+
+    /// Gives back what is made anew when it is needed, unless answers wait.
+    pub(crate) fn shrink(&mut self) {
+        if self.is_empty() {
+            self.out = Vec::new();
+            self.written = 0;
+            self.batch = None;
+            for sender in &mut self.senders {
+                sender.template = None;
+            }
+        }
+    }
+
+    /// Whether nothing waits but whole frames.
+    fn is_whole(&self) -> bool {
+        !self.batch.as_ref().is_some_and(|batch| batch.is_open())
+    }
+
+    // ---- senders ----
+
+    /// The sender called `name`, if that is the one at `index`.
+    #[inline]
+    pub(crate) fn is_sender(&self, index: SenderIndex, name: &[u8]) -> bool {
+        self.senders
+            .get(index.0)
+            .is_some_and(|sender| sender.name.as_bytes() == name)
+    }
+
+    /// Finds or remembers a sender. `None` if it is no valid name.
+    pub(crate) fn sender(&mut self, name: &[u8]) -> Option<SenderIndex> {
+        let known = self.senders.iter().position(|s| s.name.as_bytes() == name);
+        if let Some(index) = known {
+            return Some(SenderIndex(index));
+        }
+        let name = Name::from_utf8(name).ok()?;
+        let sender = Sender {
+            template: None,
+            name,
+        };
+        if self.senders.is_empty() {
+            // Most connections never have another.
+            self.senders.reserve_exact(1);
+        }
+        if self.senders.len() < SENDERS_MAX {
+            self.senders.push(sender);
+            return Some(SenderIndex(self.senders.len() - 1));
+        }
+        let index = self.next;
+        self.next = (self.next + 1) % SENDERS_MAX;
+        self.senders[index] = sender;
+        Some(SenderIndex(index))
+    }
+
+    pub(crate) fn sender_name(&self, index: SenderIndex) -> &Name {
+        &self.senders[index.0].name
+    }
+
+    // ---- answers ----
+
+    pub(crate) fn ack_options(&self) -> &AckOptions {
+        &self.ack_options
+    }
+
+    /// Sets how the messages that follow are acknowledged.
+    pub(crate) fn set_ack_options(&mut self, options: AckOptions) {
+        self.close_batch();
+        self.batch = None;
+        self.ack_options = options;
+    }
+
+    /// Acknowledges messages of one sender as the client wants it.
+    /// `first_name` is the first name of the connection; `missed[i]` receivers
+    /// missed the i-th message, and nobody what is beyond its end.
+    pub(crate) fn acknowledge(
+        &mut self,
+        sender: SenderIndex,
+        first_name: Option<&Name>,
+        messages: &[MsgId],
+        missed: &[u32],
+    ) {
+        match self.ack_options.acks {
+            Acks::Batch => self.ack_together(first_name, messages, missed),
+            Acks::None => {}
+            _ => self.ack_each(sender, messages, missed),
+        }
+    }
+
+    /// Acknowledges messages of one sender, each by itself.
+    pub(crate) fn ack_each(&mut self, sender: SenderIndex, messages: &[MsgId], missed: &[u32]) {
+        self.close_batch();
+        let details = self.ack_options.details;
+        let (out, ids) = (&mut self.out, &mut self.ids);
+        let Sender { name, template } = &mut self.senders[sender.0];
+        let template = template.get_or_insert_with(|| AckTemplate::new(&self.server, Some(name)));
+        template.set_time(self.unix_ms);
+        for (index, message) in messages.iter().enumerate() {
+            match missed.get(index) {
+                None | Some(0) if !details => template.append(out, ids, message),
+                missed => {
+                    let dropped = missed.copied().unwrap_or(0);
+                    template.append_dropped(out, ids, message, dropped.into());
+                }
+            }
+        }
+    }
+
+    fn ack_together(&mut self, first_name: Option<&Name>, messages: &[MsgId], missed: &[u32]) {
+        let known = self.batch.take();
+        let known = known.filter(|batch| batch.is_open() || batch.target() == first_name);
+        let batch = self.batch.insert(known.unwrap_or_else(|| {
+            let details = self.ack_options.details;
+            Box::new(BatchAck::new(&self.server, first_name, details))
+        }));
+        batch.append(&mut self.out, &mut self.ids, self.unix_ms, messages, missed);
+    }
+
+    /// Completes the ack that several messages share, if one is open. Every
+    /// other answer does so first, and so does whoever ends a read.
+    pub(crate) fn close_batch(&mut self) {
+        if let Some(batch) = &mut self.batch {
+            batch.close(&mut self.out);
+        }
+    }
+
+    /// Says why a frame was refused.
+    pub(crate) fn refuse(&mut self, refusal: &Refusal) {
+        let details = ErrorDetails {
+            msg_id: refusal.msg_id.as_ref().map(MsgId::as_str),
+            field: refusal.field.as_deref(),
+            reason: refusal.shortage.map(Shortage::as_str),
+            ..ErrorDetails::default()
+        };
+        let target = refusal.source.as_ref().map(Name::as_str);
+        self.error(target, refusal.code, &refusal.reason, &details);
+    }
+
+    /// Tells of an error that concerns the name `target`, or none.
+    pub(crate) fn error(
+        &mut self,
+        target: Option<&str>,
+        code: ErrorCode,
+        message: &str,
+        details: &ErrorDetails<'_>,
+    ) {
+        let (mut answering, out) = self.answering();
+        answering.append_error(out, target, code, message, details);
+    }
+
+    /// Answers a `hello` of `target`.
+    pub(crate) fn welcome(&mut self, target: &str, welcome: &Welcome) {
+        let (mut answering, out) = self.answering();
+        answering.append_welcome(out, target, welcome);
+    }
+
+    /// Every answer but an ack begins here.
+    fn answering(&mut self) -> (AnswerWriter<'_>, &mut Vec<u8>) {
+        self.close_batch();
+        let answering = AnswerWriter {
+            server: &self.server,
+            ids: &mut self.ids,
+            unix_ms: self.unix_ms,
+        };
+        (answering, &mut self.out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_makes_room_although_something_always_waits() {
+        let server = Name::new("tickwire").unwrap();
+        let mut answers = Answers::new(server, Uuid::nil());
+        let sender = answers.sender(b"a").unwrap();
+        let messages = [MsgId::from(Uuid::nil()); 100];
+        let mut expected = Vec::new();
+        let mut written = Vec::new();
+        for _ in 0..200 {
+            let before = answers.unwritten().len();
+            answers.ack_each(sender, &messages, &[]);
+            expected.extend_from_slice(&answers.unwritten()[before..]);
+            // All but the last few bytes leave.
+            let bytes = answers.unwritten().len() - 10;
+            written.extend_from_slice(&answers.unwritten()[..bytes]);
+            answers.advance(bytes);
+        }
+        written.extend_from_slice(answers.unwritten());
+        assert_eq!(written, expected);
+        assert!(
+            answers.out.capacity() <= 2 * CONTROL_LANE_BYTES,
+            "{} bytes are held for 10 that wait",
+            answers.out.capacity()
+        );
+    }
+}

@@ -1,0 +1,186 @@
+//! Control messages: what a connection asks of tickwire itself.
+
+use std::time::Duration;
+
+use super::answers::{AckOptions, SenderIndex};
+use super::claiming::NameState;
+use crate::ids::{MsgId, Name};
+use crate::limits::PROTOCOL_VERSION;
+use crate::router::mailbox::claim::{Claim, Ownership};
+use crate::router::session::{Attention, Halt, Session};
+use crate::wire::{
+    Broadcasts, ErrorCode, Granted, GrantedLimits, Header, HelloRequest, Kind, Refusal,
+    ServerIdentity, Welcome,
+};
+
+impl Session {
+    /// Carries out a control message and answers it.
+    ///
+    /// # Errors
+    /// The connection is to be closed.
+    pub(super) fn control(
+        &mut self,
+        header: &Header,
+        sender: SenderIndex,
+        json: &[u8],
+    ) -> Result<(), Halt> {
+        let source = self.answers.sender_name(sender).clone();
+        let before = self.answer_reports_before_hello();
+        let outcome = match header.kind {
+            Kind::Hello => self.hello(&source, header.msg_id, json),
+            Kind::Subscribe => self.subscribe(json),
+            _ => self.unsubscribe(json),
+        };
+        if outcome.is_ok() && header.kind != Kind::Hello {
+            // By itself, whatever is done with the acks of messages.
+            self.answers.ack_each(sender, &[header.msg_id], &[]);
+            if self.claiming == NameState::Unsettled {
+                self.claim_source(sender);
+            }
+        }
+        match outcome {
+            Ok(()) => self.note_accepted(),
+            Err(refusal) => self.refuse(&Refusal {
+                msg_id: Some(header.msg_id),
+                source: Some(source),
+                ..refusal
+            })?,
+        }
+        // It had lost its last name, and has taken none back.
+        let nameless = before == Attention::Close && self.claims.is_empty();
+        match nameless {
+            true => Err(Halt::Close),
+            false => Ok(()),
+        }
+    }
+
+    /// All of a `hello` is granted, or nothing changes.
+    fn hello(&mut self, source: &Name, msg_id: MsgId, json: &[u8]) -> Result<(), Refusal> {
+        let hello = HelloRequest::read(json)?;
+        hello.check_supported()?;
+        let ownership = self.wanted_ownership(&hello)?;
+        let mut wanted = self.wanted_names(source, &hello);
+        if wanted.is_none() && ownership != self.ownership {
+            wanted = Some(self.names().cloned().collect());
+        }
+        let wanted_none = self.wants_no_broadcasts;
+        // Before it owns a name: who wants none gets none.
+        if let Some(broadcasts) = &hello.broadcasts {
+            self.want_no_broadcasts(*broadcasts == Broadcasts::None);
+        }
+        if let Some(names) = wanted {
+            let allowed = self.check_names(&names);
+            let owned = allowed.and_then(|()| self.own_exactly(&names, &ownership));
+            if owned.is_err() {
+                self.want_no_broadcasts(wanted_none);
+            }
+            owned?;
+        }
+        self.ownership = ownership;
+        self.claiming = NameState::ByHello;
+        self.choose_accepted_ids(&hello);
+        if let Some(messages) = hello.window {
+            self.output
+                .set_window(messages, &self.claims, &self.receiver);
+        }
+        self.choose_acks(hello);
+        self.welcome(source, msg_id);
+        Ok(())
+    }
+
+    /// The names that the connection is to own from now on; `None` leaves them
+    /// as they are.
+    fn wanted_names(&self, source: &Name, hello: &HelloRequest) -> Option<Vec<Name>> {
+        if hello.register == Some(false) {
+            return Some(Vec::new());
+        }
+        if let Some(names) = &hello.names {
+            return Some(names.clone());
+        }
+        let first = self.claiming != NameState::ByHello;
+        let asks_again = hello.register == Some(true) && self.names().next().is_none();
+        (first || asks_again).then(|| vec![source.clone()])
+    }
+
+    /// Whether the names are to be shared from now on, and by which key.
+    fn wanted_ownership(&self, hello: &HelloRequest) -> Result<Ownership, Refusal> {
+        let (shared, known_key) = match &self.ownership {
+            Ownership::Sole => (false, None),
+            Ownership::Group { key } => (true, key.as_ref()),
+        };
+        if hello.group.unwrap_or(shared) {
+            let key = hello.group_key.as_ref().or(known_key).cloned();
+            return Ok(Ownership::Group { key });
+        }
+        match hello.group_key {
+            None => Ok(Ownership::Sole),
+            Some(_) => Err(Refusal::new(
+                ErrorCode::InvalidPayload,
+                "is of use to a group only: say group: true as well, or leave it out",
+            )
+            .of_field("payload.group_key")),
+        }
+    }
+
+    /// An option that the `hello` leaves out stays as it is.
+    fn choose_acks(&mut self, hello: HelloRequest) {
+        let now = self.answers.ack_options();
+        let options = AckOptions {
+            acks: hello.acks.unwrap_or_else(|| now.acks.clone()),
+            details: hello.ack_details.unwrap_or(now.details),
+        };
+        self.answers.set_ack_options(options);
+    }
+
+    /// Tells what was reported so far, before a `hello` changes the names: a
+    /// client that takes a name back must not hear of its loss afterwards.
+    fn answer_reports_before_hello(&mut self) -> Attention {
+        let reports = self.handle.take_reports();
+        self.tell(reports)
+    }
+
+    fn welcome(&mut self, source: &Name, msg_id: MsgId) {
+        let config = &self.shared.config;
+        let names: Vec<Name> = self.claims.iter().map(Claim::name).cloned().collect();
+        let mut limits = GrantedLimits::new(
+            config.frame_bytes_max as u64,
+            config.queue_bytes as u64,
+            config.queue_messages as u64,
+        );
+        limits.stall_timeout_ms = Some(whole_millis(config.stall_timeout));
+        let server = ServerIdentity::new(config.name.clone(), env!("CARGO_PKG_VERSION"));
+        let granted = self.granted(!names.is_empty());
+        let welcome = Welcome::new(PROTOCOL_VERSION, msg_id, server, names, limits, granted);
+        self.answers.welcome(source.as_str(), &welcome);
+    }
+
+    /// The options as they are in force.
+    fn granted(&self, register: bool) -> Granted {
+        let acks = self.answers.ack_options();
+        let key = match &self.ownership {
+            Ownership::Sole => None,
+            Ownership::Group { key } => key.as_ref(),
+        };
+        Granted {
+            register: Some(register),
+            acks: Some(acks.acks.clone()),
+            ack_details: Some(acks.details),
+            broadcasts: Some(match self.wants_no_broadcasts {
+                true => Broadcasts::None,
+                false => Broadcasts::All,
+            }),
+            group: Some(self.ownership != Ownership::Sole),
+            group_key: key.map(ToString::to_string),
+            resumable: Some(self.is_resumable()),
+            resume: Some(self.has_resumed()),
+            replay: Some(false),
+            window: self.output.window().map(u64::from),
+            ..Granted::new()
+        }
+    }
+}
+
+/// Milliseconds that are at least as long as `duration`.
+fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,59 @@
+//! The insides of a session, for tests.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use super::run::ReadScratch;
+use super::{Session, Step};
+use crate::ids::ConnectionId;
+use crate::router::broadcast::receiver::BroadcastReceiver;
+use crate::router::connection::accepted_ids::AcceptedIds;
+use crate::router::mailbox::flow_window::Window;
+use crate::router::mailbox::queue_state::Reservation;
+use crate::router::now::Now;
+use crate::wire::Hints;
+
+impl Session {
+    /// Takes a read; what is gathered for subscribers waits for
+    /// [`ReadScratch::queue_gathered`].
+    pub(crate) fn gather(
+        &mut self,
+        scratch: &mut ReadScratch,
+        input: &mut BytesMut,
+        now: Now,
+    ) -> Step {
+        self.read(scratch, input, now)
+    }
+
+    pub(crate) fn receiver(&self) -> &Arc<BroadcastReceiver> {
+        &self.receiver
+    }
+
+    pub(crate) fn window(&self) -> Option<Window> {
+        self.output.window
+    }
+
+    pub(crate) fn accepted_ids(&self) -> Option<&Arc<AcceptedIds>> {
+        self.accepted_ids.as_ref()
+    }
+}
+
+impl ReadScratch {
+    pub(crate) fn is_gathering(&self) -> bool {
+        self.forward.fan_out.is_gathering()
+    }
+
+    pub(crate) fn queue_gathered(&mut self) {
+        self.flush();
+    }
+
+    pub(crate) fn hints(&mut self) -> &mut Hints {
+        &mut self.hints
+    }
+
+    /// Room for broadcasts of a connection that is reserved ahead.
+    pub(crate) fn reserved_ahead(&self, id: ConnectionId) -> Reservation {
+        self.forward.fan_out.reserved_ahead(id)
+    }
+}

@@ -1,0 +1,87 @@
+//! How much one session may teach the server: shapes are shared, so no peer may
+//! push out what others use, nor make every frame pay for learning.
+
+use std::time::Duration;
+
+use crate::limits::{SHAPE_CREDIT_INTERVAL, SHAPES_PER_CONNECTION_MAX};
+use crate::router::now::Now;
+use crate::wire::LearnOutcome;
+
+/// Frames that taught nothing before learning is given a rest.
+const FRUITLESS_MAX: u8 = 32;
+/// How many frames a rest lasts: learning costs a few times what parsing does,
+/// so a peer whose frames never repeat pays a hundredth for it.
+const REST_FRAMES: u16 = 1_024;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct Learning {
+    /// Shapes that may still be learned.
+    credit: u8,
+    /// Attempts in a row that led to no shape.
+    fruitless: u8,
+    /// Whether the table has changed since it was last asked.
+    news: bool,
+    /// Frames to be left alone before the next attempt.
+    rest: u16,
+    /// When the credit was last raised, in whole intervals.
+    raised: u32,
+}
+
+impl Default for Learning {
+    fn default() -> Self {
+        Self {
+            credit: SHAPES_PER_CONNECTION_MAX,
+            fruitless: 0,
+            news: false,
+            rest: 0,
+            raised: 0,
+        }
+    }
+}
+
+impl Learning {
+    /// Whether to learn from the frame at hand, which no shape recognised.
+    pub(crate) fn may_learn(&mut self, now: Now) -> bool {
+        if self.rest > 0 {
+            self.rest -= 1;
+            return false;
+        }
+        let interval = intervals(now.mono);
+        if interval > self.raised {
+            self.raised = interval;
+            self.credit = self.credit.saturating_add(1).min(SHAPES_PER_CONNECTION_MAX);
+        }
+        self.credit > 0
+    }
+
+    /// Whether a shape was learned since this was last asked: then the table
+    /// that was loaded for the read is out of date.
+    #[inline]
+    pub(super) fn has_news(&mut self) -> bool {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Takes note of what an attempt came to.
+    pub(crate) fn note(&mut self, learned: LearnOutcome) {
+        match learned {
+            LearnOutcome::Shape(_) => {
+                self.credit = self.credit.saturating_sub(1);
+                self.news = true;
+                self.fruitless = 0;
+            }
+            LearnOutcome::Known(_) => self.fruitless = 0,
+            LearnOutcome::Nothing | LearnOutcome::FirstSighting => {
+                self.fruitless += 1;
+                if self.fruitless == FRUITLESS_MAX {
+                    self.fruitless = 0;
+                    self.rest = REST_FRAMES;
+                }
+            }
+        }
+    }
+}
+
+fn intervals(mono: Duration) -> u32 {
+    u32::try_from(mono.as_secs() / SHAPE_CREDIT_INTERVAL.as_secs()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,295 @@
+//! One read of a connection: its frames are gone through in their order.
+//!
+//! Each is checked: by the shapes that were learned, or else by the parser.
+//! Consecutive frames of the same kind, source and target are a *run*, which is
+//! admitted as one when it ends.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arc_swap::Guard;
+
+use super::answers::SenderIndex;
+use super::routes::Destination;
+use super::run::ReadScratch;
+use super::{Halt, Session};
+use crate::limits::FRAME_PREFIX_BYTES;
+use crate::router::broadcast::BroadcastContext;
+use crate::router::now::Now;
+use crate::wire::{ErrorCode, FrameState, Header, Kind, Refusal, Table, frame_state};
+
+/// See the [module](self).
+pub(super) struct Read<'a> {
+    pub(super) session: &'a mut Session,
+    pub(super) scratch: &'a mut ReadScratch,
+    /// The bytes that were received and are not taken.
+    pub(super) input: &'a [u8],
+    pub(super) now: Now,
+    shapes: Guard<Arc<Table>>,
+}
+
+/// A read ends before its input does.
+#[derive(Debug)]
+pub(super) struct Stopped {
+    /// The bytes of the input in front of this are done with.
+    pub(super) at: usize,
+    pub(super) why: Stop,
+}
+
+/// The reason to stop within the input.
+#[derive(Debug)]
+pub(super) enum Stop {
+    Halt(Halt),
+    /// What was gathered so far is to be queued before the read goes on, with
+    /// the order of accepted ids locked anew.
+    Commit,
+}
+
+impl Stopped {
+    pub(super) fn halt(at: usize, halt: Halt) -> Self {
+        let why = Stop::Halt(halt);
+        Self { at, why }
+    }
+}
+
+impl<'a> Read<'a> {
+    pub(super) fn new(
+        session: &'a mut Session,
+        scratch: &'a mut ReadScratch,
+        input: &'a [u8],
+        now: Now,
+    ) -> Self {
+        Self {
+            shapes: session.shared.shapes.load(),
+            session,
+            scratch,
+            input,
+            now,
+        }
+    }
+
+    /// Goes through the complete frames, and returns how many bytes they have.
+    pub(super) fn take_frames(&mut self) -> Result<usize, Stopped> {
+        let frame_bytes_max = self.session.shared.config.frame_bytes_max;
+        let mut at = 0;
+        loop {
+            if self.session.answers.is_full() {
+                self.admit()?;
+                return Err(Stopped::halt(at, Halt::AnswersFull));
+            }
+            let len = match frame_state(&self.input[at..], frame_bytes_max) {
+                Ok(FrameState::Complete { len }) => len,
+                Ok(FrameState::Partial { .. }) => {
+                    self.admit()?;
+                    return Ok(at);
+                }
+                Err(error) => {
+                    self.admit()?;
+                    let end = self.input.len();
+                    self.refuse(end, &error.into())?;
+                    return Err(Stopped::halt(end, Halt::Close));
+                }
+            };
+            let frame = at..at + FRAME_PREFIX_BYTES + len;
+            self.take_frame(&frame)?;
+            at = frame.end;
+            if self.session.learning.has_news() {
+                self.shapes = self.session.shared.shapes.load();
+            }
+        }
+    }
+
+    /// Checks one frame, and joins it to the run, or admits the run and begins
+    /// another.
+    #[inline]
+    fn take_frame(&mut self, frame: &Range<usize>) -> Result<(), Stopped> {
+        let from = frame.start + FRAME_PREFIX_BYTES;
+        let json = &self.input[from..frame.end];
+        let seconds = self.seconds();
+        let hints = &mut self.scratch.hints;
+        let known = hints.recognize(&self.shapes, &self.input[from..], json.len(), seconds);
+        let is_recognized = known.is_some();
+        let header = match known {
+            Some(known) => Header {
+                kind: known.kind,
+                names: known.names,
+                msg_id: known.msg_id(json).expect("it was recognised there"),
+            },
+            None => match self.parse(json) {
+                Ok(header) => header,
+                Err(refusal) => {
+                    self.admit()?;
+                    return self.refuse(frame.end, &refusal);
+                }
+            },
+        };
+        if self.continues_run(json, &header) {
+            self.scratch.run.push(frame, header.msg_id);
+        } else {
+            self.admit()?;
+            self.begin_run(frame, json, &header)?;
+        }
+        if self.scratch.run.is_filtered {
+            match self.accepted_ids() {
+                None => self.match_subscribers(frame, is_recognized),
+                Some(ids) => self.broadcast_if_new(&ids, frame, is_recognized),
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks a frame that no shape recognised, and learns from it.
+    fn parse(&mut self, json: &[u8]) -> Result<Header, Refusal> {
+        let header = self.scratch.parser.parse(json)?;
+        if self.session.learning.may_learn(self.now) {
+            let learned = (self.session.shared.shapes).learn(json, &header, self.seconds());
+            self.session.learning.note(learned);
+            self.scratch.hints.note(learned, json.len());
+        }
+        Ok(header)
+    }
+
+    #[inline]
+    fn continues_run(&self, json: &[u8], header: &Header) -> bool {
+        let ReadScratch { parser, run, .. } = &*self.scratch;
+        let Session {
+            answers, routes, ..
+        } = &*self.session;
+        !run.is_empty()
+            && run.kind == header.kind
+            && answers.is_sender(run.sender, parser.source(json, &header.names))
+            && routes.leads_to(run.route, parser.target(json, &header.names))
+    }
+
+    /// Begins a run with this frame, or carries out what it asks of the server.
+    fn begin_run(
+        &mut self,
+        frame: &Range<usize>,
+        json: &[u8],
+        header: &Header,
+    ) -> Result<(), Stopped> {
+        let source = self.scratch.parser.source(json, &header.names);
+        let sender = match self.session.check_source(header, source) {
+            Ok(sender) => sender,
+            Err(refusal) => return self.refuse(frame.end, &refusal),
+        };
+        if header.kind.is_control() {
+            return self.control(frame, json, header, sender);
+        }
+        let target = self.scratch.parser.target(json, &header.names);
+        let route = self.session.routes.resolve(target, &self.session.shared);
+        let is_broadcast = matches!(
+            self.session.routes.destination(route),
+            Destination::Everyone
+        );
+        let is_filtered = is_broadcast && self.has_filters();
+        let run = &mut self.scratch.run;
+        run.start = frame.start;
+        run.kind = header.kind;
+        run.sender = sender;
+        run.route = route;
+        run.is_filtered = is_filtered;
+        run.push(frame, header.msg_id);
+        Ok(())
+    }
+
+    fn control(
+        &mut self,
+        frame: &Range<usize>,
+        json: &[u8],
+        header: &Header,
+        sender: SenderIndex,
+    ) -> Result<(), Stopped> {
+        if header.kind == Kind::Subscribe && self.scratch.forward.fan_out.holds_pass() {
+            // A snapshot would wait for what this read has broadcast.
+            return Err(Stopped {
+                at: frame.start,
+                why: Stop::Commit,
+            });
+        }
+        let carried_out = self.session.control(header, sender, json);
+        carried_out.map_err(|halt| Stopped::halt(frame.end, halt))?;
+        if header.kind == Kind::Hello && self.session.accepted_ids.is_some() {
+            // The frames behind it may have to wait for other accepted ids.
+            return Err(Stopped {
+                at: frame.end,
+                why: Stop::Commit,
+            });
+        }
+        Ok(())
+    }
+
+    /// Answers the frame that ends at `end` with an error.
+    fn refuse(&mut self, end: usize, refusal: &Refusal) -> Result<(), Stopped> {
+        let refused = self.session.refuse(refusal);
+        refused.map_err(|halt| Stopped::halt(end, halt))
+    }
+
+    // ---- broadcasts ----
+
+    /// Makes the audience of this read known, and returns whether subscribers
+    /// choose among its broadcasts, or snapshots keep some of them.
+    fn has_filters(&mut self) -> bool {
+        let forward = &mut self.scratch.forward;
+        if !forward.knows_audience() {
+            let id = self.session.handle.id();
+            let shared = &self.session.shared;
+            // The pass first: what is then found of the audience stays so.
+            forward.fan_out.get_pass(&shared.snapshots, id);
+            forward.set_audience(&shared.registry.members.audience(), id);
+        }
+        forward.fan_out.is_active()
+    }
+
+    /// Finds the subscribers of the last message of the run, a broadcast.
+    #[inline]
+    pub(super) fn match_subscribers(&mut self, frame: &Range<usize>, is_recognized: bool) {
+        let ReadScratch {
+            run,
+            forward,
+            hints,
+            ..
+        } = &mut *self.scratch;
+        let json_bytes = frame.len().saturating_sub(FRAME_PREFIX_BYTES);
+        let slots = match is_recognized {
+            true => hints.slots(&self.shapes, json_bytes),
+            false => None,
+        };
+        let (session, now) = (&*self.session, self.now);
+        let context = || session.broadcast_context(now);
+        (forward.fan_out).match_subscribers(run.view(self.input), frame, slots, context);
+    }
+
+    fn seconds(&self) -> u32 {
+        self.now.mono.as_secs() as u32
+    }
+}
+
+impl Session {
+    fn check_source(&mut self, header: &Header, source: &[u8]) -> Result<SenderIndex, Refusal> {
+        let refusal = if source == self.shared.config.name.as_bytes() {
+            Refusal::new(
+                ErrorCode::SourceNotAllowed,
+                "this is the server's own name: send under your own",
+            )
+        } else if let Some(sender) = self.answers.sender(source) {
+            return Ok(sender);
+        } else {
+            Refusal::new(ErrorCode::InvalidEnvelope, "source is not a valid name")
+        };
+        Err(Refusal {
+            msg_id: Some(header.msg_id),
+            ..refusal.of_field("source")
+        })
+    }
+
+    /// The terms that hold for all broadcasts of a read.
+    pub(super) fn broadcast_context(&self, now: Now) -> BroadcastContext<'_> {
+        let config = &self.shared.config;
+        BroadcastContext {
+            server: &config.name,
+            capacity: config.into(),
+            unix_ms: now.unix_ms,
+        }
+    }
+}

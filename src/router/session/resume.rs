@@ -1,0 +1,174 @@
+//! What a session does for a connection that is resumable: its accepted messages
+//! are remembered, and what is known is acknowledged without being delivered
+//! again.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::Session;
+use super::read::{Read, Stopped};
+use crate::ids::MsgId;
+use crate::router::connection::accepted_ids::AcceptedIds;
+use crate::router::mailbox::claim::Claim;
+use crate::wire::{ErrorCode, HelloRequest, Kind, Refusal, Shortage};
+
+impl Session {
+    /// Whether accepted messages are remembered.
+    pub(super) fn is_resumable(&self) -> bool {
+        let known = self.accepted_ids.as_ref();
+        known.is_some_and(|known| known.is_used_by(&self.handle))
+    }
+
+    /// Whether what an earlier connection sent is recognised.
+    pub(super) fn has_resumed(&self) -> bool {
+        self.is_resumable() && self.accepted_ids.as_ref().is_some_and(|m| m.recognizes())
+    }
+
+    /// Makes the connection resumable or not, after a `hello` has settled its
+    /// names. An option that the `hello` leaves out stays as it is, but who
+    /// resumes wants to be resumable.
+    pub(super) fn choose_accepted_ids(&mut self, hello: &HelloRequest) {
+        let resume = hello.resume.unwrap_or(false);
+        let resumable = hello
+            .resumable
+            .unwrap_or(resume || self.accepted_ids.is_some());
+        // While memory is short nothing new is remembered.
+        let resumable = resumable
+            && (resume || self.accepted_ids.is_some() || !self.shared.budget.refuses_more());
+        if hello.resume == Some(false)
+            && let Some(known) = self.accepted_ids.as_ref().filter(|_| self.has_resumed())
+        {
+            known.stop_recognizing();
+        }
+        self.keep_accepted_ids(resumable, resume);
+    }
+
+    /// The memory stands at the first name, and no other of the connection's
+    /// names has one.
+    pub(super) fn keep_accepted_ids(&mut self, resumable: bool, resume: bool) {
+        // Members of a group have no memory in common, and none for each.
+        let has_place = |claim: &&Claim| resumable && claim.membership.is_none();
+        let first = self.claims.first().filter(has_place);
+        let kept = first.and_then(|claim| {
+            let mailbox = &claim.mailbox;
+            mailbox.attach_accepted_ids(claim.epoch, &self.handle, resume)
+        });
+        for claim in self.claims.iter().skip(usize::from(first.is_some())) {
+            claim.mailbox.drop_accepted_ids(claim.epoch);
+        }
+        if kept.is_none()
+            && let Some(own) = self
+                .accepted_ids
+                .take_if(|own| own.is_used_by(&self.handle))
+        {
+            own.clear();
+        }
+        // What another connection has resumed stays shared with it.
+        self.accepted_ids = kept.or(self.accepted_ids.take());
+    }
+
+    /// A message that was given up is new when it is sent again. That it was
+    /// given up is told before it is acknowledged once more.
+    fn answer_undelivered(&mut self) {
+        if self.handle.has_reports() {
+            for (target, count, first_msg_id) in self.handle.take_undelivered() {
+                self.report_undelivered(&target, count, first_msg_id);
+            }
+        }
+    }
+}
+
+impl Read<'_> {
+    /// The accepted ids, if those of the run are remembered: it is answered.
+    #[inline]
+    pub(super) fn accepted_ids(&self) -> Option<Arc<AcceptedIds>> {
+        let ids = self.session.accepted_ids.as_ref()?;
+        (self.scratch.run.kind != Kind::Ack).then(|| Arc::clone(ids))
+    }
+
+    /// Admits a run of a connection whose accepted messages are remembered. The
+    /// order of accepted ids is locked until they are queued.
+    #[inline(never)]
+    pub(super) fn admit_resumable(&mut self, accepted: &AcceptedIds) -> Result<(), Stopped> {
+        let ids = &self.scratch.run.ids;
+        let has_room = accepted.has_room_for(ids.len(), &self.session.shared.budget);
+        if has_room && !accepted.recognizes() {
+            return self.admit_run();
+        }
+        if has_room && accepted.are_new(ids) {
+            self.session.answer_undelivered();
+            return self.admit_run();
+        }
+        self.admit_one_by_one(accepted)
+    }
+
+    /// Admits a broadcast that subscribers choose among, as a run of its own:
+    /// whether it is new must be known before it is given to anybody.
+    #[inline(never)]
+    pub(super) fn broadcast_if_new(
+        &mut self,
+        accepted: &AcceptedIds,
+        frame: &Range<usize>,
+        is_recognized: bool,
+    ) {
+        self.session.invalid_in_a_row = 0;
+        let run = &self.scratch.run;
+        if run.ids.iter().any(|&id| accepted.knows(id)) {
+            self.session.acknowledge(run, &run.ids, &[]);
+            self.session.done.duplicates += 1;
+        } else if !accepted.has_room_for(1, &self.session.shared.budget) {
+            self.refuse_unremembered(0);
+        } else {
+            if accepted.recognizes() {
+                self.session.answer_undelivered();
+            }
+            self.match_subscribers(frame, is_recognized);
+            self.admit_broadcast();
+        }
+        self.scratch.run.clear();
+    }
+
+    /// Refuses a message that can't be remembered: what is accepted must be known
+    /// when it is sent again.
+    #[cold]
+    fn refuse_unremembered(&mut self, index: usize) {
+        let message = "the server's memory is used up, and it couldn't remember this message for \
+                       when you resume: send it again later";
+        let refusal = Refusal::new(ErrorCode::QueueFull, message).for_want_of(Shortage::Memory);
+        self.refuse_of_run(index, refusal);
+    }
+
+    /// Admits each frame of the run as a run of its own.
+    fn admit_one_by_one(&mut self, accepted: &AcceptedIds) -> Result<(), Stopped> {
+        let whole = std::mem::take(&mut self.scratch.run);
+        let mut admitted = Ok(());
+        let mut start = whole.start;
+        for (&msg_id, &size) in whole.ids.iter().zip(&whole.sizes) {
+            let frame = start..start + size as usize;
+            start = frame.end;
+            self.scratch.run.begin(&frame, msg_id, &whole);
+            admitted = self.admit_one(accepted, msg_id);
+            if admitted.is_err() {
+                break;
+            }
+        }
+        // Its buffers are used again.
+        self.scratch.run = whole;
+        admitted
+    }
+
+    /// Admits the only frame of the run.
+    fn admit_one(&mut self, accepted: &AcceptedIds, msg_id: MsgId) -> Result<(), Stopped> {
+        if accepted.knows(msg_id) {
+            self.session.acknowledge(&self.scratch.run, &[msg_id], &[]);
+            self.session.done.duplicates += 1;
+            return Ok(());
+        }
+        if !accepted.has_room_for(1, &self.session.shared.budget) {
+            self.refuse_unremembered(0);
+            return Ok(());
+        }
+        self.session.answer_undelivered();
+        self.admit_run()
+    }
+}

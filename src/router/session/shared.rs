@@ -1,0 +1,77 @@
+//! What all sessions of a router share.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use crate::budget::Budget;
+use crate::config::{NameConfig, RouterConfig};
+use crate::router::broadcast::snapshots::Snapshots;
+use crate::router::mailbox::QueueRules;
+use crate::router::mailbox::queue_state::Capacity;
+use crate::router::names::Registry;
+use crate::router::services::Services;
+use crate::stats::Counters;
+use crate::wire::Shapes;
+use crate::wire::filter::Pointer;
+
+/// What all sessions share.
+#[derive(Debug)]
+pub(crate) struct RouterShared {
+    pub(in crate::router) config: RouterConfig,
+    pub(in crate::router) budget: Arc<Budget>,
+    pub(in crate::router) registry: Registry,
+    pub(in crate::router) snapshots: Arc<Snapshots>,
+    pub(in crate::router) services: Services,
+    pub(in crate::router) shapes: Shapes,
+    pub(in crate::router) counters: Arc<Counters>,
+    pub(in crate::router) connections: AtomicU64,
+}
+
+impl RouterShared {
+    /// A router that nobody is connected to yet.
+    pub(in crate::router) fn new(config: RouterConfig) -> Self {
+        let counters = Arc::default();
+        let budget = Arc::new(Budget::new(config.memory_max));
+        let shared = Self {
+            registry: registry(&config, &budget, &counters),
+            snapshots: Arc::new(Snapshots::within(&budget)),
+            budget,
+            services: Services::default(),
+            shapes: Shapes::new(config.validation),
+            counters,
+            connections: AtomicU64::new(0),
+            config,
+        };
+        shared.keep_snapshots();
+        shared
+    }
+
+    /// Keeps snapshots by the keys that are configured.
+    fn keep_snapshots(&self) {
+        for key in &self.config.snapshot_keys {
+            if let Ok(pointer) = Pointer::parse(key) {
+                let announce = || self.registry.members.keep(pointer.clone());
+                let _ = self.snapshots.keep(&pointer, announce);
+            }
+        }
+    }
+}
+
+/// A registry with the rules of `config`.
+fn registry(config: &RouterConfig, budget: &Arc<Budget>, counters: &Arc<Counters>) -> Registry {
+    let rules = |own: &NameConfig| QueueRules {
+        capacity: Capacity {
+            bytes: own.queue_bytes.unwrap_or(config.queue_bytes),
+            messages: own.queue_messages.unwrap_or(config.queue_messages),
+        },
+        overflow: own.overflow,
+    };
+    let by_name = (config.names.iter()).map(|(name, own)| (name.clone(), rules(own)));
+    Registry::new(
+        rules(&NameConfig::default()),
+        by_name.collect(),
+        config.linger,
+        budget,
+        counters,
+    )
+}

@@ -1,0 +1,126 @@
+//! How long a session has been paused for each full queue.
+//!
+//! The pauses for one name add up; beyond `stall_timeout` its events to that
+//! name are refused at once, until the queue has fallen below half.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::router::mailbox::Mailbox;
+use crate::router::now::Now;
+
+/// What to do about an event that doesn't fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Wait until this monotonic time at most.
+    PauseUntil(Duration),
+    /// Waited long enough.
+    Refuse,
+}
+
+#[derive(Debug)]
+struct Stall {
+    mailbox: Arc<Mailbox>,
+    /// Pauses that are over.
+    paused: Duration,
+    /// When the present pause began.
+    since: Option<Duration>,
+    /// The queue's count of reliefs when the sum began.
+    relieved: u64,
+}
+
+/// See the [module](self). Empty unless the session ever met a full queue.
+#[derive(Debug, Default)]
+pub(crate) struct Stalls(Vec<Stall>);
+
+impl Stalls {
+    /// The queue took an event: a pause for it is over.
+    #[inline]
+    pub(crate) fn admitted(&mut self, mailbox: &Arc<Mailbox>, now: Now) {
+        if !self.0.is_empty() {
+            self.end_pause(mailbox, now);
+        }
+    }
+
+    #[cold]
+    fn end_pause(&mut self, mailbox: &Arc<Mailbox>, now: Now) {
+        self.forget_relieved();
+        if let Some(stall) = self.0.iter_mut().find(|s| Arc::ptr_eq(&s.mailbox, mailbox))
+            && let Some(since) = stall.since.take()
+        {
+            stall.paused += now.mono.saturating_sub(since);
+        }
+    }
+
+    /// The queue is full for an event.
+    #[cold]
+    pub(crate) fn full(&mut self, mailbox: &Arc<Mailbox>, now: Now, timeout: Duration) -> Verdict {
+        self.forget_relieved();
+        let known = self.0.iter().position(|s| Arc::ptr_eq(&s.mailbox, mailbox));
+        let index = known.unwrap_or_else(|| {
+            self.0.push(Stall {
+                mailbox: Arc::clone(mailbox),
+                paused: Duration::ZERO,
+                since: None,
+                relieved: mailbox.times_relieved(),
+            });
+            self.0.len() - 1
+        });
+        let stall = &mut self.0[index];
+        let since = *stall.since.get_or_insert(now.mono);
+        let deadline = since.saturating_add(timeout.saturating_sub(stall.paused));
+        if now.mono < deadline {
+            return Verdict::PauseUntil(deadline);
+        }
+        stall.paused += now.mono.saturating_sub(since);
+        stall.since = None;
+        Verdict::Refuse
+    }
+
+    /// Forgets the sums of queues that have fallen below half since.
+    fn forget_relieved(&mut self) {
+        self.0
+            .retain(|stall| stall.mailbox.times_relieved() == stall.relieved);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Overflow;
+    use crate::ids::{ConnectionId, Name};
+    use crate::router::connection::ConnectionHandle;
+    use crate::router::mailbox::QueueRules;
+    use crate::router::mailbox::queue_state::Capacity;
+
+    #[test]
+    fn a_queue_that_ended_is_forgotten() {
+        let rules = QueueRules {
+            capacity: Capacity {
+                bytes: 100,
+                messages: 16,
+            },
+            overflow: Overflow::Pause,
+        };
+        let owner = Arc::new(ConnectionHandle::new(ConnectionId(1)));
+        let mailbox = |name| {
+            let name = Name::new(name).unwrap();
+            let budget = Arc::default();
+            let mailbox = Arc::new(Mailbox::new(name, rules, &budget, Arc::default()));
+            mailbox.take_over(&owner);
+            mailbox
+        };
+        let (gone, other) = (mailbox("gone"), mailbox("other"));
+        let mut stalls = Stalls::default();
+        let timeout = Duration::from_secs(2);
+        let verdict = stalls.full(&gone, Now::default(), timeout);
+        assert_eq!(verdict, Verdict::PauseUntil(timeout));
+        gone.release_owner();
+        stalls.full(&other, Now::default(), timeout);
+        assert_eq!(
+            Arc::strong_count(&gone),
+            1,
+            "nothing but this test holds it"
+        );
+    }
+}

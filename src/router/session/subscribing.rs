@@ -1,0 +1,114 @@
+//! What a connection asks of broadcasts: `subscribe`, `unsubscribe`, and the
+//! option `broadcasts` of `hello`.
+
+use std::sync::Arc;
+
+use crate::limits::{FRAME_PREFIX_BYTES, SNAPSHOT_WAITING_MAX};
+use crate::router::broadcast::subscriptions::{Delivery, Keys, Subscription};
+use crate::router::mailbox::entry_bytes::KeptFrame;
+use crate::router::session::Session;
+use crate::wire::filter::{Field, Pointer, Probe, Values};
+use crate::wire::{ErrorCode, Mode, Refusal, SubscribeRequest, UnsubscribeRequest};
+
+impl Session {
+    /// From the next broadcast on, the connection gets what matches. What is
+    /// gathered of this read is not to be in anybody's way: the session must
+    /// hold no pass.
+    pub(super) fn subscribe(&mut self, json: &[u8]) -> Result<(), Refusal> {
+        let request = SubscribeRequest::read(json)?;
+        let conflates = request.mode == Mode::Latest;
+        let snapshot_by = request.key.clone().filter(|_| request.snapshot);
+        if snapshot_by.is_some() && self.output.waiting(&self.receiver) > SNAPSHOT_WAITING_MAX {
+            return Err(Refusal::new(
+                ErrorCode::LimitExceeded,
+                "too much of earlier snapshots waits to be read: read it first",
+            )
+            .of_field("payload.snapshot"));
+        }
+        let Some(key) = snapshot_by else {
+            self.subscriptions.add(request, json.len())?;
+            self.announce_subscriptions(conflates);
+            return Ok(());
+        };
+        let shared = Arc::clone(&self.shared);
+        let snapshots = &shared.snapshots;
+        let taken = snapshots.exclusively(|| {
+            let members = &shared.registry.members;
+            let room = self.subscriptions.check(&request, json.len());
+            room.and_then(|()| snapshots.keep(&key, || members.keep(key.clone())))?;
+            let subscription = self.subscriptions.add(request, json.len())?;
+            self.announce_subscriptions(conflates);
+            // What was queued before is older than the snapshot.
+            self.output.take_broadcasts(&self.receiver);
+            let frames = snapshots.take(&key, self.receiver.id());
+            Ok::<_, Refusal>((subscription, frames))
+        });
+        let (subscription, frames) = taken?;
+        if !self.wants_no_broadcasts {
+            self.deliver_snapshot(&subscription, &key, frames);
+        }
+        Ok(())
+    }
+
+    /// Ends a subscription.
+    pub(super) fn unsubscribe(&mut self, json: &[u8]) -> Result<(), Refusal> {
+        let request = UnsubscribeRequest::read(json)?;
+        if !self.subscriptions.remove(&request.id) {
+            return Err(Refusal::new(
+                ErrorCode::InvalidPayload,
+                "this connection has no subscription with this id",
+            )
+            .of_field("payload.id"));
+        }
+        self.announce_subscriptions(false);
+        Ok(())
+    }
+
+    /// Whether the connection wants no broadcasts, whatever it owns and
+    /// subscribes to.
+    pub(super) fn want_no_broadcasts(&mut self, none: bool) {
+        if none != self.wants_no_broadcasts {
+            self.wants_no_broadcasts = none;
+            let members = &self.shared.registry.members;
+            members.want_none(&self.receiver, none);
+        }
+    }
+
+    /// Lets those who broadcast know of the subscriptions as they are now.
+    fn announce_subscriptions(&self, conflates: bool) {
+        if conflates {
+            self.receiver.start_conflating();
+        }
+        let members = &self.shared.registry.members;
+        members.subscribe(&self.receiver, self.subscriptions.shared());
+    }
+
+    /// Queues what of `frames` matches, before all that comes later.
+    fn deliver_snapshot(
+        &mut self,
+        subscription: &Subscription,
+        key: &Pointer,
+        frames: Vec<KeptFrame>,
+    ) {
+        let probe = Probe::new(
+            (subscription.filter.conditions().iter())
+                .map(|condition| condition.field().clone())
+                .chain([Field::At(key.clone())]),
+        );
+        let mut values = Values::default();
+        let mut keys = Keys::default();
+        for frame in frames {
+            let view = values.read(&probe, &frame[FRAME_PREFIX_BYTES..], None);
+            let value_of = |field: &Field| view.get(probe.position(field)?);
+            if !subscription.filter.matches(value_of) {
+                continue;
+            }
+            keys.clear();
+            if matches!(subscription.delivery, Delivery::Latest(_)) {
+                let value = value_of(&Field::At(key.clone()));
+                keys.add(subscription.serial, value.as_ref());
+            }
+            self.output.add_snapshot(&self.receiver, frame, &keys);
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The answers of the server: acks from a template, errors and welcomes by serde,
+//! and their reader.
+//!
+//! Answers are appended to a buffer as whole frames, length prefix included.
+
+mod batch_ack;
+mod ids;
+#[cfg(any(feature = "server", feature = "client"))]
+mod reader;
+mod template;
+mod time;
+mod writer;
+
+pub use self::batch_ack::BatchAck;
+pub use self::ids::AnswerIds;
+#[cfg(any(feature = "server", feature = "client"))]
+pub use self::reader::ServerMessage;
+#[cfg(any(feature = "server", feature = "client"))]
+pub(crate) use self::reader::{Answer, AnswerReader};
+pub use self::template::AckTemplate;
+use self::time::AnswerTime;
+pub(crate) use self::writer::{AnswerWriter, ErrorDetails};
+use crate::limits::FRAME_PREFIX_BYTES;
+
+/// Sets the length prefix of the frame that starts at `start` and ends with
+/// the buffer.
+fn set_prefix(out: &mut [u8], start: usize) {
+    let bytes =
+        u32::try_from(out.len() - start - FRAME_PREFIX_BYTES).expect("answers are far below 4 GiB");
+    out[start..start + FRAME_PREFIX_BYTES].copy_from_slice(&bytes.to_be_bytes());
+}

@@ -1,0 +1,136 @@
+//! The second opinion on frames that simd-json refuses.
+//!
+//! simd-json refuses numbers beyond 64 bits, though JSON's grammar sets no size.
+//! So its refusals are read again, slowly: UTF-8, depth and surrogates first, then
+//! by serde_json, which leaves values unread as far as the rules allow. A second
+//! refusal is worded for the author of the client.
+
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use super::fault::{self, Fault};
+use super::members::{self, Members};
+use super::text::{lone_surrogate, string_end};
+use super::value::{Content, Value};
+use crate::limits::JSON_DEPTH_MAX;
+use crate::wire::refusal::Refusal;
+
+/// JSON read as far as the rules look: members of the root and of the objects
+/// directly in it.
+#[derive(Debug)]
+pub(crate) enum Loose {
+    Null,
+    Bool,
+    Number,
+    Text(String),
+    Array,
+    Object(Vec<(String, Loose)>),
+}
+
+/// Reads a frame by the letter of JSON.
+///
+/// # Errors
+/// `INVALID_JSON`, with the place of the fault.
+#[cold]
+pub(crate) fn read(frame: &[u8]) -> Result<Loose, Refusal> {
+    let text = str::from_utf8(frame)
+        .map_err(|error| fault::refuse(frame, error.valid_up_to(), Fault::Utf8))?;
+    let offence = depth_or_surrogate(frame);
+    let grammar = serde_json::from_str::<IgnoredAny>(text).err();
+    let fault = match (offence, grammar) {
+        // The earlier of two faults is the one that explains the other.
+        (Some(offence), Some(error)) if offence.0 > fault::offset(frame, &error) => {
+            Some((fault::offset(frame, &error), Fault::Syntax(error)))
+        }
+        (Some(offence), _) => Some(offence),
+        (None, Some(error)) => Some((fault::offset(frame, &error), Fault::Syntax(error))),
+        (None, None) => None,
+    };
+    if let Some((at, fault)) = fault {
+        return Err(fault::refuse(frame, at, fault));
+    }
+    Loose::read(text, 2).map_err(|error| fault::refuse(frame, 0, Fault::Syntax(error)))
+}
+
+impl Loose {
+    /// Reads a valid value, with the members of objects down to `levels`.
+    fn read(json: &str, levels: u8) -> Result<Self, serde_json::Error> {
+        Ok(match members::type_of(json) {
+            members::JsonType::Object if levels > 0 => {
+                let Members(members) = serde_json::from_str(json)?;
+                let read =
+                    |(key, raw): (String, &RawValue)| Ok((key, Self::read(raw.get(), levels - 1)?));
+                Self::Object(members.into_iter().map(read).collect::<Result<_, _>>()?)
+            }
+            members::JsonType::Object => Self::Object(Vec::new()),
+            members::JsonType::Text => Self::Text(serde_json::from_str(json)?),
+            members::JsonType::Array => Self::Array,
+            members::JsonType::Bool => Self::Bool,
+            members::JsonType::Null => Self::Null,
+            members::JsonType::Number => Self::Number,
+        })
+    }
+}
+
+impl<'a> Value<'a> for &'a Loose {
+    type Members = LooseMembers<'a>;
+
+    fn content(self) -> Content<'a> {
+        match self {
+            Loose::Null => Content::Null,
+            Loose::Bool => Content::Bool,
+            Loose::Number => Content::Number,
+            Loose::Text(text) => Content::Text(text),
+            Loose::Array => Content::Array,
+            Loose::Object(_) => Content::Object,
+        }
+    }
+
+    fn members(self) -> Option<LooseMembers<'a>> {
+        match self {
+            Loose::Object(members) => Some(LooseMembers(members.iter())),
+            _ => None,
+        }
+    }
+}
+
+/// The members of a [`Loose`] object.
+pub(crate) struct LooseMembers<'a>(std::slice::Iter<'a, (String, Loose)>);
+
+impl<'a> Iterator for LooseMembers<'a> {
+    type Item = (&'a str, &'a Loose);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|(key, value)| (key.as_str(), value))
+    }
+}
+
+/// The first place where a text is nested too deep or holds half of a
+/// surrogate pair: the two faults that serde_json passes in values it skips.
+/// The text need not be valid JSON.
+fn depth_or_surrogate(json: &[u8]) -> Option<(usize, Fault)> {
+    let mut depth = 0_usize;
+    let mut at = 0;
+    while let Some(byte) = json.get(at) {
+        match byte {
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > JSON_DEPTH_MAX {
+                    return Some((at, Fault::Depth));
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => {
+                let start = at + 1;
+                let end = string_end(json, start).map_or(json.len(), |end| end.quote);
+                if let Some(lone) = lone_surrogate(&json[start..end]) {
+                    return Some((start + lone, Fault::LoneSurrogate));
+                }
+                at = end;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}

@@ -1,0 +1,45 @@
+//! JSON values as the rules see them, independent of the parser.
+
+/// The content of a JSON value, as far as rules look at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content<'a> {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool,
+    /// A number of any size.
+    Number,
+    /// A string, unescaped.
+    Text(&'a str),
+    /// An array.
+    Array,
+    /// An object.
+    Object,
+}
+
+impl Content<'_> {
+    /// The type in words, with its article.
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool => "a boolean",
+            Self::Number => "a number",
+            Self::Text(_) => "a string",
+            Self::Array => "an array",
+            Self::Object => "an object",
+        }
+    }
+}
+
+/// A value of a parsed frame.
+pub(crate) trait Value<'a>: Copy {
+    /// The members of an object in the order of the frame, repeated keys
+    /// included.
+    type Members: Iterator<Item = (&'a str, Self)>;
+
+    /// The content of the value.
+    fn content(self) -> Content<'a>;
+
+    /// The members, if the value is an object.
+    fn members(self) -> Option<Self::Members>;
+}

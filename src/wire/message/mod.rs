@@ -1,0 +1,239 @@
+//! Messages as owned, typed values.
+//!
+//! [`Message::from_json`] reads one, [`Message::to_json`] and
+//! [`Message::to_frame`] write it, and nothing is lost between: fields that a
+//! type doesn't name are kept, numbers, ids and timestamps keep their spelling.
+//! The order of fields, white space and escapes may change. Forwarded
+//! frames never come through here: they arrive byte for byte.
+
+mod build;
+mod domain;
+mod fields;
+mod hello;
+mod number;
+mod payload;
+mod raw_object;
+mod subscription;
+mod timestamp;
+mod words;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+pub use build::Target;
+pub use domain::{
+    Bar, Batch, BatchedEvent, DomainEvent, Execution, MarketData, OcoGroup, OcoGroupEvent, Order,
+    OrderType, Side, StrategyEvent, StrategyInstance,
+};
+pub use fields::UnknownFields;
+pub use hello::{Acks, Broadcasts, Granted, GrantedLimits, Hello, ServerIdentity, Token, Welcome};
+pub use number::{Number, NumberError};
+pub use payload::{Ack, ErrorReport, EventType, Heartbeat, IngestEvent, Level, LogRecord, Payload};
+pub use raw_object::{RawObject, RawObjectError};
+pub use subscription::{
+    Condition, FilterValue, Operator, Subscribe, SubscriptionMode, Unsubscribe,
+};
+pub use timestamp::{Timestamp, TimestampError};
+pub use words::UnknownWord;
+
+use crate::ids::{MsgId, Name};
+use crate::limits::FRAME_PREFIX_BYTES;
+
+/// A message, read or to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The message's id.
+    pub msg_id: MsgId,
+    /// When it was sent.
+    pub timestamp: Timestamp,
+    /// The name of the sender.
+    pub source: Name,
+    /// The name of the receiver; `None` is everyone.
+    pub target: Option<Name>,
+    /// The payload, which also is its `msg_type`.
+    pub payload: Payload,
+    /// Fields of the envelope beyond these, kept as they are.
+    pub unknown: UnknownFields,
+}
+
+/// The reason why a text is not a [`Message`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MessageError {
+    /// It is not one JSON object.
+    #[error("not one JSON object: {reason}")]
+    NotJson {
+        /// The fault and its place.
+        reason: Box<str>,
+    },
+    /// A field is absent, stands there twice or breaks its rule.
+    #[error("{field}: {reason}")]
+    Field {
+        /// The field, dotted: `payload.run_id`.
+        field: Box<str>,
+        /// The fault.
+        reason: Box<str>,
+    },
+    /// The message is of a type that has no [`Payload`].
+    #[error("msg_type: this version knows no {0:?}")]
+    UnknownType(Box<str>),
+}
+
+impl Message {
+    /// Reads one message from its JSON, without a length prefix.
+    ///
+    /// This is not the server's check, which also refuses values that are nested too
+    /// deep, and unknown keys that are repeated.
+    ///
+    /// # Errors
+    /// `json` is not one JSON object, or breaks a rule of the envelope or of its
+    /// type.
+    pub fn from_json(json: &[u8]) -> Result<Self, MessageError> {
+        let envelope: RawMessage = serde_json::from_slice(json).map_err(|error| {
+            // An error of syntax inside a field would carry the field's name.
+            match serde_json::from_slice::<&serde_json::value::RawValue>(json) {
+                Err(syntax) => MessageError::NotJson {
+                    reason: syntax.to_string().into(),
+                },
+                Ok(_) => MessageError::in_object("", &error),
+            }
+        })?;
+        envelope.try_into()
+    }
+
+    /// The message's JSON, compact.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a message can be written")
+    }
+
+    /// The message as a frame: its JSON after its length.
+    ///
+    /// # Panics
+    /// The JSON is 4 GiB long or longer: no length prefix can say so.
+    #[must_use]
+    pub fn to_frame(&self) -> Bytes {
+        self.to_frame_within(u32::MAX as usize)
+            .expect("a message is shorter than 4 GiB")
+    }
+
+    /// The message as a frame of at most `frame_bytes_max` bytes after its
+    /// prefix, or else how many they are.
+    pub(crate) fn to_frame_within(&self, frame_bytes_max: usize) -> Result<Bytes, usize> {
+        let mut frame = BytesMut::with_capacity(512).writer();
+        frame.get_mut().put_bytes(0, FRAME_PREFIX_BYTES);
+        serde_json::to_writer(&mut frame, self).expect("a message can be written");
+        let mut frame = frame.into_inner();
+        let json_bytes = frame.len() - FRAME_PREFIX_BYTES;
+        let prefix = u32::try_from(json_bytes).map_err(|_| json_bytes)?;
+        if json_bytes > frame_bytes_max {
+            return Err(json_bytes);
+        }
+        frame[..FRAME_PREFIX_BYTES].copy_from_slice(&prefix.to_be_bytes());
+        Ok(frame.freeze())
+    }
+
+    /// The message's type, as it stands on the wire.
+    #[must_use]
+    pub const fn msg_type(&self) -> &'static str {
+        self.payload.msg_type()
+    }
+}
+
+fields::fields! {
+    /// The envelope, before the payload is read by `msg_type`.
+    struct RawMessage {
+        msg_id: MsgId,
+        msg_type: String,
+        timestamp: Timestamp,
+        source: Name,
+        payload: RawObject,
+    } optional {
+        target: Name,
+    }
+}
+
+impl TryFrom<RawMessage> for Message {
+    type Error = MessageError;
+    fn try_from(raw: RawMessage) -> Result<Self, MessageError> {
+        Ok(Self {
+            payload: Payload::read(&raw.msg_type, raw.payload.as_raw())?,
+            msg_id: raw.msg_id,
+            timestamp: raw.timestamp,
+            source: raw.source,
+            target: raw.target,
+            unknown: raw.unknown,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Message {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        RawMessage::deserialize(deserializer)?
+            .try_into()
+            .map_err(D::Error::custom)
+    }
+}
+
+impl Serialize for Message {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("msg_id", &self.msg_id)?;
+        map.serialize_entry("msg_type", self.msg_type())?;
+        map.serialize_entry("timestamp", &self.timestamp)?;
+        map.serialize_entry("source", &self.source)?;
+        if let Some(target) = &self.target {
+            map.serialize_entry("target", target)?;
+        }
+        map.serialize_entry("payload", &self.payload)?;
+        self.unknown.write(&mut map, |key| match key {
+            "msg_id" | "msg_type" | "timestamp" | "source" | "payload" => true,
+            "target" => self.target.is_some(),
+            _ => false,
+        })?;
+        map.end()
+    }
+}
+
+impl MessageError {
+    /// The error of a visitor of `fields!` in the object at `path`, which is empty for
+    /// the root.
+    fn in_object(path: &str, error: &serde_json::Error) -> Self {
+        // The position within its own object would mislead.
+        let text = error.to_string();
+        let position = format!(" at line {} column {}", error.line(), error.column());
+        let text = text.strip_suffix(&position).unwrap_or(&text);
+        let named = text
+            .strip_prefix('`')
+            .and_then(|text| text.split_once("`: "));
+        match named {
+            Some((field, reason)) => Self::Field {
+                field: field.into(),
+                reason: reason.into(),
+            }
+            .within(path),
+            None if path.is_empty() => Self::NotJson {
+                reason: text.into(),
+            },
+            None => Self::Field {
+                field: path.into(),
+                reason: text.into(),
+            },
+        }
+    }
+
+    /// The same error, of an object that stands at `path`.
+    fn within(self, path: &str) -> Self {
+        match self {
+            Self::Field { field, reason } if !path.is_empty() => Self::Field {
+                field: format!("{path}.{field}").into(),
+                reason,
+            },
+            other => other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! JSON objects kept as text.
+
+use std::fmt;
+
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+/// A JSON object, kept as its sender spelled it.
+///
+/// Two are equal if they are spelled alike.
+#[derive(Clone)]
+pub struct RawObject(Box<RawValue>);
+
+/// A value that is not written as a JSON object.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RawObjectError {
+    /// The value can't be written as JSON, or the text isn't JSON.
+    #[error("not JSON: {0}")]
+    NotJson(#[from] serde_json::Error),
+    /// It is JSON, but not an object.
+    #[error("must be a JSON object")]
+    NotAnObject,
+}
+
+impl RawObject {
+    /// The object as which `value` is written.
+    ///
+    /// # Errors
+    /// It can't be written, or is not written as an object.
+    pub fn of(value: &(impl Serialize + ?Sized)) -> Result<Self, RawObjectError> {
+        Self::try_from(serde_json::value::to_raw_value(value)?)
+    }
+
+    /// The object that `text` spells.
+    ///
+    /// # Errors
+    /// It is not one JSON object.
+    pub fn from_text(text: impl Into<String>) -> Result<Self, RawObjectError> {
+        Self::try_from(RawValue::from_string(text.into())?)
+    }
+
+    /// Reads the object as a `T`.
+    ///
+    /// # Errors
+    /// It is not one.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(self.as_str())
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.get()
+    }
+
+    /// The raw value.
+    #[must_use]
+    pub fn as_raw(&self) -> &RawValue {
+        &self.0
+    }
+}
+
+impl TryFrom<Box<RawValue>> for RawObject {
+    type Error = RawObjectError;
+    fn try_from(raw: Box<RawValue>) -> Result<Self, RawObjectError> {
+        if raw.get().starts_with('{') {
+            Ok(Self(raw))
+        } else {
+            Err(RawObjectError::NotAnObject)
+        }
+    }
+}
+
+impl Default for RawObject {
+    /// `{}`
+    fn default() -> Self {
+        Self::from_text("{}").expect("an object")
+    }
+}
+
+impl From<RawObject> for Box<RawValue> {
+    fn from(object: RawObject) -> Self {
+        object.0
+    }
+}
+
+impl PartialEq for RawObject {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for RawObject {}
+
+impl fmt::Debug for RawObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for RawObject {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawObject {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::try_from(<Box<RawValue>>::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}

@@ -1,0 +1,149 @@
+//! The control messages of clients: their payloads, and the wording of mistakes.
+//!
+//! A frame comes here once [`Parser`] has accepted it: it is valid JSON without
+//! repeated keys in the envelope and at the top of its payload.
+//!
+//! [`Parser`]: super::Parser
+
+mod hello;
+mod subscribe;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::borrow::Cow;
+
+pub(crate) use self::hello::HelloRequest;
+pub(crate) use self::subscribe::{Mode, SubscribeRequest, UnsubscribeRequest};
+use super::filter::Pointer;
+use super::json::{JsonType, Members, type_of};
+use super::refusal::{ErrorCode, Refusal, echo};
+use crate::ids::{MsgId, Name};
+
+/// Reads a request from the payload of the frame `json`. The refusal names the
+/// message.
+///
+/// # Errors
+/// The refusal of `read`, or a payload that is no object.
+fn read<T>(
+    json: &[u8],
+    read: impl FnOnce(ControlPayload<'_>) -> Result<T, Refusal>,
+) -> Result<T, Refusal> {
+    let members = |json| serde_json::from_str::<Members<'_>>(json).ok();
+    let frame = str::from_utf8(json).ok().and_then(members);
+    let frame = frame.unwrap_or(Members(Vec::new()));
+    let outcome = match frame.last("payload").and_then(members) {
+        Some(members) => read(ControlPayload { members }),
+        None => {
+            let refusal = Refusal::new(ErrorCode::InvalidEnvelope, "must be an object");
+            Err(refusal.of_field("payload"))
+        }
+    };
+    outcome.map_err(|refusal| {
+        let text_of = |key| frame.last(key).and_then(text);
+        Refusal {
+            msg_id: text_of("msg_id").and_then(|text| MsgId::from_text(text.as_bytes())),
+            source: text_of("source").and_then(|text| Name::new(text).ok()),
+            ..refusal
+        }
+    })
+}
+
+/// The members of a control message's payload, read by type. A field is named by
+/// its dotted path, as in refusals.
+struct ControlPayload<'a> {
+    members: Members<'a>,
+}
+
+impl<'a> ControlPayload<'a> {
+    /// Returns the JSON of a field.
+    fn get(&self, field: &str) -> Option<&'a str> {
+        self.members.last(field.strip_prefix("payload.")?)
+    }
+
+    /// Reads a boolean.
+    fn flag(&self, field: &'static str) -> Result<Option<bool>, Refusal> {
+        match self.get(field) {
+            None => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(other) => Err(wrong(field, "true or false", other)),
+        }
+    }
+
+    /// Reads a string.
+    fn text(&self, field: &'static str) -> Result<Option<String>, Refusal> {
+        match self.get(field) {
+            None => Ok(None),
+            Some(json) => text(json)
+                .map(Some)
+                .ok_or_else(|| wrong(field, "a string", json)),
+        }
+    }
+
+    /// Reads a JSON pointer.
+    fn pointer(&self, field: &'static str) -> Result<Option<Pointer>, Refusal> {
+        let Some(text) = self.text(field)? else {
+            return Ok(None);
+        };
+        let pointer = Pointer::parse(&text).map_err(|error| {
+            Refusal::new(ErrorCode::InvalidPayload, error.to_string()).of_field(field)
+        })?;
+        Ok(Some(pointer))
+    }
+
+    /// Reads one of the allowed words, as its value.
+    fn one_of<T: Clone>(
+        &self,
+        field: &'static str,
+        allowed: &[(&str, T)],
+    ) -> Result<Option<T>, Refusal> {
+        let Some(text) = self.text(field)? else {
+            return Ok(None);
+        };
+        match word_of(&text, allowed) {
+            Ok(value) => Ok(Some(value)),
+            Err(reason) => Err(Refusal::new(ErrorCode::InvalidPayload, reason).of_field(field)),
+        }
+    }
+}
+
+/// Returns the value of the word `text`, or words the mistake.
+fn word_of<T: Clone>(text: &str, allowed: &[(&str, T)]) -> Result<T, String> {
+    let found = allowed.iter().find(|(word, _)| *word == text);
+    found.map(|(_, value)| value.clone()).ok_or_else(|| {
+        let words: Vec<&str> = allowed.iter().map(|(word, _)| *word).collect();
+        format!(
+            "must be one of {}; this is {}",
+            words.join(", "),
+            echo(text)
+        )
+    })
+}
+
+/// Reads a string; `None` if `json` is none.
+fn text(json: &str) -> Option<String> {
+    serde_json::from_str(json).ok()
+}
+
+/// Refuses an optional field of the wrong type with `INVALID_PAYLOAD`.
+fn wrong(field: impl Into<Cow<'static, str>>, asked: &str, json: &str) -> Refusal {
+    let instead = match type_of(json) {
+        JsonType::Null => "; leave it out instead",
+        _ => "",
+    };
+    let reason = format!("{}{instead}", is_wrong(asked, json));
+    Refusal::new(ErrorCode::InvalidPayload, reason).of_field(field)
+}
+
+/// Words the type that a value must have, and its own.
+fn is_wrong(asked: &str, json: &str) -> String {
+    let is = match type_of(json) {
+        JsonType::Null => "null",
+        JsonType::Bool => "a boolean",
+        JsonType::Number => "a number",
+        JsonType::Text => "a string",
+        JsonType::Array => "an array",
+        JsonType::Object => "an object",
+    };
+    format!("must be {asked}, this is {is}")
+}

@@ -1,0 +1,312 @@
+//! The requests in `subscribe` and `unsubscribe`.
+
+use serde_json::value::RawValue;
+
+use super::{ControlPayload, is_wrong, text, word_of, wrong};
+use crate::limits::{
+    FILTER_CONDITIONS_MAX, FILTER_TEXT_BYTES_MAX, FILTER_VALUES_MAX, SUBSCRIPTION_ID_BYTES_MAX,
+};
+use crate::wire::filter::{Condition, Field, Filter, Finite, Pointer, Relation, Scalar, Test};
+use crate::wire::json::{JsonType, Members, type_of};
+use crate::wire::refusal::{ErrorCode, Refusal};
+
+/// The request in a `subscribe`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SubscribeRequest {
+    /// The subscription's id. Another subscription of the connection by this id is
+    /// replaced. Not empty, at most [`SUBSCRIPTION_ID_BYTES_MAX`] bytes.
+    pub id: String,
+    /// The conditions on broadcasts.
+    pub filter: Filter,
+    /// The messages for a receiver that is behind.
+    pub mode: Mode,
+    /// The pointer to the value that tells messages apart. Present for
+    /// [`Mode::Latest`] and for snapshots.
+    pub key: Option<Pointer>,
+    /// Whether the last broadcast for each key comes first.
+    pub snapshot: bool,
+}
+
+/// The messages for a receiver that is behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Mode {
+    /// Every message.
+    #[default]
+    All,
+    /// The newest message of each key.
+    Latest,
+}
+
+/// The request in an `unsubscribe`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UnsubscribeRequest {
+    /// The subscription's id.
+    pub id: String,
+}
+
+impl SubscribeRequest {
+    /// Reads the `subscribe` that `json` holds, a frame that the parser
+    /// accepted. Keys that are not known are ignored.
+    ///
+    /// # Errors
+    /// `INVALID_FILTER` for a wrong `where`, `LIMIT_EXCEEDED` for one that is
+    /// too large, `INVALID_PAYLOAD` for anything else that is wrong. The refusal
+    /// names the message and the field, down to the condition's.
+    pub fn read(json: &[u8]) -> Result<Self, Refusal> {
+        super::read(json, |payload| {
+            let id = id(&payload)?;
+            let filter = filter(payload.get("payload.where"))?;
+            let modes = [("all", Mode::All), ("latest", Mode::Latest)];
+            let mode = payload.one_of("payload.mode", &modes)?.unwrap_or_default();
+            let key = key(&payload)?;
+            let snapshot = payload.flag("payload.snapshot")?.unwrap_or(false);
+            let needs_key = match (mode, snapshot) {
+                (Mode::Latest, _) => Some("mode \"latest\""),
+                (Mode::All, true) => Some("a snapshot"),
+                (Mode::All, false) => None,
+            };
+            if let (Some(needs_key), None) = (needs_key, &key) {
+                return Err(Refusal::new(
+                    ErrorCode::InvalidPayload,
+                    format!(
+                        "is missing: {needs_key} needs a JSON pointer to what tells messages \
+                         apart, like /payload/payload_json/symbol"
+                    ),
+                )
+                .of_field("payload.key"));
+            }
+            Ok(Self {
+                id,
+                filter,
+                mode,
+                key,
+                snapshot,
+            })
+        })
+    }
+}
+
+impl UnsubscribeRequest {
+    /// Reads the `unsubscribe` that `json` holds, a frame that the parser
+    /// accepted. Keys that are not known are ignored.
+    ///
+    /// # Errors
+    /// `INVALID_PAYLOAD` for a wrong or missing `id`. The refusal names the
+    /// message.
+    pub fn read(json: &[u8]) -> Result<Self, Refusal> {
+        super::read(json, |payload| Ok(Self { id: id(&payload)? }))
+    }
+}
+
+fn id(payload: &ControlPayload<'_>) -> Result<String, Refusal> {
+    const FIELD: &str = "payload.id";
+    let reason = match payload.get(FIELD) {
+        None => "is missing: it names the subscription, a string like \"prices\"".to_owned(),
+        Some(json) => match text(json) {
+            None => is_wrong("a string", json),
+            Some(id) if id.is_empty() => "must not be empty: it names the subscription".to_owned(),
+            Some(id) if id.len() <= SUBSCRIPTION_ID_BYTES_MAX => return Ok(id),
+            Some(id) => format!(
+                "must be at most {SUBSCRIPTION_ID_BYTES_MAX} bytes of UTF-8; this is {}",
+                id.len()
+            ),
+        },
+    };
+    Err(Refusal::new(ErrorCode::InvalidPayload, reason).of_field(FIELD))
+}
+
+fn key(payload: &ControlPayload<'_>) -> Result<Option<Pointer>, Refusal> {
+    const FIELD: &str = "payload.key";
+    let key = payload.pointer(FIELD)?;
+    if key.as_ref().is_some_and(Pointer::is_root) {
+        let reason = "names the whole message; it must be a JSON pointer to one value, like \
+                      /payload/payload_json/symbol";
+        return Err(Refusal::new(ErrorCode::InvalidPayload, reason).of_field(FIELD));
+    }
+    Ok(key)
+}
+
+fn filter(json: Option<&str>) -> Result<Filter, Refusal> {
+    const FIELD: &str = "payload.where";
+    let Some(json) = json else {
+        return Ok(Filter::default());
+    };
+    let conditions = serde_json::from_str::<Vec<&RawValue>>(json).map_err(|_| Refusal {
+        code: ErrorCode::InvalidFilter,
+        ..wrong(FIELD, "an array of conditions", json)
+    })?;
+    if conditions.len() > FILTER_CONDITIONS_MAX {
+        let reason = format!(
+            "a filter of {} conditions; at most {FILTER_CONDITIONS_MAX} are allowed",
+            conditions.len()
+        );
+        return Err(Refusal::new(ErrorCode::LimitExceeded, reason).of_field(FIELD));
+    }
+    let conditions = conditions.into_iter().enumerate().map(|(at, json)| {
+        let field = format!("{FIELD}[{at}]");
+        ConditionJson::of(&field, json.get())?.read()
+    });
+    Ok(Filter {
+        conditions: conditions.collect::<Result<_, _>>()?,
+    })
+}
+
+/// A condition as it was given.
+struct ConditionJson<'a> {
+    /// The condition as a refusal names it: `payload.where[2]`.
+    path: &'a str,
+    members: Members<'a>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Operator {
+    Eq,
+    In,
+    Prefix,
+    Exists,
+    Order(Relation),
+}
+
+const OPERATORS: [(&str, Operator); 8] = [
+    ("eq", Operator::Eq),
+    ("in", Operator::In),
+    ("prefix", Operator::Prefix),
+    ("exists", Operator::Exists),
+    ("lt", Operator::Order(Relation::Less)),
+    ("le", Operator::Order(Relation::LessOrEqual)),
+    ("gt", Operator::Order(Relation::Greater)),
+    ("ge", Operator::Order(Relation::GreaterOrEqual)),
+];
+
+impl<'a> ConditionJson<'a> {
+    fn of(path: &'a str, json: &'a str) -> Result<Self, Refusal> {
+        match serde_json::from_str(json) {
+            Ok(members) => Ok(Self { path, members }),
+            Err(_) => {
+                const ASKED: &str =
+                    "a condition, an object like {\"field\": …, \"op\": …, \"value\": …}";
+                let refusal = Refusal::new(ErrorCode::InvalidFilter, is_wrong(ASKED, json));
+                Err(refusal.of_field(path.to_owned()))
+            }
+        }
+    }
+
+    fn read(&self) -> Result<Condition, Refusal> {
+        let field = self.text("field", Field::WORDS)?;
+        let field = Field::parse(&field).map_err(|reason| self.refuse("field", reason))?;
+        let operator = self.text(
+            "op",
+            "must be one of eq, in, prefix, exists, lt, le, gt, ge",
+        )?;
+        let operator = word_of(&operator, &OPERATORS);
+        let operator = operator.map_err(|reason| self.refuse("op", reason))?;
+        let test = self.test(operator)?;
+        Ok(Condition { field, test })
+    }
+
+    fn test(&self, operator: Operator) -> Result<Test, Refusal> {
+        const KEY: &str = "value";
+        let value = self.members.first(KEY);
+        if operator == Operator::Exists {
+            return match value {
+                None | Some("true") => Ok(Test::Exists(true)),
+                Some("false") => Ok(Test::Exists(false)),
+                Some(other) => Err(self.wrong(KEY, "true or false", other)),
+            };
+        }
+        let (asked, types): (_, &[JsonType]) = match operator {
+            Operator::In => ("an array of strings, numbers, booleans or nulls", &[]),
+            Operator::Prefix => ("a string", &[JsonType::Text]),
+            Operator::Order(_) => ("a number or a string", &[JsonType::Number, JsonType::Text]),
+            Operator::Eq | Operator::Exists => (
+                "a string, a number, a boolean or null",
+                &[
+                    JsonType::Text,
+                    JsonType::Number,
+                    JsonType::Bool,
+                    JsonType::Null,
+                ],
+            ),
+        };
+        let Some(json) = value else {
+            return Err(self.refuse(KEY, format!("is missing: it must be {asked}")));
+        };
+        if operator == Operator::In {
+            let values = serde_json::from_str::<Vec<&RawValue>>(json);
+            let values = values.map_err(|_| self.wrong(KEY, asked, json))?;
+            return self.one_of(&values);
+        }
+        if !types.contains(&type_of(json)) {
+            return Err(self.wrong(KEY, asked, json));
+        }
+        let scalar = self.scalar(KEY, json)?;
+        Ok(match (operator, scalar) {
+            (Operator::Order(relation), bound) => Test::Order(relation, bound),
+            (Operator::Prefix, Scalar::Text(prefix)) => Test::Prefix(prefix),
+            (_, scalar) => Test::OneOf([scalar].into()),
+        })
+    }
+
+    fn one_of(&self, values: &[&RawValue]) -> Result<Test, Refusal> {
+        if values.len() > FILTER_VALUES_MAX {
+            let reason = format!(
+                "a condition with {} values; at most {FILTER_VALUES_MAX} are allowed",
+                values.len()
+            );
+            let field = format!("{}.value", self.path);
+            return Err(Refusal::new(ErrorCode::LimitExceeded, reason).of_field(field));
+        }
+        let values = values.iter().enumerate();
+        let scalars = values.map(|(at, value)| self.scalar(&format!("value[{at}]"), value.get()));
+        let mut scalars = scalars.collect::<Result<Vec<_>, _>>()?;
+        scalars.sort_unstable();
+        scalars.dedup();
+        Ok(Test::OneOf(scalars.into()))
+    }
+
+    /// Reads a value that is one of JSON's scalars.
+    fn scalar(&self, key: &str, json: &str) -> Result<Scalar, Refusal> {
+        match type_of(json) {
+            JsonType::Null => Ok(Scalar::Null),
+            JsonType::Bool => Ok(Scalar::Bool(json == "true")),
+            JsonType::Number => match Finite::read(json.as_bytes()) {
+                Some(number) => Ok(Scalar::Number(number)),
+                None => Err(self.refuse(
+                    key,
+                    "numbers compare as 64-bit floats; this is beyond all of them",
+                )),
+            },
+            JsonType::Text => {
+                let text = text(json).unwrap_or_default();
+                if text.len() > FILTER_TEXT_BYTES_MAX {
+                    let reason = format!(
+                        "a string of {} bytes; at most {FILTER_TEXT_BYTES_MAX} are allowed",
+                        text.len()
+                    );
+                    let field = format!("{}.{key}", self.path);
+                    return Err(Refusal::new(ErrorCode::LimitExceeded, reason).of_field(field));
+                }
+                Ok(Scalar::Text(text.into()))
+            }
+            JsonType::Array | JsonType::Object => {
+                Err(self.wrong(key, "a string, a number, a boolean or null", json))
+            }
+        }
+    }
+
+    fn text(&self, key: &str, must: &str) -> Result<String, Refusal> {
+        match self.members.first(key) {
+            None => Err(self.refuse(key, format!("is missing: it {must}"))),
+            Some(json) => text(json).ok_or_else(|| self.wrong(key, "a string", json)),
+        }
+    }
+
+    fn refuse(&self, key: &str, reason: impl Into<String>) -> Refusal {
+        let field = format!("{}.{key}", self.path);
+        Refusal::new(ErrorCode::InvalidFilter, reason.into()).of_field(field)
+    }
+
+    fn wrong(&self, key: &str, asked: &str, json: &str) -> Refusal {
+        self.refuse(key, is_wrong(asked, json))
+    }
+}

@@ -1,0 +1,239 @@
+//! Matching a frame against a shape.
+//!
+//! A shape is a template: fixed parts, and between them variables, values of
+//! varying width. A segment is a fixed part and the variable behind it. A
+//! fixed part also holds the values that were always as wide: at such a position
+//! stand a sample byte and the classes of the other bytes that may stand there.
+//!
+//! ```text
+//! frame     {"id":"5e0f","price":45000.5,"n":7}
+//! sample    {"id":"5e0f","price":               ,"n":7}
+//! classes          xxxx                              d         x: hex, d: digit
+//!           |--- fixed part 0 ---|- variable 0 -|- fixed part 1 -|- End -|
+//!                                  a number, its terminator is `,`
+//! ```
+//!
+//! ```text
+//! at = 0
+//! for each segment:
+//!     offsets[segment] = at
+//!     end = at + bytes of the fixed part
+//!     if end > len: no
+//!     for each block of 32 positions:
+//!         each byte equals its sample, or is of its classes; else no
+//!     for each timestamp in the fixed part:
+//!         it is a date and a time of the calendar; else no
+//!     if the variable is End:
+//!         yes if end == len, else no
+//!     at = the first terminator behind end
+//!     the bytes from end to at are a value of the variable's type; else no
+//! ```
+//!
+//! - The terminator is the fixed byte behind the variable. All that follows waits
+//!   for its position, so one comparison finds it, and the value is checked aside.
+//! - Blocks are compared six at a time, without a branch between them.
+//! - Up to 31 bytes behind the frame are read as part of the last chunk. They
+//!   never decide: `end` is compared with `len`.
+//! - The code is written once, over [`Simd`], and compiled for each processor.
+
+use super::position::Offsets;
+use super::simd::{Chunk, Simd};
+use super::{Block, Segment, Shape, Variable, class};
+use crate::ids::Name;
+use crate::limits::NAME_BYTES_MAX;
+use crate::wire::rules;
+
+const _: () = assert!(
+    Block::BYTES <= NAME_BYTES_MAX,
+    "what fits a block is no longer than a name"
+);
+
+/// Returns whether the frame of `len` bytes at the front of `bytes` has the shape.
+#[inline(always)]
+pub(super) fn fits(
+    simd: impl Simd,
+    shape: &Shape,
+    bytes: &[u8],
+    len: usize,
+    offsets: &mut Offsets,
+) -> bool {
+    let mut at = 0;
+    for (segment, start) in shape.segments.iter().zip(&mut offsets.of_segment) {
+        let end = at + segment.bytes as usize;
+        *start = at as u32;
+        let (Some(blocks), Some(times), Some(text)) = (
+            part(&shape.blocks, segment.blocks),
+            part(&shape.times, segment.times),
+            bytes.get(at..),
+        ) else {
+            return false;
+        };
+        if end > len || !fits_fixed_part(simd, blocks, segment.last_mask, text) {
+            return false;
+        }
+        for &time in times {
+            let text = chunk(bytes, at + time as usize);
+            if !text.is_some_and(|text| simd.is_date_and_time(text)) {
+                return false;
+            }
+        }
+        if segment.variable == Variable::End {
+            return end == len;
+        }
+        at = match variable_end(simd, segment, bytes, end, len) {
+            Some(next) => next,
+            None => return false,
+        };
+    }
+    false
+}
+
+#[inline(always)]
+fn part<T>(all: &[T], (start, end): (u16, u16)) -> Option<&[T]> {
+    all.get(usize::from(start)..usize::from(end))
+}
+
+#[inline(always)]
+fn fits_fixed_part(simd: impl Simd, blocks: &[Block], last_mask: u32, bytes: &[u8]) -> bool {
+    /// Blocks between two branches. A branch for each costs more; none at all
+    /// would compare a wrong shape to its end.
+    const BLOCKS_AT_ONCE: usize = 6;
+
+    let (text, _) = bytes.as_chunks();
+    let Some(text) = text.get(..blocks.len()) else {
+        return false;
+    };
+    if blocks.len() <= BLOCKS_AT_ONCE {
+        return simd.fits(text, blocks, last_mask);
+    }
+    let (text, last_text) = text.split_at(text.len() - BLOCKS_AT_ONCE);
+    let (blocks, last_blocks) = blocks.split_at(blocks.len() - BLOCKS_AT_ONCE);
+    let texts = text.chunks(BLOCKS_AT_ONCE);
+    let mut pairs = texts.zip(blocks.chunks(BLOCKS_AT_ONCE));
+    pairs.all(|(text, blocks)| simd.fits(text, blocks, u32::MAX))
+        && simd.fits(last_text, last_blocks, last_mask)
+}
+
+#[inline(always)]
+fn chunk(bytes: &[u8], at: usize) -> Option<&Chunk> {
+    bytes.get(at..)?.first_chunk()
+}
+
+/// Finds the end of the value that begins at `at`, at the first terminator.
+/// `None` if the value is not of the variable's type. The end may lie beyond the
+/// frame: then the next fixed part doesn't fit.
+#[inline(always)]
+fn variable_end(
+    simd: impl Simd,
+    segment: &Segment,
+    bytes: &[u8],
+    at: usize,
+    len: usize,
+) -> Option<usize> {
+    let Segment {
+        variable,
+        terminator,
+        ..
+    } = *segment;
+    let text = chunk(bytes, at)?;
+    let ends = simd.equal(text, terminator);
+    if ends == 0 {
+        // Within the frame: nothing bounds the bytes behind it.
+        return Some(at + long_variable_end(variable, terminator, bytes.get(at..len)?)?);
+    }
+    let end = ends.trailing_zeros();
+    // The bytes before the terminator.
+    let inside = (ends & ends.wrapping_neg()).wrapping_sub(1);
+    let right = match variable {
+        Variable::Ascii => simd.outside(text, class::STRING) & inside == 0,
+        Variable::Name | Variable::Text => {
+            let plain = simd.outside(text, class::STRING) & inside == 0;
+            plain && (variable == Variable::Text || end > 0)
+                || is_valid(variable, text.get(..end as usize)?)
+        }
+        Variable::Number => {
+            let others = simd.outside(text, class::DIGIT) & inside;
+            is_plain_number(text, end, others) || is_number(text.get(..end as usize)?)
+        }
+        Variable::Timestamp | Variable::End => is_valid(variable, text.get(..end as usize)?),
+    };
+    right.then_some(at + end as usize)
+}
+
+#[cold]
+#[inline(never)]
+fn long_variable_end(variable: Variable, terminator: u8, rest: &[u8]) -> Option<usize> {
+    let text = rest.get(..memchr::memchr(terminator, rest)?)?;
+    is_valid(variable, text).then_some(text.len())
+}
+
+/// Returns whether the text is a value of the variable's type.
+#[inline(never)]
+fn is_valid(variable: Variable, text: &[u8]) -> bool {
+    let all = |classes| text.iter().all(|&byte| class::is(byte, classes));
+    match variable {
+        Variable::End => false,
+        Variable::Ascii => all(class::STRING),
+        Variable::Number => is_number(text),
+        Variable::Timestamp => rules::is_timestamp(text),
+        Variable::Text => all(class::STRING | class::BEYOND_ASCII) && str::from_utf8(text).is_ok(),
+        Variable::Name => {
+            all(class::STRING | class::BEYOND_ASCII)
+                && (1..=NAME_BYTES_MAX).contains(&text.len())
+                && (text.is_ascii() || str::from_utf8(text).is_ok() && Name::check(text).is_ok())
+        }
+    }
+}
+
+/// Returns whether the first `end` bytes are a number without exponent. `others`
+/// are its bytes that are no digits. False for some numbers all the same.
+#[inline(always)]
+fn is_plain_number(text: &Chunk, end: u32, others: u32) -> bool {
+    let negative = text[0] == b'-';
+    let others = others >> u32::from(negative);
+    let length = end - u32::from(negative).min(end);
+    // The first byte that is no digit: the point, if there is one.
+    let whole = if others == 0 {
+        length
+    } else {
+        others.trailing_zeros()
+    };
+    let first = text[usize::from(negative)];
+    let has_point = others != 0;
+    let point = text[((u32::from(negative) + whole) % Block::BYTES as u32) as usize];
+    let only_a_point = others & others.wrapping_sub(1) == 0 && point == b'.' && whole + 1 < length;
+    whole > 0 && (first != b'0' || whole == 1) && (!has_point || only_a_point)
+}
+
+/// Returns whether the text is a number by JSON's grammar.
+#[cold]
+#[inline(never)]
+fn is_number(text: &[u8]) -> bool {
+    let digits = |text: &mut &[u8]| {
+        let count = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        *text = &text[count..];
+        count
+    };
+    let mut rest = text.strip_prefix(b"-").unwrap_or(text);
+    let leading_zero = rest.first() == Some(&b'0');
+    let whole = digits(&mut rest);
+    if whole == 0 || leading_zero && whole > 1 {
+        return false;
+    }
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        rest = fraction;
+        if digits(&mut rest) == 0 {
+            return false;
+        }
+    }
+    if let [b'e' | b'E', exponent @ ..] = rest {
+        rest = match exponent {
+            [b'+' | b'-', exponent @ ..] => exponent,
+            exponent => exponent,
+        };
+        if digits(&mut rest) == 0 {
+            return false;
+        }
+    }
+    rest.is_empty()
+}
