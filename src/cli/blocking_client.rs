@@ -16,9 +16,6 @@ use tickwire::wire::write_frame;
 use super::answer::{Body, ServerMessage};
 use super::frames::{Frames, is_timeout};
 
-// Old names, for bench.
-pub use self::{BlockingClient as Peer, ConnectionError as PeerError};
-
 /// The longest time to find a host's addresses.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest time until a server accepts a connection.

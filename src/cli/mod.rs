@@ -35,8 +35,6 @@ mod split;
 mod stop;
 mod units;
 
-// Old names, for bench.
-use blocking_client as peer;
 use patient::PatientWriter;
 
 /// The end of a command that could be carried out.

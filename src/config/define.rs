@@ -19,7 +19,7 @@ macro_rules! settings {
         )* }
     )*) => {
         /// The settings of a server. Start from [`ServerConfig::default`] and change
-        /// what you need; `Server::start` checks it.
+        /// some; `Server::start` checks them.
         #[derive(Debug, Clone, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct ServerConfig {
