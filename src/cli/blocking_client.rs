@@ -16,9 +16,6 @@ use tickwire::wire::write_frame;
 use super::answer::{Body, ServerMessage};
 use super::frames::{Frames, is_timeout};
 
-// Old names, for bench.
-pub use self::{BlockingClient as Peer, ConnectionError as PeerError};
-
 /// The longest time to find a host's addresses.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest time until a server accepts a connection.
@@ -26,7 +23,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest time until a server welcomes a connection.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The reason for which there is no connection.
+/// The reason why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
     #[error("{to}: can't find this host: {error}")]
@@ -193,7 +190,7 @@ impl BlockingClient {
         }
     }
 
-    /// Reads once, unless a frame is at hand. Fails with the reason for which no
+    /// Reads once, unless a frame is at hand. Fails with the reason why no
     /// welcome will come.
     fn fill(&mut self, begin: Instant, timeout: Duration) -> Result<(), String> {
         let left = timeout.saturating_sub(begin.elapsed());

@@ -72,7 +72,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     }
 }
 
-/// The reason for which the demo ended early.
+/// The reason why the demo ended early.
 #[derive(Debug, thiserror::Error)]
 enum DemoError {
     #[error("can't watch for ctrl-c: {0}")]

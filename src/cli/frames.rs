@@ -11,7 +11,7 @@ pub fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-/// The reason for which there is no further frame.
+/// The reason why there is no further frame.
 #[derive(Debug, thiserror::Error)]
 pub enum FramesError {
     #[error(transparent)]
@@ -25,7 +25,7 @@ pub enum FramesError {
 pub struct Frames<R> {
     reader: R,
     buffer: Vec<u8>,
-    /// The begin of the unread bytes.
+    /// The start of the unread bytes.
     begin: usize,
     /// Their end.
     end: usize,

@@ -22,7 +22,7 @@ pub enum Event<'a> {
     Idle,
 }
 
-/// The reason for which an input could not be read to its end.
+/// The reason why an input could not be read to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
     #[error("{name}: {error}")]

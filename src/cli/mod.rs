@@ -3,9 +3,9 @@
 //! This is part of the binary, so it uses the library as any other program
 //! would, and the library knows no argument parser.
 //!
-//! Standard output carries the result of a command, standard error all words
-//! about it. A command returns [`Outcome`] or a [`Failure`], and
-//! only [`main`] turns them into exit codes: 0 done, 1 failed, 2 wrong usage.
+//! Standard output carries the result of a command, standard error all words about
+//! it. A command returns [`Outcome`] or a [`Failure`], and only [`main`] turns them
+//! into exit codes: 0 done, 1 failed, 2 wrong usage.
 
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
@@ -35,8 +35,6 @@ mod split;
 mod stop;
 mod units;
 
-// Old names, for bench.
-use blocking_client as peer;
 use patient::PatientWriter;
 
 /// The end of a command that could be carried out.
@@ -47,7 +45,7 @@ pub enum Outcome {
     Failed,
 }
 
-/// The reason for which a command could not be carried out.
+/// The reason why a command could not be carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The command was asked for something it can't do.

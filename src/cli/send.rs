@@ -181,7 +181,7 @@ impl Shared {
     }
 }
 
-/// The reason for which the fence was not reached.
+/// The reason why the fence was not reached.
 #[derive(Debug, thiserror::Error)]
 enum Interruption {
     #[error("the server closed the connection before everything was answered")]

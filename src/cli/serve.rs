@@ -49,9 +49,10 @@ ignored, and what was ignored from the start stays so (nohup)."
     )
 }
 
-/// Returns the help of the flag of a setting.
+/// Returns the help of the flag of a setting. A shell needs no quotes.
 fn flag_help(key: &str) -> String {
-    help::text(Key::named(key).expect("a flag is a setting"))
+    let key = Key::named(key).expect("a flag is a setting");
+    help::text(key).replace('"', "")
 }
 
 /// Serve: check, route and acknowledge messages

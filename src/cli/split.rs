@@ -29,7 +29,7 @@ pub struct Position {
 }
 
 impl Position {
-    /// The begin of a file.
+    /// The start of a file.
     pub const START: Self = Self { line: 1, column: 1 };
 
     /// Returns the position behind `bytes`, if they begin here.
@@ -62,7 +62,7 @@ pub struct Piece<'a> {
     pub position: Position,
 }
 
-/// The reason for which an input can't be split into messages.
+/// The reason why an input can't be split into messages.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{position}: {problem}")]
 pub struct SplitError {
@@ -104,7 +104,7 @@ pub enum Problem {
 #[derive(Debug)]
 pub struct Splitter {
     buffer: Vec<u8>,
-    /// The begin of the object that is being looked at, or of the unread bytes.
+    /// The start of the object that is being looked at, or of the unread bytes.
     begin: usize,
     /// The end of the object given out last; it is passed with the next call.
     given: usize,
@@ -115,7 +115,7 @@ pub struct Splitter {
     position: Position,
     /// The closing brackets that are still to come.
     closing: Vec<u8>,
-    /// The begin of the string around `at`.
+    /// The start of the string around `at`.
     string: Option<usize>,
     /// The search for the next message, behind a broken one.
     lost: Option<LineSearch>,

@@ -102,8 +102,8 @@ async fn next(signal: &mut Option<tokio::signal::unix::Signal>) {
     }
 }
 
-/// Returns whether the process has a controlling terminal. `/dev/tty` is that terminal,
-/// and can't be opened without one.
+/// Returns whether the process has a controlling terminal. `/dev/tty` is that
+/// terminal, and can't be opened without one.
 #[cfg(unix)]
 fn has_terminal() -> bool {
     std::fs::File::open("/dev/tty").is_ok()

@@ -36,8 +36,8 @@ pub fn size(text: &str) -> Option<usize> {
     usize::try_from(number.checked_mul(factor)?).ok()
 }
 
-/// Returns the duration that `text` says. A bare number has no unit, hence no meaning,
-/// unless it is 0.
+/// Returns the duration that `text` says. A bare number has no unit, hence no
+/// meaning, unless it is 0.
 pub fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = number_and_unit(text)?;
     if number == 0 && unit.is_empty() {

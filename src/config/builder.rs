@@ -29,3 +29,33 @@ impl ServerBuilder {
         self.wrong_name.map_or(Ok(self.config), Err)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_builder_sets_what_it_is_told() {
+        let config = ServerBuilder::default()
+            .listen("a:1")
+            .also_listen("b:2")
+            .name("n")
+            .queue_messages(100)
+            .snapshot_keys(["/payload/a", "/payload/b"])
+            .queue_of("feed", NameConfig::default())
+            .finish()
+            .unwrap();
+        assert_eq!(config.listen, ["a:1", "b:2"]);
+        assert_eq!(config.router.name.as_str(), "n");
+        assert_eq!(config.router.queue_messages, 100);
+        assert_eq!(config.router.snapshot_keys, ["/payload/a", "/payload/b"]);
+        assert_eq!(config.router.names.len(), 1);
+        assert_eq!(config.validate(), Ok(()));
+    }
+
+    #[test]
+    fn a_wrong_name_is_told_at_the_end() {
+        let builder = ServerBuilder::default().name("").queue_bytes(1);
+        assert!(builder.finish().is_err());
+    }
+}

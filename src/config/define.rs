@@ -19,7 +19,7 @@ macro_rules! settings {
         )* }
     )*) => {
         /// The settings of a server. Start from [`ServerConfig::default`] and change
-        /// what you need; `Server::start` checks it.
+        /// some; `Server::start` checks them.
         #[derive(Debug, Clone, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct ServerConfig {
@@ -28,7 +28,9 @@ macro_rules! settings {
             pub router: RouterConfig,
         }
 
-        /// The settings of a router.
+        /// The settings of a router. A router checks none of them; of `snapshot_keys` it
+        /// leaves out those that are no pointers, and those beyond
+        /// [`SNAPSHOT_KEYS_MAX`](crate::limits::SNAPSHOT_KEYS_MAX).
         #[derive(Debug, Clone, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct RouterConfig {

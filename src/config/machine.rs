@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use crate::limits::{MEMORY_MAX_DIVISOR, MEMORY_MAX_FALLBACK, MEMORY_MAX_MIN};
 
-/// A control group allows so much.
+/// The limit of a control group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct GroupLimit {
     pub(super) bytes: usize,
@@ -45,7 +45,7 @@ fn part_of(machine: Option<usize>, group: Option<usize>) -> usize {
     })
 }
 
-/// The bytes that `/proc/meminfo` says the machine has.
+/// Returns the bytes that the machine has according to `/proc/meminfo`.
 fn total_in(meminfo: &str) -> Option<usize> {
     let line = meminfo
         .lines()
@@ -54,8 +54,8 @@ fn total_in(meminfo: &str) -> Option<usize> {
     kib.checked_mul(1024)
 }
 
-/// The smallest limit of the groups that `/proc/self/cgroup` names, and of those
-/// around them, of version 1 or 2. `root` is where they are mounted.
+/// Returns the smallest limit of the groups that `/proc/self/cgroup` names, and of
+/// those around them, of version 1 or 2. `root` is where they are mounted.
 fn limit_in(root: &Path, groups: &str) -> Option<GroupLimit> {
     let limits = groups.lines().filter_map(|line| {
         // "4:memory:/path" of version 1, "0::/path" of version 2.

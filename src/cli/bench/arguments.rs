@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use tickwire_load::drive::Extent;
 use tickwire_load::protocol::Acks;
 
-use crate::cli::peer;
+use crate::cli::blocking_client;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -273,7 +273,7 @@ pub struct MessageArguments {
 #[derive(Debug, Args)]
 pub struct Common {
     /// The server [default: one of its own on a free port]
-    #[arg(long, value_name = "HOST:PORT", value_parser = peer::address)]
+    #[arg(long, value_name = "HOST:PORT", value_parser = blocking_client::address)]
     pub to: Option<String>,
     /// Print the result as JSON
     #[arg(long)]

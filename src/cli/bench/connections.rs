@@ -19,7 +19,7 @@ use super::report::{Report, micros};
 use super::setup::{ConnectError, Setup};
 use crate::cli::Failure;
 use crate::cli::answer::ServerMessage;
-use crate::cli::peer::{self, PeerError};
+use crate::cli::blocking_client::{self, ConnectionError};
 
 /// The time that a heartbeat may wait for its ack.
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,7 +30,7 @@ const IDLE_TIME: Duration = Duration::from_millis(500);
 #[derive(Debug, thiserror::Error)]
 enum OpenError {
     #[error(transparent)]
-    Peer(#[from] PeerError),
+    Peer(#[from] ConnectionError),
     #[error(
         "no further file can be opened: run `ulimit -n` with a larger number in the shell that \
          starts this, or use fewer --connections"
@@ -174,11 +174,15 @@ fn report(setup: &Setup, count: u64, opened: &Opened) -> Report {
 
 /// Opens a connection, sends `json` and reads the ack.
 fn open(to: &str, json: &[u8]) -> Result<TcpStream, OpenError> {
-    let mut stream = peer::connect(to).map_err(|error| match error {
-        PeerError::Unreachable { error, .. } if error.raw_os_error() == Some(libc::EMFILE) => {
+    let mut stream = blocking_client::connect(to).map_err(|error| match error {
+        ConnectionError::Unreachable { error, .. }
+            if error.raw_os_error() == Some(libc::EMFILE) =>
+        {
             OpenError::Files
         }
-        PeerError::Unreachable { error, .. } if error.kind() == ErrorKind::AddrNotAvailable => {
+        ConnectionError::Unreachable { error, .. }
+            if error.kind() == ErrorKind::AddrNotAvailable =>
+        {
             OpenError::Ports
         }
         error => error.into(),

@@ -80,7 +80,7 @@ impl Report {
         Self {
             tickwire_bench: FORM,
             mode: mode.to_owned(),
-            time: crate::cli::peer::now(),
+            time: crate::cli::blocking_client::now(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             machine: Machine::this(),
             options: Map::new(),

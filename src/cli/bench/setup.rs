@@ -12,7 +12,7 @@ use tickwire_load::protocol::{Acks, Fence, Party};
 use tickwire_load::server::{Ready, Server, StartError};
 
 use crate::cli::Failure;
-use crate::cli::peer::{self, Claim, Peer, PeerError};
+use crate::cli::blocking_client::{self, BlockingClient, Claim, ConnectionError};
 
 /// Files that a process has open beside its connections.
 const FILES_BESIDE: u64 = 40;
@@ -40,7 +40,7 @@ impl Setup {
             });
         };
         let nothing = Map::from_iter([("register".to_owned(), Value::from(false))]);
-        let probe = Peer::connect_with(to, &name("bench-probe"), nothing);
+        let probe = BlockingClient::connect_with(to, &name("bench-probe"), nothing);
         let process = Process::behind(&probe.map_err(Failure::failed)?.stream);
         if let Some(process) = &process {
             check_files(process, "the server", connections).map_err(Failure::usage)?;
@@ -74,14 +74,14 @@ impl Setup {
     }
 
     /// Connects under `name` with these acks.
-    pub fn connect(&self, name: &Name, acks: Acks) -> Result<Peer, ConnectError> {
+    pub fn connect(&self, name: &Name, acks: Acks) -> Result<BlockingClient, ConnectError> {
         let mut options = Map::new();
         // A server that knows no others need not be asked for the usual.
         if acks != Acks::Each {
             options.insert("acks".to_owned(), acks.as_str().into());
         }
-        Peer::connect_with(&self.to, name, options).map_err(|error| match error {
-            PeerError::Refused { code, .. } if code == ErrorCode::LimitExceeded.as_str() => {
+        BlockingClient::connect_with(&self.to, name, options).map_err(|error| match error {
+            ConnectionError::Refused { code, .. } if code == ErrorCode::LimitExceeded.as_str() => {
                 ConnectError::Full
             }
             error => error.into(),
@@ -124,7 +124,7 @@ pub enum ConnectError {
     Full,
     /// Another one.
     #[error(transparent)]
-    Peer(#[from] PeerError),
+    Peer(#[from] ConnectionError),
 }
 
 /// A name of the load's own making.
@@ -133,8 +133,8 @@ pub fn name(text: &str) -> Name {
 }
 
 /// Hands the connection of `name` over to a load.
-pub fn party(peer: Peer, name: &Name) -> Party {
-    let (id, frame) = peer::hello(name, Claim::Source);
+pub fn party(peer: BlockingClient, name: &Name) -> Party {
+    let (id, frame) = blocking_client::hello(name, Claim::Source);
     Party {
         stream: peer.stream,
         unread: peer.frames.into_unread(),

@@ -56,8 +56,8 @@ impl Mismatch {
         });
     }
 
-    /// Returns for each number a subscription to broadcasts with a text in its place.
-    /// Other conditions on numbers are left out: those may be texts as well.
+    /// Returns for each number a subscription to broadcasts with a text in its
+    /// place. Other conditions on numbers are left out: those may be texts as well.
     fn subscriptions(&self) -> impl Iterator<Item = Subscribe> + '_ {
         self.numbers.iter().enumerate().map(|(index, number)| {
             let others = self.others.iter().cloned();

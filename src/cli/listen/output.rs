@@ -10,7 +10,7 @@ use super::arguments::Arguments;
 use crate::cli::compact::append_compact;
 use crate::cli::say;
 
-/// The reason for which listening ended too early.
+/// The reason why listening ended too early.
 #[derive(Debug, thiserror::Error)]
 pub enum EarlyEnd {
     #[error("another connection took over the name {0}")]

@@ -23,8 +23,8 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// Returns whether `callsite` is to write its line, of `text`. One that is not is
-    /// summed up with others much like it.
+    /// Returns whether `callsite` is to write its line, of `text`. One that is not
+    /// is summed up with others much like it.
     pub fn admit(
         &mut self,
         callsite: Callsite,

@@ -1,11 +1,11 @@
 //! The log of `tickwire serve`.
 //!
-//! Logging only puts a line into a bounded buffer ([`backlog`]). A thread
-//! of its own writes it to standard error ([`background_writer`]), and tries again later
-//! where that fails ([`write_buffer`]). So a standard error that is closed, full or
-//! slow neither ends the server nor holds it up. Ordinary lines that don't fit
-//! are dropped and counted. Lines about losses ([`tickwire::loss`]) and panics
-//! are summed up instead.
+//! Logging only puts a line into a bounded buffer ([`backlog`]). A thread of its
+//! own writes it to standard error ([`background_writer`]), and tries again later
+//! where that fails ([`write_buffer`]). So a standard error that is closed, full
+//! or slow neither ends the server nor holds it up. Ordinary lines that don't fit
+//! are dropped and counted. Lines about losses ([`tickwire::loss`]) and panics are
+//! summed up instead.
 
 use std::io::{self, Write};
 

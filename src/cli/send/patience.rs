@@ -1,10 +1,10 @@
 //! The patience of `send` with a server that does nothing.
 //!
-//! Two clocks run. One waits for answers: it runs while some are owed to
-//! messages that the kernel has taken, and each answer sets it back. The other
-//! waits for the kernel to take bytes: it runs while some wait, and each byte
-//! taken sets it back. Other messages set back neither: a server that goes on writing
-//! and reads nothing is as good as gone.
+//! Two clocks run. One waits for answers: it runs while some are owed to messages
+//! that the kernel has taken, and each answer sets it back. The other waits for
+//! the kernel to take bytes: it runs while some wait, and each byte taken sets it
+//! back. Other messages set back neither: a server that goes on writing and reads
+//! nothing is as good as gone.
 
 use std::time::{Duration, Instant};
 

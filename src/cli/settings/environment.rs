@@ -8,19 +8,12 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::{Assignment, Origin, SettingsError, ValueKind, is_known, nearest, unknown};
+use super::assignment::{Assignment, Origin, PREFIX, ValueKind};
+use super::error::{SettingsError, is_known, nearest, unknown};
 
-/// The prefix of the variables that tickwire reads.
-const PREFIX: &str = "TICKWIRE_";
 /// The variable that names the configuration file. Not a setting, for a file
 /// can't name itself.
 const CONFIG: &str = "TICKWIRE_CONFIG";
-
-/// Returns the variable that sets `key`.
-pub fn variable(key: &str) -> String {
-    let key = key.replace('.', "__").to_ascii_uppercase();
-    format!("{PREFIX}{key}")
-}
 
 /// The environment, sorted.
 #[derive(Debug, Default)]

@@ -5,7 +5,9 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Assignment, Origin, SettingsError, ValueKind, keys};
+use super::assignment::{Assignment, Origin, ValueKind};
+use super::error::SettingsError;
+use super::keys;
 use crate::cli::split::Position;
 
 /// Reads the file at `path`; `named_by` names in an error the variable that named

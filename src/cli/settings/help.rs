@@ -41,7 +41,9 @@ fn entry(name: &str, text: &str) -> String {
     let mut line = format!("  {name:width$}", width = INDENT - 4);
     // Behind a name that is longer than its column, too.
     line.push(' ');
-    for word in text.split(' ') {
+    let (text, default) = text.split_at(text.find(" [default").unwrap_or(text.len()));
+    let default = default.strip_prefix(' ');
+    for word in text.split(' ').chain(default) {
         if line.chars().count() + 1 + word.chars().count() > WIDTH {
             lines.push_str(&line);
             lines.push('\n');

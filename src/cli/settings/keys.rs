@@ -10,7 +10,8 @@ use tickwire::wire::Validation;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::{Assignment, Settings, ValueKind};
+use super::Settings;
+use super::assignment::{Assignment, ValueKind};
 use crate::cli::units;
 
 /// The log lines that are written unless told otherwise.
@@ -76,7 +77,7 @@ impl Key {
     }
 
     /// Takes the value over, or returns the values that are allowed.
-    pub(super) fn set(self, settings: &mut Settings, given: &Assignment) -> Result<(), String> {
+    pub fn set(self, settings: &mut Settings, given: &Assignment) -> Result<(), String> {
         match self {
             Self::Server(setting) => return set(setting.value(&mut settings.server), given),
             Self::Threads => {

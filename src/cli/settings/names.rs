@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use tickwire::ids::Name;
 use tickwire::router::{NameConfig, Overflow};
 
+use super::Settings;
+use super::assignment::Assignment;
 use super::keys::{number, quoted, shown_size, size};
-use super::{Assignment, Settings, is_near};
 
 /// The prefix of the keys of these settings.
 const PREFIX: &str = "names.";
@@ -119,4 +120,10 @@ pub fn sections(settings: &Settings) -> BTreeMap<&Name, Vec<(&'static str, Strin
 /// Returns the key of a setting of `name`.
 pub fn key_of(name: &Name, key: &str) -> String {
     format!("{PREFIX}{name}.{key}")
+}
+
+/// Returns whether a text `distance` away from `name` is a slip of it: one letter
+/// of three.
+pub fn is_near(distance: usize, name: &str) -> bool {
+    distance <= name.len() / 3
 }

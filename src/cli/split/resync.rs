@@ -22,7 +22,7 @@ pub struct LineSearch {
 }
 
 impl LineSearch {
-    /// Returns the begin of the first such line in `bytes`. Without one, the
+    /// Returns the start of the first such line in `bytes`. Without one, the
     /// search goes on with the bytes behind them.
     pub fn find(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut at = 0;

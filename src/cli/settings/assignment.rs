@@ -1,0 +1,69 @@
+//! A value as a layer gives it, and its origin.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// The prefix of the variables that tickwire reads.
+pub const PREFIX: &str = "TICKWIRE_";
+
+/// Returns the variable that sets `key`.
+pub fn variable(key: &str) -> String {
+    let key = key.replace('.', "__").to_ascii_uppercase();
+    format!("{PREFIX}{key}")
+}
+
+/// The origin of a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// No layer gives a value.
+    Default,
+    File(PathBuf, u64),
+    Variable(String),
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Self::Variable(name) => f.write_str(name),
+            Self::Flag(flag) => f.write_str(flag),
+        }
+    }
+}
+
+/// One value as a layer gives it.
+#[derive(Debug, Clone)]
+pub struct Assignment {
+    /// The dotted key.
+    pub key: String,
+    /// The value without quotes.
+    pub text: String,
+    /// The kind of the value in a file. The other layers give text that may stand
+    /// for anything.
+    pub kind: ValueKind,
+    pub origin: Origin,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValueKind {
+    /// A flag's or variable's text, which may stand for a number.
+    Untyped,
+    Text,
+    Number,
+    /// A list of texts, as JSON spells it.
+    Texts,
+    /// A kind of value that no setting takes.
+    Other,
+}
+
+impl Assignment {
+    /// The value as an error shows it.
+    pub fn shown(&self) -> String {
+        match self.kind {
+            ValueKind::Number | ValueKind::Texts | ValueKind::Other => self.text.clone(),
+            ValueKind::Untyped | ValueKind::Text => format!("{:?}", self.text),
+        }
+    }
+}
