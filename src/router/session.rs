@@ -198,7 +198,7 @@ impl Session {
     fn take_frames(
         &mut self,
         workspace: &mut Workspace,
-        window: &mut [u8],
+        window: &[u8],
         now: Now,
     ) -> (usize, Option<Stop>) {
         let mut shapes = self.shared.shapes.load();
@@ -245,7 +245,7 @@ impl Session {
         &mut self,
         workspace: &mut Workspace,
         shapes: &Table,
-        window: &mut [u8],
+        window: &[u8],
         frame: &Range<usize>,
         now: Now,
     ) -> Option<(usize, Stop)> {
@@ -261,7 +261,7 @@ impl Session {
                     msg_id.expect("it was recognised there"),
                 )
             }
-            None => match self.parse(workspace, &mut window[json.clone()], now) {
+            None => match self.parse(workspace, &window[json.clone()], now) {
                 Ok(header) => (header.kind, header.names, header.msg_id),
                 Err(refusal) => {
                     return self

@@ -5,6 +5,7 @@
 //!   by side, as queues hold them.
 //! - `envelope`: the kind of a message, and the header that routing needs.
 //! - `parser`: the one call that checks a frame by every rule.
+//! - `words`: a macro for enumerations of words.
 //!
 //! The rooms behind it:
 //! - `refusal`: error codes and the wording of a refusal.
@@ -34,6 +35,7 @@ mod shape;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod testing;
+mod words;
 
 pub(crate) use answer::{AckTemplate, AnswerIds, AnswerWriter, BatchAck, ErrorDetails};
 #[cfg(any(feature = "server", feature = "client"))]

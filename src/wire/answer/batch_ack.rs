@@ -4,8 +4,6 @@
 //! [`BatchAck::close`] completes it. In between the buffer ends with half a frame:
 //! close it before anything else is appended or the buffer is handed on.
 
-#![forbid(unsafe_code)]
-
 use std::io::Write;
 
 use super::{AckTemplate, AnswerIds, set_prefix};

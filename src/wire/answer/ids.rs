@@ -1,7 +1,5 @@
 //! The ids of answers.
 
-#![forbid(unsafe_code)]
-
 use uuid::Uuid;
 
 use crate::ids::MsgId;

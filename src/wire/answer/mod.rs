@@ -3,6 +3,8 @@
 //!
 //! Answers are appended to a buffer as whole frames, length prefix included.
 
+#![forbid(unsafe_code)]
+
 mod batch_ack;
 mod ids;
 #[cfg(any(feature = "server", feature = "client"))]

@@ -1,7 +1,5 @@
 //! Acks from a template: only ids and times are written for each.
 
-#![forbid(unsafe_code)]
-
 use std::io::Write;
 
 use super::{AnswerIds, AnswerTime, set_prefix};

@@ -1,7 +1,5 @@
 //! The spelling of an answer's time.
 
-#![forbid(unsafe_code)]
-
 use chrono::{DateTime, Datelike, Timelike};
 
 /// A time as answers spell it: `2026-01-03T12:41:00.000Z`.

@@ -1,7 +1,5 @@
 //! Errors and welcomes, written by serde.
 
-#![forbid(unsafe_code)]
-
 use serde::Serialize;
 
 use super::{AnswerIds, AnswerTime, set_prefix};

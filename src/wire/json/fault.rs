@@ -1,8 +1,6 @@
 //! The wording of faults in JSON: the fault, its place, and the probable mistake
 //! of the client.
 
-#![forbid(unsafe_code)]
-
 use serde_json::error::Category;
 
 use crate::limits::JSON_DEPTH_MAX;

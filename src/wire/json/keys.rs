@@ -1,8 +1,6 @@
 //! The search for a repeated key, in less than quadratic time: a frame may be
 //! hostile.
 
-#![forbid(unsafe_code)]
-
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 

@@ -1,7 +1,5 @@
 //! Strings and white space of JSON text that is known to be valid, or nearly so.
 
-#![forbid(unsafe_code)]
-
 use memchr::{memchr, memchr2};
 
 /// The end of a string in a JSON text.

@@ -19,6 +19,8 @@ mod subscription;
 mod timestamp;
 mod words;
 
+use std::fmt;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -142,6 +144,25 @@ impl Message {
         self.payload.msg_type()
     }
 }
+
+macro_rules! spelled {
+    ($($name:ty),*) => {$(
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                self.as_str() == other.as_str()
+            }
+        }
+
+        impl Eq for $name {}
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    )*};
+}
+spelled!(Number, RawObject, FilterValue);
 
 fields::fields! {
     /// The envelope, before the payload is read by `msg_type`.

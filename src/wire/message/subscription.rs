@@ -1,7 +1,5 @@
 //! The messages by which a client chooses its broadcasts.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -217,19 +215,5 @@ impl From<()> for FilterValue {
     /// `null`
     fn from((): ()) -> Self {
         Self(RawValue::NULL.to_owned())
-    }
-}
-
-impl PartialEq for FilterValue {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
-    }
-}
-
-impl Eq for FilterValue {}
-
-impl fmt::Debug for FilterValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }

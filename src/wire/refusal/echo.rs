@@ -1,7 +1,5 @@
 //! A peer's text, as a refusal may repeat it.
 
-#![forbid(unsafe_code)]
-
 use std::fmt::Write;
 
 /// The most characters of a peer's text that a refusal repeats.

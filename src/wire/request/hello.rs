@@ -1,7 +1,5 @@
 //! The request in a `hello`.
 
-#![forbid(unsafe_code)]
-
 use std::collections::HashSet;
 
 use serde_json::value::RawValue;

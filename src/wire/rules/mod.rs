@@ -171,7 +171,7 @@ impl<'a, V: Value<'a>, const N: usize> FieldValues<V, N> {
 
 /// Returns whether a value, or its absence, keeps `rule`.
 #[inline]
-fn passes(rule: Rule, content: Option<Content<'_>>) -> bool {
+fn passes(rule: Rule, content: Option<Content<&str>>) -> bool {
     match (rule, content) {
         (Rule::Text, Some(Content::Text(_)))
         | (Rule::Object | Rule::OptionalObject, Some(Content::Object))
@@ -197,7 +197,7 @@ fn is_name(text: &str) -> bool {
 }
 
 #[cold]
-fn not_an_object(content: Content<'_>) -> Refusal {
+fn not_an_object(content: Content<&str>) -> Refusal {
     Refusal::new(
         ErrorCode::InvalidJson,
         format!(

@@ -5,8 +5,6 @@
 //! elsewhere no leap second can be. A space for the `T`, which the RFC leaves to
 //! applications, is not allowed.
 
-#![forbid(unsafe_code)]
-
 use std::borrow::Cow;
 
 use crate::wire::refusal::echo;

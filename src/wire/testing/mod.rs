@@ -10,6 +10,7 @@ mod filter_judge;
 pub(crate) mod filters;
 pub(crate) mod generate;
 pub(super) mod judge;
+mod tree;
 pub(crate) mod vary;
 
 use self::filters::FilterHarness;
