@@ -70,7 +70,7 @@ fn holds(condition: &Tree, message: &Tree) -> Option<bool> {
     }
 }
 
-/// Whether it leads further than to the whole message, by RFC 6901.
+/// Returns whether the text is a pointer by RFC 6901, but not to the whole message.
 fn is_pointer(text: &str) -> bool {
     let unescaped = text.replace("~0", "").replace("~1", "");
     text.starts_with('/') && !unescaped.contains('~')

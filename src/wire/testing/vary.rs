@@ -177,8 +177,8 @@ fn is_moment(text: &[u8]) -> bool {
     text.len() > 19 && text[4] == b'-' && text[7] == b'-' && text[13] == b':'
 }
 
-/// The same letters in other cases, other digits, other characters; of
-/// timestamps only times that exist, unless they may be `bold`.
+/// A text of the same width: letters in other cases, other digits, other characters.
+/// A timestamp stays one that exists, unless it may be `bold`.
 fn same_width(seed: &mut Seed, old: &[u8], is_text: bool, bold: bool) -> Vec<u8> {
     let is_id = old.len() == 36 && old[8] == b'-' && old[13] == b'-';
     let mut text = old.to_vec();
