@@ -153,9 +153,9 @@ impl Message {
     }
 }
 
-/// Where the platform's heartbeats go.
+/// The receiver of the platform's heartbeats.
 const HEALTH_MONITOR: &str = "health-monitor";
-/// Where the platform's logs go.
+/// The receiver of the platform's logs.
 const LOG_AGGREGATOR: &str = "log-aggregator";
 
 macro_rules! event_builders {

@@ -246,7 +246,7 @@ impl MessageError {
         }
     }
 
-    /// The same error, of an object that stands at `path`.
+    /// Puts the error into an object at `path`.
     fn within(self, path: &str) -> Self {
         match self {
             Self::Field { field, reason } if !path.is_empty() => Self::Field {

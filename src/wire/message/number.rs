@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 #[derive(Clone)]
 pub struct Number(Box<RawValue>);
 
-/// Why a value is not a [`Number`].
+/// The reason why a value is not a [`Number`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NumberError {

@@ -49,7 +49,7 @@ fn rules(
     envelope: &[(String, Tree)],
     validation: Validation,
 ) -> Result<Routed, (ErrorCode, String)> {
-    use ErrorCode::{DuplicateField, InvalidEnvelope, InvalidPayload, UnknownMsgType};
+    use ErrorCode::{DuplicateField, InvalidEnvelope, UnknownMsgType};
     if let Some(key) = repeated(envelope) {
         return Err((DuplicateField, key));
     }
@@ -91,11 +91,16 @@ fn rules(
         return Ok(routed);
     }
 
+    payload_rules(kind, payload)?;
+    Ok(routed)
+}
+
+fn payload_rules(kind: Kind, payload: &[(String, Tree)]) -> Result<(), (ErrorCode, String)> {
     let need = |key: &str, holds: &dyn Fn(Option<&Tree>) -> bool| {
         if holds(get(payload, key)) {
             Ok(())
         } else {
-            Err((InvalidPayload, format!("payload.{key}")))
+            Err((ErrorCode::InvalidPayload, format!("payload.{key}")))
         }
     };
     let string = |json: Option<&Tree>| json.and_then(Tree::text).is_some();
@@ -146,7 +151,7 @@ fn rules(
         }
         Kind::Hello | Kind::Subscribe | Kind::Unsubscribe => {}
     }
-    Ok(routed)
+    Ok(())
 }
 
 fn get<'a>(members: &'a [(String, Tree)], key: &str) -> Option<&'a Tree> {
