@@ -1,5 +1,6 @@
 //! The kind and the envelope of a checked frame, and the header that routing needs.
 
+use super::words::words;
 use crate::ids::MsgId;
 
 /// The extent to which a frame is checked.
@@ -14,74 +15,29 @@ pub enum Validation {
     Envelope,
 }
 
-/// The kind of message in a frame: its `msg_type`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Kind {
-    /// `ingest_event`
-    IngestEvent,
-    /// `log_record`
-    LogRecord,
-    /// `heartbeat`
-    Heartbeat,
-    /// `error`
-    Error,
-    /// `ack`
-    Ack,
-    /// `hello`
-    Hello,
-    /// `subscribe`
-    Subscribe,
-    /// `unsubscribe`
-    Unsubscribe,
+words! {
+    /// The kind of message in a frame: its `msg_type`, if a client may send it.
+    pub enum Kind {
+        /// `ingest_event`
+        IngestEvent = "ingest_event",
+        /// `log_record`
+        LogRecord = "log_record",
+        /// `heartbeat`
+        Heartbeat = "heartbeat",
+        /// `error`
+        Error = "error",
+        /// `ack`
+        Ack = "ack",
+        /// `hello`
+        Hello = "hello",
+        /// `subscribe`
+        Subscribe = "subscribe",
+        /// `unsubscribe`
+        Unsubscribe = "unsubscribe",
+    }
 }
 
 impl Kind {
-    /// Every kind that a client may send, in the order of the protocol's
-    /// tables.
-    pub const ALL: [Self; 8] = [
-        Self::IngestEvent,
-        Self::LogRecord,
-        Self::Heartbeat,
-        Self::Error,
-        Self::Ack,
-        Self::Hello,
-        Self::Subscribe,
-        Self::Unsubscribe,
-    ];
-
-    /// The `msg_type` as it stands on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::IngestEvent => "ingest_event",
-            Self::LogRecord => "log_record",
-            Self::Heartbeat => "heartbeat",
-            Self::Error => "error",
-            Self::Ack => "ack",
-            Self::Hello => "hello",
-            Self::Subscribe => "subscribe",
-            Self::Unsubscribe => "unsubscribe",
-        }
-    }
-
-    /// The kind that `msg_type` spells, if a client may send it.
-    #[must_use]
-    #[inline]
-    pub fn from_text(msg_type: &str) -> Option<Self> {
-        Some(match msg_type {
-            "ingest_event" => Self::IngestEvent,
-            "log_record" => Self::LogRecord,
-            "heartbeat" => Self::Heartbeat,
-            "error" => Self::Error,
-            "ack" => Self::Ack,
-            "hello" => Self::Hello,
-            "subscribe" => Self::Subscribe,
-            "unsubscribe" => Self::Unsubscribe,
-            _ => return None,
-        })
-    }
-
     /// Returns whether the message is for the server itself, and is not forwarded.
     #[must_use]
     #[inline]
@@ -164,7 +120,7 @@ mod tests {
 
     #[test]
     fn each_kind_reads_what_it_writes_and_welcome_is_none_of_them() {
-        for kind in Kind::ALL {
+        for &kind in Kind::ALL {
             assert_eq!(Kind::from_text(kind.as_str()), Some(kind));
         }
         assert_eq!(Kind::from_text("welcome"), None);

@@ -1,12 +1,16 @@
 //! Layer 1, the wire: bytes to checked frames, and messages to bytes.
 //!
-//! On the ground floor, each a file:
+//! [`frame_state`] finds a frame in a stream, [`Parser`] checks it by every rule of
+//! the protocol, and [`Message`] reads and writes it as typed values.
+//!
+//! The files:
 //! - `frame`: the length prefix; `codec`: the same for tokio; `run`: frames side
 //!   by side, as queues hold them.
 //! - `envelope`: the kind of a message, and the header that routing needs.
-//! - `parser`: the one call that checks a frame by every rule.
+//! - `parser`: the check of a frame by every rule.
+//! - `words`: a macro for enumerations of words.
 //!
-//! The rooms behind it:
+//! The folders:
 //! - `refusal`: error codes and the wording of a refusal.
 //! - `json`: JSON values, members one level at a time, faults and their places.
 //! - `rules`: the protocol's tables, and a frame held against them.
@@ -34,6 +38,7 @@ mod shape;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod testing;
+mod words;
 
 pub(crate) use answer::{AckTemplate, AnswerIds, AnswerWriter, BatchAck, ErrorDetails};
 #[cfg(any(feature = "server", feature = "client"))]

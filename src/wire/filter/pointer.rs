@@ -15,7 +15,7 @@ pub(crate) struct Pointer(Box<[Step]>);
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Step {
     pub(super) key: Box<str>,
-    /// The same as an index, if it is one: digits without a leading zero.
+    /// The key as an index, if it is one: digits without a leading zero.
     pub(super) index: Option<u32>,
 }
 

@@ -117,21 +117,6 @@ impl Ord for Finite {
     }
 }
 
-#[cfg(test)]
-impl Value<'_> {
-    /// The meaning of the value. `None` for a container and for a number that is
-    /// beyond an `f64`: they equal nothing.
-    pub fn to_scalar(self) -> Option<Scalar> {
-        Some(match self {
-            Value::Null => Scalar::Null,
-            Value::Bool(value) => Scalar::Bool(value),
-            Value::Number(spelling) => Scalar::Number(Finite::read(spelling)?),
-            Value::Text(text) => Scalar::Text(str::from_utf8(text).ok()?.into()),
-            Value::Container => return None,
-        })
-    }
-}
-
 impl Scalar {
     /// Orders `value` relative to this; `None` if it is of another type, or a number
     /// beyond an `f64`.

@@ -2,7 +2,8 @@
 
 use serde_json::value::RawValue;
 
-use super::members::{self, Members};
+use super::members::{Members, type_of};
+use super::value::JsonType;
 use crate::wire::refusal::Refusal;
 
 /// Returns the byte offset in `json` of the refusal's fault, or of its field's
@@ -42,8 +43,8 @@ pub fn line_and_column(text: &[u8], at: usize) -> (usize, usize) {
 /// Follows the first step of `path`. Returns the value there and the rest of the
 /// path.
 fn step<'a, 'p>(json: &'a str, path: &'p str) -> Option<(&'a str, &'p str)> {
-    match members::type_of(json) {
-        members::JsonType::Object => {
+    match type_of(json) {
+        JsonType::Object => {
             let members: Members<'a> = serde_json::from_str(json).ok()?;
             // A key may itself hold a dot or a bracket: try the longest first.
             let ends = path.rmatch_indices(['.', '[']).map(|(at, _)| at);
@@ -52,7 +53,7 @@ fn step<'a, 'p>(json: &'a str, path: &'p str) -> Option<(&'a str, &'p str)> {
                 Some((members.last(key)?, rest.strip_prefix('.').unwrap_or(rest)))
             })
         }
-        members::JsonType::Array => {
+        JsonType::Array => {
             let (index, rest) = path.strip_prefix('[')?.split_once(']')?;
             let elements: Vec<&RawValue> = serde_json::from_str(json).ok()?;
             let element = elements.get(index.parse::<usize>().ok()?)?;

@@ -6,23 +6,14 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The type of a JSON value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum JsonType {
-    Null,
-    Bool,
-    Number,
-    Text,
-    Array,
-    Object,
-}
+use super::value::JsonType;
 
 /// The type of the value in a valid JSON text.
 pub(crate) fn type_of(json: &str) -> JsonType {
     match json.trim_ascii_start().as_bytes().first() {
         Some(b'{') => JsonType::Object,
         Some(b'[') => JsonType::Array,
-        Some(b'"') => JsonType::Text,
+        Some(b'"') => JsonType::Text(()),
         Some(b't' | b'f') => JsonType::Bool,
         Some(b'n') | None => JsonType::Null,
         Some(_) => JsonType::Number,

@@ -12,9 +12,9 @@ mod value;
 
 pub(super) use self::keys::{KeySet, first_repeated};
 pub use self::locate::{line_and_column, locate};
-pub(super) use self::members::{JsonType, Members, type_of};
+pub(super) use self::members::{Members, type_of};
 pub(super) use self::second_opinion::read as read_again;
 pub(super) use self::tape::TapeValue;
 pub(super) use self::text::unescape;
 pub use self::text::{is_white_space, string_end};
-pub(super) use self::value::{Content, Value};
+pub(super) use self::value::{Content, JsonType, Value};

@@ -5,13 +5,15 @@
 //! by serde_json, which leaves values unread as far as the rules allow. A second
 //! refusal is worded for the author of the client.
 
+use std::slice::Iter;
+
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::fault::{self, Fault};
-use super::members::{self, Members};
+use super::members::{Members, type_of};
 use super::text::{lone_surrogate, string_end};
-use super::value::{Content, Value};
+use super::value::{Content, JsonType, Value};
 use crate::limits::JSON_DEPTH_MAX;
 use crate::wire::refusal::Refusal;
 
@@ -24,8 +26,10 @@ pub(crate) enum Loose {
     Number,
     Text(String),
     Array,
-    Object(Vec<(String, Loose)>),
+    Object(Vec<Member>),
 }
+
+type Member = (String, Loose);
 
 /// Reads a frame by the letter of JSON.
 ///
@@ -55,27 +59,27 @@ pub(crate) fn read(frame: &[u8]) -> Result<Loose, Refusal> {
 impl Loose {
     /// Reads a valid value, with the members of objects down to `levels`.
     fn read(json: &str, levels: u8) -> Result<Self, serde_json::Error> {
-        Ok(match members::type_of(json) {
-            members::JsonType::Object if levels > 0 => {
+        Ok(match type_of(json) {
+            JsonType::Object if levels > 0 => {
                 let Members(members) = serde_json::from_str(json)?;
                 let read =
                     |(key, raw): (String, &RawValue)| Ok((key, Self::read(raw.get(), levels - 1)?));
                 Self::Object(members.into_iter().map(read).collect::<Result<_, _>>()?)
             }
-            members::JsonType::Object => Self::Object(Vec::new()),
-            members::JsonType::Text => Self::Text(serde_json::from_str(json)?),
-            members::JsonType::Array => Self::Array,
-            members::JsonType::Bool => Self::Bool,
-            members::JsonType::Null => Self::Null,
-            members::JsonType::Number => Self::Number,
+            JsonType::Object => Self::Object(Vec::new()),
+            JsonType::Text(()) => Self::Text(serde_json::from_str(json)?),
+            JsonType::Array => Self::Array,
+            JsonType::Bool => Self::Bool,
+            JsonType::Null => Self::Null,
+            JsonType::Number => Self::Number,
         })
     }
 }
 
 impl<'a> Value<'a> for &'a Loose {
-    type Members = LooseMembers<'a>;
+    type Members = std::iter::Map<Iter<'a, Member>, fn(&'a Member) -> (&'a str, Self)>;
 
-    fn content(self) -> Content<'a> {
+    fn content(self) -> Content<&'a str> {
         match self {
             Loose::Null => Content::Null,
             Loose::Bool => Content::Bool,
@@ -86,22 +90,11 @@ impl<'a> Value<'a> for &'a Loose {
         }
     }
 
-    fn members(self) -> Option<LooseMembers<'a>> {
+    fn members(self) -> Option<Self::Members> {
         match self {
-            Loose::Object(members) => Some(LooseMembers(members.iter())),
+            Loose::Object(members) => Some(members.iter().map(|(key, value)| (key, value))),
             _ => None,
         }
-    }
-}
-
-/// The members of a [`Loose`] object.
-pub(crate) struct LooseMembers<'a>(std::slice::Iter<'a, (String, Loose)>);
-
-impl<'a> Iterator for LooseMembers<'a> {
-    type Item = (&'a str, &'a Loose);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().map(|(key, value)| (key.as_str(), value))
     }
 }
 

@@ -12,7 +12,7 @@ impl<'t, 'a> Value<'a> for TapeValue<'t, 'a> {
     type Members = TapeMembers<'t, 'a>;
 
     #[inline]
-    fn content(self) -> Content<'a> {
+    fn content(self) -> Content<&'a str> {
         match self.0.first() {
             Some(Node::String(text)) => Content::Text(text),
             Some(Node::Object { .. }) => Content::Object,

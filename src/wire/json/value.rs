@@ -1,8 +1,9 @@
 //! JSON values as the rules see them, independent of the parser.
 
-/// The content of a JSON value, as far as rules look at it.
+/// The content of a JSON value, as far as rules look at it. A string's text is a
+/// `T`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Content<'a> {
+pub(crate) enum Content<T> {
     /// `null`
     Null,
     /// `true` or `false`
@@ -10,16 +11,19 @@ pub(crate) enum Content<'a> {
     /// A number of any size.
     Number,
     /// A string, unescaped.
-    Text(&'a str),
+    Text(T),
     /// An array.
     Array,
     /// An object.
     Object,
 }
 
-impl Content<'_> {
+/// The type of a JSON value.
+pub(crate) type JsonType = Content<()>;
+
+impl<T> Content<T> {
     /// The type in words, with its article.
-    pub(crate) const fn words(self) -> &'static str {
+    pub(crate) const fn words(&self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Bool => "a boolean",
@@ -38,7 +42,7 @@ pub(crate) trait Value<'a>: Copy {
     type Members: Iterator<Item = (&'a str, Self)>;
 
     /// The content of the value.
-    fn content(self) -> Content<'a>;
+    fn content(self) -> Content<&'a str>;
 
     /// The members, if the value is an object.
     fn members(self) -> Option<Self::Members>;

@@ -153,9 +153,9 @@ impl Message {
     }
 }
 
-/// Where the platform's heartbeats go.
+/// The receiver of the platform's heartbeats.
 const HEALTH_MONITOR: &str = "health-monitor";
-/// Where the platform's logs go.
+/// The receiver of the platform's logs.
 const LOG_AGGREGATOR: &str = "log-aggregator";
 
 macro_rules! event_builders {
@@ -223,45 +223,28 @@ impl From<&Name> for Target {
     }
 }
 
-impl TryFrom<&str> for Target {
-    type Error = NameError;
-    fn try_from(text: &str) -> Result<Self, NameError> {
-        Name::new(text).map(Self::Name)
-    }
-}
-
-impl TryFrom<&String> for Target {
-    type Error = NameError;
-    fn try_from(text: &String) -> Result<Self, NameError> {
-        Name::new(text).map(Self::Name)
-    }
-}
-
-impl TryFrom<String> for Target {
-    type Error = NameError;
-    fn try_from(text: String) -> Result<Self, NameError> {
-        Name::new(text).map(Self::Name)
-    }
-}
-
 impl From<&Name> for Name {
     fn from(name: &Name) -> Self {
         name.clone()
     }
 }
 
-impl TryFrom<String> for Name {
-    type Error = NameError;
-    fn try_from(text: String) -> Result<Self, NameError> {
-        Self::new(text)
-    }
+macro_rules! try_from_text {
+    ($($text:ty => $target:ty, $named:expr;)*) => {$(
+        impl TryFrom<$text> for $target {
+            type Error = NameError;
+            fn try_from(text: $text) -> Result<Self, NameError> {
+                Name::new(text).map($named)
+            }
+        }
+    )*};
 }
-
-impl TryFrom<&String> for Name {
-    type Error = NameError;
-    fn try_from(text: &String) -> Result<Self, NameError> {
-        Self::new(text)
-    }
+try_from_text! {
+    &str => Target, Target::Name;
+    &String => Target, Target::Name;
+    String => Target, Target::Name;
+    String => Name, |name| name;
+    &String => Name, |name| name;
 }
 
 /// Lets a [`Name`] be an argument `impl TryInto<Name>`.

@@ -44,12 +44,12 @@ fields! {
         order_id: String,
         /// The instrument.
         symbol: String,
-        /// Whether to buy or to sell.
+        /// The side: to buy or to sell.
         side: Side,
         /// The quantity, in units of the instrument.
         quantity: Number,
     } optional {
-        /// How it is to be filled.
+        /// The type of the order.
         order_type: OrderType,
         /// The limit, in the quote currency.
         price: Number,
@@ -63,14 +63,14 @@ fields! {
         execution_id: String,
         /// The order that was filled.
         order_id: String,
-        /// How much was filled.
+        /// The quantity that was filled.
         quantity: Number,
         /// At which price.
         price: Number,
     } optional {
         /// The instrument.
         symbol: String,
-        /// Whether it was bought or sold.
+        /// The side: bought or sold.
         side: Side,
         /// The fee of the venue.
         commission: Number,
@@ -84,7 +84,7 @@ fields! {
         series_id: String,
         /// The instrument.
         symbol: String,
-        /// How long a bar is: `1m`.
+        /// The length of a bar: `1m`.
         timeframe: String,
         /// The bar.
         bar: Bar,
@@ -104,7 +104,7 @@ fields! {
         low: Number,
         /// The last price.
         close: Number,
-        /// How much was traded.
+        /// The quantity that was traded.
         volume: Number,
     }
 }
@@ -133,9 +133,9 @@ fields! {
         parameters_json: RawObject,
         /// The instrument that it trades.
         symbols_json: Vec<String>,
-        /// How long its bars are: `1h`.
+        /// The length of its bars: `1h`.
         timeframe: String,
-        /// Where it trades.
+        /// The venue.
         venue: String,
         /// When it was created.
         created_utc: Timestamp,
@@ -191,7 +191,7 @@ fields! {
 }
 
 open_words! {
-    /// Whether something is bought or sold.
+    /// The side of an order or execution.
     pub enum Side {
         /// `BUY`
         Buy = "BUY",
@@ -201,7 +201,7 @@ open_words! {
 }
 
 open_words! {
-    /// How an order is to be filled.
+    /// The type of an order: the way in which it is to be filled.
     pub enum OrderType {
         /// At once, at any price.
         Market = "MARKET",
@@ -283,7 +283,7 @@ impl DomainEvent {
     }
 }
 
-/// Whether `key` is one of the keys of `object`.
+/// Returns whether `key` is a key of `object`.
 fn has_key(object: &RawObject, key: &str) -> bool {
     struct Has<'k>(&'k str);
     impl<'de> Visitor<'de> for Has<'_> {
@@ -335,7 +335,7 @@ impl From<DomainEvent> for BatchedEvent {
 }
 
 impl StrategyInstance {
-    /// The same instance with these parameters.
+    /// Sets the parameters.
     ///
     /// # Errors
     /// `parameters` are not written as a JSON object.

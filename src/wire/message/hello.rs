@@ -20,12 +20,12 @@ fields! {
         names: Vec<Name>,
         /// `false`: own no name.
         register: bool,
-        /// How accepted messages are acknowledged.
+        /// The way in which accepted messages are acknowledged.
         acks: Acks,
-        /// Whether acks say of each message how many receivers missed it, also
-        /// if none did.
+        /// Whether acks count for each message the receivers that missed it, even
+        /// where none did.
         ack_details: bool,
-        /// Which broadcasts to receive.
+        /// The broadcasts to receive.
         broadcasts: Broadcasts,
         /// Whether to share the names with other connections.
         group: bool,
@@ -124,7 +124,7 @@ fields! {
 }
 
 open_words! {
-    /// How accepted messages are acknowledged.
+    /// The way in which accepted messages are acknowledged.
     pub enum Acks {
         /// Each by its own ack.
         Each = "each",
@@ -136,7 +136,7 @@ open_words! {
 }
 
 open_words! {
-    /// Which broadcasts a connection receives.
+    /// The broadcasts that a connection receives.
     pub enum Broadcasts {
         /// All.
         All = "all",

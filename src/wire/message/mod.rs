@@ -17,6 +17,8 @@ mod subscription;
 mod timestamp;
 mod words;
 
+use std::fmt;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -141,6 +143,25 @@ impl Message {
     }
 }
 
+macro_rules! spelled {
+    ($($name:ty),*) => {$(
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                self.as_str() == other.as_str()
+            }
+        }
+
+        impl Eq for $name {}
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    )*};
+}
+spelled!(Number, RawObject, FilterValue);
+
 fields::fields! {
     /// The envelope, before the payload is read by `msg_type`.
     struct RawMessage {
@@ -223,7 +244,7 @@ impl MessageError {
         }
     }
 
-    /// The same error, of an object that stands at `path`.
+    /// Puts the error into an object at `path`.
     fn within(self, path: &str) -> Self {
         match self {
             Self::Field { field, reason } if !path.is_empty() => Self::Field {

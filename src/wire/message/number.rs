@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 #[derive(Clone)]
 pub struct Number(Box<RawValue>);
 
-/// Why a value is not a [`Number`].
+/// The reason why a value is not a [`Number`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NumberError {
@@ -97,20 +97,6 @@ fn written(value: &impl Serialize) -> Box<RawValue> {
 fn is_number(raw: &RawValue) -> bool {
     raw.get()
         .starts_with(|first: char| first == '-' || first.is_ascii_digit())
-}
-
-impl PartialEq for Number {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
-    }
-}
-
-impl Eq for Number {}
-
-impl fmt::Debug for Number {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 impl fmt::Display for Number {

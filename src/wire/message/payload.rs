@@ -54,7 +54,7 @@ fields! {
     pub struct LogRecord {
         /// When it was logged.
         timestamp: Timestamp,
-        /// How much it matters.
+        /// The level of the record.
         level: Level,
         /// The logger.
         name: String,
@@ -69,7 +69,7 @@ fields! {
 fields! {
     /// A sign of life.
     pub struct Heartbeat {
-        /// How the source is: `alive`.
+        /// The state of the source: `alive`.
         status: String,
         /// When it was so.
         timestamp: Timestamp,
@@ -116,7 +116,7 @@ closed_words! {
 }
 
 closed_words! {
-    /// How much a [`LogRecord`] matters.
+    /// The level of a [`LogRecord`].
     pub enum Level {
         /// `TRACE`
         Trace = "TRACE",

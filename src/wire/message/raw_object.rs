@@ -1,7 +1,5 @@
 //! JSON objects kept as text.
 
-use std::fmt;
-
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -83,20 +81,6 @@ impl Default for RawObject {
 impl From<RawObject> for Box<RawValue> {
     fn from(object: RawObject) -> Self {
         object.0
-    }
-}
-
-impl PartialEq for RawObject {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
-    }
-}
-
-impl Eq for RawObject {}
-
-impl fmt::Debug for RawObject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

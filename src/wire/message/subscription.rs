@@ -1,7 +1,5 @@
 //! The messages by which a client chooses its broadcasts.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -80,7 +78,7 @@ open_words! {
 }
 
 open_words! {
-    /// How a [`Condition`] holds a field against a value.
+    /// The comparison of a [`Condition`].
     pub enum Operator {
         /// The field equals the value: a string, a number, a boolean or null.
         Eq = "eq",
@@ -109,14 +107,14 @@ open_words! {
 pub struct FilterValue(Box<RawValue>);
 
 impl Subscribe {
-    /// The same, with one more condition that must hold.
+    /// Adds a condition that must hold as well.
     #[must_use]
     pub fn with(mut self, condition: Condition) -> Self {
         self.conditions.get_or_insert_default().push(condition);
         self
     }
 
-    /// The same, but of each value at `key` only the newest message while the
+    /// Keeps of each value at `key` only the newest message while the
     /// receiver is behind. `key` is a JSON pointer.
     #[must_use]
     pub fn latest(mut self, key: impl Into<String>) -> Self {
@@ -125,7 +123,7 @@ impl Subscribe {
         self
     }
 
-    /// The same, with the last broadcast for each value at `key` coming first.
+    /// Asks for the last broadcast for each value at `key` first.
     /// `key` is a JSON pointer; a subscription has only one.
     #[must_use]
     pub fn with_snapshot(mut self, key: impl Into<String>) -> Self {
@@ -217,19 +215,5 @@ impl From<()> for FilterValue {
     /// `null`
     fn from((): ()) -> Self {
         Self(RawValue::NULL.to_owned())
-    }
-}
-
-impl PartialEq for FilterValue {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
-    }
-}
-
-impl Eq for FilterValue {}
-
-impl fmt::Debug for FilterValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }

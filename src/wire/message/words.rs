@@ -19,33 +19,20 @@ macro_rules! closed_words {
             $($(#[$word_doc:meta])* $variant:ident = $text:literal,)+
         }
     ) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        #[non_exhaustive]
-        pub enum $name {
-            $($(#[$word_doc])* $variant,)+
-        }
-
-        impl $name {
-            /// The word as it stands on the wire.
-            #[must_use]
-            pub const fn as_str(&self) -> &'static str {
-                match self {
-                    $(Self::$variant => $text,)+
-                }
+        $crate::wire::words::words! {
+            $(#[$doc])*
+            pub enum $name {
+                $($(#[$word_doc])* $variant = $text,)+
             }
         }
 
         impl std::str::FromStr for $name {
             type Err = $crate::wire::message::UnknownWord;
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                match text {
-                    $($text => Ok(Self::$variant),)+
-                    _ => Err($crate::wire::message::UnknownWord {
-                        text: text.into(),
-                        allowed: concat!($($text, " "),+).trim_ascii_end(),
-                    }),
-                }
+                Self::from_text(text).ok_or_else(|| $crate::wire::message::UnknownWord {
+                    text: text.into(),
+                    allowed: concat!($($text, " "),+).trim_ascii_end(),
+                })
             }
         }
 

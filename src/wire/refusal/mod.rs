@@ -66,14 +66,14 @@ impl Refusal {
         }
     }
 
-    /// The same refusal, of `field`.
+    /// Sets the field.
     #[must_use]
     pub fn of_field(mut self, field: impl Into<Cow<'static, str>>) -> Self {
         self.field = Some(field.into());
         self
     }
 
-    /// The same refusal, for want of something.
+    /// Sets the thing in short supply.
     #[must_use]
     pub fn for_want_of(mut self, shortage: Shortage) -> Self {
         self.shortage = Some(shortage);

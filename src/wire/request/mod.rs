@@ -137,13 +137,5 @@ fn wrong(field: impl Into<Cow<'static, str>>, asked: &str, json: &str) -> Refusa
 
 /// Words the type that a value must have, and its own.
 fn is_wrong(asked: &str, json: &str) -> String {
-    let is = match type_of(json) {
-        JsonType::Null => "null",
-        JsonType::Bool => "a boolean",
-        JsonType::Number => "a number",
-        JsonType::Text => "a string",
-        JsonType::Array => "an array",
-        JsonType::Object => "an object",
-    };
-    format!("must be {asked}, this is {is}")
+    format!("must be {asked}, this is {}", type_of(json).words())
 }

@@ -216,12 +216,15 @@ impl<'a> ConditionJson<'a> {
         }
         let (asked, types): (_, &[JsonType]) = match operator {
             Operator::In => ("an array of strings, numbers, booleans or nulls", &[]),
-            Operator::Prefix => ("a string", &[JsonType::Text]),
-            Operator::Order(_) => ("a number or a string", &[JsonType::Number, JsonType::Text]),
+            Operator::Prefix => ("a string", &[JsonType::Text(())]),
+            Operator::Order(_) => (
+                "a number or a string",
+                &[JsonType::Number, JsonType::Text(())],
+            ),
             Operator::Eq | Operator::Exists => (
                 "a string, a number, a boolean or null",
                 &[
-                    JsonType::Text,
+                    JsonType::Text(()),
                     JsonType::Number,
                     JsonType::Bool,
                     JsonType::Null,
@@ -276,7 +279,7 @@ impl<'a> ConditionJson<'a> {
                     "numbers compare as 64-bit floats; this is beyond all of them",
                 )),
             },
-            JsonType::Text => {
+            JsonType::Text(()) => {
                 let text = text(json).unwrap_or_default();
                 if text.len() > FILTER_TEXT_BYTES_MAX {
                     let reason = format!(

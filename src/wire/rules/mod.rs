@@ -55,11 +55,12 @@ fn check_members<'a, V: Value<'a>>(
     }
     let [msg_id, msg_type, sent, source, target, payload] = envelope.values;
 
-    // Read before its turn: it selects the table of the payload.
-    let kind = match msg_type.map(V::content) {
-        Some(Content::Text(text)) => Kind::from_text(text),
+    let text = |value: Option<V>| match value.map(V::content) {
+        Some(Content::Text(text)) => Some(text),
         _ => None,
     };
+    // Read before its turn: it selects the table of the payload.
+    let kind = text(msg_type).and_then(Kind::from_text);
     let in_full = validation == Validation::Payload;
     let mut fields: &[Field] = &[];
     let mut found = FieldValues::<V, FIELDS_MAX>::nothing();
@@ -75,20 +76,16 @@ fn check_members<'a, V: Value<'a>>(
     }
 
     let [msg_id_field, msg_type_field, sent_field, source_field, ..] = &ENVELOPE;
-    let msg_id = match msg_id.map(V::content) {
-        Some(Content::Text(text)) => MsgId::from_text(text.as_bytes()),
-        _ => None,
-    }
-    .ok_or_else(|| wrong(msg_id_field, msg_id))?;
+    let msg_id = text(msg_id)
+        .and_then(|text| MsgId::from_text(text.as_bytes()))
+        .ok_or_else(|| wrong(msg_id_field, msg_id))?;
     let kind = kind.ok_or_else(|| wrong_type(msg_type_field, msg_type))?;
-    let timestamp = match sent.map(V::content) {
-        Some(Content::Text(text)) if is_timestamp(text.as_bytes()) => text,
-        _ => return Err(wrong(sent_field, sent)),
-    };
-    let source = match source.map(V::content) {
-        Some(Content::Text(text)) if is_name(text) => text,
-        _ => return Err(wrong(source_field, source)),
-    };
+    let timestamp = text(sent)
+        .filter(|text| is_timestamp(text.as_bytes()))
+        .ok_or_else(|| wrong(sent_field, sent))?;
+    let source = text(source)
+        .filter(|text| is_name(text))
+        .ok_or_else(|| wrong(source_field, source))?;
     let target = match target.map(V::content) {
         Some(Content::Text(text)) if is_name(text) => Some(text),
         Some(Content::Null) | None if kind != Kind::Ack => None,
@@ -169,7 +166,7 @@ impl<'a, V: Value<'a>, const N: usize> FieldValues<V, N> {
 
 /// Returns whether a value, or its absence, keeps `rule`.
 #[inline]
-fn passes(rule: Rule, content: Option<Content<'_>>) -> bool {
+fn passes(rule: Rule, content: Option<Content<&str>>) -> bool {
     match (rule, content) {
         (Rule::Text, Some(Content::Text(_)))
         | (Rule::Object | Rule::OptionalObject, Some(Content::Object))
@@ -195,7 +192,7 @@ fn is_name(text: &str) -> bool {
 }
 
 #[cold]
-fn not_an_object(content: Content<'_>) -> Refusal {
+fn not_an_object(content: Content<&str>) -> Refusal {
     Refusal::new(
         ErrorCode::InvalidJson,
         format!(

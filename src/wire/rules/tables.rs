@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn every_table_fits_the_place_that_is_kept_for_it() {
-        for kind in Kind::ALL {
+        for &kind in Kind::ALL {
             assert!(of_payload(kind).len() <= FIELDS_MAX);
         }
     }

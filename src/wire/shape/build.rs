@@ -4,9 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::class::{self, Classes};
 use super::layout::SlotType;
-use super::position::{Position, SlotPosition};
+use super::position::{Position, SlotMap, SlotPosition};
 use super::sample::{Sample, Width, digits_of};
-use super::slots::SlotMap;
 use super::{Block, HeaderPositions, Segment, Shape, Variable};
 use crate::limits::{NAME_BYTES_MAX, SHAPE_BYTES_MAX, SHAPE_VARIABLES_MAX};
 

@@ -46,9 +46,9 @@ mod tests;
 #[cfg(any(test, fuzzing))]
 pub(super) use self::harness::Harness;
 pub use self::hints::Hints;
-use self::position::Position;
-pub(crate) use self::position::{Offsets, SlotPosition};
-pub(crate) use self::slots::{ShapeSlots, Slots};
+pub(crate) use self::position::{Offsets, ShapeSlots, SlotPosition};
+use self::position::{Position, SlotMap};
+pub(crate) use self::slots::Slots;
 pub use self::table::{LearnOutcome, Shapes, Table};
 
 use super::envelope::{Kind, Names};
@@ -103,7 +103,7 @@ struct Shape {
     blocks: Box<[Block]>,
     /// The starts of timestamps in their fixed parts.
     times: Box<[u32]>,
-    slot_map: slots::SlotMap,
+    slot_map: SlotMap,
 }
 
 /// 32 positions of a fixed part: a sample byte and classes for each.

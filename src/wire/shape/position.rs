@@ -1,6 +1,7 @@
-//! Positions in frames of one shape, and their offsets in one frame.
+//! Positions in the frames of one shape, its slots, and their offsets in one frame.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::limits::SHAPE_VARIABLES_MAX;
 
@@ -49,5 +50,32 @@ impl SlotPosition {
     #[inline]
     pub fn range(self, offsets: &Offsets) -> Range<usize> {
         offsets.at(self.start) as usize..offsets.at(self.end) as usize
+    }
+}
+
+/// A sample frame, and the positions of its slots in all frames of the shape.
+#[derive(Debug)]
+pub(super) struct SlotMap {
+    pub(super) frame: Arc<[u8]>,
+    /// In the order of the frame.
+    pub(super) slots: Box<[(Range<usize>, SlotPosition)]>,
+}
+
+/// The slots of all frames of a shape.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ShapeSlots<'a>(pub(super) &'a SlotMap);
+
+impl<'a> ShapeSlots<'a> {
+    /// A frame of the shape. All others differ from it in the slots only.
+    pub fn sample(&self) -> &'a [u8] {
+        &self.0.frame
+    }
+
+    /// The position of the slot at `range` of the sample.
+    pub fn position_of(&self, range: &Range<usize>) -> Option<SlotPosition> {
+        let slots = &self.0.slots;
+        let position = slots.binary_search_by_key(&range.start, |(own, _)| own.start);
+        let (own, position) = slots.get(position.ok()?)?;
+        (own == range).then_some(*position)
     }
 }

@@ -1,18 +1,7 @@
 //! The slots of a recognised frame: the positions of its values.
 
-use std::ops::Range;
-use std::sync::Arc;
-
-use super::position::{Offsets, SlotPosition};
+use super::position::{Offsets, ShapeSlots};
 use super::table::{ShapeIndex, Table};
-
-/// A sample frame, and the positions of its slots in all frames of the shape.
-#[derive(Debug)]
-pub(super) struct SlotMap {
-    pub(super) frame: Arc<[u8]>,
-    /// In the order of the frame.
-    pub(super) slots: Box<[(Range<usize>, SlotPosition)]>,
-}
 
 /// The slots of the frame that a shape has just recognised; see
 /// [`Hints::slots`](super::Hints::slots).
@@ -45,24 +34,5 @@ impl<'a> Slots<'a> {
     #[inline]
     pub fn offsets(&self) -> &'a Offsets {
         self.offsets
-    }
-}
-
-/// The slots of all frames of a shape.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ShapeSlots<'a>(&'a SlotMap);
-
-impl<'a> ShapeSlots<'a> {
-    /// A frame of the shape. All others differ from it in the slots only.
-    pub fn sample(&self) -> &'a [u8] {
-        &self.0.frame
-    }
-
-    /// The position of the slot at `range` of the sample.
-    pub fn position_of(&self, range: &Range<usize>) -> Option<SlotPosition> {
-        let slots = &self.0.slots;
-        let position = slots.binary_search_by_key(&range.start, |(own, _)| own.start);
-        let (own, position) = slots.get(position.ok()?)?;
-        (own == range).then_some(*position)
     }
 }

@@ -1,85 +1,7 @@
 //! The slow, plain judge of filters: reads the whole frame into a tree for each
-//! condition, and the condition from its JSON. It shares no code with the filters but
-//! the reading by serde_json.
+//! condition, and the condition from its JSON. It shares no code with the filters.
 
-use serde_json::value::RawValue;
-
-use crate::wire::json::Members;
-
-/// JSON as it stands there: repeated keys and spellings of numbers included.
-#[derive(Debug)]
-pub(crate) enum Tree {
-    Null,
-    Bool(bool),
-    Number(String),
-    Text(String),
-    Array(Vec<Tree>),
-    Object(Vec<(String, Tree)>),
-}
-
-impl Tree {
-    /// Reads a valid JSON text.
-    pub(crate) fn read(json: &str) -> Self {
-        let json = json.trim_matches([' ', '\n', '\t', '\r']);
-        match json.as_bytes().first() {
-            Some(b'{') => {
-                let Members(members) = serde_json::from_str(json).unwrap();
-                let read = |(key, raw): (String, &RawValue)| (key, Self::read(raw.get()));
-                Self::Object(members.into_iter().map(read).collect())
-            }
-            Some(b'[') => {
-                let elements: Vec<&RawValue> = serde_json::from_str(json).unwrap();
-                Self::Array(elements.iter().map(|raw| Self::read(raw.get())).collect())
-            }
-            Some(b'"') => Self::Text(serde_json::from_str(json).unwrap()),
-            Some(b't') => Self::Bool(true),
-            Some(b'f') => Self::Bool(false),
-            Some(b'n') => Self::Null,
-            _ => Self::Number(json.to_owned()),
-        }
-    }
-
-    fn first(&self, key: &str) -> Option<&Self> {
-        match self {
-            Self::Object(members) => members.iter().find(|(own, _)| own == key).map(|(_, of)| of),
-            _ => None,
-        }
-    }
-
-    /// The value at a pointer.
-    fn at(&self, pointer: &str) -> Option<&Self> {
-        let mut steps = pointer.split('/').skip(1);
-        steps.try_fold(self, |at, step| {
-            let step = step.replace("~1", "/").replace("~0", "~");
-            match at {
-                Self::Array(elements) => {
-                    let mut elements = elements.iter().enumerate();
-                    elements.find_map(|(at, of)| (at.to_string() == step).then_some(of))
-                }
-                other => other.first(&step),
-            }
-        })
-    }
-
-    /// Every pointer that leads somewhere, in the order of the text.
-    pub(crate) fn pointers(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        let mut below = |step: &str, of: &Self| {
-            let step = step.replace('~', "~0").replace('/', "~1");
-            found.push(format!("/{step}"));
-            found.extend(of.pointers().iter().map(|rest| format!("/{step}{rest}")));
-        };
-        match self {
-            Self::Array(elements) => {
-                let elements = elements.iter().enumerate();
-                elements.for_each(|(at, of)| below(&at.to_string(), of));
-            }
-            Self::Object(members) => members.iter().for_each(|(key, of)| below(key, of)),
-            _ => {}
-        }
-        found
-    }
-}
+use super::tree::Tree;
 
 /// Returns whether all conditions of a `where` hold for a message. `None` if they
 /// are no valid filter; sizes are not checked.
@@ -148,7 +70,7 @@ fn holds(condition: &Tree, message: &Tree) -> Option<bool> {
     }
 }
 
-/// Whether it leads further than to the whole message, by RFC 6901.
+/// Returns whether the text is a pointer by RFC 6901, but not to the whole message.
 fn is_pointer(text: &str) -> bool {
     let unescaped = text.replace("~0", "").replace("~1", "");
     text.starts_with('/') && !unescaped.contains('~')

@@ -1,7 +1,8 @@
 //! Filters, held against their judge: by the shapes and by a scan.
 
-use super::filter_judge::{self, Tree};
+use super::filter_judge;
 use super::generate::{Seed, VALUES};
+use super::tree::Tree;
 use crate::wire::filter::{Field, Filter, Finite, Probe, Value, Values};
 use crate::wire::request::SubscribeRequest;
 use crate::wire::shape::{Hints, Shapes};

@@ -218,23 +218,16 @@ pub(crate) fn message(seed: &mut Seed) -> String {
             ],
         ),
     };
-    let payload = object(
-        seed,
-        payload
-            .into_iter()
-            .map(|(k, v)| (k, v.to_owned()))
-            .collect(),
-    );
+    let payload = payload.into_iter().map(|(k, v)| (k, v.to_owned()));
+    let payload = object(seed, payload.collect());
+    let target = seed.pick(&["null", r#""api-gateway""#]).to_owned();
     let kind = format!("{kind:?}");
     let envelope = vec![
         ("msg_id", id.to_owned()),
         ("msg_type", kind),
         ("timestamp", now.to_owned()),
         ("source", r#""quantower-connector""#.to_owned()),
-        (
-            "target",
-            seed.pick(&["null", r#""api-gateway""#]).to_owned(),
-        ),
+        ("target", target),
         ("payload", payload),
     ];
     object(seed, envelope)

@@ -3,11 +3,9 @@
 //! by uuid.
 
 use std::collections::HashSet;
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::Routed;
+use super::tree::Tree;
 use crate::wire::{ErrorCode, Kind, Validation};
 
 /// The judge's verdict on a frame: the header for routing, or code, field, and the
@@ -22,16 +20,6 @@ pub(crate) struct Refused {
     pub(crate) source: Option<String>,
 }
 
-#[derive(Debug, Clone)]
-enum Json {
-    Null,
-    Bool,
-    Number,
-    Text(String),
-    Array(Vec<Json>),
-    Object(Vec<(String, Json)>),
-}
-
 pub(crate) fn judge(frame: &[u8], validation: Validation) -> Verdict {
     let invalid_json = || Refused {
         code: ErrorCode::InvalidJson,
@@ -40,8 +28,10 @@ pub(crate) fn judge(frame: &[u8], validation: Validation) -> Verdict {
         source: None,
     };
     let text = std::str::from_utf8(frame).map_err(|_| invalid_json())?;
-    let root: Json = serde_json::from_str(&with_small_numbers(text)).map_err(|_| invalid_json())?;
-    let Json::Object(envelope) = &root else {
+    let json = with_small_numbers(text);
+    let _: serde_json::Value = serde_json::from_str(&json).map_err(|_| invalid_json())?;
+    let root = Tree::read(&json);
+    let Tree::Object(envelope) = &root else {
         return Err(invalid_json());
     };
     if root.depth() > 64 {
@@ -56,21 +46,21 @@ pub(crate) fn judge(frame: &[u8], validation: Validation) -> Verdict {
 }
 
 fn rules(
-    envelope: &[(String, Json)],
+    envelope: &[(String, Tree)],
     validation: Validation,
 ) -> Result<Routed, (ErrorCode, String)> {
-    use ErrorCode::{DuplicateField, InvalidEnvelope, InvalidPayload, UnknownMsgType};
+    use ErrorCode::{DuplicateField, InvalidEnvelope, UnknownMsgType};
     if let Some(key) = repeated(envelope) {
         return Err((DuplicateField, key));
     }
     let field = |key: &str| get(envelope, key);
-    let text = |key: &str| field(key).and_then(Json::text);
+    let text = |key: &str| field(key).and_then(Tree::text);
     let kind = text("msg_type").and_then(Kind::from_text);
     let control = matches!(
         kind,
         Some(Kind::Hello | Kind::Subscribe | Kind::Unsubscribe)
     );
-    if let Some(Json::Object(payload)) = field("payload")
+    if let Some(Tree::Object(payload)) = field("payload")
         && (validation == Validation::Payload || control)
         && let Some(key) = repeated(payload)
     {
@@ -89,11 +79,11 @@ fn rules(
     let source = text("source").filter(|text| is_name(text));
     let source = source.ok_or((InvalidEnvelope, "source".to_owned()))?;
     let target = match field("target") {
-        None | Some(Json::Null) if kind != Kind::Ack => None,
-        Some(Json::Text(text)) if is_name(text) => Some(text.clone()),
+        None | Some(Tree::Null) if kind != Kind::Ack => None,
+        Some(Tree::Text(text)) if is_name(text) => Some(text.clone()),
         _ => return Err((InvalidEnvelope, "target".to_owned())),
     };
-    let Some(Json::Object(payload)) = field("payload") else {
+    let Some(Tree::Object(payload)) = field("payload") else {
         return Err((InvalidEnvelope, "payload".to_owned()));
     };
     let routed = (msg_id.to_owned(), kind, source.to_owned(), target);
@@ -101,20 +91,25 @@ fn rules(
         return Ok(routed);
     }
 
-    let need = |key: &str, holds: &dyn Fn(Option<&Json>) -> bool| {
+    payload_rules(kind, payload)?;
+    Ok(routed)
+}
+
+fn payload_rules(kind: Kind, payload: &[(String, Tree)]) -> Result<(), (ErrorCode, String)> {
+    let need = |key: &str, holds: &dyn Fn(Option<&Tree>) -> bool| {
         if holds(get(payload, key)) {
             Ok(())
         } else {
-            Err((InvalidPayload, format!("payload.{key}")))
+            Err((ErrorCode::InvalidPayload, format!("payload.{key}")))
         }
     };
-    let string = |json: Option<&Json>| json.and_then(Json::text).is_some();
-    let moment = |json: Option<&Json>| json.and_then(Json::text).is_some_and(is_timestamp);
-    let object = |json: Option<&Json>| matches!(json, Some(Json::Object(_)));
-    let optional = |json: Option<&Json>| matches!(json, None | Some(Json::Object(_)));
+    let string = |json: Option<&Tree>| json.and_then(Tree::text).is_some();
+    let moment = |json: Option<&Tree>| json.and_then(Tree::text).is_some_and(is_timestamp);
+    let object = |json: Option<&Tree>| matches!(json, Some(Tree::Object(_)));
+    let optional = |json: Option<&Tree>| matches!(json, None | Some(Tree::Object(_)));
     let word = |words: &'static str| {
-        move |json: Option<&Json>| {
-            json.and_then(Json::text)
+        move |json: Option<&Tree>| {
+            json.and_then(Tree::text)
                 .is_some_and(|text| words.split(' ').any(|word| word == text))
         }
     };
@@ -150,16 +145,16 @@ fn rules(
         }
         Kind::Ack => {
             need("acknowledged_msg_id", &|json| {
-                json.and_then(Json::text).is_some_and(is_uuid)
+                json.and_then(Tree::text).is_some_and(is_uuid)
             })?;
             need("timestamp", &moment)?;
         }
         Kind::Hello | Kind::Subscribe | Kind::Unsubscribe => {}
     }
-    Ok(routed)
+    Ok(())
 }
 
-fn get<'a>(members: &'a [(String, Json)], key: &str) -> Option<&'a Json> {
+fn get<'a>(members: &'a [(String, Tree)], key: &str) -> Option<&'a Tree> {
     members
         .iter()
         .find(|(name, _)| name == key)
@@ -167,15 +162,15 @@ fn get<'a>(members: &'a [(String, Json)], key: &str) -> Option<&'a Json> {
 }
 
 /// The text under `key`, if the key stands there once.
-fn once(members: &[(String, Json)], key: &str) -> Option<String> {
+fn once(members: &[(String, Tree)], key: &str) -> Option<String> {
     let mut values = members.iter().filter(|(name, _)| name == key);
     match (values.next(), values.next()) {
-        (Some((_, Json::Text(text))), None) => Some(text.clone()),
+        (Some((_, Tree::Text(text))), None) => Some(text.clone()),
         _ => None,
     }
 }
 
-fn repeated(members: &[(String, Json)]) -> Option<String> {
+fn repeated(members: &[(String, Tree)]) -> Option<String> {
     let mut seen = HashSet::new();
     let mut keys = members.iter().map(|(key, _)| key);
     keys.find(|key| !seen.insert(*key)).cloned()
@@ -245,75 +240,4 @@ pub(crate) fn follows_grammar(number: &str) -> bool {
         && (whole == "0" || !whole.starts_with('0'))
         && digits(fraction)
         && digits(exponent)
-}
-
-impl Json {
-    fn text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    fn depth(&self) -> usize {
-        match self {
-            Self::Array(values) => 1 + values.iter().map(Self::depth).max().unwrap_or(0),
-            Self::Object(members) => {
-                1 + members
-                    .iter()
-                    .map(|(_, value)| value.depth())
-                    .max()
-                    .unwrap_or(0)
-            }
-            _ => 0,
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Json {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Tree;
-
-        impl<'de> Visitor<'de> for Tree {
-            type Value = Json;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("JSON")
-            }
-            fn visit_unit<E>(self) -> Result<Json, E> {
-                Ok(Json::Null)
-            }
-            fn visit_bool<E>(self, _: bool) -> Result<Json, E> {
-                Ok(Json::Bool)
-            }
-            fn visit_i64<E>(self, _: i64) -> Result<Json, E> {
-                Ok(Json::Number)
-            }
-            fn visit_u64<E>(self, _: u64) -> Result<Json, E> {
-                Ok(Json::Number)
-            }
-            fn visit_f64<E>(self, _: f64) -> Result<Json, E> {
-                Ok(Json::Number)
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Json, E> {
-                Ok(Json::Text(text.to_owned()))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Json, A::Error> {
-                let mut values = Vec::new();
-                while let Some(value) = seq.next_element()? {
-                    values.push(value);
-                }
-                Ok(Json::Array(values))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Json::Object(members))
-            }
-        }
-
-        deserializer.deserialize_any(Tree)
-    }
 }

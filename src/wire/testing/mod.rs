@@ -9,6 +9,7 @@ mod filter_judge;
 pub(crate) mod filters;
 pub(crate) mod generate;
 pub(super) mod judge;
+mod tree;
 pub(crate) mod vary;
 
 use self::filters::FilterHarness;
@@ -72,7 +73,7 @@ pub fn filters_and_judge_agree(data: &[u8]) {
     }
 }
 
-/// Whether the parser would let it pass as a `where`, and it is within limits.
+/// Returns whether the parser accepts the JSON in a `where`, and it is not too large.
 fn is_accepted_where(json: &str) -> bool {
     let frame = format!(
         r#"{{"msg_id":"550e8400-e29b-41d4-a716-446655440000","msg_type":"subscribe",

@@ -14,7 +14,7 @@ mod wording;
 
 pub(super) const ID: &str = "550e8400-e29b-41d4-a716-446655440000";
 
-/// How many seeds a test runs; more by `TICKWIRE_SEEDS`.
+/// The seeds of a test; more by `TICKWIRE_SEEDS`.
 pub(super) fn seeds(usual: u64) -> std::ops::Range<u64> {
     let wanted = std::env::var("TICKWIRE_SEEDS").ok();
     0..wanted.and_then(|count| count.parse().ok()).unwrap_or(usual)

@@ -21,7 +21,7 @@ fn event(payload_json: &str) -> String {
     )
 }
 
-/// Whether the filter matches the frame, which is read for it alone.
+/// Returns whether the filter matches the frame, which is read for it alone.
 fn matches(filter: &Filter, frame: &str) -> bool {
     let fields = filter
         .conditions()

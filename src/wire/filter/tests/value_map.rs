@@ -31,7 +31,7 @@ const VALUES: &[Value<'_>] = &[
 #[test]
 fn finds_what_belongs_to_each_value_that_equals_the_key() {
     for value in VALUES {
-        let Some(key) = value.to_scalar() else {
+        let Some(key) = to_scalar(value) else {
             assert!(matches!(value, Value::Container | Value::Number(b"1e400")));
             continue;
         };
@@ -83,7 +83,7 @@ fn texts_of_every_length_are_told_apart_by_every_byte() {
     }
     let mut map: ValueMap<usize> = ValueMap::default();
     for (number, text) in texts.iter().enumerate() {
-        let key = Value::Text(text.as_bytes()).to_scalar().unwrap();
+        let key = to_scalar(&Value::Text(text.as_bytes())).unwrap();
         *map.get_or_default(&key) = number;
     }
     for (number, text) in texts.iter().enumerate() {
@@ -93,4 +93,16 @@ fn texts_of_every_length_are_told_apart_by_every_byte() {
             "{text}"
         );
     }
+}
+
+/// The meaning of a value; `None` for a container and for a number beyond an
+/// `f64`, which equal nothing.
+fn to_scalar(value: &Value<'_>) -> Option<Scalar> {
+    Some(match value {
+        Value::Null => Scalar::Null,
+        Value::Bool(value) => Scalar::Bool(*value),
+        Value::Number(spelling) => Scalar::Number(Finite::read(spelling)?),
+        Value::Text(text) => Scalar::Text(str::from_utf8(text).ok()?.into()),
+        Value::Container => return None,
+    })
 }
