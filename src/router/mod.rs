@@ -1,5 +1,5 @@
-//! Floor 2: who is connected, who owns which name, and where each message
-//! goes. Synchronous: no socket, no clock, no runtime.
+//! Layer 3: the connections, the owners of names, and the way of each message.
+//! Synchronous: no socket, no clock, no runtime.
 //!
 //! A [`Router`] is shared by all connections. Each connection has a
 //! [`Session`]: feed it what arrives with [`Session::receive`], write what
