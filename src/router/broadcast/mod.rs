@@ -1,4 +1,16 @@
-//! Who hears broadcasts, and how each of them gets what it has asked for.
+//! Broadcasts: the connections that hear them, and the way of each message to
+//! each of these.
+//!
+//! - `subscriptions`: the subscriptions of a connection, and the index that finds
+//!   those that match a message.
+//! - `receiver`: a [`BroadcastReceiver`](receiver::BroadcastReceiver), the queues
+//!   of broadcasts for one connection.
+//! - `conflation`: the queue of a connection that has subscribed to the latest
+//!   only.
+//! - `audience`: all connections that hear broadcasts, as of one moment.
+//! - `snapshots`: the last broadcast for each value of a key, for late
+//!   subscribers.
+//! - `fan_out`: the broadcasts of one read, sorted by subscriber and queued.
 
 #![forbid(unsafe_code)]
 
@@ -13,33 +25,33 @@ use crate::ids::{MsgId, Name};
 use crate::router::mailbox::drop_notice::DropNotice;
 use crate::router::mailbox::queue_state::Capacity;
 
-/// What is the same for all messages of a read.
+/// Facts that all messages of a read share.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BroadcastContext<'a> {
     /// The server's own name.
     pub(crate) server: &'a Name,
-    /// What a connection's broadcasts may take.
+    /// The room for the broadcasts of one connection.
     pub(crate) capacity: Capacity,
-    /// In milliseconds since the epoch.
+    /// The time in milliseconds since the epoch.
     pub(crate) unix_ms: i64,
 }
 
 impl BroadcastContext<'_> {
-    /// A broadcast was dropped for one receiver.
+    /// The notice that a receiver gets of a dropped broadcast.
     #[cold]
-    pub(crate) fn gap(&self, msg_id: MsgId) -> DropNotice {
+    pub(crate) fn drop_notice(&self, msg_id: MsgId) -> DropNotice {
         DropNotice::new(self.server, None, msg_id, self.unix_ms)
     }
 }
 
-/// The messages of a run, and the bytes that they came in.
+/// The messages of a run, and the input that holds them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RunView<'a> {
     pub(crate) input: &'a [u8],
     pub(crate) ids: &'a [MsgId],
     pub(crate) sizes: &'a [u32],
-    /// Where the first stands in the input.
+    /// The start of the first message in the input.
     pub(crate) start: usize,
-    /// Bytes of all.
+    /// The sum of `sizes`.
     pub(crate) total: usize,
 }

@@ -136,7 +136,7 @@ impl Forward {
                 missed.resize(sizes.len(), 0);
                 for (count, id) in missed.iter_mut().zip(run.ids).skip(granted) {
                     *count += 1;
-                    own.add_dropped(context.gap(*id));
+                    own.add_dropped(context.drop_notice(*id));
                 }
             } else if let Some(own) = &mut receiver.own {
                 own.add(start..start + run.total, granted as u32);
@@ -145,7 +145,7 @@ impl Forward {
         self.everyone
             .add(start..start + run.total, sizes.len() as u32);
         match self.fan_out.is_active() {
-            true => (self.fan_out).settle(run, context, missed),
+            true => (self.fan_out).reserve(run, context, missed),
             false => 0,
         }
     }

@@ -1,5 +1,5 @@
-//! Subscriptions to broadcasts: what each connection has asked for, and which
-//! of them match a message.
+//! Subscriptions to broadcasts: those of one connection, and the index over those
+//! of all.
 
 #![forbid(unsafe_code)]
 
@@ -15,38 +15,38 @@ use crate::limits::{SUBSCRIPTION_BYTES_PER_CONNECTION_MAX, SUBSCRIPTIONS_PER_CON
 use crate::wire::filter::{Filter, Mode, Pointer, SubscribeRequest};
 use crate::wire::{ErrorCode, Refusal};
 
-/// What a connection asked for.
+/// A request for the broadcasts that match a filter.
 #[derive(Debug)]
 pub(crate) struct Subscription {
-    /// Tells the subscriptions of a connection apart, also those that have the
-    /// same id one after the other.
+    /// A number within the connection; a later subscription with the same id has
+    /// another.
     pub(crate) serial: u32,
     id: String,
     pub(crate) filter: Filter,
     pub(crate) delivery: Delivery,
-    /// Bytes of the request.
+    /// The size of the request.
     bytes: usize,
 }
 
-/// How a subscription's matches are delivered.
+/// The delivery of the messages that match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Delivery {
-    /// Each of them.
+    /// All of them.
     All,
-    /// Of those that wait, the newest for each value of the pointer.
+    /// Only the newest for each value of the pointer, of those that wait.
     Latest(Pointer),
 }
 
-/// The subscriptions of one connection, in the order in which they were made.
+/// The subscriptions of one connection, in the order of their requests.
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
     list: Vec<Arc<Subscription>>,
-    /// The serial of the next.
-    next: u32,
+    /// The serial of the next subscription.
+    next_serial: u32,
 }
 
 impl Subscriptions {
-    /// Whether there is room for what `request` asks for, in a message of
+    /// Checks that there is room for the subscription of `request`, a message of
     /// `bytes` bytes.
     ///
     /// # Errors
@@ -69,11 +69,11 @@ impl Subscriptions {
         Ok(())
     }
 
-    /// Adds what `request` asks for, in a message of `bytes` bytes; one with
-    /// its id makes room.
+    /// Adds the subscription of `request`, a message of `bytes` bytes. It replaces
+    /// one with the same id.
     ///
     /// # Errors
-    /// What [`Self::check`] finds; nothing changes then.
+    /// Those of [`Self::check`]; nothing changes then.
     pub(crate) fn add(
         &mut self,
         request: SubscribeRequest,
@@ -86,13 +86,13 @@ impl Subscriptions {
             _ => Delivery::All,
         };
         let subscription = Arc::new(Subscription {
-            serial: self.next,
+            serial: self.next_serial,
             id: request.id,
             filter: request.filter,
             delivery,
             bytes,
         });
-        self.next = self.next.wrapping_add(1);
+        self.next_serial = self.next_serial.wrapping_add(1);
         match known {
             Some(index) => self.list[index] = Arc::clone(&subscription),
             None => self.list.push(Arc::clone(&subscription)),
@@ -100,7 +100,7 @@ impl Subscriptions {
         Ok(subscription)
     }
 
-    /// Drops the subscription called `id`. Says whether there was one.
+    /// Drops the subscription `id`. Returns whether there was one.
     pub(crate) fn remove(&mut self, id: &str) -> bool {
         let known = self.position(id);
         if let Some(index) = known {
@@ -109,7 +109,7 @@ impl Subscriptions {
         known.is_some()
     }
 
-    /// All of them, as they are shared with those who broadcast.
+    /// A copy of the list, to be shared with senders.
     pub(crate) fn shared(&self) -> Arc<[Arc<Subscription>]> {
         self.list.as_slice().into()
     }
