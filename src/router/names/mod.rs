@@ -1,10 +1,12 @@
-//! Who owns which name, and who hears broadcasts.
+//! Names: the [`Registry`] of their mailboxes and owners.
 //!
-//! Asked only when a session meets a target that it has not resolved yet; what
-//! it then keeps (the mailbox) tells by itself when it is no longer valid.
+//! - `lingering`: the mailboxes that wait for their next owner.
 //!
-//! Whoever changes who owns what holds the lock of [`Lingering`], so that these
-//! changes come one after the other. Messages never wait for it.
+//! A session looks a target up once, and keeps the mailbox: that tells by itself
+//! when it is no longer valid.
+//!
+//! A change of owners holds the lock of [`Lingering`], so that these changes come
+//! one after the other. Messages never wait for it.
 
 #![forbid(unsafe_code)]
 
@@ -31,27 +33,27 @@ use lingering::Lingering;
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Registry {
-    /// The mailboxes of names that somebody owns, or that linger.
+    /// The mailboxes of names that are owned or linger.
     names: DashMap<Name, Arc<Mailbox>>,
     lingering: Mutex<Lingering>,
-    /// Names that somebody owns.
+    /// The number of owned names.
     owned: AtomicUsize,
-    /// Counts the names that came and went, so that a session can tell whether
-    /// what it knows of absent names still holds.
+    /// The number of names that came and went. A session checks by it that a name
+    /// is still absent.
     generation: AtomicU64,
-    /// Who hears broadcasts.
+    /// The connections that may hear broadcasts.
     pub(crate) members: Members,
     rules: QueueRules,
     /// The rules of names that have their own.
     rules_by_name: HashMap<Name, QueueRules>,
-    /// Bounds all queues together.
+    /// The bound of all queues together.
     budget: Arc<Budget>,
     counters: Arc<Counters>,
 }
 
 impl Registry {
-    /// Nobody owns a name yet. What is queued for one waits for `linger` after
-    /// its owner has left.
+    /// Makes an empty registry. A mailbox waits for `linger` after its owner has
+    /// left.
     pub(crate) fn new(
         rules: QueueRules,
         rules_by_name: HashMap<Name, QueueRules>,
@@ -72,13 +74,13 @@ impl Registry {
         }
     }
 
-    /// The mailbox of a name that somebody owns.
+    /// The mailbox of a name that is owned.
     pub(crate) fn lookup(&self, name: &[u8]) -> Option<Arc<Mailbox>> {
         let mailbox = self.names.get(name)?;
         (!mailbox.is_lingering()).then(|| Arc::clone(&mailbox))
     }
 
-    /// The mailbox of a name that somebody owns, or that lingers.
+    /// The mailbox of a name that is owned or lingers.
     #[cfg(test)]
     pub(crate) fn kept(&self, name: &[u8]) -> Option<Arc<Mailbox>> {
         self.names.get(name).map(|mailbox| Arc::clone(&mailbox))
@@ -88,17 +90,17 @@ impl Registry {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// How many names are owned.
+    /// The number of owned names.
     pub(crate) fn name_count(&self) -> usize {
         self.owned.load(Ordering::Relaxed)
     }
 
-    /// For how many names without an owner something is kept.
+    /// The number of lingering mailboxes.
     pub(crate) fn lingering_count(&self) -> usize {
         lock(&self.lingering).count()
     }
 
-    /// Claims a name unless somebody owns it.
+    /// Claims a name unless it is owned.
     pub(crate) fn claim_if_free(
         &self,
         name: &Name,
@@ -114,11 +116,12 @@ impl Registry {
         Some(self.claim(&mut lingering, name, receiver, &Ownership::Sole))
     }
 
-    /// Makes exactly `names` the names of `receiver`, whose claims so far are
-    /// `claims`, from whoever owns them. All are claimed, or nothing changes.
+    /// Makes exactly `names` the names of `receiver`, taken over from other owners
+    /// if need be. `claims` are its claims, before and after. All names are
+    /// claimed, or nothing changes.
     ///
     /// # Errors
-    /// Which of the names can't be had in this way, and why.
+    /// The index of a name that can't be owned in this way, and the reason.
     pub(crate) fn own_exactly(
         &self,
         claims: &mut Vec<Claim>,
@@ -138,7 +141,7 @@ impl Registry {
             std::mem::take(claims).into_iter().partition(|claim| {
                 names.contains(claim.name()) && claim.is_current() && claim.is(ownership)
             });
-        // What changes hands between two ways of owning it is given up first.
+        // A name that changes from sole to shared, or back, is given up first.
         let (again, others): (Vec<_>, Vec<_>) =
             (given_up.into_iter()).partition(|claim| names.contains(claim.name()));
         for claim in &again {
@@ -153,14 +156,14 @@ impl Registry {
             claims.push(claim);
         }
         for claim in &others {
-            // What is remembered goes with the connection.
+            // The accepted ids go with the connection.
             claim.mailbox.drop_accepted_ids(claim.epoch);
             self.give_up(&mut lingering, claim, receiver);
         }
         Ok(())
     }
 
-    /// Claims a name that can be had in this way.
+    /// Claims a name that `ownership` was checked for.
     fn claim(
         &self,
         lingering: &mut Lingering,
@@ -213,8 +216,8 @@ impl Registry {
         claim
     }
 
-    /// Gives a name up, unless it was taken over. What is still queued for it
-    /// goes to others who share it, or lingers.
+    /// Gives a name up, unless it was taken over. Messages that are still queued
+    /// go to the other members of its group, or linger.
     pub(crate) fn release(&self, claim: &Claim, receiver: &Arc<BroadcastReceiver>) {
         self.give_up(&mut lock(&self.lingering), claim, receiver);
     }
@@ -243,7 +246,7 @@ impl Registry {
         }
     }
 
-    /// Ends what has lingered for long enough at monotonic time `now`.
+    /// Ends the mailboxes that have lingered long enough at monotonic time `now`.
     pub(crate) fn expire(&self, now: Duration) {
         let mut lingering = lock(&self.lingering);
         for mailbox in lingering.take_overdue(now) {
@@ -251,7 +254,7 @@ impl Registry {
         }
     }
 
-    /// Ends all that lingers, and from now on whatever loses its owner.
+    /// Ends all lingering mailboxes, and lets none linger from now on.
     pub(crate) fn stop_lingering(&self) {
         let mut lingering = lock(&self.lingering);
         for mailbox in lingering.stop() {
@@ -259,7 +262,7 @@ impl Registry {
         }
     }
 
-    /// Names for which something is queued, and how many messages that is.
+    /// The names with queued messages, and the number of these.
     pub(crate) fn queued(&self) -> Vec<(Name, usize)> {
         let all = self.names.iter();
         all.map(|mailbox| (mailbox.name().clone(), mailbox.load().messages()))
@@ -267,8 +270,8 @@ impl Registry {
             .collect()
     }
 
-    /// Ends an mailbox without an owner: what it holds is reported to those who
-    /// sent it. To be called under the lock of what lingers.
+    /// Ends a mailbox without an owner: its messages are reported to their
+    /// senders. Call it under the lock of `lingering`.
     fn end(&self, mailbox: &Arc<Mailbox>) {
         self.names.remove(mailbox.name().as_bytes());
         mailbox.end();
