@@ -12,6 +12,7 @@ mod latest;
 mod memory;
 mod names;
 mod queue;
+mod reports;
 mod stalls;
 mod stream;
 mod subscriptions;

@@ -1,10 +1,9 @@
 //! Who owns which name, and what becomes of what is queued for it.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::queue::{Item, Load, Queue};
-use super::{Connection, Expected, Model, Report};
+use super::{Model, Report};
 use crate::router::Overflow;
 use crate::router::mailbox::queue_state::{self, Capacity, Reservation};
 use crate::router::tests::sim::messages::Hello;
@@ -136,7 +135,7 @@ impl Model {
             .observe(load - ahead, capacity);
     }
 
-    fn is_current(&self, name: &str, grant: u64) -> bool {
+    pub(super) fn is_current(&self, name: &str, grant: u64) -> bool {
         self.names
             .get(name)
             .is_some_and(|held| held.is_granted(grant))
@@ -376,29 +375,6 @@ impl Model {
         self.names.remove(name);
     }
 
-    /// Tells those who sent them that messages to `name` were given up.
-    pub(super) fn give_up(&mut self, name: &str, frames: &[usize]) {
-        let mut given_up: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for &number in frames {
-            let record = &mut self.records[number];
-            record.given_up += 1;
-            self.done.given_up += 1;
-            given_up.entry(record.sender).or_default().push(number);
-        }
-        for (sender, numbers) in given_up {
-            let undelivered = |first| Report::Undelivered {
-                target: name.to_owned(),
-                count: numbers.len() as u64,
-                first,
-            };
-            self.report(sender, undelivered(numbers.first().copied()));
-            if let Some(user) = self.forget(sender, &numbers) {
-                self.report(user, undelivered(None));
-                self.meet("who has resumed is told UNDELIVERED");
-            }
-        }
-    }
-
     /// `connection` lost a name of whose queue it had begun to write one of
     /// `items`, perhaps: it may finish that frame.
     fn note_begun(&mut self, connection: usize, items: &[Item]) {
@@ -418,64 +394,5 @@ impl Model {
                 writer.begun.push((item, writer.frames_written));
             }
         }
-    }
-
-    // ---- reports ----
-
-    fn report(&mut self, connection: usize, report: Report) {
-        self.connections[connection].be_told(report);
-    }
-
-    /// The session of `connection` attends to what was reported. Says whether
-    /// it lost its last name.
-    pub(in super::super) fn attend(&mut self, connection: usize) -> bool {
-        !self.connections[connection].reports.is_empty() && self.tell(connection)
-    }
-
-    /// Reports become answers.
-    pub(super) fn tell(&mut self, connection: usize) -> bool {
-        let told = &mut self.connections[connection];
-        let mut lost_name = false;
-        for report in std::mem::take(&mut told.reports) {
-            lost_name |= matches!(report, Report::TakenOver(_));
-            if matches!(report, Report::Undelivered { .. }) {
-                *self.met.entry("a sender is told UNDELIVERED").or_default() += 1;
-            }
-            told.expected.push_back(Expected::Report(report));
-        }
-        let claims = std::mem::take(&mut self.connections[connection].claims);
-        let kept = claims
-            .into_iter()
-            .filter(|(name, grant)| self.is_current(name, *grant));
-        let kept = kept.collect();
-        self.connections[connection].claims = kept;
-        lost_name && self.connections[connection].claims.is_empty()
-    }
-}
-
-impl Connection {
-    /// What is said of one target is said at once.
-    fn be_told(&mut self, report: Report) {
-        if let Report::Undelivered {
-            target,
-            count,
-            first,
-        } = &report
-        {
-            for earlier in &mut self.reports {
-                if let Report::Undelivered {
-                    target: known,
-                    count: sum,
-                    first: earliest,
-                } = earlier
-                    && known == target
-                {
-                    *sum += count;
-                    *earliest = earliest.filter(|_| first.is_some());
-                    return;
-                }
-            }
-        }
-        self.reports.push(report);
     }
 }
