@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_hello_says_what_is_asked_for_and_a_welcome_what_is_in_force() {
     let router = router();
-    let (mut peer, ..) = coming(&router, "me", json!({}));
+    let (mut client, ..) = coming(&router, "me", json!({}));
     for (options, expected) in [
         (json!({}), (false, false)),
         (json!({"resumable": true}), (true, false)),
@@ -15,7 +15,7 @@ fn a_hello_says_what_is_asked_for_and_a_welcome_what_is_in_force() {
         (json!({"names": ["x"]}), (true, false)),
         (json!({"names": []}), (false, false)),
         (json!({"names": ["x"]}), (false, false)),
-        // Who resumes is resumable, unless it says otherwise.
+        // A client that resumes is resumable, unless it says otherwise.
         (json!({"resume": true}), (true, false)),
         (json!({"resume": true, "resumable": false}), (false, false)),
         (
@@ -23,7 +23,7 @@ fn a_hello_says_what_is_asked_for_and_a_welcome_what_is_in_force() {
             (false, false),
         ),
     ] {
-        assert_eq!(peer.says_again(options.clone()), expected, "{options}");
+        assert_eq!(client.says_again(options.clone()), expected, "{options}");
     }
     assert_eq!(router.lingering_count(), 0);
 }
@@ -41,7 +41,7 @@ fn a_repeated_hello_turns_resuming_off_and_on() {
     assert_eq!(second.says_again(json!({"resume": false})), (true, false));
     assert_eq!(second.order("gateway", &[1]), [id(1)]);
     assert_eq!(ids(&gateway.read()), id_list(&[1, 1]));
-    // What it has sent is still remembered for the next.
+    // Its messages are still remembered for the next.
     second.cut();
     let mut third = resumed(&router, "me");
     assert_eq!(third.order("gateway", &[1]), [id(1)]);
@@ -91,7 +91,7 @@ fn members_of_a_group_are_not_resumable() {
     assert_eq!(member.says_again(to_itself), (true, false));
     member.cut();
     assert_eq!(router.lingering_count(), 1);
-    // A group that takes the name ends what was remembered.
+    // A group that takes the name ends that.
     let (member, ..) = coming(&router, "me", json!({"group": true}));
     member.cut();
     assert_eq!(router.lingering_count(), 0);

@@ -1,6 +1,7 @@
 //! Sessions that come, subscribe, broadcast, fall behind and leave, held
-//! against a slow and plain model: it decides with serde_json, message by
-//! message and receiver by receiver, what each must get and in which order.
+//! against a slow and plain model. It decides with serde_json, message by
+//! message and receiver by receiver, which messages each must get and in which
+//! order.
 
 mod receiver;
 
@@ -53,13 +54,13 @@ impl Model {
     fn join(&mut self, random: &mut Random) {
         let number = self.next_number();
         let name = (random.below(2) == 0).then(|| format!("peer {number}"));
-        let mut peer = match &name {
+        let mut client = match &name {
             Some(name) => TestClient::named(&self.router, name),
             None => TestClient::anonymous(&self.router),
         };
-        peer.read();
+        client.read();
         self.receivers.push(Receiver {
-            peer,
+            client,
             number,
             name,
             wants_none: false,
@@ -101,8 +102,8 @@ impl Model {
             frames.push(message);
         }
         let sender = &mut self.receivers[sender];
-        let _ = sender.peer.say_all(&frames);
-        let answers = messages(&sender.peer.session.take_answers());
+        let _ = sender.client.say_all(&frames);
+        let answers = messages(&sender.client.session.take_answers());
         let told: Vec<(String, u64)> = (answers.iter())
             .map(|ack| {
                 let payload = &ack["payload"];
@@ -137,8 +138,8 @@ impl Model {
         self.numbers += 1;
         let mode = if is_latest { "latest" } else { "all" };
         let options = json!({"where": filter, "key": key, "mode": mode, "snapshot": is_snapshot});
-        let _ = receiver.peer.say(&subscribe(serial, &id, options));
-        let answers = messages(&receiver.peer.session.take_answers());
+        let _ = receiver.client.say(&subscribe(serial, &id, options));
+        let answers = messages(&receiver.client.session.take_answers());
         assert_eq!(kinds(&answers), ["ack"]);
         let wanted = Wanted {
             id,
@@ -148,7 +149,7 @@ impl Model {
         };
         if is_latest && !receiver.conflates {
             receiver.conflates = true;
-            // What waits is in another lane.
+            // Waiting messages are in the other queue.
             for item in &mut receiver.queue {
                 if let Item::Message { takes_room, .. } = item {
                     *takes_room = false;
@@ -180,8 +181,8 @@ impl Model {
     fn unsubscribe(&mut self, random: &mut Random, index: usize) {
         let receiver = &mut self.receivers[index];
         let id = random.pick(&["one", "two", "three"]);
-        let _ = receiver.peer.say(&unsubscribe(1, id));
-        let answers = messages(&receiver.peer.session.take_answers());
+        let _ = receiver.client.say(&unsubscribe(1, id));
+        let answers = messages(&receiver.client.session.take_answers());
         let before = receiver.wanted.len();
         receiver.wanted.retain(|wanted| wanted.id != id);
         let expected = match receiver.wanted.len() < before {
@@ -196,9 +197,9 @@ impl Model {
         receiver.wants_none = random.below(3) == 0;
         let broadcasts = if receiver.wants_none { "none" } else { "all" };
         let _ = receiver
-            .peer
+            .client
             .say(&hello("x", json!({"broadcasts": broadcasts})));
-        let answers = messages(&receiver.peer.session.take_answers());
+        let answers = messages(&receiver.client.session.take_answers());
         assert_eq!(kinds(&answers), ["welcome"]);
     }
 
@@ -218,11 +219,11 @@ impl Model {
             Item::Message { bytes, .. } => *bytes,
             Item::DropNotice { .. } => 0,
         });
-        receiver.peer.write_up_to(match all {
+        receiver.client.write_up_to(match all {
             true => usize::MAX,
             false => bytes.sum(),
         });
-        let seen = messages(&std::mem::take(&mut receiver.peer.written));
+        let seen = messages(&std::mem::take(&mut receiver.client.written));
         let seen = seen.iter().map(outline);
         let expected = expected.iter().map(|item| match item {
             Item::Message { number, .. } => (*number, *number, 0),
@@ -241,8 +242,8 @@ impl Model {
 /// missing.
 type Outline = (usize, usize, usize);
 
-/// Gaps that follow each other are as good as one: who gets another lane is told
-/// of each lane's by itself.
+/// Joins drops that follow each other: a receiver with two queues is told of
+/// those of each by itself.
 fn joined(outlines: impl Iterator<Item = Outline>) -> Vec<Outline> {
     let mut joined: Vec<Outline> = Vec::new();
     for (first, last, missing) in outlines {
@@ -277,8 +278,8 @@ fn number_in(id: &str) -> usize {
 
 fn run(seed: u64) {
     let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-    // With little room everything is read at once: what a partly written run
-    // takes is no concern of this model.
+    // With little room everything is read at once: the charge of a partly
+    // written run is no concern of this model.
     let is_small = random.below(2) == 0;
     let room = if is_small {
         1 + random.below(8)

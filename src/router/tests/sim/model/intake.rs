@@ -1,4 +1,4 @@
-//! What a session takes, and what must follow from it.
+//! The messages that a session takes, and their consequences.
 
 mod commit;
 
@@ -14,22 +14,22 @@ use crate::router::{HEALTH_MONITOR, Halt, LOG_AGGREGATOR, Overflow};
 use crate::wire::Kind;
 
 /// Messages, and those that were dropped behind them.
-pub(super) type LaneParts = (Vec<usize>, Vec<usize>);
+pub(super) type BroadcastParts = (Vec<usize>, Vec<usize>);
 
-/// What a read has come to so far.
+/// The results of a read so far.
 #[derive(Default)]
 pub(super) struct Read {
     now: Duration,
     named: Vec<Batch>,
     pub(super) audience: Option<Vec<usize>>,
-    /// Broadcasts by receiver: parts of them, each with what was dropped behind.
-    pub(super) lanes: BTreeMap<usize, Vec<LaneParts>>,
+    /// Broadcasts by receiver: parts of them, each with the drops behind it.
+    pub(super) broadcasts: BTreeMap<usize, Vec<BroadcastParts>>,
     /// Kind, source and target of the run.
     run: Option<RunKey>,
     /// Whether anybody chooses among the broadcasts.
-    is_looked_into: bool,
-    /// Something in the run is known, or may turn out to be when it was given to
-    /// somebody: each message is taken by itself.
+    is_matched: bool,
+    /// Whether each message is taken by itself: one of the run is known, or may
+    /// turn out to be once it was given to a receiver.
     one_by_one: bool,
     /// The run goes to a service of the server's, also if its first message
     /// claims the name of that.
@@ -42,18 +42,17 @@ pub(super) struct Read {
 /// Kind, source and target.
 type RunKey = (Kind, String, Option<String>);
 
-/// Frames that are queued for a name together, and what was dropped behind
-/// them.
+/// Frames that are queued for a name together, and the drops behind them.
 struct Batch {
     name: String,
-    /// Which outbox of that name.
+    /// The mailbox of that name.
     instance: u64,
     frames: Vec<usize>,
     missed: Vec<usize>,
 }
 
 impl Read {
-    /// The batch of `name` to which frames can be added, or what was dropped.
+    /// The batch of `name` that frames or drops can be added to.
     fn batch(&mut self, name: &str, instance: u64, for_frames: bool) -> &mut Batch {
         let known = self
             .named
@@ -73,7 +72,7 @@ impl Read {
     }
 }
 
-/// What became of a frame.
+/// The fate of a frame.
 #[derive(Debug, PartialEq, Eq)]
 enum Taken {
     Done,
@@ -92,7 +91,7 @@ impl Model {
         messages: &[usize],
         taken: usize,
         halt: Option<&Halt>,
-        window_bytes: usize,
+        block_bytes: usize,
         now: Duration,
     ) {
         self.calls += 1;
@@ -121,7 +120,7 @@ impl Model {
         }
         match (halt, ended) {
             (None, Taken::Done) => assert_eq!(taken, messages.len(), "intake: a frame was left"),
-            (Some(Halt::AnswersFull), Taken::Done) => self.meet("answers fill their lane"),
+            (Some(Halt::AnswersFull), Taken::Done) => self.meet("answers fill up"),
             (Some(Halt::Close), Taken::Closes) => {}
             (Some(Halt::Pause(pause)), Taken::Waits(deadline)) => {
                 assert_eq!(pause.deadline, deadline, "intake: deadline of a pause");
@@ -131,7 +130,7 @@ impl Model {
             }
             (halt, ended) => panic!("intake: {halt:?}, and should be {ended:?}"),
         }
-        self.commit(read, window_bytes);
+        self.commit(read, block_bytes);
     }
 
     /// The key of the run to which a message belongs, if it belongs to one.
@@ -141,7 +140,7 @@ impl Model {
         is_routed.then(|| (message.kind, message.source.clone(), message.target.clone()))
     }
 
-    /// Whether a service takes what is for `target`, because nobody owns that.
+    /// Whether a service takes messages to `target`, because nobody owns that.
     fn is_served(&self, target: &str) -> bool {
         let is_owned = self.names.get(target).is_some_and(super::Held::is_owned);
         (target == HEALTH_MONITOR || target == LOG_AGGREGATOR) && !is_owned
@@ -157,11 +156,11 @@ impl Model {
             let is_broadcast = run.as_ref().is_some_and(|(.., target)| target.is_none());
             if is_broadcast && read.audience.is_none() {
                 read.audience = Some(self.hearers(connection));
-                read.is_looked_into = self.somebody_chooses();
+                read.is_matched = self.somebody_chooses();
             }
-            let is_remembered = self.connections[connection].memory.is_some();
+            let is_remembered = self.connections[connection].accepted.is_some();
             read.one_by_one = run.is_some() && self.is_taken_one_by_one(connection, run_ahead)
-                || is_broadcast && read.is_looked_into && is_remembered;
+                || is_broadcast && read.is_matched && is_remembered;
             let target = run.as_ref().and_then(|(.., target)| target.as_deref());
             read.to_service = target.is_some_and(|target| self.is_served(target));
             read.run = run;
@@ -300,7 +299,7 @@ impl Model {
         record.fate = Fate::Accepted;
         self.done.accepted += 1;
         let sender = &mut self.connections[connection];
-        if sender.claiming == Claiming::Unsettled {
+        if sender.claiming == Claiming::Undecided {
             let source = record.message.source.clone();
             sender.claiming = Claiming::Wanted(source);
             self.retry_claim(connection);
@@ -362,7 +361,7 @@ impl Model {
             return self.refuse(connection, number, "SOURCE_NOT_ALLOWED", true);
         }
         self.connections[connection].claiming = Claiming::ByHello;
-        self.choose_memory(connection, hello);
+        self.choose_accepted(connection, hello);
         self.choose_window(connection, hello);
         let (resumable, resume) = (self.is_resumable(connection), self.has_resumed(connection));
         let sender = &mut self.connections[connection];

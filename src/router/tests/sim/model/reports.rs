@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Connection, Expected, Model, Report};
 
 impl Model {
-    /// Tells those who sent them that messages to `name` were given up.
+    /// Tells the senders that messages to `name` were given up.
     pub(super) fn give_up(&mut self, name: &str, frames: &[usize]) {
         let mut given_up: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for &number in frames {
@@ -32,8 +32,8 @@ impl Model {
         self.connections[connection].be_told(report);
     }
 
-    /// The session of `connection` attends to what was reported. Says whether
-    /// it lost its last name.
+    /// Attends to the reports of `connection`. Returns whether it lost its last
+    /// name.
     pub(in super::super) fn attend(&mut self, connection: usize) -> bool {
         !self.connections[connection].reports.is_empty() && self.tell(connection)
     }
@@ -60,7 +60,7 @@ impl Model {
 }
 
 impl Connection {
-    /// What is said of one target is said at once.
+    /// Adds a report; those of one target are told at once.
     fn be_told(&mut self, report: Report) {
         if let Report::Undelivered {
             target,

@@ -27,7 +27,7 @@ pub(super) struct Wanted {
 }
 
 pub(super) struct Receiver {
-    pub(super) peer: TestClient,
+    pub(super) client: TestClient,
     pub(super) number: usize,
     pub(super) name: Option<String>,
     pub(super) wants_none: bool,
@@ -65,7 +65,7 @@ pub(super) fn holds(condition: &Value, message: &Value) -> bool {
     }
 }
 
-/// What a pointer finds, if messages can be told apart by it.
+/// The value at a pointer as a key, if it is one.
 pub(super) fn key_of(message: &Value, pointer: &str) -> Option<String> {
     let value = message.pointer(pointer)?;
     match value.as_f64() {
@@ -83,8 +83,8 @@ impl Receiver {
         self.wanted.iter().filter(all).collect()
     }
 
-    /// Puts a message into the queue. Says whether it had room, and how many
-    /// older ones need not be delivered any more.
+    /// Puts a message into the queue. Returns whether it had room, and how many
+    /// older ones it replaced.
     pub(super) fn put(
         &mut self,
         number: usize,

@@ -1,4 +1,4 @@
-//! The end of a read: what it reserved room for is queued.
+//! The end of a read: messages with reserved room are queued.
 
 use super::super::Model;
 use super::super::queue::Entry;
@@ -6,15 +6,15 @@ use super::{Batch, Read};
 use crate::limits::RUN_PIN_BYTES_MIN;
 
 impl Model {
-    /// What was gathered of several reads is queued.
+    /// Queues the messages gathered in several reads.
     pub(in crate::router::tests::sim) fn flush(&mut self) {
         for connection in &mut self.connections {
-            connection.lane.flush();
+            connection.broadcasts.flush();
         }
     }
 
-    /// Queues what was reserved, and notes what was dropped.
-    pub(super) fn commit(&mut self, read: Read, window_bytes: usize) {
+    /// Queues the messages with reserved room, and notes the drops.
+    pub(super) fn commit(&mut self, read: Read, block_bytes: usize) {
         for Batch {
             name,
             instance,
@@ -22,7 +22,7 @@ impl Model {
             missed,
         } in read.named
         {
-            let entry = self.entry(&frames, window_bytes);
+            let entry = self.entry(&frames, block_bytes);
             match self.names.get_mut(&name) {
                 Some(held) if held.instance == instance => {
                     if !frames.is_empty() {
@@ -39,44 +39,44 @@ impl Model {
                 }
             }
         }
-        for (receiver, parts) in read.lanes {
+        for (receiver, parts) in read.broadcasts {
             for (frames, dropped) in parts {
-                let entry = self.lane_entry(&frames, window_bytes);
-                let lane = &mut self.connections[receiver].lane;
-                if !frames.is_empty() && read.is_looked_into {
-                    lane.gather(entry);
+                let entry = self.broadcast_entry(&frames, block_bytes);
+                let broadcasts = &mut self.connections[receiver].broadcasts;
+                if !frames.is_empty() && read.is_matched {
+                    broadcasts.gather(entry);
                 } else if !frames.is_empty() {
-                    lane.push(entry);
+                    broadcasts.push(entry);
                 }
                 if !dropped.is_empty() {
-                    lane.miss(&dropped);
+                    broadcasts.miss(&dropped);
                 }
             }
         }
     }
 
-    /// Frames for a name. A slice keeps its window in memory, a copy lies in a
-    /// buffer that was used before.
-    fn entry(&self, frames: &[usize], window_bytes: usize) -> Entry {
+    /// Frames for a name. A slice holds its block in memory, a copy a reused
+    /// buffer.
+    fn entry(&self, frames: &[usize], block_bytes: usize) -> Entry {
         let bytes = self.bytes(frames);
         let lie_side_by_side = frames.windows(2).all(|pair| {
             let [first, second] = [pair[0], pair[1]].map(|number| &self.records[number]);
             first.end + second.message.frame.len() == second.end
         });
-        let pins = lie_side_by_side && bytes >= RUN_PIN_BYTES_MIN && bytes >= window_bytes / 4;
+        let pins = lie_side_by_side && bytes >= RUN_PIN_BYTES_MIN && bytes >= block_bytes / 4;
         let charge = match pins {
-            true => window_bytes..=window_bytes,
+            true => block_bytes..=block_bytes,
             false => bytes..=2 * bytes,
         };
         Entry::new(frames, charge)
     }
 
-    /// Broadcasts for one receiver. Whether they are a slice depends on what
-    /// others get of them.
-    fn lane_entry(&self, frames: &[usize], window_bytes: usize) -> Entry {
+    /// Broadcasts for one receiver. Whether they are a slice depends on the
+    /// other receivers.
+    fn broadcast_entry(&self, frames: &[usize], block_bytes: usize) -> Entry {
         let bytes = self.bytes(frames);
         let most = match bytes >= RUN_PIN_BYTES_MIN {
-            true => window_bytes.max(2 * bytes),
+            true => block_bytes.max(2 * bytes),
             false => 2 * bytes,
         };
         Entry::new(frames, bytes..=most)
