@@ -12,10 +12,7 @@ use std::sync::Arc;
 use bytes::{Buf, BytesMut};
 
 use crate::ids::ConnectionId;
-use crate::router::broadcast::audience::Audience;
-use crate::router::broadcast::fan_out::FanOut;
-use crate::router::broadcast::receiver::BroadcastReceiver;
-use crate::router::broadcast::{BroadcastContext, RunView};
+use crate::router::broadcast::{Audience, BroadcastContext, BroadcastReceiver, FanOut, RunView};
 use crate::router::connection::ConnectionHandle;
 use crate::router::mailbox::Mailbox;
 use crate::router::mailbox::cut::Cut;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use crate::budget::Budget;
-use crate::router::broadcast::snapshots::Snapshots;
+use crate::router::broadcast::Snapshots;
 use crate::router::config::{NameConfig, RouterConfig};
 use crate::router::mailbox::QueueRules;
 use crate::router::mailbox::queue_state::Capacity;

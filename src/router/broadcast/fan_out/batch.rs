@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::router::broadcast::receiver::BroadcastReceiver;
-use crate::router::broadcast::{BroadcastContext, RunView};
+use crate::router::broadcast::run::{BroadcastContext, RunView};
 use crate::router::mailbox::cut::Cut;
 use crate::router::mailbox::drop_notice::DropNotice;
 use crate::router::mailbox::entry_bytes::Copied;

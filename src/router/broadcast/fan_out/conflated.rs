@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::batch::MessageSpan;
 use crate::router::broadcast::conflation::{NewMessage, PushOutcome};
 use crate::router::broadcast::receiver::BroadcastReceiver;
+use crate::router::broadcast::run::{BroadcastContext, RunView};
 use crate::router::broadcast::subscriptions::{ConflatedBy, Keys};
-use crate::router::broadcast::{BroadcastContext, RunView};
 use crate::wire::filter::View;
 
 /// The matches of the current message, and the subscribers to be woken.

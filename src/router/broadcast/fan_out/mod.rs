@@ -21,7 +21,7 @@ use super::snapshots::{Pass, Snapshots};
 use super::subscriptions::{DeliveryMode, Keys, SubscriptionIndex};
 use crate::ids::ConnectionId;
 use crate::limits::FRAME_PREFIX_BYTES;
-use crate::router::broadcast::{BroadcastContext, RunView};
+use crate::router::broadcast::run::{BroadcastContext, RunView};
 use crate::router::mailbox::cut::Cut;
 #[cfg(test)]
 use crate::router::mailbox::queue_state::Reservation;

@@ -14,9 +14,9 @@ use std::collections::{HashMap, HashSet};
 use std::slice;
 use std::sync::Arc;
 
+use super::list::{Delivery, Subscription};
 use crate::ids::ConnectionId;
 use crate::router::broadcast::receiver::BroadcastReceiver;
-use crate::router::broadcast::subscriptions::{Delivery, Subscription};
 use crate::wire::filter::{Condition, Field, Pointer, Probe, Scalar, ValueMap, View};
 
 /// See the [module](self).
