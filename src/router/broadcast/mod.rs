@@ -3,8 +3,8 @@
 //!
 //! - `subscriptions`: the subscriptions of a connection, and the index that finds
 //!   those that match a message.
-//! - `receiver`: a [`BroadcastReceiver`], the queues
-//!   of broadcasts for one connection.
+//! - `receiver`: the [`BroadcastReceiver`], all queues of broadcasts for one
+//!   connection.
 //! - `conflation`: the queue of a connection that has subscribed to the latest
 //!   only.
 //! - `audience`: all connections that hear broadcasts, as of one moment.
