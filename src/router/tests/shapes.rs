@@ -51,7 +51,7 @@ fn by_audience(stream: &[u8]) -> [Vec<u8>; 2] {
     let mut parser = Parser::new(Validation::Envelope);
     for frame in frames(stream) {
         let json = &stream[frame.start + 4..frame.end];
-        let header = parser.parse(&mut json.to_vec()).expect("it was accepted");
+        let header = parser.parse(json).expect("it was accepted");
         let index = usize::from(parser.target(json, &header.names).is_none());
         streams[index].extend_from_slice(&stream[frame]);
     }
@@ -63,7 +63,7 @@ fn by_audience(stream: &[u8]) -> [Vec<u8>; 2] {
 fn warm(router: &Router, client: &mut TestClient, frames: &[Vec<u8>]) -> usize {
     let mut parser = Parser::new(router.0.config.validation);
     for frame in [frames, frames, frames].concat() {
-        if let Ok(header) = parser.parse(&mut frame.clone()) {
+        if let Ok(header) = parser.parse(&frame) {
             let learned = router.0.shapes.learn(&frame, &header, 0);
             client.scratch.hints().note(learned, frame.len());
         }
@@ -209,7 +209,7 @@ fn a_client_cannot_push_out_what_others_use() {
     for (at, client) in usual.iter_mut().enumerate() {
         client.scratch = ReadScratch::default();
         for message in skeletons(at) {
-            let parsed = Parser::default().parse(&mut json(&message)).unwrap();
+            let parsed = Parser::default().parse(&json(&message)).unwrap();
             let learned = router.0.shapes.learn(&json(&message), &parsed, 0);
             assert!(matches!(learned, Learned::Known(_)), "{learned:?}");
         }
