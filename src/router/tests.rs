@@ -24,15 +24,14 @@ mod stream;
 mod subscriptions;
 mod windows;
 
-/// What has not come about after so many tries never does: a test that waits
-/// for it fails instead of going on for ever.
+/// Tries after which a test fails instead of waiting for ever.
 const TRIES_MAX: usize = 100_000;
 
-/// A session with a window in front of it, and everything it wrote behind it.
+/// A session with its input in front of it and all that it wrote behind it.
 struct TestClient {
     session: Session,
     scratch: ReadScratch,
-    window: BytesMut,
+    input: BytesMut,
     written: Vec<u8>,
     now: Now,
 }
@@ -42,38 +41,38 @@ impl TestClient {
         Self {
             session: router.connect(),
             scratch: ReadScratch::default(),
-            window: BytesMut::new(),
+            input: BytesMut::new(),
             written: Vec::new(),
             now: at_ms(0),
         }
     }
 
-    /// One that owns `name`.
+    /// Connects a client that owns `name`.
     fn named(router: &Router, name: &str) -> Self {
-        let mut peer = Self::claiming(router, name);
-        assert_eq!(kinds(&peer.read()), ["welcome"]);
-        peer
+        let mut client = Self::claiming(router, name);
+        assert_eq!(kinds(&client.read()), ["welcome"]);
+        client
     }
 
-    /// One that has said `hello` as `name`, and read nothing yet.
+    /// Connects a client that has said `hello` as `name`, and read nothing yet.
     fn claiming(router: &Router, name: &str) -> Self {
-        let mut peer = Self::new(router);
-        let _ = peer.say(&hello(name, json!({})));
-        peer
+        let mut client = Self::new(router);
+        let _ = client.say(&hello(name, json!({})));
+        client
     }
 
-    /// One that owns nothing and speaks for others.
+    /// Connects a client that owns nothing and speaks for others.
     fn anonymous(router: &Router) -> Self {
-        let mut peer = Self::new(router);
-        let _ = peer.say(&hello("tool", json!({"register": false})));
-        assert_eq!(kinds(&peer.read()), ["welcome"]);
-        peer
+        let mut client = Self::new(router);
+        let _ = client.say(&hello("tool", json!({"register": false})));
+        assert_eq!(kinds(&client.read()), ["welcome"]);
+        client
     }
 
     fn arrive(&mut self, bytes: &[u8]) -> Step {
-        self.window.extend_from_slice(bytes);
+        self.input.extend_from_slice(bytes);
         self.session
-            .receive(&mut self.scratch, &mut self.window, self.now)
+            .receive(&mut self.scratch, &mut self.input, self.now)
     }
 
     fn say(&mut self, message: &Value) -> Step {
@@ -86,11 +85,11 @@ impl TestClient {
         self.arrive(&bytes)
     }
 
-    /// Says all at once; what is gathered for subscribers is left to a flush.
+    /// Says all at once; messages gathered for subscribers wait for a flush.
     fn gather_all(&mut self, messages: &[Value]) -> Step {
-        self.window.extend(messages.iter().flat_map(framed));
+        self.input.extend(messages.iter().flat_map(framed));
         self.session
-            .gather(&mut self.scratch, &mut self.window, self.now)
+            .gather(&mut self.scratch, &mut self.input, self.now)
     }
 
     fn handle_reports(&mut self) -> Attention {
@@ -141,7 +140,8 @@ fn router() -> Router {
     Router::new(RouterConfig::default())
 }
 
-/// One that gives up at once what is queued for a name whose owner leaves.
+/// A router that gives up queued messages as soon as the owner of the name
+/// leaves.
 fn without_linger() -> Router {
     Router::new(RouterConfig {
         linger: Duration::ZERO,
@@ -213,7 +213,7 @@ fn messages(mut bytes: &[u8]) -> Vec<Value> {
     found
 }
 
-/// Of each answer what matters: its type, or its code if it is an error.
+/// The type of each answer, or its code if it is an error.
 fn kinds(messages: &[Value]) -> Vec<&str> {
     messages
         .iter()

@@ -1,9 +1,8 @@
-//! Who hears broadcasts: all who own a name or have a subscription, but those
-//! who want none.
+//! The connections that hear broadcasts: those with a name or a subscription,
+//! but for those that want none.
 //!
-//! Kept as an [`Audience`] that never changes once it is made, so that who
-//! broadcasts reads it without a lock and walks no map. It is renewed by the
-//! first broadcast after a change.
+//! An [`Audience`] never changes once it is made, so a sender reads it without a
+//! lock and walks no map. The first broadcast after a change makes a new one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,19 +16,18 @@ use crate::sync::lock;
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use crate::wire::filter::Pointer;
 
-/// Those who hear broadcasts, as of one generation.
+/// The connections that hear broadcasts, as of one generation of [`Members`].
 #[derive(Debug, Default)]
 pub(crate) struct Audience {
     generation: u64,
-    /// Who gets every broadcast.
+    /// The connections that get every broadcast.
     pub(crate) receivers: Box<[Arc<BroadcastReceiver>]>,
-    /// Who gets what matches, and what is kept of each message; `None` while
-    /// nobody has a subscription and nothing is kept: then no message is looked
-    /// into.
+    /// The connections that get matching broadcasts, and the keys of snapshots.
+    /// Without either it is `None`, and no value of a message is read.
     pub(crate) index: Option<Box<SubscriptionIndex>>,
 }
 
-/// See the [module](self).
+/// The connections that might hear broadcasts.
 #[derive(Debug, Default)]
 pub(crate) struct Members {
     table: Mutex<Table>,
@@ -40,19 +38,19 @@ pub(crate) struct Members {
 
 #[derive(Debug, Default)]
 struct Table {
-    /// In an order that doesn't vary, so that tests can be repeated.
+    /// Members in a fixed order, so that tests can be repeated.
     members: BTreeMap<ConnectionId, Member>,
-    /// The pointers by whose values the last broadcasts are kept.
-    kept: Vec<Pointer>,
+    /// The keys of snapshots.
+    snapshot_keys: Vec<Pointer>,
 }
 
 #[derive(Debug)]
 struct Member {
     receiver: Arc<BroadcastReceiver>,
-    /// How many names it owns.
+    /// The number of names that it owns.
     names: usize,
     subscriptions: Arc<[Arc<Subscription>]>,
-    /// Whether it wants no broadcasts.
+    /// Whether it wants no broadcasts, whatever it owns and subscribes to.
     wants_none: bool,
 }
 
@@ -66,21 +64,20 @@ impl Member {
         }
     }
 
-    /// What it has subscribed to, if it hears anything; nothing stands for
-    /// everything.
-    fn hearing(&self) -> Option<Arc<[Arc<Subscription>]>> {
+    /// Its subscriptions, if it hears anything. None at all mean all broadcasts.
+    fn heard(&self) -> Option<Arc<[Arc<Subscription>]>> {
         let hears = !self.wants_none && (self.names > 0 || !self.subscriptions.is_empty());
         hears.then(|| Arc::clone(&self.subscriptions))
     }
 
-    /// Whether nothing is to be remembered of it.
+    /// Whether it differs in nothing from a connection that is not a member.
     fn is_idle(&self) -> bool {
         self.names == 0 && self.subscriptions.is_empty() && !self.wants_none
     }
 }
 
 impl Members {
-    /// Those who hear broadcasts now.
+    /// The current audience.
     pub(crate) fn audience(&self) -> Guard<Arc<Audience>> {
         let known = self.audience.load();
         if known.generation == self.generation.load(Ordering::Acquire) {
@@ -89,19 +86,19 @@ impl Members {
         let table = lock(&self.table);
         let generation = self.generation.load(Ordering::Acquire);
         self.audience.store(Arc::new(table.audience(generation)));
-        // Still under the lock: whoever comes or goes next puts an empty
-        // audience here, and a broadcast to that one would reach nobody.
+        // Still under the lock: the next change puts an empty audience here, and
+        // a broadcast to that one would reach nobody.
         let renewed = self.audience.load();
         drop(table);
         renewed
     }
 
-    /// `receiver` owns one name more.
+    /// Counts one name more for `receiver`.
     pub(crate) fn gained_name(&self, receiver: &Arc<BroadcastReceiver>) {
         self.change(receiver, |member| member.names += 1);
     }
 
-    /// The connection owns one name less.
+    /// Counts one name less for the connection `id`.
     pub(crate) fn lost_name(&self, id: ConnectionId) {
         let mut table = lock(&self.table);
         self.change_known(&mut table, id, |member| {
@@ -109,7 +106,7 @@ impl Members {
         });
     }
 
-    /// `receiver` has these subscriptions from now on, and no others.
+    /// Replaces the subscriptions of `receiver`.
     pub(crate) fn subscribe(
         &self,
         receiver: &Arc<BroadcastReceiver>,
@@ -118,14 +115,13 @@ impl Members {
         self.change(receiver, |member| member.subscriptions = subscriptions);
     }
 
-    /// Whether `receiver` wants no broadcasts from now on, whatever it owns and
-    /// subscribes to.
+    /// Sets whether `receiver` wants no broadcasts.
     pub(crate) fn want_none(&self, receiver: &Arc<BroadcastReceiver>, none: bool) {
         self.change(receiver, |member| member.wants_none = none);
     }
 
-    /// `receiver` hears nothing more. The names that it has lost are still to be
-    /// counted.
+    /// Takes everything but its names from `receiver`: each of those is still to
+    /// be counted by [`Self::lost_name`].
     pub(crate) fn leave(&self, receiver: &BroadcastReceiver) {
         let mut table = lock(&self.table);
         self.change_known(&mut table, receiver.id(), |member| {
@@ -134,10 +130,10 @@ impl Members {
         });
     }
 
-    /// From now on the last broadcast for each value of `pointer` is kept.
-    pub(crate) fn keep(&self, pointer: Pointer) {
+    /// Adds a key of snapshots.
+    pub(crate) fn keep(&self, key: Pointer) {
         let mut table = lock(&self.table);
-        table.kept.push(pointer);
+        table.snapshot_keys.push(key);
         self.renew();
     }
 
@@ -153,9 +149,9 @@ impl Members {
         let Some(member) = table.members.get_mut(&id) else {
             return;
         };
-        let before = member.hearing();
+        let before = member.heard();
         change(member);
-        let after = member.hearing();
+        let after = member.heard();
         let differs = match (&before, &after) {
             (Some(before), Some(after)) => !Arc::ptr_eq(before, after),
             (None, None) => false,
@@ -169,11 +165,11 @@ impl Members {
         }
     }
 
-    /// To be called under the table's lock.
+    /// Makes the audience outdated. Call it under the table's lock.
     fn renew(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
-        // An outdated audience would keep those who left in memory until the
-        // next broadcast.
+        // An outdated audience would hold connections that left in memory until
+        // the next broadcast.
         self.audience.store(Arc::default());
     }
 }
@@ -181,22 +177,21 @@ impl Members {
 impl Table {
     fn audience(&self, generation: u64) -> Audience {
         let mut everything = Vec::new();
-        let mut choosers = Vec::new();
+        let mut subscribers = Vec::new();
         for member in self.members.values() {
             let receiver = &member.receiver;
-            match member.hearing() {
-                // What was put into a conflating lane must not be overtaken by
-                // what is put into the plain one, so who has such a lane keeps
-                // to it.
+            match member.heard() {
+                // With broadcasts in two queues, the newer might overtake the
+                // older. So a connection with a conflated queue keeps to it.
                 Some(subscriptions) if !subscriptions.is_empty() || receiver.conflates() => {
-                    choosers.push((Arc::clone(receiver), subscriptions));
+                    subscribers.push((Arc::clone(receiver), subscriptions));
                 }
                 Some(_) => everything.push(Arc::clone(receiver)),
                 None => {}
             }
         }
-        let index = (!choosers.is_empty() || !self.kept.is_empty())
-            .then(|| Box::new(SubscriptionIndex::new(choosers, &self.kept)));
+        let index = (!subscribers.is_empty() || !self.snapshot_keys.is_empty())
+            .then(|| Box::new(SubscriptionIndex::new(subscribers, &self.snapshot_keys)));
         Audience {
             generation,
             receivers: everything.into(),

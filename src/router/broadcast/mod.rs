@@ -1,43 +1,30 @@
-//! Who hears broadcasts, and how each of them gets what it has asked for.
+//! Broadcasts: the connections that hear them, and the way of each message to
+//! each of these.
+//!
+//! - `subscriptions`: the subscriptions of a connection, and the index that finds
+//!   those that match a message.
+//! - `receiver`: the [`BroadcastReceiver`], all queues of broadcasts for one
+//!   connection.
+//! - `conflation`: the queue of a connection that has subscribed to the latest
+//!   only.
+//! - `audience`: all connections that hear broadcasts, as of one moment.
+//! - `snapshots`: the last broadcast for each value of a key, for late
+//!   subscribers.
+//! - `run`: a run of broadcasts on its way to all receivers.
+//! - `fan_out`: the broadcasts of one read, sorted by subscriber and queued.
 
-pub(crate) mod audience;
-pub(crate) mod conflation;
-pub(crate) mod fan_out;
-pub(crate) mod receiver;
-pub(crate) mod snapshots;
-pub(crate) mod subscriptions;
+mod audience;
+mod conflation;
+mod fan_out;
+mod receiver;
+mod run;
+mod snapshots;
+mod subscriptions;
 
-use crate::ids::{MsgId, Name};
-use crate::router::mailbox::drop_notice::DropNotice;
-use crate::router::mailbox::queue_state::Capacity;
-
-/// What is the same for all messages of a read.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct BroadcastContext<'a> {
-    /// The server's own name.
-    pub(crate) server: &'a Name,
-    /// What a connection's broadcasts may take.
-    pub(crate) capacity: Capacity,
-    /// In milliseconds since the epoch.
-    pub(crate) unix_ms: i64,
-}
-
-impl BroadcastContext<'_> {
-    /// A broadcast was dropped for one receiver.
-    #[cold]
-    pub(crate) fn gap(&self, msg_id: MsgId) -> DropNotice {
-        DropNotice::new(self.server, None, msg_id, self.unix_ms)
-    }
-}
-
-/// The messages of a run, and the bytes that they came in.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RunView<'a> {
-    pub(crate) input: &'a [u8],
-    pub(crate) ids: &'a [MsgId],
-    pub(crate) sizes: &'a [u32],
-    /// Where the first stands in the input.
-    pub(crate) start: usize,
-    /// Bytes of all.
-    pub(crate) total: usize,
-}
+pub(crate) use audience::{Audience, Members};
+pub(crate) use conflation::{ConflatedInFlight, ConflatedQueue};
+pub(crate) use fan_out::FanOut;
+pub(crate) use receiver::BroadcastReceiver;
+pub(crate) use run::{BroadcastContext, RunView};
+pub(crate) use snapshots::Snapshots;
+pub(crate) use subscriptions::{Delivery, Keys, Subscription, Subscriptions};

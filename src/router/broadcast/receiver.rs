@@ -1,4 +1,4 @@
-//! The queues of the broadcasts that one connection hears.
+//! The queues of broadcasts for one connection.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
@@ -17,19 +17,19 @@ use crate::sync::{AtomicBool, Ordering};
 /// See the [module](self).
 pub(crate) struct BroadcastReceiver {
     pub(crate) handle: Arc<ConnectionHandle>,
-    /// The broadcasts that wait. They die with the connection.
+    /// Broadcasts that wait. They are lost when the connection ends.
     pub(crate) queue: Queue,
-    /// Where broadcasts go instead, once the connection has asked for the
-    /// latest only.
+    /// The queue used instead once the connection has subscribed to the latest
+    /// only.
     conflated: OnceLock<Box<ConflatedQueue>>,
-    /// Whether the budget counts its queue.
+    /// Whether the budget counts the queue.
     is_counted: AtomicBool,
-    /// Whether its queue counts as one that holds something.
+    /// The queue's part in the budget while it holds something.
     holds: Holds,
 }
 
 impl BroadcastReceiver {
-    /// One that hears nothing yet.
+    /// Makes the receiver of a connection that hears nothing yet.
     pub(crate) fn new(handle: &Arc<ConnectionHandle>) -> Self {
         Self {
             handle: Arc::clone(handle),
@@ -40,12 +40,12 @@ impl BroadcastReceiver {
         }
     }
 
-    /// The connection whose broadcasts these are.
+    /// The id of the connection.
     pub(crate) fn id(&self) -> ConnectionId {
         self.handle.id()
     }
 
-    /// Queues a broadcast for which room is reserved, and wakes the connection.
+    /// Queues broadcasts for which room is reserved, and wakes the connection.
     pub(crate) fn broadcast(&self, entry: Entry, reserved_bytes: usize) {
         let frames = entry.frames as usize;
         self.broadcast_within(
@@ -57,8 +57,8 @@ impl BroadcastReceiver {
         );
     }
 
-    /// The same, where the room that was reserved may be more than the entry
-    /// takes.
+    /// Queues broadcasts, wakes the connection and gives back the room that was
+    /// reserved in excess.
     pub(crate) fn broadcast_within(&self, entry: Entry, reserved: Reservation) {
         if self.queue.enqueue_within(entry, reserved) {
             self.drain();
@@ -67,42 +67,42 @@ impl BroadcastReceiver {
         }
     }
 
-    /// Queues a part of a read for which room is reserved, and notes what was
-    /// dropped behind it.
-    pub(crate) fn broadcast_parts(&self, parts: &Parts, gap: Option<DropNotice>, cut: &Cut<'_>) {
+    /// Queues parts of a read for which room is reserved, and the notice of a
+    /// drop behind them.
+    pub(crate) fn broadcast_parts(&self, parts: &Parts, notice: Option<DropNotice>, cut: &Cut<'_>) {
         if parts.frames > 0 {
             self.broadcast(cut.entry(parts, None), parts.bytes);
         }
-        if let Some(gap) = gap {
-            self.miss_broadcasts(gap);
+        if let Some(notice) = notice {
+            self.miss_broadcasts(notice);
         }
     }
 
-    /// Notes what was dropped of the broadcasts since the last entry.
+    /// Notes a drop behind all that is queued, and wakes the connection.
     #[cold]
-    pub(crate) fn miss_broadcasts(&self, gap: DropNotice) {
-        self.queue.note_dropped(gap);
+    pub(crate) fn miss_broadcasts(&self, notice: DropNotice) {
+        self.queue.note_dropped(notice);
         self.handle.wake();
     }
 
-    /// Whether broadcasts go through a conflating lane.
+    /// Whether broadcasts go through a conflated queue.
     pub(crate) fn conflates(&self) -> bool {
         self.conflated.get().is_some()
     }
 
-    /// The lane that broadcasts go through, if that is a conflating one.
+    /// The conflated queue, if broadcasts go through one.
     #[inline]
     pub(crate) fn conflated_queue(&self) -> Option<&ConflatedQueue> {
         self.conflated.get().map(|conflated| &**conflated)
     }
 
-    /// Has all broadcasts go through a conflating lane from now on.
+    /// Sends all broadcasts through a conflated queue from now on.
     pub(crate) fn start_conflating(&self) -> &ConflatedQueue {
         let new = || Box::new(ConflatedQueue::within(&self.handle.budget));
         self.conflated.get_or_init(new)
     }
 
-    /// The connection hears no more broadcasts; those queued die with it.
+    /// Drops all queued broadcasts, and refuses more.
     pub(crate) fn close_broadcasts(&self) {
         self.queue.end();
         self.drain();
@@ -117,9 +117,10 @@ impl BroadcastReceiver {
         }
     }
 
-    // ---- its share of the memory ----
+    // ---- room ----
 
-    /// Reserves room for broadcasts, for as many as fit from the first on.
+    /// Reserves room for the broadcasts that fit, from the first on, and returns
+    /// their number.
     #[inline]
     pub(crate) fn reserve(
         &self,
@@ -164,7 +165,7 @@ impl BroadcastReceiver {
         }
     }
 
-    /// Gives back room of broadcasts.
+    /// Gives back reserved room.
     #[inline]
     pub(crate) fn release(&self, frames: usize, charge: usize) {
         if frames == 0 && charge == 0 {
@@ -175,8 +176,8 @@ impl BroadcastReceiver {
         self.handle.budget.wake_waiting();
     }
 
-    /// What of the capacity of a conflating lane that has `own` bytes is there
-    /// for it now: none at all if it doesn't take a message of `size` bytes.
+    /// The part of `capacity` that the conflated queue may use while memory is
+    /// short: none if it may not take a message of `size` bytes.
     #[inline]
     pub(crate) fn capacity_of_conflated(
         &self,
@@ -211,7 +212,7 @@ impl BroadcastReceiver {
         }
     }
 
-    /// No broadcast holds memory any more, if none does.
+    /// Gives back the share of the memory if no broadcast holds any.
     #[inline]
     pub(crate) fn release_share(&self) {
         if self.queue.load().is_empty()
@@ -223,7 +224,7 @@ impl BroadcastReceiver {
         }
     }
 
-    /// It may hear broadcasts from now on.
+    /// Has the budget count the queue, as it may hear broadcasts from now on.
     pub(crate) fn join(self: &Arc<Self>) {
         if !self.is_counted.swap(true, Ordering::AcqRel) {
             self.handle.budget.add_queue();

@@ -1,5 +1,5 @@
-//! Outboxes whose owners have left and that still hold something: they wait for
-//! the next owner, for a time and within bounds.
+//! Mailboxes without an owner that still hold something: they wait for the next
+//! owner, for a time and within bounds.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -10,25 +10,27 @@ use crate::ids::Name;
 use crate::limits::{LINGERING_BYTES_MAX, LINGERING_NAMES_MAX};
 use crate::router::mailbox::Mailbox;
 
-#[derive(Debug)]
-struct Waiting {
-    mailbox: Arc<Mailbox>,
-    /// What it held when its owner left.
-    bytes: usize,
-    /// When it is to end, in monotonic time; unknown until the next look.
-    until: Option<Duration>,
-}
-
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Lingering {
     linger: Duration,
-    /// In the order in which they lost their owners.
+    /// The mailboxes by number, in the order in which they lost their owners.
     waiting: BTreeMap<u64, Waiting>,
-    places: HashMap<Name, u64>,
-    next_place: u64,
+    numbers: HashMap<Name, u64>,
+    next_number: u64,
+    /// The sum of the bytes of all that wait.
     bytes: usize,
     bytes_max: usize,
+}
+
+/// A mailbox that waits for an owner.
+#[derive(Debug)]
+struct Waiting {
+    mailbox: Arc<Mailbox>,
+    /// The bytes that it held when its owner left.
+    bytes: usize,
+    /// The monotonic time of its end; set by the next [`Lingering::take_overdue`].
+    until: Option<Duration>,
 }
 
 impl Lingering {
@@ -37,40 +39,40 @@ impl Lingering {
             linger,
             bytes_max: budget.part(4, LINGERING_BYTES_MAX),
             waiting: BTreeMap::new(),
-            places: HashMap::new(),
-            next_place: 0,
+            numbers: HashMap::new(),
+            next_number: 0,
             bytes: 0,
         }
     }
 
-    /// Whether anything lingers at all.
+    /// Whether mailboxes may linger at all.
     pub(crate) fn is_allowed(&self) -> bool {
         !self.linger.is_zero()
     }
 
-    /// How many mailboxes linger.
+    /// The number of lingering mailboxes.
     pub(crate) fn count(&self) -> usize {
         self.waiting.len()
     }
 
-    /// `mailbox` lingers from now on. Gives those that have to make room for it,
-    /// the oldest first.
+    /// Lets `mailbox` linger. Returns those that make room for it, the oldest
+    /// first.
     pub(crate) fn add(&mut self, mailbox: &Arc<Mailbox>) -> Vec<Arc<Mailbox>> {
         let bytes = mailbox.kept_bytes();
-        let place = self.next_place;
-        self.next_place += 1;
-        self.places.insert(mailbox.name().clone(), place);
+        let number = self.next_number;
+        self.next_number += 1;
+        self.numbers.insert(mailbox.name().clone(), number);
         let waiting = Waiting {
             mailbox: Arc::clone(mailbox),
             bytes,
             until: None,
         };
-        self.waiting.insert(place, waiting);
+        self.waiting.insert(number, waiting);
         self.bytes += bytes;
         let mut too_many = Vec::new();
         let too_much =
             |held: &Self| held.waiting.len() > LINGERING_NAMES_MAX || held.bytes > held.bytes_max;
-        // One name may hold more by itself: its queue was allowed to.
+        // One alone may exceed the limit: its queue was allowed to.
         while self.waiting.len() > 1 && too_much(self) {
             let Some((_, oldest)) = self.waiting.pop_first() else {
                 break;
@@ -80,44 +82,41 @@ impl Lingering {
         too_many
     }
 
-    /// The mailbox of `name` has an owner again.
+    /// Removes the mailbox of `name`, which has an owner again.
     pub(crate) fn remove(&mut self, name: &Name) {
-        let place = self.places.get(name);
-        if let Some(waiting) = place.and_then(|place| self.waiting.remove(place)) {
+        let number = self.numbers.get(name);
+        if let Some(waiting) = number.and_then(|number| self.waiting.remove(number)) {
             self.forget(waiting);
         }
     }
 
-    /// Gives those that have waited for long enough at monotonic time `now`.
+    /// Takes the mailboxes that have waited long enough at monotonic time `now`.
     pub(crate) fn take_overdue(&mut self, now: Duration) -> Vec<Arc<Mailbox>> {
         let until = now.saturating_add(self.linger);
         self.take_where(|waiting| *waiting.until.get_or_insert(until) <= now)
     }
 
-    /// Nothing lingers from now on. Gives those that do.
+    /// Takes all mailboxes, and lets none linger from now on.
     pub(crate) fn stop(&mut self) -> Vec<Arc<Mailbox>> {
         self.linger = Duration::ZERO;
         self.take_where(|_| true)
     }
 
     fn take_where(&mut self, mut ends: impl FnMut(&mut Waiting) -> bool) -> Vec<Arc<Mailbox>> {
-        let places: Vec<u64> = self
-            .waiting
-            .iter_mut()
-            .filter_map(|(&place, waiting)| ends(waiting).then_some(place))
+        let all = self.waiting.iter_mut();
+        let ended: Vec<u64> = all
+            .filter_map(|(&number, waiting)| ends(waiting).then_some(number))
             .collect();
-        places
-            .iter()
-            .filter_map(|place| self.waiting.remove(place))
-            .collect::<Vec<_>>()
-            .into_iter()
-            .map(|waiting| self.forget(waiting))
-            .collect()
+        let removed = ended.iter().filter_map(|number| {
+            let waiting = self.waiting.remove(number)?;
+            Some(self.forget(waiting))
+        });
+        removed.collect()
     }
 
     fn forget(&mut self, waiting: Waiting) -> Arc<Mailbox> {
         self.bytes -= waiting.bytes;
-        self.places.remove(waiting.mailbox.name());
+        self.numbers.remove(waiting.mailbox.name());
         waiting.mailbox
     }
 }

@@ -10,10 +10,7 @@ use std::sync::Arc;
 use bytes::{Buf, BytesMut};
 
 use crate::ids::ConnectionId;
-use crate::router::broadcast::audience::Audience;
-use crate::router::broadcast::fan_out::FanOut;
-use crate::router::broadcast::receiver::BroadcastReceiver;
-use crate::router::broadcast::{BroadcastContext, RunView};
+use crate::router::broadcast::{Audience, BroadcastContext, BroadcastReceiver, FanOut, RunView};
 use crate::router::connection::ConnectionHandle;
 use crate::router::mailbox::Mailbox;
 use crate::router::mailbox::cut::Cut;
@@ -134,7 +131,7 @@ impl Forward {
                 missed.resize(sizes.len(), 0);
                 for (count, id) in missed.iter_mut().zip(run.ids).skip(granted) {
                     *count += 1;
-                    own.add_dropped(context.gap(*id));
+                    own.add_dropped(context.drop_notice(*id));
                 }
             } else if let Some(own) = &mut receiver.own {
                 own.add(start..start + run.total, granted as u32);
@@ -143,7 +140,7 @@ impl Forward {
         self.everyone
             .add(start..start + run.total, sizes.len() as u32);
         match self.fan_out.is_active() {
-            true => (self.fan_out).settle(run, context, missed),
+            true => (self.fan_out).reserve(run, context, missed),
             false => 0,
         }
     }

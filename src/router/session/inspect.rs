@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use super::run::ReadScratch;
 use super::{Session, Step};
 use crate::ids::ConnectionId;
-use crate::router::broadcast::receiver::BroadcastReceiver;
+use crate::router::broadcast::BroadcastReceiver;
 use crate::router::connection::accepted_ids::AcceptedIds;
 use crate::router::mailbox::flow_window::Window;
 use crate::router::mailbox::queue_state::Reservation;

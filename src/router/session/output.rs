@@ -8,9 +8,7 @@ use bytes::{Buf, Bytes};
 
 use super::answers::Answers;
 use super::write_sources::{SOURCES_AT_ONCE, WriteSource, WriteSources, finish_mail};
-use crate::router::broadcast::conflation::{ConflatedInFlight, ConflatedQueue};
-use crate::router::broadcast::receiver::BroadcastReceiver;
-use crate::router::broadcast::subscriptions::Keys;
+use crate::router::broadcast::{BroadcastReceiver, ConflatedInFlight, ConflatedQueue, Keys};
 use crate::router::mailbox::NotOwner;
 use crate::router::mailbox::claim::Claim;
 use crate::router::mailbox::entry_bytes::EntryBytes;

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 
 use crate::budget::Budget;
 use crate::config::{NameConfig, RouterConfig};
-use crate::router::broadcast::snapshots::Snapshots;
+use crate::router::broadcast::Snapshots;
 use crate::router::mailbox::QueueRules;
 use crate::router::mailbox::queue_state::Capacity;
 use crate::router::names::Registry;

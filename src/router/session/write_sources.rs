@@ -4,8 +4,7 @@ use std::io;
 
 use smallvec::SmallVec;
 
-use crate::router::broadcast::conflation::{ConflatedInFlight, ConflatedQueue};
-use crate::router::broadcast::receiver::BroadcastReceiver;
+use crate::router::broadcast::{BroadcastReceiver, ConflatedInFlight, ConflatedQueue};
 use crate::router::mailbox::NotOwner;
 use crate::router::mailbox::claim::Claim;
 use crate::router::mailbox::delivery::Delivery;

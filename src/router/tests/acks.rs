@@ -4,12 +4,12 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// One that owns "me" and has chosen these options.
+/// A client that owns "me" and has chosen these options.
 fn choosing(router: &Router, options: Value) -> TestClient {
-    let mut peer = TestClient::new(router);
-    let _ = peer.say(&hello("me", options));
-    assert_eq!(kinds(&peer.read()), ["welcome"]);
-    peer
+    let mut client = TestClient::new(router);
+    let _ = client.say(&hello("me", options));
+    assert_eq!(kinds(&client.read()), ["welcome"]);
+    client
 }
 
 fn batching(router: &Router) -> TestClient {
@@ -104,7 +104,7 @@ fn a_batch_leaves_before_every_other_answer() {
         order(1, "me", "gateway"),
         heartbeat(2, "me", "health-monitor"),
         order(3, "me", "nobody"),
-        // What gets no answer parts nothing.
+        // A message without an answer parts nothing.
         order(4, "me", "gateway"),
         ack(5, "me", "gateway"),
         order(6, "me", "gateway"),
@@ -231,10 +231,10 @@ fn without_acks_everything_but_an_ack_is_still_said() {
 #[test]
 fn a_welcome_says_which_acks_are_in_force() {
     let router = router();
-    let mut peer = TestClient::new(&router);
+    let mut client = TestClient::new(&router);
     let mut granted = |options: Value| {
-        let _ = peer.say(&hello("me", options));
-        let answers = peer.read();
+        let _ = client.say(&hello("me", options));
+        let answers = client.read();
         let granted = &answers[0]["payload"]["granted"];
         (granted["acks"].clone(), granted["ack_details"].clone())
     };
@@ -253,7 +253,7 @@ fn a_welcome_says_which_acks_are_in_force() {
     assert_eq!(granted(json!({})), options("none", true));
 }
 
-/// What a generated client does.
+/// A step of a generated client.
 #[derive(Debug, Clone)]
 enum Deed {
     Order {
@@ -269,7 +269,7 @@ enum Deed {
         acks: Option<&'static str>,
         details: Option<bool>,
     },
-    /// A `hello` whose options must not come into force.
+    /// A refused `hello`: its options must not come into force.
     ChooseInVain,
     /// The end of a read.
     Cut,
@@ -358,7 +358,7 @@ fn answers_to(deeds: &[Deed], first: Value, plain: bool) -> Vec<Value> {
     answers
 }
 
-/// Of an answer that is no ack, what doesn't vary.
+/// The constant part of an answer that is no ack.
 fn gist(answer: &Value) -> String {
     let payload = &answer["payload"];
     match answer["msg_type"].as_str().unwrap() {

@@ -1,4 +1,4 @@
-//! What the total of the memory means for names, connections and broadcasts.
+//! The bound of the total memory, as names, connections and broadcasts meet it.
 
 mod model;
 
@@ -12,7 +12,7 @@ use crate::ids::Name;
 use crate::router::{NameConfig, Overflow};
 
 const TOTAL: usize = 1024 * 1024;
-/// What one order here holds in a queue, about.
+/// Bytes that one order here holds in a queue, about.
 const ORDER: usize = 1_000;
 
 fn scarce(overflow: Overflow, names: &[&str]) -> Router {
@@ -38,8 +38,8 @@ fn large_order(number: usize, target: &str) -> Value {
     order
 }
 
-/// Sends orders to `target` until one is refused. Says how many were accepted,
-/// and what the refusal says.
+/// Sends orders to `target` until one is refused. Returns the number of
+/// accepted ones, and the reason of the refusal.
 fn fill(sender: &mut TestClient, target: &str, most: usize) -> (usize, Option<Value>) {
     for count in 0..most {
         let step = sender.say(&large_order(count, target));
@@ -66,7 +66,7 @@ fn a_name_that_holds_most_is_refused_and_others_keep_their_share() {
     let _latest = TestClient::named(&router, "latest");
     let mut sender = TestClient::anonymous(&router);
     let (count, refusal) = fill(&mut sender, "hog", 2 * TOTAL / ORDER);
-    // One that is alone may have half of the total.
+    // A queue that is alone may have half of the total.
     assert!(count * ORDER + 2 * ORDER > TOTAL / 2, "{count}");
     assert!(count * ORDER <= TOTAL / 2, "{count}");
     let refusal = refusal.expect("it doesn't fit");
@@ -78,9 +78,9 @@ fn a_name_that_holds_most_is_refused_and_others_keep_their_share() {
     );
     let (count, _) = fill(&mut sender, "late", 2 * TOTAL / ORDER);
     assert!(count * ORDER > TOTAL / 9, "{count}");
-    // One that comes when all shares are taken gets something, too.
+    // A queue that comes when all shares are taken gets something, too.
     assert!(fill(&mut sender, "latest", 2 * TOTAL / ORDER).0 * ORDER > TOTAL / 8 / 8);
-    // Who reads gets all it is sent, however long.
+    // A receiver that reads gets all it is sent, however long.
     for _ in 0..10 {
         late.read();
         assert_eq!(fill(&mut sender, "late", 15).0, 15);
@@ -233,7 +233,7 @@ fn while_memory_is_short_few_answers_wait_and_nothing_new_is_remembered() {
     let _ = one.say(&hello("one", json!({"resumable": true})));
     let welcome = one.read();
     assert_eq!(welcome[0]["payload"]["granted"]["resumable"], false);
-    // What is to be remembered and can't be isn't accepted.
+    // A message that can't be remembered isn't accepted.
     let mut codes = Vec::new();
     for number in 0..100 {
         let _ = earlier.say(&heartbeat(number, "earlier", "health-monitor"));

@@ -1,4 +1,4 @@
-//! Who gets what, and what the sender is told.
+//! The delivery of messages, and the answers to their senders.
 
 use super::*;
 
@@ -149,14 +149,14 @@ fn large_runs_are_forwarded_without_being_copied() {
     let run: Vec<u8> = (0..200)
         .flat_map(|number| framed(&order(number, "me", "gateway")))
         .collect();
-    sender.window.extend_from_slice(&run);
-    let window = sender.window.as_ptr_range();
+    sender.input.extend_from_slice(&run);
+    let input = sender.input.as_ptr_range();
     let _ = sender.arrive(&[]);
     let mut inside = false;
     let outcome = gateway.session.transmit(usize::MAX, &mut |slices| {
-        inside = window.contains(&slices[0].as_ptr());
+        inside = input.contains(&slices[0].as_ptr());
         Ok(slices.iter().map(|slice| slice.len()).sum())
     });
     assert_eq!(outcome.unwrap(), (run.len(), Progress::Idle));
-    assert!(inside, "the slice written is the window that was read");
+    assert!(inside, "the slice written is the input that was read");
 }

@@ -1,4 +1,4 @@
-//! What a receiver is told about messages that were dropped for it.
+//! Reports to a receiver about messages that were dropped for it.
 
 use super::*;
 use crate::ids::Name;
@@ -27,7 +27,7 @@ fn orders(numbers: std::ops::Range<usize>) -> Vec<Value> {
 
 /// Of each message its number, or how many were dropped in its place, and the
 /// first and the last of them.
-fn seen(peer: &mut TestClient) -> Vec<String> {
+fn seen(client: &mut TestClient) -> Vec<String> {
     let shown = |message: &Value| {
         if message["payload"]["code"] != "MESSAGES_DROPPED" {
             return message["msg_id"].as_str().unwrap()[24..]
@@ -46,7 +46,7 @@ fn seen(peer: &mut TestClient) -> Vec<String> {
             id("last_msg_id")
         )
     };
-    peer.read().iter().map(shown).collect()
+    client.read().iter().map(shown).collect()
 }
 
 #[test]

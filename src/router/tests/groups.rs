@@ -9,19 +9,19 @@ use super::*;
 use crate::limits::GROUP_SORT_BYTES;
 
 fn member(router: &Router, options: Value) -> TestClient {
-    let mut peer = TestClient::new(router);
+    let mut client = TestClient::new(router);
     let mut all = json!({"names": ["workers"], "group": true});
     all.as_object_mut()
         .unwrap()
         .extend(options.as_object().unwrap().clone());
-    let _ = peer.say(&hello("w", all));
-    peer
+    let _ = client.say(&hello("w", all));
+    client
 }
 
 fn joined(router: &Router) -> TestClient {
-    let mut peer = member(router, json!({}));
-    assert_eq!(kinds(&peer.read()), ["welcome"]);
-    peer
+    let mut client = member(router, json!({}));
+    assert_eq!(kinds(&client.read()), ["welcome"]);
+    client
 }
 
 fn orders(numbers: std::ops::Range<usize>) -> Vec<Value> {
@@ -283,7 +283,7 @@ fn a_key_binds_equal_values_to_one_member_in_order() {
             }
         }
     }
-    // Who reads may find something for another, whom it wakes.
+    // A member that reads may find a message for another, and wakes it.
     for _ in 0..2 {
         for member in &mut members {
             seen += member.read().len();
@@ -336,10 +336,10 @@ impl Wake for Bell {
 }
 
 impl Bell {
-    /// Has it ring for what comes from now on.
-    fn wait(self: &Arc<Self>, peer: &TestClient) {
+    /// Registers its waker for messages that come from now on.
+    fn wait(self: &Arc<Self>, client: &TestClient) {
         self.0.store(false, Ordering::Relaxed);
-        peer.session.register(&Waker::from(Arc::clone(self)));
+        client.session.register(&Waker::from(Arc::clone(self)));
     }
 
     fn rings(&self) -> bool {
@@ -369,8 +369,8 @@ fn who_has_sorted_much_for_others_goes_on_in_its_next_turn() {
     let options = json!({"group_key": "/payload/run_id"});
     let mut stalled = member(&router, options.clone());
     let mut reads = member(&router, options);
-    for peer in [&mut stalled, &mut reads] {
-        assert_eq!(kinds(&peer.read()), ["welcome"]);
+    for client in [&mut stalled, &mut reads] {
+        assert_eq!(kinds(&client.read()), ["welcome"]);
     }
     let mut sender = TestClient::anonymous(&router);
     let _ = sender.say_all(&(0..40).map(|run| of_run(run, run)).collect::<Vec<_>>());
@@ -379,10 +379,10 @@ fn who_has_sorted_much_for_others_goes_on_in_its_next_turn() {
             .pop()
             .map(|last| (0..40).position(|n| id(n) == last))
     };
-    let [of_stalled, own] = [&mut stalled, &mut reads].map(|peer| run_of(peer.read()));
+    let [of_stalled, own] = [&mut stalled, &mut reads].map(|client| run_of(client.read()));
     let (of_stalled, own) = (of_stalled.flatten().unwrap(), own.flatten().unwrap());
     let one = framed(&of_run(0, of_stalled)).len();
-    // The last of them is behind more than is sorted in one turn.
+    // The last of them is behind more than one call sorts.
     let count = 3 * GROUP_SORT_BYTES / one;
     let bell = Arc::new(Bell::default());
     bell.wait(&reads);

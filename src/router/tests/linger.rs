@@ -1,4 +1,4 @@
-//! What is queued for a name waits for its next owner.
+//! Queued messages of a name wait for its next owner.
 
 use super::*;
 
@@ -89,7 +89,7 @@ fn a_frame_begun_before_the_end_goes_whole_to_the_next_owner() {
         let mut sender = TestClient::anonymous(&router);
         let _ = sender.say_all(&[order(1, "me", "gateway"), order(2, "me", "gateway")]);
         let _ = gateway.write_up_to(room);
-        // It sends no more, and what it was sent in part is finished.
+        // It sends no more, and a message that it was sent in part is finished.
         gateway.session.end_input();
         let finished = messages(&gateway.read_bytes()).len();
         assert_eq!(finished, room.div_ceil(one), "room {room}");

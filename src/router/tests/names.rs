@@ -1,20 +1,23 @@
-//! Who owns which name.
+//! The owners of names.
 
 use super::*;
 
-fn names(peer: &TestClient) -> Vec<&str> {
-    peer.session.names().map(|name| name.as_str()).collect()
+fn names(client: &TestClient) -> Vec<&str> {
+    client.session.names().map(|name| name.as_str()).collect()
 }
 
 #[test]
 fn the_first_accepted_message_claims_its_source_and_only_that() {
     let router = router();
-    let mut peer = TestClient::new(&router);
-    let _ = peer.say(&order(1, "refused", "nobody"));
-    assert!(names(&peer).is_empty(), "a refused message claims nothing");
-    let _ = peer.say(&heartbeat(2, "first", "health-monitor"));
-    let _ = peer.say(&heartbeat(3, "second", "health-monitor"));
-    assert_eq!(names(&peer), ["first"]);
+    let mut client = TestClient::new(&router);
+    let _ = client.say(&order(1, "refused", "nobody"));
+    assert!(
+        names(&client).is_empty(),
+        "a refused message claims nothing"
+    );
+    let _ = client.say(&heartbeat(2, "first", "health-monitor"));
+    let _ = client.say(&heartbeat(3, "second", "health-monitor"));
+    assert_eq!(names(&client), ["first"]);
 }
 
 #[test]
@@ -48,7 +51,7 @@ fn a_hello_takes_a_name_over_at_once() {
     let told = first.read();
     assert_eq!(kinds(&told), ["NAME_TAKEN_OVER"]);
     assert_eq!(told[0]["target"], "me");
-    // What was queued but not yet written goes to the new owner.
+    // Messages that were queued but not yet written go to the new owner.
     assert_eq!(ids(&second.read())[1..], [id(1), id(2)]);
     assert_eq!(names(&second), ["me"]);
     assert!(names(&first).is_empty());
@@ -74,23 +77,23 @@ fn who_lost_one_of_two_names_goes_on_with_the_other() {
 #[test]
 fn a_repeated_hello_changes_exactly_what_it_names() {
     let router = router();
-    let mut peer = TestClient::named(&router, "a");
-    let _ = peer.say(&hello("a", json!({"names": ["b", "c", "b"]})));
-    assert_eq!(names(&peer), ["b", "c"]);
-    let _ = peer.say(&hello("z", json!({})));
-    assert_eq!(names(&peer), ["b", "c"], "an absent key leaves the names");
-    let _ = peer.say(&hello("z", json!({"names": ["c"], "replay": true})));
+    let mut client = TestClient::named(&router, "a");
+    let _ = client.say(&hello("a", json!({"names": ["b", "c", "b"]})));
+    assert_eq!(names(&client), ["b", "c"]);
+    let _ = client.say(&hello("z", json!({})));
+    assert_eq!(names(&client), ["b", "c"], "an absent key leaves the names");
+    let _ = client.say(&hello("z", json!({"names": ["c"], "replay": true})));
     assert_eq!(
-        names(&peer),
+        names(&client),
         ["b", "c"],
         "all is granted or nothing changes"
     );
-    let _ = peer.say(&hello("z", json!({"names": ["d", "tickwire"]})));
-    assert_eq!(names(&peer), ["b", "c"]);
-    let _ = peer.say(&hello("z", json!({"register": false})));
-    assert!(names(&peer).is_empty());
+    let _ = client.say(&hello("z", json!({"names": ["d", "tickwire"]})));
+    assert_eq!(names(&client), ["b", "c"]);
+    let _ = client.say(&hello("z", json!({"register": false})));
+    assert!(names(&client).is_empty());
     assert_eq!(
-        kinds(&peer.read()),
+        kinds(&client.read()),
         [
             "welcome",
             "welcome",
@@ -106,8 +109,8 @@ fn a_repeated_hello_changes_exactly_what_it_names() {
 fn a_repeated_hello_is_a_fence() {
     let router = router();
     let _gateway = TestClient::named(&router, "gateway");
-    let mut peer = TestClient::anonymous(&router);
-    let _ = peer.say_all(&[
+    let mut client = TestClient::anonymous(&router);
+    let _ = client.say_all(&[
         order(1, "a", "gateway"),
         order(2, "a", "nobody"),
         ack(3, "a", "gateway"),
@@ -115,7 +118,7 @@ fn a_repeated_hello_is_a_fence() {
         order(4, "a", "gateway"),
     ]);
     assert_eq!(
-        kinds(&peer.read()),
+        kinds(&client.read()),
         ["ack", "TARGET_UNAVAILABLE", "welcome", "ack"]
     );
 }
@@ -123,14 +126,14 @@ fn a_repeated_hello_is_a_fence() {
 #[test]
 fn the_servers_own_name_can_be_neither_source_nor_claimed() {
     let router = router();
-    let mut peer = TestClient::new(&router);
-    let _ = peer.say(&hello("tickwire", json!({})));
-    let _ = peer.say(&heartbeat(1, "tickwire", "health-monitor"));
+    let mut client = TestClient::new(&router);
+    let _ = client.say(&hello("tickwire", json!({})));
+    let _ = client.say(&heartbeat(1, "tickwire", "health-monitor"));
     assert_eq!(
-        kinds(&peer.read()),
+        kinds(&client.read()),
         ["SOURCE_NOT_ALLOWED", "SOURCE_NOT_ALLOWED"]
     );
-    assert!(names(&peer).is_empty());
+    assert!(names(&client).is_empty());
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! What happens when a queue is full, and when it ends.
+//! Queues that are full, and queues that end.
 
 use std::sync::Arc;
 
 use super::*;
 
 const QUEUE_MESSAGES: usize = 16;
-/// What ordinary messages may use: an eighth is kept for acks and errors.
+/// The room of ordinary messages: an eighth is kept for acks and errors.
 const ORDINARY: usize = QUEUE_MESSAGES - QUEUE_MESSAGES / 8;
 
 fn small() -> Router {
@@ -23,7 +23,7 @@ fn orders(numbers: std::ops::Range<usize>) -> Vec<Value> {
         .collect()
 }
 
-/// A gateway, and a sender whose next order to it doesn't fit.
+/// A gateway, and a sender with a next order that doesn't fit.
 fn full() -> (Router, TestClient, TestClient) {
     let router = small();
     let gateway = TestClient::named(&router, "gateway");

@@ -1,5 +1,5 @@
-//! What a resumed connection sends again is acknowledged again, and delivered
-//! once.
+//! Messages that a resumed connection sends again are acknowledged again, and
+//! delivered once.
 
 use std::sync::{Arc, Weak};
 
@@ -9,16 +9,18 @@ use crate::limits::RESUME_IDS_MAX;
 use crate::router::connection::accepted_ids::AcceptedIds;
 
 mod broadcasts;
+mod grants;
 mod model;
 mod threads;
 
-/// One that owns `name` and asks to be resumable, with what it was granted.
+/// A client that owns `name` and asks to be resumable, with the options that it
+/// was granted.
 fn coming(router: &Router, name: &str, options: Value) -> (TestClient, bool, bool) {
-    let mut peer = TestClient::claiming_with(router, name, options);
-    let told = peer.read();
+    let mut client = TestClient::claiming_with(router, name, options);
+    let told = client.read();
     let welcome = told.iter().find(|told| told["msg_type"] == "welcome");
     let (resumable, resume) = granted(welcome.unwrap());
-    (peer, resumable, resume)
+    (client, resumable, resume)
 }
 
 fn granted(welcome: &Value) -> (bool, bool) {
@@ -28,37 +30,37 @@ fn granted(welcome: &Value) -> (bool, bool) {
 }
 
 fn resumable(router: &Router, name: &str) -> TestClient {
-    let (peer, resumable, resume) = coming(router, name, json!({"resumable": true}));
+    let (client, resumable, resume) = coming(router, name, json!({"resumable": true}));
     assert!(resumable && !resume);
-    peer
+    client
 }
 
 fn resumed(router: &Router, name: &str) -> TestClient {
     let options = json!({"resumable": true, "resume": true});
-    let (peer, resumable, resume) = coming(router, name, options);
+    let (client, resumable, resume) = coming(router, name, options);
     assert!(resumable && resume);
-    peer
+    client
 }
 
 impl TestClient {
     fn claiming_with(router: &Router, name: &str, options: Value) -> Self {
-        let mut peer = Self::new(router);
-        let _ = peer.say(&hello(name, options));
-        peer
+        let mut client = Self::new(router);
+        let _ = client.say(&hello(name, options));
+        client
     }
 
-    /// Says `hello` again, and gives what it was granted about resuming.
+    /// Says `hello` again, and returns the granted options.
     fn says_again(&mut self, options: Value) -> (bool, bool) {
         let _ = self.say(&hello("me", options));
         granted(self.read().last().unwrap())
     }
 
-    /// The connection is cut: what it was told is lost.
+    /// Cuts the connection: unread answers are lost.
     fn cut(self) {
         drop(self);
     }
 
-    /// How the `numbers` of new orders to `target` are answered.
+    /// Sends new orders to `target`, and returns the answers.
     fn order(&mut self, target: &str, numbers: &[usize]) -> Vec<String> {
         let orders: Vec<Value> = numbers.iter().map(|&n| order(n, "me", target)).collect();
         let _ = self.say_all(&orders);
@@ -84,7 +86,7 @@ fn a_resend_after_a_lost_ack_is_acknowledged_again_and_delivered_once() {
     assert_eq!((router.stats().accepted, router.stats().duplicates), (7, 4));
 }
 
-/// An order whose id has letters, in upper or lower case.
+/// An order with letters in its id, in upper or lower case.
 fn spelled(id: &str) -> Value {
     let mut order = order(0, "me", "gateway");
     order["msg_id"] = id.into();
@@ -209,7 +211,7 @@ fn what_waited_in_a_pause_is_new_when_it_is_sent_again() {
     assert_eq!(acked(&second.read()), [id(14)]);
     assert_eq!(gateway.read().len(), 14);
     let step = second.arrive(&[]);
-    assert!(step.halt.is_none() && second.window.is_empty());
+    assert!(step.halt.is_none() && second.input.is_empty());
     let rest: Vec<_> = (15..=20).map(id).collect();
     assert_eq!(acked(&second.read()), rest);
     assert_eq!(ids(&gateway.read()), rest);
@@ -313,9 +315,9 @@ fn who_takes_the_name_without_resuming_ends_what_was_remembered() {
             .0
         },
         |router| {
-            let mut peer = TestClient::new(router);
-            peer.session.own(&Name::new("me").unwrap()).unwrap();
-            peer
+            let mut client = TestClient::new(router);
+            client.session.own(&Name::new("me").unwrap()).unwrap();
+            client
         },
     ];
     for takes_over in ways {
@@ -357,51 +359,36 @@ fn lingers_although_nothing_is_queued_and_no_longer() {
     assert_eq!(router.lingering_count(), 0);
     second.cut();
     router.expire(at_ms(30_000));
-    let memory = remembered(&router);
+    let accepted_ids = remembered(&router);
     router.expire(at_ms(60_000));
     assert_eq!(router.lingering_count(), 0);
-    assert!(memory.upgrade().is_none(), "its room is given back");
+    assert!(accepted_ids.upgrade().is_none(), "its room is given back");
     let options = json!({"resumable": true, "resume": true});
     let (_, resumable, resume) = coming(&router, "me", options);
     assert_eq!((resumable, resume), (true, false));
 }
 
-/// What "me" remembers, which has left.
+/// The accepted ids of "me", which has left.
 fn remembered(router: &Router) -> Weak<AcceptedIds> {
-    let (peer, _, resume) = coming(router, "me", json!({"resume": true}));
+    let (client, _, resume) = coming(router, "me", json!({"resume": true}));
     assert!(resume);
-    let memory = peer.session.accepted_ids().map(Arc::downgrade);
-    peer.cut();
+    let accepted_ids = client.session.accepted_ids().map(Arc::downgrade);
+    client.cut();
     router.expire(at_ms(30_000));
-    memory.unwrap()
+    accepted_ids.unwrap()
 }
 
 #[test]
 fn what_is_remembered_counts_among_the_bytes_that_linger() {
     let router = router();
-    let mut peer = resumable(&router, "me");
+    let mut client = resumable(&router, "me");
     let mailbox = router.0.registry.kept(b"me").unwrap();
     let empty = mailbox.kept_bytes();
     for number in 0..1_000 {
-        let _ = peer.say(&heartbeat(number, "me", "health-monitor"));
+        let _ = client.say(&heartbeat(number, "me", "health-monitor"));
     }
     assert!((16_000..20_000).contains(&(mailbox.kept_bytes() - empty)));
     assert!(empty < 300, "{empty}");
-}
-
-#[test]
-fn without_linger_and_in_a_server_that_was_started_again_nothing_is_resumed() {
-    let options = json!({"resumable": true, "resume": true});
-    let router = without_linger();
-    resumable(&router, "me").cut();
-    let (_, is_resumable, resume) = coming(&router, "me", options.clone());
-    assert_eq!((is_resumable, resume), (true, false));
-    let (_, is_resumable, resume) = coming(&self::router(), "me", options);
-    assert_eq!((is_resumable, resume), (true, false));
-    let router = self::router();
-    resumable(&router, "me").cut();
-    router.stop_lingering();
-    assert_eq!(router.lingering_count(), 0);
 }
 
 #[test]
@@ -417,103 +404,4 @@ fn a_connection_that_ended_its_input_is_resumed_and_gets_its_answers() {
     first.cut();
     assert_eq!(second.order("gateway", &[2]), [id(2)]);
     assert_eq!(ids(&gateway.read()), id_list(&[1, 2]));
-}
-
-#[test]
-fn a_hello_says_what_is_asked_for_and_a_welcome_what_is_in_force() {
-    let router = router();
-    let (mut peer, ..) = coming(&router, "me", json!({}));
-    for (options, expected) in [
-        (json!({}), (false, false)),
-        (json!({"resumable": true}), (true, false)),
-        (json!({}), (true, false)),
-        // There was no earlier connection.
-        (json!({"resume": true}), (true, false)),
-        (json!({"names": ["x"]}), (true, false)),
-        (json!({"names": []}), (false, false)),
-        (json!({"names": ["x"]}), (false, false)),
-        // Who resumes is resumable, unless it says otherwise.
-        (json!({"resume": true}), (true, false)),
-        (json!({"resume": true, "resumable": false}), (false, false)),
-        (
-            json!({"resumable": true, "register": false}),
-            (false, false),
-        ),
-    ] {
-        assert_eq!(peer.says_again(options.clone()), expected, "{options}");
-    }
-    assert_eq!(router.lingering_count(), 0);
-}
-
-#[test]
-fn members_of_a_group_are_not_resumable() {
-    let router = router();
-    let mut gateway = TestClient::named(&router, "gateway");
-    let mut alone = resumable(&router, "me");
-    assert_eq!(alone.order("gateway", &[1]), [id(1)]);
-    assert_eq!(alone.says_again(json!({"group": true})), (false, false));
-    alone.cut();
-    let options = json!({"group": true, "resumable": true, "resume": true});
-    let (mut member, resumable, resume) = coming(&router, "me", options);
-    assert_eq!((resumable, resume), (false, false));
-    assert_eq!(member.order("gateway", &[1]), [id(1)]);
-    assert_eq!(ids(&gateway.read()), id_list(&[1, 1]));
-    let to_itself = json!({"group": false, "resume": true});
-    assert_eq!(member.says_again(to_itself), (true, false));
-    member.cut();
-    assert_eq!(router.lingering_count(), 1);
-    // A group that takes the name ends what was remembered.
-    let (member, ..) = coming(&router, "me", json!({"group": true}));
-    member.cut();
-    assert_eq!(router.lingering_count(), 0);
-}
-
-#[test]
-fn a_repeated_hello_turns_resuming_off_and_on() {
-    let router = router();
-    let mut gateway = TestClient::named(&router, "gateway");
-    let mut first = resumable(&router, "me");
-    assert_eq!(first.order("gateway", &[1]), [id(1)]);
-    first.cut();
-    let mut second = resumed(&router, "me");
-    assert_eq!(second.says_again(json!({})), (true, true));
-    assert_eq!(second.order("gateway", &[1]), [id(1)]);
-    assert_eq!(second.says_again(json!({"resume": false})), (true, false));
-    assert_eq!(second.order("gateway", &[1]), [id(1)]);
-    assert_eq!(ids(&gateway.read()), id_list(&[1, 1]));
-    // What it has sent is still remembered for the next.
-    second.cut();
-    let mut third = resumed(&router, "me");
-    assert_eq!(third.order("gateway", &[1]), [id(1)]);
-    assert!(gateway.read().is_empty());
-    let off_and_on = [
-        (json!({"resumable": false}), (false, false)),
-        (json!({"resumable": true}), (true, false)),
-    ];
-    for (options, expected) in off_and_on {
-        assert_eq!(third.says_again(options), expected);
-    }
-    third.cut();
-    let mut fourth = resumed(&router, "me");
-    assert_eq!(fourth.order("gateway", &[1]), [id(1)]);
-    assert_eq!(ids(&gateway.read()), [id(1)], "it was forgotten");
-}
-
-#[test]
-fn what_is_remembered_goes_with_the_connection_to_another_first_name() {
-    let router = router();
-    let mut gateway = TestClient::named(&router, "gateway");
-    let mut first = resumable(&router, "me");
-    assert_eq!(first.order("gateway", &[1]), [id(1)]);
-    assert_eq!(
-        first.says_again(json!({"names": ["x", "me"]})),
-        (true, false)
-    );
-    first.cut();
-    assert_eq!(router.lingering_count(), 1);
-    let (_, _, resume) = coming(&router, "me", json!({"resume": true}));
-    assert!(!resume);
-    let mut second = resumed(&router, "x");
-    assert_eq!(second.order("gateway", &[1]), [id(1)]);
-    assert_eq!(ids(&gateway.read()), [id(1)]);
 }

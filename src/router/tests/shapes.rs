@@ -1,5 +1,5 @@
-//! Whether shapes are known changes nothing but the time it takes; and what one
-//! peer may teach.
+//! Known shapes change nothing but the time; and the limits of a client that
+//! teaches many.
 
 use super::*;
 use crate::limits::{SHAPE_CREDIT_INTERVAL, SHAPES_PER_CONNECTION_MAX};
@@ -41,45 +41,45 @@ fn stream(frames: &[Vec<u8>]) -> Vec<u8> {
     frames.iter().flat_map(prefixed).collect()
 }
 
-/// What came out: the sender's answers without ids and times of their own, and
-/// what each receiver got, addressed to it and to everyone.
+/// The output: the answers without ids and times of their own, and the messages
+/// of each receiver, addressed to it and to everyone.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     answers: Vec<String>,
     received: Vec<[Vec<u8>; 2]>,
 }
 
-/// A stream in two: between what is addressed and what is for everyone no order
+/// Splits a stream in two: between addressed messages and broadcasts no order
 /// is promised.
-fn by_lane(stream: &[u8]) -> [Vec<u8>; 2] {
-    let mut lanes = [Vec::new(), Vec::new()];
+fn by_audience(stream: &[u8]) -> [Vec<u8>; 2] {
+    let mut streams = [Vec::new(), Vec::new()];
     let mut parser = Parser::new(Validation::Envelope);
     for frame in frames(stream) {
         let json = &stream[frame.start + 4..frame.end];
         let header = parser.parse(json).expect("it was accepted");
-        let lane = usize::from(parser.target(json, &header.names).is_none());
-        lanes[lane].extend_from_slice(&stream[frame]);
+        let index = usize::from(parser.target(json, &header.names).is_none());
+        streams[index].extend_from_slice(&stream[frame]);
     }
-    lanes
+    streams
 }
 
-/// Teaches a session's server and its scratch what can be learned from the
-/// frames. Says how many of them are recognised then.
-fn warm(router: &Router, peer: &mut TestClient, frames: &[Vec<u8>]) -> usize {
+/// Teaches the server and the scratch of a session the shapes of the frames.
+/// Returns how many of the frames are recognised then.
+fn warm(router: &Router, client: &mut TestClient, frames: &[Vec<u8>]) -> usize {
     let mut parser = Parser::new(router.0.config.validation);
     for frame in [frames, frames, frames].concat() {
         if let Ok(header) = parser.parse(&frame) {
             let learned = router.0.shapes.learn(&frame, &header, 0);
-            peer.scratch.hints().note(learned, frame.len());
+            client.scratch.hints().note(learned, frame.len());
         }
     }
-    let known = |frame: &&Vec<u8>| is_known(router, peer, frame);
+    let known = |frame: &&Vec<u8>| is_known(router, client, frame);
     frames.iter().filter(known).count()
 }
 
-fn is_known(router: &Router, peer: &mut TestClient, frame: &[u8]) -> bool {
+fn is_known(router: &Router, client: &mut TestClient, frame: &[u8]) -> bool {
     let table = router.0.shapes.load();
-    let hints = peer.scratch.hints();
+    let hints = client.scratch.hints();
     hints.recognize(&table, frame, frame.len(), 0).is_some()
 }
 
@@ -103,7 +103,7 @@ fn play(frames: &[Vec<u8>], is_warm: bool, chunks: &mut dyn FnMut() -> usize) ->
         assert!(step.halt.is_none(), "{:?}", step.halt);
         answers.extend(sender.read());
     }
-    assert!(sender.window.is_empty());
+    assert!(sender.input.is_empty());
     let told = |answer: &Value| match answer["msg_type"].as_str() {
         Some("ack") => format!("ack {}", answer["payload"]["acknowledged_msg_id"]),
         _ => format!("{} {}", answer["target"], answer["payload"]),
@@ -111,7 +111,7 @@ fn play(frames: &[Vec<u8>], is_warm: bool, chunks: &mut dyn FnMut() -> usize) ->
     Outcome {
         answers: answers.iter().map(told).collect(),
         received: (receivers.iter_mut())
-            .map(|peer| by_lane(&peer.read_bytes()))
+            .map(|client| by_audience(&client.read_bytes()))
             .collect(),
     }
 }
@@ -167,7 +167,10 @@ fn servers_that_check_differently_may_share_a_thread() {
     let [strict, lax] = senders.map(|mut sender| sender.read());
     assert_eq!(kinds(&strict), ["ack", "INVALID_PAYLOAD"].repeat(4));
     assert_eq!(kinds(&lax), ["ack"; 8]);
-    assert_eq!(gateways.each_mut().map(|peer| peer.read().len()), [4, 8]);
+    assert_eq!(
+        gateways.each_mut().map(|client| client.read().len()),
+        [4, 8]
+    );
 }
 
 /// An order of a skeleton of its own.
@@ -182,17 +185,18 @@ fn json(message: &Value) -> Vec<u8> {
 }
 
 #[test]
-fn a_peer_cannot_push_out_what_others_use() {
+fn a_client_cannot_push_out_what_others_use() {
     let router = router();
     let mut gateway = TestClient::named(&router, "gateway");
     let mut usual: Vec<_> = (0..4).map(|_| TestClient::new(&router)).collect();
-    let skeletons = |peer: usize| (0..40).map(move |number| order_with_key(100 * peer + number));
-    for (at, peer) in usual.iter_mut().enumerate() {
+    let skeletons =
+        |client: usize| (0..40).map(move |number| order_with_key(100 * client + number));
+    for (at, client) in usual.iter_mut().enumerate() {
         for message in skeletons(at) {
-            let _ = peer.say(&message);
-            let _ = peer.say(&message);
-            let _ = (peer.read(), gateway.read());
-            assert!(is_known(&router, peer, &json(&message)));
+            let _ = client.say(&message);
+            let _ = client.say(&message);
+            let _ = (client.read(), gateway.read());
+            assert!(is_known(&router, client, &json(&message)));
         }
     }
     let mut flood = TestClient::new(&router);
@@ -201,14 +205,14 @@ fn a_peer_cannot_push_out_what_others_use() {
         let _ = flood.say_all(&[message.clone(), message]);
         let _ = (flood.read(), gateway.read());
     }
-    // What it still may is used up, and the others' shapes stand.
+    // Its allowance is used up, and the others' shapes stand.
     assert!(!is_known(
         &router,
         &mut flood,
         &json(&order_with_key(1_999))
     ));
-    for (at, peer) in usual.iter_mut().enumerate() {
-        peer.scratch = ReadScratch::default();
+    for (at, client) in usual.iter_mut().enumerate() {
+        client.scratch = ReadScratch::default();
         for message in skeletons(at) {
             let parsed = Parser::default().parse(&json(&message)).unwrap();
             let learned = router.0.shapes.learn(&json(&message), &parsed, 0);
@@ -228,7 +232,7 @@ fn a_peer_cannot_push_out_what_others_use() {
 }
 
 #[test]
-fn a_peer_whose_frames_never_repeat_stops_paying_for_learning() {
+fn a_client_whose_frames_never_repeat_stops_paying_for_learning() {
     use crate::router::session::learning::Learning;
 
     let mut learning = Learning::default();
@@ -243,7 +247,7 @@ fn a_peer_whose_frames_never_repeat_stops_paying_for_learning() {
 }
 
 #[test]
-fn a_peer_that_repeats_itself_among_much_that_never_does_is_recognised() {
+fn a_client_that_repeats_itself_among_much_that_never_does_is_recognised() {
     let router = router();
     let _gateway = TestClient::named(&router, "gateway");
     let mut sender = TestClient::new(&router);

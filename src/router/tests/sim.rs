@@ -1,5 +1,6 @@
-//! Simulations: clients, a network with its whims, and a clock, all decided by a
-//! seed, around one router; and a plain model that knows what must come of it.
+//! Simulations: clients, a network with its whims, and a clock around one
+//! router, all decided by a seed; and a plain model that knows the right
+//! outcome.
 //!
 //! A failure names its seed. `TICKWIRE_SEED=n` replays that one and tells each
 //! step, `TICKWIRE_SEEDS=n` tries that many, from `TICKWIRE_SEEDS_FROM` on:
@@ -21,12 +22,12 @@ use self::world::World;
 /// Seeds that are tried unless told otherwise.
 const SEEDS: u64 = 5_000;
 
-/// What so many runs must meet, or they test less than they seem to.
+/// Cases that so many runs must meet, or they test less than they seem to.
 const CASES: [&str; 31] = [
     "a batch has several",
     "a broadcast is dropped",
     "a broadcast is not for a subscriber",
-    "a conflating lane has no room",
+    "a conflated queue has no room",
     "a connection is resumed",
     "a frame is finished by the owner before",
     "a group and an owner exclude each other",
@@ -47,7 +48,7 @@ const CASES: [&str; 31] = [
     "a window is used up",
     "an event has waited long enough",
     "an event waits for room",
-    "answers fill their lane",
+    "answers fill up",
     "something is gathered when a round ends",
     "there is nothing to resume",
     "too many are refused",
@@ -56,8 +57,8 @@ const CASES: [&str; 31] = [
     "who has resumed is told UNDELIVERED",
 ];
 
-/// Runs the simulation of `seed`, in a thread of its own: what a thread keeps
-/// for later would make a run depend on those before it.
+/// Runs the simulation of `seed`, in a thread of its own: data that a thread
+/// keeps for later would make a run depend on those before it.
 fn run(seed: u64, trace: bool) -> Option<Met> {
     let simulation = thread::Builder::new()
         .name(format!("seed {seed}"))

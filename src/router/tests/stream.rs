@@ -36,7 +36,7 @@ fn conversation() -> Vec<u8> {
     bytes
 }
 
-/// What came out: the sender's answers and the two receivers' streams.
+/// The output: the sender's answers and the two receivers' streams.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     answers: Vec<String>,
@@ -55,7 +55,7 @@ fn play(bytes: &[u8], cuts: &[usize]) -> Outcome {
         assert!(step.halt.is_none());
         from = cut;
     }
-    assert!(sender.window.is_empty());
+    assert!(sender.input.is_empty());
     let answers = sender.read();
     let answers = answers
         .iter()

@@ -1,4 +1,4 @@
-//! Who hears which broadcasts: subscriptions, the latest only, snapshots.
+//! The receivers of broadcasts: subscriptions, the latest only, snapshots.
 
 use super::*;
 use crate::limits::SUBSCRIPTIONS_PER_CONNECTION_MAX;
@@ -119,35 +119,35 @@ fn a_sender_does_not_hear_itself_and_a_hello_drops_no_subscription() {
 #[test]
 fn who_wants_no_broadcasts_gets_none_whatever_it_subscribed_to() {
     let router = router();
-    let mut peer = TestClient::new(&router);
+    let mut client = TestClient::new(&router);
     let mut sender = TestClient::named(&router, "sender");
-    let _ = peer.say(&hello("peer", json!({"broadcasts": "none"})));
-    let welcome = peer.read();
+    let _ = client.say(&hello("peer", json!({"broadcasts": "none"})));
+    let welcome = client.read();
     assert_eq!(welcome[0]["payload"]["granted"]["broadcasts"], "none");
-    peer.subscribe("all", json!({}));
+    client.subscribe("all", json!({}));
     let _ = sender.say(&bar(1, "sender", "BTC", 1));
-    assert!(peer.read().is_empty());
-    let _ = peer.say(&hello("peer", json!({"acks": "batch"})));
-    let welcome = peer.read();
+    assert!(client.read().is_empty());
+    let _ = client.say(&hello("peer", json!({"acks": "batch"})));
+    let welcome = client.read();
     assert_eq!(welcome[0]["payload"]["granted"]["broadcasts"], "none");
-    let _ = peer.say(&hello("peer", json!({"broadcasts": "all"})));
-    let welcome = peer.read();
+    let _ = client.say(&hello("peer", json!({"broadcasts": "all"})));
+    let welcome = client.read();
     assert_eq!(welcome[0]["payload"]["granted"]["broadcasts"], "all");
     let _ = sender.say(&bar(2, "sender", "BTC", 1));
-    assert_eq!(ids(&peer.read()), id_list([2]));
+    assert_eq!(ids(&client.read()), id_list([2]));
 }
 
 #[test]
 fn control_messages_are_acknowledged_singly_whatever_acks_says() {
     let router = router();
-    let mut peer = TestClient::new(&router);
+    let mut client = TestClient::new(&router);
     for acks in ["none", "batch"] {
-        let _ = peer.say_all(&[
+        let _ = client.say_all(&[
             hello("peer", json!({"acks": acks})),
             subscribe(1, "a", json!({})),
             unsubscribe(2, "a"),
         ]);
-        let answers = peer.read();
+        let answers = client.read();
         assert_eq!(kinds(&answers), ["welcome", "ack", "ack"]);
         assert_eq!(acked(&answers), id_list([1, 2]));
     }
@@ -232,15 +232,15 @@ fn neighbours_in_a_read_leave_as_one_slice_of_the_window() {
     let mut bars: Vec<Value> = (0..200).map(|n| bar(n, "sender", "BTC", n)).collect();
     bars.insert(0, bar(500, "sender", "ETH", 1));
     let bytes: Vec<u8> = bars.iter().flat_map(framed).collect();
-    sender.window.extend_from_slice(&bytes);
-    let window = sender.window.as_ptr_range();
+    sender.input.extend_from_slice(&bytes);
+    let input = sender.input.as_ptr_range();
     let _ = sender.arrive(&[]);
     let mut inside = false;
     let outcome = tool.session.transmit(usize::MAX, &mut |slices| {
-        inside = window.contains(&slices[0].as_ptr());
+        inside = input.contains(&slices[0].as_ptr());
         Ok(slices.iter().map(|slice| slice.len()).sum())
     });
     let bytes = bytes.len() - framed(&bars[0]).len();
     assert_eq!(outcome.unwrap(), (bytes, Progress::Idle));
-    assert!(inside, "the slice written is the window that was read");
+    assert!(inside, "the slice written is the input that was read");
 }

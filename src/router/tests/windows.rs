@@ -1,14 +1,14 @@
-//! What a connection is handed that has asked for a window.
+//! The messages that a connection with a flow-control window is handed.
 
 use super::*;
 
-/// One that owns `name` and is handed so many messages.
+/// A client that owns `name` and is handed so many messages.
 fn windowed(router: &Router, name: &str, messages: u32) -> TestClient {
-    let mut peer = TestClient::new(router);
-    let _ = peer.say(&hello(name, json!({"window": messages})));
-    let welcome = &peer.read()[0];
+    let mut client = TestClient::new(router);
+    let _ = client.say(&hello(name, json!({"window": messages})));
+    let welcome = &client.read()[0];
     assert_eq!(welcome["payload"]["granted"]["window"], messages);
-    peer
+    client
 }
 
 fn orders(numbers: std::ops::Range<usize>, target: &str) -> Vec<Value> {
@@ -199,10 +199,10 @@ fn a_member_takes_no_more_of_a_shared_queue_than_it_may_be_handed() {
             if let Some(window) = window {
                 options["window"] = window.into();
             }
-            let mut peer = TestClient::new(&router);
-            let _ = peer.say(&hello("w", options));
-            assert_eq!(kinds(&peer.read()), ["welcome"]);
-            peer
+            let mut client = TestClient::new(&router);
+            let _ = client.say(&hello("w", options));
+            assert_eq!(kinds(&client.read()), ["welcome"]);
+            client
         };
         let mut few = member(Some(2));
         let mut many = member(None);
@@ -228,7 +228,7 @@ fn a_member_takes_no_more_of_a_shared_queue_than_it_may_be_handed() {
             assert_eq!(seen, id_list(0..20));
             continue;
         }
-        // What is bound to a member waits for it, and stays in order.
+        // A message that is bound to a member waits for it, and stays in order.
         let mut own = first;
         for number in 100..120 {
             let _ = few.say(&ack(number, "w", "tickwire"));

@@ -1,27 +1,31 @@
-//! What was taken out of a conflating lane to be written.
+//! The messages that were taken out of a conflated queue for one write.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::router::broadcast::conflation::{ConflatedQueue, Message, TAKEN_MAX};
+use super::backlog::Message;
+use super::queue::ConflatedQueue;
 use crate::router::mailbox::flow_window::Ahead;
 use crate::router::mailbox::in_flight::Slices;
 
-/// See the [module](self). Between two writes it holds nothing but a message
-/// that is partly written: what else waits can still be replaced.
+/// Messages that are taken out for one write.
+const TAKEN_MAX: usize = 32;
+
+/// See the [module](self). Between two writes it holds at most a message that is
+/// partly written: the others wait in the queue, where they can be replaced.
 #[derive(Debug, Default)]
 pub(crate) struct ConflatedInFlight {
     messages: VecDeque<Message>,
-    /// Bytes of the first message that are written; always fewer than it has.
+    /// Written bytes of the first message; always fewer than it has.
     written: usize,
-    /// Whether something was taken out that may have to be given back.
-    is_out: bool,
+    /// Whether messages were taken out that may have to be given back.
+    has_taken: bool,
 }
 
 impl ConflatedInFlight {
-    /// Whether the first message is partly written: nothing else may go to the
-    /// same connection before its rest.
+    /// Whether the first message is partly written. Its rest must be the next
+    /// thing that the connection writes.
     pub(crate) fn is_partial(&self) -> bool {
         self.written > 0
     }
@@ -30,16 +34,16 @@ impl ConflatedInFlight {
         self.messages.is_empty()
     }
 
-    /// Takes out of `lane` what one write can have.
-    pub(crate) fn fill(&mut self, lane: &ConflatedQueue) {
-        if lane.has_mail() {
-            self.is_out = true;
-            lane.take(&mut self.messages, TAKEN_MAX);
+    /// Takes messages for one write out of `queue`.
+    pub(crate) fn fill(&mut self, queue: &ConflatedQueue) {
+        if queue.has_mail() {
+            self.has_taken = true;
+            queue.take(&mut self.messages, TAKEN_MAX);
         }
     }
 
-    /// Adds what is to be written to `slices`, as far as there is room, and
-    /// `most` bytes at most. Says how many bytes that are.
+    /// Adds unwritten bytes to `slices`, `most` at most, as far as these have
+    /// room. Returns how many it added.
     pub(crate) fn offer<'a>(&'a self, slices: &mut Slices<'a>, most: usize) -> usize {
         let mut bytes = 0;
         let mut skip = self.written;
@@ -55,7 +59,7 @@ impl ConflatedInFlight {
         bytes
     }
 
-    /// The messages that are not wholly written, in their order.
+    /// The messages that are not wholly written, in order.
     pub(crate) fn ahead(&self) -> impl Iterator<Item = Ahead> + '_ {
         self.messages.iter().enumerate().map(|(index, message)| {
             let written = if index == 0 { self.written } else { 0 };
@@ -67,8 +71,8 @@ impl ConflatedInFlight {
         })
     }
 
-    /// Accounts for `bytes` more that were written.
-    pub(crate) fn advance(&mut self, bytes: usize, lane: &ConflatedQueue) {
+    /// Accounts for `bytes` more written bytes.
+    pub(crate) fn advance(&mut self, bytes: usize, queue: &ConflatedQueue) {
         let (mut count, mut charge) = (0, 0);
         self.written += bytes;
         while let Some(head) = self.messages.front() {
@@ -80,29 +84,28 @@ impl ConflatedInFlight {
             charge += head.charge;
             self.messages.pop_front();
         }
-        lane.release(count, charge);
+        queue.release(count, charge);
     }
 
-    /// Gives back what is not begun to be written. Says how many of it a newer
-    /// message has replaced meanwhile.
-    pub(crate) fn give_back(&mut self, lane: &ConflatedQueue) -> u64 {
-        if !std::mem::take(&mut self.is_out) {
+    /// Gives the messages back of which nothing is written. Returns how many of
+    /// them were replaced meanwhile.
+    pub(crate) fn give_back(&mut self, queue: &ConflatedQueue) -> u64 {
+        if !std::mem::take(&mut self.has_taken) {
             return 0;
         }
         let begun = usize::from(self.is_partial());
-        lane.give_back(self.messages.drain(begun..).rev())
+        queue.give_back(self.messages.drain(begun..).rev())
     }
 
-    /// Takes the oldest message whole. To be called only while none is partly
-    /// written.
-    pub(crate) fn take_one(&mut self, lane: &ConflatedQueue) -> Option<Bytes> {
-        if !lane.has_mail() {
+    /// Takes the oldest message whole. Call it only while none is partly written.
+    pub(crate) fn take_one(&mut self, queue: &ConflatedQueue) -> Option<Bytes> {
+        if !queue.has_mail() {
             return None;
         }
-        lane.take(&mut self.messages, 1);
+        queue.take(&mut self.messages, 1);
         let message = self.messages.pop_front()?;
-        lane.release(usize::from(message.charge > 0), message.charge);
-        lane.give_back(std::iter::empty());
+        queue.release(usize::from(message.charge > 0), message.charge);
+        queue.give_back(std::iter::empty());
         Some(message.frame.into())
     }
 }

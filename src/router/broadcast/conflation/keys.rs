@@ -1,14 +1,25 @@
-//! The keys by which messages of one lane are told apart.
+//! The keys of the messages in one conflated queue, as small numbers: ids.
 
 use std::collections::HashMap;
 
-use crate::router::broadcast::conflation::SlotRef;
-
-/// Keys that are remembered although nothing with them waits, so that the next
-/// message with such a key costs no allocation.
+/// Idle keys that are kept, so that the next message with such a key costs no
+/// allocation.
 const IDLE_KEYS_MAX: usize = 1024;
 
-/// The keys of a message, most often one.
+/// The first slot. Half of the numbers are for messages that are given back.
+const FIRST_SLOT: u64 = 1 << 63;
+
+/// A slot in the order of delivery. Its number grows with time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SlotRef(pub(super) u64);
+
+impl Default for SlotRef {
+    fn default() -> Self {
+        Self(FIRST_SLOT)
+    }
+}
+
+/// The keys of a message; most often one.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct KeyIds {
     first: Option<u32>,
@@ -43,57 +54,58 @@ impl KeyIds {
     }
 }
 
-/// The keys that are known, and where the newest message with each waits.
+/// The known keys, each with the slot of its newest message that waits.
 #[derive(Debug, Default)]
 pub(super) struct KeyTable {
     ids: HashMap<Box<[u8]>, u32>,
-    places: Vec<Option<SlotRef>>,
+    newest: Vec<Option<SlotRef>>,
     free: Vec<u32>,
-    /// Keys with which nothing waits.
+    /// The number of idle keys: no message with them waits.
     idle: usize,
 }
 
 impl KeyTable {
+    /// The id of `key`, which is learned if it is new.
     pub(super) fn id(&mut self, key: &[u8]) -> u32 {
         if let Some(&id) = self.ids.get(key) {
             return id;
         }
         let id = self.free.pop().unwrap_or_else(|| {
-            self.places.push(None);
-            self.places.len() as u32 - 1
+            self.newest.push(None);
+            self.newest.len() as u32 - 1
         });
         self.ids.insert(key.into(), id);
         self.idle += 1;
         id
     }
 
-    pub(super) fn place(&self, id: u32) -> Option<SlotRef> {
-        self.places[id as usize]
+    pub(super) fn newest(&self, id: u32) -> Option<SlotRef> {
+        self.newest[id as usize]
     }
 
-    pub(super) fn set(&mut self, id: u32, place: Option<SlotRef>) {
-        let known = &mut self.places[id as usize];
-        match (known.is_some(), place.is_some()) {
+    pub(super) fn set_newest(&mut self, id: u32, slot: Option<SlotRef>) {
+        let known = &mut self.newest[id as usize];
+        match (known.is_some(), slot.is_some()) {
             (false, true) => self.idle -= 1,
             (true, false) => self.idle += 1,
             _ => {}
         }
-        *known = place;
+        *known = slot;
     }
 
-    /// Forgets the keys with which nothing waits, if there are many.
+    /// Forgets the idle keys if they are many.
     pub(super) fn tidy(&mut self) {
         if self.idle <= IDLE_KEYS_MAX {
             return;
         }
         let Self {
             ids,
-            places,
+            newest,
             free,
             idle,
         } = self;
         ids.retain(|_, id| {
-            let waits = places[*id as usize].is_some();
+            let waits = newest[*id as usize].is_some();
             if !waits {
                 free.push(*id);
             }
@@ -101,7 +113,7 @@ impl KeyTable {
         });
         *idle = 0;
         if ids.is_empty() {
-            // Keys may have come and gone by the thousand.
+            // The lists may have grown by thousands of keys.
             *self = Self::default();
         }
     }

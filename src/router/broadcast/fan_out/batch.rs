@@ -1,44 +1,42 @@
-//! What one subscriber gets of a few reads.
+//! The matches of one subscriber in a few reads.
 //!
-//! A message that matches is joined to its neighbours. Room is reserved for all
-//! that stand side by side in a run, in one step, and where there is plenty, at
-//! once for as much as the subscriber usually gets. A large stretch is queued as
-//! a slice of its input; anything else is gathered as a copy, until it is
-//! queued as one entry.
+//! Matches that stand side by side in the input form a stretch. Room is reserved
+//! for a whole stretch in one step; where there is plenty, for as much as the
+//! subscriber usually gets. A large stretch is queued as a slice of the input.
+//! Others are gathered as a copy, which is queued as one entry.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::router::broadcast::receiver::BroadcastReceiver;
-use crate::router::broadcast::{BroadcastContext, RunView};
+use crate::router::broadcast::run::{BroadcastContext, RunView};
 use crate::router::mailbox::cut::Cut;
 use crate::router::mailbox::drop_notice::DropNotice;
 use crate::router::mailbox::entry_bytes::Copied;
 use crate::router::mailbox::queue::Entry;
 use crate::router::mailbox::queue_state::Reservation;
 
-/// See the [module](self). In a line of the processor's cache of its own: there
-/// are many, and a message meets few of them.
+/// See the [module](self). It fills one line of the processor's cache: there are
+/// many batches, and a message meets few of them.
 ///
-/// Its numbers are `u32` for that reason: neither a input nor what is gathered
-/// out of a few has 4 GiB.
+/// Hence the numbers are `u32`: neither an input nor a batch has 4 GiB.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 pub(super) struct Batch {
-    /// What is copied out of this read and of those before.
+    /// The messages copied out of this read and earlier ones.
     gathered: Copied,
     gathered_frames: u32,
-    /// What room is reserved for: what is gathered, what has room of the
-    /// stretch, and perhaps more.
+    /// The reserved room: for gathered messages, for those of the stretch that
+    /// are not open, and perhaps ahead.
     reserved_frames: u32,
     reserved_bytes: u32,
-    /// Bytes that were gathered the last time.
+    /// The size of the last entry.
     usual_bytes: u32,
     stretch: Stretch,
 }
 
-/// Messages side by side in the input that match. The last of them, those of
-/// the run at hand, may still be without room: they are *open*.
+/// Matches side by side in the input. The last of them, those of the current run,
+/// may have no room yet: they are *open*.
 #[derive(Debug, Default, Clone, Copy)]
 struct Stretch {
     start: u32,
@@ -46,7 +44,7 @@ struct Stretch {
     frames: u32,
     open_start: u32,
     open_frames: u32,
-    /// Which message of its run the first that is open is.
+    /// The index of the first open message in its run.
     open_index: u32,
 }
 
@@ -55,20 +53,20 @@ impl Stretch {
         self.end - self.start
     }
 
-    /// Cuts off the messages that are open.
+    /// Cuts off the open messages.
     fn cut_open(&mut self) {
         self.frames -= std::mem::take(&mut self.open_frames);
         self.end = self.open_start;
     }
 }
 
-/// A message that matches.
+/// A match.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MessageSpan {
-    /// Where it stands in the input, prefix included.
+    /// The start and the end in the input, prefix included.
     pub(super) start: u32,
     pub(super) end: u32,
-    /// Which message of its run it is.
+    /// The index of the message in its run.
     pub(super) index: u32,
 }
 
@@ -79,40 +77,40 @@ impl MessageSpan {
 }
 
 impl Batch {
-    /// Whether it has nothing for the subscriber.
+    /// Whether it has no messages and no room.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.stretch.frames == 0 && self.reserved_frames == 0
     }
 
-    /// A message matches. One that does so twice is taken once. If it doesn't
-    /// stand beside what matched before, `close` is called for that:
-    /// [`Self::close`]. Gives true if it is the first of its run.
+    /// Adds a match, once if it comes twice. If it doesn't stand beside the
+    /// stretch, the stretch is ended by `close`, which calls [`Self::close`].
+    /// Returns whether it is the first match of its run.
     #[inline]
-    pub(super) fn add(&mut self, place: MessageSpan, close: impl FnOnce(&mut Self)) -> bool {
+    pub(super) fn add(&mut self, span: MessageSpan, close: impl FnOnce(&mut Self)) -> bool {
         let stretch = &self.stretch;
         let is_first = stretch.open_frames == 0;
-        if !is_first && stretch.open_index + stretch.open_frames > place.index {
+        if !is_first && stretch.open_index + stretch.open_frames > span.index {
             return false;
         }
-        if stretch.frames > 0 && stretch.end != place.start {
+        if stretch.frames > 0 && stretch.end != span.start {
             close(self);
         }
         let stretch = &mut self.stretch;
         if stretch.frames == 0 {
-            stretch.start = place.start;
+            stretch.start = span.start;
         }
         if stretch.open_frames == 0 {
-            stretch.open_start = place.start;
-            stretch.open_index = place.index;
+            stretch.open_start = span.start;
+            stretch.open_index = span.index;
         }
-        stretch.end = place.end;
+        stretch.end = span.end;
         stretch.frames += 1;
         stretch.open_frames += 1;
         is_first
     }
 
-    /// Nothing more will stand beside what has matched.
+    /// Ends the stretch: reserves room for it and gathers it.
     #[inline]
     pub(super) fn close(
         &mut self,
@@ -125,7 +123,7 @@ impl Batch {
         self.gather(receiver, run.input);
     }
 
-    /// Reserves room for what is open. What there is none for is added to
+    /// Reserves room for the open messages. Those that don't fit are added to
     /// `dropped`.
     #[inline]
     pub(super) fn reserve(
@@ -143,7 +141,8 @@ impl Batch {
         self.stretch.open_frames = 0;
     }
 
-    /// Sees to it that there is room for `frames` and `bytes` together.
+    /// Reserves room up to `frames` and `bytes` in all, and ahead if there is
+    /// plenty.
     fn reserve_more(
         &mut self,
         frames: u32,
@@ -153,7 +152,7 @@ impl Batch {
         context: &BroadcastContext<'_>,
         dropped: &mut DroppedMessages,
     ) {
-        // As much as usual, and as many as that are at this size.
+        // As many bytes as usual, and as many messages as these are at this size.
         let ahead = u64::from(self.usual_bytes.saturating_sub(bytes));
         let frames_ahead = u64::from(frames) * ahead / u64::from(bytes.max(1));
         let more = Reservation {
@@ -167,13 +166,13 @@ impl Batch {
                 self.reserved_bytes += more.bytes as u32;
             }
             Ok(false) => self.reserve_what_fits(receiver, run, context, dropped),
-            // It is gone: no receiver any more.
+            // The connection hears nothing more.
             Err(_) => self.stretch.cut_open(),
         }
     }
 
-    /// The lane is nearly full: reserves room for those of the open messages that
-    /// fit, from the first on, and notes that the others are dropped.
+    /// Reserves room for the open messages that fit, from the first on, and notes
+    /// the drop of the others. Called when the queue is nearly full.
     #[cold]
     fn reserve_what_fits(
         &mut self,
@@ -199,25 +198,25 @@ impl Batch {
         if granted == sizes.len() {
             return;
         }
-        let mut gap = None;
+        let mut notice = None;
         for index in first + granted..first + sizes.len() {
             dropped.missed.push(index as u32);
-            DropNotice::note(&mut gap, context.gap(run.ids[index]));
+            DropNotice::note(&mut notice, context.drop_notice(run.ids[index]));
         }
-        // Its report stands behind all that isn't dropped.
+        // The notice stands behind all that isn't dropped.
         self.gather(receiver, run.input);
-        if let Some(gap) = gap {
+        if let Some(notice) = notice {
             let (entry, room) = self.take_entry();
-            dropped.pieces.push(Piece {
+            dropped.pending.push(PendingNotice {
                 receiver: Arc::clone(receiver),
                 entry,
                 room,
-                gap,
+                notice,
             });
         }
     }
 
-    /// The room that is reserved for nothing yet.
+    /// The room that is reserved ahead.
     pub(super) fn surplus(&self) -> Reservation {
         let frames = self.gathered_frames + self.stretch.frames;
         let bytes = self.gathered.len() as u32 + self.stretch.len();
@@ -234,13 +233,13 @@ impl Batch {
         surplus
     }
 
-    /// Bytes that stand side by side.
+    /// The size of the stretch.
     pub(super) fn stretch_bytes(&self) -> usize {
         self.stretch.len() as usize
     }
 
-    /// Gathers the stretch, all of which has room, if something is gathered
-    /// already: then it can't be queued as a slice. Says whether it did.
+    /// Gathers the stretch if other messages are gathered already: it can't be
+    /// queued as a slice then. Returns whether it did.
     #[inline]
     pub(super) fn gather_more(&mut self, receiver: &BroadcastReceiver, input: &[u8]) -> bool {
         let gathers = self.gathered_frames > 0;
@@ -250,10 +249,10 @@ impl Batch {
         gathers
     }
 
-    /// Copies the stretch, all of which has room.
+    /// Copies the stretch, which has room.
     fn gather(&mut self, receiver: &BroadcastReceiver, input: &[u8]) {
-        // Field by field, as they were written: read together they would have to
-        // wait until each had reached the cache.
+        // Field by field, as they were written: a load of several fields would
+        // wait until each store had reached the cache.
         let Stretch {
             start, end, frames, ..
         } = self.stretch;
@@ -270,8 +269,8 @@ impl Batch {
         (self.gathered).append(&input[start as usize..end as usize]);
     }
 
-    /// The input is done with: queues the stretch as a slice of it, if that is
-    /// all there is, or gathers it.
+    /// Ends the read: queues the stretch as a slice of the input if that is
+    /// possible, else gathers it.
     #[inline]
     pub(super) fn commit(&mut self, receiver: &BroadcastReceiver, cut: &Cut<'_>) {
         let Stretch {
@@ -283,7 +282,7 @@ impl Batch {
         };
         match slice {
             Some(slice) => {
-                // Gives back what was reserved ahead.
+                // Gives back the room reserved ahead.
                 self.queue(receiver);
                 *self = Self {
                     usual_bytes: self.usual_bytes,
@@ -295,15 +294,14 @@ impl Batch {
         }
     }
 
-    /// Queues what is gathered, if anything is, and gives back the room that
-    /// nothing was found for.
+    /// Queues the gathered messages and gives back unused room.
     pub(super) fn queue(&mut self, receiver: &BroadcastReceiver) {
         let (entry, room) = self.take_entry();
         queue_within(receiver, entry, room);
     }
 
-    /// Takes what is gathered, if anything is, and all the room but that of the
-    /// stretch.
+    /// Takes the gathered messages as an entry, if there are any, and all room
+    /// but that of the stretch.
     fn take_entry(&mut self) -> (Option<Entry>, Reservation) {
         let room = Reservation {
             frames: (self.reserved_frames - self.stretch.frames) as usize,
@@ -328,7 +326,7 @@ impl Batch {
     }
 }
 
-/// Queues an entry, if there is one, and gives back what it leaves of the room.
+/// Queues an entry, if there is one, and gives back the rest of the room.
 fn queue_within(receiver: &BroadcastReceiver, entry: Option<Entry>, room: Reservation) {
     match entry {
         Some(entry) => receiver.broadcast_within(entry, room),
@@ -336,31 +334,30 @@ fn queue_within(receiver: &BroadcastReceiver, entry: Option<Entry>, room: Reserv
     }
 }
 
-/// What was dropped of a run, and what is to be queued before it is reported.
+/// The messages of a run that were dropped, and the notices of them.
 #[derive(Debug, Default)]
 pub(super) struct DroppedMessages {
-    /// The messages that somebody missed, by their place in the run, once for
-    /// each who did.
+    /// The index of each dropped message in the run, once for each subscriber.
     pub(super) missed: Vec<u32>,
-    pieces: Vec<Piece>,
+    pending: Vec<PendingNotice>,
 }
 
-/// What one subscriber gets before the report of what was dropped for it.
+/// The notice for one subscriber, and the entry that it must get before.
 #[derive(Debug)]
-struct Piece {
+struct PendingNotice {
     receiver: Arc<BroadcastReceiver>,
     entry: Option<Entry>,
     room: Reservation,
-    gap: DropNotice,
+    notice: DropNotice,
 }
 
 impl DroppedMessages {
-    /// Queues what was gathered before something was dropped, and the reports.
+    /// Queues the notices, each behind its entry.
     #[inline]
     pub(super) fn queue(&mut self) {
-        for piece in self.pieces.drain(..) {
-            queue_within(&piece.receiver, piece.entry, piece.room);
-            piece.receiver.miss_broadcasts(piece.gap);
+        for pending in self.pending.drain(..) {
+            queue_within(&pending.receiver, pending.entry, pending.room);
+            pending.receiver.miss_broadcasts(pending.notice);
         }
     }
 }

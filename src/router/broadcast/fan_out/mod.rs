@@ -1,11 +1,12 @@
-//! What of one read goes to those who have subscriptions, and what of it is
-//! kept for snapshots.
+//! The fan-out of broadcasts to subscribers and to snapshots.
 //!
-//! Each broadcast is looked into once, as it comes by. A read may have a message
-//! or two for each of a hundred subscribers, so for each a [`Batch`] gathers what
-//! it gets of a few reads, and [`FanOut::flush`] queues that as one entry. A
-//! conflating lane takes its messages at once: which of them it has room for
-//! depends on what waits there.
+//! The values of each broadcast are read once, and the index names the
+//! subscribers that it matches. A read often has one or two messages for each of
+//! a hundred subscribers. So a [`Batch`] for each subscriber gathers the matches
+//! of a few reads, and [`FanOut::flush`] queues them as one entry.
+//!
+//! Messages for a conflated queue are not gathered: whether they fit depends on
+//! the messages that wait there.
 
 mod batch;
 mod conflated;
@@ -18,7 +19,7 @@ use super::snapshots::{Pass, Snapshots};
 use super::subscriptions::{DeliveryMode, Keys, SubscriptionIndex};
 use crate::ids::ConnectionId;
 use crate::limits::FRAME_PREFIX_BYTES;
-use crate::router::broadcast::{BroadcastContext, RunView};
+use crate::router::broadcast::run::{BroadcastContext, RunView};
 use crate::router::mailbox::cut::Cut;
 #[cfg(test)]
 use crate::router::mailbox::queue_state::Reservation;
@@ -30,101 +31,101 @@ use conflated::ConflatedFanOut;
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(crate) struct FanOut {
-    /// Who hears the broadcasts of this read and of what is gathered, if
-    /// anybody chooses among them or something of them is kept.
+    /// The audience of this read and of all that is gathered; `None` without
+    /// subscribers and snapshots.
     audience: Option<Arc<Audience>>,
-    /// Whose broadcasts they are.
+    /// The connection that broadcasts.
     sender: Option<ConnectionId>,
-    /// Which subscriber the sender is, if it is one.
-    own: Option<u32>,
+    /// The sender as a subscriber, if it is one: it hears nothing of its own.
+    own_index: Option<u32>,
     values: Values,
-    /// One for each subscriber.
+    /// The batches, one for each subscriber.
     batches: Vec<Batch>,
-    /// For whom each message of the run is that is not conflated.
+    /// The subscribers of the run with their messages, but for conflated ones.
     matched: Vec<(u32, MessageSpan)>,
-    /// The subscribers for whom the run has something.
+    /// The subscribers that the run has messages for.
     in_run: Vec<u32>,
-    /// The subscribers for whom something stands in the input that may be
-    /// queued as a slice of it. Some may be here twice.
-    standing: Vec<u32>,
-    /// The subscribers for whom something is gathered, or stands in the input.
+    /// The subscribers with a stretch of the input that may be queued as a slice
+    /// of it. Some may be here twice.
+    with_stretch: Vec<u32>,
+    /// The subscribers with a batch that is not empty.
     waiting: Vec<u32>,
-    /// Bytes of the longest stretch of the input that a batch has held.
-    longest: usize,
+    /// The size of the longest stretch.
+    longest_stretch: usize,
     dropped: DroppedMessages,
     conflated: ConflatedFanOut,
     kept: KeptFrames,
 }
 
-/// What is kept of the read.
+/// The messages of the read that are kept for snapshots.
 #[derive(Debug, Default)]
 struct KeptFrames {
-    /// By which of the pointers, and where the message stands in the input.
+    /// For each, the index of its pointer and its range in the input.
     frames: Vec<(u32, Range<usize>)>,
-    /// The key of each.
+    /// For each, its key.
     keys: Keys,
-    /// The right to change what is kept, until what is gathered is queued.
+    /// The right to change the snapshots, until all that is gathered is queued.
     pass: Option<Pass>,
 }
 
 impl FanOut {
-    /// Whether the broadcasts of this read are to be looked into.
+    /// Whether the broadcasts of this read are to be matched.
     #[inline]
     pub(crate) fn is_active(&self) -> bool {
         self.audience.is_some()
     }
 
-    /// Whether there is anything to forget.
+    /// Whether there is anything for [`Self::clear`] to do.
     #[inline]
     pub(crate) fn is_in_use(&self) -> bool {
         self.audience.is_some() || self.kept.pass.is_some()
     }
 
-    /// Whether something is gathered for subscribers.
+    /// Whether messages are gathered for subscribers.
     pub(crate) fn is_gathering(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// Room in the lane of a connection that is reserved for nothing yet.
+    /// The room in the queue of a connection that is reserved ahead.
     #[cfg(test)]
     pub(crate) fn reserved_ahead(&self, id: ConnectionId) -> Reservation {
         let index = self
             .audience
             .as_ref()
             .and_then(|known| known.index.as_ref());
-        let place = index.and_then(|index| index.subscriber(id));
-        let batch = place.and_then(|place| self.batches.get(place as usize));
+        let subscriber = index.and_then(|index| index.subscriber(id));
+        let batch = subscriber.and_then(|subscriber| self.batches.get(subscriber as usize));
         batch.map(Batch::surplus).unwrap_or_default()
     }
 
-    /// Whether it holds up who wants to know what is kept.
+    /// Whether it holds a pass, for which subscribers to snapshots wait.
     pub(crate) fn holds_pass(&self) -> bool {
         self.kept.pass.is_some()
     }
 
-    /// Gets the right to change what is kept of the broadcasts of `sender`, if
-    /// anything is.
+    /// Gets the right to change the snapshots for `sender`, if there are any.
     pub(crate) fn get_pass(&mut self, snapshots: &Arc<Snapshots>, sender: ConnectionId) {
         if self.sender.replace(sender) != Some(sender) {
             self.flush();
         }
-        // Who waits until no pass is out lets nobody have another.
+        // A second pass might wait for a subscriber that waits for the first.
         if self.kept.pass.is_none() {
             self.kept.pass = snapshots.pass(sender);
         }
     }
 
-    /// Sets who hears the broadcasts of this read.
+    /// Sets the audience of this read.
     pub(crate) fn set_audience(&mut self, audience: &Arc<Audience>, sender: ConnectionId) {
         let known = self.audience.as_ref();
         if known.is_some_and(|known| Arc::ptr_eq(known, audience)) {
             return;
         }
-        // Those who hear it now in another way must not get it earlier.
+        // Before this read: a subscriber may get its broadcasts through another
+        // queue from now on.
         self.queue_gathered();
         self.audience = None;
         let Some(index) = &audience.index else { return };
-        self.own = index.subscriber(sender);
+        self.own_index = index.subscriber(sender);
         let subscribers = index.subscribers().len();
         if self.batches.len() < subscribers {
             self.batches.resize_with(subscribers, Batch::default);
@@ -132,9 +133,9 @@ impl FanOut {
         self.audience = Some(Arc::clone(audience));
     }
 
-    /// Looks into the last message of a run, a broadcast, and notes for whom it
-    /// is. `slots` tell where its values stand, if a shape has just recognised
-    /// it.
+    /// Matches a broadcast, the last message of `run`, which stands in the input
+    /// at `frame`. `slots` are the places of its values, if a shape has just
+    /// recognised it.
     #[inline]
     pub(crate) fn match_subscribers<'a>(
         &mut self,
@@ -147,35 +148,36 @@ impl FanOut {
         let Some(index) = index.and_then(|known| known.index.as_deref()) else {
             return;
         };
-        let place = MessageSpan {
+        let span = MessageSpan {
             start: frame.start as u32,
             end: frame.end as u32,
             index: run.ids.len().saturating_sub(1) as u32,
         };
         let json = &run.input[frame.start + FRAME_PREFIX_BYTES..frame.end];
         let view = self.values.read(index.probe(), json, slots);
-        let (own, matched, conflated) = (self.own, &mut self.matched, &mut self.conflated);
-        index.each_match(view, |subscriber, way| {
-            if Some(subscriber) != own {
-                match way {
-                    DeliveryMode::Plain => matched.push((subscriber, place)),
+        let (own_index, matched, conflated) =
+            (self.own_index, &mut self.matched, &mut self.conflated);
+        index.each_match(view, |subscriber, mode| {
+            if Some(subscriber) != own_index {
+                match mode {
+                    DeliveryMode::Plain => matched.push((subscriber, span)),
                     DeliveryMode::Conflated(by) => conflated.matches.push((subscriber, by)),
                 }
             }
         });
         if conflated.has_matches() {
             let (missed, context) = (&mut self.dropped.missed, context());
-            conflated.deliver(place, view, run, index.subscribers(), &context, missed);
+            conflated.deliver(span, view, run, index.subscribers(), &context, missed);
         }
         if !index.kept().is_empty() {
-            self.kept.note(place, view, index);
+            self.kept.note(span, view, index);
         }
     }
 
-    /// Reserves room for what a run has for each subscriber. Counts in `missed`
-    /// who missed which message of it, and says how many messages took the
-    /// place of older ones.
-    pub(crate) fn settle(
+    /// Reserves room for the messages of a run, subscriber by subscriber. Adds to
+    /// `missed`, for each message, the number of subscribers that it was dropped
+    /// for. Returns how many older messages were replaced in conflated queues.
+    pub(crate) fn reserve(
         &mut self,
         run: RunView<'_>,
         context: &BroadcastContext<'_>,
@@ -192,14 +194,14 @@ impl FanOut {
         let index = audience.as_ref().and_then(|known| known.index.as_deref());
         let Some(index) = index else { return 0 };
         let subscribers = index.subscribers();
-        // Not at once when each was looked into: what doesn't wait for the
-        // message before is done side by side.
-        for (subscriber, place) in matched.drain(..) {
+        // All at once, not message by message: independent steps in a row overlap
+        // in the processor.
+        for (subscriber, span) in matched.drain(..) {
             let batch = &mut batches[subscriber as usize];
             if batch.is_empty() {
                 waiting.push(subscriber);
             }
-            let is_first = batch.add(place, |batch| {
+            let is_first = batch.add(span, |batch| {
                 let receiver = &subscribers[subscriber as usize];
                 batch.close(receiver, run, context, &mut self.dropped);
             });
@@ -212,32 +214,33 @@ impl FanOut {
             let batch = &mut batches[subscriber as usize];
             batch.reserve(receiver, run, context, &mut self.dropped);
             if !batch.gather_more(receiver, run.input) {
-                self.standing.push(subscriber);
-                self.longest = self.longest.max(batch.stretch_bytes());
+                self.with_stretch.push(subscriber);
+                self.longest_stretch = self.longest_stretch.max(batch.stretch_bytes());
             }
         }
         if !self.dropped.missed.is_empty() {
             missed.resize(run.ids.len(), 0);
-            for place in self.dropped.missed.drain(..) {
-                missed[place as usize] += 1;
+            for index in self.dropped.missed.drain(..) {
+                missed[index as usize] += 1;
             }
         }
         self.conflated.take_replaced()
     }
 
-    /// Bytes of the longest stretch of the input that may be queued as a slice.
+    /// The size of the longest stretch that may be queued as a slice of the input.
     pub(crate) fn longest(&self) -> usize {
-        self.longest
+        self.longest_stretch
     }
 
-    /// Queues what keeps the input in memory, and gathers the rest.
+    /// Queues the stretches that are slices of the input, gathers the others, and
+    /// keeps messages for snapshots.
     pub(crate) fn commit(&mut self, cut: &Cut<'_>) {
         let index = self.audience.as_ref();
         let Some(index) = index.and_then(|known| known.index.as_deref()) else {
             return;
         };
         self.dropped.queue();
-        for subscriber in self.standing.drain(..) {
+        for subscriber in self.with_stretch.drain(..) {
             let receiver = &index.subscribers()[subscriber as usize];
             self.batches[subscriber as usize].commit(receiver, cut);
         }
@@ -248,9 +251,9 @@ impl FanOut {
         }
     }
 
-    /// Forgets the read. What is gathered stays.
+    /// Forgets the read. Gathered messages stay.
     pub(crate) fn clear(&mut self) {
-        self.longest = 0;
+        self.longest_stretch = 0;
         self.kept.frames.clear();
         self.kept.keys.clear();
         if self.waiting.is_empty() && !self.conflated.is_waiting() {
@@ -259,7 +262,7 @@ impl FanOut {
         }
     }
 
-    /// Queues what is gathered.
+    /// Queues all that is gathered.
     pub(crate) fn flush(&mut self) {
         self.queue_gathered();
         self.kept.pass = None;
@@ -281,11 +284,11 @@ impl FanOut {
 
 impl KeptFrames {
     #[inline(never)]
-    fn note(&mut self, place: MessageSpan, view: View<'_>, index: &SubscriptionIndex) {
+    fn note(&mut self, span: MessageSpan, view: View<'_>, index: &SubscriptionIndex) {
         for (pointer, kept) in index.kept().iter().enumerate() {
             let value = view.get(kept.slot as usize);
             if self.keys.add(pointer as u32, value.as_ref()) {
-                self.frames.push((pointer as u32, place.range()));
+                self.frames.push((pointer as u32, span.range()));
             }
         }
     }

@@ -1,14 +1,14 @@
-//! The last broadcast for each value of a pointer, so that who subscribes late
-//! finds the state of the market.
+//! The last broadcast for each value of a key, so that a late subscriber finds
+//! the state of the market.
 //!
-//! Nothing is kept until somebody asks for it. From then on who broadcasts
-//! holds a [`Pass`] from before it looks who is to hear its broadcasts until
-//! they are queued and kept. Who subscribes waits until no pass is out, and
-//! keeps others from getting one: so a broadcast is either in the snapshot or
+//! Nothing is kept before the first request for a snapshot. From then on a
+//! sender holds a [`Pass`], from before it reads the audience until its
+//! broadcasts are queued and kept. A subscriber waits until no pass is out, and
+//! none is given meanwhile. So each broadcast is either in the snapshot or
 //! arrives live, and never both.
 //!
-//! What is kept is bounded in number and in bytes: what was updated least
-//! lately makes room.
+//! The kept messages are bounded in number and in bytes. The least recently
+//! updated ones make room.
 
 mod store;
 
@@ -42,7 +42,7 @@ pub(crate) struct Pass {
     sender: ConnectionId,
 }
 
-/// Lets many broadcast, or one subscribe.
+/// Lets many senders broadcast, or one subscriber subscribe.
 #[derive(Debug, Default)]
 struct Gate {
     state: Mutex<GateState>,
@@ -56,7 +56,7 @@ struct GateState {
 }
 
 impl Snapshots {
-    /// Ones that are counted in `budget`.
+    /// Makes an empty store that is counted in `budget`.
     pub(crate) fn within(budget: &Arc<Budget>) -> Self {
         Self {
             active: AtomicBool::new(false),
@@ -65,8 +65,8 @@ impl Snapshots {
         }
     }
 
-    /// A pass for a read of `sender`, if anything is kept. To be asked for
-    /// before it is looked up who hears broadcasts.
+    /// Gives a pass for a read of `sender`, if anything is kept. Take it before
+    /// the audience is read.
     #[inline]
     pub(crate) fn pass(self: &Arc<Self>, sender: ConnectionId) -> Option<Pass> {
         self.active.load(Ordering::Acquire).then(|| {
@@ -78,14 +78,14 @@ impl Snapshots {
         })
     }
 
-    /// Keeps the last broadcast for each value of `pointer` from now on, and
-    /// tells `announce` if that is new. To be called while nobody broadcasts.
+    /// Keeps the last broadcast for each value of `key` from now on, and calls
+    /// `announce` if the key is new. Call it while nobody broadcasts.
     ///
     /// # Errors
-    /// `LIMIT_EXCEEDED` if there are too many pointers already.
-    pub(crate) fn keep(&self, pointer: &Pointer, announce: impl FnOnce()) -> Result<(), Refusal> {
+    /// `LIMIT_EXCEEDED` if there are too many keys already.
+    pub(crate) fn keep(&self, key: &Pointer, announce: impl FnOnce()) -> Result<(), Refusal> {
         let mut store = lock(&self.store);
-        if store.position(pointer).is_some() {
+        if store.position(key).is_some() {
             return Ok(());
         }
         if store.pointer_count() == SNAPSHOT_KEYS_MAX {
@@ -97,30 +97,30 @@ impl Snapshots {
             )
             .of_field("payload.key"));
         }
-        store.add_pointer(pointer.clone());
-        // While the store is locked, so that they are announced in its order.
+        store.add_pointer(key.clone());
+        // Under the lock, so that keys are announced in the order of the store.
         announce();
         self.active.store(true, Ordering::Release);
         Ok(())
     }
 
-    /// Does something while nobody broadcasts.
+    /// Calls `act` while nobody broadcasts.
     pub(crate) fn exclusively<R>(&self, act: impl FnOnce() -> R) -> R {
         self.gate.close();
         let _reopens = Reopens(&self.gate);
         act()
     }
 
-    /// The last broadcast for each value of `pointer`, in the order in which
-    /// they came, but for those of `receiver` itself.
-    pub(crate) fn take(&self, pointer: &Pointer, receiver: ConnectionId) -> Vec<KeptFrame> {
-        lock(&self.store).frames(pointer, receiver)
+    /// The last broadcast for each value of `key`, in order of arrival, but for
+    /// those of `receiver` itself.
+    pub(crate) fn take(&self, key: &Pointer, receiver: ConnectionId) -> Vec<KeptFrame> {
+        lock(&self.store).frames(key, receiver)
     }
 }
 
 impl Pass {
-    /// Keeps frames: for each, by which pointer and where it stands in
-    /// `input`.
+    /// Keeps frames of `input`: each has the index of its pointer, its range and
+    /// its key.
     pub(crate) fn keep(&self, frames: &[(u32, Range<usize>)], keys: &Keys, input: &[u8]) {
         let mut store = lock(&self.snapshots.store);
         for ((pointer, range), key) in frames.iter().zip(keys.iter()) {
@@ -135,7 +135,7 @@ impl Drop for Pass {
     }
 }
 
-/// Reopens a gate, also after a panic.
+/// A guard that reopens a gate, also after a panic.
 struct Reopens<'a>(&'a Gate);
 
 impl Drop for Reopens<'_> {
@@ -174,7 +174,7 @@ impl Gate {
     }
 }
 
-/// Locks, also after a panic elsewhere: what is guarded is consistent between
+/// Locks, also after a panic elsewhere: the guarded data is consistent between
 /// any two statements.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

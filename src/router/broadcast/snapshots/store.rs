@@ -1,4 +1,4 @@
-//! What is kept: frames by pointer and value, the least lately updated first.
+//! The kept frames by pointer and value, the least recently updated first.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use crate::limits::{SNAPSHOT_BYTES_MAX, SNAPSHOT_MESSAGES_MAX};
 use crate::router::mailbox::entry_bytes::{Frame, KeptFrame};
 use crate::wire::filter::Pointer;
 
-/// What a kept frame takes beside its bytes and twice its key.
+/// Memory that a kept frame takes beside its bytes and twice its key.
 const OVERHEAD_BYTES: usize = 192;
-/// No neighbour.
+/// The index that stands for no neighbour.
 const NONE: u32 = u32::MAX;
 
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Store {
     pointers: Vec<ByValue>,
-    /// A list from the least to the most lately updated, by index.
+    /// A list linked by index, from the least to the most recently updated.
     kept: Vec<Kept>,
     first: u32,
     last: u32,
@@ -31,7 +31,7 @@ pub(super) struct Store {
 #[derive(Debug)]
 struct ByValue {
     pointer: Pointer,
-    places: HashMap<Box<[u8]>, u32>,
+    indices: HashMap<Box<[u8]>, u32>,
 }
 
 #[derive(Debug)]
@@ -45,13 +45,13 @@ struct Kept {
 }
 
 impl Store {
-    /// Keeps as much as is allowed, counted in `budget`.
+    /// Makes an empty store with the usual limits, counted in `budget`.
     pub(super) fn within(budget: &Arc<Budget>) -> Self {
         let bytes = budget.part(16, SNAPSHOT_BYTES_MAX);
         Self::new(SNAPSHOT_MESSAGES_MAX, bytes, budget)
     }
 
-    /// Keeps so many messages at most, in so many bytes.
+    /// Makes an empty store for `messages` messages in `bytes` bytes.
     fn new(messages: usize, bytes: usize, budget: &Arc<Budget>) -> Self {
         Self {
             pointers: Vec::new(),
@@ -72,22 +72,22 @@ impl Store {
     pub(super) fn add_pointer(&mut self, pointer: Pointer) {
         self.pointers.push(ByValue {
             pointer,
-            places: HashMap::new(),
+            indices: HashMap::new(),
         });
     }
 
-    /// Which of the pointers this is.
+    /// The index of a pointer.
     pub(super) fn position(&self, pointer: &Pointer) -> Option<usize> {
         let mut pointers = self.pointers.iter();
         pointers.position(|known| known.pointer == *pointer)
     }
 
-    /// `frame` is the last broadcast that has `key` at the pointer.
+    /// Keeps `frame` as the last broadcast that has `key` at the pointer.
     pub(super) fn keep(&mut self, pointer: u32, key: &[u8], frame: &[u8], sender: ConnectionId) {
         let Some(by_value) = self.pointers.get(pointer as usize) else {
             return;
         };
-        match by_value.places.get(key) {
+        match by_value.indices.get(key) {
             Some(&index) => {
                 self.unlink(index);
                 self.link(index);
@@ -122,11 +122,11 @@ impl Store {
                 self.kept.len() as u32 - 1
             }
         };
-        self.pointers[pointer].places.insert(key, index);
+        self.pointers[pointer].indices.insert(key, index);
         self.link(index);
     }
 
-    /// The least lately updated make room.
+    /// Drops the least recently updated frames while a limit is exceeded.
     fn make_room(&mut self) {
         let (messages, bytes) = self.limits;
         while self.kept.len() - self.free.len() > messages || self.bytes > bytes {
@@ -136,18 +136,18 @@ impl Store {
             self.bytes -= kept.charge();
             kept.frame = KeptFrame::default();
             let key = std::mem::take(&mut kept.key);
-            self.pointers[kept.pointer as usize].places.remove(&key);
+            self.pointers[kept.pointer as usize].indices.remove(&key);
             self.free.push(index);
         }
     }
 
-    /// The last broadcasts by one pointer, in the order in which they came, but
-    /// for those of `receiver`.
+    /// The frames of one pointer in order of arrival, but for those that
+    /// `receiver` sent.
     pub(super) fn frames(&self, pointer: &Pointer, receiver: ConnectionId) -> Vec<KeptFrame> {
         let Some(pointer) = self.position(pointer) else {
             return Vec::new();
         };
-        let mut frames = Vec::with_capacity(self.pointers[pointer].places.len());
+        let mut frames = Vec::with_capacity(self.pointers[pointer].indices.len());
         let mut at = self.first;
         while let Some(kept) = self.kept.get(at as usize) {
             if kept.pointer as usize == pointer && kept.sender != receiver {
@@ -158,7 +158,7 @@ impl Store {
         frames
     }
 
-    /// Puts what is in no list behind all others.
+    /// Links an unlinked frame behind all others.
     fn link(&mut self, index: u32) {
         let before = std::mem::replace(&mut self.last, index);
         let kept = &mut self.kept[index as usize];
@@ -184,13 +184,13 @@ impl Store {
 }
 
 impl Kept {
-    /// Bytes that it takes, as far as they are counted.
+    /// The counted bytes that it takes.
     fn charge(&self) -> usize {
         self.frame.capacity() + 2 * self.key.len() + OVERHEAD_BYTES
     }
 
-    /// Keeps `frame` instead, in the same buffer if nobody is reading it and it
-    /// is of about that size.
+    /// Keeps `frame` instead: in the same buffer, if nobody is reading that and
+    /// its size is about right.
     fn replace(&mut self, frame: &[u8], budget: &Arc<Budget>) {
         let frames = Arc::get_mut(&mut self.frame);
         if !frames.is_some_and(|kept| kept.replace(frame, OVERHEAD_BYTES)) {

@@ -1,77 +1,79 @@
-//! All subscriptions of a server, compiled: which of them match a message.
+//! An index over all subscriptions of a server, which finds those that match a
+//! message.
 //!
-//! The fields that any of them asks about are read once a message. Of each
-//! subscription that has a condition `eq` or `in`, one such condition is kept
-//! in a table by value, so that a message meets only the subscriptions that ask
-//! for what it holds: a hundred subscribers with a hundred symbols cost one
-//! lookup. What else they ask is checked on those alone; subscriptions without
-//! such a condition are checked one by one.
+//! The fields in question are read once a message. A subscription with a
+//! condition `eq` or `in` is indexed by the values of one such condition. So a
+//! message meets only the subscriptions that ask for its value: a hundred
+//! subscribers with a hundred symbols cost one lookup. Other conditions are
+//! checked on these alone. Subscriptions without such a condition are checked one
+//! by one.
 
 use std::collections::{HashMap, HashSet};
 use std::slice;
 use std::sync::Arc;
 
+use super::list::{Delivery, Subscription};
 use crate::ids::ConnectionId;
 use crate::router::broadcast::receiver::BroadcastReceiver;
-use crate::router::broadcast::subscriptions::{Delivery, Subscription};
 use crate::wire::filter::{Condition, Field, Pointer, Probe, Scalar, ValueMap, View};
 
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct SubscriptionIndex {
     probe: Probe,
-    /// By connection.
+    /// The subscribers, sorted by connection.
     subscribers: Box<[Arc<BroadcastReceiver>]>,
-    /// By subscriber, and of each in the order in which they were made.
-    matches: Box<[Match]>,
+    /// The subscriptions of all, by subscriber and in the order of the requests.
+    subscriptions: Box<[CompiledSubscription]>,
     tables: Box<[Table]>,
-    /// Those that are in no table.
+    /// The subscriptions that are in no table.
     unindexed: Box<[u32]>,
     kept: Box<[Kept]>,
 }
 
-/// How a match is delivered.
+/// The way of a match to its subscriber.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum DeliveryMode {
-    /// Through a lane that holds each.
+    /// Through the plain queue.
     Plain,
-    /// Through a conflating lane.
+    /// Through the conflated queue.
     Conflated(ConflatedBy),
 }
 
-/// Where the value stands by which matches are conflated, and what tells their
-/// keys from those of other subscriptions; `None` for those that take no other's
-/// place.
+/// The slot of the value that is the key of conflation, and the serial of the
+/// subscription, which tells its keys from others. `None` if the subscription
+/// wants all messages.
 pub(crate) type ConflatedBy = Option<(u32, u32)>;
 
-/// A subscription, compiled.
+/// A subscription with the slots of its fields.
 #[derive(Debug)]
-struct Match {
-    /// Whose it is.
+struct CompiledSubscription {
+    /// The index of its subscriber.
     subscriber: u32,
-    way: DeliveryMode,
-    /// Nothing for one that matches everything.
+    mode: DeliveryMode,
+    /// `None` for one that matches everything.
     subscription: Option<Arc<Subscription>>,
-    /// The conditions that no table answers, and where their fields stand.
+    /// The conditions that no table answers: the slot of the field, and the index
+    /// of the condition.
     rest: Box<[(u32, u32)]>,
 }
 
-/// By which value the last broadcasts are kept.
+/// A key of snapshots.
 #[derive(Debug)]
 pub(crate) struct Kept {
-    /// Where it stands among the values.
+    /// The slot of its value.
     pub(crate) slot: u32,
 }
 
-/// Which subscriptions ask for a value of one field.
+/// The subscriptions by the values that they ask for in one field.
 #[derive(Debug)]
 struct Table {
     slot: u32,
     by_value: ValueMap<Candidates>,
 }
 
-/// The subscriptions that ask for one value. Usually it is one, which then
-/// stands in the table.
+/// The subscriptions that ask for one value; most often one, which then stands in
+/// the table itself.
 #[derive(Debug)]
 enum Candidates {
     One(Candidate),
@@ -101,45 +103,49 @@ impl Candidates {
     }
 }
 
-/// A subscription that asks for some value.
+/// A subscription that asks for a value.
 #[derive(Debug, Clone, Copy)]
 struct Candidate {
-    /// Which it is.
+    /// The index of the subscription.
     index: u32,
-    /// Whose it is, if it asks for nothing else and its broadcasts are not
-    /// conflated: then there is nothing to look up.
-    plain: Option<u32>,
+    /// Its subscriber, if it has no other condition and is not conflated: there
+    /// is nothing more to look up then.
+    plain_subscriber: Option<u32>,
 }
 
-/// A connection and what it has subscribed to; nothing stands for everything.
-type Chooser = (Arc<BroadcastReceiver>, Arc<[Arc<Subscription>]>);
+/// A connection and its subscriptions. None at all mean all broadcasts.
+type Subscriber = (Arc<BroadcastReceiver>, Arc<[Arc<Subscription>]>);
 
 impl SubscriptionIndex {
-    pub(crate) fn new(mut subscribers: Vec<Chooser>, kept: &[Pointer]) -> Self {
+    /// Compiles all subscriptions and the keys of snapshots.
+    pub(crate) fn new(mut subscribers: Vec<Subscriber>, kept: &[Pointer]) -> Self {
         subscribers.sort_by_key(|(receiver, _)| receiver.id().0);
         let mut fields = Fields::default();
         let variety = variety(&subscribers);
-        let mut matches = Vec::new();
+        let mut compiled = Vec::new();
         let mut tables: HashMap<u32, ValueMap<Vec<Candidate>>> = HashMap::new();
         let mut unindexed = Vec::new();
         for (subscriber, (receiver, subscriptions)) in subscribers.iter().enumerate() {
-            // Asked once: it may begin to at any moment, and a message must not
-            // go both ways.
+            // Read once: it may change at any moment, and a message must not go
+            // both ways.
             let conflates = receiver.conflates();
             if subscriptions.is_empty() {
-                unindexed.push(matches.len() as u32);
-                matches.push(Match::everything(subscriber as u32, conflates));
+                unindexed.push(compiled.len() as u32);
+                compiled.push(CompiledSubscription::everything(
+                    subscriber as u32,
+                    conflates,
+                ));
             }
             for subscription in subscriptions.iter() {
-                let index = matches.len() as u32;
+                let index = compiled.len() as u32;
                 let conditions = subscription.filter.conditions();
-                let by_table = most_telling(conditions, &variety);
+                let by_table = most_selective(conditions, &variety);
                 match by_table.and_then(|at| Some((&conditions[at], conditions[at].equals()?))) {
                     Some((condition, values)) => {
                         let is_plain = conditions.len() == 1 && !conflates;
                         let candidate = Candidate {
                             index,
-                            plain: is_plain.then_some(subscriber as u32),
+                            plain_subscriber: is_plain.then_some(subscriber as u32),
                         };
                         let slot = fields.slot(condition.field());
                         let table = tables.entry(slot).or_default();
@@ -159,10 +165,10 @@ impl SubscriptionIndex {
                 let rest = others
                     .filter(|(at, _)| Some(*at) != by_table)
                     .map(|(at, condition)| (fields.slot(condition.field()), at as u32));
-                matches.push(Match {
+                compiled.push(CompiledSubscription {
                     subscriber: subscriber as u32,
                     rest: rest.collect(),
-                    way: DeliveryMode::new(conflates, conflated_by),
+                    mode: DeliveryMode::new(conflates, conflated_by),
                     subscription: Some(Arc::clone(subscription)),
                 });
             }
@@ -176,7 +182,7 @@ impl SubscriptionIndex {
         });
         Self {
             kept: kept.collect(),
-            matches: matches.into(),
+            subscriptions: compiled.into(),
             tables: tables.collect(),
             unindexed: unindexed.into(),
             subscribers: subscribers
@@ -187,22 +193,22 @@ impl SubscriptionIndex {
         }
     }
 
-    /// Reads what the subscriptions ask about.
+    /// The reader of the fields in question.
     pub(crate) fn probe(&self) -> &Probe {
         &self.probe
     }
 
-    /// Those who have subscriptions, by connection.
+    /// The subscribers, sorted by connection.
     pub(crate) fn subscribers(&self) -> &[Arc<BroadcastReceiver>] {
         &self.subscribers
     }
 
-    /// By what the last broadcasts are kept.
+    /// The keys of snapshots.
     pub(crate) fn kept(&self) -> &[Kept] {
         &self.kept
     }
 
-    /// Which subscriber the connection is, if it is one.
+    /// The index of a connection among the subscribers, if it is one.
     pub(crate) fn subscriber(&self, id: ConnectionId) -> Option<u32> {
         let found = self
             .subscribers
@@ -210,13 +216,13 @@ impl SubscriptionIndex {
         found.ok().map(|index| index as u32)
     }
 
-    /// Gives each subscription that matches a message with these values, in no
-    /// particular order: whose it is, and how the message gets there.
+    /// Calls `found` for each subscription that matches a message with these
+    /// values, in no particular order.
     #[inline]
     pub(crate) fn each_match(&self, values: View<'_>, mut found: impl FnMut(u32, DeliveryMode)) {
         for &index in &self.unindexed {
-            if let Some((subscriber, way)) = self.check(index, values) {
-                found(subscriber, way);
+            if let Some((subscriber, mode)) = self.check(index, values) {
+                found(subscriber, mode);
             }
         }
         for table in &self.tables {
@@ -227,22 +233,22 @@ impl SubscriptionIndex {
                 continue;
             };
             for candidate in candidates.as_slice() {
-                let matched = match candidate.plain {
+                let matched = match candidate.plain_subscriber {
                     Some(subscriber) => Some((subscriber, DeliveryMode::Plain)),
                     None => self.check(candidate.index, values),
                 };
-                if let Some((subscriber, way)) = matched {
-                    found(subscriber, way);
+                if let Some((subscriber, mode)) = matched {
+                    found(subscriber, mode);
                 }
             }
         }
     }
 
-    /// Whether the conditions hold that no table answers.
+    /// Checks the conditions that no table answers.
     #[inline(never)]
     fn check(&self, index: u32, values: View<'_>) -> Option<(u32, DeliveryMode)> {
-        let known = &self.matches[index as usize];
-        (known.rest_holds(values)).then_some((known.subscriber, known.way))
+        let compiled = &self.subscriptions[index as usize];
+        (compiled.rest_holds(values)).then_some((compiled.subscriber, compiled.mode))
     }
 }
 
@@ -255,11 +261,11 @@ impl DeliveryMode {
     }
 }
 
-impl Match {
+impl CompiledSubscription {
     fn everything(subscriber: u32, conflates: bool) -> Self {
         Self {
             subscriber,
-            way: DeliveryMode::new(conflates, None),
+            mode: DeliveryMode::new(conflates, None),
             subscription: None,
             rest: Box::default(),
         }
@@ -267,7 +273,7 @@ impl Match {
 
     #[inline]
     fn rest_holds(&self, values: View<'_>) -> bool {
-        // Usual, and then the subscription itself needn't be looked at.
+        // Most often, and the subscription needn't be loaded then.
         if self.rest.is_empty() {
             return true;
         }
@@ -282,7 +288,7 @@ impl Match {
     }
 }
 
-/// The fields that are asked about, each once.
+/// The fields in question, each once.
 #[derive(Debug, Default)]
 struct Fields {
     list: Vec<Field>,
@@ -301,9 +307,9 @@ impl Fields {
     }
 }
 
-/// How many values of each field are asked for by `eq` and `in`: the more, the
+/// The values of each field that `eq` and `in` ask for. The more there are, the
 /// fewer subscriptions one value leads to.
-fn variety(subscribers: &[Chooser]) -> HashMap<&Field, HashSet<&Scalar>> {
+fn variety(subscribers: &[Subscriber]) -> HashMap<&Field, HashSet<&Scalar>> {
     let mut variety: HashMap<&Field, HashSet<&Scalar>> = HashMap::new();
     let subscriptions = subscribers.iter().flat_map(|(_, list)| list.iter());
     for condition in subscriptions.flat_map(|known| known.filter.conditions()) {
@@ -314,16 +320,16 @@ fn variety(subscribers: &[Chooser]) -> HashMap<&Field, HashSet<&Scalar>> {
     variety
 }
 
-/// The condition by which a subscription is looked up, if it has one that can
-/// be.
-fn most_telling(
+/// The index of the condition that a subscription is indexed by, if it has such a
+/// condition.
+fn most_selective(
     conditions: &[Condition],
     variety: &HashMap<&Field, HashSet<&Scalar>>,
 ) -> Option<usize> {
     let indexable = conditions.iter().enumerate().filter_map(|(at, condition)| {
         let values = condition.equals()?.len().max(1);
         let variety = variety.get(condition.field()).map_or(0, HashSet::len);
-        // Of so many values, so few lead here.
+        // The fewer of the field's values lead here, the better.
         Some((at, variety / values))
     });
     indexable

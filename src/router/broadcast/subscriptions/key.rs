@@ -1,17 +1,16 @@
-//! Values by which messages are told apart: the keys of conflation and of
-//! snapshots.
+//! Keys of conflation and of snapshots: values that tell messages apart.
 
 use std::ops::Range;
 
 use crate::limits::KEY_BYTES_MAX;
 use crate::wire::filter::{Finite, Value};
 
-/// Two numbers that are spelled in so few characters are not the same f64 unless
-/// they are equal: it tells 15 digits apart.
+/// The longest spelling of a number that an f64 tells from all others: it keeps
+/// 15 digits apart.
 const EXACT_BYTES_MAX: usize = 15;
 
-/// The keys of one message, or of a few. They are used again, so that none
-/// costs an allocation.
+/// The keys of one message, or of a few. The buffers are reused, so that a key
+/// costs no allocation.
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
     bytes: Vec<u8>,
@@ -29,7 +28,7 @@ impl Keys {
         (0..self.ends.len()).map(|index| self.get(index))
     }
 
-    /// The key that was added as the `index`th.
+    /// The key added as the `index`th.
     pub(crate) fn get(&self, index: usize) -> &[u8] {
         &self.bytes[self.range(index)]
     }
@@ -42,10 +41,11 @@ impl Keys {
         start as usize..self.ends[index] as usize
     }
 
-    /// Adds the key that `value` is within `space`, unless it is none: objects
-    /// and arrays aren't, nor what is long. Equal values give equal keys.
-    /// Numbers that an f64 may confuse with others go by their spelling: two
-    /// orders must not be taken for one.
+    /// Adds `value` as a key within `space`, and returns whether it is one:
+    /// objects, arrays and long values are none.
+    ///
+    /// Equal values give equal keys. A number that an f64 may confuse with
+    /// another goes by its spelling: two orders must not be taken for one.
     pub(crate) fn add(&mut self, space: u32, value: Option<&Value<'_>>) -> bool {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(&space.to_le_bytes());

@@ -1,6 +1,6 @@
 //! Senders and receivers that a seed decides about, in a server with little
-//! memory: who is refused has its share, who is accepted had room, nobody waits
-//! for what is there, and the total is kept.
+//! memory: a refused sender has its share, an accepted one had room, nobody
+//! waits for room that is there, and the total is kept.
 
 use super::*;
 use crate::budget::Allowance;
@@ -22,8 +22,9 @@ impl Wake for Flag {
 }
 
 struct Sender {
-    peer: TestClient,
-    /// What it waits for, and whether it was woken since it last looked.
+    client: TestClient,
+    /// The queue that it waits for, and whether it was woken since it last
+    /// looked.
     waits: Option<(Pause, Arc<Flag>)>,
 }
 
@@ -38,7 +39,7 @@ struct Hall {
     paused: usize,
 }
 
-/// What holds for a name right before a message comes to it.
+/// The state of a name right before a message comes to it.
 struct Before {
     own: QueueState,
     others: usize,
@@ -64,7 +65,7 @@ impl Hall {
             ..RouterConfig::default()
         });
         let senders = (0..3).map(|_| Sender {
-            peer: TestClient::anonymous(&router),
+            client: TestClient::anonymous(&router),
             waits: None,
         });
         let mut hall = Self {
@@ -83,15 +84,15 @@ impl Hall {
     }
 
     fn connect(&mut self, names: Vec<&'static str>) {
-        let mut peer = TestClient::new(&self.router);
-        let _ = peer.say(&hello(
+        let mut client = TestClient::new(&self.router);
+        let _ = client.say(&hello(
             names[0],
             json!({"names": names, "broadcasts": "none"}),
         ));
-        self.receivers.push((peer, names));
+        self.receivers.push((client, names));
     }
 
-    /// What may be is known but for whether the queue counts already.
+    /// The outcome is known but for whether the queue counts already.
     fn before(&self, name: &str) -> Option<Before> {
         let budget = &self.router.0.budget;
         budget.settle_own();
@@ -126,8 +127,8 @@ impl Hall {
         let before = self.before(name);
         self.sent += 1;
         let sender = &mut self.senders[index];
-        let step = sender.peer.say(&message);
-        let mut answers = sender.peer.read();
+        let step = sender.client.say(&message);
+        let mut answers = sender.client.read();
         answers.retain(|answer| answer["payload"]["code"] != "UNDELIVERED");
         let Some(before) = before else {
             assert_eq!(kinds(&answers), ["TARGET_UNAVAILABLE"]);
@@ -159,7 +160,7 @@ impl Hall {
         self.senders[index].waits = Some((pause, flag));
     }
 
-    /// Those who were woken try again.
+    /// The woken senders try again.
     fn run_woken(&mut self) {
         for index in 0..self.senders.len() {
             let sender = &mut self.senders[index];
@@ -172,8 +173,8 @@ impl Hall {
                 continue;
             }
             drop(pause);
-            let step = sender.peer.arrive(&[]);
-            sender.peer.read();
+            let step = sender.client.arrive(&[]);
+            sender.client.read();
             if let Some(Halt::Pause(pause)) = step.halt {
                 self.wait(index, pause);
             }
@@ -192,14 +193,14 @@ impl Hall {
             }
             18 => {
                 let index = self.seed.below(self.receivers.len());
-                let (peer, names) = self.receivers.swap_remove(index);
+                let (client, names) = self.receivers.swap_remove(index);
                 if self.seed.once_in(2) {
-                    drop(peer);
+                    drop(client);
                     self.connect(names);
                 } else {
                     // The next one takes them over.
                     self.connect(names);
-                    drop(peer);
+                    drop(client);
                 }
             }
             _ => self.router.expire(at_ms(self.sent as u64 * 20)),
@@ -223,7 +224,7 @@ fn shares_are_kept_and_nobody_waits_for_what_is_there() {
         for _ in 0..STEPS {
             hall.step();
         }
-        // With everything read, whoever waited gets through.
+        // With everything read, all waiting senders get through.
         for _ in 0..1_000 {
             for (receiver, _) in &mut hall.receivers {
                 receiver.read_bytes();

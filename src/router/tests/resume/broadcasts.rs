@@ -51,7 +51,8 @@ fn what_another_connection_passes_over_is_queued_before_what_follows() {
     chooser.subscribe("btc", json!({"where": symbol_is("BTC")}));
     let mut first = resumable(&router, "me");
     let mut second = resumed(&router, "me");
-    // The first connection is still at work on what the second sends again.
+    // The first connection is still at work on messages that the second sends
+    // again.
     let _ = first.gather_all(&bars(&[1]));
     broadcast(&mut second, &[1, 2]);
     first.scratch.queue_gathered();

@@ -1,5 +1,5 @@
-//! A client whose connections are cut at random, against what it was promised:
-//! each message is delivered once, and acknowledged at least once.
+//! A client with connections that are cut at random, held to its promise: each
+//! message is delivered once, and acknowledged at least once.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -9,8 +9,8 @@ const MESSAGES: usize = 60;
 
 /// A connection of the client that it gave up, and that the server hasn't.
 struct Late {
-    peer: TestClient,
-    /// What is still on its way.
+    client: TestClient,
+    /// The bytes still on their way.
     bytes: Vec<u8>,
 }
 
@@ -43,14 +43,14 @@ impl Client {
         }
     }
 
-    /// One connection: says hello, sends again what is unanswered and then what
-    /// is new, and is cut somewhere.
+    /// Lives one connection: says hello, sends the unanswered messages and then
+    /// new ones, and is cut somewhere.
     fn live(&mut self, router: &Router) {
-        let mut peer = TestClient::new(router);
+        let mut client = TestClient::new(router);
         let acks = ["each", "batch"][self.below(2)];
         let options = json!({"resumable": true, "resume": self.was_here, "acks": acks});
-        let _ = peer.say(&hello("me", options));
-        let told = peer.read();
+        let _ = client.say(&hello("me", options));
+        let told = client.read();
         let granted = granted(told.last().unwrap());
         assert_eq!(granted, (true, self.was_here), "seed {}", self.seed);
         self.was_here = true;
@@ -66,7 +66,7 @@ impl Client {
         }
         while !bytes.is_empty() {
             let arrives = (1 + self.below(2_000)).min(bytes.len());
-            let step = peer.arrive(&bytes[..arrives]);
+            let step = client.arrive(&bytes[..arrives]);
             assert!(step.halt.is_none());
             bytes.drain(..arrives);
             if self.below(8) == 0 {
@@ -81,12 +81,12 @@ impl Client {
         } else {
             usize::MAX
         };
-        let _ = peer.handle_reports();
-        let _ = peer.write_up_to(room);
-        self.answered(&whole_frames(&peer.written));
+        let _ = client.handle_reports();
+        let _ = client.write_up_to(room);
+        self.answered(&whole_frames(&client.written));
         match self.below(3) {
-            0 => self.late.push(Late { peer, bytes }),
-            1 => peer.session.end_input(),
+            0 => self.late.push(Late { client, bytes }),
+            1 => client.session.end_input(),
             _ => {}
         }
     }
@@ -101,8 +101,8 @@ impl Client {
         }
     }
 
-    /// The server reads more of what an earlier connection had sent, or learns
-    /// that it is gone.
+    /// The server reads more of an earlier connection's input, or learns that
+    /// it is gone.
     fn late_input(&mut self) {
         if self.late.is_empty() {
             return;
@@ -111,7 +111,7 @@ impl Client {
         let arrives = self.below(self.late[index].bytes.len() + 1);
         let late = &mut self.late[index];
         let part: Vec<u8> = late.bytes.drain(..arrives).collect();
-        let _ = late.peer.arrive(&part);
+        let _ = late.client.arrive(&part);
         if late.bytes.is_empty() {
             self.late.swap_remove(index);
         }

@@ -1,4 +1,4 @@
-//! Two connections that share what is remembered, on two threads.
+//! Two connections that share accepted ids, on two threads.
 
 use std::sync::Barrier;
 use std::thread;
@@ -8,8 +8,9 @@ use crate::ids::MsgId;
 
 const MESSAGES: usize = 20_000;
 
-/// What a gateway gets of orders that one connection sends, and another that has
-/// resumed it as well: step by step at once, of each step so many.
+/// Sends the same orders by a connection and by another that has resumed it:
+/// step by step at once, of each step so many. Returns the orders that the
+/// gateway gets.
 fn delivered_of_both(step: usize, of_first: usize, of_second: usize) -> Vec<String> {
     let router = router();
     let mut gateway = TestClient::named(&router, "gateway");
@@ -21,20 +22,20 @@ fn delivered_of_both(step: usize, of_first: usize, of_second: usize) -> Vec<Stri
         let together = &Barrier::new(2);
         thread::scope(|scope| {
             let senders = [(&mut first, of_first), (&mut second, of_second)];
-            let senders = senders.map(|(peer, count)| {
+            let senders = senders.map(|(client, count)| {
                 let some = number..number + count;
                 let some: Vec<_> = some.map(|n| order(n, "me", "gateway")).collect();
                 scope.spawn(move || {
                     together.wait();
-                    let mut step = peer.say_all(&some);
+                    let mut step = client.say_all(&some);
                     for _ in 0..TRIES_MAX {
                         if !is_paused(&step) {
                             break;
                         }
                         thread::yield_now();
-                        step = peer.arrive(&[]);
+                        step = client.arrive(&[]);
                     }
-                    assert_eq!(acked(&peer.read()).len(), count);
+                    assert_eq!(acked(&client.read()).len(), count);
                 })
             });
             while senders.iter().any(|sender| !sender.is_finished()) {
@@ -53,8 +54,9 @@ fn what_two_connections_send_at_once_is_delivered_once() {
     assert_eq!(delivered, (1..=MESSAGES).map(id).collect::<Vec<_>>());
 }
 
-/// What one has accepted, and the other therefore passes over, must be queued
-/// before what follows: the other would bring that first.
+/// An order that one connection has accepted, and the other therefore passes
+/// over, must be queued before the next order: the other would bring that
+/// first.
 #[test]
 fn what_two_connections_send_at_once_is_delivered_in_order() {
     let delivered = delivered_of_both(20, 10, 20);
@@ -67,15 +69,15 @@ fn who_is_about_to_accept_a_message_keeps_others_from_finding_it_new() {
     let mut gateway = TestClient::named(&router, "gateway");
     let mut first = resumable(&router, "me");
     let second = resumed(&router, "me");
-    let memory = second.session.accepted_ids().unwrap();
+    let accepted_ids = second.session.accepted_ids().unwrap();
     thread::scope(|scope| {
-        let turn = memory.lock_order();
+        let turn = accepted_ids.lock_order();
         let other = scope.spawn(|| first.order("gateway", &[1]));
-        // Without a turn it would come to an end now.
+        // Without the lock it would come to an end now.
         for _ in 0..10_000 {
             thread::yield_now();
         }
-        memory.remember(&[MsgId::from_text(id(1).as_bytes()).unwrap()]);
+        accepted_ids.remember(&[MsgId::from_text(id(1).as_bytes()).unwrap()]);
         drop(turn);
         assert_eq!(other.join().unwrap(), [id(1)]);
     });
@@ -94,7 +96,7 @@ fn what_is_given_up_while_it_is_sent_again_is_never_lost() {
         let (mut next, told) = thread::scope(|scope| {
             let next = scope.spawn(|| {
                 drop(gateway);
-                // It may get what was sent again before its welcome is read.
+                // It may get resent messages before its welcome is read.
                 TestClient::claiming(&router, "gateway")
             });
             let mut told = Vec::new();
@@ -108,8 +110,8 @@ fn what_is_given_up_while_it_is_sent_again_is_never_lost() {
     }
 }
 
-/// What is acknowledged after the report was delivered, and what is reported
-/// was acknowledged before.
+/// An order acknowledged after the report was delivered; a reported one was
+/// acknowledged before.
 fn told_of(told: &[Value], next: &mut TestClient, round: usize) {
     let delivered = ids(&next.read()).split_off(1);
     let report = told

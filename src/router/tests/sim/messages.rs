@@ -1,5 +1,5 @@
-//! What clients of a simulation say, and what each frame means: the model never
-//! reads a frame, it is told.
+//! The messages of simulated clients, each with its meaning: the model never
+//! reads a frame.
 
 use serde_json::{Value, json};
 
@@ -20,13 +20,13 @@ pub(super) const NAMES: [&str; 6] = [
     "zeta",
 ];
 
-/// What some messages are about, and some subscriptions ask for.
+/// Subjects of messages and of subscriptions.
 pub(super) const SYMBOLS: [&str; 3] = ["A", "B", "C\u{e9}"];
 
 /// Where that stands.
 const SYMBOL: &str = "/payload/payload_json/symbol";
 
-/// A frame, and what it means.
+/// A frame and its meaning.
 #[derive(Debug, Clone)]
 pub(super) struct Message {
     pub(super) id: String,
@@ -34,25 +34,25 @@ pub(super) struct Message {
     pub(super) source: String,
     /// `None` is everyone.
     pub(super) target: Option<String>,
-    /// What it is about, if it says so.
+    /// Its subject, if it has one.
     pub(super) symbol: Option<&'static str>,
     /// With its length prefix.
     pub(super) frame: Vec<u8>,
     pub(super) meaning: Meaning,
 }
 
-/// What the server is to make of a frame.
+/// The right reaction of the server to a frame.
 #[derive(Debug, Clone)]
 pub(super) enum Meaning {
     /// To pass it on.
     Route,
-    /// To do what it asks.
+    /// To follow its request.
     Hello(Hello),
     /// To pass on broadcasts of a certain kind from now on.
     Subscribe(Subscribe),
     /// To give up the subscription of this id.
     Unsubscribe(&'static str),
-    /// To refuse it, whatever else holds.
+    /// To refuse it in every state.
     Refuse {
         code: &'static str,
         /// Whether the error can tell its id.
@@ -62,7 +62,7 @@ pub(super) enum Meaning {
     Close { code: &'static str },
 }
 
-/// What a valid `hello` asks for.
+/// The request of a valid `hello`.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Hello {
     pub(super) names: Option<Vec<String>>,
@@ -73,9 +73,9 @@ pub(super) struct Hello {
     pub(super) group: Option<bool>,
     /// By which pointer messages are bound to members.
     pub(super) key: Option<&'static str>,
-    /// Whether what is accepted is to be remembered.
+    /// Whether accepted messages are to be remembered.
     pub(super) resumable: Option<bool>,
-    /// Whether what an earlier connection sent is to be recognised.
+    /// Whether messages of an earlier connection are to be recognised.
     pub(super) resume: Option<bool>,
     /// Whether it wants broadcasts.
     pub(super) broadcasts: Option<bool>,
@@ -85,13 +85,13 @@ pub(super) struct Hello {
     pub(super) refused: Option<&'static str>,
 }
 
-/// What a `subscribe` asks for.
+/// The request of a `subscribe`.
 #[derive(Debug, Clone)]
 pub(super) struct Subscribe {
     pub(super) id: &'static str,
-    /// What messages must be about.
+    /// The subject that messages must have.
     pub(super) symbol: Option<&'static str>,
-    /// Whose they must be.
+    /// The source that messages must have.
     pub(super) source: Option<&'static str>,
     /// Whether of those that wait the newest about each symbol is enough.
     pub(super) is_latest: bool,

@@ -1,17 +1,18 @@
-//! What the router must do, told slowly and plainly: for each message what was
-//! promised, and what was seen.
+//! The duties of the router, told slowly and plainly: for each message the
+//! promises, and the facts.
 //!
-//! The world tells the model of each call that it makes, in the order in which
-//! it makes them: what a session took, what it was made to attend to, which
-//! bytes it wrote. The model knows what follows from the first two, and holds
-//! the third against it.
+//! The world tells the model of each call that it makes, in the order of the
+//! calls: the messages that a session took, the reports that it attended to,
+//! the bytes that it wrote. The model knows what follows from the first two,
+//! and holds the third against it.
 
+mod accepted_ids;
 mod audit;
 mod intake;
 mod latest;
-mod memory;
 mod names;
 mod queue;
+mod reports;
 mod stalls;
 mod stream;
 mod subscriptions;
@@ -20,8 +21,8 @@ mod windows;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
+use self::accepted_ids::AcceptedIds;
 use self::latest::Latest;
-use self::memory::Memory;
 use self::names::{Claiming, Held, Ownership};
 use self::queue::{Item, Queue};
 use self::stalls::Stalls;
@@ -43,17 +44,17 @@ pub(super) struct Model {
     /// which they lost it, and until when.
     lingering: Vec<(String, Option<Duration>)>,
     connections: Vec<Connection>,
-    memories: Vec<Memory>,
+    accepted_ids: Vec<AcceptedIds>,
     /// Counts the changes of owner of all names.
     grants: u64,
     /// Counts the reads.
     calls: u64,
     done: Stats,
-    /// What has come to pass, and how often.
+    /// The cases that a run has met, and how often.
     met: Met,
 }
 
-/// What came to pass in a run, and how often: runs that never meet a case say
+/// The cases that a run met, and how often: runs that never meet a case say
 /// nothing about it.
 pub(super) type Met = BTreeMap<&'static str, u64>;
 
@@ -64,11 +65,11 @@ struct Record {
     original: usize,
     /// The connection that sent it.
     sender: usize,
-    /// Where it ends in what that connection sends.
+    /// The end of the message in the stream of that connection.
     end: usize,
     fate: Fate,
     /// Where it is remembered as accepted.
-    remembered: Option<memory::Place>,
+    remembered: Option<accepted_ids::Place>,
     /// Answers that name it.
     answered: u32,
     /// Copies that were promised: one for each receiver that didn't miss it.
@@ -108,34 +109,34 @@ struct Connection {
     ownership: Ownership,
     invalid_in_a_row: u32,
     stalls: Stalls,
-    /// What it is to be told, but has not yet attended to.
+    /// Reports that it has not attended to yet.
     reports: Vec<Report>,
-    /// What is to be written as answers, in order.
+    /// Answers that it must get, in order.
     expected: VecDeque<Expected>,
-    lane: Queue,
+    broadcasts: Queue,
     /// How much it may be handed, if that is limited.
     window: Option<Window>,
     subscriptions: Subscriptions,
-    /// What came to its lane since it has asked for the latest only.
+    /// Broadcasts for its conflated queue.
     latest: Latest,
-    /// Where what it sends is remembered, if it is.
-    memory: Option<usize>,
-    /// Where it last was.
-    given_memory: Option<usize>,
+    /// The accepted ids of the connection, if it is resumable.
+    accepted: Option<usize>,
+    /// Its last accepted ids.
+    given_accepted: Option<usize>,
     /// It takes part no more: its input has ended.
     ended: bool,
     /// Its session is gone.
     gone: bool,
-    /// What of a frame was written.
+    /// The written part of a frame.
     partial: Vec<u8>,
-    /// Messages that were answered, and where the answers end in what was
-    /// written.
+    /// Messages that were answered, and the end of each answer in the written
+    /// stream.
     answers: Vec<(usize, usize)>,
     bytes_written: usize,
     /// Whole frames that were written.
     frames_written: u64,
-    /// What came next out of the queue of a name that it lost, of which it may
-    /// have written a part; and the number of that frame in its stream.
+    /// The next item of the queue of a lost name: a part of it may be written.
+    /// With it, its number among the frames of the stream.
     begun: Vec<(Item, u64)>,
 }
 
@@ -145,9 +146,9 @@ enum Report {
     Undelivered {
         target: String,
         count: u64,
-        /// Unknown where a group had the queue: what its members give back does
-        /// not come in order. Nor do the reports of what several connections
-        /// sent, of which one hears.
+        /// Unknown where a group had the queue, because its members give
+        /// messages back out of order; and where several connections sent the
+        /// messages, because one hears of all.
         first: Option<usize>,
     },
 }
@@ -161,7 +162,7 @@ enum Expected {
         /// How many more may have missed it.
         unsure: u32,
         details: bool,
-        /// The read in whose batch it is told.
+        /// The read that the batch belongs to.
         batch: Option<u64>,
     },
     Error {
@@ -188,7 +189,7 @@ impl Model {
             names: BTreeMap::new(),
             lingering: Vec::new(),
             connections: Vec::new(),
-            memories: Vec::new(),
+            accepted_ids: Vec::new(),
             grants: 0,
             calls: 0,
             done: Stats::default(),
@@ -235,7 +236,7 @@ impl Model {
         number
     }
 
-    /// A message for whoever reads a trace.
+    /// A message, described for a trace.
     pub(super) fn describe(&self, number: usize) -> String {
         let Message {
             kind,
@@ -253,8 +254,8 @@ impl Model {
         format!("#{number} {kind} of {source:?} {what}, {bytes} bytes")
     }
 
-    /// What of the messages that `connection` was to send may be sent again on
-    /// another, if its client has read so many bytes.
+    /// The messages of `connection` that its client may send again on another,
+    /// once it has read so many bytes.
     pub(super) fn unanswered(
         &self,
         connection: usize,
@@ -284,11 +285,11 @@ impl Model {
         matches!(meaning, Hello(_) | Subscribe(_) | Unsubscribe(_))
     }
 
-    /// Bytes of the fullest lane, as far as known.
-    pub(super) fn fullest_lane_bytes(&self) -> usize {
-        let lanes = self.connections.iter();
-        lanes
-            .map(|connection| connection.lane.bytes())
+    /// Bytes of the fullest queue of broadcasts, as far as known.
+    pub(super) fn fullest_queue_bytes(&self) -> usize {
+        let connections = self.connections.iter();
+        connections
+            .map(|connection| connection.broadcasts.bytes())
             .max()
             .unwrap_or(0)
     }

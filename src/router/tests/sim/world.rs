@@ -22,13 +22,13 @@ use crate::wire::testing::generate::Seed;
 
 /// Steps of one run, before it is led to its end.
 const STEPS: usize = 400;
-/// Turns until everything must have come to rest.
-const TURNS_MAX: usize = 20_000;
+/// Rounds until everything must have come to rest.
+const ROUNDS_MAX: usize = 20_000;
 
 /// How one run differs from others.
 #[derive(Debug)]
 pub(super) struct Habits {
-    /// A task looks only at what it was woken for, instead of at everything.
+    /// A task looks only at the cause of its wake-up, instead of at everything.
     exact: bool,
     actors: usize,
     names: usize,
@@ -50,7 +50,7 @@ pub(super) struct Habits {
     groups: bool,
     /// Whether connections choose among broadcasts.
     subscriptions: bool,
-    /// Whether connections send again what was not answered.
+    /// Whether connections send unanswered messages again.
     resends: bool,
     /// Whether connections ask for no more than so many messages.
     windows: bool,
@@ -71,7 +71,7 @@ pub(super) struct World {
     trace: bool,
 }
 
-/// Tells a step to whoever reads the trace.
+/// Tells a step in the trace.
 macro_rules! tell {
     ($world:expr, $($what:tt)*) => {
         if $world.trace {
@@ -81,7 +81,7 @@ macro_rules! tell {
 }
 use tell;
 
-/// Names whose queues have rules of their own.
+/// Names with their own rules for the queue.
 fn own_rules(seed: &mut Seed) -> HashMap<Name, NameConfig> {
     let mut rules = HashMap::new();
     for name in NAMES {
@@ -130,7 +130,7 @@ impl World {
             groups: seed.once_in(4),
             subscriptions,
             resends: seed.once_in(3),
-            // Not of the seed: what others decide stays as it is.
+            // Not of the seed: its other decisions stay as they are.
             windows: number % 5 == 3,
         };
         let world = Self {
@@ -149,8 +149,7 @@ impl World {
         world
     }
 
-    /// Lets things happen, then leads them to an end, and looks at what came
-    /// of it.
+    /// Lets things happen, leads them to an end, and checks the outcome.
     pub(super) fn run(mut self) -> Met {
         for _ in 0..STEPS {
             self.step();
@@ -170,7 +169,7 @@ impl World {
         assert!(audience.index.is_none(), "names: a subscriber is left");
         let mut stats = self.router.stats();
         if self.model.offers() > 0 {
-            // What a conflating lane drops and replaces was looked at already.
+            // Drops and replacements in conflated queues were checked already.
             stats.dropped = self.model.done().dropped;
             stats.conflated = 0;
         }
@@ -211,7 +210,7 @@ impl World {
         (!found.is_empty()).then(|| self.seed.pick(&found))
     }
 
-    /// A client writes some of what it has to say.
+    /// A client writes a part of its messages.
     fn send_some(&mut self) {
         if let Some(index) = self.some(Connection::has_outgoing) {
             let bytes = self.amount();
@@ -220,7 +219,7 @@ impl World {
         }
     }
 
-    /// A client reads some of what was written to it.
+    /// A client reads a part of its stream.
     fn read_some(&mut self) {
         if let Some(index) = self.some(Connection::can_read) {
             let bytes = self.amount();
@@ -239,7 +238,7 @@ impl World {
     fn run_one(&mut self) -> bool {
         let woken = self.some(Connection::is_woken);
         if let Some(index) = woken {
-            self.turn(index);
+            self.run_task(index);
         }
         woken.is_some()
     }
@@ -312,7 +311,7 @@ impl World {
                 connection.notice();
             }
         }
-        for _ in 0..TURNS_MAX {
+        for _ in 0..ROUNDS_MAX {
             for connection in &mut self.connections {
                 connection.send(usize::MAX);
                 connection.read(usize::MAX);
@@ -333,7 +332,7 @@ impl World {
 
     // ---- checks ----
 
-    /// What must hold after each step.
+    /// Checks what must hold after each step.
     fn check(&mut self) {
         for index in 0..self.connections.len() {
             let connection = &self.connections[index];
@@ -377,12 +376,12 @@ impl World {
                 let id = session.receiver().id();
                 let ahead = self.scratch.reserved_ahead(id);
                 let load = session.receiver().queue.load().into();
-                self.model.observe_lane(index, load, ahead);
+                self.model.observe_broadcasts(index, load, ahead);
             }
         }
     }
 
-    /// What must hold when everything has come to rest.
+    /// Checks what must hold at rest.
     fn check_rest(&self) {
         self.model.check_latest(self.router.stats());
         let unread = self.model.unread_name();

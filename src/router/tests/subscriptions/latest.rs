@@ -11,7 +11,7 @@ fn close(op: &str) -> Value {
     json!([{"field": "/payload/payload_json/close", "op": op, "value": 100}])
 }
 
-/// One that wants the latest of all bars, and one that sends them.
+/// A client that wants the latest of all bars, and one that sends them.
 fn latest_bars() -> (Router, TestClient, TestClient) {
     let router = router();
     let mut slow = TestClient::anonymous(&router);
@@ -61,7 +61,7 @@ fn what_is_begun_is_finished_and_only_what_is_not_can_be_replaced() {
         let _ = sender.say_all(&bars(2..4));
         let expected: &[usize] = match cut {
             0 => &[2, 3],
-            // Begun, and so not in the lane any more: a newer one comes last.
+            // Begun, and so not in the queue any more: a newer one comes last.
             _ if cut < frame => &[0, 3, 2],
             _ if cut == frame => &[0, 3, 2],
             _ => &[0, 1, 2, 3],
@@ -169,7 +169,7 @@ fn what_one_subscription_asks_for_replaces_nothing_of_another() {
 }
 
 #[test]
-fn a_full_lane_drops_new_keys_with_a_gap_and_still_replaces() {
+fn a_full_queue_drops_new_keys_with_a_notice_and_still_replaces() {
     let router = Router::new(RouterConfig {
         queue_messages: 2,
         ..RouterConfig::default()
@@ -211,7 +211,7 @@ fn numbers_that_an_f64_confuses_are_not_the_same_key() {
 }
 
 #[test]
-fn a_peer_inside_the_process_takes_what_waits_in_the_lane() {
+fn a_client_inside_the_process_takes_what_waits_in_the_queue() {
     let (_router, mut slow, mut sender) = latest_bars();
     let _ = sender.say_all(&[bar(1, "sender", "A", 1), bar(2, "sender", "A", 2)]);
     let run = slow.session.take_run().unwrap();

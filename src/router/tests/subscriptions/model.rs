@@ -1,10 +1,14 @@
 //! Sessions that come, subscribe, broadcast, fall behind and leave, held
-//! against a slow and plain model: it decides with serde_json, message by
-//! message and receiver by receiver, what each must get and in which order.
+//! against a slow and plain model. It decides with serde_json, message by
+//! message and receiver by receiver, which messages each must get and in which
+//! order.
+
+mod receiver;
 
 use std::collections::HashMap;
 
 use super::*;
+use receiver::{Item, Receiver, Wanted, holds, key_of};
 
 const CLOSE: &str = "/payload/payload_json/close";
 const STEPS: usize = 60;
@@ -32,40 +36,6 @@ impl Random {
     }
 }
 
-/// Something that a receiver is to get.
-#[derive(Debug, Clone, PartialEq)]
-enum Item {
-    Message {
-        number: usize,
-        bytes: usize,
-        keys: Vec<(usize, String)>,
-        takes_room: bool,
-    },
-    DropNotice {
-        count: usize,
-        first: usize,
-        last: usize,
-    },
-}
-
-#[derive(Clone)]
-struct Wanted {
-    id: String,
-    filter: Value,
-    latest: Option<&'static str>,
-    serial: usize,
-}
-
-struct Receiver {
-    peer: TestClient,
-    number: usize,
-    name: Option<String>,
-    wants_none: bool,
-    wanted: Vec<Wanted>,
-    conflates: bool,
-    queue: Vec<Item>,
-}
-
 /// Each with its value and its sender's number.
 type Kept = Vec<(String, Value, usize)>;
 
@@ -80,196 +50,17 @@ struct Model {
     conflated: u64,
 }
 
-fn holds(condition: &Value, message: &Value) -> bool {
-    let field = condition["field"].as_str().unwrap();
-    let found = match field {
-        "source" | "msg_type" => message.get(field),
-        pointer => message.pointer(pointer),
-    };
-    let value = &condition["value"];
-    let number = |value: &Value| value.as_f64();
-    let same = |one: &Value, other: &Value| match (number(one), number(other)) {
-        (Some(one), Some(other)) => one == other,
-        _ => one == other && !one.is_array(),
-    };
-    match (condition["op"].as_str().unwrap(), found) {
-        ("exists", found) => found.is_some() == value.as_bool().unwrap(),
-        (_, None) => false,
-        ("eq", Some(found)) => same(found, value),
-        ("in", Some(found)) => value.as_array().unwrap().iter().any(|v| same(found, v)),
-        ("prefix", Some(found)) => match found.as_str() {
-            Some(text) => text.starts_with(value.as_str().unwrap()),
-            None => false,
-        },
-        ("ge", Some(found)) => match (number(found), number(value)) {
-            (Some(one), Some(other)) => one >= other,
-            _ => false,
-        },
-        other => panic!("{other:?}"),
-    }
-}
-
-/// What a pointer finds, if messages can be told apart by it.
-fn key_of(message: &Value, pointer: &str) -> Option<String> {
-    let value = message.pointer(pointer)?;
-    match value.as_f64() {
-        Some(number) => Some(number.to_string()),
-        None => (!value.is_array() && !value.is_object()).then(|| value.to_string()),
-    }
-}
-
-impl Receiver {
-    fn matching(&self, message: &Value) -> Vec<&Wanted> {
-        let all = |wanted: &&Wanted| {
-            let conditions = wanted.filter.as_array().unwrap();
-            conditions.iter().all(|condition| holds(condition, message))
-        };
-        self.wanted.iter().filter(all).collect()
-    }
-
-    /// Puts a message into the queue. Says whether it had room, and how many
-    /// older ones need not be delivered any more.
-    fn put(&mut self, number: usize, message: &Value, room: Option<usize>) -> (bool, u64) {
-        let matching = self.matching(message);
-        let everything = self.wanted.is_empty() && self.name.is_some();
-        if self.wants_none || (matching.is_empty() && !everything) {
-            return (true, 0);
-        }
-        let keys: Vec<(usize, Option<String>)> = (matching.iter())
-            .filter_map(|wanted| Some((wanted.serial, key_of(message, wanted.latest?))))
-            .collect();
-        let by_itself =
-            keys.len() < matching.len().max(1) || keys.iter().any(|(_, key)| key.is_none());
-        let found = keys
-            .into_iter()
-            .filter_map(|(serial, key)| Some((serial, key?)));
-        let keys: Vec<(usize, String)> = found.collect();
-        if by_itself {
-            self.forget(&keys);
-            return (self.append(number, message, Vec::new(), room), 0);
-        }
-        self.conflate(number, message, keys, room)
-    }
-
-    fn conflate(
-        &mut self,
-        number: usize,
-        message: &Value,
-        keys: Vec<(usize, String)>,
-        room: Option<usize>,
-    ) -> (bool, u64) {
-        let meets = |item: &Item| match item {
-            Item::Message { keys: own, .. } => own.iter().any(|key| keys.contains(key)),
-            Item::DropNotice { .. } => false,
-        };
-        let met: Vec<usize> = (0..self.queue.len())
-            .filter(|&index| meets(&self.queue[index]))
-            .collect();
-        let occupied = self.occupied();
-        if let [index] = met[..]
-            && let Item::Message {
-                keys: own,
-                number: place,
-                bytes,
-                takes_room,
-            } = &mut self.queue[index]
-            && own.iter().all(|key| keys.contains(key))
-            // Of a key that it has not, a newer one may stand behind it.
-            && keys.iter().all(|key| own.contains(key))
-        {
-            let others = occupied - usize::from(*takes_room);
-            if room.is_some_and(|room| others >= room) {
-                return (self.append(number, message, Vec::new(), room), 0);
-            }
-            (*own, *place, *bytes) = (keys, number, framed(message).len());
-            *takes_room = true;
-            return (true, 1);
-        }
-        if room.is_some_and(|room| occupied >= room) {
-            return (self.append(number, message, Vec::new(), room), 0);
-        }
-        self.forget(&keys);
-        let replaced = self.remove_emptied(&met);
-        (self.append(number, message, keys, room), replaced)
-    }
-
-    /// Removes those of `met` that nobody waits for any more.
-    fn remove_emptied(&mut self, met: &[usize]) -> u64 {
-        let mut removed = 0;
-        for &index in met.iter().rev() {
-            if let Item::Message { keys, .. } = &self.queue[index]
-                && keys.is_empty()
-            {
-                self.queue.remove(index);
-                removed += 1;
-            }
-        }
-        removed
-    }
-
-    fn forget(&mut self, gone: &[(usize, String)]) {
-        for item in &mut self.queue {
-            if let Item::Message { keys, .. } = item {
-                keys.retain(|key| !gone.contains(key));
-            }
-        }
-    }
-
-    fn occupied(&self) -> usize {
-        let takes_room = |item: &&Item| {
-            matches!(
-                item,
-                Item::Message {
-                    takes_room: true,
-                    ..
-                }
-            )
-        };
-        self.queue.iter().filter(takes_room).count()
-    }
-
-    fn append(
-        &mut self,
-        number: usize,
-        message: &Value,
-        keys: Vec<(usize, String)>,
-        room: Option<usize>,
-    ) -> bool {
-        if room.is_some_and(|room| self.occupied() >= room) {
-            match self.queue.last_mut() {
-                Some(Item::DropNotice { count, last, .. }) => {
-                    *count += 1;
-                    *last = number;
-                }
-                _ => self.queue.push(Item::DropNotice {
-                    count: 1,
-                    first: number,
-                    last: number,
-                }),
-            }
-            return false;
-        }
-        self.queue.push(Item::Message {
-            number,
-            bytes: framed(message).len(),
-            keys,
-            takes_room: room.is_some(),
-        });
-        true
-    }
-}
-
 impl Model {
     fn join(&mut self, random: &mut Random) {
         let number = self.next_number();
         let name = (random.below(2) == 0).then(|| format!("peer {number}"));
-        let mut peer = match &name {
+        let mut client = match &name {
             Some(name) => TestClient::named(&self.router, name),
             None => TestClient::anonymous(&self.router),
         };
-        peer.read();
+        client.read();
         self.receivers.push(Receiver {
-            peer,
+            client,
             number,
             name,
             wants_none: false,
@@ -311,8 +102,8 @@ impl Model {
             frames.push(message);
         }
         let sender = &mut self.receivers[sender];
-        let _ = sender.peer.say_all(&frames);
-        let answers = messages(&sender.peer.session.take_answers());
+        let _ = sender.client.say_all(&frames);
+        let answers = messages(&sender.client.session.take_answers());
         let told: Vec<(String, u64)> = (answers.iter())
             .map(|ack| {
                 let payload = &ack["payload"];
@@ -347,8 +138,8 @@ impl Model {
         self.numbers += 1;
         let mode = if is_latest { "latest" } else { "all" };
         let options = json!({"where": filter, "key": key, "mode": mode, "snapshot": is_snapshot});
-        let _ = receiver.peer.say(&subscribe(serial, &id, options));
-        let answers = messages(&receiver.peer.session.take_answers());
+        let _ = receiver.client.say(&subscribe(serial, &id, options));
+        let answers = messages(&receiver.client.session.take_answers());
         assert_eq!(kinds(&answers), ["ack"]);
         let wanted = Wanted {
             id,
@@ -358,7 +149,7 @@ impl Model {
         };
         if is_latest && !receiver.conflates {
             receiver.conflates = true;
-            // What waits is in another lane.
+            // Waiting messages are in the other queue.
             for item in &mut receiver.queue {
                 if let Item::Message { takes_room, .. } = item {
                     *takes_room = false;
@@ -390,8 +181,8 @@ impl Model {
     fn unsubscribe(&mut self, random: &mut Random, index: usize) {
         let receiver = &mut self.receivers[index];
         let id = random.pick(&["one", "two", "three"]);
-        let _ = receiver.peer.say(&unsubscribe(1, id));
-        let answers = messages(&receiver.peer.session.take_answers());
+        let _ = receiver.client.say(&unsubscribe(1, id));
+        let answers = messages(&receiver.client.session.take_answers());
         let before = receiver.wanted.len();
         receiver.wanted.retain(|wanted| wanted.id != id);
         let expected = match receiver.wanted.len() < before {
@@ -406,9 +197,9 @@ impl Model {
         receiver.wants_none = random.below(3) == 0;
         let broadcasts = if receiver.wants_none { "none" } else { "all" };
         let _ = receiver
-            .peer
+            .client
             .say(&hello("x", json!({"broadcasts": broadcasts})));
-        let answers = messages(&receiver.peer.session.take_answers());
+        let answers = messages(&receiver.client.session.take_answers());
         assert_eq!(kinds(&answers), ["welcome"]);
     }
 
@@ -428,11 +219,11 @@ impl Model {
             Item::Message { bytes, .. } => *bytes,
             Item::DropNotice { .. } => 0,
         });
-        receiver.peer.write_up_to(match all {
+        receiver.client.write_up_to(match all {
             true => usize::MAX,
             false => bytes.sum(),
         });
-        let seen = messages(&std::mem::take(&mut receiver.peer.written));
+        let seen = messages(&std::mem::take(&mut receiver.client.written));
         let seen = seen.iter().map(outline);
         let expected = expected.iter().map(|item| match item {
             Item::Message { number, .. } => (*number, *number, 0),
@@ -451,8 +242,8 @@ impl Model {
 /// missing.
 type Outline = (usize, usize, usize);
 
-/// Gaps that follow each other are as good as one: who gets another lane is told
-/// of each lane's by itself.
+/// Joins drops that follow each other: a receiver with two queues is told of
+/// those of each by itself.
 fn joined(outlines: impl Iterator<Item = Outline>) -> Vec<Outline> {
     let mut joined: Vec<Outline> = Vec::new();
     for (first, last, missing) in outlines {
@@ -487,8 +278,8 @@ fn number_in(id: &str) -> usize {
 
 fn run(seed: u64) {
     let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-    // With little room everything is read at once: what a partly written run
-    // takes is no concern of this model.
+    // With little room everything is read at once: the charge of a partly
+    // written run is no concern of this model.
     let is_small = random.below(2) == 0;
     let room = if is_small {
         1 + random.below(8)

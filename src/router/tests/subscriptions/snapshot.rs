@@ -1,4 +1,4 @@
-//! The state of the market for who comes late.
+//! The state of the market for late subscribers.
 
 use super::*;
 use crate::limits::SNAPSHOT_KEYS_MAX;
@@ -88,11 +88,11 @@ fn what_is_kept_begins_with_the_first_who_asks() {
 fn what_was_queued_before_comes_before_the_snapshot() {
     let router = keeping(&[SYMBOL]);
     let mut sender = TestClient::named(&router, "sender");
-    let mut peer = TestClient::named(&router, "peer");
+    let mut client = TestClient::named(&router, "peer");
     let _ = sender.say_all(&[bar(1, "sender", "A", 1), bar(2, "sender", "A", 2)]);
-    let _ = peer.say(&subscribe(900, "bars", snapshot(json!([]))));
+    let _ = client.say(&subscribe(900, "bars", snapshot(json!([]))));
     let _ = sender.say(&bar(3, "sender", "A", 3));
-    let seen = peer.read();
+    let seen = client.read();
     assert_eq!(kinds(&seen)[0], "ack");
     assert_eq!(ids(&seen)[1..], id_list([1, 2, 2, 3]));
 }
@@ -136,8 +136,8 @@ fn a_server_keeps_a_bounded_number_of_keys() {
     tool.subscribe("y", key(0));
 }
 
-/// Who subscribes while others broadcast finds each message in the snapshot or
-/// live, never neither and never both, and none before an older one.
+/// A late subscriber finds each message in the snapshot or live, never neither
+/// and never both, and none before an older one.
 #[test]
 fn no_broadcast_is_lost_or_doubled_between_the_snapshot_and_live_ones() {
     const SENDERS: usize = 2;
@@ -145,13 +145,13 @@ fn no_broadcast_is_lost_or_doubled_between_the_snapshot_and_live_ones() {
     let router = keeping(&[SYMBOL]);
     // All are there before the first broadcasts: each hears the others.
     let names: Vec<_> = (0..SENDERS).map(|n| format!("sender {n}")).collect();
-    let peers: Vec<_> = names
+    let clients: Vec<_> = names
         .iter()
         .map(|n| TestClient::named(&router, n))
         .collect();
     std::thread::scope(|scope| {
-        let senders: Vec<_> = (peers.into_iter().zip(&names).enumerate())
-            .map(|(sender, (mut peer, name))| {
+        let senders: Vec<_> = (clients.into_iter().zip(&names).enumerate())
+            .map(|(sender, (mut client, name))| {
                 scope.spawn(move || {
                     for round in 0..ROUNDS {
                         // Each message of a symbol is one more than the one before.
@@ -159,8 +159,8 @@ fn no_broadcast_is_lost_or_doubled_between_the_snapshot_and_live_ones() {
                         let bars: Vec<_> = (0..3)
                             .map(|part| bar(number, name, format!("{name} {part}"), round))
                             .collect();
-                        let _ = peer.say_all(&bars);
-                        peer.read();
+                        let _ = client.say_all(&bars);
+                        client.read();
                     }
                 })
             })

@@ -4,8 +4,7 @@ use super::{Fate, Model, Record};
 use crate::router::tests::sim::messages::Meaning;
 
 impl Model {
-    /// Nobody is connected any more: holds what was promised against what was
-    /// seen.
+    /// Holds the promises against the facts, once nobody is connected any more.
     pub(in super::super) fn audit(&self) {
         assert!(self.names.is_empty(), "names: somebody still owns one");
         for record in &self.records {

@@ -1,34 +1,35 @@
-//! What a session takes, and what must follow from it.
+//! The messages that a session takes, and their consequences.
+
+mod commit;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::names::Claiming;
-use super::queue::Entry;
 use super::windows::Window;
 use super::{Expected, Fate, Model};
-use crate::limits::{QUEUE_RESERVE_DIVISOR, REFUSED_IN_A_ROW_MAX, RUN_PIN_BYTES_MIN};
+use crate::limits::{QUEUE_RESERVE_DIVISOR, REFUSED_IN_A_ROW_MAX};
 use crate::router::tests::sim::messages::{Acks, Hello, Meaning, Message, SERVER};
 use crate::router::{HEALTH_MONITOR, Halt, LOG_AGGREGATOR, Overflow};
 use crate::wire::Kind;
 
 /// Messages, and those that were dropped behind them.
-pub(super) type LaneParts = (Vec<usize>, Vec<usize>);
+pub(super) type BroadcastParts = (Vec<usize>, Vec<usize>);
 
-/// What a read has come to so far.
+/// The results of a read so far.
 #[derive(Default)]
 pub(super) struct Read {
     now: Duration,
     named: Vec<Batch>,
     pub(super) audience: Option<Vec<usize>>,
-    /// Broadcasts by receiver: parts of them, each with what was dropped behind.
-    pub(super) lanes: BTreeMap<usize, Vec<LaneParts>>,
+    /// Broadcasts by receiver: parts of them, each with the drops behind it.
+    pub(super) broadcasts: BTreeMap<usize, Vec<BroadcastParts>>,
     /// Kind, source and target of the run.
     run: Option<RunKey>,
     /// Whether anybody chooses among the broadcasts.
-    is_looked_into: bool,
-    /// Something in the run is known, or may turn out to be when it was given to
-    /// somebody: each message is taken by itself.
+    is_matched: bool,
+    /// Whether each message is taken by itself: one of the run is known, or may
+    /// turn out to be once it was given to a receiver.
     one_by_one: bool,
     /// The run goes to a service of the server's, also if its first message
     /// claims the name of that.
@@ -41,18 +42,17 @@ pub(super) struct Read {
 /// Kind, source and target.
 type RunKey = (Kind, String, Option<String>);
 
-/// Frames that are queued for a name together, and what was dropped behind
-/// them.
+/// Frames that are queued for a name together, and the drops behind them.
 struct Batch {
     name: String,
-    /// Which outbox of that name.
+    /// The mailbox of that name.
     instance: u64,
     frames: Vec<usize>,
     missed: Vec<usize>,
 }
 
 impl Read {
-    /// The batch of `name` to which frames can be added, or what was dropped.
+    /// The batch of `name` that frames or drops can be added to.
     fn batch(&mut self, name: &str, instance: u64, for_frames: bool) -> &mut Batch {
         let known = self
             .named
@@ -72,7 +72,7 @@ impl Read {
     }
 }
 
-/// What became of a frame.
+/// The fate of a frame.
 #[derive(Debug, PartialEq, Eq)]
 enum Taken {
     Done,
@@ -91,7 +91,7 @@ impl Model {
         messages: &[usize],
         taken: usize,
         halt: Option<&Halt>,
-        window_bytes: usize,
+        block_bytes: usize,
         now: Duration,
     ) {
         self.calls += 1;
@@ -120,7 +120,7 @@ impl Model {
         }
         match (halt, ended) {
             (None, Taken::Done) => assert_eq!(taken, messages.len(), "intake: a frame was left"),
-            (Some(Halt::AnswersFull), Taken::Done) => self.meet("answers fill their lane"),
+            (Some(Halt::AnswersFull), Taken::Done) => self.meet("answers fill up"),
             (Some(Halt::Close), Taken::Closes) => {}
             (Some(Halt::Pause(pause)), Taken::Waits(deadline)) => {
                 assert_eq!(pause.deadline, deadline, "intake: deadline of a pause");
@@ -130,7 +130,7 @@ impl Model {
             }
             (halt, ended) => panic!("intake: {halt:?}, and should be {ended:?}"),
         }
-        self.commit(read, window_bytes);
+        self.commit(read, block_bytes);
     }
 
     /// The key of the run to which a message belongs, if it belongs to one.
@@ -140,7 +140,7 @@ impl Model {
         is_routed.then(|| (message.kind, message.source.clone(), message.target.clone()))
     }
 
-    /// Whether a service takes what is for `target`, because nobody owns that.
+    /// Whether a service takes messages to `target`, because nobody owns that.
     fn is_served(&self, target: &str) -> bool {
         let is_owned = self.names.get(target).is_some_and(super::Held::is_owned);
         (target == HEALTH_MONITOR || target == LOG_AGGREGATOR) && !is_owned
@@ -156,11 +156,11 @@ impl Model {
             let is_broadcast = run.as_ref().is_some_and(|(.., target)| target.is_none());
             if is_broadcast && read.audience.is_none() {
                 read.audience = Some(self.hearers(connection));
-                read.is_looked_into = self.somebody_chooses();
+                read.is_matched = self.somebody_chooses();
             }
-            let is_remembered = self.connections[connection].memory.is_some();
+            let is_remembered = self.connections[connection].accepted.is_some();
             read.one_by_one = run.is_some() && self.is_taken_one_by_one(connection, run_ahead)
-                || is_broadcast && read.is_looked_into && is_remembered;
+                || is_broadcast && read.is_matched && is_remembered;
             let target = run.as_ref().and_then(|(.., target)| target.as_deref());
             read.to_service = target.is_some_and(|target| self.is_served(target));
             read.run = run;
@@ -299,7 +299,7 @@ impl Model {
         record.fate = Fate::Accepted;
         self.done.accepted += 1;
         let sender = &mut self.connections[connection];
-        if sender.claiming == Claiming::Unsettled {
+        if sender.claiming == Claiming::Undecided {
             let source = record.message.source.clone();
             sender.claiming = Claiming::Wanted(source);
             self.retry_claim(connection);
@@ -361,7 +361,7 @@ impl Model {
             return self.refuse(connection, number, "SOURCE_NOT_ALLOWED", true);
         }
         self.connections[connection].claiming = Claiming::ByHello;
-        self.choose_memory(connection, hello);
+        self.choose_accepted(connection, hello);
         self.choose_window(connection, hello);
         let (resumable, resume) = (self.is_resumable(connection), self.has_resumed(connection));
         let sender = &mut self.connections[connection];
@@ -382,87 +382,6 @@ impl Model {
         self.records[number].fate = Fate::Accepted;
         self.done.accepted += 1;
         Taken::Done
-    }
-
-    /// What was gathered of several reads is queued.
-    pub(in super::super) fn flush(&mut self) {
-        for connection in &mut self.connections {
-            connection.lane.flush();
-        }
-    }
-
-    /// Queues what was reserved, and notes what was dropped.
-    fn commit(&mut self, read: Read, window_bytes: usize) {
-        for Batch {
-            name,
-            instance,
-            frames,
-            missed,
-        } in read.named
-        {
-            let entry = self.entry(&frames, window_bytes);
-            match self.names.get_mut(&name) {
-                Some(held) if held.instance == instance => {
-                    if !frames.is_empty() {
-                        held.queue.push(entry);
-                    }
-                    if !missed.is_empty() {
-                        held.queue.miss(&missed);
-                    }
-                }
-                // Its owner was the sender, and gave it up in the same read.
-                _ => {
-                    self.meet("a name ends before what was reserved is queued");
-                    self.give_up(&name, &frames);
-                }
-            }
-        }
-        for (receiver, parts) in read.lanes {
-            for (frames, dropped) in parts {
-                let entry = self.lane_entry(&frames, window_bytes);
-                let lane = &mut self.connections[receiver].lane;
-                if !frames.is_empty() && read.is_looked_into {
-                    lane.gather(entry);
-                } else if !frames.is_empty() {
-                    lane.push(entry);
-                }
-                if !dropped.is_empty() {
-                    lane.miss(&dropped);
-                }
-            }
-        }
-    }
-
-    /// Frames for a name. A slice keeps its window in memory, a copy lies in a
-    /// buffer that was used before.
-    fn entry(&self, frames: &[usize], window_bytes: usize) -> Entry {
-        let bytes = self.bytes(frames);
-        let lie_side_by_side = frames.windows(2).all(|pair| {
-            let [first, second] = [pair[0], pair[1]].map(|number| &self.records[number]);
-            first.end + second.message.frame.len() == second.end
-        });
-        let pins = lie_side_by_side && bytes >= RUN_PIN_BYTES_MIN && bytes >= window_bytes / 4;
-        let charge = match pins {
-            true => window_bytes..=window_bytes,
-            false => bytes..=2 * bytes,
-        };
-        Entry::new(frames, charge)
-    }
-
-    /// Broadcasts for one receiver. Whether they are a slice depends on what
-    /// others get of them.
-    fn lane_entry(&self, frames: &[usize], window_bytes: usize) -> Entry {
-        let bytes = self.bytes(frames);
-        let most = match bytes >= RUN_PIN_BYTES_MIN {
-            true => window_bytes.max(2 * bytes),
-            false => 2 * bytes,
-        };
-        Entry::new(frames, bytes..=most)
-    }
-
-    fn bytes(&self, frames: &[usize]) -> usize {
-        let size = |&number: &usize| self.records[number].message.frame.len();
-        frames.iter().map(size).sum()
     }
 }
 

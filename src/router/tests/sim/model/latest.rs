@@ -1,6 +1,6 @@
-//! What is known of the broadcasts of a connection that has asked for the latest
-//! only. Which of them have room, and which were replaced, depends on more than
-//! a plain model can tell. That much holds:
+//! The broadcasts of a connection that has asked for the latest only. A plain
+//! model can tell neither which of them have room nor which were replaced. That
+//! much holds:
 //!
 //! - each arrives once at most;
 //! - of two with the same key the older never comes after the newer;
@@ -88,7 +88,7 @@ impl Latest {
         passed
     }
 
-    /// What must have arrived, itself or a copy, if it was not dropped.
+    /// Messages of which one copy must have arrived, unless all were dropped.
     fn owed(&self, is_copy: impl Fn(usize, usize) -> bool) -> u64 {
         let is_last = |index: usize, key: &Key| {
             let mut newer = self.offers[index + 1..].iter();
@@ -104,11 +104,11 @@ impl Latest {
 }
 
 impl Model {
-    /// A broadcast was written to `connection`, if it came by this lane. What is
-    /// in the plain one is older.
+    /// Notes that a broadcast was written to `connection`, unless it came by
+    /// the plain queue. Messages in that one are older.
     pub(super) fn arrives_as_latest(&mut self, connection: usize, number: usize) -> bool {
         let receiver = &mut self.connections[connection];
-        if !receiver.lane.is_empty() || !receiver.subscriptions.conflates {
+        if !receiver.broadcasts.is_empty() || !receiver.subscriptions.conflates {
             return false;
         }
         let original = self.records[number].original;
@@ -146,10 +146,10 @@ impl Model {
             "gaps: {count} of {between}"
         );
         receiver.latest.told += count;
-        self.meet("a conflating lane has no room");
+        self.meet("a conflated queue has no room");
     }
 
-    /// What must hold of connections that take part and have read everything.
+    /// Checks connections that take part and have read everything.
     pub(in super::super) fn check_latest(&self, stats: Stats) {
         let mut told = 0;
         for (index, connection) in self.connections.iter().enumerate() {
@@ -178,9 +178,10 @@ impl Model {
         }
     }
 
-    /// How many broadcasts came to lanes of which the model knows little.
+    /// The number of broadcasts for conflated queues, of which the model knows
+    /// little.
     pub(in super::super) fn offers(&self) -> u64 {
-        let lanes = self.connections.iter().map(|known| &known.latest);
-        lanes.map(|latest| latest.offers.len() as u64).sum()
+        let connections = self.connections.iter().map(|known| &known.latest);
+        connections.map(|latest| latest.offers.len() as u64).sum()
     }
 }

@@ -1,40 +1,38 @@
-//! Who owns which name, and what becomes of what is queued for it.
+//! The owners of names, and the fate of queued messages.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::queue::{Item, Load, Queue};
-use super::{Connection, Expected, Model, Report};
+use super::{Model, Report};
 use crate::router::Overflow;
 use crate::router::mailbox::queue_state::{self, Capacity, Reservation};
 use crate::router::tests::sim::messages::Hello;
 
-/// A name that somebody owns, or for which something is kept.
+/// A name that is owned or lingers.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) owner: Option<usize>,
-    /// Those who share it, and their grants.
+    /// The members that share it, and their grants.
     members: Vec<(usize, u64)>,
-    /// What the members have agreed on.
+    /// The key that the members have agreed on.
     key: Option<&'static str>,
-    /// Which of all changes of owner was the last of this name.
+    /// The number of its last change of owner, among those of all names.
     pub(super) grant: u64,
-    /// Which outbox it is: another one each time that nothing was kept.
+    /// The number of its mailbox: another one each time that nothing was kept.
     pub(super) instance: u64,
     pub(super) queue: Queue,
     pub(super) capacity: Capacity,
     pub(super) overflow: Overflow,
-    /// What is remembered of what its owner has sent.
-    pub(super) memory: Option<usize>,
+    /// The accepted ids of its owner.
+    pub(super) accepted: Option<usize>,
 }
 
-/// Whether a connection has its names for itself.
+/// The way in which a connection owns its names.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ownership {
     #[default]
     Sole,
-    /// It shares them, and messages are bound to members by what is at the
-    /// pointer.
+    /// Shared, with messages bound to members by the value at the pointer.
     Group(Option<&'static str>),
 }
 
@@ -43,12 +41,12 @@ impl Held {
         self.owner.is_some() || !self.members.is_empty()
     }
 
-    /// What binds messages to members, if anything does.
+    /// The pointer that binds messages to members, if any.
     pub(super) fn key(&self) -> Option<&'static str> {
         self.key.filter(|_| self.owner.is_none())
     }
 
-    /// Whoever hears broadcasts for it.
+    /// The connections that hear broadcasts because they own it.
     pub(super) fn owners(&self) -> impl Iterator<Item = usize> + '_ {
         let members = self.members.iter().map(|(member, _)| *member);
         self.owner.into_iter().chain(members)
@@ -59,7 +57,7 @@ impl Held {
         self.owner.is_some() && self.grant == grant || is_member
     }
 
-    /// Whether `connection` may have the name in this way.
+    /// Whether `connection` may own the name in this way.
     fn allows(&self, connection: usize, ownership: Ownership) -> bool {
         if let Some(owner) = self.owner {
             return ownership == Ownership::Sole || owner == connection;
@@ -68,7 +66,7 @@ impl Held {
         alone || ownership == Ownership::Group(self.key)
     }
 
-    /// Whether the name is had in this way.
+    /// Whether the name is owned in this way.
     fn is(&self, ownership: Ownership) -> bool {
         match ownership {
             Ownership::Sole => self.owner.is_some(),
@@ -81,9 +79,9 @@ impl Held {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) enum Claiming {
     #[default]
-    Unsettled,
+    Undecided,
     Wanted(String),
-    Settled,
+    Done,
     ByHello,
 }
 
@@ -104,8 +102,8 @@ impl Model {
         self.lingering.len()
     }
 
-    /// What the router counts for each name that is owned or lingers: the load
-    /// of its queue, and how often that was relieved.
+    /// Compares with the router each name that is owned or lingers: the load of
+    /// its queue, and how often that was relieved.
     pub(in super::super) fn observe_names(
         &mut self,
         count: impl Fn(&str) -> Option<(queue_state::QueueState, u64)>,
@@ -122,9 +120,9 @@ impl Model {
         }
     }
 
-    /// What the router counts for the broadcasts of a connection, and how much
-    /// of that is reserved for broadcasts to come.
-    pub(in super::super) fn observe_lane(
+    /// Compares with the router the broadcasts of a connection. `ahead` is
+    /// reserved for broadcasts to come.
+    pub(in super::super) fn observe_broadcasts(
         &mut self,
         connection: usize,
         load: Load,
@@ -132,11 +130,11 @@ impl Model {
     ) {
         let capacity = Capacity::from(&self.config);
         self.connections[connection]
-            .lane
+            .broadcasts
             .observe(load - ahead, capacity);
     }
 
-    fn is_current(&self, name: &str, grant: u64) -> bool {
+    pub(super) fn is_current(&self, name: &str, grant: u64) -> bool {
         self.names
             .get(name)
             .is_some_and(|held| held.is_granted(grant))
@@ -152,14 +150,14 @@ impl Model {
             let held = self.names.get(&name);
             if held.is_none_or(|held| !held.is_owned()) {
                 self.claim(connection, &name, Ownership::Sole);
-                self.connections[connection].claiming = Claiming::Settled;
-                self.keep_memory(connection, false, false);
+                self.connections[connection].claiming = Claiming::Done;
+                self.keep_accepted(connection, false, false);
             }
         }
     }
 
     /// Makes exactly those names the connection's that a `hello` asks for, in
-    /// the way it asks for; says whether that may be.
+    /// the way it asks for. Returns whether that may be.
     pub(super) fn grant(&mut self, connection: usize, source: &str, hello: &Hello) -> bool {
         let known = self.connections[connection].ownership;
         let ownership = match (hello.group, known) {
@@ -201,7 +199,7 @@ impl Model {
         };
         let (kept, given_up): (Vec<_>, Vec<_>) =
             claims.into_iter().partition(|claim| keeps(self, claim));
-        // What is had in another way from now on is given up first.
+        // A name that is owned in another way from now on is given up first.
         let (again, others): (Vec<_>, Vec<_>) = given_up
             .into_iter()
             .partition(|(name, _)| wanted.contains(name));
@@ -215,16 +213,15 @@ impl Model {
             }
         }
         for (name, grant) in others {
-            // What is remembered goes with the connection.
+            // The accepted ids go with the connection.
             if self.is_current(&name, grant) {
-                self.drop_memory(&name);
+                self.drop_accepted(&name);
             }
             self.release(connection, &name, grant);
         }
     }
 
-    /// Gives `name` to the connection, whoever owned it, and what is kept for
-    /// it.
+    /// Gives `name` and its mailbox to the connection, from any other owner.
     fn claim(&mut self, connection: usize, name: &str, ownership: Ownership) {
         self.grants += 1;
         let grant = self.grants;
@@ -280,7 +277,7 @@ impl Model {
             queue: Queue::default(),
             capacity,
             overflow: own.overflow,
-            memory: None,
+            accepted: None,
         }
     }
 
@@ -293,18 +290,18 @@ impl Model {
         }
         let ended = &mut self.connections[connection];
         ended.claiming = Claiming::ByHello;
-        ended.memory = None;
+        ended.accepted = None;
         ended.subscriptions.clear();
         ended.ended = true;
     }
 
-    /// The session of `connection` is gone. If it was `settled`, it has written
-    /// all that it had to.
-    pub(in super::super) fn leave(&mut self, connection: usize, settled: bool) {
+    /// Ends the session of `connection`. If it `wrote_all`, it owed nothing
+    /// more.
+    pub(in super::super) fn leave(&mut self, connection: usize, wrote_all: bool) {
         self.end_input(connection);
         let left = &mut self.connections[connection];
         left.gone = true;
-        if settled {
+        if wrote_all {
             assert!(
                 left.expected.is_empty(),
                 "answers: closed without {:?}",
@@ -312,7 +309,7 @@ impl Model {
             );
             assert!(left.partial.is_empty(), "stream: closed within a frame");
         }
-        let lost: Vec<_> = left.lane.frames().collect();
+        let lost: Vec<_> = left.broadcasts.frames().collect();
         for number in lost {
             self.records[number].died += 1;
         }
@@ -337,7 +334,7 @@ impl Model {
         }
         held.queue.break_off(held.capacity);
         held.queue.relieve();
-        let holds_anything = held.queue.holds_anything() || held.memory.is_some();
+        let holds_anything = held.queue.holds_anything() || held.accepted.is_some();
         let frames: Vec<_> = held.queue.frames().collect();
         self.names.insert(name.to_owned(), held);
         if holds_anything && !self.config.linger.is_zero() {
@@ -347,13 +344,13 @@ impl Model {
         }
     }
 
-    /// When what is kept without an owner is next to be looked after.
+    /// The time of the next end of a lingering mailbox.
     pub(in super::super) fn lingers_until(&self, now: Duration) -> Option<Duration> {
         let ends = self.lingering.iter().map(|(_, until)| until.unwrap_or(now));
         ends.min()
     }
 
-    /// The router looks after what is kept for names without an owner.
+    /// Ends the mailboxes that have lingered long enough.
     pub(in super::super) fn expire(&mut self, now: Duration) {
         let until = now + self.config.linger;
         let lingering = std::mem::take(&mut self.lingering);
@@ -369,38 +366,15 @@ impl Model {
         }
     }
 
-    /// Nothing is kept for `name` any more. What was remembered of its owner is
-    /// known until `frames` are given up.
+    /// Ends the mailbox of `name`. Its accepted ids are known until `frames`
+    /// are given up.
     fn end(&mut self, name: &str, frames: &[usize]) {
         self.give_up(name, frames);
         self.names.remove(name);
     }
 
-    /// Tells those who sent them that messages to `name` were given up.
-    pub(super) fn give_up(&mut self, name: &str, frames: &[usize]) {
-        let mut given_up: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for &number in frames {
-            let record = &mut self.records[number];
-            record.given_up += 1;
-            self.done.given_up += 1;
-            given_up.entry(record.sender).or_default().push(number);
-        }
-        for (sender, numbers) in given_up {
-            let undelivered = |first| Report::Undelivered {
-                target: name.to_owned(),
-                count: numbers.len() as u64,
-                first,
-            };
-            self.report(sender, undelivered(numbers.first().copied()));
-            if let Some(user) = self.forget(sender, &numbers) {
-                self.report(user, undelivered(None));
-                self.meet("who has resumed is told UNDELIVERED");
-            }
-        }
-    }
-
-    /// `connection` lost a name of whose queue it had begun to write one of
-    /// `items`, perhaps: it may finish that frame.
+    /// Notes that `connection` lost a name and may have begun to write one of
+    /// `items`: it may finish that frame.
     fn note_begun(&mut self, connection: usize, items: &[Item]) {
         let writer = &mut self.connections[connection];
         if writer.partial.is_empty() {
@@ -418,64 +392,5 @@ impl Model {
                 writer.begun.push((item, writer.frames_written));
             }
         }
-    }
-
-    // ---- reports ----
-
-    fn report(&mut self, connection: usize, report: Report) {
-        self.connections[connection].be_told(report);
-    }
-
-    /// The session of `connection` attends to what was reported. Says whether
-    /// it lost its last name.
-    pub(in super::super) fn attend(&mut self, connection: usize) -> bool {
-        !self.connections[connection].reports.is_empty() && self.tell(connection)
-    }
-
-    /// Reports become answers.
-    pub(super) fn tell(&mut self, connection: usize) -> bool {
-        let told = &mut self.connections[connection];
-        let mut lost_name = false;
-        for report in std::mem::take(&mut told.reports) {
-            lost_name |= matches!(report, Report::TakenOver(_));
-            if matches!(report, Report::Undelivered { .. }) {
-                *self.met.entry("a sender is told UNDELIVERED").or_default() += 1;
-            }
-            told.expected.push_back(Expected::Report(report));
-        }
-        let claims = std::mem::take(&mut self.connections[connection].claims);
-        let kept = claims
-            .into_iter()
-            .filter(|(name, grant)| self.is_current(name, *grant));
-        let kept = kept.collect();
-        self.connections[connection].claims = kept;
-        lost_name && self.connections[connection].claims.is_empty()
-    }
-}
-
-impl Connection {
-    /// What is said of one target is said at once.
-    fn be_told(&mut self, report: Report) {
-        if let Report::Undelivered {
-            target,
-            count,
-            first,
-        } = &report
-        {
-            for earlier in &mut self.reports {
-                if let Report::Undelivered {
-                    target: known,
-                    count: sum,
-                    first: earliest,
-                } = earlier
-                    && known == target
-                {
-                    *sum += count;
-                    *earliest = earliest.filter(|_| first.is_some());
-                    return;
-                }
-            }
-        }
-        self.reports.push(report);
     }
 }

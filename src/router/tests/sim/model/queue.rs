@@ -6,7 +6,7 @@ use std::ops::{Add, RangeInclusive, Sub};
 
 use crate::router::mailbox::queue_state::{self, Capacity, Reservation};
 
-/// What a queue holds, counted as the router counts it.
+/// The load of a queue, counted as the router counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Load {
     pub(crate) messages: usize,
@@ -50,11 +50,11 @@ impl Sub<Reservation> for Load {
     }
 }
 
-/// Most bytes that the report of what was dropped has.
+/// Most bytes of the report of a drop.
 const REPORT_BYTES_MAX: usize = 1_024;
 
-/// Frames that were queued together and are released together, and what was
-/// dropped behind them.
+/// Frames that were queued together and are released together, and the drops
+/// behind them.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
     frames: VecDeque<usize>,
@@ -64,12 +64,12 @@ pub(super) struct Entry {
     written: usize,
     /// Messages that were dropped.
     missed: VecDeque<usize>,
-    /// It is of several reads, and may have been queued as several: then what
-    /// was written may be released before the others are.
+    /// Whether it is of several reads and may have been queued as several: then
+    /// written frames may be released before the others.
     joined: bool,
 }
 
-/// What comes next out of a queue.
+/// The next item of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Item {
     Message(usize),
@@ -81,8 +81,7 @@ pub(super) enum Item {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     entries: VecDeque<Entry>,
-    /// What the router said when it was last asked, and what was reserved
-    /// since.
+    /// The load that the router last told, and the room reserved since.
     load: Load,
     /// How often the queue fell below half, was emptied, or lost its owner.
     reliefs: u64,
@@ -99,7 +98,7 @@ pub(super) struct Queue {
     had_copies: bool,
     /// The last entry may still grow.
     gathers: bool,
-    /// What is dropped next is told together with what was dropped last.
+    /// Whether the next drop is told together with the last one.
     gap_is_open: bool,
 }
 
@@ -182,7 +181,7 @@ impl Queue {
         self.gap_is_open = false;
     }
 
-    /// What was gathered is queued.
+    /// Queues the gathered messages.
     pub(super) fn flush(&mut self) {
         self.gathers = false;
     }
@@ -200,7 +199,7 @@ impl Queue {
         self.gap_is_open = true;
     }
 
-    /// The router says whether it still gathers what was dropped.
+    /// Learns from the router whether it still gathers drops.
     pub(super) fn observe_gap(&mut self, is_open: bool) {
         self.gap_is_open &= is_open;
     }
@@ -233,7 +232,7 @@ impl Queue {
         })
     }
 
-    /// What may have been begun to be written.
+    /// The items that may be partly written.
     pub(super) fn first_items(&self) -> impl Iterator<Item = Item> + '_ {
         let count = if self.shared { usize::MAX } else { 1 };
         self.items().take(count)
@@ -269,9 +268,9 @@ impl Queue {
         missed
     }
 
-    /// One of the members has written a message, wherever it stands. Says
-    /// whether it was there. Where it was `limited` how many messages it may have,
-    /// each is released by itself.
+    /// Notes that a member has written a message, wherever it stands. Returns
+    /// whether it was there. If the member is `limited` in the number of its
+    /// messages, each is released by itself.
     pub(super) fn pull(&mut self, number: usize, limited: bool) -> bool {
         for (index, entry) in self.entries.iter_mut().enumerate() {
             let frames = &mut entry.frames;
@@ -288,7 +287,7 @@ impl Queue {
         false
     }
 
-    /// What was written of the first entry is released from now on.
+    /// Releases the written messages of the first entry from now on.
     pub(super) fn cut(&mut self) {
         if let Some(entry) = self.entries.front_mut().filter(|_| !self.shared)
             && !entry.joined
@@ -298,7 +297,7 @@ impl Queue {
         }
     }
 
-    /// The writing was broken off: what was written is released.
+    /// Ends a write that was broken off: written messages are released.
     pub(super) fn break_off(&mut self, capacity: Capacity) {
         let Some(entry) = self.entries.front_mut().filter(|_| !self.shared) else {
             return;
@@ -315,7 +314,7 @@ impl Queue {
         self.entries.is_empty()
     }
 
-    /// Whoever keeps account of the stalls of this queue begins anew.
+    /// Notes a relief: each sum of stalls of this queue begins anew.
     pub(super) fn relieve(&mut self) {
         self.reliefs += 1;
     }
@@ -331,7 +330,7 @@ impl Queue {
             .flat_map(|entry| entry.frames.iter().copied())
     }
 
-    /// Holds what the router counts against what is queued.
+    /// Holds the load that the router counts against the queued messages.
     pub(super) fn observe(&mut self, load: Load, capacity: Capacity) {
         let before = self.load;
         let mut least = Load::default();
@@ -348,7 +347,7 @@ impl Queue {
             };
         }
         if self.had_copies {
-            // What was written may be part of an entry that isn't done.
+            // Written messages may be part of an entry that isn't done.
             most.messages = most.messages.max(before.messages);
             most.bytes = most.bytes.max(before.bytes);
         }
@@ -363,12 +362,11 @@ impl Queue {
         self.note_release(before, capacity);
     }
 
-    /// Holds how often the router says that the queue was relieved against what
-    /// follows from its loads.
+    /// Holds the number of reliefs that the router counts against the loads.
     ///
-    /// A write that makes room may also charge the queue the report of what was
-    /// dropped. Then the queue may have been below half for a moment that no
-    /// load shows, and the router is believed.
+    /// A write that makes room may also charge the queue for the report of a
+    /// drop. Then the queue may have been below half for a moment that no load
+    /// shows, and the router is believed.
     pub(super) fn observe_relief(&mut self, relieved: u64, capacity: Capacity) {
         let missed = self.entries.iter().map(|entry| entry.missed.len());
         let reports = missed.sum::<usize>() + std::mem::take(&mut self.told);

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The pauses of one connection for one queue.
 #[derive(Debug)]
 struct Stall {
-    /// Which outbox.
+    /// The mailbox.
     instance: u64,
     paused: Duration,
     since: Option<Duration>,
@@ -18,8 +18,8 @@ struct Stall {
 pub(super) struct Stalls(Vec<Stall>);
 
 impl Stalls {
-    /// An event found the queue of outbox `instance` full: until when it may
-    /// wait, if it may.
+    /// Notes that an event found the queue of mailbox `instance` full. Returns
+    /// until when it may wait, if it may.
     pub(super) fn full(
         &mut self,
         instance: u64,

@@ -1,4 +1,4 @@
-//! What a session writes, held against what it should.
+//! The bytes that a session writes, held against the promises.
 
 use serde_json::Value;
 
@@ -86,7 +86,7 @@ impl Model {
         self.records[number].delivered += 1;
     }
 
-    /// The receiver is told what was dropped, in its place.
+    /// Follows the report of a drop, in its place.
     fn told_of_a_gap(&mut self, connection: usize, report: &Value) {
         let details = &report["payload"]["details"];
         let count = details["count"].as_u64().expect("a number");
@@ -100,8 +100,8 @@ impl Model {
         assert_eq!(report["target"].as_str(), name, "gaps: to whom");
         self.meet("a receiver is told MESSAGES_DROPPED");
         let receiver = &self.connections[connection];
-        let in_plain_lane = !receiver.lane.is_empty() || !receiver.subscriptions.conflates;
-        if name.is_none() && !in_plain_lane {
+        let in_plain_queue = !receiver.broadcasts.is_empty() || !receiver.subscriptions.conflates;
+        if name.is_none() && !in_plain_queue {
             return self.told_of_latest(connection, (first, last), count);
         }
         let queue = self.known_queue_of(connection, name);
@@ -116,8 +116,8 @@ impl Model {
         });
         let copies: Vec<usize> = copies.collect();
         // Members may be told of several copies of one message in any order. A
-        // place holds two reports where an owner that chose a window took the
-        // first one before the same read dropped more.
+        // place holds two reports where an owner with a flow-control window
+        // took the first one before the same read dropped more.
         let fit = |&&copy: &&usize| {
             let missed = queue.missed_from(copy, usize::MAX);
             let end = missed.get(count as usize - 1);
@@ -142,8 +142,8 @@ impl Model {
         assert_eq!(expected, Some(last), "gaps: the last");
     }
 
-    /// What `connection` had begun to write for a name that it lost, if it has
-    /// finished that by `item`.
+    /// The frame of a lost name that `connection` had begun, if it has finished
+    /// that by `item`.
     fn finishes(&mut self, connection: usize, item: Item) -> Option<Item> {
         let writer = &mut self.connections[connection];
         let begun = std::mem::take(&mut writer.begun);
@@ -161,7 +161,7 @@ impl Model {
     /// The queue of a name that `connection` owns, or of its broadcasts.
     fn queue_of(&mut self, connection: usize, name: Option<&str>) -> &mut Queue {
         let Some(name) = name else {
-            return &mut self.connections[connection].lane;
+            return &mut self.connections[connection].broadcasts;
         };
         let held = self.names.get_mut(name);
         let held = held.filter(|held| held.owners().any(|owner| owner == connection));
@@ -172,7 +172,7 @@ impl Model {
     /// The same, to look at.
     fn known_queue_of(&self, connection: usize, name: Option<&str>) -> &Queue {
         match name {
-            None => &self.connections[connection].lane,
+            None => &self.connections[connection].broadcasts,
             Some(name) => match self.names.get(name) {
                 Some(held) if held.owners().any(|owner| owner == connection) => &held.queue,
                 _ => panic!("delivery: {name:?} is not {connection}'s"),
@@ -206,7 +206,7 @@ impl Model {
         about
     }
 
-    /// Whether `answer` is what was expected, and which message it answers.
+    /// Whether `answer` is the expected one, and the message that it answers.
     fn is_right(&self, expected: &Expected, answer: &Value) -> (bool, Option<usize>) {
         let payload = &answer["payload"];
         let details = &payload["details"];
@@ -335,7 +335,7 @@ impl Model {
         about
     }
 
-    // ---- what is left ----
+    // ---- the rest ----
 
     /// Whether anything is to be written to `connection` now, or to be attended
     /// to by it.
@@ -354,7 +354,7 @@ impl Model {
         if !self.may_be_handed(connection) {
             return None;
         }
-        if !receiver.ended && !receiver.lane.is_empty() {
+        if !receiver.ended && !receiver.broadcasts.is_empty() {
             return Some("a broadcast");
         }
         let mail = |held: &super::Held| held.owner == Some(connection) && !held.queue.is_empty();
@@ -363,7 +363,7 @@ impl Model {
 
     /// A name with an owner for which something is queued that it may be handed.
     pub(in super::super) fn unread_name(&self) -> Option<&str> {
-        // What is bound to one member isn't for another.
+        // A message bound to one member isn't for another.
         let owned = self.names.iter().filter(|(_, held)| match held.key() {
             Some(_) => held.owners().all(|owner| self.may_be_handed(owner)),
             None => held.owners().any(|owner| self.may_be_handed(owner)),

@@ -1,4 +1,4 @@
-//! Who hears which broadcasts.
+//! The receivers of broadcasts.
 
 use super::intake::Read;
 use super::latest::Offer;
@@ -6,13 +6,13 @@ use super::{Expected, Model};
 use crate::router::mailbox::queue_state::Capacity;
 use crate::router::tests::sim::messages::{Message, Subscribe};
 
-/// What a connection asks of broadcasts.
+/// The wishes of a connection about broadcasts.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
     /// Each with a number that no other has, also not one of the same id.
     list: Vec<(usize, Subscribe)>,
     made: usize,
-    /// Whether it wants none, whatever it has subscribed to.
+    /// Whether it wants none, in spite of its subscriptions.
     pub(super) wants_none: bool,
     /// Whether it has ever asked for the latest only.
     pub(super) conflates: bool,
@@ -21,7 +21,7 @@ pub(super) struct Subscriptions {
 /// A subscription and a symbol: of those that wait, the newest is enough.
 pub(super) type Key = (usize, &'static str);
 
-/// What a message is to one receiver.
+/// The part of one receiver in a message.
 #[derive(Debug, PartialEq, Eq)]
 enum Wanted {
     No,
@@ -97,7 +97,8 @@ impl Model {
         known
     }
 
-    /// Control messages are answered singly, whatever was said of acks.
+    /// Accepts a control message: those are answered singly, in every mode of
+    /// acks.
     fn grant_control(&mut self, connection: usize, number: usize) {
         let asks = &mut self.connections[connection];
         asks.invalid_in_a_row = 0;
@@ -113,7 +114,7 @@ impl Model {
 
     // ---- hearing ----
 
-    /// Who hears anything, but the sender.
+    /// The connections that hear anything, but the sender.
     pub(super) fn hearers(&self, sender: usize) -> Vec<usize> {
         let mut hearers = self.all_hearers();
         hearers.retain(|&hearer| hearer != sender);
@@ -140,7 +141,7 @@ impl Model {
         })
     }
 
-    /// To everyone who hears it.
+    /// Broadcasts a message.
     pub(super) fn broadcast(&mut self, connection: usize, number: usize, read: &mut Read) {
         let audience = read.audience.clone().unwrap_or_default();
         let message = self.records[number].message.clone();
@@ -151,20 +152,22 @@ impl Model {
             let (wanted, keys) = hearer.subscriptions.want(&message);
             if wanted == Wanted::No {
                 self.meet("a broadcast is not for a subscriber");
-                // Room is reserved for neighbours together. What comes behind
-                // this one has no neighbour that was dropped.
+                // Room is reserved for neighbours together. The next message
+                // has no neighbour that was dropped.
                 read.missed.retain(|&other| other != receiver);
                 continue;
             }
             if hearer.subscriptions.conflates {
-                // Whether it has room depends on what waits there.
+                // Its room depends on the messages that wait there.
                 let stands_alone = wanted == Wanted::ByItself;
                 hearer.latest.offer(Offer::new(number, keys, stands_alone));
                 unsure += 1;
                 continue;
             }
-            let parts = read.lanes.entry(receiver).or_default();
-            if read.missed.contains(&receiver) || !hearer.lane.fits(message.frame.len(), capacity) {
+            let parts = read.broadcasts.entry(receiver).or_default();
+            if read.missed.contains(&receiver)
+                || !hearer.broadcasts.fits(message.frame.len(), capacity)
+            {
                 read.missed.push(receiver);
                 match parts.last_mut() {
                     Some((_, dropped)) => dropped.push(number),
@@ -173,7 +176,7 @@ impl Model {
                 missed += 1;
                 continue;
             }
-            hearer.lane.reserve(message.frame.len());
+            hearer.broadcasts.reserve(message.frame.len());
             match parts.last_mut() {
                 Some((frames, dropped)) if dropped.is_empty() => frames.push(number),
                 _ => parts.push((vec![number], Vec::new())),

@@ -4,7 +4,7 @@ use super::Model;
 use crate::router::mailbox::flow_window;
 use crate::router::tests::sim::messages::Hello;
 
-/// What a connection has asked for, and what it was handed of that.
+/// The flow-control window of a connection, and its use.
 #[derive(Debug)]
 pub(super) struct Window {
     size: u32,
@@ -23,7 +23,8 @@ impl Window {
 }
 
 impl Model {
-    /// Holds the router's window against this one, between two frames.
+    /// Holds the router's flow-control window against this one, between two
+    /// frames.
     pub(in super::super) fn check_window(
         &self,
         connection: usize,
@@ -61,7 +62,7 @@ impl Model {
             begun_before: (!receiver.partial.is_empty()).then_some(receiver.frames_written),
             releases: 0,
         });
-        receiver.lane.cut();
+        receiver.broadcasts.cut();
         for name in names {
             if let Some(held) = self.names.get_mut(&name) {
                 held.queue.cut();
@@ -81,7 +82,8 @@ impl Model {
         }
     }
 
-    /// It is known what was begun before the last releases.
+    /// Counts the frame that was begun before the last releases, which is known
+    /// now.
     pub(super) fn settle_releases(&mut self, connection: usize) {
         if let Some(window) = &mut self.connections[connection].window {
             let releases = std::mem::take(&mut window.releases).min(window.handed);

@@ -1,4 +1,4 @@
-//! What clients say, when they connect, and what they say again.
+//! The messages of clients: at first, later, and again after a resume.
 
 use super::connection::Connection;
 use super::{World, tell};
@@ -30,7 +30,7 @@ impl World {
         if self.habits.resends && actor.is_multiple_of(2) {
             return self.come_back(index, name, before);
         }
-        // The name of a service is owned by those only who ask for it.
+        // The name of a service is owned only on request.
         if self.habits.hellos && self.seed.below(4) > 0 || name == "health-monitor" {
             let hello = self.hello(name);
             self.say(index, hello);
@@ -44,7 +44,7 @@ impl World {
         }
     }
 
-    /// A resumable client sends again what was not answered as far as it knows.
+    /// A resumable client sends again the messages that it has no answer to.
     fn come_back(&mut self, index: usize, name: &'static str, before: Option<usize>) {
         self.connections[index].is_resumable = true;
         let resumes = before.is_some() && !self.seed.once_in(20);
@@ -154,7 +154,7 @@ impl World {
         if seed.once_in(self.habits.wrong) {
             return self.author.wrong(seed, source, target);
         }
-        // One that comes back keeps to what it asked for at first, mostly.
+        // A client that comes back keeps to its first options, mostly.
         let hellos = self.habits.hellos && (!self.connections[index].is_resumable);
         match seed.below(40) {
             1 => return self.author.impostor(seed, target),

@@ -1,5 +1,5 @@
-//! One connection: its client, the kernel's buffers in between, and what the
-//! task that serves it keeps.
+//! One connection: its client, the kernel's buffers in between, and the state
+//! of its task.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -31,12 +31,12 @@ pub(in super::super) struct Connection {
     pub(super) is_resumable: bool,
     // The kernel.
     pub(super) inbound: VecDeque<u8>,
-    /// What was written and not yet read.
+    /// Bytes that were written and not yet read.
     pub(super) outbound: usize,
     pub(super) kernel_bytes: usize,
     pub(super) line: Line,
     // The task.
-    /// What of the client's stream the session has not taken yet.
+    /// The part of the client's stream that the session has not taken yet.
     pub(super) rest: BytesMut,
     pub(super) taken_bytes: u64,
     pub(super) taken: usize,
@@ -125,7 +125,7 @@ impl Connection {
         self.line == Line::Stands && !self.outgoing.is_empty()
     }
 
-    /// Up to `bytes` of what the client says reach the kernel.
+    /// Up to `bytes` of the client's messages reach the kernel.
     pub(super) fn send(&mut self, bytes: usize) -> usize {
         if !self.has_outgoing() {
             return 0;
@@ -166,7 +166,7 @@ impl Connection {
         self.line != Line::Stands
     }
 
-    /// What either side has written and the other not yet read is lost.
+    /// Bytes that one side has written and the other not yet read are lost.
     pub(super) fn cut(&mut self) {
         self.line = Line::Cut;
     }
@@ -183,7 +183,7 @@ impl Connection {
         self.session.is_some() && self.wakes.any()
     }
 
-    /// Whether the connection takes part in what goes on.
+    /// Whether the connection takes part.
     pub(super) fn is_open(&self) -> bool {
         self.session.is_some() && self.closing.is_none() && !matches!(self.intake, Intake::Ended)
     }
@@ -204,7 +204,7 @@ impl Connection {
         [pause, stall, self.closing].into_iter().flatten().min()
     }
 
-    /// What the task should have been woken for, and was not.
+    /// The event that the task should have been woken for, and was not.
     pub(super) fn sleeps_over(&self, model: &Model, index: usize) -> Option<String> {
         let session = self.session.as_ref()?;
         if self.wakes.any() || self.closing.is_some() {
@@ -221,10 +221,10 @@ impl Connection {
         if session.has_reports() {
             return Some("something was reported".to_owned());
         }
-        let lane = session.receiver().conflated_queue();
+        let queue = session.receiver().conflated_queue();
         let may_be_handed = model.may_be_handed(index);
-        if lane.is_some_and(|lane| lane.has_mail()) && !self.blocked && may_be_handed {
-            return Some("a broadcast waits in its conflating lane".to_owned());
+        if queue.is_some_and(|queue| queue.has_mail()) && !self.blocked && may_be_handed {
+            return Some("a broadcast waits in its conflated queue".to_owned());
         }
         let waits = model.waits_for(index).filter(|_| !self.blocked)?;
         Some(format!("{waits} waits for it"))

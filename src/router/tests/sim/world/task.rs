@@ -1,4 +1,4 @@
-//! The task of a connection. It does what `server/connection.rs` does, with
+//! The task of a connection. It does the same as `server/connection.rs`, with
 //! sockets that the seed decides about.
 
 use std::io;
@@ -11,7 +11,7 @@ use super::{World, tell};
 use crate::limits::{ANSWER_STALL_TIMEOUT, CLOSE_WRITE_TIMEOUT, WINDOW_BYTES};
 use crate::router::{Attention, Halt, Progress, Session, Step};
 
-/// What came of an attempt to take input.
+/// The outcome of an attempt to take input.
 enum Took {
     Something,
     Nothing,
@@ -21,13 +21,13 @@ enum Took {
 
 #[derive(Debug)]
 enum End {
-    Settled,
+    Orderly,
     Broken,
 }
 
 impl World {
     /// The task of `index` runs once.
-    pub(super) fn turn(&mut self, index: usize) {
+    pub(super) fn run_task(&mut self, index: usize) {
         let connection = &mut self.connections[index];
         let woken = connection.wakes.take();
         tell!(self, "{index} runs, woken for {woken:06b}");
@@ -40,7 +40,7 @@ impl World {
             connection.session().register(&waker);
             if connection.session().has_reports() && self.handle_reports(index) == Attention::Close
             {
-                return self.close(index, &End::Settled);
+                return self.close(index, &End::Orderly);
             }
         }
         let mut writes = everything || woken & (SESSION | WRITABLE | ITSELF) != 0;
@@ -65,7 +65,7 @@ impl World {
             let connection = &mut self.connections[index];
             let answered = !connection.session().has_answers();
             if answered && matches!(connection.intake, Intake::Ended) {
-                return self.close(index, &End::Settled);
+                return self.close(index, &End::Orderly);
             }
             let made_room = matches!(connection.intake, Intake::AnswersFull)
                 && !connection.session().answers_are_full();
@@ -90,7 +90,7 @@ impl World {
 
     // ---- input ----
 
-    /// Takes input as often as a round has it, and queues what was gathered.
+    /// Takes the input of a round, and queues the gathered messages.
     fn take_round(&mut self, index: usize, looks: &mut bool) -> Took {
         let mut took = Took::Something;
         let before = self.connections[index].taken;
@@ -102,11 +102,11 @@ impl World {
             }
             *looks = true;
             let gathers = self.scratch.is_gathering();
-            // Who gains a name hears broadcasts from then on.
+            // A connection that gains a name hears broadcasts from then on.
             let ends = || {
                 (self.took_control(index, before) || self.model.name_count() != names)
-                    && self.lanes_are_tight(WINDOW_BYTES)
-                    || self.a_lane_overflows()
+                    && self.queues_are_tight(WINDOW_BYTES)
+                    || self.a_queue_overflows()
             };
             if gathers && ends() {
                 break;
@@ -166,32 +166,36 @@ impl World {
         self.read_once(index)
     }
 
-    /// Reads into a window that holds what is left of the last one.
+    /// Reads into an input that holds the rest of the last one.
     fn read_once(&mut self, index: usize) -> Took {
         let bytes = self.amount();
         let spare = self.seed.pick(&[0, 4_096, WINDOW_BYTES]);
         let connection = &self.connections[index];
         let bytes = self.until_change(index, bytes.min(connection.inbound.len()));
         let connection = &mut self.connections[index];
-        let mut window = BytesMut::with_capacity(connection.rest.len() + bytes + spare);
-        window.extend_from_slice(&connection.rest);
-        window.extend(connection.inbound.drain(..bytes));
-        let step = self.hand_in(index, &mut window);
+        let mut input = BytesMut::with_capacity(connection.rest.len() + bytes + spare);
+        input.extend_from_slice(&connection.rest);
+        input.extend(connection.inbound.drain(..bytes));
+        let step = self.hand_in(index, &mut input);
         let rest = &mut self.connections[index].rest;
         rest.clear();
-        rest.extend_from_slice(&window);
+        rest.extend_from_slice(&input);
         self.follow(index, step)
     }
 
-    /// Bytes that may be read together. Where groups are, windows, or memories,
-    /// nothing is read behind a `hello` together with it: how full a queue is that a
-    /// member leaves, or of which a run is cut, or how much what was accepted before
-    /// keeps in memory, shows only after the read. Nor is anything behind a message that may change who hears
-    /// what, where a lane is so full that it matters: what is gathered is queued
-    /// then, and charged what it takes.
+    /// Bytes that may be read together.
+    ///
+    /// With groups, flow-control windows or resuming, a read ends at a `hello`.
+    /// Three facts show only after the read: how full a queue is that a member
+    /// leaves, or of which a run is cut, and the memory that resent messages
+    /// hold.
+    ///
+    /// With a nearly full queue of broadcasts, a read also ends at a message
+    /// that may change the audience: gathered messages are queued then, and
+    /// their charge matters.
     fn until_change(&self, index: usize, bytes: usize) -> usize {
         let shows_later = self.habits.groups || self.habits.resends || self.habits.windows;
-        let is_tight = self.lanes_are_tight(bytes);
+        let is_tight = self.queues_are_tight(bytes);
         let connection = &self.connections[index];
         let read = connection.taken_bytes as usize + connection.rest.len();
         let mut ahead = connection.said[connection.taken..].iter();
@@ -203,17 +207,17 @@ impl World {
         change.map_or(bytes, |(end, _)| bytes.min(*end as usize - read))
     }
 
-    /// Whether subscribers' lanes are so full that it matters what they are
-    /// charged, with so many bytes to come.
-    fn lanes_are_tight(&self, bytes: usize) -> bool {
-        let most = 2 * (self.model.fullest_lane_bytes() + bytes);
+    /// Whether queues of broadcasts are so full that the charge matters, with
+    /// so many bytes to come.
+    fn queues_are_tight(&self, bytes: usize) -> bool {
+        let most = 2 * (self.model.fullest_queue_bytes() + bytes);
         self.habits.subscriptions && most > self.router.0.config.queue_bytes
     }
 
-    /// Whether some lane holds more than it may: its entries are charged more than
-    /// was reserved for them. Then it matters what is reserved ahead, which only
-    /// the router knows.
-    fn a_lane_overflows(&self) -> bool {
+    /// Whether some queue holds more than it may: its entries are charged more
+    /// than was reserved for them. The room reserved ahead matters then, which
+    /// only the router knows.
+    fn a_queue_overflows(&self) -> bool {
         let most = self.router.0.config.queue_bytes;
         let sessions = self
             .connections
@@ -224,38 +228,38 @@ impl World {
             .any(|session| session.receiver().queue.load().bytes() > most)
     }
 
-    /// Whether a message that was taken, behind the first `before`, may change who
-    /// hears what.
+    /// Whether a message that was taken, behind the first `before`, may change
+    /// the audience.
     fn took_control(&self, index: usize, before: usize) -> bool {
         let connection = &self.connections[index];
         let mut taken = connection.said[before..connection.taken].iter();
         taken.any(|(_, number)| self.model.is_control(*number))
     }
 
-    /// Hands in again what the session stopped before.
+    /// Hands in the input again that the session stopped at.
     fn resume(&mut self, index: usize) -> Took {
-        let mut window = std::mem::take(&mut self.connections[index].rest);
-        let step = self.hand_in(index, &mut window);
+        let mut input = std::mem::take(&mut self.connections[index].rest);
+        let step = self.hand_in(index, &mut input);
         if step.consumed > 0 {
-            // What was taken may keep its block, and what is left must not.
-            window = BytesMut::from(&window[..]);
+            // Taken messages may hold the block, and the rest must not.
+            input = BytesMut::from(&input[..]);
         }
-        self.connections[index].rest = window;
+        self.connections[index].rest = input;
         self.follow(index, step)
     }
 
-    fn hand_in(&mut self, index: usize, window: &mut BytesMut) -> Step {
+    fn hand_in(&mut self, index: usize, input: &mut BytesMut) -> Step {
         let now = self.time();
         let connection = &mut self.connections[index];
-        let window_bytes = window.capacity();
-        let end = connection.taken_bytes + window.len() as u64;
+        let block_bytes = input.capacity();
+        let end = connection.taken_bytes + input.len() as u64;
         let ahead = &connection.said[connection.taken..];
         let messages: Vec<_> = (ahead.iter())
             .take_while(|(frame_end, _)| *frame_end <= end)
             .map(|(_, number)| *number)
             .collect();
         let session = connection.session.as_mut().expect("its task runs");
-        let step = session.gather(&mut self.scratch, window, now);
+        let step = session.gather(&mut self.scratch, input, now);
         connection.taken_bytes += step.consumed as u64;
         let taken = (ahead.iter())
             .take_while(|(frame_end, _)| *frame_end <= connection.taken_bytes)
@@ -268,7 +272,7 @@ impl World {
             step.halt
         );
         let halt = step.halt.as_ref();
-        (self.model).receive(index, &messages, taken, halt, window_bytes, now.mono);
+        (self.model).receive(index, &messages, taken, halt, block_bytes, now.mono);
         let connection = &self.connections[index];
         let before = connection
             .taken
@@ -288,7 +292,7 @@ impl World {
             None => Intake::Open,
             Some(Halt::Pause(pause)) => Intake::Paused(pause),
             Some(Halt::AnswersFull) => Intake::AnswersFull,
-            Some(Halt::Close) => return Took::End(End::Settled),
+            Some(Halt::Close) => return Took::End(End::Orderly),
         };
         Took::Something
     }
@@ -368,7 +372,7 @@ impl World {
         self.observe();
         match end {
             End::Broken => self.lose(index),
-            End::Settled => self.go_on_closing(index),
+            End::Orderly => self.go_on_closing(index),
         }
     }
 
@@ -386,7 +390,7 @@ impl World {
         }
     }
 
-    /// The session goes, whatever is left to be written.
+    /// Ends the session, with or without a rest to be written.
     pub(super) fn lose(&mut self, index: usize) {
         let connection = &mut self.connections[index];
         if connection.session.take().is_some() {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Wake, Waker};
 
-/// The session has something new for the peer.
+/// The session has something new to write.
 pub(super) const SESSION: u8 = 1;
-/// The peer has sent something.
+/// The client has sent something.
 pub(super) const READABLE: u8 = 2;
 /// The kernel takes more.
 pub(super) const WRITABLE: u8 = 4;

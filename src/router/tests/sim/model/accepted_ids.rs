@@ -1,5 +1,5 @@
-//! What is remembered of resumable connections, so that what they send again is
-//! not delivered again.
+//! The accepted ids of resumable connections, so that no message is delivered
+//! again when it is sent again.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::wire::Kind;
 
 /// The accepted messages of a connection, and of those that resumed it.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(super) struct AcceptedIds {
     /// The connection that it was made for, or that resumed it last.
     user: usize,
     /// Messages, each by its first copy.
@@ -19,11 +19,12 @@ pub(super) struct Memory {
     recognizes: bool,
     /// Whether it was made for a connection that found nothing to resume.
     is_substitute: bool,
-    /// How often its user has had it forget, or let what it sends be new.
+    /// The number of times that its user had it forget, or let resent messages
+    /// be new.
     lives: u32,
 }
 
-/// Where something is remembered: a memory, and in which of its lives.
+/// The place of an accepted message: the accepted ids, and one of their lives.
 pub(super) type Place = (usize, u32);
 
 impl Model {
@@ -32,43 +33,44 @@ impl Model {
         self.records[number].original
     }
 
-    /// Whether the memory is kept by a connection or for a name.
-    fn is_kept(&self, memory: usize) -> bool {
+    /// Whether the accepted ids belong to a connection or to a name.
+    fn is_kept(&self, accepted: usize) -> bool {
         let mut connections = self.connections.iter();
         let mut names = self.names.values();
-        connections.any(|known| known.memory == Some(memory))
-            || names.any(|held| held.memory == Some(memory))
+        connections.any(|known| known.accepted == Some(accepted))
+            || names.any(|held| held.accepted == Some(accepted))
     }
 
-    /// What `connection` was last given, if that is kept.
-    fn given_memory(&self, connection: usize) -> Option<usize> {
-        let given = self.connections[connection].given_memory;
-        given.filter(|&memory| self.is_kept(memory))
+    /// The last accepted ids of `connection`, if they are kept.
+    fn given_accepted(&self, connection: usize) -> Option<usize> {
+        let given = self.connections[connection].given_accepted;
+        given.filter(|&accepted| self.is_kept(accepted))
     }
 
     pub(super) fn is_resumable(&self, connection: usize) -> bool {
-        let memory = self.connections[connection].memory;
-        memory.is_some_and(|memory| self.memories[memory].user == connection)
+        let accepted = self.connections[connection].accepted;
+        accepted.is_some_and(|accepted| self.accepted_ids[accepted].user == connection)
     }
 
     pub(super) fn has_resumed(&self, connection: usize) -> bool {
-        let memory = self.connections[connection].memory;
-        self.is_resumable(connection) && memory.is_some_and(|own| self.memories[own].recognizes)
+        let accepted = self.connections[connection].accepted;
+        self.is_resumable(connection)
+            && accepted.is_some_and(|own| self.accepted_ids[own].recognizes)
     }
 
-    /// A `hello` has settled the names of `connection`.
-    pub(super) fn choose_memory(&mut self, connection: usize, hello: &Hello) {
-        let known = self.connections[connection].memory;
+    /// Follows a `hello` that has decided the names of `connection`.
+    pub(super) fn choose_accepted(&mut self, connection: usize, hello: &Hello) {
+        let known = self.connections[connection].accepted;
         let resume = hello.resume.unwrap_or(false);
         let resumable = hello.resumable.unwrap_or(resume || known.is_some());
         if hello.resume == Some(false)
             && self.has_resumed(connection)
             && let Some(known) = known
         {
-            self.memories[known].recognizes = false;
-            self.memories[known].lives += 1;
+            self.accepted_ids[known].recognizes = false;
+            self.accepted_ids[known].lives += 1;
         }
-        self.keep_memory(connection, resumable, resume);
+        self.keep_accepted(connection, resumable, resume);
         if resume {
             self.meet(match self.has_resumed(connection) {
                 true => "a connection is resumed",
@@ -77,74 +79,74 @@ impl Model {
         }
     }
 
-    /// The memory stands at the first name, and no other of the connection's
-    /// names has one.
-    pub(super) fn keep_memory(&mut self, connection: usize, resumable: bool, resume: bool) {
+    /// Keeps the accepted ids at the first name, and at no other name of the
+    /// connection.
+    pub(super) fn keep_accepted(&mut self, connection: usize, resumable: bool, resume: bool) {
         let asks = &self.connections[connection];
         let has_place = resumable && asks.ownership == Ownership::Sole;
         let names: Vec<String> = asks.claims.iter().map(|(name, _)| name.clone()).collect();
         let (first, others) = names.split_at(usize::from(has_place).min(names.len()));
         let kept = first
             .first()
-            .and_then(|name| self.attach_memory(connection, name, resume));
+            .and_then(|name| self.attach_accepted(connection, name, resume));
         for name in others {
-            self.drop_memory(name);
+            self.drop_accepted(name);
         }
         if kept.is_none()
             && self.is_resumable(connection)
-            && let Some(own) = self.connections[connection].memory.take()
+            && let Some(own) = self.connections[connection].accepted.take()
         {
-            self.memories[own].messages.clear();
-            self.memories[own].recognizes = false;
-            self.memories[own].lives += 1;
+            self.accepted_ids[own].messages.clear();
+            self.accepted_ids[own].recognizes = false;
+            self.accepted_ids[own].lives += 1;
         }
-        let known = &mut self.connections[connection].memory;
+        let known = &mut self.connections[connection].accepted;
         *known = kept.or(*known);
     }
 
-    pub(super) fn drop_memory(&mut self, name: &str) {
+    pub(super) fn drop_accepted(&mut self, name: &str) {
         if let Some(held) = self.names.get_mut(name) {
-            held.memory = None;
+            held.accepted = None;
         }
     }
 
-    fn attach_memory(&mut self, connection: usize, name: &str, resume: bool) -> Option<usize> {
-        let earlier = self.names.get(name)?.memory;
+    fn attach_accepted(&mut self, connection: usize, name: &str, resume: bool) -> Option<usize> {
+        let earlier = self.names.get(name)?.accepted;
         let can_be_resumed = |&earlier: &usize| {
-            let memory = &self.memories[earlier];
-            resume && (!memory.is_substitute || !memory.messages.is_empty())
+            let accepted = &self.accepted_ids[earlier];
+            resume && (!accepted.is_substitute || !accepted.messages.is_empty())
         };
-        let memory = match (self.given_memory(connection), earlier) {
-            (Some(own), _) => Some(own).filter(|&own| self.memories[own].user == connection),
+        let accepted = match (self.given_accepted(connection), earlier) {
+            (Some(own), _) => Some(own).filter(|&own| self.accepted_ids[own].user == connection),
             (None, Some(earlier)) if can_be_resumed(&earlier) => {
-                self.memories[earlier].user = connection;
-                self.memories[earlier].recognizes = true;
+                self.accepted_ids[earlier].user = connection;
+                self.accepted_ids[earlier].recognizes = true;
                 Some(earlier)
             }
             (None, _) => {
-                self.memories.push(Memory {
+                self.accepted_ids.push(AcceptedIds {
                     user: connection,
                     messages: BTreeSet::new(),
                     recognizes: false,
                     is_substitute: resume,
                     lives: 0,
                 });
-                Some(self.memories.len() - 1)
+                Some(self.accepted_ids.len() - 1)
             }
         };
-        let given = &mut self.connections[connection].given_memory;
-        *given = memory.or(*given);
-        self.names.get_mut(name)?.memory = memory;
-        memory
+        let given = &mut self.connections[connection].given_accepted;
+        *given = accepted.or(*given);
+        self.names.get_mut(name)?.accepted = accepted;
+        accepted
     }
 
     // ---- messages ----
 
     /// Where messages of `kind` are looked for before they are taken.
-    fn recognizing(&self, connection: usize, kind: Kind) -> Option<&Memory> {
-        let memory = self.connections[connection].memory?;
-        let memory = &self.memories[memory];
-        (kind != Kind::Ack && memory.recognizes).then_some(memory)
+    fn recognizing(&self, connection: usize, kind: Kind) -> Option<&AcceptedIds> {
+        let accepted = self.connections[connection].accepted?;
+        let accepted = &self.accepted_ids[accepted];
+        (kind != Kind::Ack && accepted.recognizes).then_some(accepted)
     }
 
     /// Whether something in `run` is known, so that its messages are taken one
@@ -154,9 +156,9 @@ impl Model {
             return false;
         };
         let kind = self.records[first].message.kind;
-        let memory = self.recognizing(connection, kind);
-        memory.is_some_and(|memory| {
-            let mut known = memory.messages.clone();
+        let accepted = self.recognizing(connection, kind);
+        accepted.is_some_and(|accepted| {
+            let mut known = accepted.messages.clone();
             run.iter()
                 .any(|&number| !known.insert(self.original(number)))
         })
@@ -165,10 +167,10 @@ impl Model {
     /// Whether the message is known: then it is acknowledged and that is all.
     pub(super) fn recognizes(&mut self, connection: usize, number: usize) -> bool {
         let (kind, original) = (self.records[number].message.kind, self.original(number));
-        let Some(memory) = self.recognizing(connection, kind) else {
+        let Some(accepted) = self.recognizing(connection, kind) else {
             return false;
         };
-        if memory.messages.contains(&original) {
+        if accepted.messages.contains(&original) {
             self.records[number].fate = Fate::Known;
             self.done.duplicates += 1;
             self.acknowledge(connection, number, 0, 0);
@@ -179,7 +181,7 @@ impl Model {
         false
     }
 
-    /// What was given up is new again: that it was is told first.
+    /// A given-up message is new again, and its report comes first.
     fn answer_undelivered(&mut self, connection: usize) {
         let told = &mut self.connections[connection];
         let reports = std::mem::take(&mut told.reports);
@@ -200,26 +202,26 @@ impl Model {
             return;
         }
         let original = self.original(number);
-        if let Some(memory) = self.connections[connection].memory {
-            let remembers = &mut self.memories[memory];
+        if let Some(accepted) = self.connections[connection].accepted {
+            let remembers = &mut self.accepted_ids[accepted];
             remembers.messages.insert(original);
-            self.records[number].remembered = Some((memory, remembers.lives));
+            self.records[number].remembered = Some((accepted, remembers.lives));
         }
     }
 
-    /// Messages that `sender` had sent were given up. Says who else is to be
-    /// told of it.
+    /// Forgets messages of `sender` that were given up. Returns the other
+    /// connection that is to hear of it.
     pub(super) fn forget(&mut self, sender: usize, given_up: &[usize]) -> Option<usize> {
-        let memory = self.given_memory(sender)?;
+        let accepted = self.given_accepted(sender)?;
         let originals: Vec<usize> = given_up.iter().map(|&n| self.original(n)).collect();
-        let memory = &mut self.memories[memory];
-        memory.messages.retain(|known| !originals.contains(known));
-        let user = memory.user;
+        let accepted = &mut self.accepted_ids[accepted];
+        accepted.messages.retain(|known| !originals.contains(known));
+        let user = accepted.user;
         (user != sender).then_some(user)
     }
 
-    /// What is remembered together is delivered together once: of the copies of
-    /// a message that one memory has seen, one was accepted and not given up.
+    /// Checks that messages remembered together were delivered together once:
+    /// of the copies of a message, one was accepted and not given up.
     pub(super) fn audit_copies(&self) {
         let mut accepted = BTreeSet::new();
         for (number, record) in self.records.iter().enumerate() {

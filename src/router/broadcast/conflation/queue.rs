@@ -1,0 +1,153 @@
+//! A backlog behind a lock, between the senders of broadcasts and their
+//! receiver.
+//!
+//! The lock is held while a message is copied in, or while some are taken out,
+//! and never while they are written.
+
+use std::collections::VecDeque;
+use std::iter::once;
+use std::sync::Arc;
+
+use super::backlog::{Backlog, Message, PushOutcome};
+use crate::budget::Budget;
+use crate::router::broadcast::subscriptions::Keys;
+use crate::router::mailbox::drop_notice::DropNotice;
+use crate::router::mailbox::entry_bytes::EntryBytes;
+use crate::router::mailbox::queue_state::Capacity;
+use crate::sync::lock;
+use crate::sync::{AtomicUsize, Mutex, Ordering};
+
+/// Bytes that are taken out for one write, but for the last message.
+const TAKEN_BYTES_MAX: usize = 64 * 1024;
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(crate) struct ConflatedQueue {
+    /// Messages and notices that wait; readable without the lock.
+    waiting: AtomicUsize,
+    /// The charge of the messages that wait or are in flight.
+    bytes: AtomicUsize,
+    /// The budget in which copies are counted.
+    budget: Arc<Budget>,
+    backlog: Mutex<Backlog>,
+}
+
+/// A message on its way into a queue.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewMessage<'a> {
+    /// The frame, prefix included.
+    pub(crate) frame: &'a [u8],
+    /// The keys of which this is the newest message.
+    pub(crate) keys: &'a Keys,
+    /// Whether it replaces older messages and may be replaced by a newer one.
+    pub(crate) is_conflated: bool,
+}
+
+impl ConflatedQueue {
+    /// Makes an empty queue with its copies counted in `budget`.
+    pub(crate) fn within(budget: &Arc<Budget>) -> Self {
+        Self {
+            budget: Arc::clone(budget),
+            ..Self::default()
+        }
+    }
+
+    /// The charge of the messages that wait or are in flight.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Acquire)
+    }
+
+    /// Pushes a message: into the slot of the one that it replaces, or behind
+    /// all others. Without room, notes the drop that `notice` describes.
+    pub(crate) fn push(
+        &self,
+        message: &NewMessage<'_>,
+        capacity: Capacity,
+        notice: impl FnOnce() -> DropNotice,
+    ) -> PushOutcome {
+        let frame = message.frame;
+        let copy = || EntryBytes::copy(frame, once(0..frame.len()), frame.len(), &self.budget);
+        let mut backlog = lock(&self.backlog);
+        let pushed = if message.is_conflated {
+            backlog.push(frame.len(), copy, message.keys, Some(capacity))
+        } else {
+            backlog.detach_keys(message.keys);
+            backlog.push(frame.len(), copy, &Keys::default(), Some(capacity))
+        };
+        if pushed == PushOutcome::Dropped {
+            backlog.note_dropped(notice());
+        }
+        self.publish(&backlog);
+        pushed
+    }
+
+    /// Pushes a message of a snapshot. It takes no room.
+    pub(crate) fn push_snapshot(&self, frame: EntryBytes, keys: &Keys) -> PushOutcome {
+        let mut backlog = lock(&self.backlog);
+        let pushed = backlog.push(0, || frame, keys, None);
+        self.publish(&backlog);
+        pushed
+    }
+
+    /// Whether anything waits.
+    pub(crate) fn has_mail(&self) -> bool {
+        self.waiting() > 0
+    }
+
+    /// The number of messages and notices that wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Acquire)
+    }
+
+    /// Takes out the next messages, until `taken` has `most` or enough for one
+    /// write.
+    #[inline(never)]
+    pub(super) fn take(&self, taken: &mut VecDeque<Message>, most: usize) {
+        let mut backlog = lock(&self.backlog);
+        let mut bytes = 0;
+        while taken.len() < most && bytes < TAKEN_BYTES_MAX {
+            let Some(message) = backlog.take() else { break };
+            bytes += message.frame.len();
+            taken.push_back(message);
+        }
+        backlog.is_writing = true;
+        self.publish(&backlog);
+    }
+
+    /// Takes back `unwritten` messages, the last first, and ends the write.
+    /// Returns how many of them were replaced meanwhile: those are gone.
+    #[inline(never)]
+    pub(super) fn give_back(&self, unwritten: impl Iterator<Item = Message>) -> u64 {
+        let mut backlog = lock(&self.backlog);
+        let mut replaced = 0;
+        for message in unwritten {
+            replaced += u64::from(!backlog.give_back(message));
+        }
+        backlog.end_write();
+        self.publish(&backlog);
+        replaced
+    }
+
+    /// Gives back the room of `messages` written messages, charged `charge` in
+    /// all.
+    pub(super) fn release(&self, messages: usize, charge: usize) {
+        if messages > 0 {
+            let mut backlog = lock(&self.backlog);
+            backlog.messages -= messages;
+            backlog.bytes -= charge;
+            self.publish(&backlog);
+        }
+    }
+
+    /// Drops all that waits, and refuses everything from now on.
+    pub(crate) fn close(&self) {
+        let mut backlog = lock(&self.backlog);
+        backlog.close();
+        self.publish(&backlog);
+    }
+
+    fn publish(&self, backlog: &Backlog) {
+        self.waiting.store(backlog.waiting(), Ordering::Release);
+        self.bytes.store(backlog.bytes, Ordering::Release);
+    }
+}
