@@ -1,9 +1,9 @@
-//! What it costs to choose among broadcasts: a hundred subscribers with a hundred
+//! The cost of choosing among broadcasts: a hundred subscribers with a hundred
 //! different symbols, against one receiver that gets everything.
 //!
 //! Bars go through sessions as a connection's do: checked by their shape, routed,
 //! acknowledged, queued, and written into a sink, in the turns of a connection
-//! whose peer keeps sending. Throughput is in messages.
+//! that is kept busy. Throughput is in messages.
 
 mod load;
 

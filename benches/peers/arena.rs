@@ -69,7 +69,7 @@ impl<'a> Arena<'a> {
         }
     }
 
-    /// Makes one run of a contestant. A server whose run fails is ended: its
+    /// Makes one run of a contestant. After a failed run its server is ended: its
     /// state is unknown.
     pub fn run(&mut self, contestant: Contestant) -> Result<Figures, String> {
         let outcome = self.try_run(contestant);

@@ -14,10 +14,11 @@ use crate::server::{Found, Kind, RIVALS};
 
 /// Documents that may have marks.
 const DOCUMENTS: [&str; 2] = ["docs/benchmarks.md", "README.md"];
-/// Where files that the documents show go.
+/// The folder of the files that the documents show.
 const FOLDER: &str = "docs/benchmarks";
 
-/// Copies the files and fills in the documents; returns what was written.
+/// Copies the files and fills in the documents; returns the names of those that
+/// were written.
 pub fn publish(
     root: &Path,
     from: &Path,

@@ -18,7 +18,7 @@ const BUILT_TICKWIRE: &str = env!("CARGO_BIN_EXE_tickwire");
 /// The package's folder.
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// What a comparison needs.
+/// A comparison.
 #[derive(Debug)]
 pub struct Session<'a> {
     options: &'a Options,
@@ -144,7 +144,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// What keeps an experiment from being made here, if something does.
+/// The reason why an experiment can't be made here, if there is one.
 fn too_many_files(experiment: Experiment) -> Option<String> {
     let connections = match experiment {
         Experiment::IdleNeighbours => NEIGHBOURS,

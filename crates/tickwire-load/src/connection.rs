@@ -24,7 +24,7 @@ pub struct Connection {
     writable: bool,
 }
 
-/// Why a connection is of no more use.
+/// A reason why a connection is of no more use.
 #[derive(Debug, thiserror::Error)]
 pub enum Broken {
     /// The server has ended it.

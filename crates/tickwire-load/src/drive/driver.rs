@@ -16,7 +16,7 @@ use crate::count::{Counting, Replies};
 use crate::latency::Latency;
 use crate::load::Load;
 
-/// Wakes a thread whose senders wait for room.
+/// Wakes a thread with senders that wait for room.
 const WAKE: Token = Token(usize::MAX);
 
 /// A thread's work. Call [`run`](Self::run) once, in that thread.

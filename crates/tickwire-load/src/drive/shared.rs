@@ -178,7 +178,7 @@ impl Flow {
             return room;
         }
         self.is_awaited.store(true, Ordering::Relaxed);
-        // Pairs with the one in `wake`: either this sees what was received, or
+        // Pairs with the one in `wake`: either this sees the receipt, or
         // the receiver sees that it is waited for.
         fence(Ordering::SeqCst);
         self.room()
