@@ -10,7 +10,7 @@ use super::ends::{Receiver, Sender};
 use super::gauge::Gauge;
 use super::schedule::Schedule;
 use super::shared::{Flow, Shared};
-use super::{EXCESS_TIME, Outcome, Pace, Plan, TICK};
+use super::{EXCESS_TIME, Outcome, Pace, Plan, TICK, WRITES_PER_TURN};
 use crate::connection::Scratch;
 use crate::count::{Counting, Replies};
 use crate::latency::Latency;
@@ -119,7 +119,9 @@ impl<'a, 's> Driver<'a, 's> {
                 }
             }
             self.allow_what_is_due(start);
-            self.write();
+            for _ in 0..WRITES_PER_TURN {
+                self.write();
+            }
             let wait = self.wait(start);
             if let Err(error) = self.poll.poll(&mut events, Some(wait))
                 && error.kind() != io::ErrorKind::Interrupted
