@@ -155,6 +155,7 @@ fn plan(experiment: Experiment, pace: Pace, contestant: Contestant, load: &Load)
                 // The load has its core alone, and a sleep would be late by more
                 // than the time between two messages.
                 may_spin: true,
+                joins_late: false,
             };
             (tempo, None)
         }

@@ -90,6 +90,11 @@ impl Found {
         })
     }
 
+    /// Its name and version.
+    pub fn text(&self) -> String {
+        format!("{} {}", self.kind.label(), self.version)
+    }
+
     /// Starts it on its core.
     pub fn start(&self, cores: Cores) -> Result<Running, String> {
         self.try_start(cores)

@@ -30,10 +30,8 @@ impl<'a> Session<'a> {
     /// Looks for the servers, and pins this process.
     pub fn new(options: &'a Options) -> Result<Self, String> {
         let found = find_servers(options)?;
-        let versions: Vec<String> = (found.iter())
-            .filter(|found| found.kind != Kind::CopyLoop)
-            .map(|found| format!("{} {}", found.kind.label(), found.version))
-            .collect();
+        let servers = found.iter().filter(|found| found.kind != Kind::CopyLoop);
+        let versions: Vec<String> = servers.map(Found::text).collect();
         say(&format!("{}\n", versions.join(", ")));
         options.cores.pin_load()?;
         Ok(Self {

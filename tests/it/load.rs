@@ -127,18 +127,21 @@ fn a_paced_load_has_a_latency_for_each_message() {
     let local = Local::start();
     let receivers = named("rx", 2);
     let load = load(&Selection::Mix, 30, Receivers::InTurn(&receivers));
-    let pace = Pace::Scheduled {
-        schedule: Schedule::new(20_000, 4_001, 30),
-        may_spin: false,
-    };
-    let outcome = run(&load, local.parties(30, &receivers), pace);
-    let totals = outcome.totals();
-    assert_eq!(outcome.faults(&totals), [""; 0]);
-    assert_eq!((totals.sent, totals.delivered), (4_001, 4_001));
-    assert_eq!(totals.acknowledged, outcome.answerable);
-    assert_eq!(outcome.latency.unwrap().count(), 4_001);
-    assert_eq!(outcome.late.unwrap().count(), 4_001);
-    assert!(outcome.delivering >= Duration::from_millis(200));
+    for joins_late in [true, false] {
+        let pace = Pace::Scheduled {
+            schedule: Schedule::new(20_000, 4_001, 30),
+            may_spin: false,
+            joins_late,
+        };
+        let outcome = run(&load, local.parties(30, &receivers), pace);
+        let totals = outcome.totals();
+        assert_eq!(outcome.faults(&totals), [""; 0]);
+        assert_eq!((totals.sent, totals.delivered), (4_001, 4_001));
+        assert_eq!(totals.acknowledged, outcome.answerable);
+        assert_eq!(outcome.latency.unwrap().count(), 4_001);
+        assert_eq!(outcome.late.unwrap().count(), 4_001);
+        assert!(outcome.delivering >= Duration::from_millis(200));
+    }
     local.stop();
 }
 

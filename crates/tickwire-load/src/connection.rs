@@ -204,6 +204,12 @@ impl<'a> Cursor<'a> {
         self.stream.bytes_of(self.messages()) - self.written
     }
 
+    /// Bytes to the end of the message that is written next, or goes on.
+    pub fn left_of_next(&self) -> u64 {
+        let messages = self.stream.messages_before(self.written + 1);
+        self.stream.bytes_of(messages) - self.written
+    }
+
     /// Writes once to `connection`, `room` bytes at most, and returns how many it
     /// took.
     pub fn write(&mut self, connection: &mut Connection, room: u64) -> io::Result<u64> {

@@ -114,6 +114,8 @@ pub fn measure(
             Pace::Scheduled {
                 schedule: Schedule::new(rate, total, plan.senders as usize),
                 may_spin: std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1),
+                // Rates beyond that of single writes are reached by it.
+                joins_late: true,
             }
         }
     };

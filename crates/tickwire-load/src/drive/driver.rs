@@ -47,6 +47,7 @@ pub struct Driver<'a, 's> {
 struct Paced {
     schedule: Schedule,
     may_spin: bool,
+    joins_late: bool,
     latency: Latency,
     late: Latency,
 }
@@ -78,9 +79,14 @@ impl<'a, 's> Driver<'a, 's> {
         }
         let paced = match &plan.pace {
             Pace::FlatOut(_) => None,
-            Pace::Scheduled { schedule, may_spin } => Some(Paced {
+            Pace::Scheduled {
+                schedule,
+                may_spin,
+                joins_late,
+            } => Some(Paced {
                 schedule: schedule.clone(),
                 may_spin: *may_spin,
+                joins_late: *joins_late,
                 latency: Latency::new(),
                 late: Latency::new(),
             }),
@@ -220,6 +226,10 @@ impl<'a, 's> Driver<'a, 's> {
                 continue;
             }
             sender.is_queued = false;
+            let room = match &self.paced {
+                Some(paced) if !paced.joins_late => room.min(sender.cursor.left_of_next()),
+                _ => room,
+            };
             match sender.write(room) {
                 Ok(bytes) => {
                     if let Some(flow) = self.shared.flow() {

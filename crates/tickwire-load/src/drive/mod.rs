@@ -64,6 +64,9 @@ pub enum Pace {
         schedule: Schedule,
         /// Whether short waits may keep a core busy; sleeping is coarse.
         may_spin: bool,
+        /// Whether messages of a sender that are late together are written
+        /// together.
+        joins_late: bool,
     },
 }
 
