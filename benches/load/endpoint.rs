@@ -16,7 +16,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// A session that has said nothing.
+    /// One that has said nothing.
     pub fn new(router: &Router) -> Self {
         Self {
             session: router.connect(),
@@ -24,7 +24,7 @@ impl Endpoint {
         }
     }
 
-    /// A session that has said these messages.
+    /// One that has said these messages.
     pub fn saying(router: &Router, messages: &[String]) -> Self {
         let mut endpoint = Self::new(router);
         let messages: Vec<Vec<u8>> = messages.iter().map(|m| m.clone().into_bytes()).collect();
@@ -33,7 +33,7 @@ impl Endpoint {
         endpoint
     }
 
-    /// A session that owns `name`.
+    /// One that owns `name`.
     pub fn owning(router: &Router, name: &str) -> Self {
         let hello = control("hello", name, r#"{"protocol":1}"#);
         let endpoint = Self::saying(router, &[hello]);
@@ -41,13 +41,13 @@ impl Endpoint {
         endpoint
     }
 
-    /// Takes a read, all of it, and queues its messages.
+    /// Takes what was read, all of it, and queues it.
     pub fn receive(&mut self, window: &mut BytesMut) {
         self.gather(window);
         self.flush();
     }
 
-    /// Takes a read, all of it. Its messages are queued by [`Self::flush`].
+    /// Takes what was read, all of it. It is queued by [`Self::flush`].
     pub fn gather(&mut self, window: &mut BytesMut) {
         let now = Now {
             mono: Duration::ZERO,
@@ -57,17 +57,17 @@ impl Endpoint {
         assert!(step.halt.is_none() && window.is_empty());
     }
 
-    /// Returns whether messages are gathered that the next read adds to.
+    /// Whether something is gathered that grows with the next read.
     pub fn is_gathering(&self) -> bool {
         self.workspace.is_gathering()
     }
 
-    /// Queues the gathered messages.
+    /// Queues what was gathered.
     pub fn flush(&mut self) {
         self.workspace.flush();
     }
 
-    /// Writes all that waits to be written, and returns how many bytes that was.
+    /// Writes all that waits to be written; says how many bytes those were.
     pub fn discard_output(&mut self) -> usize {
         let mut all = |slices: &[IoSlice<'_>]| Ok(slices.iter().map(|s| s.len()).sum());
         let written = self.session.transmit(usize::MAX, &mut all);
