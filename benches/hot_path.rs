@@ -100,8 +100,8 @@ fn route(c: &mut Criterion) {
     group.finish();
 }
 
-/// Two threads that route at once: on one router, and on one each. What they
-/// share must not slow them.
+/// Two threads that route at once: on one router, and on one each. Their shared
+/// state must not slow them.
 fn two_threads(c: &mut Criterion) {
     const FRAMES: usize = 64;
     let mut group = c.benchmark_group("two threads");

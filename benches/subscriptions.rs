@@ -1,9 +1,9 @@
-//! What it costs to choose among broadcasts: a hundred subscribers with a hundred
+//! The cost of choosing among broadcasts: a hundred subscribers with a hundred
 //! different symbols, against one receiver that gets everything.
 //!
 //! Bars go through sessions as a connection's do: checked by their shape, routed,
 //! acknowledged, queued, and written into a sink, in the turns of a connection
-//! whose peer keeps sending. Throughput is in messages.
+//! that is kept busy. Throughput is in messages.
 
 mod load;
 
@@ -85,38 +85,42 @@ fn windows() -> Vec<BytesMut> {
     windows
 }
 
+fn hello(name: &str, register: bool) -> String {
+    let payload = format!(r#"{{"protocol":1,"register":{register}}}"#);
+    control("hello", name, &payload)
+}
+
+fn receivers(router: &Router, audience: &str) -> Vec<Endpoint> {
+    let subscriber = |number| {
+        let payload = format!(
+            r#"{{"id":"bars","where":[{{"field":"/payload/payload_json/symbol","op":"eq","value":"{}"}}]}}"#,
+            symbol(number)
+        );
+        let name = format!("subscriber {number}");
+        let subscribe = control("subscribe", &name, &payload);
+        Endpoint::saying(router, &[hello(&name, true), subscribe])
+    };
+    match audience {
+        "to one receiver, everything" => {
+            vec![Endpoint::saying(router, &[hello("receiver", true)])]
+        }
+        "to nobody" => Vec::new(),
+        _ => (0..SYMBOLS).map(subscriber).collect(),
+    }
+}
+
 fn fan_out(c: &mut Criterion) {
     let windows = windows();
     let messages = windows.iter().map(|window| count(window)).sum::<usize>();
     let mut group = c.benchmark_group("broadcast bars");
     group.throughput(Throughput::Elements(messages as u64));
-    let hello = |name: &str, register: bool| {
-        let payload = format!(r#"{{"protocol":1,"register":{register}}}"#);
-        control("hello", name, &payload)
-    };
-    for what in [
+    for audience in [
         "to one receiver, everything",
         "to 100 subscribers, a symbol each",
         "to nobody",
     ] {
         let router = Router::new(RouterConfig::default());
-        let mut receivers: Vec<Endpoint> = match what {
-            "to one receiver, everything" => {
-                vec![Endpoint::saying(&router, &[hello("receiver", true)])]
-            }
-            "to nobody" => Vec::new(),
-            _ => (0..SYMBOLS)
-                .map(|number| {
-                    let payload = format!(
-                        r#"{{"id":"bars","where":[{{"field":"/payload/payload_json/symbol","op":"eq","value":"{}"}}]}}"#,
-                        symbol(number)
-                    );
-                    let name = format!("subscriber {number}");
-                    let subscribe = control("subscribe", &name, &payload);
-                    Endpoint::saying(&router, &[hello(&name, true), subscribe])
-                })
-                .collect(),
-        };
+        let mut receivers = receivers(&router, audience);
         let mut sender = Endpoint::saying(&router, &[hello("market-data-feed", false)]);
         let mut pool = Windows::default();
         let mut turn = || -> (Duration, usize) {
@@ -147,9 +151,9 @@ fn fan_out(c: &mut Criterion) {
         };
         // Each bar arrives once.
         let bytes: usize = windows.iter().map(|window| window.len()).sum();
-        let expected = if what == "to nobody" { 0 } else { bytes };
+        let expected = if audience == "to nobody" { 0 } else { bytes };
         assert_eq!(turn().1, expected);
-        group.bench_function(what, |b| {
+        group.bench_function(audience, |b| {
             b.iter_custom(|iterations| (0..iterations).map(|_| turn().0).sum());
         });
     }

@@ -1,6 +1,6 @@
-//! What a message costs in allocations, from its bytes to its ack: next to
-//! none once the buffers are warm. A program of its own, for it counts what its
-//! allocator does.
+//! The allocations that a message costs, from its bytes to its ack: next to none
+//! once the buffers are warm. A program of its own, for it counts the calls of
+//! its allocator.
 
 #![allow(missing_docs, reason = "a test")]
 
@@ -55,7 +55,7 @@ const FRAMES_A_READ: usize = 64;
 /// Allocations a message at most, in the steady state.
 const ALLOCATIONS_A_MESSAGE: f64 = 0.05;
 
-/// A session fed by hand, and its output thrown away.
+/// A session that is fed by hand; its output is thrown away.
 struct Endpoint {
     session: Session,
     workspace: ReadScratch,
@@ -96,8 +96,8 @@ fn hello(source: &str, payload: &str) -> String {
     )
 }
 
-/// Has `window` hold what the `read`th read finds: as in the server it is used
-/// again when nothing holds it.
+/// Fills `window` with the messages of a read: as in the server it is used again
+/// when nothing holds it.
 fn fill(window: &mut BytesMut, messages: &[impl AsRef<[u8]>], read: usize) {
     window.clear();
     if !window.try_reclaim(64 * 1024) {
@@ -157,8 +157,8 @@ fn subscribe(source: &str, payload: &str) -> String {
     )
 }
 
-/// Allocations a broadcast of which each subscriber gets its share, and with
-/// `latest` one more the newest of each symbol.
+/// Allocations a broadcast of which each subscriber gets its share; with `latest`
+/// one more subscriber gets the newest of each symbol.
 fn allocations_a_broadcast(latest: bool) -> f64 {
     const WARM_READS: usize = 400;
     const READS: usize = 200;

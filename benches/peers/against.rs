@@ -1,4 +1,4 @@
-//! Two builds of tickwire, compared by what a message costs them.
+//! Two builds of tickwire, compared by the cost of a message.
 //!
 //! Rates depend on whatever else the machine does; the processor time of the
 //! server for a message much less so, and pairs taken in turns show a difference
@@ -6,66 +6,45 @@
 
 use serde_json::{Value, json};
 use tickwire_load::protocol::Acks;
-use tickwire_load::statistics::{Estimate, Limit};
+use tickwire_load::statistics::Estimate;
 
 use crate::arena::Arena;
 use crate::figures::{Metric, estimate_json, figure_text};
 use crate::machine::Cores;
 use crate::options::Pace;
 use crate::rounds;
-use crate::rows::{Bound, Contestant, Experiment, Reference, Row};
+use crate::rows::{Contestant, Experiment, Reference, Row};
 use crate::server::{Found, Kind};
 
-/// What is compared, with the answers that are asked for.
-fn rows(paced_acks: Acks) -> Vec<Row> {
-    let row = |id: &str, work: &str, experiment, acks| {
-        let of = |kind| Contestant {
-            acks,
-            ..Contestant::of(kind)
-        };
-        Row {
-            id: id.to_owned(),
-            work: work.to_owned(),
-            experiment,
-            metric: Metric::CpuMicros,
-            subject: of(Kind::Tickwire),
-            bounds: vec![Bound {
-                limit: Limit::AtMost(1.0),
-                reference: Reference::One(of(Kind::OtherTickwire)),
-            }],
-            shown: vec![],
-        }
+/// The other build.
+const OTHER: Contestant = Contestant::of(Kind::OtherTickwire);
+
+/// The rows that are compared.
+fn rows(paced_acks: Acks) -> [Row; 4] {
+    let row = |id, work, experiment, acks| {
+        let mut row = Row::new(id, work, experiment, Metric::CpuMicros);
+        row.subject.acks = acks;
+        row.at_most(1.0, Reference::One(Contestant { acks, ..OTHER }))
     };
-    vec![
+    let of_ten = "order events at a fixed rate, 10 connections";
+    let of_many = "order events at a fixed rate, 1000 connections";
+    let mix = "the eleven kinds of messages, an ack each";
+    let (each, throughput) = (Acks::Each, Experiment::Throughput);
+    [
         row(
             "throughput/each",
             "order events, an ack each",
-            Experiment::Throughput,
-            Acks::Each,
+            throughput,
+            each,
         ),
-        row(
-            "mix",
-            "the eleven kinds of messages, an ack each",
-            Experiment::Mix,
-            Acks::Each,
-        ),
-        row(
-            "paced/10",
-            "order events at a fixed rate, 10 connections",
-            Experiment::Paced(10),
-            paced_acks,
-        ),
-        row(
-            "paced/1000",
-            "order events at a fixed rate, 1000 connections",
-            Experiment::Paced(1_000),
-            paced_acks,
-        ),
+        row("mix", mix, Experiment::Mix, each),
+        row("paced/10", of_ten, Experiment::Paced(10), paced_acks),
+        row("paced/1000", of_many, Experiment::Paced(1_000), paced_acks),
     ]
 }
 
-/// Compares them row by row and hands out each row's lines of text. Returns what
-/// goes into the file, and whether every run succeeded.
+/// Compares row by row and hands out each row's lines of text. Returns the
+/// results for the file, and whether every run succeeded.
 pub fn compare(
     found: &[Found],
     only: impl Fn(&Row) -> bool,
@@ -77,8 +56,9 @@ pub fn compare(
     let mut results = Vec::new();
     let paced_acks = paced_acks(found, cores)?;
     for row in rows(paced_acks).into_iter().filter(|row| only(row)) {
-        let Reference::One(other) = row.bounds[0].reference else {
-            continue;
+        let other = Contestant {
+            kind: Kind::OtherTickwire,
+            ..row.subject
         };
         let outcome = rounds::run(row.experiment, &[&row], found, cores, pace);
         let samples = |contestant| outcome.samples(contestant, row.metric);
@@ -136,7 +116,7 @@ fn verdict(ratio: &Estimate) -> &'static str {
     }
 }
 
-/// None, if both can do without; builds from before that option can't.
+/// Returns no acks, if both builds know that option, and each otherwise.
 fn paced_acks(found: &[Found], cores: Cores) -> Result<Acks, String> {
     for kind in [Kind::Tickwire, Kind::OtherTickwire] {
         let server = Arena::start_one(found, kind, cores)?;

@@ -69,7 +69,7 @@ impl<'a> Arena<'a> {
         }
     }
 
-    /// Makes one run of a contestant. A server whose run fails is ended: its
+    /// Makes one run of a contestant. After a failed run its server is ended: its
     /// state is unknown.
     pub fn run(&mut self, contestant: Contestant) -> Result<Figures, String> {
         let outcome = self.try_run(contestant);
@@ -155,6 +155,7 @@ fn plan(experiment: Experiment, pace: Pace, contestant: Contestant, load: &Load)
                 // The load has its core alone, and a sleep would be late by more
                 // than the time between two messages.
                 may_spin: true,
+                joins_late: false,
             };
             (tempo, None)
         }

@@ -16,14 +16,14 @@ use crate::server::Kind;
 
 const WIDTH: f64 = 860.0;
 const MARGIN: f64 = 24.0;
-/// Where bars begin, and where the longest may end; their values stand behind.
+/// The beginning of bars, and the end of the longest; their values stand behind.
 const BARS_FROM: f64 = 220.0;
 const BARS_TO: f64 = 690.0;
 const BAR_HEIGHT: f64 = 20.0;
 const BAR_STEP: f64 = 28.0;
 const HEADING_STEP: f64 = 40.0;
 const TITLE_HEIGHT: f64 = 32.0;
-/// Room that a value takes, more or less.
+/// Room for a value, more or less.
 const VALUE_WIDTH: f64 = 100.0;
 
 /// A chart of some rows.
@@ -31,7 +31,7 @@ struct Chart {
     file: &'static str,
     title: &'static str,
     note: &'static str,
-    /// The rows' ids, or what stands before a slash in them.
+    /// The rows' ids, or the parts before a slash.
     rows: &'static [&'static str],
 }
 
@@ -73,7 +73,7 @@ struct Bar {
     label: String,
     kind: Kind,
     figure: Estimate,
-    /// Where tickwire has to be, and on which side of it.
+    /// The bound, if it is tickwire's.
     bound: Option<f64>,
 }
 
@@ -99,58 +99,56 @@ pub fn draw(reports: &[RowReport], folder: &Path) -> std::io::Result<Vec<&'stati
     Ok(files)
 }
 
-/// Rows measured in the same rounds become one group: they share their peers.
+/// Rows measured in the same rounds become one group: they share their rivals.
 fn groups(reports: &[&RowReport]) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
-    let mut last = None;
+    let shares_rounds = |a: &&RowReport, b: &&RowReport| {
+        (a.row.experiment, a.row.metric) == (b.row.experiment, b.row.metric)
+    };
+    let groups = reports.chunk_by(shares_rounds);
+    groups.map(group).collect()
+}
+
+fn group(reports: &[&RowReport]) -> Group {
+    let row = &reports[0].row;
+    let mut bars: Vec<Bar> = Vec::new();
     for report in reports {
-        let row = &report.row;
-        let same = last == Some((row.experiment, row.metric));
-        last = Some((row.experiment, row.metric));
-        if !same {
-            groups.push(Group {
-                heading: heading(row),
-                metric: row.metric,
-                bars: Vec::new(),
-            });
-        }
-        let group = groups.last_mut().expect("one was just pushed");
         for line in &report.lines {
             let label = line.contestant.label();
-            if group.bars.iter().any(|bar| bar.label == label) {
-                continue;
+            if bars.iter().all(|bar| bar.label != label) {
+                let is_subject = line.contestant == report.row.subject;
+                bars.push(Bar {
+                    label,
+                    kind: line.contestant.kind,
+                    figure: line.figure,
+                    bound: is_subject.then(|| bound(report)).flatten(),
+                });
             }
-            group.bars.push(Bar {
-                label,
-                kind: line.contestant.kind,
-                figure: line.figure,
-                bound: (line.contestant == row.subject)
-                    .then(|| bound(report))
-                    .flatten(),
-            });
         }
     }
-    for group in &mut groups {
-        let best_first = |a: &Bar, b: &Bar| b.figure.median.total_cmp(&a.figure.median);
-        group.bars.sort_by(best_first);
-        if group.metric != Metric::PerSecond {
-            group.bars.reverse();
-        }
+    bars.sort_by(|a, b| b.figure.median.total_cmp(&a.figure.median));
+    if row.metric != Metric::PerSecond {
+        bars.reverse();
     }
-    groups
+    Group {
+        heading: heading(row),
+        metric: row.metric,
+        bars,
+    }
 }
 
 fn heading(row: &Row) -> String {
-    // What the rows of a group have in common.
-    let work = row.work.split(", an ack each").next().unwrap_or(&row.work);
-    let work = work.split(", acks").next().unwrap_or(work);
-    let work = work.split(", no acks").next().unwrap_or(work);
     match row.metric {
         Metric::P50Micros => "half of the messages within (p50)".to_owned(),
+        Metric::P99Micros => "99 of 100 messages within (p99)".to_owned(),
         // It is the title.
         Metric::BytesPerConnection => String::new(),
-        Metric::P99Micros => "99 of 100 messages within (p99)".to_owned(),
-        _ => work.trim_start_matches("1 → 1, ").to_owned(),
+        _ => {
+            // The rows of a group have this in common.
+            let acks = [", an ack each", ", acks", ", no acks"];
+            let ends = acks.iter().filter_map(|acks| row.work.find(acks));
+            let work = &row.work[..ends.min().unwrap_or(row.work.len())];
+            work.trim_start_matches("1 → 1, ").to_owned()
+        }
     }
 }
 
@@ -158,37 +156,27 @@ fn heading(row: &Row) -> String {
 /// medians have it.
 fn bound(report: &RowReport) -> Option<f64> {
     let median = |contestant| {
-        let mut lines = report.lines.iter();
-        lines
-            .find(|line| line.contestant == contestant)
-            .map(|line| line.figure.median)
+        let line = report.lines.iter().find(|l| l.contestant == contestant);
+        line.map(|line| line.figure.median)
     };
-    let bounds = report.judged.iter().filter_map(|judged| {
-        if judged.judgement == Judgement::NothingToCompareWith {
-            return None;
-        }
+    let measured = report.judged.iter();
+    let measured = measured.filter(|j| j.judgement != Judgement::NothingToCompareWith);
+    let bounds = measured.filter_map(|judged| {
         let reference = match judged.bound.reference {
             Reference::Itself => Some(1.0),
             Reference::One(one) => median(one),
-            Reference::FasterOf(one, other) => median(one)
-                .into_iter()
-                .chain(median(other))
-                .reduce(f64::max),
+            Reference::FasterOf(one, other) => {
+                let both = [median(one), median(other)].into_iter().flatten();
+                both.reduce(f64::max)
+            }
         };
         Some(match judged.bound.limit {
             Limit::AtLeast(factor) => (factor * reference?, true),
             Limit::AtMost(factor) => (factor * reference?, false),
         })
     });
-    bounds
-        .reduce(|a, b| {
-            if (a.1 && b.0 > a.0) || (!a.1 && b.0 < a.0) {
-                b
-            } else {
-                a
-            }
-        })
-        .map(|(figure, _)| figure)
+    let strictest = bounds.reduce(|a, b| if (b.0 > a.0) == a.1 { b } else { a });
+    strictest.map(|(figure, _)| figure)
 }
 
 fn svg(chart: &Chart, groups: &[Group]) -> String {
@@ -250,57 +238,49 @@ text {{ font-family: system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif;
 }
 
 fn draw_bar(body: &mut String, bar: &Bar, metric: Metric, y: f64, x: &impl Fn(f64) -> f64) {
-    let colour = match bar.kind {
-        Kind::Tickwire | Kind::OtherTickwire => "#0969da",
-        Kind::CopyLoop => "#d0d7de",
-        _ => "#8c959f",
+    let (colour, weight) = match bar.kind {
+        Kind::Tickwire => ("#0969da", "600"),
+        Kind::OtherTickwire => ("#0969da", "400"),
+        Kind::CopyLoop => ("#d0d7de", "400"),
+        _ => ("#8c959f", "400"),
     };
-    let weight = match bar.kind {
-        Kind::Tickwire => "600",
-        _ => "400",
+    let mut line = |text: std::fmt::Arguments<'_>| {
+        let _ = writeln!(body, "{text}");
     };
     let middle = y + BAR_HEIGHT / 2.0;
+    let (text_y, whisker_y) = (middle + 5.0, middle - 4.0);
     let (low, high) = (x(bar.figure.low), x(bar.figure.high));
-    let _ = writeln!(
-        body,
-        r#"<text x="{:.1}" y="{:.1}" text-anchor="end" font-weight="{weight}">{}</text>"#,
+    line(format_args!(
+        r#"<text x="{:.1}" y="{text_y:.1}" text-anchor="end" font-weight="{weight}">{}</text>"#,
         BARS_FROM - 10.0,
-        middle + 5.0,
         escaped(&bar.label)
-    );
-    let _ = writeln!(
-        body,
+    ));
+    line(format_args!(
         r#"<rect x="{BARS_FROM}" y="{y:.1}" width="{:.1}" height="{BAR_HEIGHT}" rx="2" fill="{colour}"/>"#,
         (x(bar.figure.median) - BARS_FROM).max(1.0)
-    );
-    let _ = writeln!(
-        body,
-        r##"<path d="M{low:.1} {:.1}v8m0 -4H{high:.1}m0 -4v8" stroke="#24292f" stroke-width="1.2" fill="none"/>"##,
-        middle - 4.0
-    );
+    ));
+    line(format_args!(
+        r##"<path d="M{low:.1} {whisker_y:.1}v8m0 -4H{high:.1}m0 -4v8" stroke="#24292f" stroke-width="1.2" fill="none"/>"##
+    ));
     let mut end = high;
     if let Some(bound) = bar.bound.map(x) {
-        let _ = writeln!(
-            body,
-            r##"<path d="M{bound:.1} {top:.1}v{height:.1}" stroke="#ffffff" stroke-width="5"/>
-<path d="M{bound:.1} {top:.1}v{height:.1}" stroke="#cf222e" stroke-width="2" stroke-dasharray="4 2"/>"##,
-            top = y - 3.0,
-            height = BAR_HEIGHT + 6.0
-        );
+        let path = format!("M{bound:.1} {:.1}v{:.1}", y - 3.0, BAR_HEIGHT + 6.0);
+        line(format_args!(
+            r##"<path d="{path}" stroke="#ffffff" stroke-width="5"/>
+<path d="{path}" stroke="#cf222e" stroke-width="2" stroke-dasharray="4 2"/>"##
+        ));
         // The value stands behind both, unless it fits between them.
         if bound < end + VALUE_WIDTH {
             end = end.max(bound);
         }
     }
     let (divisor, digits) = scale(metric);
-    let value = grouped(bar.figure.median / divisor, digits);
-    let _ = writeln!(
-        body,
-        r#"<text class="value" x="{:.1}" y="{:.1}" font-weight="{weight}">{value} {}</text>"#,
+    line(format_args!(
+        r#"<text class="value" x="{:.1}" y="{text_y:.1}" font-weight="{weight}">{} {}</text>"#,
         end + 10.0,
-        middle + 5.0,
+        grouped(bar.figure.median / divisor, digits),
         unit(metric)
-    );
+    ));
 }
 
 fn escaped(text: &str) -> String {

@@ -1,8 +1,8 @@
 //! The limit: a loop that splits frames and copies bytes, and nothing else.
 //!
 //! One thread, blocking reads and writes, no runtime. Whatever forwards frames
-//! through the kernel's TCP does at least this much, so its rate is what a
-//! switch can come near to, and whether the load outruns the servers.
+//! through the kernel's TCP does at least this much, so its rate is the
+//! limit of a switch, and shows whether the load outruns the servers.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -14,7 +14,7 @@ use tickwire_load::protocol::leave_unpaced;
 pub const ARGUMENT: &str = "--copy-loop";
 
 /// Serves pairs of connections, one after the other: the first of a pair gets
-/// what the second sends.
+/// the bytes that the second sends.
 pub fn serve() -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     println!("listening tcp {}", listener.local_addr()?);
@@ -31,7 +31,7 @@ pub fn serve() -> io::Result<()> {
 }
 
 fn copy(mut sender: TcpStream, mut receiver: TcpStream) -> io::Result<()> {
-    // A read, and in front of it what was left of a frame.
+    // A read, and in front of it the rest of a frame.
     let mut buffer = vec![0; FRAME_BYTES_MAX + WINDOW_BYTES];
     let mut left = 0;
     loop {

@@ -1,4 +1,4 @@
-//! What can be asked for.
+//! The command line of the comparison.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -67,16 +67,16 @@ pub struct Options {
     pub bench: bool,
 }
 
-/// How long and how often.
+/// The lengths and the number of runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
     /// Interleaved rounds.
     pub rounds: u32,
-    /// Until a run's figures begin.
+    /// The time until a run's figures begin.
     pub warm_up: Duration,
-    /// How long they are taken.
+    /// The time in which they are taken.
     pub measured: Duration,
-    /// How long they are taken at a fixed rate, where less happens.
+    /// That time at a fixed rate, where less happens.
     pub measured_paced: Duration,
 }
 

@@ -14,10 +14,11 @@ use crate::server::{Found, Kind, RIVALS};
 
 /// Documents that may have marks.
 const DOCUMENTS: [&str; 2] = ["docs/benchmarks.md", "README.md"];
-/// Where files that the documents show go.
+/// The folder of the files that the documents show.
 const FOLDER: &str = "docs/benchmarks";
 
-/// Copies the files and fills in the documents; returns what was written.
+/// Copies the files and fills in the documents; returns the names of those that
+/// were written.
 pub fn publish(
     root: &Path,
     from: &Path,
@@ -79,10 +80,8 @@ pub fn blocks(
 
 fn machine_text(machine: &Value, found: &[Found], rounds: u32) -> String {
     let text = |key: &str| machine[key].as_str().unwrap_or("unknown").to_owned();
-    let servers: Vec<String> = (found.iter())
-        .filter(|found| RIVALS.contains(&found.kind))
-        .map(|found| format!("{} {}", found.kind.label(), found.version))
-        .collect();
+    let rivals = found.iter().filter(|found| RIVALS.contains(&found.kind));
+    let rivals: Vec<String> = rivals.map(Found::text).collect();
     format!(
         "Measured on {}, {} cores{}, {} GiB of memory, {}, Linux {}; every server on core {}, the \
          load on core {}. {rounds} interleaved rounds, against {}.",
@@ -98,7 +97,7 @@ fn machine_text(machine: &Value, found: &[Found], rounds: u32) -> String {
         text("kernel"),
         machine["server_core"],
         machine["load_core"],
-        servers.join(", "),
+        rivals.join(", "),
     )
 }
 

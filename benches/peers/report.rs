@@ -1,4 +1,4 @@
-//! The rows' figures, their ratios, and what became of their bounds.
+//! The rows' figures, their ratios, and the fates of their bounds.
 
 use std::fmt::Write;
 
@@ -10,48 +10,48 @@ use crate::rounds::Outcome;
 use crate::rows::{Bound, COPY_LOOP_BY_NATS_MIN, Contestant, Experiment, Reference, Row};
 use crate::server::Kind;
 
-/// A row with everything that was measured for it.
+/// A row and its results.
 #[derive(Debug)]
 pub struct RowReport {
-    /// What was to be measured.
+    /// The row.
     pub row: Row,
-    /// Who has figures.
+    /// The contestants that have figures.
     pub lines: Vec<Line>,
-    /// What became of each bound.
+    /// The fate of each bound.
     pub judged: Vec<Judged>,
-    /// What went wrong.
+    /// Runs that failed.
     pub failures: Vec<String>,
 }
 
 /// A contestant's figures in a row.
 #[derive(Debug)]
 pub struct Line {
-    /// Who.
+    /// The contestant.
     pub contestant: Contestant,
     /// The figure.
     pub figure: Estimate,
-    /// It by the copy loop's of the same rounds.
+    /// Its ratio to the copy loop's of the same rounds.
     pub by_copy_loop: Option<Estimate>,
-    /// It by NATS's.
+    /// Its ratio to NATS's.
     pub by_nats: Option<Estimate>,
-    /// Processor time of the server for a message, where it was taken.
+    /// Processor time of the server for a message, if it was taken.
     pub cpu_micros: Option<Estimate>,
-    /// The same of the load.
+    /// Processor time of the load for a message, if it was taken.
     pub load_micros: Option<Estimate>,
 }
 
-/// A bound and what became of it.
+/// A bound and its fate.
 #[derive(Debug)]
 pub struct Judged {
-    /// What was asked.
+    /// The bound.
     pub bound: Bound,
     /// The figure, or its ratio to the reference.
     pub estimate: Option<Estimate>,
-    /// What became of it.
+    /// Its fate.
     pub judgement: Judgement,
 }
 
-/// What became of a bound.
+/// The fate of a bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Judgement {
     /// It was measured.
@@ -78,7 +78,7 @@ impl Judgement {
         }
     }
 
-    /// Whether the whole comparison is to end with 1.
+    /// Returns whether the whole comparison is to end with 1.
     pub fn is_bad(self) -> bool {
         matches!(
             self,
@@ -88,7 +88,7 @@ impl Judgement {
 }
 
 impl RowReport {
-    /// What an experiment's rounds say about one of its rows.
+    /// Judges a row by the rounds of its experiment.
     pub fn new(row: &Row, outcome: &Outcome, outrun: Option<Verdict>) -> Self {
         let samples = |contestant| outcome.samples(contestant, row.metric);
         let ratio = |one: Contestant, other: Kind| {
@@ -193,71 +193,58 @@ impl RowReport {
 }
 
 impl Judged {
-    /// The bound, what it came to, and the verdict.
+    /// The bound, the figure, and the verdict.
     pub fn text(&self) -> String {
         let value = self.value_text().map(|value| format!(": {value}"));
         let value = value.unwrap_or_default();
         format!("{}{value}: {}", self.bound.text(), self.judgement.text())
     }
 
-    /// What was measured.
+    /// The figure, or its ratio.
     pub fn value_text(&self) -> Option<String> {
         if self.bound.reference == Reference::Itself {
             return self
                 .estimate
                 .map(|estimate| figure_text(Metric::BytesPerConnection, &estimate));
         }
-        let digits = 2;
-        self.estimate.map(
-            |Estimate {
-                 median,
-                 low,
-                 high,
-                 samples,
-                 ..
-             }| {
-                format!("{median:.digits$} [{low:.digits$}, {high:.digits$}] of {samples}")
-            },
-        )
+        let ratio = self.estimate?;
+        let Estimate {
+            median,
+            low,
+            high,
+            samples,
+            ..
+        } = ratio;
+        Some(format!("{median:.2} [{low:.2}, {high:.2}] of {samples}"))
     }
 }
 
 fn judge(row: &Row, bound: Bound, outcome: &Outcome, counts: bool) -> Judged {
     let samples = |contestant| outcome.samples(contestant, row.metric);
-    let subject = samples(row.subject);
     let failed = |contestant| outcome.failures.contains_key(&contestant);
-    let (estimate, missing) = match bound.reference {
-        Reference::Itself => {
-            let known: Vec<f64> = subject.into_iter().flatten().collect();
-            (Estimate::of(&known), false)
-        }
+    let subject = samples(row.subject);
+    // The samples of the reference, and whether there is none on this machine.
+    let (reference, is_missing) = match bound.reference {
+        Reference::Itself => (vec![Some(1.0); subject.len()], false),
         Reference::One(one) => {
             let reference = samples(one);
-            let missing = reference.is_empty() || failed(one);
-            (
-                Estimate::of_ratios(subject.into_iter().zip(reference)),
-                missing,
-            )
+            let is_missing = reference.is_empty() || failed(one);
+            (reference, is_missing)
         }
         Reference::FasterOf(one, other) => {
             let (one, other) = (samples(one), samples(other));
             let faster = (0..subject.len()).map(|round| {
                 let of = |samples: &[Option<f64>]| samples.get(round).copied().flatten();
-                match (of(&one), of(&other)) {
-                    (Some(one), Some(other)) => Some(one.max(other)),
-                    (one, other) => one.or(other),
-                }
+                let both = [of(&one), of(&other)].into_iter().flatten();
+                both.reduce(f64::max)
             });
-            let missing = one.is_empty() && other.is_empty();
-            (
-                Estimate::of_ratios(subject.iter().copied().zip(faster)),
-                missing,
-            )
+            (faster.collect(), one.is_empty() && other.is_empty())
         }
     };
+    let estimate = Estimate::of_ratios(subject.into_iter().zip(reference));
     let judgement = match &estimate {
         _ if failed(row.subject) => Judgement::Failed,
-        None if missing => Judgement::NothingToCompareWith,
+        None if is_missing => Judgement::NothingToCompareWith,
         None => Judgement::Failed,
         Some(_) if !counts => Judgement::DoesNotCount,
         Some(estimate) => Judgement::Measured(bound.limit.judge(estimate)),
@@ -269,8 +256,7 @@ fn judge(row: &Row, bound: Bound, outcome: &Outcome, counts: bool) -> Judged {
     }
 }
 
-/// How the copy loop's ratio to NATS is judged, and the ratio; `None` if one of
-/// them has no figures.
+/// Judges the copy loop's ratio to NATS; `None` if one of them has no figures.
 pub fn outrun(outcome: &Outcome) -> Option<(Verdict, Estimate)> {
     let samples = |kind| outcome.samples(Contestant::of(kind), Metric::PerSecond);
     let pairs = samples(Kind::CopyLoop).into_iter().zip(samples(Kind::Nats));

@@ -1,4 +1,4 @@
-//! What is measured, and what tickwire is held to.
+//! The rows that are measured, and the bounds of tickwire.
 
 use tickwire_load::protocol::Acks;
 use tickwire_load::statistics::Limit;
@@ -8,11 +8,11 @@ use crate::server::Kind;
 
 /// Messages a second that are sent at a fixed rate.
 pub const PACED_PER_SECOND: u32 = 46_500;
-/// Connections of which each has sent one message, whose memory is measured.
+/// Idle connections, after one message each, in the measurement of memory.
 pub const IDLE_CONNECTIONS: usize = 5_000;
 /// Idle connections beside one that is busy.
 pub const NEIGHBOURS: usize = 10_000;
-/// The copy loop must be so much faster than NATS, or the load is what is
+/// The copy loop must be so much faster than NATS, or the load itself is
 /// measured.
 pub const COPY_LOOP_BY_NATS_MIN: f64 = 3.5;
 
@@ -37,12 +37,12 @@ pub enum Experiment {
     IdleNeighbours,
 }
 
-/// A server, and how it is used.
+/// A server and its use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Contestant {
-    /// Which server.
+    /// The server.
     pub kind: Kind,
-    /// Which answers its sender asks for.
+    /// The acks that its sender asks for.
     pub acks: Acks,
     /// Whether many idle connections are open beside.
     pub crowded: bool,
@@ -58,15 +58,7 @@ impl Contestant {
         }
     }
 
-    const fn tickwire(acks: Acks) -> Self {
-        Self {
-            kind: Kind::Tickwire,
-            acks,
-            crowded: false,
-        }
-    }
-
-    /// What it is called in tables.
+    /// Its name in tables.
     pub fn label(self) -> String {
         let label = self.kind.label();
         match (self.kind, self.acks) {
@@ -78,42 +70,42 @@ impl Contestant {
     }
 }
 
-/// What a bound compares tickwire with.
+/// The figure that a bound compares with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reference {
     /// Nothing: the figure itself is held to it.
     Itself,
     /// Another contestant of the same rounds.
     One(Contestant),
-    /// The faster of two peers in each round.
+    /// The faster of two rivals in each round.
     FasterOf(Contestant, Contestant),
 }
 
-/// What tickwire is held to in a row.
+/// A bound of tickwire in a row.
 #[derive(Debug, Clone, Copy)]
 pub struct Bound {
-    /// What the figure, or its ratio to the reference, may be.
+    /// The limit of the figure, or of its ratio to the reference.
     pub limit: Limit,
-    /// What it is compared with.
+    /// The reference.
     pub reference: Reference,
 }
 
 /// A row of the table.
 #[derive(Debug, Clone)]
 pub struct Row {
-    /// By which it is asked for.
+    /// Its name.
     pub id: String,
     /// The work in words.
     pub work: String,
-    /// In whose rounds it is measured.
+    /// The experiment that it is of.
     pub experiment: Experiment,
-    /// What of them it shows.
+    /// The figure that it shows.
     pub metric: Metric,
-    /// Whom the bounds are about.
+    /// The contestant that is judged.
     pub subject: Contestant,
-    /// What it is held to.
+    /// Its bounds.
     pub bounds: Vec<Bound>,
-    /// Who else is shown.
+    /// The others that are shown.
     pub shown: Vec<Contestant>,
 }
 
@@ -122,166 +114,160 @@ const NATS: Contestant = Contestant::of(Kind::Nats);
 const REDIS: Contestant = Contestant::of(Kind::Redis);
 const RUMQTTD: Contestant = Contestant::of(Kind::Rumqttd);
 const MOSQUITTO: Contestant = Contestant::of(Kind::Mosquitto);
+const TICKWIRE: Contestant = Contestant::of(Kind::Tickwire);
 const CROWDED: Contestant = Contestant {
     crowded: true,
-    ..Contestant::tickwire(Acks::None)
+    ..TICKWIRE
 };
 
 /// All rows, those of an experiment side by side.
 pub fn all() -> Vec<Row> {
     let mut rows = throughput();
-    rows.extend(one_at_a_time());
+    for (name, metric, factor) in [
+        ("p50", Metric::P50Micros, 1.2),
+        ("p99", Metric::P99Micros, 1.3),
+    ] {
+        let id = format!("one-at-a-time/{name}");
+        let work = format!("1 → 1, one order at a time, no acks: {name}");
+        rows.push(
+            Row::new(&id, &work, Experiment::OneAtATime, metric)
+                .at_most(factor, Reference::One(COPY_LOOP))
+                .showing(&[NATS, REDIS, RUMQTTD, MOSQUITTO]),
+        );
+    }
     for connections in [10, 1_000] {
-        rows.push(Row {
-            id: format!("paced/{connections}"),
-            work: format!(
-                "{} orders a second over {} connections to one receiver, no acks: server CPU",
-                grouped(f64::from(PACED_PER_SECOND), 0),
-                grouped(connections as f64, 0)
-            ),
-            experiment: Experiment::Paced(connections),
-            metric: Metric::CpuMicros,
-            subject: Contestant::tickwire(Acks::None),
-            bounds: vec![at_most(0.75, Reference::One(NATS))],
-            shown: vec![],
-        });
+        let work = format!(
+            "{} orders a second over {} connections to one receiver, no acks: server CPU",
+            grouped(f64::from(PACED_PER_SECOND), 0),
+            grouped(connections as f64, 0)
+        );
+        let (id, paced) = (
+            format!("paced/{connections}"),
+            Experiment::Paced(connections),
+        );
+        let row = Row::new(&id, &work, paced, Metric::CpuMicros);
+        rows.push(row.at_most(0.75, Reference::One(NATS)));
     }
     for receivers in [10, 100] {
-        rows.push(Row {
-            id: format!("fan-out/{receivers}"),
-            work: format!("a bar of market data to {receivers} receivers, nothing dropped"),
-            experiment: Experiment::FanOut(receivers),
-            metric: Metric::PerSecond,
-            subject: Contestant::tickwire(Acks::None),
-            bounds: vec![at_least(1.3, Reference::FasterOf(NATS, REDIS))],
-            shown: vec![],
-        });
+        let work = format!("a bar of market data to {receivers} receivers, nothing dropped");
+        let (id, fan_out) = (
+            format!("fan-out/{receivers}"),
+            Experiment::FanOut(receivers),
+        );
+        let row = Row::new(&id, &work, fan_out, Metric::PerSecond);
+        rows.push(row.at_least(1.3, Reference::FasterOf(NATS, REDIS)));
     }
     rows.extend(idle());
     rows
 }
 
 fn throughput() -> Vec<Row> {
-    let row = |id: &str, work: &str, experiment, acks, bounds| Row {
-        id: id.to_owned(),
-        work: work.to_owned(),
-        experiment,
-        metric: Metric::PerSecond,
-        subject: Contestant::tickwire(acks),
-        bounds,
-        shown: vec![COPY_LOOP],
+    let row = |id, work, experiment, acks, factor| {
+        let mut row = Row::new(id, work, experiment, Metric::PerSecond);
+        row.subject.acks = acks;
+        row.at_least(factor, Reference::One(NATS))
+            .showing(&[COPY_LOOP])
     };
-    let nats = |factor| at_least(factor, Reference::One(NATS));
-    let mut none = row(
-        "throughput/none",
-        "1 → 1, order events, no acks",
-        Experiment::Throughput,
-        Acks::None,
-        vec![nats(2.8), at_least(0.7, Reference::One(COPY_LOOP))],
-    );
-    none.shown.extend([REDIS, RUMQTTD, MOSQUITTO]);
+    let orders = Experiment::Throughput;
+    let (each, batch, none) = (Acks::Each, Acks::Batch, Acks::None);
+    let of_none = "1 → 1, order events, no acks";
     vec![
         row(
             "throughput/each",
             "1 → 1, order events, an ack each",
-            Experiment::Throughput,
-            Acks::Each,
-            vec![nats(2.4)],
+            orders,
+            each,
+            2.4,
         ),
         row(
             "throughput/batch",
             "1 → 1, order events, acks in batches",
-            Experiment::Throughput,
-            Acks::Batch,
-            vec![nats(2.7)],
+            orders,
+            batch,
+            2.7,
         ),
-        none,
+        row("throughput/none", of_none, orders, none, 2.8)
+            .at_least(0.7, Reference::One(COPY_LOOP))
+            .showing(&[REDIS, RUMQTTD, MOSQUITTO]),
         row(
             "mix",
             "1 → 1, the eleven kinds of messages in turns, an ack each",
             Experiment::Mix,
-            Acks::Each,
-            vec![nats(2.0)],
+            each,
+            2.0,
         ),
         row(
             "escaped",
             "1 → 1, order events with escapes and non-ASCII text, an ack each",
             Experiment::Escaped,
-            Acks::Each,
-            vec![nats(0.85)],
+            each,
+            0.85,
         ),
     ]
 }
 
-fn one_at_a_time() -> [Row; 2] {
-    [
-        ("p50", Metric::P50Micros, 1.2),
-        ("p99", Metric::P99Micros, 1.3),
-    ]
-    .map(|(name, metric, factor)| Row {
-        id: format!("one-at-a-time/{name}"),
-        work: format!("1 → 1, one order at a time, no acks: {name}"),
-        experiment: Experiment::OneAtATime,
-        metric,
-        subject: Contestant::tickwire(Acks::None),
-        bounds: vec![at_most(factor, Reference::One(COPY_LOOP))],
-        shown: vec![NATS, REDIS, RUMQTTD, MOSQUITTO],
-    })
-}
-
 fn idle() -> [Row; 2] {
+    let memory = format!(
+        "memory for each of {} connections that have sent one message",
+        grouped(IDLE_CONNECTIONS as f64, 0)
+    );
+    let beside = format!(
+        "1 → 1, order events, no acks, beside {} idle connections",
+        grouped(NEIGHBOURS as f64, 0)
+    );
+    let idle = Metric::BytesPerConnection;
+    let neighbours = Experiment::IdleNeighbours;
+    let mut crowded = Row::new("idle-neighbours", &beside, neighbours, Metric::PerSecond);
+    crowded.subject = CROWDED;
     [
-        Row {
-            id: "idle-memory".to_owned(),
-            work: format!(
-                "memory for each of {} connections that have sent one message",
-                grouped(IDLE_CONNECTIONS as f64, 0)
-            ),
-            experiment: Experiment::IdleMemory,
-            metric: Metric::BytesPerConnection,
-            subject: Contestant::tickwire(Acks::None),
-            bounds: vec![at_most(4096.0, Reference::Itself)],
-            shown: vec![NATS, REDIS],
-        },
-        Row {
-            id: "idle-neighbours".to_owned(),
-            work: format!(
-                "1 → 1, order events, no acks, beside {} idle connections",
-                grouped(NEIGHBOURS as f64, 0)
-            ),
-            experiment: Experiment::IdleNeighbours,
-            metric: Metric::PerSecond,
-            subject: CROWDED,
-            bounds: vec![at_least(
-                0.95,
-                Reference::One(Contestant::tickwire(Acks::None)),
-            )],
-            shown: vec![],
-        },
+        Row::new("idle-memory", &memory, Experiment::IdleMemory, idle)
+            .at_most(4096.0, Reference::Itself)
+            .showing(&[NATS, REDIS]),
+        crowded.at_least(0.95, Reference::One(TICKWIRE)),
     ]
-}
-
-fn at_least(factor: f64, reference: Reference) -> Bound {
-    Bound {
-        limit: Limit::AtLeast(factor),
-        reference,
-    }
-}
-
-fn at_most(factor: f64, reference: Reference) -> Bound {
-    Bound {
-        limit: Limit::AtMost(factor),
-        reference,
-    }
 }
 
 impl Row {
-    /// Whether a word on the command line means it.
+    /// A row of tickwire without acks, and without bounds.
+    pub fn new(id: &str, work: &str, experiment: Experiment, metric: Metric) -> Self {
+        Self {
+            id: id.to_owned(),
+            work: work.to_owned(),
+            experiment,
+            metric,
+            subject: TICKWIRE,
+            bounds: Vec::new(),
+            shown: Vec::new(),
+        }
+    }
+
+    /// Adds a bound.
+    fn at_least(mut self, factor: f64, reference: Reference) -> Self {
+        let limit = Limit::AtLeast(factor);
+        self.bounds.push(Bound { limit, reference });
+        self
+    }
+
+    /// Adds a bound.
+    pub fn at_most(mut self, factor: f64, reference: Reference) -> Self {
+        let limit = Limit::AtMost(factor);
+        self.bounds.push(Bound { limit, reference });
+        self
+    }
+
+    /// Adds contestants that are shown.
+    fn showing(mut self, contestants: &[Contestant]) -> Self {
+        self.shown.extend(contestants);
+        self
+    }
+
+    /// Returns whether a word on the command line means it.
     pub fn is_meant_by(&self, word: &str) -> bool {
         (self.id.strip_prefix(word)).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    /// Those without whom nothing can be judged: they run in every round.
+    /// The contestants without which nothing can be judged: they run in every
+    /// round.
     pub fn judged(&self) -> Vec<Contestant> {
         let mut judged = vec![self.subject];
         for bound in &self.bounds {
@@ -291,14 +277,14 @@ impl Row {
                 Reference::FasterOf(one, other) => judged.extend([one, other]),
             }
         }
-        // What shows that the load outruns the servers.
+        // These show that the load outruns the servers.
         if self.experiment == Experiment::Throughput {
             judged.extend([COPY_LOOP, NATS]);
         }
         judged
     }
 
-    /// Everybody that it shows, tickwire first.
+    /// All contestants that it shows, tickwire first.
     pub fn contestants(&self) -> Vec<Contestant> {
         let mut all: Vec<Contestant> = Vec::new();
         for contestant in self.judged().into_iter().chain(self.shown.iter().copied()) {

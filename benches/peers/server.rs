@@ -35,40 +35,32 @@ pub enum Kind {
 pub const RIVALS: [Kind; 4] = [Kind::Nats, Kind::Redis, Kind::Rumqttd, Kind::Mosquitto];
 
 impl Kind {
-    /// Its name in tables.
-    pub fn label(self) -> &'static str {
+    /// Its name in tables, its program, and its language.
+    fn facts(self) -> (&'static str, &'static str, &'static dyn Protocol) {
         match self {
-            Self::CopyLoop => "copy loop",
-            Self::Tickwire => "tickwire",
-            Self::OtherTickwire => "other tickwire",
-            Self::Nats => "NATS",
-            Self::Redis => "Redis",
-            Self::Rumqttd => "rumqttd",
-            Self::Mosquitto => "Mosquitto",
+            Self::CopyLoop => ("copy loop", "peers", &Framed::CopyLoop),
+            Self::Tickwire => ("tickwire", "tickwire", &Framed::Tickwire),
+            Self::OtherTickwire => ("other tickwire", "tickwire", &Framed::Tickwire),
+            Self::Nats => ("NATS", "nats-server", &Nats),
+            Self::Redis => ("Redis", "redis-server", &Redis),
+            Self::Rumqttd => ("rumqttd", "rumqttd", &Mqtt),
+            Self::Mosquitto => ("Mosquitto", "mosquitto", &Mqtt),
         }
     }
 
-    /// Its language.
-    pub fn protocol(self) -> &'static dyn Protocol {
-        match self {
-            Self::CopyLoop => &Framed::CopyLoop,
-            Self::Tickwire | Self::OtherTickwire => &Framed::Tickwire,
-            Self::Nats => &Nats,
-            Self::Redis => &Redis,
-            Self::Rumqttd | Self::Mosquitto => &Mqtt,
-        }
+    /// Its name in tables.
+    pub fn label(self) -> &'static str {
+        self.facts().0
     }
 
     /// The name of its program.
     pub fn program(self) -> &'static str {
-        match self {
-            Self::CopyLoop => "peers",
-            Self::Tickwire | Self::OtherTickwire => "tickwire",
-            Self::Nats => "nats-server",
-            Self::Redis => "redis-server",
-            Self::Rumqttd => "rumqttd",
-            Self::Mosquitto => "mosquitto",
-        }
+        self.facts().1
+    }
+
+    /// Its language.
+    pub fn protocol(self) -> &'static dyn Protocol {
+        self.facts().2
     }
 }
 
@@ -96,6 +88,11 @@ impl Found {
             program,
             version,
         })
+    }
+
+    /// Its name and version.
+    pub fn text(&self) -> String {
+        format!("{} {}", self.kind.label(), self.version)
     }
 
     /// Starts it on its core.
@@ -227,7 +224,7 @@ max_queued_messages 0
 set_tcp_nodelay true
 ";
 
-/// The number in what the program says of itself.
+/// The number in the version that the program tells.
 fn version(kind: Kind, program: &Path) -> String {
     let argument = match kind {
         Kind::CopyLoop => return String::new(),

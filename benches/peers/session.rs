@@ -18,7 +18,7 @@ const BUILT_TICKWIRE: &str = env!("CARGO_BIN_EXE_tickwire");
 /// The package's folder.
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// What a comparison needs.
+/// A comparison.
 #[derive(Debug)]
 pub struct Session<'a> {
     options: &'a Options,
@@ -30,10 +30,8 @@ impl<'a> Session<'a> {
     /// Looks for the servers, and pins this process.
     pub fn new(options: &'a Options) -> Result<Self, String> {
         let found = find_servers(options)?;
-        let versions: Vec<String> = (found.iter())
-            .filter(|found| found.kind != Kind::CopyLoop)
-            .map(|found| format!("{} {}", found.kind.label(), found.version))
-            .collect();
+        let servers = found.iter().filter(|found| found.kind != Kind::CopyLoop);
+        let versions: Vec<String> = servers.map(Found::text).collect();
         say(&format!("{}\n", versions.join(", ")));
         options.cores.pin_load()?;
         Ok(Self {
@@ -144,7 +142,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// What keeps an experiment from being made here, if something does.
+/// The reason why an experiment can't be made here, if there is one.
 fn too_many_files(experiment: Experiment) -> Option<String> {
     let connections = match experiment {
         Experiment::IdleNeighbours => NEIGHBOURS,

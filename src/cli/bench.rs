@@ -22,10 +22,10 @@ pub use self::arguments::Arguments;
 /// Runs the load and prints its results.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let (mode, common) = match &arguments.mode {
-        None => ("throughput", &arguments.throughput.common),
-        Some(Mode::Throughput(mode)) => ("throughput", &mode.common),
-        Some(Mode::Paced(mode)) => ("paced", &mode.common),
-        Some(Mode::OneAtATime(mode)) => ("one-at-a-time", &mode.common),
+        None => ("throughput", &arguments.throughput.load.common),
+        Some(Mode::Throughput(mode)) => ("throughput", &mode.load.common),
+        Some(Mode::Paced(mode)) => ("paced", &mode.load.common),
+        Some(Mode::OneAtATime(mode)) => ("one-at-a-time", &mode.load.common),
         Some(Mode::FanOut(mode)) => ("fan-out", &mode.common),
         Some(Mode::Connections(mode)) => ("connections", &mode.common),
         Some(Mode::StalledPeer(mode)) => ("stalled-peer", &mode.common),

@@ -24,7 +24,7 @@ pub struct Connection {
     writable: bool,
 }
 
-/// Why a connection is of no more use.
+/// A reason why a connection is of no more use.
 #[derive(Debug, thiserror::Error)]
 pub enum Broken {
     /// The server has ended it.
@@ -202,6 +202,12 @@ impl<'a> Cursor<'a> {
     /// them only so long.
     pub fn left_of_message(&self) -> u64 {
         self.stream.bytes_of(self.messages()) - self.written
+    }
+
+    /// Bytes to the end of the message that is written next, or goes on.
+    pub fn left_of_next(&self) -> u64 {
+        let messages = self.stream.messages_before(self.written + 1);
+        self.stream.bytes_of(messages) - self.written
     }
 
     /// Writes once to `connection`, `room` bytes at most, and returns how many it

@@ -18,12 +18,6 @@ pub const ORDER_BYTES: usize = 423;
 /// The seed of all loads: each run sends the same messages.
 const SEED: u64 = 0x7411;
 
-macro_rules! example {
-    ($file:literal) => {
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/", $file))
-    };
-}
-
 /// One of the platform's eleven messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Example {
@@ -67,38 +61,36 @@ impl Example {
         Self::Batch,
     ];
 
+    /// The name on a command line, and the file.
+    const fn facts(self) -> (&'static str, &'static str) {
+        macro_rules! example {
+            ($name:literal, $file:literal) => {
+                ($name, include_str!(concat!("../examples/", $file, ".json")))
+            };
+        }
+        match self {
+            Self::Order => example!("order", "01-order-event"),
+            Self::Execution => example!("execution", "02-execution-event"),
+            Self::MarketData => example!("market-data", "03-market-data-event"),
+            Self::InfoLog => example!("info-log", "04-info-log"),
+            Self::ErrorLog => example!("error-log", "05-error-log"),
+            Self::Heartbeat => example!("heartbeat", "06-heartbeat"),
+            Self::Error => example!("error", "07-error-message"),
+            Self::Ack => example!("ack", "08-acknowledgment"),
+            Self::Strategy => example!("strategy", "09-strategy-instance-update"),
+            Self::OcoGroup => example!("oco-group", "10-oco-group-creation"),
+            Self::Batch => example!("batch", "11-multiple-ingest-events"),
+        }
+    }
+
     /// The name on a command line.
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Order => "order",
-            Self::Execution => "execution",
-            Self::MarketData => "market-data",
-            Self::InfoLog => "info-log",
-            Self::ErrorLog => "error-log",
-            Self::Heartbeat => "heartbeat",
-            Self::Error => "error",
-            Self::Ack => "ack",
-            Self::Strategy => "strategy",
-            Self::OcoGroup => "oco-group",
-            Self::Batch => "batch",
-        }
+        self.facts().0
     }
 
     /// The message as its file has it, pretty-printed.
     pub const fn json(self) -> &'static str {
-        match self {
-            Self::Order => example!("01-order-event.json"),
-            Self::Execution => example!("02-execution-event.json"),
-            Self::MarketData => example!("03-market-data-event.json"),
-            Self::InfoLog => example!("04-info-log.json"),
-            Self::ErrorLog => example!("05-error-log.json"),
-            Self::Heartbeat => example!("06-heartbeat.json"),
-            Self::Error => example!("07-error-message.json"),
-            Self::Ack => example!("08-acknowledgment.json"),
-            Self::Strategy => example!("09-strategy-instance-update.json"),
-            Self::OcoGroup => example!("10-oco-group-creation.json"),
-            Self::Batch => example!("11-multiple-ingest-events.json"),
-        }
+        self.facts().1
     }
 }
 
@@ -133,7 +125,7 @@ pub enum Target<'a> {
 pub struct Message {
     /// Its text.
     pub json: Vec<u8>,
-    /// Where in it the value of `msg_id` begins.
+    /// The place in it where the value of `msg_id` begins.
     pub id_at: usize,
     /// Whether it is an `ack`, which no server acknowledges.
     pub is_ack: bool,

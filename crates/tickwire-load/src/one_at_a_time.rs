@@ -74,8 +74,8 @@ impl Line {
         })
     }
 
-    /// Reads until `take` has seen what it waits for; it returns how many bytes
-    /// it is done with. Returns whether that came in time.
+    /// Reads until `take` says that its event is there; it returns how many bytes
+    /// it is done with, too. Returns whether that came in time.
     fn read_until(
         &mut self,
         mut take: impl FnMut(&[u8]) -> Result<(usize, bool), Broken>,

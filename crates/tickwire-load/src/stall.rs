@@ -116,8 +116,8 @@ impl Stall {
         Ok(stall)
     }
 
-    /// Both receivers read what there is, and leave. All that was acknowledged
-    /// must have arrived.
+    /// Both receivers read everything, and leave. All acknowledged orders must
+    /// have arrived.
     pub fn end(self) -> Result<Tally, StallError> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().expect("a stalled thread doesn't panic")
@@ -215,7 +215,7 @@ impl Pair<'_> {
         self.exchange(scratch)
     }
 
-    /// Writes and reads what can be, without waiting.
+    /// Writes and reads without waiting.
     fn exchange(&mut self, scratch: &mut Scratch) -> Result<(), StallError> {
         while self.cursor.left() > 0 && self.cursor.write(&mut self.sender, u64::MAX)? > 0 {}
         let answers = &mut self.answers;

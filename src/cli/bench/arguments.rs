@@ -145,11 +145,7 @@ pub struct Throughput {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = connections())]
     pub receivers: u64,
     #[command(flatten)]
-    pub extent: ExtentArguments,
-    #[command(flatten)]
-    pub messages: MessageArguments,
-    #[command(flatten)]
-    pub common: Common,
+    pub load: LoadArguments,
 }
 
 /// `paced`
@@ -165,22 +161,14 @@ pub struct Paced {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = connections())]
     pub receivers: u64,
     #[command(flatten)]
-    pub extent: ExtentArguments,
-    #[command(flatten)]
-    pub messages: MessageArguments,
-    #[command(flatten)]
-    pub common: Common,
+    pub load: LoadArguments,
 }
 
 /// `one-at-a-time`
 #[derive(Debug, Args)]
 pub struct OneAtATime {
     #[command(flatten)]
-    pub extent: ExtentArguments,
-    #[command(flatten)]
-    pub messages: MessageArguments,
-    #[command(flatten)]
-    pub common: Common,
+    pub load: LoadArguments,
 }
 
 /// `fan-out`
@@ -230,6 +218,17 @@ pub struct StalledPeer {
     /// Messages a second where they are sent at a rate, of all connections together
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = rate)]
     pub rate: u64,
+    #[command(flatten)]
+    pub messages: MessageArguments,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// The arguments of a load to single receivers.
+#[derive(Debug, Args)]
+pub struct LoadArguments {
+    #[command(flatten)]
+    pub extent: ExtentArguments,
     #[command(flatten)]
     pub messages: MessageArguments,
     #[command(flatten)]

@@ -90,7 +90,7 @@ fn open_all(setup: &Setup, count: u64) -> Result<Opened, OpenError> {
         let heartbeat = heartbeats.next_for(Some(name), Target::Keep);
         open(setup.address(), &heartbeat.json)
     };
-    // The first one makes the server allocate what it has only once.
+    // The first one makes the server allocate everything that it has only once.
     let _first = open(&names[count as usize])?;
     let clock = || CpuClock::start(setup.process.clone());
     let resident = || setup.process.as_ref().and_then(Process::resident_bytes);

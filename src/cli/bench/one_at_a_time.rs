@@ -18,9 +18,10 @@ use crate::cli::Failure;
 
 /// Runs `one-at-a-time`.
 pub fn run(arguments: &OneAtATime) -> Result<Report, Failure> {
-    let plan = Plan::from(arguments);
+    let load = &arguments.load;
+    let plan = Plan::new("one-at-a-time", &load.messages, load.extent.extent());
     let selection = selection::of(plan.message, false).map_err(Failure::usage)?;
-    let setup = Setup::new(arguments.common.to.as_deref(), 4)?;
+    let setup = Setup::new(load.common.to.as_deref(), 4)?;
     measure(&plan, &selection, &setup, || Progress::of_load(plan.extent))
 }
 

@@ -119,24 +119,16 @@ impl Runs<'_> {
             ..
         } = *self.arguments;
         let extent = Extent::Time(Duration::from_secs(seconds));
-        let plan = |mode, rate| Plan {
-            mode,
+        let stream = |mode, rate| Plan {
             senders,
             receivers,
-            is_broadcast: false,
-            message: &messages.message,
-            acks: messages.acks,
-            extent,
             rate,
+            ..Plan::new(mode, messages, extent)
         };
-        let single = Plan {
-            senders: 1,
-            receivers: 1,
-            ..plan("one-at-a-time", None)
-        };
+        let single = Plan::new("one-at-a-time", messages, extent);
         let (selection, setup, hidden) = (&self.selection, &self.setup, Progress::hidden);
-        let throughput = streams::measure(&plan("throughput", None), selection, setup, hidden)?;
-        let paced = streams::measure(&plan("paced", Some(rate)), selection, setup, hidden)?;
+        let throughput = streams::measure(&stream("throughput", None), selection, setup, hidden)?;
+        let paced = streams::measure(&stream("paced", Some(rate)), selection, setup, hidden)?;
         let single = one_at_a_time::measure(&single, selection, setup, hidden)?;
         let figures = [
             throughput.figures.get("messages_per_second"),

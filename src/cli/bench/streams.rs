@@ -10,7 +10,7 @@ use tickwire_load::process::{Cpu, CpuClock};
 use tickwire_load::progress::{Progress, number, per_second};
 use tickwire_load::protocol::{Acks, Framed};
 
-use super::arguments::{Common, FanOut, OneAtATime, Paced, Throughput};
+use super::arguments::{Common, FanOut, MessageArguments, Paced, Throughput};
 use super::report::Report;
 use super::selection;
 use super::setup::{Setup, name, party};
@@ -36,16 +36,17 @@ pub struct Plan<'a> {
     pub rate: Option<u64>,
 }
 
-impl<'a> From<&'a OneAtATime> for Plan<'a> {
-    fn from(arguments: &'a OneAtATime) -> Self {
+impl<'a> Plan<'a> {
+    /// One sender to one receiver, flat out.
+    pub fn new(mode: &'static str, messages: &'a MessageArguments, extent: Extent) -> Self {
         Self {
-            mode: "one-at-a-time",
+            mode,
             senders: 1,
             receivers: 1,
             is_broadcast: false,
-            message: &arguments.messages.message,
-            acks: arguments.messages.acks,
-            extent: arguments.extent.extent(),
+            message: &messages.message,
+            acks: messages.acks,
+            extent,
             rate: None,
         }
     }
@@ -53,32 +54,25 @@ impl<'a> From<&'a OneAtATime> for Plan<'a> {
 
 /// Runs `throughput`.
 pub fn throughput(arguments: &Throughput) -> Result<Report, Failure> {
+    let load = &arguments.load;
     let plan = Plan {
-        mode: "throughput",
         senders: arguments.senders,
         receivers: arguments.receivers,
-        is_broadcast: false,
-        message: &arguments.messages.message,
-        acks: arguments.messages.acks,
-        extent: arguments.extent.extent(),
-        rate: None,
+        ..Plan::new("throughput", &load.messages, load.extent.extent())
     };
-    run(&plan, &arguments.common)
+    run(&plan, &load.common)
 }
 
 /// Runs `paced`.
 pub fn paced(arguments: &Paced) -> Result<Report, Failure> {
+    let load = &arguments.load;
     let plan = Plan {
-        mode: "paced",
         senders: arguments.connections,
         receivers: arguments.receivers,
-        is_broadcast: false,
-        message: &arguments.messages.message,
-        acks: arguments.messages.acks,
-        extent: arguments.extent.extent(),
         rate: Some(arguments.rate),
+        ..Plan::new("paced", &load.messages, load.extent.extent())
     };
-    run(&plan, &arguments.common)
+    run(&plan, &load.common)
 }
 
 /// Runs `fan-out`.
@@ -120,6 +114,8 @@ pub fn measure(
             Pace::Scheduled {
                 schedule: Schedule::new(rate, total, plan.senders as usize),
                 may_spin: std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1),
+                // Rates beyond that of single writes are reached by it.
+                joins_late: true,
             }
         }
     };

@@ -147,7 +147,7 @@ impl<'a> Answers<'a> {
             self.acknowledge_next();
             match ids.get(ID_BYTES..ID_STEP) {
                 Some(br#"",""#) => ids = &ids[ID_STEP..],
-                // What follows the last id of a list that names no drops.
+                // The end of a list that names no drops.
                 Some([b'"', b']', b'}' | b',', ..])
                     if memchr::memmem::find(&ids[ID_BYTES..], b"\"dropped\"").is_none() =>
                 {

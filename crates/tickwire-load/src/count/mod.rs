@@ -2,7 +2,7 @@
 //!
 //! Order is kept from a connection to a name, and answers leave in the order of
 //! the messages. So the exact counters know the next one, and compare one length
-//! and eight bytes to see that it came; only what differs is looked up. Where
+//! and eight bytes to see that it came; only the rest is looked up. Where
 //! servers are compared, bytes are counted instead, at the same cost for each.
 
 mod answers;
@@ -16,7 +16,7 @@ use crate::frame;
 use crate::load::Load;
 use crate::protocol::{AnswerForm, Party};
 
-/// How arrivals are counted.
+/// A way to count arrivals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counting {
     /// Each message is recognised.
@@ -140,7 +140,7 @@ impl<'a> Replies<'a> {
         }
     }
 
-    /// The number of messages whose answer is known.
+    /// The number of messages that were answered or passed over.
     pub fn settled(&self) -> u64 {
         match self {
             Self::Ignored => 0,

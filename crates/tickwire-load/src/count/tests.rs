@@ -101,7 +101,7 @@ fn streams_mix_at_a_receiver_and_each_keeps_its_order() {
             }
             assert_eq!((deliveries.delivered, deliveries.missing), (expected, 0));
             assert_eq!(expected, if broadcast { 120 } else { 60 });
-            // What is for somebody else is foreign here.
+            // A message for another receiver is foreign here.
             let other = (0..2).find(|index| {
                 !load.is_for(
                     receiver,

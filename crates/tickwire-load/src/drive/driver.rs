@@ -10,13 +10,13 @@ use super::ends::{Receiver, Sender};
 use super::gauge::Gauge;
 use super::schedule::Schedule;
 use super::shared::{Flow, Shared};
-use super::{EXCESS_TIME, Outcome, Pace, Plan, TICK};
+use super::{EXCESS_TIME, Outcome, Pace, Plan, TICK, WRITES_PER_TURN};
 use crate::connection::Scratch;
 use crate::count::{Counting, Replies};
 use crate::latency::Latency;
 use crate::load::Load;
 
-/// Wakes a thread whose senders wait for room.
+/// Wakes a thread with senders that wait for room.
 const WAKE: Token = Token(usize::MAX);
 
 /// A thread's work. Call [`run`](Self::run) once, in that thread.
@@ -47,6 +47,7 @@ pub struct Driver<'a, 's> {
 struct Paced {
     schedule: Schedule,
     may_spin: bool,
+    joins_late: bool,
     latency: Latency,
     late: Latency,
 }
@@ -78,9 +79,14 @@ impl<'a, 's> Driver<'a, 's> {
         }
         let paced = match &plan.pace {
             Pace::FlatOut(_) => None,
-            Pace::Scheduled { schedule, may_spin } => Some(Paced {
+            Pace::Scheduled {
+                schedule,
+                may_spin,
+                joins_late,
+            } => Some(Paced {
                 schedule: schedule.clone(),
                 may_spin: *may_spin,
+                joins_late: *joins_late,
                 latency: Latency::new(),
                 late: Latency::new(),
             }),
@@ -119,7 +125,9 @@ impl<'a, 's> Driver<'a, 's> {
                 }
             }
             self.allow_what_is_due(start);
-            self.write();
+            for _ in 0..WRITES_PER_TURN {
+                self.write();
+            }
             let wait = self.wait(start);
             if let Err(error) = self.poll.poll(&mut events, Some(wait))
                 && error.kind() != io::ErrorKind::Interrupted
@@ -218,6 +226,10 @@ impl<'a, 's> Driver<'a, 's> {
                 continue;
             }
             sender.is_queued = false;
+            let room = match &self.paced {
+                Some(paced) if !paced.joins_late => room.min(sender.cursor.left_of_next()),
+                _ => room,
+            };
             match sender.write(room) {
                 Ok(bytes) => {
                     if let Some(flow) = self.shared.flow() {

@@ -40,6 +40,10 @@ const TICK: Duration = Duration::from_millis(50);
 /// server's queue, so that nothing is dropped or refused.
 const AHEAD_BYTES_MAX: u64 = 2 * 1024 * 1024;
 
+/// Times that a sender may write before its thread looks at its sockets: as many
+/// as tickwire reads before it writes.
+const WRITES_PER_TURN: usize = 4;
+
 /// The end of a load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
@@ -60,6 +64,9 @@ pub enum Pace {
         schedule: Schedule,
         /// Whether short waits may keep a core busy; sleeping is coarse.
         may_spin: bool,
+        /// Whether messages of a sender that are late together are written
+        /// together.
+        joins_late: bool,
     },
 }
 
@@ -137,8 +144,7 @@ pub fn run<'a>(
                 drivers.push(Driver::new(&shared, plan, load, Vec::new(), group)?);
             }
         }
-        Pace::Scheduled { schedule, .. } => {
-            shared.set_pause(schedule.interval());
+        Pace::Scheduled { .. } => {
             drivers.push(Driver::new(&shared, plan, load, senders, receivers)?);
         }
     }
@@ -204,44 +210,41 @@ fn drive<'a>(
             .map(|driver| driver.expect("a thread of the load doesn't panic"))
             .collect()
     });
-    outcome.stalled = vigil.given_up == Some(End::NotYet);
+    outcome.stalled = vigil.stalled;
     for driver in drivers {
         driver.add_to(&mut outcome, start);
     }
     outcome
 }
 
-/// The events that are still to come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// Messages are still being written, or wait for their answers.
-    NotYet,
-    /// All messages have been answered; refused ones will not be delivered.
-    Answered,
-}
-
 /// Notices that nothing moves any more, and then ends the threads.
 struct Vigil {
+    /// The time without an arrival, before and after all is answered.
     patience: Duration,
     settle: Duration,
     seen: (u64, u64),
     since: Instant,
-    /// The state in which the load was given up.
-    given_up: Option<End>,
+    /// Whether it was given up while answers were still to come.
+    stalled: bool,
 }
 
 impl Vigil {
     fn new(plan: &Plan) -> Self {
+        let pause = match &plan.pace {
+            Pace::FlatOut(_) => Duration::ZERO,
+            Pace::Scheduled { schedule, .. } => schedule.interval(),
+        };
         Self {
-            patience: plan.patience,
+            patience: plan.patience + pause,
             settle: match plan.counting {
+                // Refused messages will not be delivered.
                 Counting::Messages => SETTLE_TIME,
                 // Where nothing is answered, delivery may still go on.
                 Counting::Bytes => plan.patience,
             },
             seen: (0, 0),
             since: Instant::now(),
-            given_up: None,
+            stalled: false,
         }
     }
 
@@ -251,12 +254,12 @@ impl Vigil {
             self.seen = now;
             self.since = Instant::now();
         }
-        let (end, patience) = match shared.all_answered() {
-            false => (End::NotYet, self.patience + shared.pause()),
-            true => (End::Answered, self.settle),
+        let patience = match shared.all_answered() {
+            true => self.settle,
+            false => self.patience,
         };
-        if self.given_up.is_none() && self.since.elapsed() > patience {
-            self.given_up = Some(end);
+        if self.since.elapsed() > patience && !shared.is_stopped() {
+            self.stalled = !shared.all_answered();
             shared.stop();
         }
     }

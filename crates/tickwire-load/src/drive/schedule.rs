@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// From here on a wait is spun through: the system's timers are coarser.
+/// Shorter waits are spun through: the system's timers are coarser.
 const SPIN_BELOW: Duration = Duration::from_millis(2);
 const NANOS: u64 = 1_000_000_000;
 
@@ -34,13 +34,12 @@ impl Schedule {
         Duration::from_nanos(NANOS / self.rate)
     }
 
-    /// When a message of a sender is due, in nanoseconds from the start.
+    /// The due time of a message of a sender, in nanoseconds from the start.
     pub fn due_ns(&self, sender: usize, number: u64) -> u64 {
         self.due(number * self.senders + sender as u64)
     }
 
-    /// The sender of the next message if that is due, and since when; then the
-    /// one after it is the next.
+    /// Takes the next message if it is due: its sender, and its due time.
     pub fn take_due(&mut self, now_ns: u64) -> Option<(usize, u64)> {
         let due = self.due(self.next);
         if self.is_over() || due > now_ns {
@@ -51,13 +50,13 @@ impl Schedule {
         Some((sender, due))
     }
 
-    /// Whether all messages have been due.
+    /// Returns whether all messages have been due.
     pub fn is_over(&self) -> bool {
         self.next == self.total
     }
 
-    /// How long may be slept before the next message is due: not at all if it
-    /// is near, for sleeping is coarse, unless `may_spin` is false.
+    /// The time to sleep until the next message: none if it is near, for sleeping
+    /// is coarse, unless `may_spin` is false.
     pub fn sleep(&self, now_ns: u64, may_spin: bool) -> Duration {
         let wait = Duration::from_nanos(self.due(self.next).saturating_sub(now_ns));
         if wait < SPIN_BELOW && may_spin {

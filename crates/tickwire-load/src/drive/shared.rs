@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use mio::Waker;
 
@@ -24,8 +23,6 @@ pub struct Shared {
     senders_open: AtomicUsize,
     /// Units that receivers must get of the messages of the others.
     owed: AtomicU64,
-    /// The intended time between two messages, in nanoseconds.
-    pause: AtomicU64,
     /// The bound that keeps senders from running ahead.
     flow: Option<Flow>,
 }
@@ -39,7 +36,6 @@ impl Shared {
             answered: AtomicU64::new(0),
             senders_open: AtomicUsize::new(senders),
             owed: AtomicU64::new(0),
-            pause: AtomicU64::new(0),
             flow,
         }
     }
@@ -49,7 +45,7 @@ impl Shared {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it is given up.
+    /// Returns whether it is given up.
     pub fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }
@@ -89,16 +85,6 @@ impl Shared {
     /// Returns whether all messages were answered and delivered.
     pub fn all_delivered(&self) -> bool {
         self.all_answered() && self.delivered() >= self.owed.load(Ordering::Relaxed)
-    }
-
-    /// The intended time between two messages.
-    pub fn pause(&self) -> Duration {
-        Duration::from_nanos(self.pause.load(Ordering::Relaxed))
-    }
-
-    /// Sets the intended time between two messages.
-    pub fn set_pause(&self, pause: Duration) {
-        self.pause.store(pause.as_nanos() as u64, Ordering::Relaxed);
     }
 
     /// The bound that keeps senders from running ahead, if there is one.
@@ -178,7 +164,7 @@ impl Flow {
             return room;
         }
         self.is_awaited.store(true, Ordering::Relaxed);
-        // Pairs with the one in `wake`: either this sees what was received, or
+        // Pairs with the one in `wake`: either this sees the receipt, or
         // the receiver sees that it is waited for.
         fence(Ordering::SeqCst);
         self.room()
@@ -202,6 +188,8 @@ impl Flow {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use mio::{Events, Poll, Token};
 
     use super::*;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::Random;
 
-/// Where text goes that fills a message up.
+/// The text that stands for one that fills a message up.
 const OPEN_TEXT: &[u8] = b"<text>";
 
 /// A message taken apart.
@@ -46,9 +46,9 @@ pub enum Part {
     Source(Vec<u8>),
     /// The target, as it is if it stays.
     Target(Vec<u8>),
-    /// Where a target would stand if there were one.
+    /// The place for a target, if there is none.
     NoTarget,
-    /// Where text fills the message up.
+    /// The place for text that fills the message up.
     Text,
 }
 
@@ -88,16 +88,10 @@ impl Part {
                 let limit = 10u64.pow(1 + random.below(4) as u32);
                 out.extend_from_slice(random.below(limit).to_string().as_bytes());
             }
-            Self::Symbol => {
-                out.extend_from_slice(SYMBOLS[random.below(8) as usize].as_bytes());
-            }
+            Self::Symbol => out.extend_from_slice(SYMBOLS[random.below(8) as usize].as_bytes()),
             Self::Side => {
-                let side: &[u8] = if random.below(2) == 0 {
-                    b"BUY"
-                } else {
-                    b"SELL"
-                };
-                out.extend_from_slice(side);
+                let side = ["BUY", "SELL"][random.below(2) as usize];
+                out.extend_from_slice(side.as_bytes());
             }
             Self::MsgId | Self::Source(_) | Self::Target(_) | Self::NoTarget | Self::Text => {
                 unreachable!("needs more than chance")
@@ -123,73 +117,26 @@ impl Template {
             has_open_text,
             parts: Vec::new(),
             kept: 0,
+            depth: 0,
+            key: Cow::Borrowed(""),
+            is_ack: false,
+            has_target: false,
         };
-        let mut depth = 0;
         let mut at = 0;
-        // The key in the envelope whose value comes next.
-        let mut key = Cow::Borrowed("");
-        let mut is_ack = false;
-        let mut source_end = None;
-        let mut has_target = false;
         while at < json.len() {
-            let start = at;
-            match json[at] {
-                b'{' | b'[' => {
-                    depth += 1;
-                    at += 1;
-                }
-                b'}' | b']' => {
-                    depth -= 1;
-                    at += 1;
-                }
-                b'"' => {
-                    at = end_of_string(json, at);
-                    if json[at..].trim_ascii_start().first() == Some(&b':') {
-                        if depth == 1 {
-                            key = unescaped(&json[start..at]);
-                        }
-                    } else if depth == 1 && key == "source" {
-                        source_end = Some(at);
-                        taking.replace(start..at, Part::Source(json[start..at].to_vec()));
-                    } else if depth == 1 && key == "target" {
-                        has_target = true;
-                        taking.replace(start..at, Part::Target(json[start..at].to_vec()));
-                    } else if depth == 1 && key == "msg_id" {
-                        taking.replace(start + 1..at - 1, Part::MsgId);
-                    } else {
-                        is_ack |=
-                            depth == 1 && key == "msg_type" && unescaped(&json[start..at]) == "ack";
-                        taking.string(start + 1..at - 1);
-                    }
-                }
-                b'n' if depth == 1 && key == "target" => {
-                    at += 4;
-                    has_target = true;
-                    taking.replace(start..at, Part::Target(b"null".to_vec()));
-                }
-                b'-' | b'0'..=b'9' => {
-                    while at < json.len()
-                        && matches!(json[at], b'0'..=b'9' | b'.' | b'-' | b'+' | b'e' | b'E')
-                    {
-                        at += 1;
-                    }
-                    taking.number(start..at);
-                }
-                _ => at += 1,
-            }
+            at = taking.token(at);
         }
-        taking.replace(json.len()..json.len(), Part::Literal(Vec::new()));
+        taking.replace(at..at, Part::Literal(Vec::new()));
         let mut parts = taking.parts;
-        if source_end.is_some() && !has_target {
-            let behind = 1 + parts
-                .iter()
-                .position(|part| matches!(part, Part::Source(_)))
-                .expect("a message has a source");
-            parts.insert(behind, Part::NoTarget);
+        let source = parts
+            .iter()
+            .position(|part| matches!(part, Part::Source(_)));
+        if let Some(source) = source.filter(|_| !taking.has_target) {
+            parts.insert(source + 1, Part::NoTarget);
         }
         Self {
             parts,
-            is_ack,
+            is_ack: taking.is_ack,
             bytes_expected: json.len(),
         }
     }
@@ -200,11 +147,72 @@ struct Taking<'a> {
     json: &'a [u8],
     has_open_text: bool,
     parts: Vec<Part>,
-    /// How far it has been.
+    /// The end of the bytes that are in `parts`.
     kept: usize,
+    depth: usize,
+    /// The key in the envelope that was met last.
+    key: Cow<'a, str>,
+    is_ack: bool,
+    has_target: bool,
 }
 
 impl Taking<'_> {
+    /// Takes the token at `at`, and returns its end.
+    fn token(&mut self, at: usize) -> usize {
+        let json = self.json;
+        match json[at] {
+            b'{' | b'[' => self.depth += 1,
+            b'}' | b']' => self.depth -= 1,
+            b'"' => {
+                let end = end_of_string(json, at);
+                if json[end..].trim_ascii_start().first() != Some(&b':') {
+                    self.string(at..end);
+                } else if self.depth == 1 {
+                    self.key = unescaped(&json[at..end]);
+                }
+                return end;
+            }
+            b'n' if self.is_value_of("target") => {
+                self.target(at..at + 4);
+                return at + 4;
+            }
+            b'-' | b'0'..=b'9' => {
+                let is_part = |byte: &&u8| b"0123456789.-+eE".contains(*byte);
+                let end = at + json[at..].iter().take_while(is_part).count();
+                self.number(at..end);
+                return end;
+            }
+            _ => {}
+        }
+        at + 1
+    }
+
+    fn is_value_of(&self, key: &str) -> bool {
+        self.depth == 1 && self.key == key
+    }
+
+    fn target(&mut self, range: Range<usize>) {
+        self.has_target = true;
+        let kept = self.json[range.clone()].to_vec();
+        self.replace(range, Part::Target(kept));
+    }
+
+    /// Takes a string value.
+    fn string(&mut self, range: Range<usize>) {
+        let within = range.start + 1..range.end - 1;
+        let string = &self.json[range.clone()];
+        if self.is_value_of("source") {
+            self.replace(range, Part::Source(string.to_vec()));
+        } else if self.is_value_of("target") {
+            self.target(range);
+        } else if self.is_value_of("msg_id") {
+            self.replace(within, Part::MsgId);
+        } else {
+            self.is_ack |= self.is_value_of("msg_type") && unescaped(string) == "ack";
+            self.text(within);
+        }
+    }
+
     /// Puts `part` in the place of `range`; the bytes in front of it stay.
     fn replace(&mut self, range: Range<usize>, part: Part) {
         if self.kept < range.start {
@@ -216,7 +224,7 @@ impl Taking<'_> {
     }
 
     /// Takes the text between the quotes of a value.
-    fn string(&mut self, range: Range<usize>) {
+    fn text(&mut self, range: Range<usize>) {
         let text = &self.json[range.clone()];
         if self.has_open_text && text == OPEN_TEXT {
             self.replace(range, Part::Text);
@@ -224,20 +232,13 @@ impl Taking<'_> {
             self.replace(range, Part::Id);
         } else if is_timestamp(text) {
             let seconds = range.start + 17;
-            self.replace(
-                seconds..seconds + 2,
-                Part::Digits {
-                    count: 2,
-                    below: 60,
-                },
-            );
+            let (count, below) = (2, 60);
+            self.replace(seconds..seconds + 2, Part::Digits { count, below });
             if text[19] == b'.' {
                 let count = digits(&text[20..]);
                 let below = 10u64.pow(count.min(2) as u32);
-                self.replace(
-                    seconds + 3..seconds + 3 + count,
-                    Part::Digits { count, below },
-                );
+                let fraction = seconds + 3..seconds + 3 + count;
+                self.replace(fraction, Part::Digits { count, below });
             }
         } else if text == b"BUY" || text == b"SELL" {
             self.replace(range, Part::Side);
