@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use crate::budget::{Budget, Of};
+use crate::budget::{Budget, Purpose};
 
 thread_local! {
     static LEASE: RefCell<Lease> = const { RefCell::new(Lease::new()) };
@@ -16,7 +16,7 @@ thread_local! {
 struct Lease {
     /// Whose bytes they are: a thread may serve several servers in turn.
     budget: Option<Arc<Budget>>,
-    /// By [`Of`].
+    /// By [`Purpose`].
     balances: [isize; 2],
 }
 
@@ -33,15 +33,15 @@ impl Lease {
 
     /// Counts `bytes`. Gives what another total is to be told, and what this one
     /// is.
-    fn count(&mut self, budget: &Arc<Budget>, of: Of, bytes: isize) -> (Owed, isize) {
+    fn count(&mut self, budget: &Arc<Budget>, purpose: Purpose, bytes: isize) -> (Owed, isize) {
         let mut other = None;
         if !matches!(&self.budget, Some(known) if Arc::ptr_eq(known, budget)) {
             other = self.take();
             self.budget = Some(Arc::clone(budget));
         }
-        let balance = &mut self.balances[of as usize];
+        let balance = &mut self.balances[purpose as usize];
         *balance += bytes;
-        let is_told = balance.unsigned_abs() >= budget.lease || budget.is_short_of(of);
+        let is_told = balance.unsigned_abs() >= budget.lease || budget.is_short_of(purpose);
         let told = if is_told { std::mem::take(balance) } else { 0 };
         (other, told)
     }
@@ -59,16 +59,16 @@ impl Drop for Lease {
 }
 
 /// Counts `bytes` more of `budget`, or less if they are negative.
-pub(super) fn count(budget: &Arc<Budget>, of: Of, bytes: isize) {
-    let counted = LEASE.try_with(|lease| lease.borrow_mut().count(budget, of, bytes));
+pub(super) fn count(budget: &Arc<Budget>, purpose: Purpose, bytes: isize) {
+    let counted = LEASE.try_with(|lease| lease.borrow_mut().count(budget, purpose, bytes));
     match counted {
         // Behind the borrow: who is woken may count something itself.
         Ok((other, told)) => {
             tell(other);
-            budget.settle(of, told);
+            budget.settle(purpose, told);
         }
         // The thread ends.
-        Err(_) => budget.settle(of, bytes),
+        Err(_) => budget.settle(purpose, bytes),
     }
 }
 
@@ -85,7 +85,7 @@ pub(super) fn settle_own() {
 
 fn tell(owed: Owed) {
     if let Some((budget, [queued, input])) = owed {
-        budget.settle(Of::Queued, queued);
-        budget.settle(Of::Input, input);
+        budget.settle(Purpose::Queued, queued);
+        budget.settle(Purpose::Input, input);
     }
 }

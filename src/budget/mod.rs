@@ -18,16 +18,16 @@
 
 #![forbid(unsafe_code)]
 
+mod division;
 mod lease;
-mod parts;
 
 use std::sync::Arc;
 use std::task::Waker;
 
 use bytes::Bytes;
 
-pub(crate) use parts::Allowance;
-use parts::Parts;
+pub(crate) use division::Allowance;
+use division::Division;
 
 use crate::ids::ConnectionId;
 use crate::limits::{INPUT_ALWAYS_BYTES, MEMORY_LEASE_BYTES, WINDOW_BYTES};
@@ -36,7 +36,7 @@ use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 
 /// What bytes are counted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Of {
+pub(crate) enum Purpose {
     /// What is kept for receivers, and answers.
     Queued = 0,
     /// Incomplete frames, and frames that wait for room.
@@ -46,11 +46,11 @@ pub(crate) enum Of {
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Budget {
-    parts: Parts,
+    division: Division,
     is_unlimited: bool,
     /// What a thread may have counted without telling it here.
     lease: usize,
-    /// Bytes by [`Of`]. Below zero for a moment, if bytes are given back before
+    /// Bytes by [`Purpose`]. Below zero for a moment, if bytes are given back before
     /// another thread has told that it had counted them.
     counted: [AtomicUsize; 2],
     /// Queues that hold something.
@@ -65,13 +65,13 @@ pub(crate) struct Budget {
 
 /// Whether a queue counts as one that holds something.
 #[derive(Debug, Default)]
-pub(crate) struct Holds(AtomicBool);
+pub(crate) struct Share(AtomicBool);
 
 impl Budget {
     /// So many bytes in all.
     pub(crate) fn new(total: usize) -> Self {
         Self {
-            parts: Parts::of(total),
+            division: Division::of(total),
             is_unlimited: total == usize::MAX,
             lease: MEMORY_LEASE_BYTES.min(total / 1024),
             counted: Default::default(),
@@ -86,17 +86,17 @@ impl Budget {
 
     /// Counts `bytes` more, or less if they are negative.
     #[inline]
-    pub(crate) fn count(self: &Arc<Self>, of: Of, bytes: isize) {
+    pub(crate) fn count(self: &Arc<Self>, purpose: Purpose, bytes: isize) {
         if bytes != 0 && !self.is_unlimited {
-            lease::count(self, of, bytes);
+            lease::count(self, purpose, bytes);
         }
     }
 
     /// Has `counted` changed to `bytes`.
     #[inline]
-    pub(crate) fn recount(self: &Arc<Self>, of: Of, counted: &mut usize, bytes: usize) {
+    pub(crate) fn recount(self: &Arc<Self>, purpose: Purpose, counted: &mut usize, bytes: usize) {
         let before = std::mem::replace(counted, bytes);
-        self.count(of, bytes as isize - before as isize);
+        self.count(purpose, bytes as isize - before as isize);
     }
 
     /// `bytes`, which keep a block of `block` bytes in memory: counted until
@@ -110,23 +110,23 @@ impl Budget {
     }
 
     /// Adds what a thread has counted, and wakes who waits for less.
-    pub(crate) fn settle(&self, of: Of, bytes: isize) {
+    pub(crate) fn settle(&self, purpose: Purpose, bytes: isize) {
         if bytes == 0 {
             return;
         }
-        self.counted[of as usize].fetch_add(bytes as usize, Ordering::AcqRel);
+        self.counted[purpose as usize].fetch_add(bytes as usize, Ordering::AcqRel);
         if bytes < 0 {
-            match of {
-                Of::Queued => self.waiters.wake_all(),
-                Of::Input => self.readers.wake_one(),
+            match purpose {
+                Purpose::Queued => self.waiters.wake_all(),
+                Purpose::Input => self.readers.wake_one(),
             }
         }
     }
 
     /// Bytes that are counted, but for what threads have not yet told.
     #[inline]
-    pub(crate) fn used(&self, of: Of) -> usize {
-        let counted = self.counted[of as usize].load(Ordering::Relaxed);
+    pub(crate) fn used(&self, purpose: Purpose) -> usize {
+        let counted = self.counted[purpose as usize].load(Ordering::Relaxed);
         (counted as isize).max(0) as usize
     }
 
@@ -137,17 +137,17 @@ impl Budget {
     }
 
     #[inline]
-    fn is_short_of(&self, of: Of) -> bool {
-        match of {
-            Of::Queued => self.is_short(),
-            Of::Input => self.used(Of::Input) > self.parts.input,
+    fn is_short_of(&self, purpose: Purpose) -> bool {
+        match purpose {
+            Purpose::Queued => self.is_short(),
+            Purpose::Input => self.used(Purpose::Input) > self.division.input,
         }
     }
 
     /// Whether so much is queued that not everybody gets what it asks for.
     #[inline]
     pub(crate) fn is_short(&self) -> bool {
-        self.used(Of::Queued) > self.parts.first_come
+        self.used(Purpose::Queued) > self.division.first_come
     }
 
     // ---- queues ----
@@ -156,7 +156,7 @@ impl Budget {
     pub(crate) fn allowance(&self) -> Allowance {
         let holding = self.holding.load(Ordering::Acquire);
         let queues = self.queues.load(Ordering::Relaxed);
-        (self.parts).allowance(self.used(Of::Queued), holding, queues)
+        (self.division).allowance(self.used(Purpose::Queued), holding, queues)
     }
 
     /// There is one queue more.
@@ -165,30 +165,30 @@ impl Budget {
     }
 
     /// There is one queue less, which may have held something.
-    pub(crate) fn remove_queue(&self, holds: &Holds) {
-        self.release_share(holds);
+    pub(crate) fn remove_queue(&self, share: &Share) {
+        self.release_share(share);
         self.queues.fetch_sub(1, Ordering::Relaxed);
         self.waiters.wake_all();
     }
 
     /// The queue asks for room while memory is short.
-    pub(crate) fn ask_for_share(&self, holds: &Holds) {
-        if !holds.0.swap(true, Ordering::AcqRel) {
+    pub(crate) fn ask_for_share(&self, share: &Share) {
+        if !share.0.swap(true, Ordering::AcqRel) {
             self.holding.fetch_add(1, Ordering::AcqRel);
         }
     }
 
     /// The queue is empty.
     #[inline]
-    pub(crate) fn release_share(&self, holds: &Holds) {
-        if holds.0.load(Ordering::Relaxed) {
-            self.release_it(holds);
+    pub(crate) fn release_share(&self, share: &Share) {
+        if share.0.load(Ordering::Relaxed) {
+            self.release_it(share);
         }
     }
 
     #[cold]
-    fn release_it(&self, holds: &Holds) {
-        if holds.0.swap(false, Ordering::AcqRel) {
+    fn release_it(&self, share: &Share) {
+        if share.0.swap(false, Ordering::AcqRel) {
             self.holding.fetch_sub(1, Ordering::AcqRel);
             self.waiters.wake_all();
         }
@@ -217,7 +217,7 @@ impl Budget {
 
     /// How much a connection may read whose incomplete frame has `held` bytes.
     pub(crate) fn room_to_read(&self, held: usize) -> usize {
-        if self.is_short_of(Of::Input) {
+        if self.is_short_of(Purpose::Input) {
             return INPUT_ALWAYS_BYTES.saturating_sub(held);
         }
         // Who may read lets the next one try.
@@ -241,13 +241,16 @@ impl Budget {
 
     /// Whether memory is so short that nothing new is to be remembered.
     pub(crate) fn refuses_more(&self) -> bool {
-        let shares_end = self.parts.first_come.saturating_add(self.parts.shares);
-        self.used(Of::Queued) >= shares_end
+        let shares_end = self
+            .division
+            .first_come
+            .saturating_add(self.division.shares);
+        self.used(Purpose::Queued) >= shares_end
     }
 
     /// A part of the total, for what has a bound of its own.
     pub(crate) fn part(&self, divisor: usize, most: usize) -> usize {
-        most.min(self.parts.shares / divisor * 2)
+        most.min(self.division.shares / divisor * 2)
     }
 
     /// Queues that hold something.
@@ -264,8 +267,8 @@ impl Budget {
 
     /// How the total is divided.
     #[cfg(test)]
-    pub(crate) fn parts(&self) -> Parts {
-        self.parts
+    pub(crate) fn division(&self) -> Division {
+        self.division
     }
 }
 
@@ -286,7 +289,7 @@ pub(crate) struct Held {
 impl Held {
     /// Counts `bytes`.
     pub(crate) fn new(budget: &Arc<Budget>, bytes: usize) -> Self {
-        budget.count(Of::Queued, bytes as isize);
+        budget.count(Purpose::Queued, bytes as isize);
         Self {
             budget: Arc::clone(budget),
             bytes,
@@ -295,7 +298,7 @@ impl Held {
 
     /// It is `bytes` now.
     pub(crate) fn set(&mut self, bytes: usize) {
-        self.budget.recount(Of::Queued, &mut self.bytes, bytes);
+        self.budget.recount(Purpose::Queued, &mut self.bytes, bytes);
     }
 }
 
@@ -330,62 +333,65 @@ mod tests {
         let parts = [window.slice(0..3), window.slice(2..9)];
         drop(window);
         budget.settle_own();
-        assert_eq!(budget.used(Of::Queued), 65_536);
+        assert_eq!(budget.used(Purpose::Queued), 65_536);
         let [first, second] = parts;
         drop(first);
         assert_eq!(&second[..], b"2345678");
         budget.settle_own();
-        assert_eq!(budget.used(Of::Queued), 65_536);
+        assert_eq!(budget.used(Purpose::Queued), 65_536);
         drop(second);
         budget.settle_own();
-        assert_eq!(budget.used(Of::Queued), 0);
+        assert_eq!(budget.used(Purpose::Queued), 0);
     }
 
     #[test]
     fn a_thread_tells_what_it_has_counted_by_leases_and_at_its_end() {
         let budget = Arc::new(Budget::new(TOTAL));
         let lease = (TOTAL / 1024) as isize;
-        budget.count(Of::Queued, lease - 1);
-        assert_eq!(budget.used(Of::Queued), 0);
-        budget.count(Of::Queued, 1);
-        assert_eq!(budget.used(Of::Queued), lease as usize);
+        budget.count(Purpose::Queued, lease - 1);
+        assert_eq!(budget.used(Purpose::Queued), 0);
+        budget.count(Purpose::Queued, 1);
+        assert_eq!(budget.used(Purpose::Queued), lease as usize);
         std::thread::scope(|scope| {
-            let count = || budget.count(Of::Queued, 5 - lease);
+            let count = || budget.count(Purpose::Queued, 5 - lease);
             // Joined, because a scope doesn't wait for what a thread drops at its
             // end.
             let counted = scope.spawn(count).join();
             counted.expect("no panic");
         });
-        assert_eq!(budget.used(Of::Queued), 5);
+        assert_eq!(budget.used(Purpose::Queued), 5);
         // Once it is short, each change is told.
-        budget.count(Of::Queued, TOTAL as isize / 2);
-        budget.count(Of::Queued, -7);
-        assert_eq!(budget.used(Of::Queued), TOTAL / 2 - 2);
+        budget.count(Purpose::Queued, TOTAL as isize / 2);
+        budget.count(Purpose::Queued, -7);
+        assert_eq!(budget.used(Purpose::Queued), TOTAL / 2 - 2);
     }
 
     #[test]
     fn another_server_on_the_same_thread_is_counted_by_itself() {
         let [one, other] = [(); 2].map(|()| Arc::new(Budget::new(TOTAL)));
-        one.count(Of::Queued, 3);
-        other.count(Of::Input, 4);
-        assert_eq!(one.used(Of::Queued), 3);
+        one.count(Purpose::Queued, 3);
+        other.count(Purpose::Input, 4);
+        assert_eq!(one.used(Purpose::Queued), 3);
         other.settle_own();
-        assert_eq!((other.used(Of::Queued), other.used(Of::Input)), (0, 4));
+        assert_eq!(
+            (other.used(Purpose::Queued), other.used(Purpose::Input)),
+            (0, 4)
+        );
     }
 
     #[test]
     fn a_queue_counts_as_holding_something_once() {
         let budget = Budget::new(TOTAL);
-        let holds = Holds::default();
+        let share = Share::default();
         budget.add_queue();
-        budget.release_share(&holds);
-        budget.ask_for_share(&holds);
-        budget.ask_for_share(&holds);
+        budget.release_share(&share);
+        budget.ask_for_share(&share);
+        budget.ask_for_share(&share);
         assert_eq!(budget.holding(), 1);
-        budget.release_share(&holds);
+        budget.release_share(&share);
         assert_eq!(budget.holding(), 0);
-        budget.ask_for_share(&holds);
-        budget.remove_queue(&holds);
+        budget.ask_for_share(&share);
+        budget.remove_queue(&share);
         assert_eq!((budget.holding(), budget.queues()), (0, 0));
     }
 }

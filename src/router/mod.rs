@@ -119,7 +119,7 @@ impl Router {
     #[must_use]
     pub fn memory_used(&self) -> usize {
         let budget = &self.0.budget;
-        budget.used(budget::Of::Queued) + budget.used(budget::Of::Input)
+        budget.used(budget::Purpose::Queued) + budget.used(budget::Purpose::Input)
     }
 
     /// What heartbeats tell of each participant, by name.

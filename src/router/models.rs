@@ -113,7 +113,7 @@ fn entry(letters: &str, origin: Option<&Arc<ConnectionHandle>>) -> Entry {
         .flat_map(|letter| [0, 0, 0, 1, letter])
         .collect();
     Entry {
-        frames: letters.len() as u32,
+        messages: letters.len() as u32,
         order: 0,
         charge: bytes.len(),
         bytes: EntryBytes::Slice(Bytes::from(bytes)),

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 
 use super::conflation::ConflatedQueue;
-use crate::budget::Holds;
+use crate::budget::Share;
 use crate::ids::ConnectionId;
 use crate::router::connection::{Charged, ConnectionHandle};
 use crate::router::mailbox::cut::Cut;
@@ -27,7 +27,7 @@ pub(crate) struct BroadcastReceiver {
     /// Whether the budget counts its queue.
     is_counted: AtomicBool,
     /// Whether its queue counts as one that holds something.
-    holds: Holds,
+    share: Share,
 }
 
 impl BroadcastReceiver {
@@ -38,7 +38,7 @@ impl BroadcastReceiver {
             queue: Queue::default(),
             conflated: OnceLock::new(),
             is_counted: AtomicBool::new(false),
-            holds: Holds::default(),
+            share: Share::default(),
         }
     }
 
@@ -49,11 +49,11 @@ impl BroadcastReceiver {
 
     /// Queues a broadcast for which room is reserved, and wakes the connection.
     pub(crate) fn broadcast(&self, entry: Entry, reserved_bytes: usize) {
-        let frames = entry.frames as usize;
+        let messages = entry.messages as usize;
         self.broadcast_within(
             entry,
             Reservation {
-                frames,
+                messages,
                 bytes: reserved_bytes,
             },
         );
@@ -72,7 +72,7 @@ impl BroadcastReceiver {
     /// Queues a part of a read for which room is reserved, and notes what was
     /// dropped behind it.
     pub(crate) fn broadcast_parts(&self, parts: &Parts, gap: Option<DropNotice>, cut: &Cut<'_>) {
-        if parts.frames > 0 {
+        if parts.messages > 0 {
             self.broadcast(cut.entry(parts, None), parts.bytes);
         }
         if let Some(gap) = gap {
@@ -115,7 +115,7 @@ impl BroadcastReceiver {
 
     fn drain(&self) {
         while let Some(entry) = self.queue.pop() {
-            self.release(entry.frames as usize, entry.charge);
+            self.release(entry.messages as usize, entry.charge);
         }
     }
 
@@ -142,7 +142,7 @@ impl BroadcastReceiver {
         total: usize,
         capacity: Capacity,
     ) -> Result<usize, Closed> {
-        self.handle.budget.ask_for_share(&self.holds);
+        self.handle.budget.ask_for_share(&self.share);
         let own = self.queue.load();
         let others = self.handle.charged_bytes().saturating_sub(own.bytes());
         let allowance = self.handle.budget.allowance();
@@ -168,11 +168,11 @@ impl BroadcastReceiver {
 
     /// Gives back room of broadcasts.
     #[inline]
-    pub(crate) fn release(&self, frames: usize, charge: usize) {
-        if frames == 0 && charge == 0 {
+    pub(crate) fn release(&self, messages: usize, charge: usize) {
+        if messages == 0 && charge == 0 {
             return;
         }
-        self.queue.release(frames, charge);
+        self.queue.release(messages, charge);
         self.release_share();
         self.handle.budget.wake_waiting();
     }
@@ -199,7 +199,7 @@ impl BroadcastReceiver {
         size: usize,
         capacity: Capacity,
     ) -> Capacity {
-        self.handle.budget.ask_for_share(&self.holds);
+        self.handle.budget.ask_for_share(&self.share);
         let own = conflated.bytes();
         let others = self.handle.charged_bytes().saturating_sub(own);
         let allowance = self.handle.budget.allowance();
@@ -221,7 +221,7 @@ impl BroadcastReceiver {
                 .conflated_queue()
                 .is_none_or(|conflated| conflated.bytes() == 0)
         {
-            self.handle.budget.release_share(&self.holds);
+            self.handle.budget.release_share(&self.share);
         }
     }
 
@@ -245,7 +245,7 @@ impl Charged for BroadcastReceiver {
 impl Drop for BroadcastReceiver {
     fn drop(&mut self) {
         if self.is_counted.load(Ordering::Acquire) {
-            self.handle.budget.remove_queue(&self.holds);
+            self.handle.budget.remove_queue(&self.share);
         }
     }
 }

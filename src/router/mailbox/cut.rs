@@ -67,7 +67,7 @@ impl<'a> Cut<'a> {
     pub(crate) fn slice(
         &self,
         range: Range<usize>,
-        frames: u32,
+        messages: u32,
         origin: Option<&Arc<ConnectionHandle>>,
     ) -> Option<Entry> {
         let CutInput::Shared(input) = &self.input else {
@@ -77,7 +77,7 @@ impl<'a> Cut<'a> {
             // The slice keeps the whole block in memory, whoever else does.
             charge: self.block_bytes.max(range.len()),
             bytes: EntryBytes::Slice(input.slice(range)),
-            frames,
+            messages,
             order: 0,
             origin: origin.cloned(),
         })
@@ -85,7 +85,7 @@ impl<'a> Cut<'a> {
 
     pub(crate) fn entry(&self, parts: &Parts, origin: Option<&Arc<ConnectionHandle>>) -> Entry {
         let slice = match &parts.ranges[..] {
-            [range] => self.slice(range.clone(), parts.frames, origin),
+            [range] => self.slice(range.clone(), parts.messages, origin),
             _ => None,
         };
         slice.unwrap_or_else(|| {
@@ -93,7 +93,7 @@ impl<'a> Cut<'a> {
             Entry {
                 charge: bytes.copied_bytes().unwrap_or(parts.bytes),
                 bytes,
-                frames: parts.frames,
+                messages: parts.messages,
                 order: 0,
                 origin: origin.cloned(),
             }

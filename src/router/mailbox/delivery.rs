@@ -49,16 +49,16 @@ impl<'a> Delivery<'a> {
     /// Gives back the room of the frames that are wholly written, also of a run
     /// that isn't. Says whether a frame is now partly written.
     pub(crate) fn cut(&mut self) -> bool {
-        let frames = self.in_flight.cut();
-        self.mailbox.release(frames, 0);
+        let messages = self.in_flight.cut();
+        self.mailbox.release(messages, 0);
         self.in_flight.is_partial()
     }
 
     /// `bytes` of what was offered were written. Says whether a run is now
     /// partly written: nothing else may go to the connection before its rest.
     pub(crate) fn advance(&mut self, bytes: usize) -> bool {
-        let (frames, charge) = self.in_flight.advance(bytes);
-        self.mailbox.release(frames, charge);
+        let (messages, charge) = self.in_flight.advance(bytes);
+        self.mailbox.release(messages, charge);
         self.in_flight.is_partial()
     }
 }

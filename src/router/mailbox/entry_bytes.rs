@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 
-use crate::budget::{Budget, Held, Of};
+use crate::budget::{Budget, Held, Purpose};
 
 /// Buffers that a thread keeps for copies to come.
 const BUFFERS_KEPT_MAX: usize = 1024;
@@ -206,7 +206,7 @@ impl Copied {
         if !Arc::ptr_eq(&buffer.budget, budget) {
             buffer.budget = Arc::clone(budget);
         }
-        budget.count(Of::Queued, buffer.bytes.capacity() as isize);
+        budget.count(Purpose::Queued, buffer.bytes.capacity() as isize);
         Self(Some(buffer))
     }
 
@@ -294,7 +294,7 @@ impl Drop for Copied {
     fn drop(&mut self) {
         if let Some(buffer) = self.0.take() {
             let bytes = buffer.bytes.capacity();
-            buffer.budget.count(Of::Queued, -(bytes as isize));
+            buffer.budget.count(Purpose::Queued, -(bytes as isize));
             // A thread that ends has no place for it any more.
             let _ = BUFFERS.try_with(|buffers| buffers.borrow_mut().give(buffer));
         }

@@ -157,7 +157,7 @@ impl Group {
         drop(state);
         drop(in_flight);
         self.wake();
-        (broken_off.frames, was_last)
+        (broken_off.messages, was_last)
     }
 
     /// Takes what a member writes next, if it has written all it took before.
@@ -328,7 +328,7 @@ impl Binding {
     /// Leaves the frames of an entry with the members that they are bound to;
     /// those without the key, and reports, with the member `own`.
     fn sort(&mut self, entry: Entry, own: usize, members: &mut [Member]) {
-        if entry.frames == 0 {
+        if entry.messages == 0 {
             members[own].bound.push_back(entry);
             return;
         }
@@ -337,8 +337,8 @@ impl Binding {
             let json = &entry.bytes[frame.start + FRAME_PREFIX_BYTES..frame.end];
             let member = self.member_of(json, members).unwrap_or(own);
             match pieces.last_mut() {
-                Some((last, frames, range)) if *last == member => {
-                    *frames += 1;
+                Some((last, messages, range)) if *last == member => {
+                    *messages += 1;
                     range.end = frame.end;
                 }
                 _ => pieces.push((member, 1, frame)),
@@ -355,7 +355,7 @@ impl Binding {
         let budget = Arc::clone(&members[own].membership.handle.budget);
         let mut charge_left = entry.charge;
         let mut order = entry.order;
-        for (index, (member, frames, range)) in pieces.into_iter().enumerate() {
+        for (index, (member, messages, range)) in pieces.into_iter().enumerate() {
             // The charge is shared by size, and is at least that.
             let charge = match index + 1 == count {
                 true => charge_left,
@@ -366,13 +366,13 @@ impl Binding {
             // Copied, so that no piece keeps the others in memory.
             members[member].bound.push_back(Entry {
                 bytes: EntryBytes::copy(&entry.bytes, [range], bytes, &budget),
-                frames,
+                messages,
                 order,
                 charge,
                 origin: entry.origin.clone(),
             });
             // A piece that is cut once more stays in front of the next.
-            order += u64::from(frames);
+            order += u64::from(messages);
         }
     }
 

@@ -57,7 +57,7 @@ pub(crate) struct BrokenOff {
     /// The rest of the frame that was begun, if one was.
     pub(crate) rest: Option<Bytes>,
     /// Frames of the entry that were wholly written.
-    pub(crate) frames: usize,
+    pub(crate) messages: usize,
 }
 
 impl InFlight {
@@ -193,7 +193,7 @@ impl InFlight {
     /// Accounts for `bytes` more that were written, and says how many frames
     /// and how much charge that sets free.
     pub(crate) fn advance(&mut self, bytes: usize) -> (usize, usize) {
-        let mut frames = 0;
+        let mut messages = 0;
         let mut charge = 0;
         self.written += bytes;
         while let Some(head) = self.entries.front() {
@@ -201,11 +201,11 @@ impl InFlight {
                 break;
             }
             self.written -= head.bytes.len();
-            frames += head.frames as usize;
+            messages += head.messages as usize;
             charge += head.charge;
             self.entries.pop_front();
         }
-        (frames, charge)
+        (messages, charge)
     }
 
     /// Gives back what an idle connection doesn't need.
@@ -246,7 +246,7 @@ impl InFlight {
             whole += 1;
         }
         head.bytes.advance(start);
-        head.frames -= whole;
+        head.messages -= whole;
         self.written -= start;
         whole as usize
     }
@@ -254,13 +254,13 @@ impl InFlight {
     /// Stops writing: the first entry now starts with the first of its frames
     /// that is not wholly written.
     pub(crate) fn break_off(&mut self) -> BrokenOff {
-        let frames = self.cut();
+        let messages = self.cut();
         let written = std::mem::take(&mut self.written);
         let head = self.entries.front().filter(|_| written > 0);
         let rest = head.and_then(|head| {
             let begun = wire::frames(&head.bytes).next()?;
             Some(head.bytes.part(written..begun.end))
         });
-        BrokenOff { rest, frames }
+        BrokenOff { rest, messages }
     }
 }

@@ -18,7 +18,7 @@ impl Mailbox {
         total: usize,
         share: QueuePart,
     ) -> Result<usize, Closed> {
-        self.budget.ask_for_share(&self.holds);
+        self.budget.ask_for_share(&self.share);
         let capacity = self.capacity_of(share);
         let allowance = self.budget.allowance();
         let others = self.others_of_account();
@@ -38,7 +38,7 @@ impl Mailbox {
 
     pub(super) fn release_share(&self) {
         if self.queue.load().is_empty() {
-            self.budget.release_share(&self.holds);
+            self.budget.release_share(&self.share);
         }
     }
 

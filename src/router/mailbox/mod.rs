@@ -30,7 +30,7 @@ use std::task::Waker;
 
 use bytes::Bytes;
 
-use crate::budget::{Budget, Holds};
+use crate::budget::{Budget, Share};
 use crate::ids::{ConnectionId, Epoch, Name};
 use crate::limits::QUEUE_RESERVE_DIVISOR;
 use crate::router::connection::accepted_ids::AcceptedIds;
@@ -101,7 +101,7 @@ pub(crate) struct Mailbox {
     /// Where what is queued is counted.
     pub(crate) budget: Arc<Budget>,
     /// Whether the queue counts as one that holds something.
-    pub(crate) holds: Holds,
+    pub(crate) share: Share,
     /// How often the queue has fallen below half, or was emptied.
     relieved: AtomicU64,
     /// What the owner's connection has sent, if it is resumable and this is its
@@ -135,7 +135,7 @@ impl Mailbox {
             group: OnceLock::new(),
             waiters: Waiters::default(),
             budget: Arc::clone(budget),
-            holds: Holds::default(),
+            share: Share::default(),
             relieved: AtomicU64::new(0),
             memory: ArcSwapOption::empty(),
         }
@@ -313,7 +313,7 @@ impl Mailbox {
     }
 
     fn hand_over(&self, entry: Entry) -> Bytes {
-        self.release(entry.frames as usize, entry.charge);
+        self.release(entry.messages as usize, entry.charge);
         entry.bytes.into()
     }
 
@@ -326,11 +326,11 @@ impl Mailbox {
         }
     }
 
-    pub(crate) fn release(&self, frames: usize, charge: usize) {
-        if frames == 0 && charge == 0 {
+    pub(crate) fn release(&self, messages: usize, charge: usize) {
+        if messages == 0 && charge == 0 {
             return;
         }
-        let (before, after) = self.queue.release(frames, charge);
+        let (before, after) = self.queue.release(messages, charge);
         let below = |load: QueueState, part| load.is_below(self.rules.capacity.part(part, 4));
         // A queue can be too full for a large event while it is below half: it
         // is relieved when it is empty.
@@ -422,8 +422,8 @@ impl Mailbox {
     /// A member leaves the group. Says whether it was the last: then the mailbox
     /// is to be let go. To be called under the registry's lock.
     pub(crate) fn leave(&self, membership: &Membership) -> bool {
-        let (frames, was_last) = self.group().leave(membership, &self.consumer);
-        self.release(frames, 0);
+        let (messages, was_last) = self.group().leave(membership, &self.consumer);
+        self.release(messages, 0);
         was_last
     }
 
@@ -504,14 +504,14 @@ impl Mailbox {
         if let (Some(rest), Some(old)) = (broken_off.rest, old) {
             old.leave_unfinished(rest);
         }
-        self.release(broken_off.frames, 0);
+        self.release(broken_off.messages, 0);
     }
 
     /// Gives up everything that a queue that has ended still holds.
     fn sweep(&self, in_flight: &mut InFlight) {
         let mut given_up = Undeliverable::default();
         while let Some(entry) = in_flight.pop(&self.queue) {
-            self.queue.release(entry.frames as usize, entry.charge);
+            self.queue.release(entry.messages as usize, entry.charge);
             self.release_share();
             given_up.add(entry);
         }
@@ -527,6 +527,6 @@ impl Charged for Mailbox {
 
 impl Drop for Mailbox {
     fn drop(&mut self) {
-        self.budget.remove_queue(&self.holds);
+        self.budget.remove_queue(&self.share);
     }
 }

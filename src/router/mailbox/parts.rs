@@ -20,15 +20,15 @@ pub(crate) fn pins(bytes: usize, block_bytes: usize) -> bool {
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Parts {
     pub(crate) ranges: Vec<Range<usize>>,
-    pub(crate) frames: u32,
+    pub(crate) messages: u32,
     pub(crate) bytes: usize,
 }
 
 impl Parts {
     /// Adds what follows; neighbours are joined.
     #[inline]
-    pub(crate) fn add(&mut self, range: Range<usize>, frames: u32) {
-        self.frames += frames;
+    pub(crate) fn add(&mut self, range: Range<usize>, messages: u32) {
+        self.messages += messages;
         self.bytes += range.len();
         match self.ranges.last_mut() {
             Some(last) if last.end == range.start => last.end = range.end,
@@ -38,7 +38,7 @@ impl Parts {
 
     pub(crate) fn clear(&mut self) {
         self.ranges.clear();
-        self.frames = 0;
+        self.messages = 0;
         self.bytes = 0;
     }
 
@@ -75,11 +75,11 @@ impl From<Parts> for Pieces {
 impl Pieces {
     /// Adds what follows.
     #[inline]
-    pub(crate) fn add(&mut self, range: Range<usize>, frames: u32) {
+    pub(crate) fn add(&mut self, range: Range<usize>, messages: u32) {
         if let Some(gap) = self.gap.take() {
             self.earlier.push((std::mem::take(&mut self.parts), gap));
         }
-        self.parts.add(range, frames);
+        self.parts.add(range, messages);
     }
 
     /// Notes what was dropped behind all that was added.

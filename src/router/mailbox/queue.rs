@@ -34,7 +34,7 @@ pub(crate) struct Entry {
     /// The frames, side by side.
     pub(crate) bytes: EntryBytes,
     /// How many messages they are; the report of a gap is none.
-    pub(crate) frames: u32,
+    pub(crate) messages: u32,
     /// Where it stands among what a group took from its queue; else nothing.
     pub(crate) order: u64,
     /// What the entry is charged: at least its bytes, more if it pins more.
@@ -48,7 +48,7 @@ impl Entry {
     fn report(gap: &DropNotice) -> Self {
         let report = gap.report();
         Self {
-            frames: 0,
+            messages: 0,
             order: 0,
             charge: report.len(),
             bytes: EntryBytes::Slice(Bytes::from(report)),
@@ -59,7 +59,7 @@ impl Entry {
     /// Whether its frames are messages; the report of a gap is none.
     pub(crate) fn holds_messages(&self) -> bool {
         // A message of a snapshot takes no room, so it isn't counted.
-        self.frames > 0 || matches!(self.bytes, EntryBytes::Kept(..))
+        self.messages > 0 || matches!(self.bytes, EntryBytes::Kept(..))
     }
 
     /// Takes what is behind the first `bytes` bytes, which end with a frame. It
@@ -69,10 +69,10 @@ impl Entry {
         let front = frames.count() as u32;
         let mut rest = self.share();
         rest.bytes.advance(bytes);
-        rest.frames -= front;
+        rest.messages -= front;
         rest.order += u64::from(front);
         self.bytes = EntryBytes::Slice(self.bytes.part(0..bytes));
-        self.frames = front;
+        self.messages = front;
         self.charge = 0;
         rest
     }
@@ -81,7 +81,7 @@ impl Entry {
     pub(crate) fn share(&mut self) -> Self {
         Self {
             bytes: self.bytes.share(),
-            frames: self.frames,
+            messages: self.messages,
             order: self.order,
             charge: self.charge,
             origin: self.origin.clone(),
@@ -117,10 +117,10 @@ impl Queue {
         capacity: Capacity,
     ) -> Result<usize, Closed> {
         let room = self.take_room(|load| {
-            let (frames, bytes) = fitting(load, sizes, total, capacity);
-            (frames > 0).then_some(Reservation { frames, bytes })
+            let (messages, bytes) = fitting(load, sizes, total, capacity);
+            (messages > 0).then_some(Reservation { messages, bytes })
         })?;
-        Ok(room.map_or(0, |room| room.frames))
+        Ok(room.map_or(0, |room| room.messages))
     }
 
     /// Reserves within `allowance` as well, of an account that holds `others`
@@ -154,7 +154,7 @@ impl Queue {
         capacity: Capacity,
     ) -> Result<bool, Closed> {
         let taken = self.take_room(|load| {
-            let fits = load.messages() + room.frames <= capacity.messages
+            let fits = load.messages() + room.messages <= capacity.messages
                 && load.bytes() + room.bytes <= capacity.bytes;
             fits.then_some(room)
         })?;
@@ -178,7 +178,7 @@ impl Queue {
             };
             match self.state.compare_exchange_weak(
                 state,
-                state + QueueState::of(room.frames, room.bytes),
+                state + QueueState::of(room.messages, room.bytes),
                 Ordering::AcqRel,
                 Ordering::Relaxed,
             ) {
@@ -197,11 +197,11 @@ impl Queue {
     /// then the caller must sweep it.
     #[must_use]
     pub(crate) fn enqueue(&self, entry: Entry, reserved_bytes: usize) -> bool {
-        let frames = entry.frames as usize;
+        let messages = entry.messages as usize;
         self.enqueue_within(
             entry,
             Reservation {
-                frames,
+                messages,
                 bytes: reserved_bytes,
             },
         )
@@ -211,8 +211,8 @@ impl Queue {
     /// takes: the rest is given back.
     #[must_use]
     pub(crate) fn enqueue_within(&self, entry: Entry, reserved: Reservation) -> bool {
-        let taken = QueueState::of(entry.frames as usize, entry.charge);
-        let state = match taken.wrapping_sub(QueueState::of(reserved.frames, reserved.bytes)) {
+        let taken = QueueState::of(entry.messages as usize, entry.charge);
+        let state = match taken.wrapping_sub(QueueState::of(reserved.messages, reserved.bytes)) {
             0 => self.state.load(Ordering::Acquire),
             // Wraps as well if less is taken than was reserved.
             more => self.state.fetch_add(more, Ordering::AcqRel),
@@ -286,8 +286,8 @@ impl Queue {
 
     /// Gives back the room of entries that were delivered or given up, and
     /// returns what the queue held before and after.
-    pub(crate) fn release(&self, frames: usize, charge: usize) -> (QueueState, QueueState) {
-        let freed = QueueState::of(frames, charge);
+    pub(crate) fn release(&self, messages: usize, charge: usize) -> (QueueState, QueueState) {
+        let freed = QueueState::of(messages, charge);
         let before = self.state.fetch_sub(freed, Ordering::AcqRel);
         (QueueState(before), QueueState(before - freed))
     }
@@ -325,17 +325,17 @@ fn fitting(load: QueueState, sizes: &[u32], total: usize, capacity: Capacity) ->
         return (sizes.len(), total);
     }
     let mut bytes = 0;
-    let mut frames = 0;
+    let mut messages = 0;
     for &size in sizes.iter().take(free_messages) {
         if bytes + size as usize > free_bytes {
             break;
         }
         bytes += size as usize;
-        frames += 1;
+        messages += 1;
     }
     match sizes.first() {
-        Some(&first) if frames == 0 && load.messages() == 0 => (1, first as usize),
-        _ => (frames, bytes),
+        Some(&first) if messages == 0 && load.messages() == 0 => (1, first as usize),
+        _ => (messages, bytes),
     }
 }
 
@@ -352,7 +352,7 @@ mod tests {
     fn entry(bytes: &'static [u8]) -> Entry {
         Entry {
             bytes: EntryBytes::Slice(Bytes::from_static(bytes)),
-            frames: 1,
+            messages: 1,
             order: 0,
             charge: bytes.len(),
             origin: None,
@@ -425,8 +425,8 @@ mod tests {
         let entries = std::iter::from_fn(|| queue.pop());
         entries
             .map(|entry| {
-                queue.release(entry.frames as usize, entry.charge);
-                if entry.frames > 0 {
+                queue.release(entry.messages as usize, entry.charge);
+                if entry.messages > 0 {
                     return String::from_utf8(entry.bytes.to_vec()).unwrap();
                 }
                 let report: serde_json::Value = serde_json::from_slice(&entry.bytes[4..]).unwrap();

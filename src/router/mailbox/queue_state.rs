@@ -26,7 +26,7 @@ impl Capacity {
 /// Room in a queue that is reserved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Reservation {
-    pub(crate) frames: usize,
+    pub(crate) messages: usize,
     pub(crate) bytes: usize,
 }
 

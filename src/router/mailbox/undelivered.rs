@@ -25,7 +25,7 @@ struct OfSender {
     count: u64,
     first_msg_id: Option<MsgId>,
     /// Where they are remembered as accepted.
-    memory: Option<Arc<AcceptedIds>>,
+    accepted_ids: Option<Arc<AcceptedIds>>,
     /// All of them, if they are.
     msg_ids: Vec<MsgId>,
 }
@@ -36,12 +36,12 @@ impl Undeliverable {
         let known = self.0.entry(origin.id()).or_insert_with(|| OfSender {
             count: 0,
             first_msg_id: wire::first_msg_id(&entry.bytes),
-            memory: origin.accepted_ids(),
+            accepted_ids: origin.accepted_ids(),
             msg_ids: Vec::new(),
             origin,
         });
-        known.count += u64::from(entry.frames);
-        if known.memory.is_some() {
+        known.count += u64::from(entry.messages);
+        if known.accepted_ids.is_some() {
             known.msg_ids.extend(wire::msg_ids(&entry.bytes));
         }
     }
@@ -62,9 +62,9 @@ impl Undeliverable {
                 count,
                 first_msg_id: sender.first_msg_id,
             };
-            match sender.memory {
+            match sender.accepted_ids {
                 None => origin.report(report),
-                Some(memory) => memory.give_up(&sender.msg_ids, &origin, report),
+                Some(accepted_ids) => accepted_ids.give_up(&sender.msg_ids, &origin, report),
             }
         }
     }

@@ -28,11 +28,14 @@ fn produce(queue: &Queue) -> u32 {
 
 fn consume(queue: &Queue) -> u32 {
     let Some(entry) = queue.pop() else { return 0 };
-    let (before, after) = queue.release(entry.frames as usize, entry.charge);
+    let (before, after) = queue.release(entry.messages as usize, entry.charge);
     assert!(before.messages() <= TIGHT.messages);
-    assert_eq!(before.messages() - after.messages(), entry.frames as usize);
+    assert_eq!(
+        before.messages() - after.messages(),
+        entry.messages as usize
+    );
     assert_eq!(before.bytes() - after.bytes(), entry.charge);
-    entry.frames
+    entry.messages
 }
 
 #[test]

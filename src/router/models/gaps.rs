@@ -13,7 +13,7 @@ fn queue_one(queue: &Queue, letter: &str) {
 
 fn pop(queue: &Queue) -> Option<String> {
     let entry = queue.pop()?;
-    queue.release(entry.frames as usize, entry.charge);
+    queue.release(entry.messages as usize, entry.charge);
     Some(read(&entry.bytes))
 }
 

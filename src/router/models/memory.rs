@@ -3,7 +3,7 @@
 use loom::thread;
 
 use super::*;
-use crate::budget::{Budget, Of};
+use crate::budget::{Budget, Purpose};
 
 const TOTAL: usize = 800;
 /// Counted above what is first come.
@@ -12,7 +12,7 @@ const SHORT: isize = 700;
 /// A name that holds nothing, in a server whose memory is used up.
 fn short() -> (Arc<Budget>, Arc<Mailbox>) {
     let budget = Arc::new(Budget::new(TOTAL));
-    budget.settle(Of::Queued, SHORT);
+    budget.settle(Purpose::Queued, SHORT);
     let rules = QueueRules {
         capacity: ROOMY,
         overflow: Overflow::Pause,
@@ -67,7 +67,7 @@ fn freed_memory_wakes_who_waits_for_any_name() {
     check(3, || {
         let (budget, mailbox) = short();
         let sender = sender(&mailbox, 2);
-        budget.settle(Of::Queued, -SHORT);
+        budget.settle(Purpose::Queued, -SHORT);
         assert!(sender.join().unwrap());
     });
 }
@@ -77,7 +77,7 @@ fn freed_memory_wakes_all_who_wait() {
     check(2, || {
         let (budget, mailbox) = short();
         let senders = [2, 3].map(|id| sender(&mailbox, id));
-        budget.settle(Of::Queued, -SHORT);
+        budget.settle(Purpose::Queued, -SHORT);
         assert!(senders.map(|sender| sender.join().unwrap()) == [true; 2]);
     });
 }
@@ -86,7 +86,7 @@ fn freed_memory_wakes_all_who_wait() {
 fn a_reader_that_waits_for_memory_is_woken_and_wakes_the_next() {
     check(2, || {
         let budget = Arc::new(Budget::new(TOTAL));
-        budget.settle(Of::Input, SHORT);
+        budget.settle(Purpose::Input, SHORT);
         let readers = [2, 3].map(|id| {
             let budget = Arc::clone(&budget);
             thread::spawn(move || {
@@ -101,7 +101,7 @@ fn a_reader_that_waits_for_memory_is_woken_and_wakes_the_next() {
                 budget.stop_waiting_to_read(id);
             })
         });
-        budget.settle(Of::Input, -SHORT);
+        budget.settle(Purpose::Input, -SHORT);
         for reader in readers {
             reader.join().unwrap();
         }

@@ -142,7 +142,9 @@ fn a_connection_hears_of_broadcasts() {
         let mut seen = 0;
         sleep_until(&receiver, || {
             while let Some(entry) = receiver.broadcasts.pop() {
-                (receiver.broadcasts).release(entry.frames as usize, entry.charge);
+                receiver
+                    .broadcasts
+                    .release(entry.messages as usize, entry.charge);
                 seen += 1;
             }
             seen == 2

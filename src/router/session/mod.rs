@@ -36,7 +36,7 @@ use std::task::Waker;
 use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 
-use crate::budget::Of;
+use crate::budget::Purpose;
 use crate::ids::{ConnectionId, Name};
 use crate::limits::REFUSED_IN_A_ROW_MAX;
 use crate::router::broadcast::receiver::BroadcastReceiver;
@@ -342,8 +342,8 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.end_input();
         let budget = &self.shared.budget;
-        budget.recount(Of::Queued, &mut self.counted.0, 0);
-        budget.recount(Of::Input, &mut self.counted.1, 0);
+        budget.recount(Purpose::Queued, &mut self.counted.0, 0);
+        budget.recount(Purpose::Input, &mut self.counted.1, 0);
     }
 }
 

@@ -97,8 +97,8 @@ impl Output {
         receiver: &BroadcastReceiver,
     ) {
         self.window = Some(Window::new(messages));
-        let frames = self.broadcasts.cut();
-        receiver.queue.release(frames, 0);
+        let messages = self.broadcasts.cut();
+        receiver.queue.release(messages, 0);
         // Of a name that was lost, the rest of a frame is here already.
         let stays = |claim: &Claim| (claim.deliver()).map_or(true, |mut mail| mail.cut());
         self.partial = self.partial.take().filter(stays);
@@ -136,8 +136,8 @@ impl Output {
     /// Takes the next run of broadcasts whole.
     fn take_broadcast(&mut self, receiver: &BroadcastReceiver) -> Option<Bytes> {
         if let Some(entry) = self.broadcasts.pop(&receiver.queue) {
-            let (frames, charge) = (entry.frames as usize, entry.charge);
-            receiver.release(frames, charge);
+            let (messages, charge) = (entry.messages as usize, entry.charge);
+            receiver.release(messages, charge);
             return Some(entry.bytes.into());
         }
         let taken = self.conflated.take_one(receiver.conflated_queue()?);
@@ -182,7 +182,7 @@ impl Output {
             }
             None => self.broadcasts.push(Entry {
                 bytes,
-                frames: 0,
+                messages: 0,
                 order: 0,
                 charge: 0,
                 origin: None,

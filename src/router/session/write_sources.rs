@@ -138,8 +138,8 @@ impl<'a> WriteSource<'a> {
         match self {
             Self::Mail(claim, delivery) => delivery.cut().then(|| claim.clone()),
             Self::Broadcasts(in_flight, receiver) => {
-                let frames = in_flight.cut();
-                receiver.release(frames, 0);
+                let messages = in_flight.cut();
+                receiver.release(messages, 0);
                 None
             }
             Self::Conflated(..) => None,
@@ -152,8 +152,8 @@ impl<'a> WriteSource<'a> {
         match self {
             Self::Mail(claim, delivery) => delivery.advance(bytes).then(|| claim.clone()),
             Self::Broadcasts(in_flight, receiver) => {
-                let (frames, charge) = in_flight.advance(bytes);
-                receiver.release(frames, charge);
+                let (messages, charge) = in_flight.advance(bytes);
+                receiver.release(messages, charge);
                 None
             }
             Self::Conflated(taken, lane, receiver) => {

@@ -29,10 +29,10 @@ use crate::router::mailbox::queue_state::Reservation;
 pub(super) struct Batch {
     /// What is copied out of this read and of those before.
     gathered: Copied,
-    gathered_frames: u32,
+    gathered_messages: u32,
     /// What room is reserved for: what is gathered, what has room of the
     /// stretch, and perhaps more.
-    reserved_frames: u32,
+    reserved_messages: u32,
     reserved_bytes: u32,
     /// Bytes that were gathered the last time.
     usual_bytes: u32,
@@ -45,9 +45,9 @@ pub(super) struct Batch {
 struct Stretch {
     start: u32,
     end: u32,
-    frames: u32,
+    messages: u32,
     open_start: u32,
-    open_frames: u32,
+    open_messages: u32,
     /// Which message of its run the first that is open is.
     open_index: u32,
 }
@@ -59,7 +59,7 @@ impl Stretch {
 
     /// Cuts off the messages that are open.
     fn cut_open(&mut self) {
-        self.frames -= std::mem::take(&mut self.open_frames);
+        self.messages -= std::mem::take(&mut self.open_messages);
         self.end = self.open_start;
     }
 }
@@ -84,7 +84,7 @@ impl Batch {
     /// Whether it has nothing for the subscriber.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.stretch.frames == 0 && self.reserved_frames == 0
+        self.stretch.messages == 0 && self.reserved_messages == 0
     }
 
     /// A message matches. One that does so twice is taken once. If it doesn't
@@ -93,24 +93,24 @@ impl Batch {
     #[inline]
     pub(super) fn add(&mut self, place: MessageSpan, close: impl FnOnce(&mut Self)) -> bool {
         let stretch = &self.stretch;
-        let is_first = stretch.open_frames == 0;
-        if !is_first && stretch.open_index + stretch.open_frames > place.index {
+        let is_first = stretch.open_messages == 0;
+        if !is_first && stretch.open_index + stretch.open_messages > place.index {
             return false;
         }
-        if stretch.frames > 0 && stretch.end != place.start {
+        if stretch.messages > 0 && stretch.end != place.start {
             close(self);
         }
         let stretch = &mut self.stretch;
-        if stretch.frames == 0 {
+        if stretch.messages == 0 {
             stretch.start = place.start;
         }
-        if stretch.open_frames == 0 {
+        if stretch.open_messages == 0 {
             stretch.open_start = place.start;
             stretch.open_index = place.index;
         }
         stretch.end = place.end;
-        stretch.frames += 1;
-        stretch.open_frames += 1;
+        stretch.messages += 1;
+        stretch.open_messages += 1;
         is_first
     }
 
@@ -137,18 +137,18 @@ impl Batch {
         context: &BroadcastContext<'_>,
         dropped: &mut DroppedMessages,
     ) {
-        let frames = self.gathered_frames + self.stretch.frames;
+        let messages = self.gathered_messages + self.stretch.messages;
         let bytes = self.gathered.len() as u32 + self.stretch.len();
-        if frames > self.reserved_frames || bytes > self.reserved_bytes {
-            self.reserve_more(frames, bytes, receiver, run, context, dropped);
+        if messages > self.reserved_messages || bytes > self.reserved_bytes {
+            self.reserve_more(messages, bytes, receiver, run, context, dropped);
         }
-        self.stretch.open_frames = 0;
+        self.stretch.open_messages = 0;
     }
 
     /// Sees to it that there is room for `frames` and `bytes` together.
     fn reserve_more(
         &mut self,
-        frames: u32,
+        messages: u32,
         bytes: u32,
         receiver: &Arc<BroadcastReceiver>,
         run: RunView<'_>,
@@ -157,15 +157,15 @@ impl Batch {
     ) {
         // As much as usual, and as many as that are at this size.
         let ahead = u64::from(self.usual_bytes.saturating_sub(bytes));
-        let frames_ahead = u64::from(frames) * ahead / u64::from(bytes.max(1));
+        let messages_ahead = u64::from(messages) * ahead / u64::from(bytes.max(1));
         let more = Reservation {
-            frames: (frames as usize + frames_ahead as usize)
-                .saturating_sub(self.reserved_frames as usize),
+            messages: (messages as usize + messages_ahead as usize)
+                .saturating_sub(self.reserved_messages as usize),
             bytes: (bytes as usize + ahead as usize).saturating_sub(self.reserved_bytes as usize),
         };
         match receiver.reserve_whole(more, context.capacity) {
             Ok(true) => {
-                self.reserved_frames += more.frames as u32;
+                self.reserved_messages += more.messages as u32;
                 self.reserved_bytes += more.bytes as u32;
             }
             Ok(false) => self.reserve_what_fits(receiver, run, context, dropped),
@@ -187,16 +187,16 @@ impl Batch {
         let open = self.stretch;
         self.stretch.cut_open();
         let surplus = self.take_surplus();
-        receiver.release(surplus.frames, surplus.bytes);
+        receiver.release(surplus.messages, surplus.bytes);
         let first = open.open_index as usize;
-        let sizes = &run.sizes[first..first + open.open_frames as usize];
+        let sizes = &run.sizes[first..first + open.open_messages as usize];
         let total = (open.end - open.open_start) as usize;
         let granted = receiver.reserve(sizes, total, context.capacity);
         let Ok(granted) = granted else { return };
         let bytes: u32 = sizes[..granted].iter().sum();
         self.stretch.end += bytes;
-        self.stretch.frames += granted as u32;
-        self.reserved_frames += granted as u32;
+        self.stretch.messages += granted as u32;
+        self.reserved_messages += granted as u32;
         self.reserved_bytes += bytes;
         if granted == sizes.len() {
             return;
@@ -221,17 +221,17 @@ impl Batch {
 
     /// The room that is reserved for nothing yet.
     pub(super) fn surplus(&self) -> Reservation {
-        let frames = self.gathered_frames + self.stretch.frames;
+        let messages = self.gathered_messages + self.stretch.messages;
         let bytes = self.gathered.len() as u32 + self.stretch.len();
         Reservation {
-            frames: (self.reserved_frames - frames) as usize,
+            messages: (self.reserved_messages - messages) as usize,
             bytes: (self.reserved_bytes - bytes) as usize,
         }
     }
 
     fn take_surplus(&mut self) -> Reservation {
         let surplus = self.surplus();
-        self.reserved_frames -= surplus.frames as u32;
+        self.reserved_messages -= surplus.messages as u32;
         self.reserved_bytes -= surplus.bytes as u32;
         surplus
     }
@@ -245,7 +245,7 @@ impl Batch {
     /// already: then it can't be queued as a slice. Says whether it did.
     #[inline]
     pub(super) fn gather_more(&mut self, receiver: &BroadcastReceiver, input: &[u8]) -> bool {
-        let gathers = self.gathered_frames > 0;
+        let gathers = self.gathered_messages > 0;
         if gathers {
             self.gather(receiver, input);
         }
@@ -257,18 +257,21 @@ impl Batch {
         // Field by field, as they were written: read together they would have to
         // wait until each had reached the cache.
         let Stretch {
-            start, end, frames, ..
+            start,
+            end,
+            messages,
+            ..
         } = self.stretch;
-        if frames == 0 {
+        if messages == 0 {
             return;
         }
-        self.stretch.frames = 0;
+        self.stretch.messages = 0;
         self.stretch.end = start;
-        if self.gathered_frames == 0 {
+        if self.gathered_messages == 0 {
             let room = (end - start).max(self.usual_bytes) as usize;
             self.gathered = Copied::with_room(room, &receiver.handle.budget);
         }
-        self.gathered_frames += frames;
+        self.gathered_messages += messages;
         (self.gathered).append(&input[start as usize..end as usize]);
     }
 
@@ -277,10 +280,13 @@ impl Batch {
     #[inline]
     pub(super) fn commit(&mut self, receiver: &BroadcastReceiver, cut: &Cut<'_>) {
         let Stretch {
-            start, end, frames, ..
+            start,
+            end,
+            messages,
+            ..
         } = self.stretch;
-        let slice = match self.gathered_frames {
-            0 => cut.slice(start as usize..end as usize, frames, None),
+        let slice = match self.gathered_messages {
+            0 => cut.slice(start as usize..end as usize, messages, None),
             _ => None,
         };
         match slice {
@@ -308,13 +314,13 @@ impl Batch {
     /// stretch.
     fn take_entry(&mut self) -> (Option<Entry>, Reservation) {
         let room = Reservation {
-            frames: (self.reserved_frames - self.stretch.frames) as usize,
+            messages: (self.reserved_messages - self.stretch.messages) as usize,
             bytes: (self.reserved_bytes - self.stretch.len()) as usize,
         };
-        self.reserved_frames = self.stretch.frames;
+        self.reserved_messages = self.stretch.messages;
         self.reserved_bytes = self.stretch.len();
-        let frames = std::mem::take(&mut self.gathered_frames);
-        if frames == 0 {
+        let messages = std::mem::take(&mut self.gathered_messages);
+        if messages == 0 {
             return (None, room);
         }
         self.usual_bytes = self.gathered.len() as u32;
@@ -322,7 +328,7 @@ impl Batch {
         let entry = Entry {
             charge: bytes.copied_bytes().unwrap_or(bytes.len()),
             bytes,
-            frames,
+            messages,
             order: 0,
             origin: None,
         };
@@ -334,7 +340,7 @@ impl Batch {
 fn queue_within(receiver: &BroadcastReceiver, entry: Option<Entry>, room: Reservation) {
     match entry {
         Some(entry) => receiver.broadcast_within(entry, room),
-        None => receiver.release(room.frames, room.bytes),
+        None => receiver.release(room.messages, room.bytes),
     }
 }
 

@@ -102,8 +102,8 @@ impl Hall {
             .find(|(_, names)| names.contains(&name))?;
         let others = owner.0.session.receiver().handle.charged_bytes() - own.bytes();
         let allowance = |holding| {
-            let (used, queues) = (budget.used(Of::Queued), budget.queues());
-            budget.parts().allowance(used, holding, queues)
+            let (used, queues) = (budget.used(Purpose::Queued), budget.queues());
+            budget.division().allowance(used, holding, queues)
         };
         let holding = budget.holding();
         Some(Before {
@@ -209,8 +209,8 @@ impl Hall {
         budget.settle_own();
         // Beside it there may be one message, answers, and the rest of a frame
         // that a taken name left behind.
-        let most = budget.parts().queued_max() + 10_000 + 4_000;
-        let used = budget.used(Of::Queued);
+        let most = budget.division().queued_max() + 10_000 + 4_000;
+        let used = budget.used(Purpose::Queued);
         assert!(used <= most, "{used} bytes of {most}");
     }
 }
@@ -238,7 +238,7 @@ fn shares_are_kept_and_nobody_waits_for_what_is_there() {
         drop(hall);
         budget.settle_own();
         assert_eq!(
-            budget.used(Of::Queued),
+            budget.used(Purpose::Queued),
             0,
             "seed {number}: bytes that nobody has"
         );

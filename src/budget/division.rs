@@ -4,7 +4,7 @@
 
 /// The parts of a total, in bytes. See the [module](super).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Parts {
+pub(crate) struct Division {
     /// Counted bytes up to which nobody is refused.
     pub(crate) first_come: usize,
     /// What is divided among the queues that hold something.
@@ -49,7 +49,7 @@ impl Allowance {
     }
 }
 
-impl Parts {
+impl Division {
     /// The parts of `total` bytes.
     pub(crate) fn of(total: usize) -> Self {
         Self {
@@ -95,7 +95,7 @@ mod tests {
 
     /// Queues that take what they can get, one chunk at a time.
     struct Hall {
-        parts: Parts,
+        division: Division,
         held: Vec<usize>,
         wanted: usize,
     }
@@ -105,7 +105,7 @@ mod tests {
     impl Hall {
         fn new(total: usize, queues: usize, wanted: usize) -> Self {
             Self {
-                parts: Parts::of(total),
+                division: Division::of(total),
                 held: vec![0; queues],
                 wanted,
             }
@@ -125,7 +125,7 @@ mod tests {
                 .filter(|&it| holding(it))
                 .count();
             let own = self.held[queue];
-            let allowance = (self.parts).allowance(self.used(), holding, self.held.len());
+            let allowance = (self.division).allowance(self.used(), holding, self.held.len());
             let takes = own + CHUNK <= self.wanted && allowance.takes(CHUNK, own, 0, own == 0);
             if takes {
                 self.held[queue] += CHUNK;
@@ -153,7 +153,7 @@ mod tests {
             "{} of {share}",
             hall.held[32]
         );
-        assert!(hall.used() <= hall.parts.queued_max());
+        assert!(hall.used() <= hall.division.queued_max());
     }
 
     #[test]
@@ -166,20 +166,20 @@ mod tests {
         for held in &hall.held {
             assert!(*held + CHUNK > least, "{held} of {least}");
         }
-        assert!(hall.used() <= hall.parts.queued_max());
+        assert!(hall.used() <= hall.division.queued_max());
     }
 
     #[test]
     fn nobody_is_refused_while_little_is_used() {
-        let parts = Parts::of(1 << 20);
-        assert_eq!(parts.allowance(1 << 17, 1_000, 1_000), Allowance::ALL);
-        let scarce = parts.allowance((1 << 17) + 1, 1_000, 1_000);
+        let division = Division::of(1 << 20);
+        assert_eq!(division.allowance(1 << 17, 1_000, 1_000), Allowance::ALL);
+        let scarce = division.allowance((1 << 17) + 1, 1_000, 1_000);
         assert_eq!(scarce.each, (1 << 19) / 1_000);
     }
 
     #[test]
     fn many_queues_of_one_account_share_one_share() {
-        let allowance = Parts::of(1 << 20).allowance(1 << 18, 4, 4);
+        let allowance = Division::of(1 << 20).allowance(1 << 18, 4, 4);
         let share = 1 << 17;
         assert!(allowance.takes(1_000, share - 1_000, 0, false));
         assert!(!allowance.takes(1_000, share - 1_000, 1, false));
@@ -188,16 +188,16 @@ mod tests {
 
     #[test]
     fn an_empty_queue_takes_any_one_message_but_for_what_is_kept_for_late_ones() {
-        let parts = Parts::of(1 << 20);
-        let shares_end = parts.first_come + parts.shares;
-        let before = parts.allowance(shares_end - 1_000, 1_000, 1_000);
+        let division = Division::of(1 << 20);
+        let shares_end = division.first_come + division.shares;
+        let before = division.allowance(shares_end - 1_000, 1_000, 1_000);
         assert!(before.takes(1_000, 0, 0, true));
         assert!(!before.takes(1_001, 0, 0, true));
         assert!(!before.takes(1_000, 0, 0, false));
-        let late = parts.allowance(shares_end, 1_000, 1_000);
+        let late = division.allowance(shares_end, 1_000, 1_000);
         assert!(late.takes(100, 0, 0, true));
         assert!(!late.takes(1_000, 0, 0, true));
-        let none = parts.allowance(parts.queued_max(), 1, 1);
+        let none = division.allowance(division.queued_max(), 1, 1);
         assert!(!none.takes(1, 0, 0, true));
     }
 }
