@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use crate::ids::Name;
 use crate::limits;
-use crate::router::mailbox::Overflow;
-use crate::router::mailbox::queue_state::Capacity;
+use crate::router::mailbox::{Capacity, Overflow};
 use crate::wire::Validation;
 
 /// What a router is told.

@@ -27,9 +27,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 pub use config::{NameConfig, RouterConfig};
-pub use mailbox::Overflow;
-pub use mailbox::in_flight::Write;
-pub use mailbox::pause::Pause;
+pub use mailbox::{Overflow, Pause, Write};
 pub use now::Now;
 pub use services::{HEALTH_MONITOR, LOG_AGGREGATOR, Liveness};
 pub use session::output::Progress;

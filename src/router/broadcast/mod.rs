@@ -10,8 +10,7 @@ pub(crate) mod snapshots;
 pub(crate) mod subscriptions;
 
 use crate::ids::{MsgId, Name};
-use crate::router::mailbox::drop_notice::DropNotice;
-use crate::router::mailbox::queue_state::Capacity;
+use crate::router::mailbox::{Capacity, DropNotice};
 
 /// What is the same for all messages of a read.
 #[derive(Debug, Clone, Copy)]

@@ -9,11 +9,7 @@ use super::conflation::ConflatedQueue;
 use crate::budget::Share;
 use crate::ids::ConnectionId;
 use crate::router::connection::{Charged, ConnectionHandle};
-use crate::router::mailbox::cut::Cut;
-use crate::router::mailbox::drop_notice::DropNotice;
-use crate::router::mailbox::parts::Parts;
-use crate::router::mailbox::queue::{Closed, Entry, Queue};
-use crate::router::mailbox::queue_state::{Capacity, Reservation};
+use crate::router::mailbox::{Capacity, Closed, Cut, DropNotice, Entry, Parts, Queue, Reservation};
 use crate::sync::{AtomicBool, Ordering};
 
 /// See the [module](self).

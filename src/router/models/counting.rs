@@ -1,18 +1,18 @@
-//! The state word counts what is reserved or queued, once.
+//! The state word counts each reserved or queued message once.
 
 use loom::thread;
 
 use super::*;
-use crate::router::mailbox::queue::Queue;
+use crate::router::mailbox::Queue;
 
-/// Room for three frames, for those who queue two at a time.
+/// Room for three messages, for producers that queue two at a time.
 const TIGHT: Capacity = Capacity {
     bytes: 1_000,
     messages: 3,
 };
 
-/// Queues a run of two frames, or what of it fits. It pins two bytes more than
-/// it has. Says how many frames were accepted.
+/// Queues a run of two messages, as far as they fit. It pins two bytes more than
+/// it has. Returns the number of messages accepted.
 fn produce(queue: &Queue) -> u32 {
     let granted = queue.reserve(&[5, 5], 10, TIGHT).unwrap();
     if granted > 0 {

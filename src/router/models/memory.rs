@@ -1,12 +1,14 @@
-//! Who waits for the server's memory is woken when some is free, whoever frees it.
+//! A sender that waits for the server's memory is woken when some is free,
+//! whoever frees it.
 
 use loom::thread;
 
 use super::*;
 use crate::budget::{Budget, Purpose};
+use crate::router::mailbox::Pause;
 
 const TOTAL: usize = 800;
-/// Counted above what is first come.
+/// Bytes beyond those that are first come.
 const SHORT: isize = 700;
 
 /// A name that holds nothing, in a server whose memory is used up.
@@ -23,22 +25,19 @@ fn short() -> (Arc<Budget>, Arc<Mailbox>) {
         &budget,
         Arc::default(),
     ));
-    mailbox.take_over(&peer(1));
+    mailbox.take_over(&connection(1));
     (budget, mailbox)
 }
 
-/// What a session does with an event for which there is no memory.
+/// Sends an event as a session does, while there is no memory for it.
 fn send(mailbox: &Arc<Mailbox>, id: u64) -> bool {
-    use crate::router::mailbox::pause::Pause;
-    let mut pause = Pause {
-        mailbox: Arc::clone(mailbox),
-        connection: ConnectionId(id),
-        waits: false,
-        waits_for_memory: false,
-        size: FRAME as u32,
-        deadline: std::time::Duration::ZERO,
-        msg_id: MsgId::from(uuid::Uuid::nil()),
-    };
+    let mut pause = Pause::new(
+        mailbox,
+        ConnectionId(id),
+        FRAME as u32,
+        std::time::Duration::ZERO,
+        MsgId::from(uuid::Uuid::nil()),
+    );
     let mut waits = false;
     loom::future::block_on(poll_fn(|cx| {
         loop {

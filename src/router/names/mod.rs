@@ -21,8 +21,7 @@ use crate::budget::Budget;
 use crate::ids::Name;
 use crate::router::broadcast::audience::Members;
 use crate::router::broadcast::receiver::BroadcastReceiver;
-use crate::router::mailbox::claim::{Claim, Excluded, Ownership};
-use crate::router::mailbox::{Mailbox, QueueRules};
+use crate::router::mailbox::{Claim, Excluded, Mailbox, Ownership, QueueRules};
 use crate::stats::Counters;
 use crate::sync::Mutex;
 use crate::sync::lock;
@@ -283,8 +282,7 @@ mod tests {
 
     use super::*;
     use crate::ids::ConnectionId;
-    use crate::router::mailbox::Overflow;
-    use crate::router::mailbox::queue_state::Capacity;
+    use crate::router::mailbox::{Capacity, Overflow};
 
     const RULES: QueueRules = QueueRules {
         capacity: Capacity {

@@ -14,10 +14,7 @@ use super::stalls::Verdict;
 use super::{Halt, Session};
 use crate::ids::MsgId;
 use crate::limits::FRAME_PREFIX_BYTES;
-use crate::router::mailbox::claim::Claim;
-use crate::router::mailbox::drop_notice::DropNotice;
-use crate::router::mailbox::pause::Pause;
-use crate::router::mailbox::{Mailbox, Overflow, QueuePart};
+use crate::router::mailbox::{Claim, DropNotice, Mailbox, Overflow, Pause, QueuePart};
 use crate::wire::{ErrorCode, Kind, Refusal, Shortage};
 
 impl Read<'_> {

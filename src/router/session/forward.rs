@@ -17,10 +17,7 @@ use crate::router::broadcast::fan_out::FanOut;
 use crate::router::broadcast::receiver::BroadcastReceiver;
 use crate::router::broadcast::{BroadcastContext, RunView};
 use crate::router::connection::ConnectionHandle;
-use crate::router::mailbox::Mailbox;
-use crate::router::mailbox::cut::Cut;
-use crate::router::mailbox::drop_notice::DropNotice;
-use crate::router::mailbox::parts::{Parts, Pieces, pins};
+use crate::router::mailbox::{Cut, DropNotice, Mailbox, Parts, Pieces, pins};
 
 #[derive(Debug)]
 struct NamedBatch {

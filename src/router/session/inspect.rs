@@ -9,8 +9,7 @@ use super::{Session, Step};
 use crate::ids::ConnectionId;
 use crate::router::broadcast::receiver::BroadcastReceiver;
 use crate::router::connection::accepted_ids::AcceptedIds;
-use crate::router::mailbox::flow_window::Window;
-use crate::router::mailbox::queue_state::Reservation;
+use crate::router::mailbox::{Reservation, Window};
 use crate::router::now::Now;
 use crate::wire::Hints;
 

@@ -10,7 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod admission;
-mod answers;
+pub(super) mod answers;
 mod claiming;
 mod control;
 mod forward;
@@ -43,9 +43,7 @@ use crate::router::broadcast::receiver::BroadcastReceiver;
 use crate::router::broadcast::subscriptions::Subscriptions;
 use crate::router::connection::ConnectionHandle;
 use crate::router::connection::accepted_ids::AcceptedIds;
-use crate::router::mailbox::claim::{Claim, Ownership};
-use crate::router::mailbox::in_flight::Write;
-use crate::router::mailbox::pause::Pause;
+use crate::router::mailbox::{Claim, Ownership, Pause, Write};
 use crate::router::now::Now;
 use crate::stats::Stats;
 use crate::wire::{ErrorCode, ErrorDetails, Refusal};

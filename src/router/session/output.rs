@@ -13,13 +13,9 @@ use super::write_sources::{SOURCES_AT_ONCE, WriteSource, WriteSources, finish_ma
 use crate::router::broadcast::conflation::{ConflatedInFlight, ConflatedQueue};
 use crate::router::broadcast::receiver::BroadcastReceiver;
 use crate::router::broadcast::subscriptions::Keys;
-use crate::router::mailbox::NotOwner;
-use crate::router::mailbox::claim::Claim;
-use crate::router::mailbox::entry_bytes::EntryBytes;
-use crate::router::mailbox::entry_bytes::KeptFrame;
-use crate::router::mailbox::flow_window::Window;
-use crate::router::mailbox::in_flight::{InFlight, Write};
-use crate::router::mailbox::queue::Entry;
+use crate::router::mailbox::{
+    Claim, Entry, EntryBytes, InFlight, KeptFrame, NotOwner, Window, Write,
+};
 
 /// How far the output got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -91,8 +91,7 @@ mod tests {
     use super::*;
     use crate::ids::{ConnectionId, Name};
     use crate::router::connection::ConnectionHandle;
-    use crate::router::mailbox::queue_state::Capacity;
-    use crate::router::mailbox::{Overflow, QueueRules};
+    use crate::router::mailbox::{Capacity, Overflow, QueueRules};
 
     #[test]
     fn a_queue_that_ended_is_forgotten() {

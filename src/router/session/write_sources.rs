@@ -8,11 +8,8 @@ use smallvec::SmallVec;
 
 use crate::router::broadcast::conflation::{ConflatedInFlight, ConflatedQueue};
 use crate::router::broadcast::receiver::BroadcastReceiver;
-use crate::router::mailbox::NotOwner;
-use crate::router::mailbox::claim::Claim;
-use crate::router::mailbox::delivery::Delivery;
-use crate::router::mailbox::flow_window::{self, Window};
-use crate::router::mailbox::in_flight::{InFlight, Slices, Write};
+use crate::router::mailbox::flow_window;
+use crate::router::mailbox::{Claim, Delivery, InFlight, NotOwner, Slices, Window, Write};
 
 /// Goes on with the mail of a name whose first run is partly written.
 pub(super) fn finish_mail(

@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::router::broadcast::conflation::{ConflatedQueue, Message, TAKEN_MAX};
+use crate::router::mailbox::Slices;
 use crate::router::mailbox::flow_window::Ahead;
-use crate::router::mailbox::in_flight::Slices;
 
 /// See the [module](self). Between two writes it holds nothing but a message
 /// that is partly written: what else waits can still be replaced.

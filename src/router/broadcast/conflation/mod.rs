@@ -21,9 +21,7 @@ use std::sync::Arc;
 
 use super::subscriptions::Keys;
 use crate::budget::Budget;
-use crate::router::mailbox::drop_notice::DropNotice;
-use crate::router::mailbox::entry_bytes::EntryBytes;
-use crate::router::mailbox::queue_state::Capacity;
+use crate::router::mailbox::{Capacity, DropNotice, EntryBytes};
 use crate::sync::lock;
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 pub(crate) use in_flight::ConflatedInFlight;

@@ -13,11 +13,7 @@ use std::sync::Arc;
 
 use crate::router::broadcast::receiver::BroadcastReceiver;
 use crate::router::broadcast::{BroadcastContext, RunView};
-use crate::router::mailbox::cut::Cut;
-use crate::router::mailbox::drop_notice::DropNotice;
-use crate::router::mailbox::entry_bytes::Copied;
-use crate::router::mailbox::queue::Entry;
-use crate::router::mailbox::queue_state::Reservation;
+use crate::router::mailbox::{Copied, Cut, DropNotice, Entry, Reservation};
 
 /// See the [module](self). In a line of the processor's cache of its own: there
 /// are many, and a message meets few of them.

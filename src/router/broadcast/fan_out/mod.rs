@@ -21,9 +21,9 @@ use super::subscriptions::{DeliveryMode, Keys, SubscriptionIndex};
 use crate::ids::ConnectionId;
 use crate::limits::FRAME_PREFIX_BYTES;
 use crate::router::broadcast::{BroadcastContext, RunView};
-use crate::router::mailbox::cut::Cut;
+use crate::router::mailbox::Cut;
 #[cfg(test)]
-use crate::router::mailbox::queue_state::Reservation;
+use crate::router::mailbox::Reservation;
 use crate::wire::Slots;
 use crate::wire::filter::{Values, View};
 use batch::{Batch, DroppedMessages, MessageSpan};

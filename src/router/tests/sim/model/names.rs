@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::queue::{Item, Load, Queue};
 use super::{Connection, Expected, Model, Report};
 use crate::router::Overflow;
-use crate::router::mailbox::queue_state::{self, Capacity, Reservation};
+use crate::router::mailbox::queue_state;
+use crate::router::mailbox::{Capacity, Reservation};
 use crate::router::tests::sim::messages::Hello;
 
 /// A name that somebody owns, or for which something is kept.

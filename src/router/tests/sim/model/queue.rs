@@ -4,7 +4,8 @@
 use std::collections::VecDeque;
 use std::ops::{Add, RangeInclusive, Sub};
 
-use crate::router::mailbox::queue_state::{self, Capacity, Reservation};
+use crate::router::mailbox::queue_state;
+use crate::router::mailbox::{Capacity, Reservation};
 
 /// What a queue holds, counted as the router counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -3,11 +3,16 @@
 use loom::thread;
 
 use super::*;
+use crate::router::broadcast::receiver::BroadcastReceiver;
 use crate::router::session::answers::Answers;
 use crate::router::session::output::{Output, Progress};
 
+fn receiver(handle: &Arc<ConnectionHandle>) -> BroadcastReceiver {
+    BroadcastReceiver::new(handle)
+}
+
 /// Writes all that can be written now.
-fn write_all(output: &mut Output, claims: &[Claim], peer: &Peer) -> String {
+fn write_all(output: &mut Output, claims: &[Claim], receiver: &BroadcastReceiver) -> String {
     let mut answers = Answers::new(name("tickwire"), uuid::Uuid::nil());
     let mut written = Vec::new();
     let mut write = |slices: &[std::io::IoSlice<'_>]| {
@@ -17,7 +22,7 @@ fn write_all(output: &mut Output, claims: &[Claim], peer: &Peer) -> String {
         Ok(slices.iter().map(|slice| slice.len()).sum())
     };
     let (_, progress) = output
-        .transmit(&mut answers, claims, peer, usize::MAX, &mut write)
+        .transmit(&mut answers, claims, receiver, usize::MAX, &mut write)
         .unwrap();
     assert_eq!(progress, Progress::Idle);
     read(&written)
@@ -27,32 +32,36 @@ fn write_all(output: &mut Output, claims: &[Claim], peer: &Peer) -> String {
 #[test]
 fn two_who_took_names_from_each_other_do_not_wait_for_one_another() {
     check(4, || {
-        let peers = [peer(1), peer(2)];
-        let (first, lost_by_b) = mailbox(ROOMY, &peers[1]);
-        let (second, lost_by_a) = mailbox(ROOMY, &peers[0]);
+        let connections = [connection(1), connection(2)];
+        let (first, lost_by_b) = mailbox(ROOMY, &connections[1]);
+        let (second, lost_by_a) = mailbox(ROOMY, &connections[0]);
         let a = [
-            claim(&first, first.take_over(&peers[0]).0),
+            claim(&first, first.take_over(&connections[0]).0),
             claim(&second, lost_by_a),
         ];
         let b = [
-            claim(&second, second.take_over(&peers[1]).0),
+            claim(&second, second.take_over(&connections[1]).0),
             claim(&first, lost_by_b),
         ];
         assert!(put(&first, "a", None));
         assert!(put(&second, "b", None));
-        let [peer_a, peer_b] = peers;
-        let other = thread::spawn(move || write_all(&mut Output::default(), &b, &peer_b));
-        assert_eq!(write_all(&mut Output::default(), &a, &peer_a), "a");
+        let [connection_a, connection_b] = connections;
+        let other =
+            thread::spawn(move || write_all(&mut Output::default(), &b, &receiver(&connection_b)));
+        assert_eq!(
+            write_all(&mut Output::default(), &a, &receiver(&connection_a)),
+            "a"
+        );
         assert_eq!(other.join().unwrap(), "b");
     });
 }
 
-/// Both write what is queued for two names: one who has just lost them, and the
-/// other, who took them in the other order. What is queued last is the other's.
+/// Both write the mail of two names: one has just lost them, the other took them
+/// in the other order. The last message is the other's.
 #[test]
-fn a_lane_that_another_is_at_is_not_overslept() {
+fn a_mailbox_that_another_delivers_from_is_not_overslept() {
     check(3, || {
-        let (old, new) = (peer(1), peer(2));
+        let (old, new) = (connection(1), connection(2));
         let (first, first_epoch) = mailbox(ROOMY, &old);
         let (second, second_epoch) = mailbox(ROOMY, &old);
         assert!(put(&first, "a", None));
@@ -60,7 +69,7 @@ fn a_lane_that_another_is_at_is_not_overslept() {
         let lost = [claim(&first, first_epoch), claim(&second, second_epoch)];
         let loser = thread::spawn({
             let old = Arc::clone(&old);
-            move || write_all(&mut Output::default(), &lost, &old)
+            move || write_all(&mut Output::default(), &lost, &receiver(&old))
         });
         let taken = [&second, &first].map(|mailbox| claim(mailbox, mailbox.take_over(&new).0));
         let late = thread::spawn({
@@ -68,14 +77,14 @@ fn a_lane_that_another_is_at_is_not_overslept() {
             move || assert!(put(&first, "c", None))
         });
         let mut seen = String::new();
-        let mut output = Output::default();
+        let (mut output, receiver) = (Output::default(), receiver(&new));
         sleep_until(&new, || {
-            seen += &write_all(&mut output, &taken, &new);
+            seen += &write_all(&mut output, &taken, &receiver);
             seen.contains('c')
         });
         late.join().unwrap();
         seen += &loser.join().unwrap();
-        seen += &write_all(&mut output, &taken, &new);
+        seen += &write_all(&mut output, &taken, &receiver);
         let mut letters: Vec<char> = seen.chars().collect();
         letters.sort_unstable();
         assert_eq!(letters, ['a', 'b', 'c']);
