@@ -1,8 +1,8 @@
-//! What threads meet at: atomics, locks, the lock-free parts of other crates.
+//! Atomics, locks and the lock-free types of other crates.
 //!
 //! The router's queues, wake-ups and changes of owner take them from here, so
 //! that loom can try their interleavings: built with `--cfg loom` these are
-//! loom's, and stand-ins for what loom can't see into.
+//! loom's own, and stand-ins for types that loom can't see into.
 
 #![forbid(unsafe_code)]
 
@@ -23,7 +23,7 @@ pub(crate) use {
 };
 
 /// Locks, also after a panic elsewhere: the panic ended its own connection, and
-/// what these locks guard is consistent between any two statements.
+/// the guarded values are consistent between any two statements.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex
         .lock()

@@ -1,4 +1,4 @@
-//! How the total is divided: who may have how much of it when.
+//! The division of the total among accounts.
 
 #![forbid(unsafe_code)]
 
@@ -7,16 +7,16 @@
 pub(crate) struct Division {
     /// Counted bytes up to which nobody is refused.
     pub(crate) first_come: usize,
-    /// What is divided among the queues that hold something.
+    /// Bytes divided among the queues that hold something.
     pub(crate) shares: usize,
-    /// What is divided among all queues, so that one that was empty while
-    /// others took all their shares still gets something.
+    /// Bytes divided among all queues, so that one that was empty while others
+    /// took all their shares still gets something.
     pub(crate) late: usize,
     /// Bytes of incomplete frames up to which any may grow.
     pub(crate) input: usize,
 }
 
-/// What one account may have at a moment.
+/// The bytes that one account may have at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Allowance {
     /// Bytes of an account in all.
@@ -35,15 +35,15 @@ impl Allowance {
         any_one: usize::MAX,
     };
 
-    /// Bytes that a queue may hold which has `own`, and whose account has
-    /// `others` beside it.
+    /// Bytes that a queue may hold, where it has `own` and its account has `others`
+    /// beside it.
     pub(crate) fn of_queue(self, own: usize, others: usize) -> usize {
         let of_account = self.each.saturating_sub(others);
         of_account.min(own.saturating_add(self.left))
     }
 
-    /// Whether a queue with `own` bytes, and none if `is_empty`, takes a message
-    /// of `size` bytes.
+    /// Returns whether a queue with `own` bytes, and none if `is_empty`, takes a
+    /// message of `size` bytes.
     pub(crate) fn takes(self, size: usize, own: usize, others: usize, is_empty: bool) -> bool {
         own.saturating_add(size) <= self.of_queue(own, others) || is_empty && size <= self.any_one
     }
@@ -60,7 +60,7 @@ impl Division {
         }
     }
 
-    /// What an account may have while `used` bytes are counted, `holding` queues
+    /// The bytes that an account may have while `used` bytes are counted, `holding` queues
     /// hold something, and there are `queues` in all.
     pub(crate) fn allowance(&self, used: usize, holding: usize, queues: usize) -> Allowance {
         if used <= self.first_come {
@@ -82,7 +82,7 @@ impl Division {
         }
     }
 
-    /// Bytes that all of it comes to, but for incomplete frames.
+    /// All bytes but those for incomplete frames.
     #[cfg(test)]
     pub(crate) fn queued_max(&self) -> usize {
         self.first_come + self.shares + self.late
@@ -93,8 +93,8 @@ impl Division {
 mod tests {
     use super::*;
 
-    /// Queues that take what they can get, one chunk at a time.
-    struct Hall {
+    /// Queues that take all they can get, one chunk at a time.
+    struct Queues {
         division: Division,
         held: Vec<usize>,
         wanted: usize,
@@ -102,7 +102,7 @@ mod tests {
 
     const CHUNK: usize = 512;
 
-    impl Hall {
+    impl Queues {
         fn new(total: usize, queues: usize, wanted: usize) -> Self {
             Self {
                 division: Division::of(total),
@@ -115,15 +115,10 @@ mod tests {
             self.held.iter().sum()
         }
 
-        /// Says whether the queue got another chunk.
+        /// Returns whether the queue got another chunk.
         fn take(&mut self, queue: usize) -> bool {
-            let holding = |(at, &held): (usize, &usize)| at == queue || held > 0;
-            let holding = self
-                .held
-                .iter()
-                .enumerate()
-                .filter(|&it| holding(it))
-                .count();
+            let held = self.held.iter().enumerate();
+            let holding = held.filter(|&(at, &held)| at == queue || held > 0).count();
             let own = self.held[queue];
             let allowance = (self.division).allowance(self.used(), holding, self.held.len());
             let takes = own + CHUNK <= self.wanted && allowance.takes(CHUNK, own, 0, own == 0);
@@ -136,37 +131,37 @@ mod tests {
 
     #[test]
     fn queues_that_fill_side_by_side_have_their_shares_and_leave_room_for_one_more() {
-        let mut hall = Hall::new(1 << 20, 33, 1 << 18);
+        let mut queues = Queues::new(1 << 20, 33, 1 << 18);
         while (0..32)
-            .map(|queue| hall.take(queue))
+            .map(|queue| queues.take(queue))
             .filter(|&took| took)
             .count()
             > 0
         {}
         let share = (1 << 19) / 33;
-        for held in &hall.held[..32] {
+        for held in &queues.held[..32] {
             assert!(*held + 2 * CHUNK > share, "{held} of {share}");
         }
-        while hall.take(32) {}
+        while queues.take(32) {}
         assert!(
-            hall.held[32] + CHUNK > share,
+            queues.held[32] + CHUNK > share,
             "{} of {share}",
-            hall.held[32]
+            queues.held[32]
         );
-        assert!(hall.used() <= hall.division.queued_max());
+        assert!(queues.used() <= queues.division.queued_max());
     }
 
     #[test]
     fn queues_that_fill_one_after_the_other_leave_something_for_the_last() {
-        let mut hall = Hall::new(1 << 20, 33, 1 << 18);
+        let mut queues = Queues::new(1 << 20, 33, 1 << 18);
         for queue in 0..33 {
-            while hall.take(queue) {}
+            while queues.take(queue) {}
         }
         let least = (1 << 17) / 33;
-        for held in &hall.held {
+        for held in &queues.held {
             assert!(*held + CHUNK > least, "{held} of {least}");
         }
-        assert!(hall.used() <= hall.division.queued_max());
+        assert!(queues.used() <= queues.division.queued_max());
     }
 
     #[test]

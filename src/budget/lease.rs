@@ -1,5 +1,5 @@
-//! What a thread has counted and not yet told the total: so that copying a
-//! message counts its bytes without anything that threads share.
+//! The bytes that a thread has counted and not yet told the total. So copying a
+//! message counts its bytes without touching anything that threads share.
 
 #![forbid(unsafe_code)]
 
@@ -14,13 +14,13 @@ thread_local! {
 
 /// See the [module](self).
 struct Lease {
-    /// Whose bytes they are: a thread may serve several servers in turn.
+    /// The budget that the balances are of: a thread may serve several servers.
     budget: Option<Arc<Budget>>,
     /// By [`Purpose`].
     balances: [isize; 2],
 }
 
-/// What a total is still to be told.
+/// The balances that a budget is still to be told.
 type Owed = Option<(Arc<Budget>, [isize; 2])>;
 
 impl Lease {
@@ -31,8 +31,8 @@ impl Lease {
         }
     }
 
-    /// Counts `bytes`. Gives what another total is to be told, and what this one
-    /// is.
+    /// Counts `bytes`. Returns the balances that another budget is to be told, and
+    /// the bytes that this one is.
     fn count(&mut self, budget: &Arc<Budget>, purpose: Purpose, bytes: isize) -> (Owed, isize) {
         let mut other = None;
         if !matches!(&self.budget, Some(known) if Arc::ptr_eq(known, budget)) {
@@ -62,30 +62,26 @@ impl Drop for Lease {
 pub(super) fn count(budget: &Arc<Budget>, purpose: Purpose, bytes: isize) {
     let counted = LEASE.try_with(|lease| lease.borrow_mut().count(budget, purpose, bytes));
     match counted {
-        // Behind the borrow: who is woken may count something itself.
+        // Behind the borrow: a connection that is woken may count bytes itself.
         Ok((other, told)) => {
             tell(other);
-            budget.settle(purpose, told);
+            budget.tell(purpose, told);
         }
         // The thread ends.
-        Err(_) => budget.settle(purpose, bytes),
+        Err(_) => budget.tell(purpose, bytes),
     }
 }
 
-/// Tells all that this thread has counted.
+/// Tells all bytes that this thread has counted.
 #[cfg(test)]
-pub(super) fn settle_own() {
-    tell(
-        LEASE
-            .try_with(|lease| lease.borrow_mut().take())
-            .ok()
-            .flatten(),
-    );
+pub(super) fn tell_own() {
+    let taken = LEASE.try_with(|lease| lease.borrow_mut().take());
+    tell(taken.ok().flatten());
 }
 
 fn tell(owed: Owed) {
     if let Some((budget, [queued, input])) = owed {
-        budget.settle(Purpose::Queued, queued);
-        budget.settle(Purpose::Input, input);
+        budget.tell(Purpose::Queued, queued);
+        budget.tell(Purpose::Input, input);
     }
 }

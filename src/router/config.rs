@@ -1,4 +1,4 @@
-//! What a router is told when it is made.
+//! The configuration of a router.
 
 #![forbid(unsafe_code)]
 
@@ -10,7 +10,7 @@ use crate::limits;
 use crate::router::mailbox::{Capacity, Overflow};
 use crate::wire::Validation;
 
-/// What a router is told.
+/// The configuration of a router.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RouterConfig {
@@ -22,26 +22,24 @@ pub struct RouterConfig {
     pub queue_bytes: usize,
     /// Messages that one queue may hold.
     pub queue_messages: usize,
-    /// Bytes that may be held for all peers together.
+    /// Bytes that may be held for all connections together.
     pub memory_max: usize,
-    /// How long in sum a session is paused for one full queue.
+    /// The time that a session is paused for one full queue, in sum.
     pub stall_timeout: Duration,
-    /// How long what is queued for a name waits for another owner once its own
-    /// has left.
+    /// The time that messages wait for another owner once a name's owner has left.
     pub linger: Duration,
-    /// How much of each frame is checked.
+    /// The depth to which each frame is checked.
     pub validation: Validation,
-    /// JSON pointers: for each value that broadcasts have there the last one is
-    /// kept from the start, and not only once somebody subscribes to a snapshot
-    /// by it. What is no pointer is left out, and so is what comes after the
-    /// first [`SNAPSHOT_KEYS_MAX`](limits::SNAPSHOT_KEYS_MAX).
+    /// JSON pointers: for each value that broadcasts have there, the last broadcast
+    /// is kept from the start, and not only once a connection subscribes to a
+    /// snapshot by the pointer. Texts that are no pointers are left out, and so are
+    /// those after the first [`SNAPSHOT_KEYS_MAX`](limits::SNAPSHOT_KEYS_MAX).
     pub snapshot_keys: Vec<String>,
-    /// What is different for the queues of some names.
+    /// Rules for the queues of some names.
     pub names: HashMap<Name, NameConfig>,
 }
 
-/// What is different for the queue of one name. What is `None` is as for all
-/// others.
+/// Rules for the queue of one name. `None` stands for the rule of all names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct NameConfig {
@@ -49,7 +47,7 @@ pub struct NameConfig {
     pub queue_bytes: Option<usize>,
     /// Messages that the queue may hold.
     pub queue_messages: Option<usize>,
-    /// What becomes of events that don't fit it.
+    /// The fate of events that don't fit the queue.
     pub overflow: Overflow,
 }
 
@@ -71,7 +69,7 @@ impl Default for RouterConfig {
 }
 
 impl RouterConfig {
-    /// How much a queue may hold whose name has no rules of its own.
+    /// The capacity of a queue without rules of its own.
     pub(crate) fn capacity(&self) -> Capacity {
         Capacity {
             bytes: self.queue_bytes,

@@ -64,7 +64,7 @@ fn name(name: &str) -> Name {
 }
 
 fn connection(id: u64) -> Arc<ConnectionHandle> {
-    Arc::new(ConnectionHandle::new(ConnectionId(id)))
+    Arc::new(ConnectionHandle::new(ConnectionId(id), &Arc::default()))
 }
 
 fn mailbox(capacity: Capacity, owner: &Arc<ConnectionHandle>) -> (Arc<Mailbox>, Epoch) {

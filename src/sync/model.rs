@@ -1,12 +1,12 @@
-//! What loom can try: its own atomics and locks, and plain stand-ins for what
-//! comes from other crates.
+//! The types that loom can try: its own atomics and locks, and plain stand-ins for
+//! types of other crates.
 //!
-//! A stand-in promises what the crate documents and nothing beyond, or a model
-//! would pass for a reason that the real thing doesn't give. So each has one of
+//! A stand-in promises the crate's documented behaviour and nothing beyond, or a
+//! model would pass for a reason that the real type doesn't give. So each has one of
 //! loom's atomics where the real one publishes, with the weakest order that is
 //! documented, and keeps its values behind a lock that loom doesn't know. Loom
 //! switches threads only where its own types are used, so nobody ever waits for
-//! such a lock, and what is done under it belongs to the atomic step before it.
+//! such a lock, and anything done under it belongs to the atomic step before it.
 
 #![forbid(unsafe_code)]
 
@@ -18,7 +18,7 @@ use std::task::Waker;
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 pub(crate) use loom::sync::{Mutex, MutexGuard};
 
-/// Locks what loom doesn't know of.
+/// Locks a mutex that loom doesn't know of.
 fn plain<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -79,8 +79,8 @@ impl<T> OnceLock<T> {
     }
 }
 
-/// A waker that one thread leaves and any takes. Who registers while another
-/// wakes is woken itself.
+/// A waker that one thread registers and any takes. A thread that registers while
+/// another wakes is woken itself.
 #[derive(Debug)]
 pub(crate) struct AtomicWaker(Mutex<Option<Waker>>);
 
@@ -112,9 +112,9 @@ impl AtomicWaker {
 /// A pointer that may be read while another thread replaces it.
 #[derive(Debug)]
 pub(crate) struct ArcSwapOption<T> {
-    /// Which of the values is the present one.
+    /// The index of the present value.
     present: AtomicUsize,
-    /// All that ever were.
+    /// All values that ever were.
     values: std::sync::Mutex<Vec<Option<Arc<T>>>>,
 }
 
@@ -154,7 +154,7 @@ impl<T> ArcSwapOption<T> {
     }
 }
 
-/// What was read.
+/// The value that was read.
 #[derive(Debug)]
 pub(crate) struct Loaded<T>(Option<Arc<T>>);
 

@@ -14,7 +14,7 @@ const SHORT: isize = 700;
 /// A name that holds nothing, in a server whose memory is used up.
 fn short() -> (Arc<Budget>, Arc<Mailbox>) {
     let budget = Arc::new(Budget::new(TOTAL));
-    budget.settle(Purpose::Queued, SHORT);
+    budget.tell(Purpose::Queued, SHORT);
     let rules = QueueRules {
         capacity: ROOMY,
         overflow: Overflow::Pause,
@@ -66,7 +66,7 @@ fn freed_memory_wakes_who_waits_for_any_name() {
     check(3, || {
         let (budget, mailbox) = short();
         let sender = sender(&mailbox, 2);
-        budget.settle(Purpose::Queued, -SHORT);
+        budget.tell(Purpose::Queued, -SHORT);
         assert!(sender.join().unwrap());
     });
 }
@@ -76,7 +76,7 @@ fn freed_memory_wakes_all_who_wait() {
     check(2, || {
         let (budget, mailbox) = short();
         let senders = [2, 3].map(|id| sender(&mailbox, id));
-        budget.settle(Purpose::Queued, -SHORT);
+        budget.tell(Purpose::Queued, -SHORT);
         assert!(senders.map(|sender| sender.join().unwrap()) == [true; 2]);
     });
 }
@@ -85,7 +85,7 @@ fn freed_memory_wakes_all_who_wait() {
 fn a_reader_that_waits_for_memory_is_woken_and_wakes_the_next() {
     check(2, || {
         let budget = Arc::new(Budget::new(TOTAL));
-        budget.settle(Purpose::Input, SHORT);
+        budget.tell(Purpose::Input, SHORT);
         let readers = [2, 3].map(|id| {
             let budget = Arc::clone(&budget);
             thread::spawn(move || {
@@ -100,7 +100,7 @@ fn a_reader_that_waits_for_memory_is_woken_and_wakes_the_next() {
                 budget.stop_waiting_to_read(id);
             })
         });
-        budget.settle(Purpose::Input, -SHORT);
+        budget.tell(Purpose::Input, -SHORT);
         for reader in readers {
             reader.join().unwrap();
         }

@@ -143,9 +143,7 @@ fn a_connection_hears_of_broadcasts() {
         let mut seen = 0;
         sleep_until(&receiver.handle, || {
             while let Some(entry) = receiver.queue.pop() {
-                receiver
-                    .broadcasts
-                    .release(entry.messages as usize, entry.charge);
+                receiver.release(entry.messages as usize, entry.charge);
                 seen += 1;
             }
             seen == 2

@@ -293,9 +293,8 @@ mod tests {
     };
 
     fn receiver(id: u64) -> Arc<BroadcastReceiver> {
-        Arc::new(BroadcastReceiver::new(&Arc::new(ConnectionHandle::new(
-            ConnectionId(id),
-        ))))
+        let handle = ConnectionHandle::new(ConnectionId(id), &Arc::default());
+        Arc::new(BroadcastReceiver::new(&Arc::new(handle)))
     }
 
     #[test]

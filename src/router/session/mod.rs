@@ -123,7 +123,7 @@ pub struct Session {
 
 impl Session {
     pub(super) fn new(shared: Arc<RouterShared>, id: ConnectionId) -> Self {
-        let handle = Arc::new(ConnectionHandle::within(id, &shared.budget));
+        let handle = Arc::new(ConnectionHandle::new(id, &shared.budget));
         Self {
             answers: Answers::new(shared.config.name.clone(), Uuid::new_v4()),
             receiver: Arc::new(BroadcastReceiver::new(&handle)),

@@ -54,7 +54,7 @@ fn fill(sender: &mut TestClient, target: &str, most: usize) -> (usize, Option<Va
 }
 
 fn used(router: &Router) -> usize {
-    router.0.budget.settle_own();
+    router.0.budget.tell_own();
     router.0.budget.used(Purpose::Queued)
 }
 
@@ -270,7 +270,7 @@ fn all_that_was_counted_is_given_back() {
     let budget = Arc::clone(&router.0.budget);
     assert!(budget.holding() >= 2);
     drop((hog, other, sender, router));
-    budget.settle_own();
+    budget.tell_own();
     assert_eq!(
         (budget.used(Purpose::Queued), budget.used(Purpose::Input)),
         (0, 0)

@@ -94,7 +94,7 @@ impl Hall {
     /// What may be is known but for whether the queue counts already.
     fn before(&self, name: &str) -> Option<Before> {
         let budget = &self.router.0.budget;
-        budget.settle_own();
+        budget.tell_own();
         let own = self.router.0.registry.lookup(name.as_bytes())?.load();
         let owner = self
             .receivers
@@ -206,7 +206,7 @@ impl Hall {
         }
         self.run_woken();
         let budget = &self.router.0.budget;
-        budget.settle_own();
+        budget.tell_own();
         // Beside it there may be one message, answers, and the rest of a frame
         // that a taken name left behind.
         let most = budget.division().queued_max() + 10_000 + 4_000;
@@ -236,7 +236,7 @@ fn shares_are_kept_and_nobody_waits_for_what_is_there() {
         paused += hall.paused;
         let budget = Arc::clone(&hall.router.0.budget);
         drop(hall);
-        budget.settle_own();
+        budget.tell_own();
         assert_eq!(
             budget.used(Purpose::Queued),
             0,
