@@ -29,6 +29,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 
+use crate::budget::Budget;
 use crate::ids::{ConnectionId, Epoch, MsgId, Name};
 use crate::router::connection::ConnectionHandle;
 use crate::router::mailbox::{
@@ -68,22 +69,18 @@ fn connection(id: u64) -> Arc<ConnectionHandle> {
 }
 
 fn mailbox(capacity: Capacity, owner: &Arc<ConnectionHandle>) -> (Arc<Mailbox>, Epoch) {
-    let mailbox = unowned(capacity);
+    let mailbox = unowned(capacity, &Arc::default());
     let (epoch, _) = mailbox.take_over(owner);
     (mailbox, epoch)
 }
 
-fn unowned(capacity: Capacity) -> Arc<Mailbox> {
+fn unowned(capacity: Capacity, budget: &Arc<Budget>) -> Arc<Mailbox> {
     let rules = QueueRules {
         capacity,
         overflow: Overflow::Pause,
     };
-    Arc::new(Mailbox::new(
-        name("gateway"),
-        rules,
-        &Arc::default(),
-        Arc::default(),
-    ))
+    let counters = Arc::default();
+    Arc::new(Mailbox::new(name("gateway"), rules, budget, counters))
 }
 
 fn claim(mailbox: &Arc<Mailbox>, epoch: Epoch) -> Claim {

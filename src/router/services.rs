@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dashmap::DashMap;
+use dashmap::mapref::multiple::RefMulti;
 use serde::Deserialize;
 
 use crate::ids::Name;
 use crate::router::now::Now;
-use crate::sync::Mutex;
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// The name that heartbeats go to.
 pub const HEALTH_MONITOR: &str = "health-monitor";
@@ -118,10 +118,7 @@ impl Services {
                 return;
             }
         }
-        self.seen
-            .entry(source.clone())
-            .or_default()
-            .beat(frame, now);
+        (self.seen.entry(source.clone()).or_default()).beat(frame, now);
     }
 
     /// Keeps accepted log records. The frames have no length prefixes.
@@ -132,16 +129,13 @@ impl Services {
 
     /// The participants that sent heartbeats, by name.
     pub(crate) fn liveness(&self) -> Vec<Liveness> {
-        let mut all: Vec<_> = self
-            .seen
-            .iter()
-            .map(|seen| Liveness {
-                source: seen.key().clone(),
-                status: status(&seen.frame),
-                last_unix_ms: seen.last.unix_ms,
-                heartbeats: seen.heartbeats,
-            })
-            .collect();
+        let liveness = |seen: RefMulti<'_, Name, Seen>| Liveness {
+            source: seen.key().clone(),
+            status: status(&seen.frame),
+            last_unix_ms: seen.last.unix_ms,
+            heartbeats: seen.heartbeats,
+        };
+        let mut all: Vec<_> = self.seen.iter().map(liveness).collect();
         all.sort_by(|a, b| a.source.cmp(&b.source));
         all
     }

@@ -8,8 +8,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 use std::task::Waker;
 
 use crate::ids::ConnectionId;
-use crate::sync::lock;
-use crate::sync::{AtomicBool, Mutex, Ordering, fence};
+use crate::sync::{AtomicBool, Mutex, Ordering, fence, lock};
 
 /// See the [module](self). A connection has one entry, so the number of
 /// connections bounds the length.

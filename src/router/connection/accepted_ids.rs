@@ -23,8 +23,7 @@ use crate::budget::{Budget, Held};
 use crate::ids::MsgId;
 use crate::limits::RESUME_IDS_MAX;
 use crate::router::connection::{ConnectionHandle, Report};
-use crate::sync::lock;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, lock};
 
 /// See the [module](self).
 #[derive(Debug)]

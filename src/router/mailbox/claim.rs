@@ -61,7 +61,7 @@ impl Claim {
     pub(crate) fn is(&self, ownership: &Ownership) -> bool {
         match (ownership, &self.membership) {
             (Ownership::Sole, None) => true,
-            (Ownership::Group { key }, Some(_)) => self.mailbox.group_key() == *key,
+            (Ownership::Group { key }, Some(_)) => self.mailbox.group().key() == *key,
             _ => false,
         }
     }

@@ -22,8 +22,7 @@ use super::in_flight::InFlight;
 use super::queue::Queue;
 use crate::limits::{FRAME_PREFIX_BYTES, GROUP_SORT_BYTES, GROUP_TAKE_BYTES};
 use crate::router::connection::ConnectionHandle;
-use crate::sync::lock;
-use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, lock};
 use crate::wire;
 use crate::wire::filter::{Field, Finite, Pointer, Probe, Value, Values};
 
@@ -72,14 +71,6 @@ struct Binding {
 }
 
 impl Membership {
-    fn new(handle: &Arc<ConnectionHandle>) -> Self {
-        Self {
-            handle: Arc::clone(handle),
-            in_flight: Mutex::default(),
-            left: AtomicBool::new(false),
-        }
-    }
-
     /// Returns whether the member has left the group.
     pub(crate) fn has_left(&self) -> bool {
         self.left.load(Ordering::Acquire)
@@ -96,10 +87,8 @@ impl Group {
 
     /// The key that the members have agreed on. Without members it means nothing.
     pub(super) fn key(&self) -> Option<Pointer> {
-        lock(&self.0)
-            .binding
-            .as_ref()
-            .map(|binding| binding.key.clone())
+        let state = lock(&self.0);
+        state.binding.as_ref().map(|binding| binding.key.clone())
     }
 
     /// Wakes all members, each time another one first. Any that can write takes the
@@ -109,10 +98,8 @@ impl Group {
         let count = state.members.len();
         state.woken_first = state.woken_first.wrapping_add(1);
         for step in 0..count {
-            state.members[(state.woken_first + step) % count]
-                .membership
-                .handle
-                .wake();
+            let member = &state.members[(state.woken_first + step) % count];
+            member.membership.handle.wake();
         }
     }
 
@@ -130,7 +117,11 @@ impl Group {
             state.number(&mut lock(pool));
         }
         state.unbind(pool);
-        let membership = Arc::new(Membership::new(handle));
+        let membership = Arc::new(Membership {
+            handle: Arc::clone(handle),
+            in_flight: Mutex::default(),
+            left: AtomicBool::new(false),
+        });
         state.members.push(Member {
             membership: Arc::clone(&membership),
             bound: VecDeque::new(),

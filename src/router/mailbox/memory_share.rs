@@ -2,12 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use std::task::Waker;
-
 use super::Mailbox;
 use super::queue::Closed;
 use super::rules::QueuePart;
-use crate::ids::ConnectionId;
 
 impl Mailbox {
     /// Reserves within the account's allowance, while memory is short.
@@ -56,20 +53,5 @@ impl Mailbox {
     #[cold]
     pub(crate) fn lacks_memory_only(&self, size: u32, part: QueuePart) -> bool {
         self.queue.fits(size, self.rules.capacity_of(part))
-    }
-
-    /// Returns whether the server's memory is short.
-    pub(super) fn is_short_of_memory(&self) -> bool {
-        self.budget.is_short()
-    }
-
-    /// Has `waker` woken when the account may have more of the server's memory.
-    pub(super) fn wait_for_memory(&self, id: ConnectionId, waker: &Waker) {
-        self.budget.wait_for_room(id, waker);
-    }
-
-    /// Forgets a connection that no longer waits for memory.
-    pub(super) fn stop_waiting_for_memory(&self, id: ConnectionId) {
-        self.budget.stop_waiting(id);
     }
 }

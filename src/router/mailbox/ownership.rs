@@ -74,11 +74,6 @@ impl Mailbox {
         (Epoch(epoch), old)
     }
 
-    /// The key that the group has agreed on.
-    pub(super) fn group_key(&self) -> Option<Pointer> {
-        self.group().key()
-    }
-
     /// Takes `handle` into the group that shares the name, which has no other
     /// owner.
     pub(crate) fn join(

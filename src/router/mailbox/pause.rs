@@ -53,7 +53,7 @@ impl Pause {
     pub fn has_room(&self) -> bool {
         // If memory has become short since the sender began to wait, it must wait
         // for that as well.
-        let must_wait_again = !self.waits_for_memory && self.mailbox.is_short_of_memory();
+        let must_wait_again = !self.waits_for_memory && self.mailbox.budget.is_short();
         must_wait_again || self.mailbox.has_room(self.size)
     }
 
@@ -63,9 +63,9 @@ impl Pause {
     pub fn wait(&mut self, waker: &Waker) {
         self.waits_for_room = true;
         self.mailbox.wait_for_room(self.connection, waker);
-        if self.mailbox.is_short_of_memory() {
+        if self.mailbox.budget.is_short() {
             self.waits_for_memory = true;
-            self.mailbox.wait_for_memory(self.connection, waker);
+            (self.mailbox.budget).wait_for_room(self.connection, waker);
         }
     }
 }
@@ -76,7 +76,7 @@ impl Drop for Pause {
             self.mailbox.stop_waiting(self.connection);
         }
         if self.waits_for_memory {
-            self.mailbox.stop_waiting_for_memory(self.connection);
+            self.mailbox.budget.stop_waiting(self.connection);
         }
     }
 }

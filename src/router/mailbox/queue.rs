@@ -19,8 +19,7 @@ use super::drop_notice::DropNotice;
 use super::entry::Entry;
 use super::queue_state::{CLOSED, Capacity, DROPPED, ENDED, QueueState, Reservation};
 use crate::budget::Allowance;
-use crate::sync::lock;
-use crate::sync::{AtomicU64, Mutex, OnceLock, Ordering, SegQueue, fence};
+use crate::sync::{AtomicU64, Mutex, OnceLock, Ordering, SegQueue, fence, lock};
 
 /// The queue was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

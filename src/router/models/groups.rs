@@ -8,7 +8,7 @@ use super::*;
 fn members_hear_of_what_one_gives_back_when_it_leaves() {
     check(3, || {
         let (staying, leaving) = (connection(1), connection(2));
-        let mailbox = unowned(ROOMY);
+        let mailbox = unowned(ROOMY, &Arc::default());
         let own = join(&mailbox, &staying);
         let other = join(&mailbox, &leaving);
         let producer = thread::spawn({
@@ -32,7 +32,7 @@ fn members_hear_of_what_one_gives_back_when_it_leaves() {
 fn each_message_goes_to_one_member() {
     check(3, || {
         let connections = [connection(1), connection(2)];
-        let mailbox = unowned(ROOMY);
+        let mailbox = unowned(ROOMY, &Arc::default());
         let [own, other] = connections.each_ref().map(|handle| join(&mailbox, handle));
         let producer = thread::spawn({
             let mailbox = Arc::clone(&mailbox);

@@ -7,12 +7,9 @@ use crate::router::broadcast::receiver::BroadcastReceiver;
 use crate::router::session::answers::Answers;
 use crate::router::session::output::{Output, Progress};
 
-fn receiver(handle: &Arc<ConnectionHandle>) -> BroadcastReceiver {
-    BroadcastReceiver::new(handle)
-}
-
 /// Writes all that can be written now.
-fn write_all(output: &mut Output, claims: &[Claim], receiver: &BroadcastReceiver) -> String {
+fn write_all(output: &mut Output, claims: &[Claim], handle: &Arc<ConnectionHandle>) -> String {
+    let receiver = BroadcastReceiver::new(handle);
     let mut answers = Answers::new(name("tickwire"), uuid::Uuid::nil());
     let mut written = Vec::new();
     let mut write = |slices: &[std::io::IoSlice<'_>]| {
@@ -22,7 +19,7 @@ fn write_all(output: &mut Output, claims: &[Claim], receiver: &BroadcastReceiver
         Ok(slices.iter().map(|slice| slice.len()).sum())
     };
     let (_, progress) = output
-        .transmit(&mut answers, claims, receiver, usize::MAX, &mut write)
+        .transmit(&mut answers, claims, &receiver, usize::MAX, &mut write)
         .unwrap();
     assert_eq!(progress, Progress::Idle);
     read(&written)
@@ -46,12 +43,8 @@ fn two_who_took_names_from_each_other_do_not_wait_for_one_another() {
         assert!(put(&first, "a", None));
         assert!(put(&second, "b", None));
         let [connection_a, connection_b] = connections;
-        let other =
-            thread::spawn(move || write_all(&mut Output::default(), &b, &receiver(&connection_b)));
-        assert_eq!(
-            write_all(&mut Output::default(), &a, &receiver(&connection_a)),
-            "a"
-        );
+        let other = thread::spawn(move || write_all(&mut Output::default(), &b, &connection_b));
+        assert_eq!(write_all(&mut Output::default(), &a, &connection_a), "a");
         assert_eq!(other.join().unwrap(), "b");
     });
 }
@@ -69,7 +62,7 @@ fn a_mailbox_that_another_delivers_from_is_not_overslept() {
         let lost = [claim(&first, first_epoch), claim(&second, second_epoch)];
         let loser = thread::spawn({
             let old = Arc::clone(&old);
-            move || write_all(&mut Output::default(), &lost, &receiver(&old))
+            move || write_all(&mut Output::default(), &lost, &old)
         });
         let taken = [&second, &first].map(|mailbox| claim(mailbox, mailbox.take_over(&new).0));
         let late = thread::spawn({
@@ -77,14 +70,14 @@ fn a_mailbox_that_another_delivers_from_is_not_overslept() {
             move || assert!(put(&first, "c", None))
         });
         let mut seen = String::new();
-        let (mut output, receiver) = (Output::default(), receiver(&new));
+        let mut output = Output::default();
         sleep_until(&new, || {
-            seen += &write_all(&mut output, &taken, &receiver);
+            seen += &write_all(&mut output, &taken, &new);
             seen.contains('c')
         });
         late.join().unwrap();
         seen += &loser.join().unwrap();
-        seen += &write_all(&mut output, &taken, &receiver);
+        seen += &write_all(&mut output, &taken, &new);
         let mut letters: Vec<char> = seen.chars().collect();
         letters.sort_unstable();
         assert_eq!(letters, ['a', 'b', 'c']);

@@ -4,7 +4,7 @@
 use loom::thread;
 
 use super::*;
-use crate::budget::{Budget, Purpose};
+use crate::budget::Purpose;
 use crate::router::mailbox::Pause;
 
 const TOTAL: usize = 800;
@@ -15,16 +15,7 @@ const SHORT: isize = 700;
 fn short() -> (Arc<Budget>, Arc<Mailbox>) {
     let budget = Arc::new(Budget::new(TOTAL));
     budget.tell(Purpose::Queued, SHORT);
-    let rules = QueueRules {
-        capacity: ROOMY,
-        overflow: Overflow::Pause,
-    };
-    let mailbox = Arc::new(Mailbox::new(
-        name("gateway"),
-        rules,
-        &budget,
-        Arc::default(),
-    ));
+    let mailbox = unowned(ROOMY, &budget);
     mailbox.take_over(&connection(1));
     (budget, mailbox)
 }
