@@ -1,9 +1,8 @@
-//! The primitives that threads share: atomics, locks, the lock-free parts of
-//! other crates.
+//! Atomics, locks and the lock-free types of other crates.
 //!
 //! The router's queues, wake-ups and changes of owner take them from here, so
-//! that loom can try their interleavings. Built with `--cfg loom` these are
-//! loom's own types, and stand-ins for the crates that loom can't see into.
+//! that loom can try their interleavings: built with `--cfg loom` these are
+//! loom's own, and stand-ins for types that loom can't see into.
 
 #[cfg(loom)]
 mod model;
@@ -22,7 +21,7 @@ pub(crate) use {
 };
 
 /// Locks, also after a panic elsewhere: the panic ended its own connection, and
-/// the values behind these locks are consistent between any two statements.
+/// the guarded values are consistent between any two statements.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex
         .lock()

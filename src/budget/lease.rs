@@ -1,10 +1,10 @@
-//! What a thread has counted and not yet told the total: so that copying a
-//! message counts its bytes without anything that threads share.
+//! The bytes that a thread has counted and not yet told the total. So copying a
+//! message counts its bytes without touching anything that threads share.
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use crate::budget::{Budget, Of};
+use crate::budget::{Budget, Purpose};
 
 thread_local! {
     static LEASE: RefCell<Lease> = const { RefCell::new(Lease::new()) };
@@ -12,13 +12,13 @@ thread_local! {
 
 /// See the [module](self).
 struct Lease {
-    /// Whose bytes they are: a thread may serve several servers in turn.
+    /// The budget that the balances are of: a thread may serve several servers.
     budget: Option<Arc<Budget>>,
-    /// By [`Of`].
+    /// By [`Purpose`].
     balances: [isize; 2],
 }
 
-/// What a total is still to be told.
+/// The balances that a budget is still to be told.
 type Owed = Option<(Arc<Budget>, [isize; 2])>;
 
 impl Lease {
@@ -29,17 +29,17 @@ impl Lease {
         }
     }
 
-    /// Counts `bytes`. Gives what another total is to be told, and what this one
-    /// is.
-    fn count(&mut self, budget: &Arc<Budget>, of: Of, bytes: isize) -> (Owed, isize) {
+    /// Counts `bytes`. Returns the balances that another budget is to be told, and
+    /// the bytes that this one is.
+    fn count(&mut self, budget: &Arc<Budget>, purpose: Purpose, bytes: isize) -> (Owed, isize) {
         let mut other = None;
         if !matches!(&self.budget, Some(known) if Arc::ptr_eq(known, budget)) {
             other = self.take();
             self.budget = Some(Arc::clone(budget));
         }
-        let balance = &mut self.balances[of as usize];
+        let balance = &mut self.balances[purpose as usize];
         *balance += bytes;
-        let is_told = balance.unsigned_abs() >= budget.lease || budget.is_short_of(of);
+        let is_told = balance.unsigned_abs() >= budget.lease || budget.is_short_of(purpose);
         let told = if is_told { std::mem::take(balance) } else { 0 };
         (other, told)
     }
@@ -57,33 +57,29 @@ impl Drop for Lease {
 }
 
 /// Counts `bytes` more of `budget`, or less if they are negative.
-pub(super) fn count(budget: &Arc<Budget>, of: Of, bytes: isize) {
-    let counted = LEASE.try_with(|lease| lease.borrow_mut().count(budget, of, bytes));
+pub(super) fn count(budget: &Arc<Budget>, purpose: Purpose, bytes: isize) {
+    let counted = LEASE.try_with(|lease| lease.borrow_mut().count(budget, purpose, bytes));
     match counted {
-        // Behind the borrow: who is woken may count something itself.
+        // Behind the borrow: a connection that is woken may count bytes itself.
         Ok((other, told)) => {
             tell(other);
-            budget.settle(of, told);
+            budget.tell(purpose, told);
         }
         // The thread ends.
-        Err(_) => budget.settle(of, bytes),
+        Err(_) => budget.tell(purpose, bytes),
     }
 }
 
-/// Tells all that this thread has counted.
+/// Tells all bytes that this thread has counted.
 #[cfg(test)]
-pub(super) fn settle_own() {
-    tell(
-        LEASE
-            .try_with(|lease| lease.borrow_mut().take())
-            .ok()
-            .flatten(),
-    );
+pub(super) fn tell_own() {
+    let taken = LEASE.try_with(|lease| lease.borrow_mut().take());
+    tell(taken.ok().flatten());
 }
 
 fn tell(owed: Owed) {
     if let Some((budget, [queued, input])) = owed {
-        budget.settle(Of::Queued, queued);
-        budget.settle(Of::Input, input);
+        budget.tell(Purpose::Queued, queued);
+        budget.tell(Purpose::Input, input);
     }
 }

@@ -1,41 +1,41 @@
-//! The total of what the server holds for its peers: what is queued, and what of
-//! frames has arrived without their ends.
+//! The memory that the server holds for its connections: queued messages and
+//! incomplete frames.
 //!
-//! Memory is counted where it lives: a window that queues keep counts once,
-//! however many of them do, and a copy counts until it is dropped. As long as an
-//! eighth of the total is not used, that is all. Then each *account* (a
+//! Memory is counted where it lives: an input block that queues keep counts once,
+//! however many of them do, and a copy counts until it is dropped. The first
+//! eighth of the total is first come, first served. Beyond it each *account* (a
 //! connection with all its queues; a name that a group shares, or that has no
 //! owner) may hold half of the total divided by the number of queues that hold
-//! something. Who has more gets nothing until it has less, whatever its queue
-//! would still take; what it holds stays. When those shares are taken too, an
+//! something. An account with more gets nothing until it has less, whatever its
+//! queue would still take; it keeps the rest. When those shares are taken too, an
 //! eighth of the total is left, divided by the number of all queues: so a queue
 //! that was empty while others filled theirs still gets something. The last
 //! quarter is for incomplete frames.
 //!
-//! A queue counts as holding something once it has asked for room while memory
-//! was short, until it is empty: what was queued before is within the first
+//! A queue counts as holding something from the time when it asks for room while
+//! memory is short until it is empty: anything queued before is within the first
 //! eighth.
 
+mod division;
 mod lease;
-mod parts;
 
 use std::sync::Arc;
 use std::task::Waker;
 
 use bytes::Bytes;
 
-pub(crate) use parts::Allowance;
-use parts::Parts;
+pub(crate) use division::Allowance;
+use division::Division;
 
 use crate::ids::ConnectionId;
 use crate::limits::{INPUT_ALWAYS_BYTES, MEMORY_LEASE_BYTES, WINDOW_BYTES};
 use crate::sync::waiters::Waiters;
 use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 
-/// What bytes are counted for.
+/// The purpose of counted bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Of {
-    /// What is kept for receivers, and answers.
+pub(crate) enum Purpose {
+    /// Messages kept for receivers, and answers.
     Queued = 0,
     /// Incomplete frames, and frames that wait for room.
     Input = 1,
@@ -44,32 +44,32 @@ pub(crate) enum Of {
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Budget {
-    parts: Parts,
+    division: Division,
     is_unlimited: bool,
-    /// What a thread may have counted without telling it here.
+    /// Bytes that a thread may count before it tells the total.
     lease: usize,
-    /// Bytes by [`Of`]. Below zero for a moment, if bytes are given back before
-    /// another thread has told that it had counted them.
+    /// Bytes by [`Purpose`]. Below zero for a moment, if bytes are given back before
+    /// the thread that counted them has told.
     counted: [AtomicUsize; 2],
     /// Queues that hold something.
     holding: AtomicUsize,
-    /// All queues that may.
+    /// All queues.
     queues: AtomicUsize,
-    /// Who waits for room in a queue.
+    /// Connections that wait for room in a queue.
     waiters: Waiters,
-    /// Who waits for memory to read.
+    /// Connections that wait for memory to read.
     readers: Waiters,
 }
 
-/// Whether a queue counts as one that holds something.
+/// A queue's share: whether the queue counts as holding something.
 #[derive(Debug, Default)]
-pub(crate) struct Holds(AtomicBool);
+pub(crate) struct Share(AtomicBool);
 
 impl Budget {
-    /// So many bytes in all.
+    /// A budget of `total` bytes.
     pub(crate) fn new(total: usize) -> Self {
         Self {
-            parts: Parts::of(total),
+            division: Division::of(total),
             is_unlimited: total == usize::MAX,
             lease: MEMORY_LEASE_BYTES.min(total / 1024),
             counted: Default::default(),
@@ -80,25 +80,25 @@ impl Budget {
         }
     }
 
-    // ---- what is counted ----
+    // ---- counting ----
 
     /// Counts `bytes` more, or less if they are negative.
     #[inline]
-    pub(crate) fn count(self: &Arc<Self>, of: Of, bytes: isize) {
+    pub(crate) fn count(self: &Arc<Self>, purpose: Purpose, bytes: isize) {
         if bytes != 0 && !self.is_unlimited {
-            lease::count(self, of, bytes);
+            lease::count(self, purpose, bytes);
         }
     }
 
-    /// Has `counted` changed to `bytes`.
+    /// Changes `counted` to `bytes`.
     #[inline]
-    pub(crate) fn recount(self: &Arc<Self>, of: Of, counted: &mut usize, bytes: usize) {
+    pub(crate) fn recount(self: &Arc<Self>, purpose: Purpose, counted: &mut usize, bytes: usize) {
         let before = std::mem::replace(counted, bytes);
-        self.count(of, bytes as isize - before as isize);
+        self.count(purpose, bytes as isize - before as isize);
     }
 
-    /// `bytes`, which keep a block of `block` bytes in memory: counted until
-    /// nobody has a part of them.
+    /// Counts a block of `block` bytes, which `bytes` keep in memory, until the last
+    /// part of them is dropped.
     pub(crate) fn pin(self: &Arc<Self>, bytes: Bytes, block: usize) -> Bytes {
         if self.is_unlimited {
             return bytes;
@@ -107,103 +107,105 @@ impl Budget {
         Bytes::from_owner(Pinned { bytes, _held: held })
     }
 
-    /// Adds what a thread has counted, and wakes who waits for less.
-    pub(crate) fn settle(&self, of: Of, bytes: isize) {
+    /// Adds bytes that a thread has counted, and wakes connections that wait for
+    /// less.
+    pub(crate) fn tell(&self, purpose: Purpose, bytes: isize) {
         if bytes == 0 {
             return;
         }
-        self.counted[of as usize].fetch_add(bytes as usize, Ordering::AcqRel);
+        self.counted[purpose as usize].fetch_add(bytes as usize, Ordering::AcqRel);
         if bytes < 0 {
-            match of {
-                Of::Queued => self.waiters.wake_all(),
-                Of::Input => self.readers.wake_one(),
+            match purpose {
+                Purpose::Queued => self.waiters.wake_all(),
+                Purpose::Input => self.readers.wake_one(),
             }
         }
     }
 
-    /// Bytes that are counted, but for what threads have not yet told.
+    /// Bytes that are counted, without those that threads have not yet told.
     #[inline]
-    pub(crate) fn used(&self, of: Of) -> usize {
-        let counted = self.counted[of as usize].load(Ordering::Relaxed);
+    pub(crate) fn used(&self, purpose: Purpose) -> usize {
+        let counted = self.counted[purpose as usize].load(Ordering::Relaxed);
         (counted as isize).max(0) as usize
     }
 
-    /// Tells all that this thread has counted.
+    /// Tells all bytes that this thread has counted.
     #[cfg(test)]
-    pub(crate) fn settle_own(&self) {
-        lease::settle_own();
+    pub(crate) fn tell_own(&self) {
+        lease::tell_own();
     }
 
     #[inline]
-    fn is_short_of(&self, of: Of) -> bool {
-        match of {
-            Of::Queued => self.is_short(),
-            Of::Input => self.used(Of::Input) > self.parts.input,
+    fn is_short_of(&self, purpose: Purpose) -> bool {
+        match purpose {
+            Purpose::Queued => self.is_short(),
+            Purpose::Input => self.used(Purpose::Input) > self.division.input,
         }
     }
 
-    /// Whether so much is queued that not everybody gets what it asks for.
+    /// Returns whether more is queued than is first come.
     #[inline]
     pub(crate) fn is_short(&self) -> bool {
-        self.used(Of::Queued) > self.parts.first_come
+        self.used(Purpose::Queued) > self.division.first_come
     }
 
     // ---- queues ----
 
-    /// What an account may have now.
+    /// The bytes that an account may have now.
     pub(crate) fn allowance(&self) -> Allowance {
         let holding = self.holding.load(Ordering::Acquire);
         let queues = self.queues.load(Ordering::Relaxed);
-        (self.parts).allowance(self.used(Of::Queued), holding, queues)
+        (self.division).allowance(self.used(Purpose::Queued), holding, queues)
     }
 
-    /// There is one queue more.
+    /// Counts a new queue.
     pub(crate) fn add_queue(&self) {
         self.queues.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// There is one queue less, which may have held something.
-    pub(crate) fn remove_queue(&self, holds: &Holds) {
-        self.release_share(holds);
+    /// Counts a queue no more, and gives its share back.
+    pub(crate) fn remove_queue(&self, share: &Share) {
+        self.release_share(share);
         self.queues.fetch_sub(1, Ordering::Relaxed);
         self.waiters.wake_all();
     }
 
-    /// The queue asks for room while memory is short.
-    pub(crate) fn ask_for_share(&self, holds: &Holds) {
-        if !holds.0.swap(true, Ordering::AcqRel) {
+    /// Counts a queue that asks for room while memory is short.
+    pub(crate) fn ask_for_share(&self, share: &Share) {
+        if !share.0.swap(true, Ordering::AcqRel) {
             self.holding.fetch_add(1, Ordering::AcqRel);
         }
     }
 
-    /// The queue is empty.
+    /// Gives back the share of a queue that is empty.
     #[inline]
-    pub(crate) fn release_share(&self, holds: &Holds) {
-        if holds.0.load(Ordering::Relaxed) {
-            self.release_it(holds);
+    pub(crate) fn release_share(&self, share: &Share) {
+        if share.0.load(Ordering::Relaxed) {
+            self.release_held(share);
         }
     }
 
     #[cold]
-    fn release_it(&self, holds: &Holds) {
-        if holds.0.swap(false, Ordering::AcqRel) {
+    fn release_held(&self, share: &Share) {
+        if share.0.swap(false, Ordering::AcqRel) {
             self.holding.fetch_sub(1, Ordering::AcqRel);
             self.waiters.wake_all();
         }
     }
 
-    /// Has `waker` woken when an account may have more than now. The caller must
-    /// try again afterwards.
+    /// Has `waker` woken when an account may have more. The caller must try again
+    /// after this call.
     pub(crate) fn wait_for_room(&self, id: ConnectionId, waker: &Waker) {
         self.waiters.wait(id, waker);
     }
 
-    /// The connection no longer waits for room.
+    /// Forgets a connection that no longer waits for room.
     pub(crate) fn stop_waiting(&self, id: ConnectionId) {
         self.waiters.forget(id);
     }
 
-    /// An account holds less. To be called after its queue tells so.
+    /// Wakes connections that wait for room. To be called after a queue has released
+    /// some.
     #[inline]
     pub(crate) fn wake_waiting(&self) {
         if self.is_short() {
@@ -213,62 +215,65 @@ impl Budget {
 
     // ---- input ----
 
-    /// How much a connection may read whose incomplete frame has `held` bytes.
+    /// Bytes that a connection may read, where its incomplete frame has `held`.
     pub(crate) fn room_to_read(&self, held: usize) -> usize {
-        if self.is_short_of(Of::Input) {
+        if self.is_short_of(Purpose::Input) {
             return INPUT_ALWAYS_BYTES.saturating_sub(held);
         }
-        // Who may read lets the next one try.
+        // One that may read lets the next one try.
         self.readers.wake_another();
         WINDOW_BYTES
     }
 
     /// Has `waker` woken when there is memory to read. The caller must try again
-    /// afterwards.
+    /// after this call.
     pub(crate) fn wait_to_read(&self, id: ConnectionId, waker: &Waker) {
         self.readers.wait(id, waker);
     }
 
-    /// The connection no longer waits to read: the next one may.
+    /// Forgets a connection that no longer waits to read; the next one may.
     pub(crate) fn stop_waiting_to_read(&self, id: ConnectionId) {
         self.readers.forget(id);
         self.readers.wake_one();
     }
 
-    // ---- what else is kept ----
+    // ---- bounds of other stores ----
 
-    /// Whether memory is so short that nothing new is to be remembered.
+    /// Returns whether memory is so short that nothing new is to be kept.
     pub(crate) fn refuses_more(&self) -> bool {
-        let shares_end = self.parts.first_come.saturating_add(self.parts.shares);
-        self.used(Of::Queued) >= shares_end
+        let shares_end = self
+            .division
+            .first_come
+            .saturating_add(self.division.shares);
+        self.used(Purpose::Queued) >= shares_end
     }
 
-    /// A part of the total, for what has a bound of its own.
+    /// A part of the total, `most` at most, for a store with a bound of its own.
     pub(crate) fn part(&self, divisor: usize, most: usize) -> usize {
-        most.min(self.parts.shares / divisor * 2)
+        most.min(self.division.shares / divisor * 2)
     }
 
-    /// Queues that hold something.
+    /// The number of queues that hold something.
     #[cfg(test)]
     pub(crate) fn holding(&self) -> usize {
         self.holding.load(Ordering::Acquire)
     }
 
-    /// All queues that may.
+    /// The number of all queues.
     #[cfg(test)]
     pub(crate) fn queues(&self) -> usize {
         self.queues.load(Ordering::Acquire)
     }
 
-    /// How the total is divided.
+    /// The division of the total.
     #[cfg(test)]
-    pub(crate) fn parts(&self) -> Parts {
-        self.parts
+    pub(crate) fn division(&self) -> Division {
+        self.division
     }
 }
 
 impl Default for Budget {
-    /// One that is never short.
+    /// A budget that is never short.
     fn default() -> Self {
         Self::new(usize::MAX)
     }
@@ -284,16 +289,16 @@ pub(crate) struct Held {
 impl Held {
     /// Counts `bytes`.
     pub(crate) fn new(budget: &Arc<Budget>, bytes: usize) -> Self {
-        budget.count(Of::Queued, bytes as isize);
+        budget.count(Purpose::Queued, bytes as isize);
         Self {
             budget: Arc::clone(budget),
             bytes,
         }
     }
 
-    /// It is `bytes` now.
+    /// Changes the count to `bytes`.
     pub(crate) fn set(&mut self, bytes: usize) {
-        self.budget.recount(Of::Queued, &mut self.bytes, bytes);
+        self.budget.recount(Purpose::Queued, &mut self.bytes, bytes);
     }
 }
 
@@ -303,7 +308,7 @@ impl Drop for Held {
     }
 }
 
-/// A slice that keeps its window in memory.
+/// A slice of an input, whose block is counted.
 struct Pinned {
     bytes: Bytes,
     _held: Held,
@@ -322,68 +327,71 @@ mod tests {
     const TOTAL: usize = 1024 * 1024;
 
     #[test]
-    fn a_window_counts_once_until_the_last_part_of_it_is_dropped() {
+    fn a_block_counts_once_until_the_last_part_of_it_is_dropped() {
         let budget = Arc::new(Budget::new(TOTAL));
-        let window = budget.pin(Bytes::from_static(b"0123456789"), 65_536);
-        let parts = [window.slice(0..3), window.slice(2..9)];
-        drop(window);
-        budget.settle_own();
-        assert_eq!(budget.used(Of::Queued), 65_536);
+        let input = budget.pin(Bytes::from_static(b"0123456789"), 65_536);
+        let parts = [input.slice(0..3), input.slice(2..9)];
+        drop(input);
+        budget.tell_own();
+        assert_eq!(budget.used(Purpose::Queued), 65_536);
         let [first, second] = parts;
         drop(first);
         assert_eq!(&second[..], b"2345678");
-        budget.settle_own();
-        assert_eq!(budget.used(Of::Queued), 65_536);
+        budget.tell_own();
+        assert_eq!(budget.used(Purpose::Queued), 65_536);
         drop(second);
-        budget.settle_own();
-        assert_eq!(budget.used(Of::Queued), 0);
+        budget.tell_own();
+        assert_eq!(budget.used(Purpose::Queued), 0);
     }
 
     #[test]
     fn a_thread_tells_what_it_has_counted_by_leases_and_at_its_end() {
         let budget = Arc::new(Budget::new(TOTAL));
         let lease = (TOTAL / 1024) as isize;
-        budget.count(Of::Queued, lease - 1);
-        assert_eq!(budget.used(Of::Queued), 0);
-        budget.count(Of::Queued, 1);
-        assert_eq!(budget.used(Of::Queued), lease as usize);
+        budget.count(Purpose::Queued, lease - 1);
+        assert_eq!(budget.used(Purpose::Queued), 0);
+        budget.count(Purpose::Queued, 1);
+        assert_eq!(budget.used(Purpose::Queued), lease as usize);
         std::thread::scope(|scope| {
-            let count = || budget.count(Of::Queued, 5 - lease);
+            let count = || budget.count(Purpose::Queued, 5 - lease);
             // Joined, because a scope doesn't wait for what a thread drops at its
             // end.
             let counted = scope.spawn(count).join();
             counted.expect("no panic");
         });
-        assert_eq!(budget.used(Of::Queued), 5);
+        assert_eq!(budget.used(Purpose::Queued), 5);
         // Once it is short, each change is told.
-        budget.count(Of::Queued, TOTAL as isize / 2);
-        budget.count(Of::Queued, -7);
-        assert_eq!(budget.used(Of::Queued), TOTAL / 2 - 2);
+        budget.count(Purpose::Queued, TOTAL as isize / 2);
+        budget.count(Purpose::Queued, -7);
+        assert_eq!(budget.used(Purpose::Queued), TOTAL / 2 - 2);
     }
 
     #[test]
     fn another_server_on_the_same_thread_is_counted_by_itself() {
         let [one, other] = [(); 2].map(|()| Arc::new(Budget::new(TOTAL)));
-        one.count(Of::Queued, 3);
-        other.count(Of::Input, 4);
-        assert_eq!(one.used(Of::Queued), 3);
-        other.settle_own();
-        assert_eq!((other.used(Of::Queued), other.used(Of::Input)), (0, 4));
+        one.count(Purpose::Queued, 3);
+        other.count(Purpose::Input, 4);
+        assert_eq!(one.used(Purpose::Queued), 3);
+        other.tell_own();
+        assert_eq!(
+            (other.used(Purpose::Queued), other.used(Purpose::Input)),
+            (0, 4)
+        );
     }
 
     #[test]
     fn a_queue_counts_as_holding_something_once() {
         let budget = Budget::new(TOTAL);
-        let holds = Holds::default();
+        let share = Share::default();
         budget.add_queue();
-        budget.release_share(&holds);
-        budget.ask_for_share(&holds);
-        budget.ask_for_share(&holds);
+        budget.release_share(&share);
+        budget.ask_for_share(&share);
+        budget.ask_for_share(&share);
         assert_eq!(budget.holding(), 1);
-        budget.release_share(&holds);
+        budget.release_share(&share);
         assert_eq!(budget.holding(), 0);
-        budget.ask_for_share(&holds);
-        budget.remove_queue(&holds);
+        budget.ask_for_share(&share);
+        budget.remove_queue(&share);
         assert_eq!((budget.holding(), budget.queues()), (0, 0));
     }
 }

@@ -26,8 +26,8 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 pub use crate::config::{NameConfig, Overflow, RouterConfig};
-pub use mailbox::in_flight::Write;
-pub use mailbox::pause::Pause;
+pub use mailbox::Pause;
+pub use mailbox::Write;
 pub use now::Now;
 pub use services::{HEALTH_MONITOR, LOG_AGGREGATOR, Liveness};
 pub use session::output::Progress;
@@ -117,7 +117,7 @@ impl Router {
     #[must_use]
     pub fn memory_used(&self) -> usize {
         let budget = &self.0.budget;
-        budget.used(budget::Of::Queued) + budget.used(budget::Of::Input)
+        budget.used(budget::Purpose::Queued) + budget.used(budget::Purpose::Input)
     }
 
     /// What heartbeats tell of each participant, by name.

@@ -13,9 +13,9 @@
 
 mod closing;
 mod counting;
-mod gaps;
+mod drops;
 mod groups;
-mod lanes;
+mod mailboxes;
 mod memory;
 mod waiting;
 mod waking;
@@ -27,15 +27,12 @@ use std::task::Poll;
 
 use bytes::Bytes;
 
-use crate::config::Overflow;
+use crate::budget::Budget;
 use crate::ids::{ConnectionId, Epoch, MsgId, Name};
 use crate::router::connection::ConnectionHandle;
-use crate::router::mailbox::claim::Claim;
-use crate::router::mailbox::drop_notice::DropNotice;
-use crate::router::mailbox::entry_bytes::EntryBytes;
-use crate::router::mailbox::queue::Entry;
-use crate::router::mailbox::queue_state::Capacity;
-use crate::router::mailbox::{Mailbox, QueuePart, QueueRules};
+use crate::router::mailbox::{
+    Capacity, Claim, DropNotice, Entry, EntryBytes, Mailbox, Overflow, QueuePart, QueueRules,
+};
 use crate::wire;
 
 /// Tries all interleavings with at most `preemptions` interruptions of threads
@@ -65,27 +62,23 @@ fn name(name: &str) -> Name {
     Name::new(name).unwrap()
 }
 
-fn peer(id: u64) -> Arc<ConnectionHandle> {
-    Arc::new(ConnectionHandle::new(ConnectionId(id)))
+fn connection(id: u64) -> Arc<ConnectionHandle> {
+    Arc::new(ConnectionHandle::new(ConnectionId(id), &Arc::default()))
 }
 
 fn mailbox(capacity: Capacity, owner: &Arc<ConnectionHandle>) -> (Arc<Mailbox>, Epoch) {
-    let mailbox = unowned(capacity);
+    let mailbox = unowned(capacity, &Arc::default());
     let (epoch, _) = mailbox.take_over(owner);
     (mailbox, epoch)
 }
 
-fn unowned(capacity: Capacity) -> Arc<Mailbox> {
+fn unowned(capacity: Capacity, budget: &Arc<Budget>) -> Arc<Mailbox> {
     let rules = QueueRules {
         capacity,
         overflow: Overflow::Pause,
     };
-    Arc::new(Mailbox::new(
-        name("gateway"),
-        rules,
-        &Arc::default(),
-        Arc::default(),
-    ))
+    let counters = Arc::default();
+    Arc::new(Mailbox::new(name("gateway"), rules, budget, counters))
 }
 
 fn claim(mailbox: &Arc<Mailbox>, epoch: Epoch) -> Claim {
@@ -96,8 +89,8 @@ fn claim(mailbox: &Arc<Mailbox>, epoch: Epoch) -> Claim {
     }
 }
 
-fn join(mailbox: &Arc<Mailbox>, peer: &Arc<ConnectionHandle>) -> Claim {
-    let (epoch, membership) = mailbox.join(peer, None);
+fn join(mailbox: &Arc<Mailbox>, handle: &Arc<ConnectionHandle>) -> Claim {
+    let (epoch, membership) = mailbox.join(handle, None);
     Claim {
         mailbox: Arc::clone(mailbox),
         epoch,
@@ -105,14 +98,14 @@ fn join(mailbox: &Arc<Mailbox>, peer: &Arc<ConnectionHandle>) -> Claim {
     }
 }
 
-/// A run of frames, one a letter, whose sender is `origin`.
+/// A run of frames from `origin`, one a letter.
 fn entry(letters: &str, origin: Option<&Arc<ConnectionHandle>>) -> Entry {
     let bytes: Vec<u8> = letters
         .bytes()
         .flat_map(|letter| [0, 0, 0, 1, letter])
         .collect();
     Entry {
-        frames: letters.len() as u32,
+        messages: letters.len() as u32,
         order: 0,
         charge: bytes.len(),
         bytes: EntryBytes::Slice(Bytes::from(bytes)),
@@ -120,7 +113,7 @@ fn entry(letters: &str, origin: Option<&Arc<ConnectionHandle>>) -> Entry {
     }
 }
 
-/// Reserves room for a run of one frame and queues it. Says whether it was
+/// Reserves room for a run of one frame and queues it. Returns whether it was
 /// accepted.
 fn put(mailbox: &Mailbox, letter: &str, origin: Option<&Arc<ConnectionHandle>>) -> bool {
     let accepted = mailbox.reserve(&[FRAME as u32], FRAME, QueuePart::Ordinary) == Ok(1);
@@ -130,14 +123,14 @@ fn put(mailbox: &Mailbox, letter: &str, origin: Option<&Arc<ConnectionHandle>>) 
     accepted
 }
 
-/// One message was dropped.
-fn gap() -> DropNotice {
+/// The notice of one dropped message.
+fn notice() -> DropNotice {
     let id = MsgId::from(uuid::Uuid::nil());
     DropNotice::new(&name("tickwire"), Some(&name("gateway")), id, 0)
 }
 
-/// What a run says: the letters of its frames; of the report of a gap, the
-/// number of messages that were dropped.
+/// The letters of the frames of a run; of the report of a drop, the number of
+/// messages that were dropped.
 fn read(run: &[u8]) -> String {
     let said = |frame: &[u8]| match frame {
         [letter] => char::from(*letter).to_string(),
@@ -151,17 +144,17 @@ fn read(run: &[u8]) -> String {
         .collect()
 }
 
-/// What `epoch`'s owner finds queued now.
+/// Takes everything that the owner of `epoch` finds queued now.
 fn take_all(mailbox: &Mailbox, epoch: Epoch) -> String {
     let runs = std::iter::from_fn(|| mailbox.take(epoch));
     runs.map(|run| read(&run)).collect()
 }
 
-/// What a connection does: sleeps, and looks whenever it was woken, until it has
-/// seen what it waits for.
-fn sleep_until(peer: &ConnectionHandle, mut seen: impl FnMut() -> bool) {
+/// Sleeps as a connection does, and looks whenever it was woken, until it has
+/// seen the thing that it waits for.
+fn sleep_until(handle: &ConnectionHandle, mut seen: impl FnMut() -> bool) {
     loom::future::block_on(poll_fn(|cx| {
-        peer.register(cx.waker());
+        handle.register(cx.waker());
         if seen() {
             Poll::Ready(())
         } else {

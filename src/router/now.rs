@@ -1,9 +1,9 @@
-//! The time, as the caller hands it in.
+//! The time of a call into the router.
 
 use std::time::Duration;
 
-/// The time of one call into the router. Nothing below the shell reads a
-/// clock, so tests can hand in any time they like.
+/// The time of one call, as the caller hands it in. The router reads no clock, so
+/// tests can hand in any time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Now {
     /// Monotonic time since some fixed start. Deadlines are counted in it.

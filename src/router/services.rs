@@ -1,6 +1,6 @@
-//! The services inside tickwire: `health-monitor` knows who lives,
-//! `log-aggregator` keeps the latest log records. Both answer whenever no
-//! connection owns their name; both see every accepted heartbeat and log
+//! The services inside tickwire: `health-monitor` knows the participants that are
+//! alive, `log-aggregator` keeps the latest log records. Each is the receiver
+//! while no connection owns its name, and sees every accepted heartbeat or log
 //! record, whoever owns it.
 
 use std::borrow::Cow;
@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dashmap::DashMap;
+use dashmap::mapref::multiple::RefMulti;
 use serde::Deserialize;
 
 use crate::ids::Name;
 use crate::router::now::Now;
-use crate::sync::Mutex;
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// The name that heartbeats go to.
 pub const HEALTH_MONITOR: &str = "health-monitor";
@@ -33,17 +33,17 @@ const LOG_RECORDS_MAX: usize = 1_024;
 /// Most bytes of log records kept.
 const LOG_BYTES_MAX: usize = 1024 * 1024;
 
-/// What is known of one participant from its heartbeats.
+/// The state of one participant, by its heartbeats.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Liveness {
-    /// Who sent them.
+    /// The sender.
     pub source: Name,
-    /// The status that the last one carried, if it was of ordinary size.
+    /// The status in the last heartbeat, if that was of ordinary size.
     pub status: Option<String>,
-    /// When the last one came, in milliseconds since the epoch.
+    /// The time of the last heartbeat, in milliseconds since 1970.
     pub last_unix_ms: i64,
-    /// How many came.
+    /// The number of heartbeats.
     pub heartbeats: u64,
 }
 
@@ -51,16 +51,16 @@ pub struct Liveness {
 struct Seen {
     last: Now,
     heartbeats: u64,
-    /// The last frame; read only when somebody asks.
+    /// The last frame, parsed only on demand.
     frame: Vec<u8>,
 }
 
-/// The latest log records side by side, so that keeping one more allocates
-/// nothing once it is as large as it gets.
+/// The latest log records, side by side: once the log is full, one more allocates
+/// nothing.
 #[derive(Debug, Default)]
 struct Log {
     text: VecDeque<u8>,
-    /// Bytes of each, the oldest first.
+    /// Bytes of each record, the oldest first.
     lengths: VecDeque<usize>,
 }
 
@@ -92,19 +92,19 @@ impl Log {
 #[derive(Debug, Default)]
 pub(crate) struct Services {
     seen: DashMap<Name, Seen>,
-    /// When stale sources were last forgotten, in milliseconds of monotonic
-    /// time.
+    /// The time when stale sources were last forgotten, in milliseconds of
+    /// monotonic time.
     purged_ms: AtomicU64,
     log: Mutex<Log>,
 }
 
 impl Services {
-    /// Whether `name` is served here when nobody owns it.
+    /// Returns whether `name` is served here when no connection owns it.
     pub(crate) fn serves(name: &[u8]) -> bool {
         name == HEALTH_MONITOR.as_bytes() || name == LOG_AGGREGATOR.as_bytes()
     }
 
-    /// A heartbeat of `source` was accepted. `frame` is without its prefix.
+    /// Notes an accepted heartbeat of `source`. `frame` has no length prefix.
     pub(crate) fn heartbeat(&self, source: &Name, frame: &[u8], now: Now) {
         if let Some(mut seen) = self.seen.get_mut(source.as_bytes()) {
             seen.beat(frame, now);
@@ -116,30 +116,24 @@ impl Services {
                 return;
             }
         }
-        self.seen
-            .entry(source.clone())
-            .or_default()
-            .beat(frame, now);
+        (self.seen.entry(source.clone()).or_default()).beat(frame, now);
     }
 
-    /// Log records were accepted. The frames are without their prefixes.
+    /// Keeps accepted log records. The frames have no length prefixes.
     pub(crate) fn log_records<'a>(&self, frames: impl Iterator<Item = &'a [u8]>) {
         let mut log = lock(&self.log);
         frames.for_each(|frame| log.push(frame));
     }
 
-    /// What is known of each participant that sent heartbeats, by name.
+    /// The participants that sent heartbeats, by name.
     pub(crate) fn liveness(&self) -> Vec<Liveness> {
-        let mut all: Vec<_> = self
-            .seen
-            .iter()
-            .map(|seen| Liveness {
-                source: seen.key().clone(),
-                status: status(&seen.frame),
-                last_unix_ms: seen.last.unix_ms,
-                heartbeats: seen.heartbeats,
-            })
-            .collect();
+        let liveness = |seen: RefMulti<'_, Name, Seen>| Liveness {
+            source: seen.key().clone(),
+            status: status(&seen.frame),
+            last_unix_ms: seen.last.unix_ms,
+            heartbeats: seen.heartbeats,
+        };
+        let mut all: Vec<_> = self.seen.iter().map(liveness).collect();
         all.sort_by(|a, b| a.source.cmp(&b.source));
         all
     }
@@ -149,7 +143,8 @@ impl Services {
         lock(&self.log).records()
     }
 
-    /// At most once a second, so that a flood of invented sources costs little.
+    /// Forgets stale sources, at most once a second: a flood of invented sources
+    /// costs little.
     #[cold]
     fn forget_stale(&self, now: Now) {
         let now_ms = u64::try_from(now.mono.as_millis()).unwrap_or(u64::MAX);

@@ -1,12 +1,12 @@
-//! The types that loom can try: its own atomics and locks, and plain stand-ins
-//! for those of other crates.
+//! The types that loom can try: its own atomics and locks, and plain stand-ins for
+//! types of other crates.
 //!
-//! A stand-in promises no more than the crate documents, or a model would pass
-//! for a reason that the real thing doesn't give. So each has one of loom's
-//! atomics where the real one publishes, with the weakest order that is
+//! A stand-in promises the crate's documented behaviour and nothing beyond, or a
+//! model would pass for a reason that the real type doesn't give. So each has one of
+//! loom's atomics where the real one publishes, with the weakest order that is
 //! documented, and keeps its values behind a lock that loom doesn't know. Loom
-//! switches threads only where its own types are used. So nobody ever waits for
-//! such a lock, and the work under it belongs to the atomic step before it.
+//! switches threads only where its own types are used, so nobody ever waits for
+//! such a lock, and anything done under it belongs to the atomic step before it.
 
 use std::collections::VecDeque;
 use std::ops::Deref;
@@ -77,7 +77,7 @@ impl<T> OnceLock<T> {
     }
 }
 
-/// A waker that one thread leaves and any takes. A thread that registers while
+/// A waker that one thread registers and any takes. A thread that registers while
 /// another wakes is woken itself.
 #[derive(Debug)]
 pub(crate) struct AtomicWaker(Mutex<Option<Waker>>);
@@ -110,9 +110,9 @@ impl AtomicWaker {
 /// A pointer that may be read while another thread replaces it.
 #[derive(Debug)]
 pub(crate) struct ArcSwapOption<T> {
-    /// Which of the values is the present one.
+    /// The index of the present value.
     present: AtomicUsize,
-    /// All that ever were.
+    /// All values that ever were.
     values: std::sync::Mutex<Vec<Option<Arc<T>>>>,
 }
 

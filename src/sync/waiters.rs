@@ -1,16 +1,15 @@
-//! Those who wait for room in a full queue, or for memory. A cold list: nobody
-//! locks it while nobody waits.
+//! Connections that wait for room in a queue, or for memory. A cold list: it is
+//! locked only while some connection waits.
 
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::task::Waker;
 
 use crate::ids::ConnectionId;
-use crate::sync::lock;
-use crate::sync::{AtomicBool, Mutex, Ordering, fence};
+use crate::sync::{AtomicBool, Mutex, Ordering, fence, lock};
 
-/// See the [module](self). One place a connection, so that its length is
-/// bounded by the number of connections.
+/// See the [module](self). A connection has one entry, so the number of
+/// connections bounds the length.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     any: AtomicBool,
@@ -20,7 +19,7 @@ pub(crate) struct Waiters {
 #[derive(Debug, Default)]
 struct List {
     waiting: BTreeMap<ConnectionId, Waker>,
-    /// Who was woken last by itself, so that each has its turn.
+    /// The connection that was woken last by itself: the next one is next.
     last: u64,
 }
 
@@ -37,8 +36,8 @@ impl List {
 }
 
 impl Waiters {
-    /// Has `waker` woken when there is room. The caller must try again
-    /// afterwards: room that appeared before is not announced.
+    /// Has `waker` woken when there is room. The caller must try again after this
+    /// call: room that appeared before is not announced.
     pub(crate) fn wait(&self, id: ConnectionId, waker: &Waker) {
         let mut list = lock(&self.list);
         (list.waiting.entry(id))
@@ -77,13 +76,13 @@ impl Waiters {
         }
     }
 
-    /// Wakes one of them, each in turn. To be called after room was made.
+    /// Wakes the next connection. To be called after room was made.
     pub(crate) fn wake_one(&self) {
         fence(Ordering::SeqCst);
         self.wake_another();
     }
 
-    /// Wakes one more. To be called by who was woken and has found room.
+    /// Wakes one more. To be called by a connection that was woken and found room.
     #[inline]
     pub(crate) fn wake_another(&self) {
         if self.any.load(Ordering::Acquire) {

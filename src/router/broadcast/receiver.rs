@@ -4,14 +4,14 @@ use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 
 use super::conflation::ConflatedQueue;
-use crate::budget::Holds;
+use crate::budget::Share;
 use crate::ids::ConnectionId;
 use crate::router::connection::{Charged, ConnectionHandle};
-use crate::router::mailbox::cut::Cut;
-use crate::router::mailbox::drop_notice::DropNotice;
-use crate::router::mailbox::parts::Parts;
-use crate::router::mailbox::queue::{Closed, Entry, Queue};
+use crate::router::mailbox::Cut;
+use crate::router::mailbox::DropNotice;
+use crate::router::mailbox::Parts;
 use crate::router::mailbox::queue_state::{Capacity, Reservation};
+use crate::router::mailbox::{Closed, Entry, Queue};
 use crate::sync::{AtomicBool, Ordering};
 
 /// See the [module](self).
@@ -25,7 +25,7 @@ pub(crate) struct BroadcastReceiver {
     /// Whether the budget counts the queue.
     is_counted: AtomicBool,
     /// The queue's part in the budget while it holds something.
-    holds: Holds,
+    holds: Share,
 }
 
 impl BroadcastReceiver {
@@ -36,7 +36,7 @@ impl BroadcastReceiver {
             queue: Queue::default(),
             conflated: OnceLock::new(),
             is_counted: AtomicBool::new(false),
-            holds: Holds::default(),
+            holds: Share::default(),
         }
     }
 
@@ -47,11 +47,11 @@ impl BroadcastReceiver {
 
     /// Queues broadcasts for which room is reserved, and wakes the connection.
     pub(crate) fn broadcast(&self, entry: Entry, reserved_bytes: usize) {
-        let frames = entry.frames as usize;
+        let frames = entry.messages as usize;
         self.broadcast_within(
             entry,
             Reservation {
-                frames,
+                messages: frames,
                 bytes: reserved_bytes,
             },
         );
@@ -70,7 +70,7 @@ impl BroadcastReceiver {
     /// Queues parts of a read for which room is reserved, and the notice of a
     /// drop behind them.
     pub(crate) fn broadcast_parts(&self, parts: &Parts, notice: Option<DropNotice>, cut: &Cut<'_>) {
-        if parts.frames > 0 {
+        if parts.messages > 0 {
             self.broadcast(cut.entry(parts, None), parts.bytes);
         }
         if let Some(notice) = notice {
@@ -113,7 +113,7 @@ impl BroadcastReceiver {
 
     fn drain(&self) {
         while let Some(entry) = self.queue.pop() {
-            self.release(entry.frames as usize, entry.charge);
+            self.release(entry.messages as usize, entry.charge);
         }
     }
 

@@ -1,7 +1,7 @@
 //! A run of broadcasts on its way to all receivers.
 
 use crate::ids::{MsgId, Name};
-use crate::router::mailbox::drop_notice::DropNotice;
+use crate::router::mailbox::DropNotice;
 use crate::router::mailbox::queue_state::Capacity;
 
 /// Facts that all messages of a read share.

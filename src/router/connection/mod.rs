@@ -1,5 +1,5 @@
-//! The part of a connection that others reach: its waker, and reports about the
-//! fate of the messages that it sent.
+//! The part of a connection that other threads reach: its waker, reports for it,
+//! and its account of queues.
 
 pub(crate) mod accepted_ids;
 
@@ -14,11 +14,10 @@ use crate::ids::{ConnectionId, MsgId, Name};
 use crate::sync::{AtomicBool, AtomicWaker, Mutex, Ordering, lock};
 use accepted_ids::AcceptedIds;
 
-/// Something that a connection must be told beside the answers to what it
-/// sends.
+/// News for a connection, beside the answers to its messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Report {
-    /// Another connection took `0` over.
+    /// Another connection took the name over.
     NameTakenOver(Name),
     /// Accepted messages to `target` were given up.
     Undelivered {
@@ -37,13 +36,12 @@ pub(crate) trait Charged: Send + Sync {
 /// See the [module](self).
 pub(crate) struct ConnectionHandle {
     id: ConnectionId,
-    /// Where the memory of its queues is counted.
+    /// Counts the memory of its queues.
     pub(crate) budget: Arc<Budget>,
-    /// The queues that are charged to its account: of its names, and of its
-    /// broadcasts.
+    /// The queues charged to the account: of its names, and of its broadcasts.
     account: Mutex<Vec<Weak<dyn Charged>>>,
     waker: AtomicWaker,
-    /// Set by the first to wake, cleared by the connection before it looks.
+    /// Set by the first thread that wakes the connection, cleared before it looks.
     scheduled: AtomicBool,
     /// Changed under the lock of the reports only.
     has_reports: AtomicBool,
@@ -56,13 +54,8 @@ pub(crate) struct ConnectionHandle {
 }
 
 impl ConnectionHandle {
-    /// One whose queues nothing but their own bounds holds back.
-    #[cfg(test)]
-    pub(crate) fn new(id: ConnectionId) -> Self {
-        Self::within(id, &Arc::default())
-    }
-
-    pub(crate) fn within(id: ConnectionId, budget: &Arc<Budget>) -> Self {
+    /// Makes the handle of a connection with an account in `budget`.
+    pub(crate) fn new(id: ConnectionId, budget: &Arc<Budget>) -> Self {
         Self {
             id,
             budget: Arc::clone(budget),
@@ -82,8 +75,8 @@ impl ConnectionHandle {
 
     // ---- waking ----
 
-    /// Makes the connection look at its queues again. To be called after
-    /// something was put there.
+    /// Makes the connection look at its queues again. To be called after something
+    /// was queued.
     #[inline]
     pub(crate) fn wake(&self) {
         if !self.scheduled.swap(true, Ordering::AcqRel) {
@@ -91,18 +84,18 @@ impl ConnectionHandle {
         }
     }
 
-    /// Registers for the next wake. The caller must look at its queues
-    /// afterwards: what arrived before is not announced again.
+    /// Registers for the next wake. The caller must look at its queues after this
+    /// call: earlier entries are not announced again.
     pub(crate) fn register(&self, waker: &Waker) {
         self.waker.register(waker);
-        // A read-modify-write, so that what a producer did before it found the
-        // flag set is visible to the look that follows.
+        // A read-modify-write, so that the caller sees everything that a producer
+        // did before it found the flag set.
         self.scheduled.swap(false, Ordering::AcqRel);
     }
 
-    // ---- its account ----
+    // ---- the account ----
 
-    /// Bytes in all queues of its account.
+    /// Bytes in all queues of the account.
     #[cold]
     pub(crate) fn charged_bytes(&self) -> usize {
         let account = lock(&self.account);
@@ -110,7 +103,7 @@ impl ConnectionHandle {
         queues.map(|queue| queue.charged_bytes()).sum()
     }
 
-    /// Charges `queue` to its account.
+    /// Charges `queue` to the account.
     pub(crate) fn charge(&self, queue: Weak<dyn Charged>) {
         let mut account = lock(&self.account);
         // Most connections have one name, and hear broadcasts.
@@ -120,7 +113,7 @@ impl ConnectionHandle {
         account.push(queue);
     }
 
-    /// Takes `queue` off its account.
+    /// Takes `queue` off the account.
     pub(crate) fn discharge(&self, queue: &Weak<dyn Charged>) {
         lock(&self.account).retain(|known| !known.ptr_eq(queue));
     }
@@ -145,7 +138,7 @@ impl ConnectionHandle {
         self.has_reports.load(Ordering::Acquire)
     }
 
-    /// Takes the reports that have gathered.
+    /// Takes all reports.
     pub(crate) fn take_reports(&self) -> Vec<Report> {
         if !self.has_reports() {
             return Vec::new();
@@ -155,8 +148,7 @@ impl ConnectionHandle {
         std::mem::take(&mut *reports)
     }
 
-    /// Takes those reports that are about messages given up: target, count and
-    /// first id of each.
+    /// Takes the reports of messages given up: target, count and first id of each.
     pub(crate) fn take_undelivered(&self) -> Vec<(Name, u64, Option<MsgId>)> {
         let mut taken = Vec::new();
         lock(&self.reports).retain(|report| match report {
@@ -173,8 +165,7 @@ impl ConnectionHandle {
         taken
     }
 
-    /// Where its accepted messages are remembered, or were when they last were,
-    /// for as long as that is kept.
+    /// The ids of its accepted messages, as long as they are kept.
     pub(crate) fn accepted_ids(&self) -> Option<Arc<AcceptedIds>> {
         lock(&self.accepted_ids).upgrade()
     }
@@ -183,7 +174,7 @@ impl ConnectionHandle {
         *lock(&self.accepted_ids) = Arc::downgrade(ids);
     }
 
-    /// Leaves the rest of a frame for the connection to finish first.
+    /// Leaves the rest of a frame, which the connection is to write first.
     pub(crate) fn leave_unfinished(&self, rest: Bytes) {
         *lock(&self.unfinished) = Some(rest);
     }
@@ -194,6 +185,8 @@ impl ConnectionHandle {
 }
 
 impl Report {
+    /// Adds `later` to this report, if both are about one target. Returns whether
+    /// they are.
     fn absorb(&mut self, later: &Self) -> bool {
         match (self, later) {
             (

@@ -1,43 +1,43 @@
-//! The right to receive what is addressed to a name.
+//! The right of a connection to receive from a mailbox.
 
 use std::sync::Arc;
 
 use super::delivery::Delivery;
 use super::group::Membership;
+use super::{Mailbox, NotOwner};
 use crate::ids::{Epoch, Name};
-use crate::router::mailbox::{Mailbox, NotOwner};
 use crate::sync::lock;
 use crate::wire::filter::Pointer;
 
-/// Whether a connection has its names for itself.
+/// The way in which a connection owns its names.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) enum Ownership {
-    /// Nobody else has.
+    /// No other connection owns them.
     #[default]
     Sole,
-    /// It shares them with others that say the same; messages with equal values
-    /// at `key` go to the same of them.
+    /// The connection shares them with others that ask for the same; messages
+    /// with equal values at `key` go to the same member.
     Group { key: Option<Pointer> },
 }
 
-/// Why a name can't be had in the way that was asked for.
+/// The reason why a connection can't have a name in the way that it asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Excluded {
-    /// A group has it.
+    /// A group owns it.
     Group,
-    /// A connection has it for itself.
+    /// A connection owns it alone.
     Owner,
-    /// A group has it that has agreed on another key.
+    /// A group owns it and has agreed on another key.
     Key,
 }
 
-/// The right to receive what is addressed to a name, until somebody takes it
-/// over, or together with others.
+/// The right to receive from a mailbox: alone until another connection takes the
+/// name over, or together with the members of a group.
 #[derive(Debug, Clone)]
 pub(crate) struct Claim {
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) epoch: Epoch,
-    /// The place in the group that shares the name.
+    /// The membership in the group that shares the name.
     pub(crate) membership: Option<Arc<Membership>>,
 }
 
@@ -46,7 +46,7 @@ impl Claim {
         self.mailbox.name()
     }
 
-    /// Whether the name was neither taken over nor given up since.
+    /// Returns whether the name was neither taken over nor given up since.
     pub(crate) fn is_current(&self) -> bool {
         match &self.membership {
             None => self.mailbox.is_owned_at(self.epoch),
@@ -54,23 +54,23 @@ impl Claim {
         }
     }
 
-    /// Whether the name is had in this way.
+    /// Returns whether the name is owned in this way.
     pub(crate) fn is(&self, ownership: &Ownership) -> bool {
         match (ownership, &self.membership) {
             (Ownership::Sole, None) => true,
-            (Ownership::Group { key }, Some(_)) => self.mailbox.group_key() == *key,
+            (Ownership::Group { key }, Some(_)) => self.mailbox.group().key() == *key,
             _ => false,
         }
     }
 
-    /// Begins a delivery of what is queued. Until it is dropped nobody can take
-    /// the name over, so it is to be short.
+    /// Begins a delivery. Until it is dropped nobody can take the name over, so
+    /// it must be short.
     pub(crate) fn deliver(&self) -> Result<Delivery<'_>, NotOwner> {
         self.deliver_within(None)
     }
 
-    /// The same for a connection that may be handed `room` messages more: what
-    /// is beyond is left for those who share the name.
+    /// Begins a delivery to a connection that may be handed `room` messages more:
+    /// the others are left for the other members of the group.
     pub(crate) fn deliver_within(&self, room: Option<usize>) -> Result<Delivery<'_>, NotOwner> {
         match &self.membership {
             None => self.mailbox.deliver(self.epoch),
@@ -78,9 +78,10 @@ impl Claim {
         }
     }
 
-    /// The same; `None` if somebody else is at the name just now. Who delivers for
-    /// several names at once waits for the first only: two who took names from
-    /// each other could otherwise wait for one another.
+    /// Begins a delivery; `None` if another connection is delivering from the
+    /// mailbox. A connection that delivers from several mailboxes at once waits
+    /// for the first only: two connections that took names from each other could
+    /// otherwise wait for one another.
     pub(crate) fn try_deliver(&self) -> Option<Result<Delivery<'_>, NotOwner>> {
         match &self.membership {
             None => self.mailbox.try_deliver(self.epoch),
@@ -89,10 +90,10 @@ impl Claim {
         }
     }
 
-    /// Gives back what an owner doesn't need while it is idle.
+    /// Frees memory that an idle owner doesn't need.
     pub(crate) fn shrink(&self) {
         // Nothing is taken from the queue for that: a member's window may have no
-        // room for it, and others would wait.
+        // room for it, and the other members would wait.
         match &self.membership {
             None => self.mailbox.shrink(self.epoch),
             Some(membership) => lock(&membership.in_flight).shrink(),

@@ -5,21 +5,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::entry::Entry;
 use super::entry_bytes::EntryBytes;
 use super::parts::{Parts, pins};
-use super::queue::Entry;
 use crate::budget::Budget;
 use crate::router::connection::ConnectionHandle;
 
-/// How the parts of a input become entries.
+/// Makes entries of the parts of one read's input.
 pub(crate) struct Cut<'a> {
     input: CutInput<'a>,
     block_bytes: usize,
-    /// Where what is kept of it is counted.
+    /// Counts the bytes that are kept.
     budget: &'a Arc<Budget>,
 }
 
-/// The bytes of a read that are done with.
+/// The bytes of a read that were routed.
 enum CutInput<'a> {
     /// Some part keeps them in memory.
     Shared(Bytes),
@@ -28,7 +28,7 @@ enum CutInput<'a> {
 }
 
 impl<'a> Cut<'a> {
-    /// Of `input`, a part of a block of `block_bytes` bytes that some entry
+    /// Cuts `input`, a part of a block of `block_bytes` bytes that some entry
     /// keeps in memory.
     pub(crate) fn sharing(input: Bytes, block_bytes: usize, budget: &'a Arc<Budget>) -> Self {
         Self {
@@ -38,7 +38,7 @@ impl<'a> Cut<'a> {
         }
     }
 
-    /// Of `input`, which nothing keeps in memory.
+    /// Cuts `input`, which no entry keeps in memory.
     pub(crate) fn copying(input: &'a [u8], budget: &'a Arc<Budget>) -> Self {
         Self {
             input: CutInput::Copied(input),
@@ -47,12 +47,12 @@ impl<'a> Cut<'a> {
         }
     }
 
-    /// Whether entries may keep the input in memory.
+    /// Returns whether entries may keep the input in memory.
     pub(crate) fn is_shared(&self) -> bool {
         matches!(self.input, CutInput::Shared(_))
     }
 
-    /// All that was read.
+    /// The whole input.
     pub(crate) fn input(&self) -> &[u8] {
         match &self.input {
             CutInput::Shared(input) => input,
@@ -60,12 +60,12 @@ impl<'a> Cut<'a> {
         }
     }
 
-    /// A stretch as a slice of the input, if it is large enough to keep that in
-    /// memory.
+    /// A range as a slice of the input, if it is large enough to keep the input
+    /// in memory.
     pub(crate) fn slice(
         &self,
         range: Range<usize>,
-        frames: u32,
+        messages: u32,
         origin: Option<&Arc<ConnectionHandle>>,
     ) -> Option<Entry> {
         let CutInput::Shared(input) = &self.input else {
@@ -75,23 +75,25 @@ impl<'a> Cut<'a> {
             // The slice keeps the whole block in memory, whoever else does.
             charge: self.block_bytes.max(range.len()),
             bytes: EntryBytes::Slice(input.slice(range)),
-            frames,
+            messages,
             order: 0,
             origin: origin.cloned(),
         })
     }
 
+    /// Makes an entry of `parts`: a slice if that is worth it, else a copy.
     pub(crate) fn entry(&self, parts: &Parts, origin: Option<&Arc<ConnectionHandle>>) -> Entry {
         let slice = match &parts.ranges[..] {
-            [range] => self.slice(range.clone(), parts.frames, origin),
+            [range] => self.slice(range.clone(), parts.messages, origin),
             _ => None,
         };
         slice.unwrap_or_else(|| {
-            let bytes = parts.copy_from(self.input(), self.budget);
+            let ranges = parts.ranges.iter().cloned();
+            let bytes = EntryBytes::copy(self.input(), ranges, parts.bytes, self.budget);
             Entry {
                 charge: bytes.copied_bytes().unwrap_or(parts.bytes),
                 bytes,
-                frames: parts.frames,
+                messages: parts.messages,
                 order: 0,
                 origin: origin.cloned(),
             }

@@ -1,13 +1,13 @@
-//! Writing what is queued for a name.
+//! Writing the entries of a mailbox to its owner.
 
 use bytes::Bytes;
 
+use super::Mailbox;
 use super::flow_window::Ahead;
 use super::in_flight::{InFlight, Slices};
-use crate::router::mailbox::Mailbox;
 use crate::sync::MutexGuard;
 
-/// The right to write what is queued for a name.
+/// The right to write the entries of a mailbox.
 #[derive(Debug)]
 pub(crate) struct Delivery<'a> {
     mailbox: &'a Mailbox,
@@ -15,25 +15,25 @@ pub(crate) struct Delivery<'a> {
 }
 
 impl<'a> Delivery<'a> {
-    /// To the owner.
-    pub(crate) fn begin(mailbox: &'a Mailbox, mut in_flight: MutexGuard<'a, InFlight>) -> Self {
+    /// Begins a delivery to the owner.
+    pub(super) fn begin(mailbox: &'a Mailbox, mut in_flight: MutexGuard<'a, InFlight>) -> Self {
         in_flight.fill(&mailbox.queue);
         Self { mailbox, in_flight }
     }
 
-    /// To a member of a group, of what it has taken.
-    pub(crate) fn of_member(mailbox: &'a Mailbox, in_flight: MutexGuard<'a, InFlight>) -> Self {
+    /// Begins a delivery to a member of a group, of the entries that it has taken.
+    pub(super) fn of_member(mailbox: &'a Mailbox, in_flight: MutexGuard<'a, InFlight>) -> Self {
         Self { mailbox, in_flight }
     }
 
-    /// Whether there is nothing to write.
+    /// Returns whether there is nothing to write.
     pub(crate) fn is_empty(&self) -> bool {
         self.in_flight.is_empty()
     }
 
-    /// Takes the oldest frame, and tells whether others of its run follow: how an
-    /// owner inside the process receives. Those that follow are still the
-    /// queue's, so they go to the next owner or are reported.
+    /// Takes the oldest frame, for an owner inside the process, and returns it with
+    /// whether others of its entry follow. Those are still the queue's: they go to
+    /// the next owner, or are reported.
     pub(crate) fn take_frame(&mut self) -> Option<(Bytes, bool)> {
         let frame = self.in_flight.first_frame()?;
         let others_follow = self.advance(frame.len());
@@ -53,19 +53,20 @@ impl<'a> Delivery<'a> {
         self.in_flight.ahead()
     }
 
-    /// Gives back the room of the frames that are wholly written, also of a run
-    /// that isn't. Says whether a frame is now partly written.
+    /// Gives back the room of the frames that are wholly written, also of an entry
+    /// that isn't. Returns whether a frame is now partly written.
     pub(crate) fn cut(&mut self) -> bool {
-        let frames = self.in_flight.cut();
-        self.mailbox.release(frames, 0);
+        let messages = self.in_flight.cut();
+        self.mailbox.release(messages, 0);
         self.in_flight.is_partial()
     }
 
-    /// `bytes` of what was offered were written. Says whether a run is now
-    /// partly written: nothing else may go to the connection before its rest.
+    /// Accounts for `bytes` of the offer that were written. Returns whether an
+    /// entry is now partly written: its rest must go to the connection before
+    /// anything else.
     pub(crate) fn advance(&mut self, bytes: usize) -> bool {
-        let (frames, charge) = self.in_flight.advance(bytes);
-        self.mailbox.release(frames, charge);
+        let (messages, charge) = self.in_flight.advance(bytes);
+        self.mailbox.release(messages, charge);
         self.in_flight.is_partial()
     }
 }

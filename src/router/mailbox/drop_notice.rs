@@ -1,29 +1,27 @@
-//! What a receiver missed: the report of it, which stands in its queue in the
-//! place of what was dropped.
+//! Notices of messages that a receiver missed. Each becomes a report in its
+//! queue, in the place of the dropped messages.
 
 use uuid::Uuid;
 
 use crate::ids::{MsgId, Name};
 use crate::wire::{AnswerIds, AnswerWriter, ErrorCode, ErrorDetails};
 
-/// Messages that were dropped for one receiver, with none delivered to it in
-/// between.
+/// Messages dropped for one receiver, with none delivered to it in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DropNotice {
     /// The server's own name.
     server: Name,
-    /// The name whose owner missed them; none for broadcasts.
+    /// The name that they were sent to; none for broadcasts.
     name: Option<Name>,
     pub(crate) count: u64,
     pub(crate) first: MsgId,
     pub(crate) last: MsgId,
-    /// When the last was dropped, in milliseconds since the epoch.
+    /// The time of the last drop, in milliseconds since 1970.
     pub(crate) unix_ms: i64,
 }
 
 impl DropNotice {
-    /// One message was dropped, for who owns `name` or hears broadcasts of
-    /// `server`.
+    /// Makes the notice of one dropped message: sent to `name`, or a broadcast.
     pub(crate) fn new(server: &Name, name: Option<&Name>, msg_id: MsgId, unix_ms: i64) -> Self {
         Self {
             server: server.clone(),
@@ -35,22 +33,22 @@ impl DropNotice {
         }
     }
 
-    /// Takes in what was dropped right after this.
+    /// Adds messages that were dropped right after these.
     pub(crate) fn extend(&mut self, later: &Self) {
         self.count += later.count;
         self.last = later.last;
         self.unix_ms = later.unix_ms;
     }
 
-    /// Notes in `gap` that what is in `later` was dropped as well.
-    pub(crate) fn note(gap: &mut Option<Self>, later: Self) {
-        match gap {
-            Some(gap) => gap.extend(&later),
-            None => *gap = Some(later),
+    /// Adds the messages of `later` to the notice in `known`, if there is one.
+    pub(crate) fn note(known: &mut Option<Self>, later: Self) {
+        match known {
+            Some(known) => known.extend(&later),
+            None => *known = Some(later),
         }
     }
 
-    /// The `MESSAGES_DROPPED` that tells the receiver of it, as a frame.
+    /// The `MESSAGES_DROPPED` frame that tells the receiver.
     pub(crate) fn report(&self) -> Vec<u8> {
         let target = self.name.as_ref().map(Name::as_str);
         let details = ErrorDetails {

@@ -1,8 +1,8 @@
-//! The bytes of a queued run: a slice of the input that they arrived in, or a
-//! copy out of it.
+//! The bytes of an entry: a slice of the input that they arrived in, or a copy
+//! out of it.
 //!
-//! Copies are made where several short runs share a read, a few each read; so
-//! their buffers are used again. A thread keeps a bounded number of them.
+//! Copies are made where several short runs share a read. Their buffers are used
+//! again; a thread keeps a bounded number of them.
 
 use std::cell::RefCell;
 use std::mem;
@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 
-use crate::budget::{Budget, Held, Of};
+use crate::budget::{Budget, Held, Purpose};
 
 /// Buffers that a thread keeps for copies to come.
 const BUFFERS_KEPT_MAX: usize = 1024;
 /// Buffers looked at for one that fits: most copies are of about the same size.
 const BUFFERS_TRIED_MAX: usize = 16;
-/// Bytes that they may have together.
+/// Bytes that the kept buffers may have together.
 const BYTES_KEPT_MAX: usize = 1024 * 1024;
 
 thread_local! {
@@ -38,8 +38,8 @@ struct Buffers {
 #[derive(Debug)]
 struct Buffer {
     bytes: Vec<u8>,
-    /// Where it is counted while it is in use. It stays with the buffer, so that
-    /// threads don't meet at the count of who refers to it.
+    /// Counts the buffer while it is in use. It stays with the buffer, so that
+    /// threads don't contend for its reference count.
     budget: Arc<Budget>,
 }
 
@@ -51,12 +51,12 @@ impl Buffers {
         }
     }
 
-    /// An empty buffer for `bytes` bytes. A queued run shall not hold much more
-    /// than its bytes, so it is never much larger.
+    /// Takes an empty buffer for `bytes` bytes. It is never much larger, for an
+    /// entry shall not hold much more than its bytes.
     fn take(&mut self, bytes: usize) -> Option<Box<Buffer>> {
         let range = bytes..=2 * bytes;
         let fits = |buffer: &Buffer| range.contains(&buffer.bytes.capacity());
-        // Those given back last are in the processor's caches.
+        // The buffers given back last are in the processor's caches.
         let first = self.buffers.len().saturating_sub(BUFFERS_TRIED_MAX);
         let found = first
             + self.buffers[first..]
@@ -80,8 +80,8 @@ impl Buffers {
 /// A frame that is kept for snapshots, prefix included.
 pub(crate) type KeptFrame = Arc<Frame>;
 
-/// The bytes of a frame, counted for as long as the store of snapshots or a
-/// receiver has them.
+/// The bytes of a frame, counted as long as the store of snapshots or a receiver
+/// has them.
 #[derive(Debug, Default)]
 pub(crate) struct Frame {
     bytes: Vec<u8>,
@@ -89,7 +89,7 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// A copy of `bytes`, which takes `overhead` bytes more.
+    /// Copies `bytes`, and counts `overhead` bytes more.
     pub(crate) fn new(bytes: &[u8], overhead: usize, budget: &Arc<Budget>) -> Self {
         Self {
             bytes: bytes.to_vec(),
@@ -97,7 +97,8 @@ impl Frame {
         }
     }
 
-    /// Has the bytes of `frame` instead, if they fill half of the buffer.
+    /// Replaces the bytes by those of `frame`, if these fill half of the buffer.
+    /// Returns whether they do.
     pub(crate) fn replace(&mut self, frame: &[u8], overhead: usize) -> bool {
         let fits = self.bytes.capacity() / 2 <= frame.len();
         if fits {
@@ -111,7 +112,7 @@ impl Frame {
         fits
     }
 
-    /// Bytes of its buffer.
+    /// Bytes of the buffer.
     pub(crate) fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
@@ -128,12 +129,12 @@ impl Deref for Frame {
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) enum EntryBytes {
-    /// Keeps its input in memory.
+    /// A slice, which keeps its input in memory.
     Slice(Bytes),
-    /// Keeps nothing but itself. Beside it, the bytes taken off its front.
+    /// A copy, and the number of bytes taken off its front.
     Copy(Copied, usize),
-    /// A frame that is also kept for snapshots, and the bytes taken off its
-    /// front.
+    /// A frame that is also kept for snapshots, and the number of bytes taken off
+    /// its front.
     Kept(KeptFrame, usize),
 }
 
@@ -142,21 +143,21 @@ pub(crate) enum EntryBytes {
 pub(crate) struct Copied(Option<Box<Buffer>>);
 
 impl EntryBytes {
-    /// A copy of parts of a input, which have `bytes` bytes together.
+    /// Copies `ranges` of an input, which have `bytes` bytes together.
     pub(crate) fn copy(
         input: &[u8],
-        parts: impl IntoIterator<Item = Range<usize>>,
+        ranges: impl IntoIterator<Item = Range<usize>>,
         bytes: usize,
         budget: &Arc<Budget>,
     ) -> Self {
         let mut copied = Copied::with_room(bytes, budget);
-        for part in parts {
-            copied.append(&input[part]);
+        for range in ranges {
+            copied.append(&input[range]);
         }
         Self::Copy(copied, 0)
     }
 
-    /// Bytes of memory that are held, if no input is.
+    /// Bytes of memory that a copy holds.
     pub(crate) fn copied_bytes(&self) -> Option<usize> {
         match self {
             Self::Slice(_) | Self::Kept(..) => None,
@@ -164,7 +165,7 @@ impl EntryBytes {
         }
     }
 
-    /// The same bytes once more.
+    /// Makes another handle to the same bytes.
     pub(crate) fn share(&mut self) -> Self {
         let bytes = match mem::replace(self, Self::Slice(Bytes::new())) {
             Self::Slice(bytes) => bytes,
@@ -182,7 +183,7 @@ impl EntryBytes {
         }
     }
 
-    /// A part of it that lives by itself.
+    /// A part of the bytes that lives by itself.
     pub(crate) fn part(&self, range: Range<usize>) -> Bytes {
         match self {
             Self::Slice(bytes) => bytes.slice(range),
@@ -192,7 +193,7 @@ impl EntryBytes {
 }
 
 impl Copied {
-    /// Nothing yet, with room for `bytes` bytes.
+    /// Makes an empty copy with room for `bytes` bytes.
     pub(crate) fn with_room(bytes: usize, budget: &Arc<Budget>) -> Self {
         let known = BUFFERS.with_borrow_mut(|buffers| buffers.take(bytes));
         let mut buffer = known.unwrap_or_else(|| {
@@ -204,7 +205,7 @@ impl Copied {
         if !Arc::ptr_eq(&buffer.budget, budget) {
             buffer.budget = Arc::clone(budget);
         }
-        budget.count(Of::Queued, buffer.bytes.capacity() as isize);
+        budget.count(Purpose::Queued, buffer.bytes.capacity() as isize);
         Self(Some(buffer))
     }
 
@@ -221,11 +222,11 @@ impl Copied {
         self.bytes().len()
     }
 
-    /// Adds `bytes`. To be called only for what was made with room.
+    /// Adds `bytes`. To be called only for a copy that was made with room.
     pub(crate) fn append(&mut self, bytes: &[u8]) {
         debug_assert!(self.0.is_some(), "nothing has room");
         if self.capacity() - self.len() < bytes.len() {
-            // Double at least, so that what is added bit by bit isn't moved
+            // Double at least, so that small additions don't move the bytes
             // each time.
             self.move_to_room_for(self.len() + bytes.len().max(self.len()));
         }
@@ -234,8 +235,8 @@ impl Copied {
         }
     }
 
-    /// As a queue holds it: in a smaller buffer, if it has much more than it
-    /// needs.
+    /// Finishes the copy for a queue: in a smaller buffer, if its own is much too
+    /// large.
     pub(crate) fn finish(mut self) -> EntryBytes {
         if self.capacity() > 2 * self.len() {
             self.move_to_room_for(self.len());
@@ -268,11 +269,11 @@ impl Deref for EntryBytes {
 }
 
 impl From<EntryBytes> for Bytes {
-    fn from(run: EntryBytes) -> Self {
-        match run {
+    fn from(bytes: EntryBytes) -> Self {
+        match bytes {
             EntryBytes::Slice(bytes) => bytes,
             EntryBytes::Copy(copied, start) => {
-                // It is counted until nobody has it any more.
+                // Counted until the last part of it is dropped.
                 let mut bytes = Self::from_owner(copied);
                 bytes.advance(start);
                 bytes
@@ -292,8 +293,8 @@ impl Drop for Copied {
     fn drop(&mut self) {
         if let Some(buffer) = self.0.take() {
             let bytes = buffer.bytes.capacity();
-            buffer.budget.count(Of::Queued, -(bytes as isize));
-            // A thread that ends has no place for it any more.
+            buffer.budget.count(Purpose::Queued, -(bytes as isize));
+            // A thread that ends keeps no buffers any more.
             let _ = BUFFERS.try_with(|buffers| buffers.borrow_mut().give(buffer));
         }
     }

@@ -1,20 +1,20 @@
-//! How many messages a connection may be handed before it releases some.
+//! The window of a connection: the number of messages that it may be handed
+//! before it releases some.
 //!
-//! A message is handed over when the first of its bytes is written. What is
-//! beyond the window stays in its queue, so that the next owner gets it.
+//! A message is handed over when its first byte is written. Messages beyond the
+//! window stay in their queue, so that the next owner gets them.
 
-/// The messages that a connection may be handed, and those that it was handed
-/// and has not released.
+/// Counts the messages that a connection was handed and has not released.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Window {
     size: u32,
     handed: u32,
 }
 
-/// A frame that is to be written, or what is left of one.
+/// A frame that is to be written, or the rest of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ahead {
-    /// Bytes that are not written.
+    /// Bytes that are not yet written.
     pub(crate) bytes: usize,
     /// Whether some of it is written: it was counted then.
     pub(crate) is_begun: bool,
@@ -23,12 +23,12 @@ pub(crate) struct Ahead {
 }
 
 impl Window {
-    /// A window of so many messages, none of which was handed over.
+    /// A window of `size` messages, none of which was handed over.
     pub(crate) fn new(size: u32) -> Self {
         Self { size, handed: 0 }
     }
 
-    /// The number of messages that it was asked for.
+    /// The number of messages that the connection asked for.
     pub(crate) fn size(self) -> u32 {
         self.size
     }
@@ -45,8 +45,8 @@ impl Window {
         debug_assert!(self.handed <= self.size, "more than was allowed");
     }
 
-    /// Counts messages that the connection has released. Says whether there was
-    /// no room before, and there is now.
+    /// Counts messages that the connection has released. Returns whether this
+    /// opened a window that was used up.
     pub(crate) fn release(&mut self, messages: usize) -> bool {
         let was_closed = self.room() == 0;
         let messages = u32::try_from(messages).unwrap_or(u32::MAX);
@@ -55,9 +55,9 @@ impl Window {
     }
 }
 
-/// The number of bytes that may be written of `frames`, where `room` messages
-/// may be begun. A report that comes behind the last of them is left for later:
-/// it tells what is missing in front of the next.
+/// The number of bytes of `frames` that may be written if `room` messages may be
+/// begun. A report behind the last of them is left for later: it tells of
+/// messages that are missing in front of the next.
 pub(crate) fn bytes_within(frames: impl IntoIterator<Item = Ahead>, room: usize) -> usize {
     let mut room = room;
     let mut bytes = 0;

@@ -1,38 +1,38 @@
-//! A name that several connections share: one queue, and for each member a
-//! *membership* with what it has taken from there.
+//! A group of connections that share a name: one queue, and for each member a
+//! *membership* with the entries that it has taken.
 //!
-//! A member takes up to [`GROUP_TAKE_BYTES`] when it has written what it took
-//! before, so a slow one takes less. What it has not begun to write goes back
-//! when it leaves. With a *key*, messages with equal values at that pointer go
+//! A member takes up to [`GROUP_TAKE_BYTES`] once it has written the entries that
+//! it took before, so a slow one takes less. When it leaves, entries that it has
+//! not begun go back. With a *key*, messages with equal values at that pointer go
 //! to the same member, as long as no member joins or leaves.
 //!
-//! Locks are taken in this order: a membership, the group, the queue's consumer. The
-//! last two are never held across a write.
+//! Locks are taken in this order: a membership, the group, the queue's consumer.
+//! The last two are never held across a write.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::entry::Entry;
 use super::entry_bytes::EntryBytes;
 use super::in_flight::InFlight;
-use super::queue::{Entry, Queue};
+use super::queue::Queue;
 use crate::limits::{FRAME_PREFIX_BYTES, GROUP_SORT_BYTES, GROUP_TAKE_BYTES};
 use crate::router::connection::ConnectionHandle;
-use crate::sync::lock;
-use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, lock};
 use crate::wire;
 use crate::wire::filter::{Field, Finite, Pointer, Probe, Value, Values};
 
-/// An entry has fewer frames than this, and is cut into no more pieces.
-const FRAMES_MAX: u64 = 1 << 24;
+/// An entry has fewer messages than this, and is cut into no more pieces.
+const MESSAGES_MAX: u64 = 1 << 24;
 
-/// A member's place in a group.
+/// The membership of a connection in a group.
 #[derive(Debug)]
 pub(crate) struct Membership {
     pub(crate) handle: Arc<ConnectionHandle>,
     pub(crate) in_flight: Mutex<InFlight>,
-    /// Changes under the lock of what is in flight.
+    /// Changes under the lock of `in_flight` only.
     left: AtomicBool,
 }
 
@@ -44,40 +44,32 @@ pub(crate) struct Group(Mutex<State>);
 struct State {
     members: Vec<Member>,
     binding: Option<Binding>,
-    /// Who is woken first, so that each is in turn.
-    turn: usize,
-    /// The order of what is taken from the queue next.
-    next_order: u64,
+    /// The member that is woken first; the next one the next time.
+    woken_first: usize,
+    /// The order of the entry that was taken from the queue last.
+    last_order: u64,
 }
 
 #[derive(Debug)]
 struct Member {
     membership: Arc<Membership>,
-    /// What is bound to it but not yet taken.
+    /// Entries that are bound to the member but not yet taken.
     bound: VecDeque<Entry>,
 }
 
-/// What binds messages to members.
+/// Binds messages to members by their key.
 #[derive(Debug)]
 struct Binding {
     key: Pointer,
     probe: Probe,
     values: Values,
-    /// The same each time: who could choose keys that meet at one member could
-    /// as well send one key.
+    /// Without a random seed: a sender that could choose keys that meet at one
+    /// member could as well send one key.
     hasher: BuildHasherDefault<DefaultHasher>,
 }
 
 impl Membership {
-    fn new(handle: &Arc<ConnectionHandle>) -> Self {
-        Self {
-            handle: Arc::clone(handle),
-            in_flight: Mutex::default(),
-            left: AtomicBool::new(false),
-        }
-    }
-
-    /// Whether the member has given its place up.
+    /// Returns whether the member has left the group.
     pub(crate) fn has_left(&self) -> bool {
         self.left.load(Ordering::Acquire)
     }
@@ -85,37 +77,33 @@ impl Membership {
 
 impl Group {
     /// The members' connections.
-    pub(crate) fn handles(&self) -> Vec<Arc<ConnectionHandle>> {
+    pub(super) fn connections(&self) -> Vec<Arc<ConnectionHandle>> {
         let state = lock(&self.0);
         let handles = state.members.iter().map(|member| &member.membership.handle);
         handles.cloned().collect()
     }
 
-    /// What the members have agreed on. Without members that means nothing.
-    pub(crate) fn key(&self) -> Option<Pointer> {
-        lock(&self.0)
-            .binding
-            .as_ref()
-            .map(|binding| binding.key.clone())
+    /// The key that the members have agreed on. Without members it means nothing.
+    pub(super) fn key(&self) -> Option<Pointer> {
+        let state = lock(&self.0);
+        state.binding.as_ref().map(|binding| binding.key.clone())
     }
 
-    /// Wakes all members, each time another one first: whoever can write takes
-    /// what there is.
-    pub(crate) fn wake(&self) {
+    /// Wakes all members, each time another one first. Any that can write takes the
+    /// next entries.
+    pub(super) fn wake(&self) {
         let mut state = lock(&self.0);
         let count = state.members.len();
-        state.turn = state.turn.wrapping_add(1);
+        state.woken_first = state.woken_first.wrapping_add(1);
         for step in 0..count {
-            state.members[(state.turn + step) % count]
-                .membership
-                .handle
-                .wake();
+            let member = &state.members[(state.woken_first + step) % count];
+            member.membership.handle.wake();
         }
     }
 
-    /// Takes a member in. The first one decides about the key. `pool` is what
-    /// was taken from the queue and given back.
-    pub(crate) fn join(
+    /// Takes a member in. The first one decides about the key. `pool` has the
+    /// entries that were taken from the queue and given back.
+    pub(super) fn join(
         &self,
         handle: &Arc<ConnectionHandle>,
         key: Option<&Pointer>,
@@ -127,7 +115,11 @@ impl Group {
             state.number(&mut lock(pool));
         }
         state.unbind(pool);
-        let membership = Arc::new(Membership::new(handle));
+        let membership = Arc::new(Membership {
+            handle: Arc::clone(handle),
+            in_flight: Mutex::default(),
+            left: AtomicBool::new(false),
+        });
         state.members.push(Member {
             membership: Arc::clone(&membership),
             bound: VecDeque::new(),
@@ -137,10 +129,11 @@ impl Group {
         membership
     }
 
-    /// A member leaves. What it has not begun to write goes back; it finishes
-    /// the frame that it has, and that goes back as well. Says how many frames
-    /// of what it had begun are wholly written, and whether it was the last.
-    pub(crate) fn leave(&self, membership: &Membership, pool: &Mutex<InFlight>) -> (usize, bool) {
+    /// Takes a member out. Its entries that are not wholly written go back; it
+    /// finishes a frame that it has begun, which goes back as well. Returns the
+    /// number of messages that it had wholly written of an entry it had begun, and
+    /// whether it was the last member.
+    pub(super) fn leave(&self, membership: &Membership, pool: &Mutex<InFlight>) -> (usize, bool) {
         let mut in_flight = lock(&membership.in_flight);
         membership.left.store(true, Ordering::Release);
         let broken_off = in_flight.break_off();
@@ -155,12 +148,12 @@ impl Group {
         drop(state);
         drop(in_flight);
         self.wake();
-        (broken_off.frames, was_last)
+        (broken_off.messages, was_last)
     }
 
-    /// Takes what a member writes next, if it has written all it took before.
-    /// Where it may be handed no more than `room` messages, it takes no more.
-    pub(crate) fn fill<'s>(
+    /// Takes the next entries for a member, if it has written all that it took
+    /// before. A member that may be handed only `room` messages takes no more.
+    pub(super) fn fill<'s>(
         &self,
         membership: &'s Membership,
         room: Option<usize>,
@@ -176,8 +169,8 @@ impl Group {
         in_flight
     }
 
-    /// Takes up to [`GROUP_TAKE_BYTES`] for a member. Nobody else takes anything
-    /// while what this returns is held.
+    /// Takes up to [`GROUP_TAKE_BYTES`] for a member. No other member takes
+    /// anything while the returned guard is held.
     fn take_for(
         &self,
         membership: &Membership,
@@ -201,8 +194,8 @@ impl Group {
         state
     }
 
-    /// Takes no more than `room` messages for a member, also of what it had taken
-    /// before.
+    /// Takes entries for a member until it has `room` messages, and gives back those
+    /// beyond that it had taken before.
     #[cold]
     fn fill_within(
         &self,
@@ -225,21 +218,22 @@ impl Group {
         if beyond.is_empty() {
             return;
         }
-        // What is bound to the member comes behind, and is sorted once more.
-        let own = state.place_of(membership);
+        // Entries bound to the member come behind, and are sorted once more.
+        let own = state.index_of(membership);
         beyond.append(&mut state.members[own].bound);
         State::give_back(&mut lock(pool), beyond);
         let was_missed = had_taken || state.binding.is_some();
         drop(state);
         if was_missed {
-            // Others have found nothing while the member had it.
+            // Others have found nothing while the member had them.
             self.wake();
         }
     }
 }
 
 impl State {
-    /// Gives back what was bound to members: who comes or goes changes that.
+    /// Gives back entries that were bound to members, before a member joins or
+    /// leaves: that changes the binding.
     fn unbind(&mut self, pool: &Mutex<InFlight>) {
         let mut pool = lock(pool);
         let bound = self.members.iter_mut();
@@ -247,7 +241,7 @@ impl State {
         Self::give_back(&mut pool, bound);
     }
 
-    /// The oldest entry that nobody has taken.
+    /// Takes the oldest entry that no member has.
     fn next(&mut self, pool: &mut InFlight, queue: &Queue) -> Option<Entry> {
         pool.take_first().or_else(|| {
             let order = self.next_order();
@@ -256,11 +250,11 @@ impl State {
     }
 
     fn next_order(&mut self) -> u64 {
-        self.next_order += FRAMES_MAX;
-        self.next_order
+        self.last_order += MESSAGES_MAX;
+        self.last_order
     }
 
-    /// Numbers what an earlier owner left.
+    /// Numbers the entries that an earlier owner left.
     fn number(&mut self, pool: &mut InFlight) {
         let mut left = pool.take_all();
         for entry in &mut left {
@@ -269,36 +263,36 @@ impl State {
         pool.give_back(left);
     }
 
-    /// Puts entries back in the places that they had.
+    /// Puts entries back in their order.
     fn give_back(pool: &mut InFlight, entries: impl IntoIterator<Item = Entry>) {
         let mut all: Vec<Entry> = entries.into_iter().chain(pool.take_all()).collect();
         all.sort_by_key(|entry| entry.order);
         pool.give_back(all);
     }
 
-    /// The place of a member among all.
-    fn place_of(&self, membership: &Membership) -> usize {
-        let mut seats = self.members.iter();
-        let own = seats.position(|member| std::ptr::eq(&*member.membership, membership));
+    /// The index of a member among all.
+    fn index_of(&self, membership: &Membership) -> usize {
+        let mut members = self.members.iter();
+        let own = members.position(|member| std::ptr::eq(&*member.membership, membership));
         own.unwrap_or_default()
     }
 
-    /// Sorts what is queued by the members that it is bound to, until there is
-    /// something for `membership`, and gives what is.
+    /// Sorts queued entries by the members that they are bound to, until there is
+    /// one for `membership`. Returns its entries.
     fn sort_for(
         &mut self,
         membership: &Membership,
         pool: &mut InFlight,
         queue: &Queue,
     ) -> &mut VecDeque<Entry> {
-        let own = self.place_of(membership);
+        let own = self.index_of(membership);
         let mut sorted = 0;
         while self.members[own].bound.is_empty() {
             let Some(entry) = self.next(pool, queue) else {
                 break;
             };
             if sorted > GROUP_SORT_BYTES {
-                // Others want their turn: go on in the next one.
+                // Let others run first: the member goes on when it is next woken.
                 pool.give_back([entry]);
                 membership.handle.wake();
                 break;
@@ -323,10 +317,10 @@ impl Binding {
         }
     }
 
-    /// Leaves the frames of an entry with the members that they are bound to;
-    /// those without the key, and reports, with the member `own`.
+    /// Gives the messages of an entry to the members that they are bound to; those
+    /// without the key, and reports, to the member `own`.
     fn sort(&mut self, entry: Entry, own: usize, members: &mut [Member]) {
-        if entry.frames == 0 {
+        if entry.messages == 0 {
             members[own].bound.push_back(entry);
             return;
         }
@@ -335,8 +329,8 @@ impl Binding {
             let json = &entry.bytes[frame.start + FRAME_PREFIX_BYTES..frame.end];
             let member = self.member_of(json, members).unwrap_or(own);
             match pieces.last_mut() {
-                Some((last, frames, range)) if *last == member => {
-                    *frames += 1;
+                Some((last, messages, range)) if *last == member => {
+                    *messages += 1;
                     range.end = frame.end;
                 }
                 _ => pieces.push((member, 1, frame)),
@@ -353,8 +347,8 @@ impl Binding {
         let budget = Arc::clone(&members[own].membership.handle.budget);
         let mut charge_left = entry.charge;
         let mut order = entry.order;
-        for (index, (member, frames, range)) in pieces.into_iter().enumerate() {
-            // The charge is shared by size, and is at least that.
+        for (index, (member, messages, range)) in pieces.into_iter().enumerate() {
+            // Each piece bears its part of the charge, by size.
             let charge = match index + 1 == count {
                 true => charge_left,
                 false => entry.charge * range.len() / entry.bytes.len(),
@@ -364,19 +358,19 @@ impl Binding {
             // Copied, so that no piece keeps the others in memory.
             members[member].bound.push_back(Entry {
                 bytes: EntryBytes::copy(&entry.bytes, [range], bytes, &budget),
-                frames,
+                messages,
                 order,
                 charge,
                 origin: entry.origin.clone(),
             });
             // A piece that is cut once more stays in front of the next.
-            order += u64::from(frames);
+            order += u64::from(messages);
         }
     }
 
-    /// The member that a message is bound to; `None` if it has no key. Of all
-    /// members the one that makes the largest number with the key: when one
-    /// comes or goes, only the keys move that it gets or had.
+    /// The member that a message is bound to; `None` if it has no key. It is the
+    /// member that hashes to the largest number together with the key: when one
+    /// joins or leaves, only the keys move that it gets or had.
     fn member_of(&mut self, json: &[u8], members: &[Member]) -> Option<usize> {
         let key = match self.values.read(&self.probe, json, None).get(0)? {
             Value::Null => self.hasher.hash_one(()),

@@ -6,14 +6,15 @@ use std::io::{self, IoSlice};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::entry::Entry;
 use super::flow_window::{self, Ahead};
-use super::queue::{Entry, Queue};
+use super::queue::Queue;
 use crate::wire;
 
 /// Most slices handed to one vectored write.
 const SLICES_MAX: usize = 64;
 
-/// A non-blocking vectored write: how many bytes were taken, or
+/// A non-blocking vectored write. Returns the number of bytes taken, or
 /// [`io::ErrorKind::WouldBlock`].
 pub type Write<'a> = &'a mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>;
 
@@ -25,12 +26,12 @@ pub(crate) struct InFlight {
     written: usize,
 }
 
-/// What one vectored write is offered.
+/// The slices offered to one vectored write.
 #[derive(Debug, Default)]
 pub(crate) struct Slices<'a>(SmallVec<[IoSlice<'a>; SLICES_MAX]>);
 
 impl<'a> Slices<'a> {
-    /// Adds `part` behind the others, unless it is empty. Says whether there
+    /// Adds `part` behind the others, unless it is empty. Returns whether there
     /// was room.
     pub(crate) fn push(&mut self, part: &'a [u8]) -> bool {
         if part.is_empty() {
@@ -43,24 +44,24 @@ impl<'a> Slices<'a> {
         has_room
     }
 
-    /// All of them.
+    /// The slices.
     pub(crate) fn as_slice(&self) -> &[IoSlice<'a>] {
         &self.0
     }
 }
 
-/// What is left of an entry whose writing was broken off within a frame.
+/// The result of breaking off the writing of an entry.
 #[derive(Debug, Default)]
 pub(crate) struct BrokenOff {
     /// The rest of the frame that was begun, if one was.
     pub(crate) rest: Option<Bytes>,
-    /// Frames of the entry that were wholly written.
-    pub(crate) frames: usize,
+    /// Messages of the entry that were wholly written.
+    pub(crate) messages: usize,
 }
 
 impl InFlight {
-    /// Whether the first entry is partly written: nothing else may go to the
-    /// same connection before its rest.
+    /// Returns whether the first entry is partly written: its rest must go to the
+    /// connection before anything else.
     pub(crate) fn is_partial(&self) -> bool {
         self.written > 0
     }
@@ -80,8 +81,8 @@ impl InFlight {
         }
     }
 
-    /// Takes all entries from `queue`, so that what is added now comes behind
-    /// them and before what is queued later.
+    /// Takes all entries from `queue`, so that an entry added now comes behind them
+    /// and before those that are queued later.
     pub(crate) fn fill_whole(&mut self, queue: &Queue) {
         self.entries.extend(std::iter::from_fn(|| queue.pop()));
     }
@@ -91,19 +92,18 @@ impl InFlight {
         self.entries.push_back(entry);
     }
 
-    /// Forgets what is not begun to be written.
+    /// Forgets the entries that are not begun.
     pub(crate) fn forget(&mut self) {
         self.entries.truncate(usize::from(self.is_partial()));
     }
 
-    /// How many entries were taken and are not written.
+    /// The number of entries that were taken and are not written.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Takes entries that `next` gives, as many as one write can have and
-    /// `bytes_max` bytes together; the first in any case. Gives back the one that
-    /// was too much.
+    /// Takes entries from `next`: as many as one write can have and `bytes_max`
+    /// bytes together, the first in any case. Returns the one that was too much.
     pub(crate) fn take_some(
         &mut self,
         mut next: impl FnMut() -> Option<Entry>,
@@ -121,8 +121,7 @@ impl InFlight {
         None
     }
 
-    /// Puts entries in front of the others. To be called only while none is
-    /// partly written.
+    /// Puts entries in front of the others. No entry may be partly written.
     pub(crate) fn give_back(&mut self, entries: impl IntoIterator<Item = Entry>) {
         debug_assert!(!self.is_partial(), "an entry is being written");
         let mut entries: VecDeque<Entry> = entries.into_iter().collect();
@@ -130,14 +129,14 @@ impl InFlight {
         self.entries = entries;
     }
 
-    /// Takes all entries. To be called only while none is partly written.
+    /// Takes all entries. No entry may be partly written.
     pub(crate) fn take_all(&mut self) -> VecDeque<Entry> {
         debug_assert!(!self.is_partial(), "an entry is being written");
         std::mem::take(&mut self.entries)
     }
 
-    /// Adds what is to be written to `slices`, as far as there is room, and
-    /// `most` bytes at most. Says how many bytes that are.
+    /// Adds the next bytes to `slices`, as far as there is room, and `most` bytes
+    /// at most. Returns their number.
     pub(crate) fn offer<'a>(&'a self, slices: &mut Slices<'a>, most: usize) -> usize {
         let mut bytes = 0;
         let mut skip = self.written;
@@ -178,8 +177,8 @@ impl InFlight {
         })
     }
 
-    /// Takes away what may not be written yet: all but the rest of a frame that
-    /// is begun and `room` messages.
+    /// Takes away the entries that may not be written yet: all but the rest of a
+    /// begun frame and `room` messages.
     pub(crate) fn keep(&mut self, room: usize) -> VecDeque<Entry> {
         let mut kept = self.written + flow_window::bytes_within(self.ahead(), room);
         let mut index = 0;
@@ -199,10 +198,10 @@ impl InFlight {
         self.entries.split_off(index)
     }
 
-    /// Accounts for `bytes` more that were written, and says how many frames
-    /// and how much charge that sets free.
+    /// Accounts for `bytes` more that were written. Returns the messages and the
+    /// charge that this sets free.
     pub(crate) fn advance(&mut self, bytes: usize) -> (usize, usize) {
-        let mut frames = 0;
+        let mut messages = 0;
         let mut charge = 0;
         self.written += bytes;
         while let Some(head) = self.entries.front() {
@@ -210,36 +209,35 @@ impl InFlight {
                 break;
             }
             self.written -= head.bytes.len();
-            frames += head.frames as usize;
+            messages += head.messages as usize;
             charge += head.charge;
             self.entries.pop_front();
         }
-        (frames, charge)
+        (messages, charge)
     }
 
-    /// Gives back what an idle connection doesn't need.
+    /// Frees memory that an idle connection doesn't need.
     pub(crate) fn shrink(&mut self) {
         if self.entries.is_empty() {
             self.entries = VecDeque::new();
         }
     }
 
-    /// Takes the oldest of its own entries whole. To be called only while none
-    /// is partly written.
+    /// Takes the oldest entry that was taken before. No entry may be partly
+    /// written.
     pub(crate) fn take_first(&mut self) -> Option<Entry> {
         debug_assert!(!self.is_partial(), "an entry is being written");
         self.entries.pop_front()
     }
 
-    /// Takes the oldest entry whole. To be called only while none is partly
-    /// written.
+    /// Takes the oldest entry, from `queue` if none was taken before. No entry may
+    /// be partly written.
     pub(crate) fn pop(&mut self, queue: &Queue) -> Option<Entry> {
         self.take_first().or_else(|| queue.pop())
     }
 
-    /// Has the first entry start with the first of its frames that is not wholly
-    /// written, so that it is partly written only within a frame. Says how many
-    /// frames were taken off.
+    /// Cuts the wholly written frames off the first entry, so that it is partly
+    /// written only within a frame. Returns the number of messages cut off.
     pub(crate) fn cut(&mut self) -> usize {
         let written = self.written;
         let Some(head) = self.entries.front_mut().filter(|_| written > 0) else {
@@ -255,21 +253,21 @@ impl InFlight {
             whole += 1;
         }
         head.bytes.advance(start);
-        head.frames -= whole;
+        head.messages -= whole;
         self.written -= start;
         whole as usize
     }
 
-    /// Stops writing: the first entry now starts with the first of its frames
-    /// that is not wholly written.
+    /// Stops writing: the first entry now starts with the first of its frames that
+    /// is not wholly written.
     pub(crate) fn break_off(&mut self) -> BrokenOff {
-        let frames = self.cut();
+        let messages = self.cut();
         let written = std::mem::take(&mut self.written);
         let head = self.entries.front().filter(|_| written > 0);
         let rest = head.and_then(|head| {
             let begun = wire::frames(&head.bytes).next()?;
             Some(head.bytes.part(written..begun.end))
         });
-        BrokenOff { rest, frames }
+        BrokenOff { rest, messages }
     }
 }

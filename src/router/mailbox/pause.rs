@@ -1,32 +1,32 @@
-//! An event that waits for room in a full queue.
+//! An event that waits for room in the queue of its target.
 
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use super::Mailbox;
 use crate::ids::{ConnectionId, MsgId};
-use crate::router::mailbox::Mailbox;
 
 /// An event that waits for room.
 #[derive(Debug)]
 pub struct Pause {
     mailbox: Arc<Mailbox>,
-    /// Whose event it is.
+    /// The sender of the event.
     connection: ConnectionId,
-    /// Whether the connection is among those whom the queue wakes.
-    waits: bool,
-    /// Whether it is also among those whom freed memory wakes.
+    /// Whether the queue is to wake the sender.
+    waits_for_room: bool,
+    /// Whether freed memory is to wake it as well.
     waits_for_memory: bool,
     /// The event's bytes, prefix included.
     size: u32,
-    /// When, in monotonic time, it is to be refused.
+    /// The monotonic time at which the event is to be refused.
     pub deadline: Duration,
-    /// The event.
+    /// The id of the event.
     pub msg_id: MsgId,
 }
 
 impl Pause {
-    /// An event of `connection` waits for room in `mailbox`.
+    /// Pauses `connection`, until there is room in `mailbox` for its event.
     pub(crate) fn new(
         mailbox: &Arc<Mailbox>,
         connection: ConnectionId,
@@ -37,7 +37,7 @@ impl Pause {
         Self {
             mailbox: Arc::clone(mailbox),
             connection,
-            waits: false,
+            waits_for_room: false,
             waits_for_memory: false,
             size,
             deadline,
@@ -45,36 +45,36 @@ impl Pause {
         }
     }
 
-    /// Whether it is worth handing the rest of the window in again: the queue
-    /// has fallen below three quarters and takes the event, or is closed.
+    /// Returns whether the caller should hand the rest of its input in again: the
+    /// queue has fallen below three quarters and takes the event, or is closed.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        // Where memory has become short since it began to wait, it must wait for
-        // that as well.
-        let misses = !self.waits_for_memory && self.mailbox.is_short_of_memory();
-        misses || self.mailbox.has_room(self.size)
+        // If memory has become short since the sender began to wait, it must wait
+        // for that as well.
+        let must_wait_again = !self.waits_for_memory && self.mailbox.budget.is_short();
+        must_wait_again || self.mailbox.has_room(self.size)
     }
 
     /// Has `waker` woken when there may be room again, until the pause is
-    /// dropped. The caller must hand the rest of its window in again after this
+    /// dropped. The caller must hand the rest of its input in again after this
     /// call.
     pub fn wait(&mut self, waker: &Waker) {
-        self.waits = true;
+        self.waits_for_room = true;
         self.mailbox.wait_for_room(self.connection, waker);
-        if self.mailbox.is_short_of_memory() {
+        if self.mailbox.budget.is_short() {
             self.waits_for_memory = true;
-            self.mailbox.wait_for_memory(self.connection, waker);
+            (self.mailbox.budget).wait_for_room(self.connection, waker);
         }
     }
 }
 
 impl Drop for Pause {
     fn drop(&mut self) {
-        if self.waits {
+        if self.waits_for_room {
             self.mailbox.stop_waiting(self.connection);
         }
         if self.waits_for_memory {
-            self.mailbox.stop_waiting_for_memory(self.connection);
+            self.mailbox.budget.stop_waiting(self.connection);
         }
     }
 }

@@ -1,91 +1,23 @@
-//! A bounded multi-producer queue: one atomic word says whether it is closed
-//! and how much it holds, a lock-free queue holds it.
+//! A bounded queue of many producers and one consumer, without locks. One atomic
+//! word has its state and counts its contents.
 //!
-//! A producer first *reserves*, then *enqueues*. A reservation is refused when
-//! the queue is closed or full, so what was reserved may be acknowledged: it
-//! will be delivered, or reported by whoever ends the queue. A closed queue
-//! keeps what it holds and may be opened again; one that has ended is swept.
-//! Because reserving and queueing are apart, an entry may arrive after that;
-//! `enqueue` tells its caller, who then sweeps again.
+//! A producer first *reserves*, then *enqueues*. A closed or full queue refuses
+//! reservations, so a message with reserved room may be acknowledged: it will be
+//! delivered, or reported when the queue ends. A closed queue keeps its contents
+//! and may be opened again; one that has ended is swept. An entry may arrive
+//! after the sweep, for reserving and queueing are apart: `enqueue` tells its
+//! caller to sweep again.
 //!
-//! What was dropped for the queue's receiver is noted as a [`DropNotice`]. Whoever
-//! queues the next entry puts the report of it in front; if nobody does, the
-//! consumer finds it once the queue is empty. So the report stands between what
-//! was queued before the drop and what was queued after it.
-
-use std::sync::Arc;
-
-use bytes::Bytes;
+//! Dropped messages are noted as a [`DropNotice`]. The producer of the next entry
+//! puts its report in front; if there is none, the consumer finds it once the
+//! queue is empty. So the report stands between the messages that were queued
+//! before the drop and those after it.
 
 use super::drop_notice::DropNotice;
-use super::entry_bytes::EntryBytes;
+use super::entry::Entry;
 use super::queue_state::{CLOSED, Capacity, DROPPED, ENDED, QueueState, Reservation};
 use crate::budget::Allowance;
-use crate::router::connection::ConnectionHandle;
-use crate::sync::lock;
-use crate::sync::{AtomicU64, Mutex, OnceLock, Ordering, SegQueue, fence};
-use crate::wire;
-
-/// A run of whole frames, length prefixes included.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    /// The frames, side by side.
-    pub(crate) bytes: EntryBytes,
-    /// How many messages they are; the report of a gap is none.
-    pub(crate) frames: u32,
-    /// Where it stands among what a group took from its queue; else nothing.
-    pub(crate) order: u64,
-    /// What the entry is charged: at least its bytes, more if it pins more.
-    pub(crate) charge: usize,
-    /// Who is told if the frames are given up; nobody for broadcasts.
-    pub(crate) origin: Option<Arc<ConnectionHandle>>,
-}
-
-impl Entry {
-    /// The report of what was dropped.
-    fn report(gap: &DropNotice) -> Self {
-        let report = gap.report();
-        Self {
-            frames: 0,
-            order: 0,
-            charge: report.len(),
-            bytes: EntryBytes::Slice(Bytes::from(report)),
-            origin: None,
-        }
-    }
-
-    /// Whether its frames are messages; the report of a gap is none.
-    pub(crate) fn holds_messages(&self) -> bool {
-        // A message of a snapshot takes no room, so it isn't counted.
-        self.frames > 0 || matches!(self.bytes, EntryBytes::Kept(..))
-    }
-
-    /// Takes what is behind the first `bytes` bytes, which end with a frame. It
-    /// is charged for both: they share their memory.
-    pub(crate) fn split_off(&mut self, bytes: usize) -> Self {
-        let frames = wire::frames(&self.bytes).take_while(|frame| frame.end <= bytes);
-        let front = frames.count() as u32;
-        let mut rest = self.share();
-        rest.bytes.advance(bytes);
-        rest.frames -= front;
-        rest.order += u64::from(front);
-        self.bytes = EntryBytes::Slice(self.bytes.part(0..bytes));
-        self.frames = front;
-        self.charge = 0;
-        rest
-    }
-
-    /// Another entry of the same frames, which share their memory.
-    pub(crate) fn share(&mut self) -> Self {
-        Self {
-            bytes: self.bytes.share(),
-            frames: self.frames,
-            order: self.order,
-            charge: self.charge,
-            origin: self.origin.clone(),
-        }
-    }
-}
+use crate::sync::{AtomicU64, Mutex, OnceLock, Ordering, SegQueue, fence, lock};
 
 /// The queue was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,19 +26,19 @@ pub(crate) struct Closed;
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    /// Closed, ended and gap bits, messages, bytes: what is reserved or queued.
+    /// A [`QueueState`] of everything that is reserved or queued.
     state: AtomicU64,
-    /// Made for the first entry: most names and connections that are idle were
-    /// never sent anything, and an empty one has 2 KB.
+    /// Made for the first entry: most idle names and connections were never sent
+    /// anything, and an empty `SegQueue` has 2 KB.
     entries: OnceLock<Box<SegQueue<Entry>>>,
-    /// What was dropped since the last entry. Changes together with its bit.
-    gap: Mutex<Option<Box<DropNotice>>>,
+    /// The drops since the last entry. Changes together with its bit in `state`.
+    dropped: Mutex<Option<Box<DropNotice>>>,
 }
 
 impl Queue {
-    /// Reserves room for as many of the frames as fit within `capacity`, from
-    /// the first on, and says how many those are. An empty queue takes any one
-    /// frame. `total` is the sum of `sizes`.
+    /// Reserves room for as many of the messages as fit within `capacity`, from
+    /// the first on, and returns their number. An empty queue takes any one
+    /// message. `total` is the sum of `sizes`.
     #[inline]
     pub(crate) fn reserve(
         &self,
@@ -115,14 +47,14 @@ impl Queue {
         capacity: Capacity,
     ) -> Result<usize, Closed> {
         let room = self.take_room(|load| {
-            let (frames, bytes) = fitting(load, sizes, total, capacity);
-            (frames > 0).then_some(Reservation { frames, bytes })
+            let (messages, bytes) = fitting(load, sizes, total, capacity);
+            (messages > 0).then_some(Reservation { messages, bytes })
         })?;
-        Ok(room.map_or(0, |room| room.frames))
+        Ok(room.map_or(0, |room| room.messages))
     }
 
-    /// Reserves within `allowance` as well, of an account that holds `others`
-    /// beside this queue.
+    /// Reserves within `allowance` as well, for an account that holds `others`
+    /// bytes beside this queue.
     pub(crate) fn reserve_within(
         &self,
         sizes: &[u32],
@@ -131,20 +63,20 @@ impl Queue {
         allowance: Allowance,
         others: usize,
     ) -> Result<usize, Closed> {
-        let load = self.load();
-        if load.is_closed() {
+        let state = self.load();
+        if state.is_closed() {
             return Err(Closed);
         }
-        let takes = |&size: &u32| load.takes(size, allowance, others);
+        let takes = |&size: &u32| state.takes(size, allowance, others);
         if !sizes.first().is_some_and(takes) {
             return Ok(0);
         }
-        let bytes = allowance.of_queue(load.bytes(), others);
+        let bytes = allowance.of_queue(state.bytes(), others);
         let bytes = bytes.min(capacity.bytes);
         self.reserve(sizes, total, Capacity { bytes, ..capacity })
     }
 
-    /// Reserves `room`, all of it or nothing, and says whether it did.
+    /// Reserves `room`, all of it or nothing. Returns whether it did.
     #[inline]
     pub(crate) fn reserve_whole(
         &self,
@@ -152,14 +84,14 @@ impl Queue {
         capacity: Capacity,
     ) -> Result<bool, Closed> {
         let taken = self.take_room(|load| {
-            let fits = load.messages() + room.frames <= capacity.messages
+            let fits = load.messages() + room.messages <= capacity.messages
                 && load.bytes() + room.bytes <= capacity.bytes;
             fits.then_some(room)
         })?;
         Ok(taken.is_some())
     }
 
-    /// Reserves the room that `find` says there is.
+    /// Reserves the room that `find` finds.
     #[inline]
     fn take_room(
         &self,
@@ -176,7 +108,7 @@ impl Queue {
             };
             match self.state.compare_exchange_weak(
                 state,
-                state + QueueState::of(room.frames, room.bytes),
+                state + QueueState::of(room.messages, room.bytes),
                 Ordering::AcqRel,
                 Ordering::Relaxed,
             ) {
@@ -186,31 +118,31 @@ impl Queue {
         }
     }
 
-    /// Whether one frame of `size` bytes would be reserved now.
+    /// Returns whether room for one message of `size` bytes would be reserved now.
     pub(crate) fn fits(&self, size: u32, capacity: Capacity) -> bool {
         fitting(self.load(), &[size], size as usize, capacity).0 > 0
     }
 
-    /// Queues what was reserved. Says whether the queue has ended in between:
-    /// then the caller must sweep it.
+    /// Queues an entry that has reserved room. Returns whether the queue has ended
+    /// in between: then the caller must sweep it.
     #[must_use]
     pub(crate) fn enqueue(&self, entry: Entry, reserved_bytes: usize) -> bool {
-        let frames = entry.frames as usize;
+        let messages = entry.messages as usize;
         self.enqueue_within(
             entry,
             Reservation {
-                frames,
+                messages,
                 bytes: reserved_bytes,
             },
         )
     }
 
-    /// The same, where the room that was reserved may be more than the entry
-    /// takes: the rest is given back.
+    /// Queues an entry that may take less than the reserved room: the rest is given
+    /// back. Returns whether the queue has ended in between.
     #[must_use]
     pub(crate) fn enqueue_within(&self, entry: Entry, reserved: Reservation) -> bool {
-        let taken = QueueState::of(entry.frames as usize, entry.charge);
-        let state = match taken.wrapping_sub(QueueState::of(reserved.frames, reserved.bytes)) {
+        let taken = QueueState::of(entry.messages as usize, entry.charge);
+        let state = match taken.wrapping_sub(QueueState::of(reserved.messages, reserved.bytes)) {
             0 => self.state.load(Ordering::Acquire),
             // Wraps as well if less is taken than was reserved.
             more => self.state.fetch_add(more, Ordering::AcqRel),
@@ -230,31 +162,31 @@ impl Queue {
         self.entries.get_or_init(Box::default)
     }
 
-    /// Notes what was dropped since the last entry.
+    /// Notes messages that were dropped since the last entry.
     #[cold]
-    pub(crate) fn note_dropped(&self, gap: DropNotice) {
-        let mut known = lock(&self.gap);
-        match &mut *known {
-            Some(known) => known.extend(&gap),
-            None => *known = Some(Box::new(gap)),
+    pub(crate) fn note_dropped(&self, notice: DropNotice) {
+        let mut dropped = lock(&self.dropped);
+        match &mut *dropped {
+            Some(known) => known.extend(&notice),
+            None => *dropped = Some(Box::new(notice)),
         }
         self.state.fetch_or(DROPPED, Ordering::AcqRel);
     }
 
-    /// Queues the report of the gap, if nobody else did.
+    /// Queues the report of the drops, if no other producer did.
     #[cold]
     fn report_dropped(&self, entries: &SegQueue<Entry>) {
-        let mut gap = lock(&self.gap);
-        if let Some(report) = self.take_dropped(&mut gap) {
+        let mut dropped = lock(&self.dropped);
+        if let Some(report) = self.take_dropped(&mut dropped) {
             entries.push(report);
-            // Who finds the bit cleared queues behind the report.
+            // A producer that finds the bit cleared queues behind the report.
             self.state.fetch_and(!DROPPED, Ordering::AcqRel);
         }
     }
 
-    /// The report of the gap, which is charged from now on.
-    fn take_dropped(&self, gap: &mut Option<Box<DropNotice>>) -> Option<Entry> {
-        let report = Entry::report(&*gap.take()?);
+    /// Takes the report of the drops, which is charged from now on.
+    fn take_dropped(&self, dropped: &mut Option<Box<DropNotice>>) -> Option<Entry> {
+        let report = Entry::report(&*dropped.take()?);
         self.state.fetch_add(report.charge as u64, Ordering::AcqRel);
         Some(report)
     }
@@ -268,38 +200,37 @@ impl Queue {
         self.pop_dropped()
     }
 
-    /// The queue was found empty, and something was dropped since.
+    /// Takes the report of the drops, after the queue was found empty.
     #[cold]
     fn pop_dropped(&self) -> Option<Entry> {
-        let mut gap = lock(&self.gap);
-        // What was queued before the drop is visible by now, for the drop was
-        // noted after it. It comes first.
+        let mut dropped = lock(&self.dropped);
+        // An entry queued before the drop was noted is visible by now. It comes
+        // first.
         if let Some(entry) = self.entries.get().and_then(|entries| entries.pop()) {
             return Some(entry);
         }
-        let report = self.take_dropped(&mut gap)?;
+        let report = self.take_dropped(&mut dropped)?;
         self.state.fetch_and(!DROPPED, Ordering::AcqRel);
         Some(report)
     }
 
-    /// Gives back the room of entries that were delivered or given up, and
-    /// returns what the queue held before and after.
-    pub(crate) fn release(&self, frames: usize, charge: usize) -> (QueueState, QueueState) {
-        let freed = QueueState::of(frames, charge);
+    /// Gives back the room of messages that were delivered or given up. Returns the
+    /// state before and after.
+    pub(crate) fn release(&self, messages: usize, charge: usize) -> (QueueState, QueueState) {
+        let freed = QueueState::of(messages, charge);
         let before = self.state.fetch_sub(freed, Ordering::AcqRel);
         (QueueState(before), QueueState(before - freed))
     }
 
-    /// No reservation succeeds any more; what is queued stays.
+    /// Refuses reservations from now on. The contents stay.
     pub(crate) fn close(&self) {
         self.state.fetch_or(CLOSED, Ordering::AcqRel);
     }
 
-    /// Reservations succeed again. To be called only while nobody can end the
-    /// queue.
+    /// Takes reservations again. To be called only while nobody can end the queue.
     pub(crate) fn reopen(&self) {
-        // Also where it is open: who notes a gap either comes before this, and
-        // is seen, or sees all that was done before this.
+        // Also where it is open: a producer that notes a drop either comes before
+        // this, and is seen, or sees all that was done before this.
         self.state.fetch_and(!CLOSED, Ordering::AcqRel);
     }
 
@@ -314,7 +245,7 @@ impl Queue {
     }
 }
 
-/// How many of the frames fit, and how many bytes they have.
+/// The number of messages that fit, and of their bytes.
 #[inline]
 fn fitting(load: QueueState, sizes: &[u32], total: usize, capacity: Capacity) -> (usize, usize) {
     let free_messages = capacity.messages.saturating_sub(load.messages());
@@ -323,24 +254,27 @@ fn fitting(load: QueueState, sizes: &[u32], total: usize, capacity: Capacity) ->
         return (sizes.len(), total);
     }
     let mut bytes = 0;
-    let mut frames = 0;
+    let mut messages = 0;
     for &size in sizes.iter().take(free_messages) {
         if bytes + size as usize > free_bytes {
             break;
         }
         bytes += size as usize;
-        frames += 1;
+        messages += 1;
     }
     match sizes.first() {
-        Some(&first) if frames == 0 && load.messages() == 0 => (1, first as usize),
-        _ => (frames, bytes),
+        Some(&first) if messages == 0 && load.messages() == 0 => (1, first as usize),
+        _ => (messages, bytes),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::ids::{MsgId, Name};
+    use crate::router::mailbox::EntryBytes;
 
     const CAPACITY: Capacity = Capacity {
         bytes: 100,
@@ -350,7 +284,7 @@ mod tests {
     fn entry(bytes: &'static [u8]) -> Entry {
         Entry {
             bytes: EntryBytes::Slice(Bytes::from_static(bytes)),
-            frames: 1,
+            messages: 1,
             order: 0,
             charge: bytes.len(),
             origin: None,
@@ -411,20 +345,20 @@ mod tests {
         assert_eq!(&queue.pop().unwrap().bytes[..], b"abc");
     }
 
-    fn gap(number: u128) -> DropNotice {
+    fn notice(number: u128) -> DropNotice {
         let server = Name::new("tickwire").unwrap();
         let id = MsgId::from(uuid::Uuid::from_u128(number));
         DropNotice::new(&server, None, id, 0)
     }
 
-    /// What is taken from the queue, and its room given back: of a report, how
-    /// many messages it says were dropped.
+    /// Takes all entries and gives their room back. A report yields the number of
+    /// messages that it says were dropped.
     fn taken(queue: &Queue) -> Vec<String> {
         let entries = std::iter::from_fn(|| queue.pop());
         entries
             .map(|entry| {
-                queue.release(entry.frames as usize, entry.charge);
-                if entry.frames > 0 {
+                queue.release(entry.messages as usize, entry.charge);
+                if entry.messages > 0 {
                     return String::from_utf8(entry.bytes.to_vec()).unwrap();
                 }
                 let report: serde_json::Value = serde_json::from_slice(&entry.bytes[4..]).unwrap();
@@ -445,12 +379,12 @@ mod tests {
             assert!(!queue.enqueue(entry(bytes), bytes.len()));
         };
         put(b"a");
-        queue.note_dropped(gap(1));
-        queue.note_dropped(gap(2));
+        queue.note_dropped(notice(1));
+        queue.note_dropped(notice(2));
         assert!(!queue.load().is_empty());
         put(b"b");
         assert_eq!(taken(&queue), ["a", "2", "b"]);
-        queue.note_dropped(gap(3));
+        queue.note_dropped(notice(3));
         assert!(!queue.load().is_empty());
         assert_eq!(queue.load().messages(), 0);
         assert_eq!(taken(&queue), ["1"]);

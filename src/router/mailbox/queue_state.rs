@@ -1,11 +1,10 @@
-//! What a queue holds, and how much it may: the word that its producers and its
-//! consumer share.
+//! The contents of a queue and its capacity, in messages and bytes.
 
 use crate::budget::Allowance;
 use crate::config::RouterConfig;
 use crate::limits::{QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
 
-/// How much a queue may hold.
+/// The most that a queue may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Capacity {
     pub(crate) bytes: usize,
@@ -23,7 +22,7 @@ impl From<&RouterConfig> for Capacity {
 }
 
 impl Capacity {
-    /// The part of this capacity that `dividend` of `divisor` parts are.
+    /// `dividend` of `divisor` equal parts of this capacity.
     pub(crate) fn part(self, dividend: usize, divisor: usize) -> Self {
         Self {
             bytes: self.bytes / divisor * dividend,
@@ -32,14 +31,14 @@ impl Capacity {
     }
 }
 
-/// Room in a queue that is reserved.
+/// Reserved room in a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Reservation {
-    pub(crate) frames: usize,
+    pub(crate) messages: usize,
     pub(crate) bytes: usize,
 }
 
-/// What a queue holds at one moment.
+/// The contents of a queue at one moment, as its word has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct QueueState(pub(crate) u64);
 
@@ -48,9 +47,9 @@ const MESSAGES_BITS: u32 = 23;
 const ONE_MESSAGE: u64 = 1 << BYTES_BITS;
 /// No reservation succeeds.
 pub(crate) const CLOSED: u64 = 1 << 63;
-/// What is queued, and what may yet come, is to be swept.
+/// Entries that are queued or may yet come are to be swept.
 pub(crate) const ENDED: u64 = 1 << 62;
-/// A gap waits to be reported.
+/// A drop waits to be reported.
 pub(crate) const DROPPED: u64 = 1 << 61;
 
 // The word has room for a full queue, one more message of any size, and the
@@ -60,7 +59,7 @@ const _: () = assert!((QUEUE_MESSAGES_MAX as u64) * 2 <= 1 << MESSAGES_BITS);
 const _: () = assert!(BYTES_BITS + MESSAGES_BITS <= 61);
 
 impl QueueState {
-    /// So much, as the word has it.
+    /// A number of messages and of bytes, as the word has them.
     pub(crate) fn of(messages: usize, bytes: usize) -> u64 {
         messages as u64 * ONE_MESSAGE + bytes as u64
     }
@@ -77,7 +76,7 @@ impl QueueState {
         self.0 & DROPPED != 0
     }
 
-    /// Whether there is nothing to deliver, and nothing is about to be queued.
+    /// Returns whether there is nothing to deliver or about to be queued.
     pub(crate) fn is_empty(self) -> bool {
         self.0 & !(CLOSED | ENDED) == 0
     }
@@ -90,8 +89,8 @@ impl QueueState {
         ((self.0 & (DROPPED - 1)) >> BYTES_BITS) as usize
     }
 
-    /// Whether a message of `size` bytes is within what an account is allowed
-    /// that holds `others` beside this.
+    /// Returns whether `allowance` admits a message of `size` bytes to this queue,
+    /// where the account holds `others` beside it.
     pub(crate) fn takes(self, size: u32, allowance: Allowance, others: usize) -> bool {
         allowance.takes(size as usize, self.bytes(), others, self.messages() == 0)
     }

@@ -1,10 +1,10 @@
-//! What a queue that has ended still held, and who is told of it: those who sent
-//! it.
+//! Messages that a queue still held when it ended, and the reports of them to
+//! their senders.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::queue::Entry;
+use super::entry::Entry;
 use crate::ids::{ConnectionId, MsgId, Name};
 use crate::loss;
 use crate::router::connection::accepted_ids::AcceptedIds;
@@ -14,38 +14,38 @@ use crate::wire;
 
 /// See the [module](self).
 #[derive(Debug, Default)]
-pub(crate) struct Undeliverable(HashMap<ConnectionId, OfSender>);
+pub(crate) struct Undeliverable(HashMap<ConnectionId, SenderLoss>);
 
-/// What became of one sender's messages.
+/// The messages of one sender that were given up.
 #[derive(Debug)]
-struct OfSender {
+struct SenderLoss {
     origin: Arc<ConnectionHandle>,
     count: u64,
     first_msg_id: Option<MsgId>,
-    /// Where they are remembered as accepted.
-    memory: Option<Arc<AcceptedIds>>,
-    /// All of them, if they are.
+    /// The accepted ids that contain theirs, if they are kept.
+    accepted_ids: Option<Arc<AcceptedIds>>,
+    /// Their ids, if accepted ids are kept.
     msg_ids: Vec<MsgId>,
 }
 
 impl Undeliverable {
     pub(crate) fn add(&mut self, entry: Entry) {
         let Some(origin) = entry.origin else { return };
-        let known = self.0.entry(origin.id()).or_insert_with(|| OfSender {
+        let known = self.0.entry(origin.id()).or_insert_with(|| SenderLoss {
             count: 0,
             first_msg_id: wire::first_msg_id(&entry.bytes),
-            memory: origin.accepted_ids(),
+            accepted_ids: origin.accepted_ids(),
             msg_ids: Vec::new(),
             origin,
         });
-        known.count += u64::from(entry.frames);
-        if known.memory.is_some() {
+        known.count += u64::from(entry.messages);
+        if known.accepted_ids.is_some() {
             known.msg_ids.extend(wire::msg_ids(&entry.bytes));
         }
     }
 
-    /// Tells all of them that what they sent to `target` was given up, and counts
-    /// it.
+    /// Tells the senders that their messages to `target` were given up, and counts
+    /// those.
     pub(crate) fn report(self, target: &Name, counters: &Counters) {
         self.log(target);
         for sender in self.0.into_values() {
@@ -60,15 +60,15 @@ impl Undeliverable {
                 count,
                 first_msg_id: sender.first_msg_id,
             };
-            match sender.memory {
+            match sender.accepted_ids {
                 None => origin.report(report),
-                Some(memory) => memory.give_up(&sender.msg_ids, &origin, report),
+                Some(accepted_ids) => accepted_ids.give_up(&sender.msg_ids, &origin, report),
             }
         }
     }
 
-    /// Says it in the log, where it is the only word for senders that are gone.
-    /// One line for all of them, for there may be as many as connections.
+    /// Logs the loss: for senders that are gone this is the only word. All share
+    /// one line, for there may be as many as connections.
     fn log(&self, target: &Name) {
         let count: u64 = self.0.values().map(|sender| sender.count).sum();
         let senders = self.0.len();

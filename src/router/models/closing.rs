@@ -1,4 +1,4 @@
-//! What was accepted is delivered, kept for the next owner, or swept and
+//! An accepted message is delivered, kept for the next owner, or swept and
 //! reported: one of these, once.
 
 use std::io;
@@ -6,12 +6,12 @@ use std::io;
 use loom::thread;
 
 use super::*;
+use crate::router::broadcast::receiver::BroadcastReceiver;
 use crate::router::connection::Report;
-use crate::router::mailbox::NotOwner;
-use crate::router::mailbox::in_flight::Slices;
+use crate::router::mailbox::{NotOwner, Slices};
 
-/// How many messages `sender` is told were given up.
-fn given_up(sender: &Peer) -> usize {
+/// The number of messages that `sender` is told were given up.
+fn given_up(sender: &ConnectionHandle) -> usize {
     let reports = sender.take_reports();
     let counts = reports.into_iter().map(|report| match report {
         Report::Undelivered { count, .. } => count as usize,
@@ -20,8 +20,8 @@ fn given_up(sender: &Peer) -> usize {
     counts.sum()
 }
 
-/// Queues one frame a letter from a thread each; joining one says whether it was
-/// accepted.
+/// Queues each letter as a frame from a thread of its own, which returns whether
+/// it was accepted.
 fn producers<const N: usize>(
     letters: [&'static str; N],
     mailbox: &Arc<Mailbox>,
@@ -39,10 +39,10 @@ fn accepted<const N: usize>(producers: [thread::JoinHandle<bool>; N]) -> usize {
 }
 
 #[test]
-fn an_outbox_that_ends_reports_what_it_had_accepted() {
+fn a_mailbox_that_ends_reports_what_it_had_accepted() {
     check(3, || {
-        let sender = peer(1);
-        let (mailbox, _) = mailbox(ROOMY, &peer(2));
+        let sender = connection(1);
+        let (mailbox, _) = mailbox(ROOMY, &connection(2));
         let producers = producers(["a", "b"], &mailbox, &sender);
         mailbox.release_owner();
         mailbox.end();
@@ -53,12 +53,12 @@ fn an_outbox_that_ends_reports_what_it_had_accepted() {
     });
 }
 
-/// As the registry does: an mailbox that holds something is kept for the next
-/// owner, another one ends.
+/// As the registry does it: a mailbox that holds something is kept for the next
+/// owner, an empty one ends.
 #[test]
 fn what_a_leaving_owner_did_not_take_is_kept_or_reported() {
     check(3, || {
-        let (sender, old, new) = (peer(1), peer(2), peer(3));
+        let (sender, old, new) = (connection(1), connection(2), connection(3));
         let (mailbox, epoch) = mailbox(ROOMY, &old);
         let producers = producers(["a", "b"], &mailbox, &sender);
         let run = mailbox.take(epoch);
@@ -84,10 +84,10 @@ fn what_a_leaving_owner_did_not_take_is_kept_or_reported() {
 /// The owner leaves, another one comes and leaves, and the mailbox ends, with a
 /// producer that may be anywhere in between.
 #[test]
-fn an_outbox_that_was_open_again_before_it_ended_loses_nothing() {
+fn a_mailbox_that_was_open_again_before_it_ended_loses_nothing() {
     check(4, || {
-        let (sender, new) = (peer(1), peer(3));
-        let (mailbox, _) = mailbox(ROOMY, &peer(2));
+        let (sender, new) = (connection(1), connection(3));
+        let (mailbox, _) = mailbox(ROOMY, &connection(2));
         let producers = producers(["a"], &mailbox, &sender);
         mailbox.release_owner();
         let (epoch, old) = mailbox.take_over(&new);
@@ -104,7 +104,7 @@ fn an_outbox_that_was_open_again_before_it_ended_loses_nothing() {
 #[test]
 fn two_owners_share_what_is_queued_around_a_takeover() {
     check(3, || {
-        let (sender, old, new) = (peer(1), peer(2), peer(3));
+        let (sender, old, new) = (connection(1), connection(2), connection(3));
         let (mailbox, first) = mailbox(ROOMY, &old);
         let producers = producers(["a"], &mailbox, &sender);
         let owner = thread::spawn({
@@ -126,7 +126,7 @@ fn two_owners_share_what_is_queued_around_a_takeover() {
 #[test]
 fn a_frame_that_is_begun_when_the_name_is_taken_over_arrives_once() {
     check(3, || {
-        let (old, new) = (peer(2), peer(3));
+        let (old, new) = (connection(2), connection(3));
         let (mailbox, first) = mailbox(ROOMY, &old);
         let frames = [FRAME as u32; 2];
         assert_eq!(
@@ -176,12 +176,11 @@ fn a_frame_that_is_begun_when_the_name_is_taken_over_arrives_once() {
 #[test]
 fn broadcasts_to_a_connection_that_closes_leave_nothing_behind() {
     check(4, || {
-        let receiver = peer(1);
+        let receiver = Arc::new(BroadcastReceiver::new(&connection(1)));
         let producers = ["a", "b"].map(|letter| {
             let receiver = Arc::clone(&receiver);
             thread::spawn(move || {
-                let queue = &receiver.broadcasts;
-                if queue.reserve(&[FRAME as u32], FRAME, ROOMY) == Ok(1) {
+                if receiver.reserve(&[FRAME as u32], FRAME, ROOMY) == Ok(1) {
                     receiver.broadcast(entry(letter, None), FRAME);
                 }
             })
@@ -190,7 +189,7 @@ fn broadcasts_to_a_connection_that_closes_leave_nothing_behind() {
         for producer in producers {
             producer.join().unwrap();
         }
-        assert!(receiver.broadcasts.load().is_empty());
-        assert!(receiver.broadcasts.pop().is_none());
+        assert!(receiver.queue.load().is_empty());
+        assert!(receiver.queue.pop().is_none());
     });
 }

@@ -1,18 +1,18 @@
-//! The state word counts what is reserved or queued, once.
+//! The state word counts each reserved or queued message once.
 
 use loom::thread;
 
 use super::*;
-use crate::router::mailbox::queue::Queue;
+use crate::router::mailbox::Queue;
 
-/// Room for three frames, for those who queue two at a time.
+/// Room for three messages, for producers that queue two at a time.
 const TIGHT: Capacity = Capacity {
     bytes: 1_000,
     messages: 3,
 };
 
-/// Queues a run of two frames, or what of it fits. It pins two bytes more than
-/// it has. Says how many frames were accepted.
+/// Queues a run of two messages, as far as they fit. It pins two bytes more than
+/// it has. Returns the number of messages accepted.
 fn produce(queue: &Queue) -> u32 {
     let granted = queue.reserve(&[5, 5], 10, TIGHT).unwrap();
     if granted > 0 {
@@ -28,11 +28,14 @@ fn produce(queue: &Queue) -> u32 {
 
 fn consume(queue: &Queue) -> u32 {
     let Some(entry) = queue.pop() else { return 0 };
-    let (before, after) = queue.release(entry.frames as usize, entry.charge);
+    let (before, after) = queue.release(entry.messages as usize, entry.charge);
     assert!(before.messages() <= TIGHT.messages);
-    assert_eq!(before.messages() - after.messages(), entry.frames as usize);
+    assert_eq!(
+        before.messages() - after.messages(),
+        entry.messages as usize
+    );
     assert_eq!(before.bytes() - after.bytes(), entry.charge);
-    entry.frames
+    entry.messages
 }
 
 #[test]

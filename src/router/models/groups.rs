@@ -1,4 +1,4 @@
-//! Members share what is queued, and hear of what another gives back.
+//! Members share the queue, and hear of entries that another gives back.
 
 use loom::thread;
 
@@ -7,8 +7,8 @@ use super::*;
 #[test]
 fn members_hear_of_what_one_gives_back_when_it_leaves() {
     check(3, || {
-        let (staying, leaving) = (peer(1), peer(2));
-        let mailbox = unowned(ROOMY);
+        let (staying, leaving) = (connection(1), connection(2));
+        let mailbox = unowned(ROOMY, &Arc::default());
         let own = join(&mailbox, &staying);
         let other = join(&mailbox, &leaving);
         let producer = thread::spawn({
@@ -16,7 +16,7 @@ fn members_hear_of_what_one_gives_back_when_it_leaves() {
             move || assert!(put(&mailbox, "a", None))
         });
         let leaver = thread::spawn(move || {
-            // ConflatedInFlight, but nothing of it is written.
+            // Taken, but not written.
             drop(other.deliver());
             let membership = other.membership.as_ref().unwrap();
             assert!(!other.mailbox.leave(membership));
@@ -31,9 +31,9 @@ fn members_hear_of_what_one_gives_back_when_it_leaves() {
 #[test]
 fn each_message_goes_to_one_member() {
     check(3, || {
-        let peers = [peer(1), peer(2)];
-        let mailbox = unowned(ROOMY);
-        let [own, other] = peers.each_ref().map(|peer| join(&mailbox, peer));
+        let connections = [connection(1), connection(2)];
+        let mailbox = unowned(ROOMY, &Arc::default());
+        let [own, other] = connections.each_ref().map(|handle| join(&mailbox, handle));
         let producer = thread::spawn({
             let mailbox = Arc::clone(&mailbox);
             move || ["a", "b"].map(|letter| assert!(put(&mailbox, letter, None)))

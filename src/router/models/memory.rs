@@ -1,44 +1,34 @@
-//! Who waits for the server's memory is woken when some is free, whoever frees it.
+//! A sender that waits for the server's memory is woken when some is free,
+//! whoever frees it.
 
 use loom::thread;
 
 use super::*;
-use crate::budget::{Budget, Of};
+use crate::budget::Purpose;
+use crate::router::mailbox::Pause;
 
 const TOTAL: usize = 800;
-/// Counted above what is first come.
+/// Bytes beyond those that are first come.
 const SHORT: isize = 700;
 
 /// A name that holds nothing, in a server whose memory is used up.
 fn short() -> (Arc<Budget>, Arc<Mailbox>) {
     let budget = Arc::new(Budget::new(TOTAL));
-    budget.settle(Of::Queued, SHORT);
-    let rules = QueueRules {
-        capacity: ROOMY,
-        overflow: Overflow::Pause,
-    };
-    let mailbox = Arc::new(Mailbox::new(
-        name("gateway"),
-        rules,
-        &budget,
-        Arc::default(),
-    ));
-    mailbox.take_over(&peer(1));
+    budget.tell(Purpose::Queued, SHORT);
+    let mailbox = unowned(ROOMY, &budget);
+    mailbox.take_over(&connection(1));
     (budget, mailbox)
 }
 
-/// What a session does with an event for which there is no memory.
+/// Sends an event as a session does, while there is no memory for it.
 fn send(mailbox: &Arc<Mailbox>, id: u64) -> bool {
-    use crate::router::mailbox::pause::Pause;
-    let mut pause = Pause {
-        mailbox: Arc::clone(mailbox),
-        connection: ConnectionId(id),
-        waits: false,
-        waits_for_memory: false,
-        size: FRAME as u32,
-        deadline: std::time::Duration::ZERO,
-        msg_id: MsgId::from(uuid::Uuid::nil()),
-    };
+    let mut pause = Pause::new(
+        mailbox,
+        ConnectionId(id),
+        FRAME as u32,
+        std::time::Duration::ZERO,
+        MsgId::from(uuid::Uuid::nil()),
+    );
     let mut waits = false;
     loom::future::block_on(poll_fn(|cx| {
         loop {
@@ -67,7 +57,7 @@ fn freed_memory_wakes_who_waits_for_any_name() {
     check(3, || {
         let (budget, mailbox) = short();
         let sender = sender(&mailbox, 2);
-        budget.settle(Of::Queued, -SHORT);
+        budget.tell(Purpose::Queued, -SHORT);
         assert!(sender.join().unwrap());
     });
 }
@@ -77,7 +67,7 @@ fn freed_memory_wakes_all_who_wait() {
     check(2, || {
         let (budget, mailbox) = short();
         let senders = [2, 3].map(|id| sender(&mailbox, id));
-        budget.settle(Of::Queued, -SHORT);
+        budget.tell(Purpose::Queued, -SHORT);
         assert!(senders.map(|sender| sender.join().unwrap()) == [true; 2]);
     });
 }
@@ -86,7 +76,7 @@ fn freed_memory_wakes_all_who_wait() {
 fn a_reader_that_waits_for_memory_is_woken_and_wakes_the_next() {
     check(2, || {
         let budget = Arc::new(Budget::new(TOTAL));
-        budget.settle(Of::Input, SHORT);
+        budget.tell(Purpose::Input, SHORT);
         let readers = [2, 3].map(|id| {
             let budget = Arc::clone(&budget);
             thread::spawn(move || {
@@ -101,7 +91,7 @@ fn a_reader_that_waits_for_memory_is_woken_and_wakes_the_next() {
                 budget.stop_waiting_to_read(id);
             })
         });
-        budget.settle(Of::Input, -SHORT);
+        budget.tell(Purpose::Input, -SHORT);
         for reader in readers {
             reader.join().unwrap();
         }

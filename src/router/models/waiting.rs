@@ -10,7 +10,7 @@ const SMALL: Capacity = Capacity {
     messages: 100,
 };
 
-/// An mailbox of which 35 bytes are ordinary, and used.
+/// A mailbox with 35 bytes for ordinary messages, all used.
 fn full(owner: &Arc<ConnectionHandle>) -> (Arc<Mailbox>, Epoch) {
     let (mailbox, epoch) = mailbox(SMALL, owner);
     let frames = [FRAME as u32; 7];
@@ -22,8 +22,8 @@ fn full(owner: &Arc<ConnectionHandle>) -> (Arc<Mailbox>, Epoch) {
     (mailbox, epoch)
 }
 
-/// What a session does with an event that doesn't fit: it waits, then looks, and
-/// hands it in again when that is worth it. Says whether it was accepted.
+/// Sends an event that doesn't fit as a session does: waits, then looks, and
+/// hands it in again if there is room. Returns whether it was accepted.
 fn send(mailbox: &Mailbox, id: u64) -> bool {
     let id = ConnectionId(id);
     let accepted = loom::future::block_on(poll_fn(|cx| {
@@ -54,7 +54,7 @@ fn sender(mailbox: &Arc<Mailbox>, id: u64) -> thread::JoinHandle<bool> {
 #[test]
 fn room_wakes_a_paused_sender() {
     check(4, || {
-        let (mailbox, epoch) = full(&peer(1));
+        let (mailbox, epoch) = full(&connection(1));
         let sender = sender(&mailbox, 2);
         assert!(mailbox.take(epoch).is_some());
         assert!(sender.join().unwrap());
@@ -65,7 +65,7 @@ fn room_wakes_a_paused_sender() {
 #[test]
 fn room_wakes_all_paused_senders() {
     check(2, || {
-        let (mailbox, epoch) = full(&peer(1));
+        let (mailbox, epoch) = full(&connection(1));
         let senders = [2, 3].map(|id| sender(&mailbox, id));
         assert!(mailbox.take(epoch).is_some());
         assert!(senders.map(|sender| sender.join().unwrap()) == [true; 2]);
@@ -76,7 +76,7 @@ fn room_wakes_all_paused_senders() {
 #[test]
 fn who_waits_no_more_leaves_the_others_waiting() {
     check(3, || {
-        let (mailbox, epoch) = full(&peer(1));
+        let (mailbox, epoch) = full(&connection(1));
         let sender = sender(&mailbox, 2);
         let gone = thread::spawn({
             let mailbox = Arc::clone(&mailbox);
@@ -95,7 +95,7 @@ fn who_waits_no_more_leaves_the_others_waiting() {
 #[test]
 fn a_paused_sender_is_woken_when_the_owner_leaves() {
     check(4, || {
-        let (mailbox, _) = full(&peer(1));
+        let (mailbox, _) = full(&connection(1));
         let sender = sender(&mailbox, 2);
         mailbox.release_owner();
         assert!(!sender.join().unwrap());

@@ -1,11 +1,12 @@
-//! Who sleeps is woken for whatever is put before it, whoever owns the name by
-//! then.
+//! A sleeping connection is woken for everything that is queued for it, whoever
+//! owns the name by then.
 
 use loom::thread;
 
 use super::*;
+use crate::router::broadcast::receiver::BroadcastReceiver;
 
-/// What is put before an owner.
+/// Something that an owner is to hear of.
 #[derive(Clone, Copy)]
 enum Put {
     Message,
@@ -24,11 +25,11 @@ impl Put {
         }
     }
 
-    /// Does the rest.
+    /// Does the other part.
     fn finish(self, mailbox: &Mailbox) {
         match self {
             Self::Message => mailbox.enqueue(entry("1", None), FRAME),
-            Self::DropNotice => mailbox.note_dropped(gap()),
+            Self::DropNotice => mailbox.note_dropped(notice()),
         }
     }
 }
@@ -36,7 +37,7 @@ impl Put {
 #[test]
 fn an_owner_hears_of_what_two_producers_queue() {
     check(3, || {
-        let owner = peer(1);
+        let owner = connection(1);
         let (mailbox, epoch) = mailbox(ROOMY, &owner);
         let producers = ["a", "b"].map(|letter| {
             let mailbox = Arc::clone(&mailbox);
@@ -54,9 +55,9 @@ fn an_owner_hears_of_what_two_producers_queue() {
 }
 
 #[test]
-fn an_owner_hears_of_a_gap() {
+fn an_owner_hears_of_a_drop() {
     check(4, || {
-        let owner = peer(1);
+        let owner = connection(1);
         let (mailbox, epoch) = mailbox(ROOMY, &owner);
         let producer = thread::spawn({
             let mailbox = Arc::clone(&mailbox);
@@ -67,10 +68,10 @@ fn an_owner_hears_of_a_gap() {
     });
 }
 
-/// The old owner looks no more; the new one must find what was put, or be woken.
+/// The old owner looks no more; the new one must find the message, or be woken.
 fn hears_after_change(put: Put, change: fn(&Arc<Mailbox>, &Arc<ConnectionHandle>) -> Claim) {
     check(4, move || {
-        let (old, new) = (peer(1), peer(2));
+        let (old, new) = (connection(1), connection(2));
         let (mailbox, _) = mailbox(ROOMY, &old);
         put.begin(&mailbox);
         let producer = thread::spawn({
@@ -103,7 +104,7 @@ fn a_new_owner_hears_of_a_message_that_was_queued_around_the_takeover() {
 }
 
 #[test]
-fn a_new_owner_hears_of_a_gap_that_was_noted_around_the_takeover() {
+fn a_new_owner_hears_of_a_drop_that_was_noted_around_the_takeover() {
     hears_after_change(Put::DropNotice, take_over);
 }
 
@@ -113,7 +114,7 @@ fn the_next_owner_hears_of_a_message_that_was_queued_while_the_name_had_none() {
 }
 
 #[test]
-fn the_next_owner_hears_of_a_gap_that_was_noted_while_the_name_had_none() {
+fn the_next_owner_hears_of_a_drop_that_was_noted_while_the_name_had_none() {
     hears_after_change(Put::DropNotice, let_go_and_claim);
 }
 
@@ -123,26 +124,26 @@ fn a_group_hears_of_a_message_that_was_queued_before_it_was_there() {
 }
 
 #[test]
-fn a_group_hears_of_a_gap_that_was_noted_before_it_was_there() {
+fn a_group_hears_of_a_drop_that_was_noted_before_it_was_there() {
     hears_after_change(Put::DropNotice, let_go_and_join);
 }
 
 #[test]
 fn a_connection_hears_of_broadcasts() {
     check(3, || {
-        let receiver = peer(1);
+        let receiver = Arc::new(BroadcastReceiver::new(&connection(1)));
         let producers = ["a", "b"].map(|letter| {
             let receiver = Arc::clone(&receiver);
             thread::spawn(move || {
-                let granted = receiver.broadcasts.reserve(&[FRAME as u32], FRAME, ROOMY);
+                let granted = receiver.reserve(&[FRAME as u32], FRAME, ROOMY);
                 assert_eq!(granted, Ok(1));
                 receiver.broadcast(entry(letter, None), FRAME);
             })
         });
         let mut seen = 0;
-        sleep_until(&receiver, || {
-            while let Some(entry) = receiver.broadcasts.pop() {
-                (receiver.broadcasts).release(entry.frames as usize, entry.charge);
+        sleep_until(&receiver.handle, || {
+            while let Some(entry) = receiver.queue.pop() {
+                receiver.release(entry.messages as usize, entry.charge);
                 seen += 1;
             }
             seen == 2
@@ -156,13 +157,13 @@ fn a_connection_hears_of_broadcasts() {
 #[test]
 fn a_connection_hears_of_broadcasts_that_it_missed() {
     check(4, || {
-        let receiver = peer(1);
+        let receiver = Arc::new(BroadcastReceiver::new(&connection(1)));
         let producer = thread::spawn({
             let receiver = Arc::clone(&receiver);
-            move || receiver.miss_broadcasts(gap())
+            move || receiver.miss_broadcasts(notice())
         });
-        sleep_until(&receiver, || {
-            let report = receiver.broadcasts.pop();
+        sleep_until(&receiver.handle, || {
+            let report = receiver.queue.pop();
             report.is_some_and(|report| read(&report.bytes) == "1")
         });
         producer.join().unwrap();
@@ -172,7 +173,7 @@ fn a_connection_hears_of_broadcasts_that_it_missed() {
 #[test]
 fn an_old_owner_hears_that_its_name_is_gone() {
     check(3, || {
-        let (old, new) = (peer(1), peer(2));
+        let (old, new) = (connection(1), connection(2));
         let (mailbox, epoch) = mailbox(ROOMY, &old);
         let producer = thread::spawn({
             let mailbox = Arc::clone(&mailbox);

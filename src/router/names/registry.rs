@@ -17,7 +17,7 @@ use super::lingering::Lingering;
 use crate::budget::Budget;
 use crate::ids::Name;
 use crate::router::broadcast::{BroadcastReceiver, Members};
-use crate::router::mailbox::claim::{Claim, Excluded, Ownership};
+use crate::router::mailbox::{Claim, Excluded, Ownership};
 use crate::router::mailbox::{Mailbox, QueueRules};
 use crate::stats::Counters;
 use crate::sync::Mutex;
@@ -291,9 +291,8 @@ mod tests {
     };
 
     fn receiver(id: u64) -> Arc<BroadcastReceiver> {
-        Arc::new(BroadcastReceiver::new(&Arc::new(ConnectionHandle::new(
-            ConnectionId(id),
-        ))))
+        let handle = ConnectionHandle::new(ConnectionId(id), &Arc::default());
+        Arc::new(BroadcastReceiver::new(&Arc::new(handle)))
     }
 
     #[test]

@@ -13,9 +13,9 @@ use super::{Halt, Session};
 use crate::config::Overflow;
 use crate::ids::MsgId;
 use crate::limits::FRAME_PREFIX_BYTES;
-use crate::router::mailbox::claim::Claim;
-use crate::router::mailbox::drop_notice::DropNotice;
-use crate::router::mailbox::pause::Pause;
+use crate::router::mailbox::Claim;
+use crate::router::mailbox::DropNotice;
+use crate::router::mailbox::Pause;
 use crate::router::mailbox::{Mailbox, QueuePart};
 use crate::wire::{ErrorCode, Kind, Refusal, Shortage};
 

@@ -2,7 +2,7 @@
 
 use super::answers::SenderIndex;
 use crate::ids::Name;
-use crate::router::mailbox::claim::{Claim, Excluded, Ownership};
+use crate::router::mailbox::{Claim, Excluded, Ownership};
 use crate::router::session::Session;
 use crate::wire::{ErrorCode, Refusal};
 

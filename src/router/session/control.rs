@@ -6,7 +6,7 @@ use super::answers::{AckOptions, SenderIndex};
 use super::claiming::NameState;
 use crate::ids::{MsgId, Name};
 use crate::limits::PROTOCOL_VERSION;
-use crate::router::mailbox::claim::{Claim, Ownership};
+use crate::router::mailbox::{Claim, Ownership};
 use crate::router::session::{Attention, Halt, Session};
 use crate::wire::{
     Broadcasts, ErrorCode, Granted, GrantedLimits, Header, HelloRequest, Kind, Refusal,

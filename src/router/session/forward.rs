@@ -12,10 +12,7 @@ use bytes::{Buf, BytesMut};
 use crate::ids::ConnectionId;
 use crate::router::broadcast::{Audience, BroadcastContext, BroadcastReceiver, FanOut, RunView};
 use crate::router::connection::ConnectionHandle;
-use crate::router::mailbox::Mailbox;
-use crate::router::mailbox::cut::Cut;
-use crate::router::mailbox::drop_notice::DropNotice;
-use crate::router::mailbox::parts::{Parts, Pieces, pins};
+use crate::router::mailbox::{Cut, DropNotice, Mailbox, Parts, Pieces, pins};
 
 #[derive(Debug)]
 struct NamedBatch {
@@ -49,12 +46,12 @@ pub(crate) struct Forward {
 impl Forward {
     /// Adds `frames` frames, for which room in `mailbox` is reserved.
     #[inline]
-    pub(crate) fn add_named(&mut self, mailbox: &Arc<Mailbox>, range: Range<usize>, frames: u32) {
+    pub(crate) fn add_named(&mut self, mailbox: &Arc<Mailbox>, range: Range<usize>, messages: u32) {
         let parts = match self.latest(mailbox) {
             Some(index) if self.named[index].gap.is_none() => &mut self.named[index].parts,
             _ => &mut self.begin_batch(mailbox).parts,
         };
-        parts.add(range, frames);
+        parts.add(range, messages);
     }
 
     /// Notes what was dropped for a name behind all that was added for it.
@@ -153,7 +150,7 @@ impl Forward {
         consumed: usize,
         origin: &Arc<ConnectionHandle>,
     ) {
-        if self.named.is_empty() && self.everyone.frames == 0 {
+        if self.named.is_empty() && self.everyone.messages == 0 {
             input.advance(consumed);
             self.clear();
             return;
@@ -165,7 +162,7 @@ impl Forward {
             false => Cut::copying(&input[..consumed], budget),
         };
         for batch in &mut self.named {
-            if batch.parts.frames > 0 {
+            if batch.parts.messages > 0 {
                 let entry = cut.entry(&batch.parts, Some(origin));
                 batch.mailbox.enqueue(entry, batch.parts.bytes);
             }
@@ -173,7 +170,7 @@ impl Forward {
                 batch.mailbox.note_dropped(gap);
             }
         }
-        if self.everyone.frames > 0 {
+        if self.everyone.messages > 0 {
             self.commit_broadcasts(&cut);
             self.fan_out.commit(&cut);
         }

@@ -4,7 +4,7 @@
 use std::task::Waker;
 
 use super::Session;
-use crate::budget::Of;
+use crate::budget::Purpose;
 
 impl Session {
     /// How much may be read, where `held` bytes that were received are not taken:
@@ -18,7 +18,7 @@ impl Session {
     /// Counts what was received and not taken: `bytes` from now on.
     #[inline]
     pub fn hold_input(&mut self, bytes: usize) {
-        (self.shared.budget).recount(Of::Input, &mut self.counted.1, bytes);
+        (self.shared.budget).recount(Purpose::Input, &mut self.counted.1, bytes);
     }
 
     /// Has `waker` woken when there may be room to read, until
@@ -35,6 +35,6 @@ impl Session {
     #[inline]
     pub(super) fn count_answers(&mut self) {
         let bytes = self.answers.held_bytes();
-        (self.shared.budget).recount(Of::Queued, &mut self.counted.0, bytes);
+        (self.shared.budget).recount(Purpose::Queued, &mut self.counted.0, bytes);
     }
 }

@@ -8,7 +8,7 @@
 //! rest of the window is kept by the caller and handed in again.
 
 mod admission;
-mod answers;
+pub(super) mod answers;
 mod claiming;
 mod control;
 mod forward;
@@ -34,15 +34,13 @@ use std::task::Waker;
 use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 
-use crate::budget::Of;
+use crate::budget::Purpose;
 use crate::ids::{ConnectionId, Name};
 use crate::limits::REFUSED_IN_A_ROW_MAX;
 use crate::router::broadcast::{BroadcastReceiver, Subscriptions};
 use crate::router::connection::ConnectionHandle;
 use crate::router::connection::accepted_ids::AcceptedIds;
-use crate::router::mailbox::claim::{Claim, Ownership};
-use crate::router::mailbox::in_flight::Write;
-use crate::router::mailbox::pause::Pause;
+use crate::router::mailbox::{Claim, Ownership, Pause, Write};
 use crate::router::now::Now;
 use crate::stats::Stats;
 use crate::wire::{ErrorCode, ErrorDetails, Refusal};
@@ -122,7 +120,7 @@ pub struct Session {
 
 impl Session {
     pub(super) fn new(shared: Arc<RouterShared>, id: ConnectionId) -> Self {
-        let handle = Arc::new(ConnectionHandle::within(id, &shared.budget));
+        let handle = Arc::new(ConnectionHandle::new(id, &shared.budget));
         Self {
             answers: Answers::new(shared.config.name.clone(), Uuid::new_v4()),
             receiver: Arc::new(BroadcastReceiver::new(&handle)),
@@ -340,8 +338,8 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.end_input();
         let budget = &self.shared.budget;
-        budget.recount(Of::Queued, &mut self.counted.0, 0);
-        budget.recount(Of::Input, &mut self.counted.1, 0);
+        budget.recount(Purpose::Queued, &mut self.counted.0, 0);
+        budget.recount(Purpose::Input, &mut self.counted.1, 0);
     }
 }
 

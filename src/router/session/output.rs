@@ -9,13 +9,13 @@ use bytes::{Buf, Bytes};
 use super::answers::Answers;
 use super::write_sources::{SOURCES_AT_ONCE, WriteSource, WriteSources, finish_mail};
 use crate::router::broadcast::{BroadcastReceiver, ConflatedInFlight, ConflatedQueue, Keys};
+use crate::router::mailbox::Claim;
+use crate::router::mailbox::Entry;
+use crate::router::mailbox::EntryBytes;
+use crate::router::mailbox::KeptFrame;
 use crate::router::mailbox::NotOwner;
-use crate::router::mailbox::claim::Claim;
-use crate::router::mailbox::entry_bytes::EntryBytes;
-use crate::router::mailbox::entry_bytes::KeptFrame;
 use crate::router::mailbox::flow_window::Window;
-use crate::router::mailbox::in_flight::{InFlight, Write};
-use crate::router::mailbox::queue::Entry;
+use crate::router::mailbox::{InFlight, Write};
 
 /// How far the output got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +134,7 @@ impl Output {
     /// Takes the next run of broadcasts whole.
     fn take_broadcast(&mut self, receiver: &BroadcastReceiver) -> Option<Bytes> {
         if let Some(entry) = self.broadcasts.pop(&receiver.queue) {
-            let (frames, charge) = (entry.frames as usize, entry.charge);
+            let (frames, charge) = (entry.messages as usize, entry.charge);
             receiver.release(frames, charge);
             return Some(entry.bytes.into());
         }
@@ -180,7 +180,7 @@ impl Output {
             }
             None => self.broadcasts.push(Entry {
                 bytes,
-                frames: 0,
+                messages: 0,
                 order: 0,
                 charge: 0,
                 origin: None,

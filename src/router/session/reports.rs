@@ -3,7 +3,7 @@
 
 use crate::ids::{MsgId, Name};
 use crate::router::connection::Report;
-use crate::router::mailbox::claim::Claim;
+use crate::router::mailbox::Claim;
 use crate::router::now::Now;
 use crate::router::session::{Attention, Session};
 use crate::wire::{ErrorCode, ErrorDetails};

@@ -9,7 +9,7 @@ use super::Session;
 use super::read::{Read, Stopped};
 use crate::ids::MsgId;
 use crate::router::connection::accepted_ids::AcceptedIds;
-use crate::router::mailbox::claim::Claim;
+use crate::router::mailbox::Claim;
 use crate::wire::{ErrorCode, HelloRequest, Kind, Refusal, Shortage};
 
 impl Session {

@@ -102,7 +102,7 @@ mod tests {
             },
             overflow: Overflow::Pause,
         };
-        let owner = Arc::new(ConnectionHandle::new(ConnectionId(1)));
+        let owner = Arc::new(ConnectionHandle::new(ConnectionId(1), &Arc::default()));
         let mailbox = |name| {
             let name = Name::new(name).unwrap();
             let budget = Arc::default();

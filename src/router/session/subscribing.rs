@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::limits::{FRAME_PREFIX_BYTES, SNAPSHOT_WAITING_MAX};
 use crate::router::broadcast::{Delivery, Keys, Subscription};
-use crate::router::mailbox::entry_bytes::KeptFrame;
+use crate::router::mailbox::KeptFrame;
 use crate::router::session::Session;
 use crate::wire::filter::{Field, Pointer, Probe, Values};
 use crate::wire::{ErrorCode, Mode, Refusal, SubscribeRequest, UnsubscribeRequest};

@@ -5,11 +5,11 @@ use std::io;
 use smallvec::SmallVec;
 
 use crate::router::broadcast::{BroadcastReceiver, ConflatedInFlight, ConflatedQueue};
+use crate::router::mailbox::Claim;
+use crate::router::mailbox::Delivery;
 use crate::router::mailbox::NotOwner;
-use crate::router::mailbox::claim::Claim;
-use crate::router::mailbox::delivery::Delivery;
 use crate::router::mailbox::flow_window::{self, Window};
-use crate::router::mailbox::in_flight::{InFlight, Slices, Write};
+use crate::router::mailbox::{InFlight, Slices, Write};
 
 /// Goes on with the mail of a name whose first run is partly written.
 pub(super) fn finish_mail(

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
 
 use super::*;
-use crate::budget::Of;
+use crate::budget::Purpose;
 use crate::ids::Name;
 use crate::router::{NameConfig, Overflow};
 
@@ -54,8 +54,8 @@ fn fill(sender: &mut TestClient, target: &str, most: usize) -> (usize, Option<Va
 }
 
 fn used(router: &Router) -> usize {
-    router.0.budget.settle_own();
-    router.0.budget.used(Of::Queued)
+    router.0.budget.tell_own();
+    router.0.budget.used(Purpose::Queued)
 }
 
 #[test]
@@ -270,7 +270,10 @@ fn all_that_was_counted_is_given_back() {
     let budget = Arc::clone(&router.0.budget);
     assert!(budget.holding() >= 2);
     drop((hog, other, sender, router));
-    budget.settle_own();
-    assert_eq!((budget.used(Of::Queued), budget.used(Of::Input)), (0, 0));
+    budget.tell_own();
+    assert_eq!(
+        (budget.used(Purpose::Queued), budget.used(Purpose::Input)),
+        (0, 0)
+    );
     assert_eq!((budget.holding(), budget.queues()), (0, 0));
 }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::backlog::Message;
 use super::queue::ConflatedQueue;
+use crate::router::mailbox::Slices;
 use crate::router::mailbox::flow_window::Ahead;
-use crate::router::mailbox::in_flight::Slices;
 
 /// Messages that are taken out for one write.
 const TAKEN_MAX: usize = 32;

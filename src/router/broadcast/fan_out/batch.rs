@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use crate::router::broadcast::receiver::BroadcastReceiver;
 use crate::router::broadcast::run::{BroadcastContext, RunView};
-use crate::router::mailbox::cut::Cut;
-use crate::router::mailbox::drop_notice::DropNotice;
-use crate::router::mailbox::entry_bytes::Copied;
-use crate::router::mailbox::queue::Entry;
+use crate::router::mailbox::Copied;
+use crate::router::mailbox::Cut;
+use crate::router::mailbox::DropNotice;
+use crate::router::mailbox::Entry;
 use crate::router::mailbox::queue_state::Reservation;
 
 /// See the [module](self). It fills one line of the processor's cache: there are
@@ -156,13 +156,13 @@ impl Batch {
         let ahead = u64::from(self.usual_bytes.saturating_sub(bytes));
         let frames_ahead = u64::from(frames) * ahead / u64::from(bytes.max(1));
         let more = Reservation {
-            frames: (frames as usize + frames_ahead as usize)
+            messages: (frames as usize + frames_ahead as usize)
                 .saturating_sub(self.reserved_frames as usize),
             bytes: (bytes as usize + ahead as usize).saturating_sub(self.reserved_bytes as usize),
         };
         match receiver.reserve_whole(more, context.capacity) {
             Ok(true) => {
-                self.reserved_frames += more.frames as u32;
+                self.reserved_frames += more.messages as u32;
                 self.reserved_bytes += more.bytes as u32;
             }
             Ok(false) => self.reserve_what_fits(receiver, run, context, dropped),
@@ -184,7 +184,7 @@ impl Batch {
         let open = self.stretch;
         self.stretch.cut_open();
         let surplus = self.take_surplus();
-        receiver.release(surplus.frames, surplus.bytes);
+        receiver.release(surplus.messages, surplus.bytes);
         let first = open.open_index as usize;
         let sizes = &run.sizes[first..first + open.open_frames as usize];
         let total = (open.end - open.open_start) as usize;
@@ -221,14 +221,14 @@ impl Batch {
         let frames = self.gathered_frames + self.stretch.frames;
         let bytes = self.gathered.len() as u32 + self.stretch.len();
         Reservation {
-            frames: (self.reserved_frames - frames) as usize,
+            messages: (self.reserved_frames - frames) as usize,
             bytes: (self.reserved_bytes - bytes) as usize,
         }
     }
 
     fn take_surplus(&mut self) -> Reservation {
         let surplus = self.surplus();
-        self.reserved_frames -= surplus.frames as u32;
+        self.reserved_frames -= surplus.messages as u32;
         self.reserved_bytes -= surplus.bytes as u32;
         surplus
     }
@@ -304,7 +304,7 @@ impl Batch {
     /// but that of the stretch.
     fn take_entry(&mut self) -> (Option<Entry>, Reservation) {
         let room = Reservation {
-            frames: (self.reserved_frames - self.stretch.frames) as usize,
+            messages: (self.reserved_frames - self.stretch.frames) as usize,
             bytes: (self.reserved_bytes - self.stretch.len()) as usize,
         };
         self.reserved_frames = self.stretch.frames;
@@ -318,7 +318,7 @@ impl Batch {
         let entry = Entry {
             charge: bytes.copied_bytes().unwrap_or(bytes.len()),
             bytes,
-            frames,
+            messages: frames,
             order: 0,
             origin: None,
         };
@@ -330,7 +330,7 @@ impl Batch {
 fn queue_within(receiver: &BroadcastReceiver, entry: Option<Entry>, room: Reservation) {
     match entry {
         Some(entry) => receiver.broadcast_within(entry, room),
-        None => receiver.release(room.frames, room.bytes),
+        None => receiver.release(room.messages, room.bytes),
     }
 }
 

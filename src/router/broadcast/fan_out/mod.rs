@@ -20,7 +20,7 @@ use super::subscriptions::{DeliveryMode, Keys, SubscriptionIndex};
 use crate::ids::ConnectionId;
 use crate::limits::FRAME_PREFIX_BYTES;
 use crate::router::broadcast::run::{BroadcastContext, RunView};
-use crate::router::mailbox::cut::Cut;
+use crate::router::mailbox::Cut;
 #[cfg(test)]
 use crate::router::mailbox::queue_state::Reservation;
 use crate::wire::Slots;

@@ -22,7 +22,7 @@ use super::subscriptions::Keys;
 use crate::budget::Budget;
 use crate::ids::ConnectionId;
 use crate::limits::SNAPSHOT_KEYS_MAX;
-use crate::router::mailbox::entry_bytes::KeptFrame;
+use crate::router::mailbox::KeptFrame;
 use crate::wire::filter::Pointer;
 use crate::wire::{ErrorCode, Refusal};
 

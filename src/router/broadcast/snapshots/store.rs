@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::budget::Budget;
 use crate::ids::ConnectionId;
 use crate::limits::{SNAPSHOT_BYTES_MAX, SNAPSHOT_MESSAGES_MAX};
-use crate::router::mailbox::entry_bytes::{Frame, KeptFrame};
+use crate::router::mailbox::{Frame, KeptFrame};
 use crate::wire::filter::Pointer;
 
 /// Memory that a kept frame takes beside its bytes and twice its key.

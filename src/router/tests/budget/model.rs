@@ -95,7 +95,7 @@ impl Hall {
     /// The outcome is known but for whether the queue counts already.
     fn before(&self, name: &str) -> Option<Before> {
         let budget = &self.router.0.budget;
-        budget.settle_own();
+        budget.tell_own();
         let own = self.router.0.registry.lookup(name.as_bytes())?.load();
         let owner = self
             .receivers
@@ -103,8 +103,8 @@ impl Hall {
             .find(|(_, names)| names.contains(&name))?;
         let others = owner.0.session.receiver().handle.charged_bytes() - own.bytes();
         let allowance = |holding| {
-            let (used, queues) = (budget.used(Of::Queued), budget.queues());
-            budget.parts().allowance(used, holding, queues)
+            let (used, queues) = (budget.used(Purpose::Queued), budget.queues());
+            budget.division().allowance(used, holding, queues)
         };
         let holding = budget.holding();
         Some(Before {
@@ -207,11 +207,11 @@ impl Hall {
         }
         self.run_woken();
         let budget = &self.router.0.budget;
-        budget.settle_own();
+        budget.tell_own();
         // Beside it there may be one message, answers, and the rest of a frame
         // that a taken name left behind.
-        let most = budget.parts().queued_max() + 10_000 + 4_000;
-        let used = budget.used(Of::Queued);
+        let most = budget.division().queued_max() + 10_000 + 4_000;
+        let used = budget.used(Purpose::Queued);
         assert!(used <= most, "{used} bytes of {most}");
     }
 }
@@ -237,9 +237,9 @@ fn shares_are_kept_and_nobody_waits_for_what_is_there() {
         paused += hall.paused;
         let budget = Arc::clone(&hall.router.0.budget);
         drop(hall);
-        budget.settle_own();
+        budget.tell_own();
         assert_eq!(
-            budget.used(Of::Queued),
+            budget.used(Purpose::Queued),
             0,
             "seed {number}: bytes that nobody has"
         );

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::queue::{Item, Load, Queue};
 use super::{Model, Report};
 use crate::router::Overflow;
-use crate::router::mailbox::queue_state::{self, Capacity, Reservation};
+use crate::router::mailbox::queue_state;
+use crate::router::mailbox::queue_state::{Capacity, Reservation};
 use crate::router::tests::sim::messages::Hello;
 
 /// A name that is owned or lingers.

@@ -44,7 +44,7 @@ impl Sub<Reservation> for Load {
 
     fn sub(self, room: Reservation) -> Self {
         Self {
-            messages: self.messages - room.frames,
+            messages: self.messages - room.messages,
             bytes: self.bytes - room.bytes,
         }
     }

@@ -3,11 +3,13 @@
 use loom::thread;
 
 use super::*;
+use crate::router::broadcast::receiver::BroadcastReceiver;
 use crate::router::session::answers::Answers;
 use crate::router::session::output::{Output, Progress};
 
 /// Writes all that can be written now.
-fn write_all(output: &mut Output, claims: &[Claim], peer: &Peer) -> String {
+fn write_all(output: &mut Output, claims: &[Claim], handle: &Arc<ConnectionHandle>) -> String {
+    let receiver = BroadcastReceiver::new(handle);
     let mut answers = Answers::new(name("tickwire"), uuid::Uuid::nil());
     let mut written = Vec::new();
     let mut write = |slices: &[std::io::IoSlice<'_>]| {
@@ -17,7 +19,7 @@ fn write_all(output: &mut Output, claims: &[Claim], peer: &Peer) -> String {
         Ok(slices.iter().map(|slice| slice.len()).sum())
     };
     let (_, progress) = output
-        .transmit(&mut answers, claims, peer, usize::MAX, &mut write)
+        .transmit(&mut answers, claims, &receiver, usize::MAX, &mut write)
         .unwrap();
     assert_eq!(progress, Progress::Idle);
     read(&written)
@@ -27,32 +29,32 @@ fn write_all(output: &mut Output, claims: &[Claim], peer: &Peer) -> String {
 #[test]
 fn two_who_took_names_from_each_other_do_not_wait_for_one_another() {
     check(4, || {
-        let peers = [peer(1), peer(2)];
-        let (first, lost_by_b) = mailbox(ROOMY, &peers[1]);
-        let (second, lost_by_a) = mailbox(ROOMY, &peers[0]);
+        let connections = [connection(1), connection(2)];
+        let (first, lost_by_b) = mailbox(ROOMY, &connections[1]);
+        let (second, lost_by_a) = mailbox(ROOMY, &connections[0]);
         let a = [
-            claim(&first, first.take_over(&peers[0]).0),
+            claim(&first, first.take_over(&connections[0]).0),
             claim(&second, lost_by_a),
         ];
         let b = [
-            claim(&second, second.take_over(&peers[1]).0),
+            claim(&second, second.take_over(&connections[1]).0),
             claim(&first, lost_by_b),
         ];
         assert!(put(&first, "a", None));
         assert!(put(&second, "b", None));
-        let [peer_a, peer_b] = peers;
-        let other = thread::spawn(move || write_all(&mut Output::default(), &b, &peer_b));
-        assert_eq!(write_all(&mut Output::default(), &a, &peer_a), "a");
+        let [connection_a, connection_b] = connections;
+        let other = thread::spawn(move || write_all(&mut Output::default(), &b, &connection_b));
+        assert_eq!(write_all(&mut Output::default(), &a, &connection_a), "a");
         assert_eq!(other.join().unwrap(), "b");
     });
 }
 
-/// Both write what is queued for two names: one who has just lost them, and the
-/// other, who took them in the other order. What is queued last is the other's.
+/// Both write the mail of two names: one has just lost them, the other took them
+/// in the other order. The last message is the other's.
 #[test]
-fn a_lane_that_another_is_at_is_not_overslept() {
+fn a_mailbox_that_another_delivers_from_is_not_overslept() {
     check(3, || {
-        let (old, new) = (peer(1), peer(2));
+        let (old, new) = (connection(1), connection(2));
         let (first, first_epoch) = mailbox(ROOMY, &old);
         let (second, second_epoch) = mailbox(ROOMY, &old);
         assert!(put(&first, "a", None));

@@ -1,20 +1,20 @@
-//! How the total is divided: who may have how much of it when.
+//! The division of the total among accounts.
 
 /// The parts of a total, in bytes. See the [module](super).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Parts {
+pub(crate) struct Division {
     /// Counted bytes up to which nobody is refused.
     pub(crate) first_come: usize,
-    /// What is divided among the queues that hold something.
+    /// Bytes divided among the queues that hold something.
     pub(crate) shares: usize,
-    /// What is divided among all queues, so that one that was empty while
-    /// others took all their shares still gets something.
+    /// Bytes divided among all queues, so that one that was empty while others
+    /// took all their shares still gets something.
     pub(crate) late: usize,
     /// Bytes of incomplete frames up to which any may grow.
     pub(crate) input: usize,
 }
 
-/// What one account may have at a moment.
+/// The bytes that one account may have at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Allowance {
     /// Bytes of an account in all.
@@ -33,21 +33,21 @@ impl Allowance {
         any_one: usize::MAX,
     };
 
-    /// Bytes that a queue may hold which has `own`, and whose account has
-    /// `others` beside it.
+    /// Bytes that a queue may hold, where it has `own` and its account has `others`
+    /// beside it.
     pub(crate) fn of_queue(self, own: usize, others: usize) -> usize {
         let of_account = self.each.saturating_sub(others);
         of_account.min(own.saturating_add(self.left))
     }
 
-    /// Whether a queue with `own` bytes, and none if `is_empty`, takes a message
-    /// of `size` bytes.
+    /// Returns whether a queue with `own` bytes, and none if `is_empty`, takes a
+    /// message of `size` bytes.
     pub(crate) fn takes(self, size: usize, own: usize, others: usize, is_empty: bool) -> bool {
         own.saturating_add(size) <= self.of_queue(own, others) || is_empty && size <= self.any_one
     }
 }
 
-impl Parts {
+impl Division {
     /// The parts of `total` bytes.
     pub(crate) fn of(total: usize) -> Self {
         Self {
@@ -58,7 +58,7 @@ impl Parts {
         }
     }
 
-    /// What an account may have while `used` bytes are counted, `holding` queues
+    /// The bytes that an account may have while `used` bytes are counted, `holding` queues
     /// hold something, and there are `queues` in all.
     pub(crate) fn allowance(&self, used: usize, holding: usize, queues: usize) -> Allowance {
         if used <= self.first_come {
@@ -80,7 +80,7 @@ impl Parts {
         }
     }
 
-    /// Bytes that all of it comes to, but for incomplete frames.
+    /// All bytes but those for incomplete frames.
     #[cfg(test)]
     pub(crate) fn queued_max(&self) -> usize {
         self.first_come + self.shares + self.late
@@ -91,19 +91,19 @@ impl Parts {
 mod tests {
     use super::*;
 
-    /// Queues that take what they can get, one chunk at a time.
-    struct Hall {
-        parts: Parts,
+    /// Queues that take all they can get, one chunk at a time.
+    struct Queues {
+        division: Division,
         held: Vec<usize>,
         wanted: usize,
     }
 
     const CHUNK: usize = 512;
 
-    impl Hall {
+    impl Queues {
         fn new(total: usize, queues: usize, wanted: usize) -> Self {
             Self {
-                parts: Parts::of(total),
+                division: Division::of(total),
                 held: vec![0; queues],
                 wanted,
             }
@@ -113,17 +113,12 @@ mod tests {
             self.held.iter().sum()
         }
 
-        /// Says whether the queue got another chunk.
+        /// Returns whether the queue got another chunk.
         fn take(&mut self, queue: usize) -> bool {
-            let holding = |(at, &held): (usize, &usize)| at == queue || held > 0;
-            let holding = self
-                .held
-                .iter()
-                .enumerate()
-                .filter(|&it| holding(it))
-                .count();
+            let held = self.held.iter().enumerate();
+            let holding = held.filter(|&(at, &held)| at == queue || held > 0).count();
             let own = self.held[queue];
-            let allowance = (self.parts).allowance(self.used(), holding, self.held.len());
+            let allowance = (self.division).allowance(self.used(), holding, self.held.len());
             let takes = own + CHUNK <= self.wanted && allowance.takes(CHUNK, own, 0, own == 0);
             if takes {
                 self.held[queue] += CHUNK;
@@ -134,50 +129,50 @@ mod tests {
 
     #[test]
     fn queues_that_fill_side_by_side_have_their_shares_and_leave_room_for_one_more() {
-        let mut hall = Hall::new(1 << 20, 33, 1 << 18);
+        let mut queues = Queues::new(1 << 20, 33, 1 << 18);
         while (0..32)
-            .map(|queue| hall.take(queue))
+            .map(|queue| queues.take(queue))
             .filter(|&took| took)
             .count()
             > 0
         {}
         let share = (1 << 19) / 33;
-        for held in &hall.held[..32] {
+        for held in &queues.held[..32] {
             assert!(*held + 2 * CHUNK > share, "{held} of {share}");
         }
-        while hall.take(32) {}
+        while queues.take(32) {}
         assert!(
-            hall.held[32] + CHUNK > share,
+            queues.held[32] + CHUNK > share,
             "{} of {share}",
-            hall.held[32]
+            queues.held[32]
         );
-        assert!(hall.used() <= hall.parts.queued_max());
+        assert!(queues.used() <= queues.division.queued_max());
     }
 
     #[test]
     fn queues_that_fill_one_after_the_other_leave_something_for_the_last() {
-        let mut hall = Hall::new(1 << 20, 33, 1 << 18);
+        let mut queues = Queues::new(1 << 20, 33, 1 << 18);
         for queue in 0..33 {
-            while hall.take(queue) {}
+            while queues.take(queue) {}
         }
         let least = (1 << 17) / 33;
-        for held in &hall.held {
+        for held in &queues.held {
             assert!(*held + CHUNK > least, "{held} of {least}");
         }
-        assert!(hall.used() <= hall.parts.queued_max());
+        assert!(queues.used() <= queues.division.queued_max());
     }
 
     #[test]
     fn nobody_is_refused_while_little_is_used() {
-        let parts = Parts::of(1 << 20);
-        assert_eq!(parts.allowance(1 << 17, 1_000, 1_000), Allowance::ALL);
-        let scarce = parts.allowance((1 << 17) + 1, 1_000, 1_000);
+        let division = Division::of(1 << 20);
+        assert_eq!(division.allowance(1 << 17, 1_000, 1_000), Allowance::ALL);
+        let scarce = division.allowance((1 << 17) + 1, 1_000, 1_000);
         assert_eq!(scarce.each, (1 << 19) / 1_000);
     }
 
     #[test]
     fn many_queues_of_one_account_share_one_share() {
-        let allowance = Parts::of(1 << 20).allowance(1 << 18, 4, 4);
+        let allowance = Division::of(1 << 20).allowance(1 << 18, 4, 4);
         let share = 1 << 17;
         assert!(allowance.takes(1_000, share - 1_000, 0, false));
         assert!(!allowance.takes(1_000, share - 1_000, 1, false));
@@ -186,16 +181,16 @@ mod tests {
 
     #[test]
     fn an_empty_queue_takes_any_one_message_but_for_what_is_kept_for_late_ones() {
-        let parts = Parts::of(1 << 20);
-        let shares_end = parts.first_come + parts.shares;
-        let before = parts.allowance(shares_end - 1_000, 1_000, 1_000);
+        let division = Division::of(1 << 20);
+        let shares_end = division.first_come + division.shares;
+        let before = division.allowance(shares_end - 1_000, 1_000, 1_000);
         assert!(before.takes(1_000, 0, 0, true));
         assert!(!before.takes(1_001, 0, 0, true));
         assert!(!before.takes(1_000, 0, 0, false));
-        let late = parts.allowance(shares_end, 1_000, 1_000);
+        let late = division.allowance(shares_end, 1_000, 1_000);
         assert!(late.takes(100, 0, 0, true));
         assert!(!late.takes(1_000, 0, 0, true));
-        let none = parts.allowance(parts.queued_max(), 1, 1);
+        let none = division.allowance(division.queued_max(), 1, 1);
         assert!(!none.takes(1, 0, 0, true));
     }
 }

@@ -1,10 +1,10 @@
-//! The report of what was dropped stands between what was queued before and
-//! after, and there is one.
+//! The report of a drop stands between the messages queued before and after it,
+//! and there is one.
 
 use loom::thread;
 
 use super::*;
-use crate::router::mailbox::queue::Queue;
+use crate::router::mailbox::Queue;
 
 fn queue_one(queue: &Queue, letter: &str) {
     assert_eq!(queue.reserve(&[FRAME as u32], FRAME, ROOMY), Ok(1));
@@ -13,7 +13,7 @@ fn queue_one(queue: &Queue, letter: &str) {
 
 fn pop(queue: &Queue) -> Option<String> {
     let entry = queue.pop()?;
-    queue.release(entry.frames as usize, entry.charge);
+    queue.release(entry.messages as usize, entry.charge);
     Some(read(&entry.bytes))
 }
 
@@ -29,7 +29,7 @@ fn a_report_stands_between_what_came_before_and_after_the_drop() {
             let queue = Arc::clone(&queue);
             move || {
                 queue_one(&queue, "a");
-                queue.note_dropped(gap());
+                queue.note_dropped(notice());
                 queue_one(&queue, "b");
             }
         });
@@ -58,7 +58,7 @@ fn each_drop_is_reported_once_and_before_what_follows() {
         let producers = ["a", "b"].map(|letter| {
             let queue = Arc::clone(&queue);
             thread::spawn(move || {
-                queue.note_dropped(gap());
+                queue.note_dropped(notice());
                 queue_one(&queue, letter);
             })
         });
