@@ -1,5 +1,5 @@
-//! Admission of a run: its frames are accepted, refused or dropped together, and
-//! each is answered.
+//! Admission of a run: its frames are accepted, refused or dropped, and each is
+//! answered.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::claiming::NameState;
 use super::read::{Read, Stopped};
 use super::routes::Destination;
-use super::run::{ReadScratch, Run};
+use super::run::Run;
+use super::scratch::ReadScratch;
 use super::stalls::Verdict;
 use super::{Halt, Session};
 use crate::config::Overflow;
@@ -20,7 +21,7 @@ use crate::router::mailbox::{Mailbox, QueuePart};
 use crate::wire::{ErrorCode, Kind, Refusal, Shortage};
 
 impl Read<'_> {
-    /// Admits, refuses or drops the frames of the run, and answers each.
+    /// Admits the run, if there is one.
     ///
     /// # Errors
     /// An event must wait.
@@ -29,7 +30,7 @@ impl Read<'_> {
         if self.scratch.run.is_empty() {
             return Ok(());
         }
-        // Whatever becomes of them, these frames are valid.
+        // Accepted or not, these frames are valid.
         self.session.invalid_in_a_row = 0;
         let admitted = match self.accepted_ids() {
             None => self.admit_run(),
@@ -49,7 +50,7 @@ impl Read<'_> {
         Ok(())
     }
 
-    /// To the queue of a name.
+    /// Admits frames to the queue of a name.
     fn admit_named(&mut self) -> Result<(), Stopped> {
         let part = part_of(self.scratch.run.kind);
         let route = self.scratch.run.route;
@@ -61,7 +62,7 @@ impl Read<'_> {
                 return Ok(());
             };
             let Ok(granted) = mailbox.reserve(&run.sizes[first..], run.total, part) else {
-                // Its owner left; perhaps the name has another by now.
+                // The owner left; perhaps the name has another by now.
                 self.session.routes.renew(route, &self.session.shared);
                 continue;
             };
@@ -87,7 +88,10 @@ impl Read<'_> {
         Ok(())
     }
 
-    /// The frame `index` of the run doesn't fit its target's queue.
+    /// Drops or refuses the frame `index` of the run, for which the queue is full.
+    ///
+    /// # Errors
+    /// An event must wait.
     #[cold]
     fn admit_full(&mut self, mailbox: &Arc<Mailbox>, index: usize) -> Result<(), Stopped> {
         let run = &self.scratch.run;
@@ -135,7 +139,7 @@ impl Read<'_> {
         self.refuse_of_run(index, refusal);
     }
 
-    /// To all who hear broadcasts.
+    /// Admits the run as broadcasts.
     pub(super) fn admit_broadcast(&mut self) {
         let ReadScratch {
             run,
@@ -153,8 +157,8 @@ impl Read<'_> {
         self.scratch.missed = missed;
     }
 
-    /// To a service of tickwire's, to the server itself, or to nobody: the
-    /// frames of the run from `first` on.
+    /// Admits the frames from `first` on, of which no queue is the target: they go
+    /// to a service, to the server itself, or nowhere.
     fn admit_inside(&mut self, first: usize) {
         let run = &self.scratch.run;
         let all = first..run.ids.len();
@@ -191,8 +195,8 @@ impl Read<'_> {
         }
     }
 
-    /// Accepts frames of the run. `missed` counts the receivers that missed
-    /// each.
+    /// Accepts frames of the run. `missed` counts, by frame, the receivers that
+    /// missed it.
     fn accept(&mut self, frames: Range<usize>, missed: &[u32]) {
         let run = &self.scratch.run;
         let session = &mut *self.session;
@@ -212,7 +216,7 @@ impl Read<'_> {
         }
     }
 
-    /// Liveness and the log see every accepted heartbeat and log record.
+    /// Hands accepted heartbeats or log records to the services.
     fn show_services(&self, frames: Range<usize>) {
         let run = &self.scratch.run;
         let services = &self.session.shared.services;
@@ -229,6 +233,7 @@ impl Read<'_> {
         }
     }
 
+    /// Refuses the frame `index` of the run.
     pub(super) fn refuse_of_run(&mut self, index: usize, refusal: Refusal) {
         let run = &self.scratch.run;
         let refusal = Refusal {
@@ -242,6 +247,7 @@ impl Read<'_> {
 }
 
 impl Session {
+    /// Acknowledges messages of the run, as the client wants it.
     #[inline]
     pub(super) fn acknowledge(&mut self, run: &Run, messages: &[MsgId], missed: &[u32]) {
         let first_name = self.claims.first().map(Claim::name);
@@ -251,7 +257,7 @@ impl Session {
     }
 }
 
-/// The part of a queue that messages of `kind` may use.
+/// Returns the part of a queue that messages of `kind` may use.
 fn part_of(kind: Kind) -> QueuePart {
     match kind {
         Kind::Ack | Kind::Error => QueuePart::Whole,
