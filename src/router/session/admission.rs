@@ -124,18 +124,19 @@ impl Read<'_> {
     fn refuse_queue_full(&mut self, index: usize, mailbox: &Mailbox) {
         let run = &self.scratch.run;
         let target = String::from_utf8_lossy(self.session.routes.target(run.route));
-        let refusal = if mailbox.lacks_memory_only(run.sizes[index], part_of(run.kind)) {
-            let message = format!(
+        let (shortage, reason) = if mailbox.lacks_memory_only(run.sizes[index], part_of(run.kind)) {
+            let reason = format!(
                 "the server's memory is used up, and the queue of {target:?} has its share of \
                  it: send it again later"
             );
-            Refusal::new(ErrorCode::QueueFull, message).for_want_of(Shortage::Memory)
+            (Shortage::Memory, reason)
         } else {
-            let message = format!(
+            let reason = format!(
                 "the queue of {target:?} is full and its owner doesn't read: send it again later"
             );
-            Refusal::new(ErrorCode::QueueFull, message).for_want_of(Shortage::Queue)
+            (Shortage::Queue, reason)
         };
+        let refusal = Refusal::new(ErrorCode::QueueFull, reason).for_want_of(shortage);
         self.refuse_of_run(index, refusal);
     }
 
@@ -172,23 +173,18 @@ impl Read<'_> {
                 }
                 self.accept(all, &[]);
             }
-            Destination::Server => {
-                for index in all {
-                    let refusal = Refusal::new(
-                        ErrorCode::TargetUnavailable,
-                        "the server itself takes only acks and errors: address a participant",
-                    );
-                    self.refuse_of_run(index, refusal);
-                }
-            }
-            _ => {
-                for index in all {
-                    let target = self.session.routes.target(self.scratch.run.route);
-                    let reason = format!(
+            destination => {
+                let reason = match destination {
+                    Destination::Server => {
+                        "the server itself takes only acks and errors: address a participant".into()
+                    }
+                    _ => format!(
                         "nobody owns the name {:?}: its connector is not connected",
-                        String::from_utf8_lossy(target),
-                    );
-                    let refusal = Refusal::new(ErrorCode::TargetUnavailable, reason);
+                        String::from_utf8_lossy(self.session.routes.target(run.route)),
+                    ),
+                };
+                for index in all {
+                    let refusal = Refusal::new(ErrorCode::TargetUnavailable, reason.clone());
                     self.refuse_of_run(index, refusal);
                 }
             }
@@ -208,7 +204,7 @@ impl Read<'_> {
                 ids.remember(messages);
             }
         }
-        if session.claiming == NameState::Unsettled {
+        if session.name_state == NameState::Open {
             session.claim_source(run.sender);
         }
         if matches!(run.kind, Kind::Heartbeat | Kind::LogRecord) {

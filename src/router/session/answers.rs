@@ -162,9 +162,8 @@ impl Answers {
     /// Returns whether the sender at `index` is called `name`.
     #[inline]
     pub(crate) fn is_sender(&self, index: SenderIndex, name: &[u8]) -> bool {
-        self.senders
-            .get(index.0)
-            .is_some_and(|sender| sender.name.as_bytes() == name)
+        let sender = self.senders.get(index.0);
+        sender.is_some_and(|sender| sender.name.as_bytes() == name)
     }
 
     /// Finds or remembers a sender. Returns `None` if `name` is no valid name.

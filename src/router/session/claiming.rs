@@ -10,11 +10,11 @@ use crate::wire::{ErrorCode, Refusal};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NameState {
     /// By its first accepted message, which claims its source. None was accepted yet.
-    Unsettled,
+    Open,
     /// By its first accepted message, but another connection owns the source.
     Wanted(Name),
     /// By its first accepted message: the source was claimed.
-    Settled,
+    Claimed,
     /// By `hello` only.
     ByHello,
 }
@@ -23,19 +23,19 @@ impl Session {
     /// Claims the source of the first accepted message, now or once it is free.
     pub(super) fn claim_source(&mut self, sender: SenderIndex) {
         let name = self.answers.sender_name(sender).clone();
-        self.claiming = NameState::Wanted(name);
+        self.name_state = NameState::Wanted(name);
         self.retry_claim();
     }
 
     /// Claims the wanted name, if it is free by now.
     pub(super) fn retry_claim(&mut self) {
-        if let NameState::Wanted(name) = &self.claiming
+        if let NameState::Wanted(name) = &self.name_state
             && let Some(claim) = self.shared.registry.claim_if_free(name, &self.receiver)
         {
             // Most connections never have another one.
             self.claims.reserve_exact(1);
             self.claims.push(claim);
-            self.claiming = NameState::Settled;
+            self.name_state = NameState::Claimed;
             self.keep_accepted_ids(false, false);
         }
     }
@@ -57,16 +57,14 @@ impl Session {
         self.check_names(names)?;
         self.own_exactly(names, &Ownership::Sole)?;
         self.keep_accepted_ids(false, false);
-        self.claiming = NameState::ByHello;
+        self.name_state = NameState::ByHello;
         Ok(())
     }
 
     /// Returns the names that the connection owns now.
     pub fn names(&self) -> impl Iterator<Item = &Name> {
-        self.claims
-            .iter()
-            .filter(|claim| claim.is_current())
-            .map(Claim::name)
+        let current = self.claims.iter().filter(|claim| claim.is_current());
+        current.map(Claim::name)
     }
 
     /// Checks that none of `names` is the server's own.

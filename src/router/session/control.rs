@@ -37,7 +37,7 @@ impl Session {
         if outcome.is_ok() && header.kind != Kind::Hello {
             // An ack of its own, whatever the options for the acks of messages.
             self.answers.ack_each(sender, &[header.msg_id], &[]);
-            if self.claiming == NameState::Unsettled {
+            if self.name_state == NameState::Open {
                 self.claim_source(sender);
             }
         }
@@ -83,7 +83,7 @@ impl Session {
             owned?;
         }
         self.ownership = ownership;
-        self.claiming = NameState::ByHello;
+        self.name_state = NameState::ByHello;
         self.choose_accepted_ids(&hello);
         if let Some(messages) = hello.window {
             self.output
@@ -102,7 +102,7 @@ impl Session {
         if let Some(names) = &hello.names {
             return Some(names.clone());
         }
-        let first = self.claiming != NameState::ByHello;
+        let first = self.name_state != NameState::ByHello;
         let asks_again = hello.register == Some(true) && self.names().next().is_none();
         (first || asks_again).then(|| vec![source.clone()])
     }

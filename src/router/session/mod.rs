@@ -1,25 +1,5 @@
 //! The session of one connection: input, answers, output.
 //!
-//! # The methods of [`Session`]
-//! - Getters: [`id`](Session::id), [`names`](Session::names),
-//!   [`has_accepted`](Session::has_accepted), [`has_answers`](Session::has_answers),
-//!   [`answers_are_full`](Session::answers_are_full).
-//! - Input: [`room_to_read`](Session::room_to_read) before a read,
-//!   [`receive`](Session::receive) with its bytes, [`hold_input`](Session::hold_input)
-//!   with the number of bytes that are left. While there is no room:
-//!   [`wait_to_read`](Session::wait_to_read). Inside the process,
-//!   [`own`](Session::own) takes a name without a `hello`.
-//! - Output: [`register`](Session::register), then [`transmit`](Session::transmit).
-//!   Inside the process, [`take_answers`](Session::take_answers) and
-//!   [`take_run`](Session::take_run) replace `transmit`.
-//!   [`shrink`](Session::shrink) when the connection has been idle.
-//! - Reports: [`handle_reports`](Session::handle_reports) after each wake-up, before
-//!   `transmit`.
-//! - The end: [`close_with`](Session::close_with) tells the client the reason,
-//!   [`end_input`](Session::end_input) frees its names; then write the last answers,
-//!   and drop the session.
-//!
-//! # Runs
 //! Consecutive frames of the same kind, source and target are a *run*. A run is
 //! admitted, refused or answered as one, and forwarded as one slice. At an event for
 //! a full queue, the session stops in front of the event: the answers so far may
@@ -109,7 +89,26 @@ pub enum Attention {
 }
 
 /// One connection: decides about the messages that it sends, and holds the output
-/// that waits for it. The [module](crate::router) shows how to drive it.
+/// that waits for it. The [module](crate::router) has an example of its use.
+///
+/// The methods are of five kinds:
+///
+/// - Getters: [`id`](Self::id), [`names`](Self::names),
+///   [`has_accepted`](Self::has_accepted), [`has_reports`](Self::has_reports),
+///   [`has_answers`](Self::has_answers), [`answers_are_full`](Self::answers_are_full).
+/// - Input: [`room_to_read`](Self::room_to_read) before a read,
+///   [`receive`](Self::receive) with its bytes, [`hold_input`](Self::hold_input) with
+///   the number of bytes that are left. While there is no room,
+///   [`wait_to_read`](Self::wait_to_read). A participant inside the process takes its
+///   name with [`own`](Self::own).
+/// - Reports: [`handle_reports`](Self::handle_reports) after each wake-up.
+/// - Output: [`register`](Self::register) a waker, and then
+///   [`transmit`](Self::transmit), after input and reports. Inside the process,
+///   [`take_answers`](Self::take_answers) and [`take_run`](Self::take_run) replace
+///   `transmit`. [`shrink`](Self::shrink) an idle connection.
+/// - The end: [`close_with`](Self::close_with) tells the client the reason,
+///   [`end_input`](Self::end_input) frees its names. Then write the last answers, and
+///   drop the session.
 #[derive(Debug)]
 pub struct Session {
     shared: Arc<RouterShared>,
@@ -118,7 +117,7 @@ pub struct Session {
     answers: Answers,
     claims: Vec<Claim>,
     ownership: Ownership,
-    claiming: NameState,
+    name_state: NameState,
     /// The first name at the end of the input.
     former_name: Option<Name>,
     routes: Routes,
@@ -150,7 +149,7 @@ impl Session {
             shared,
             claims: Vec::new(),
             ownership: Ownership::Sole,
-            claiming: NameState::Unsettled,
+            name_state: NameState::Open,
             former_name: None,
             routes: Routes::default(),
             stalls: Stalls::default(),
@@ -336,7 +335,7 @@ impl Session {
         for claim in std::mem::take(&mut self.claims) {
             self.shared.registry.release(&claim, &self.receiver);
         }
-        self.claiming = NameState::ByHello;
+        self.name_state = NameState::ByHello;
         self.subscriptions = Subscriptions::default();
         self.shared.registry.members.leave(&self.receiver);
         self.accepted_ids = None;

@@ -18,7 +18,7 @@ use crate::router::mailbox::flow_window::Window;
 use crate::router::mailbox::in_flight::{InFlight, Write};
 use crate::router::mailbox::queue::Entry;
 
-/// The reason for the end of a write.
+/// The state in which a write ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     /// Nothing is left to write.
@@ -43,8 +43,8 @@ pub(crate) struct Output {
     /// The index of the source that comes first in the next write, so that none
     /// starves another.
     next_source: usize,
-    /// The number of messages that may be handed over, if it is limited. Then a run
-    /// that is partly written ends with the frame that is.
+    /// The window, if there is one. Then a run that is partly written is cut behind
+    /// the frame that is.
     pub(super) window: Option<Window>,
 }
 

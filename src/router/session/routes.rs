@@ -52,9 +52,8 @@ impl Routes {
     /// Returns whether the route at `index` leads to `target`.
     #[inline]
     pub(crate) fn leads_to(&self, index: RouteIndex, target: Option<&[u8]>) -> bool {
-        self.routes
-            .get(index.0)
-            .is_some_and(|route| route.target.as_deref() == target)
+        let route = self.routes.get(index.0);
+        route.is_some_and(|route| route.target.as_deref() == target)
     }
 
     pub(crate) fn destination(&self, index: RouteIndex) -> &Destination {
@@ -77,10 +76,8 @@ impl Routes {
 
     /// Resolves `target`, by the remembered route if that still holds.
     pub(crate) fn resolve(&mut self, target: Option<&[u8]>, shared: &RouterShared) -> RouteIndex {
-        let known = self
-            .routes
-            .iter()
-            .position(|route| route.target.as_deref() == target);
+        let leads_there = |route: &Route| route.target.as_deref() == target;
+        let known = self.routes.iter().position(leads_there);
         if let Some(index) = known {
             let route = &self.routes[index];
             // A closed mailbox refuses reservations. Other destinations hold until
