@@ -1,11 +1,50 @@
-//! Layer 3: the connections, the owners of names, and the way of each message.
-//! Synchronous: no socket, no clock, no runtime.
+//! Layer 3: sessions, names, and the way of each message. Synchronous: no socket,
+//! no clock, no runtime. The time is an argument ([`Now`]).
 //!
-//! A [`Router`] is shared by all connections. Each connection has a
-//! [`Session`]: feed it what arrives with [`Session::receive`], write what
-//! [`Session::transmit`] offers, call [`Session::handle_reports`] when it was woken;
-//! dropping it ends it. Call [`Router::expire`] now and then. Time is an argument
-//! ([`Now`]).
+//! # The wings
+//! Each wing imports only those above it.
+//!
+//! - `connection`: the part of a connection that others reach: waker, reports,
+//!   accepted ids.
+//! - `mailbox`: the queue of one name, its owner or its group, and its delivery.
+//! - `broadcast`: the receivers of broadcasts, their subscriptions and snapshots.
+//! - `names`: the registry of names, and names without an owner.
+//! - `session`: one connection's input, answers and output.
+//!
+//! # Driving a session
+//! All connections share a [`Router`]; each has a [`Session`]. Dropping the session
+//! ends it. About once a second, call [`Router::expire`].
+//!
+//! ```
+//! use bytes::BytesMut;
+//! use tickwire::router::{Attention, Now, ReadScratch, Router, RouterConfig};
+//! use tickwire::wire::{Message, Order, Side};
+//!
+//! let router = Router::new(RouterConfig::default());
+//! let mut session = router.connect();
+//! let mut scratch = ReadScratch::default(); // one a thread is enough
+//! let mut input = BytesMut::new();
+//! let now = Now::default();
+//!
+//! // The socket is readable:
+//! let order = Order::new("ord-456", "BTCUSDT", Side::Buy, 1);
+//! let message = Message::order("quantower-connector", "api-gateway", "run-123", order)?;
+//! input.extend_from_slice(&message.to_frame());
+//! let step = session.receive(&mut scratch, &mut input, now);
+//! assert_eq!(step.consumed, message.to_frame().len());
+//! assert!(step.halt.is_none()); // or: wait, write the answers, or close
+//!
+//! // The waker of `Session::register` was woken, or the socket is writable:
+//! assert_eq!(session.handle_reports(now), Attention::Continue);
+//! let mut socket = Vec::new();
+//! session.transmit(64 * 1024, &mut |slices| {
+//!     slices.iter().for_each(|slice| socket.extend_from_slice(slice));
+//!     Ok(slices.iter().map(|slice| slice.len()).sum())
+//! })?;
+//! let answer = String::from_utf8(socket)?;
+//! assert!(answer.contains("TARGET_UNAVAILABLE")); // no connection owns `api-gateway`
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod broadcast;
 mod connection;
@@ -31,7 +70,7 @@ pub use mailbox::Write;
 pub use now::Now;
 pub use services::{HEALTH_MONITOR, LOG_AGGREGATOR, Liveness};
 pub use session::output::Progress;
-pub use session::run::{Gathering, ReadScratch};
+pub use session::scratch::{Gathering, ReadScratch};
 pub use session::{Attention, Halt, Session, SessionWaker, Step};
 
 use crate::budget;
@@ -40,12 +79,12 @@ use crate::loss;
 use crate::stats::Stats;
 use session::shared::RouterShared;
 
-/// Routes messages between the sessions that it opened. Cloning shares it.
+/// Routes messages between the sessions that it opened. A clone is the same router.
 #[derive(Debug, Clone)]
 pub struct Router(Arc<RouterShared>);
 
 impl Router {
-    /// A router that nobody is connected to yet.
+    /// Creates a router without connections.
     #[must_use]
     pub fn new(config: RouterConfig) -> Self {
         Self(Arc::new(RouterShared::new(config)))
@@ -54,8 +93,7 @@ impl Router {
     /// Opens the session of a new connection.
     #[must_use]
     pub fn connect(&self) -> Session {
-        let id = self.0.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        let id = ConnectionId(id);
+        let id = ConnectionId(self.0.connections.fetch_add(1, Ordering::Relaxed) + 1);
         let opened = Stats {
             connections: 1,
             ..Stats::default()
@@ -64,39 +102,40 @@ impl Router {
         Session::new(Arc::clone(&self.0), id)
     }
 
-    /// What was done so far.
+    /// Returns the counts of all sessions so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.0.counters.snapshot()
     }
 
-    /// How many names are owned now.
+    /// Returns the number of names that are owned now.
     #[must_use]
     pub fn name_count(&self) -> usize {
         self.0.registry.name_count()
     }
 
-    /// For how many names without an owner something is kept.
+    /// Returns the number of names without an owner for which messages are kept.
     #[must_use]
     pub fn lingering_count(&self) -> usize {
         self.0.registry.lingering_count()
     }
 
-    /// Gives up what has waited for an owner for `linger`. To be called about
-    /// once a second: the time counts from the first call after the owner left.
+    /// Gives up the messages that have waited for an owner for `linger`. Call it
+    /// about once a second: the time counts from the first call after the owner
+    /// left.
     pub fn expire(&self, now: Now) {
         self.0.registry.expire(now.mono);
     }
 
-    /// Gives up all that waits for an owner, and from now on whatever is queued
-    /// for a name whose owner leaves.
+    /// Gives up all messages that wait for an owner, and from now on those of
+    /// each owner that leaves.
     pub fn stop_lingering(&self) {
         self.0.registry.stop_lingering();
     }
 
-    /// Says in the log, for each name, that what is queued for it is lost, and
-    /// counts it as given up. Nobody else is told. Returns how many messages that
-    /// is. For a program that ends without writing them.
+    /// Counts all queued messages as given up, logs their number for each name,
+    /// and returns their sum. Their senders are not told. For a program that ends
+    /// without writing them.
     pub fn abandon(&self) -> u64 {
         let mut all = 0;
         for (target, messages) in self.0.registry.queued() {
@@ -112,21 +151,21 @@ impl Router {
         all
     }
 
-    /// Bytes that are held for all peers together, give or take what each thread
-    /// has not told yet (64 KiB at most).
+    /// Returns the bytes that are held for all connections together. Each thread
+    /// may have up to 64 KiB that are not counted yet.
     #[must_use]
     pub fn memory_used(&self) -> usize {
         let budget = &self.0.budget;
         budget.used(budget::Purpose::Queued) + budget.used(budget::Purpose::Input)
     }
 
-    /// What heartbeats tell of each participant, by name.
+    /// Returns the state of each participant by its heartbeats, sorted by name.
     #[must_use]
     pub fn liveness(&self) -> Vec<Liveness> {
         self.0.services.liveness()
     }
 
-    /// The latest log records as they were sent, oldest first.
+    /// Returns the latest log records as they were sent, oldest first.
     #[must_use]
     pub fn recent_logs(&self) -> Vec<Bytes> {
         self.0.services.recent_logs()

@@ -7,11 +7,8 @@ use super::conflation::ConflatedQueue;
 use crate::budget::Share;
 use crate::ids::ConnectionId;
 use crate::router::connection::{Charged, ConnectionHandle};
-use crate::router::mailbox::Cut;
-use crate::router::mailbox::DropNotice;
-use crate::router::mailbox::Parts;
 use crate::router::mailbox::queue_state::{Capacity, Reservation};
-use crate::router::mailbox::{Closed, Entry, Queue};
+use crate::router::mailbox::{Closed, Cut, DropNotice, Entry, Parts, Queue};
 use crate::sync::{AtomicBool, Ordering};
 
 /// See the [module](self).

@@ -1,5 +1,5 @@
-//! Admission of a run: its frames are accepted, refused or dropped together, and
-//! each is answered.
+//! Admission of a run: its frames are accepted, refused or dropped, and each is
+//! answered.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,20 +7,18 @@ use std::sync::Arc;
 use super::claiming::NameState;
 use super::read::{Read, Stopped};
 use super::routes::Destination;
-use super::run::{ReadScratch, Run};
+use super::run::Run;
+use super::scratch::ReadScratch;
 use super::stalls::Verdict;
 use super::{Halt, Session};
 use crate::config::Overflow;
 use crate::ids::MsgId;
 use crate::limits::FRAME_PREFIX_BYTES;
-use crate::router::mailbox::Claim;
-use crate::router::mailbox::DropNotice;
-use crate::router::mailbox::Pause;
-use crate::router::mailbox::{Mailbox, QueuePart};
+use crate::router::mailbox::{Claim, DropNotice, Mailbox, Pause, QueuePart};
 use crate::wire::{ErrorCode, Kind, Refusal, Shortage};
 
 impl Read<'_> {
-    /// Admits, refuses or drops the frames of the run, and answers each.
+    /// Admits the run, if there is one.
     ///
     /// # Errors
     /// An event must wait.
@@ -29,7 +27,7 @@ impl Read<'_> {
         if self.scratch.run.is_empty() {
             return Ok(());
         }
-        // Whatever becomes of them, these frames are valid.
+        // Accepted or not, these frames are valid.
         self.session.invalid_in_a_row = 0;
         let admitted = match self.accepted_ids() {
             None => self.admit_run(),
@@ -49,7 +47,7 @@ impl Read<'_> {
         Ok(())
     }
 
-    /// To the queue of a name.
+    /// Admits frames to the queue of a name.
     fn admit_named(&mut self) -> Result<(), Stopped> {
         let part = part_of(self.scratch.run.kind);
         let route = self.scratch.run.route;
@@ -61,7 +59,7 @@ impl Read<'_> {
                 return Ok(());
             };
             let Ok(granted) = mailbox.reserve(&run.sizes[first..], run.total, part) else {
-                // Its owner left; perhaps the name has another by now.
+                // The owner left; perhaps the name has another by now.
                 self.session.routes.renew(route, &self.session.shared);
                 continue;
             };
@@ -87,7 +85,10 @@ impl Read<'_> {
         Ok(())
     }
 
-    /// The frame `index` of the run doesn't fit its target's queue.
+    /// Drops or refuses the frame `index` of the run, for which the queue is full.
+    ///
+    /// # Errors
+    /// An event must wait.
     #[cold]
     fn admit_full(&mut self, mailbox: &Arc<Mailbox>, index: usize) -> Result<(), Stopped> {
         let run = &self.scratch.run;
@@ -120,22 +121,23 @@ impl Read<'_> {
     fn refuse_queue_full(&mut self, index: usize, mailbox: &Mailbox) {
         let run = &self.scratch.run;
         let target = String::from_utf8_lossy(self.session.routes.target(run.route));
-        let refusal = if mailbox.lacks_memory_only(run.sizes[index], part_of(run.kind)) {
-            let message = format!(
+        let (shortage, reason) = if mailbox.lacks_memory_only(run.sizes[index], part_of(run.kind)) {
+            let reason = format!(
                 "the server's memory is used up, and the queue of {target:?} has its share of \
                  it: send it again later"
             );
-            Refusal::new(ErrorCode::QueueFull, message).for_want_of(Shortage::Memory)
+            (Shortage::Memory, reason)
         } else {
-            let message = format!(
+            let reason = format!(
                 "the queue of {target:?} is full and its owner doesn't read: send it again later"
             );
-            Refusal::new(ErrorCode::QueueFull, message).for_want_of(Shortage::Queue)
+            (Shortage::Queue, reason)
         };
+        let refusal = Refusal::new(ErrorCode::QueueFull, reason).for_want_of(shortage);
         self.refuse_of_run(index, refusal);
     }
 
-    /// To all who hear broadcasts.
+    /// Admits the run as broadcasts.
     pub(super) fn admit_broadcast(&mut self) {
         let ReadScratch {
             run,
@@ -153,8 +155,8 @@ impl Read<'_> {
         self.scratch.missed = missed;
     }
 
-    /// To a service of tickwire's, to the server itself, or to nobody: the
-    /// frames of the run from `first` on.
+    /// Admits the frames from `first` on, of which no queue is the target: they go
+    /// to a service, to the server itself, or nowhere.
     fn admit_inside(&mut self, first: usize) {
         let run = &self.scratch.run;
         let all = first..run.ids.len();
@@ -168,31 +170,26 @@ impl Read<'_> {
                 }
                 self.accept(all, &[]);
             }
-            Destination::Server => {
-                for index in all {
-                    let refusal = Refusal::new(
-                        ErrorCode::TargetUnavailable,
-                        "the server itself takes only acks and errors: address a participant",
-                    );
-                    self.refuse_of_run(index, refusal);
-                }
-            }
-            _ => {
-                for index in all {
-                    let target = self.session.routes.target(self.scratch.run.route);
-                    let reason = format!(
+            destination => {
+                let reason = match destination {
+                    Destination::Server => {
+                        "the server itself takes only acks and errors: address a participant".into()
+                    }
+                    _ => format!(
                         "nobody owns the name {:?}: its connector is not connected",
-                        String::from_utf8_lossy(target),
-                    );
-                    let refusal = Refusal::new(ErrorCode::TargetUnavailable, reason);
+                        String::from_utf8_lossy(self.session.routes.target(run.route)),
+                    ),
+                };
+                for index in all {
+                    let refusal = Refusal::new(ErrorCode::TargetUnavailable, reason.clone());
                     self.refuse_of_run(index, refusal);
                 }
             }
         }
     }
 
-    /// Accepts frames of the run. `missed` counts the receivers that missed
-    /// each.
+    /// Accepts frames of the run. `missed` counts, by frame, the receivers that
+    /// missed it.
     fn accept(&mut self, frames: Range<usize>, missed: &[u32]) {
         let run = &self.scratch.run;
         let session = &mut *self.session;
@@ -204,7 +201,7 @@ impl Read<'_> {
                 ids.remember(messages);
             }
         }
-        if session.claiming == NameState::Unsettled {
+        if session.name_state == NameState::Open {
             session.claim_source(run.sender);
         }
         if matches!(run.kind, Kind::Heartbeat | Kind::LogRecord) {
@@ -212,7 +209,7 @@ impl Read<'_> {
         }
     }
 
-    /// Liveness and the log see every accepted heartbeat and log record.
+    /// Hands accepted heartbeats or log records to the services.
     fn show_services(&self, frames: Range<usize>) {
         let run = &self.scratch.run;
         let services = &self.session.shared.services;
@@ -229,6 +226,7 @@ impl Read<'_> {
         }
     }
 
+    /// Refuses the frame `index` of the run.
     pub(super) fn refuse_of_run(&mut self, index: usize, refusal: Refusal) {
         let run = &self.scratch.run;
         let refusal = Refusal {
@@ -242,6 +240,7 @@ impl Read<'_> {
 }
 
 impl Session {
+    /// Acknowledges messages of the run, as the client wants it.
     #[inline]
     pub(super) fn acknowledge(&mut self, run: &Run, messages: &[MsgId], missed: &[u32]) {
         let first_name = self.claims.first().map(Claim::name);
@@ -251,7 +250,7 @@ impl Session {
     }
 }
 
-/// The part of a queue that messages of `kind` may use.
+/// Returns the part of a queue that messages of `kind` may use.
 fn part_of(kind: Kind) -> QueuePart {
     match kind {
         Kind::Ack | Kind::Error => QueuePart::Whole,

@@ -1,5 +1,5 @@
-//! The answers of one session: what waits to be written, and the templates
-//! that make the next ack cheap.
+//! The answers of one session that wait to be written, and the templates that make
+//! the next ack cheap.
 
 use uuid::Uuid;
 
@@ -11,27 +11,27 @@ use crate::wire::{
     Shortage, Welcome,
 };
 
-/// Sources whose template is kept: most connections have one, one that speaks
-/// for others a few.
+/// The most senders that are remembered with their templates. Most connections have
+/// one; a connection that speaks for others has a few.
 const SENDERS_MAX: usize = 8;
 
-/// A source that this session has seen, and how it is acknowledged.
+/// A source that this session has seen.
 #[derive(Debug)]
 struct Sender {
     name: Name,
-    /// Made for the first ack, and again after an idle time.
+    /// The template, made for the first ack, and again after an idle time.
     template: Option<AckTemplate>,
 }
 
-/// Which of the remembered senders; valid until another one is looked up.
+/// The index of a remembered sender, valid until another sender is looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct SenderIndex(usize);
 
-/// How a client wants its accepted messages acknowledged.
+/// The client's options for the acks of its messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AckOptions {
     pub(crate) acks: Acks,
-    /// Whether an ack says in any case how many receivers missed each message.
+    /// Each ack tells the number of receivers that missed the message, even if none.
     pub(crate) details: bool,
 }
 
@@ -53,15 +53,15 @@ pub(crate) struct Answers {
     /// Bytes of `out` that are written.
     written: usize,
     unix_ms: i64,
-    /// Bytes beyond which no more input is taken.
-    most: usize,
+    /// Waiting bytes beyond which no more input is taken.
+    bytes_max: usize,
     ack_options: AckOptions,
-    /// Where several messages share an ack. It is open only while frames are
-    /// taken: all that looks at `out` finds whole frames.
+    /// The ack that several messages share. It is open only while frames are taken:
+    /// every reader of `out` finds whole frames.
     batch: Option<Box<BatchAck>>,
     senders: Vec<Sender>,
-    /// The next place to give to another sender once all are taken.
-    next: usize,
+    /// The sender that the next unknown one replaces, once the list is full.
+    next_replaced: usize,
 }
 
 impl Answers {
@@ -72,11 +72,11 @@ impl Answers {
             out: Vec::new(),
             written: 0,
             unix_ms: 0,
-            most: CONTROL_LANE_BYTES,
+            bytes_max: CONTROL_LANE_BYTES,
             ack_options: AckOptions::default(),
             batch: None,
             senders: Vec::new(),
-            next: 0,
+            next_replaced: 0,
         }
     }
 
@@ -85,7 +85,7 @@ impl Answers {
         self.unix_ms = now.unix_ms;
     }
 
-    // ---- what waits ----
+    // ---- waiting bytes ----
 
     pub(crate) fn unwritten(&self) -> &[u8] {
         debug_assert!(self.is_whole());
@@ -96,25 +96,25 @@ impl Answers {
         self.written == self.out.len()
     }
 
-    /// Whether so much waits that the session should take no more input.
+    /// Returns whether so much waits that the session should take no more input.
     pub(crate) fn is_full(&self) -> bool {
-        self.out.len() - self.written >= self.most
+        self.out.len() - self.written >= self.bytes_max
     }
 
-    /// Fewer may wait while memory is short.
+    /// Lets fewer bytes wait while memory is short.
     pub(crate) fn set_short(&mut self, is_short: bool) {
-        self.most = match is_short {
+        self.bytes_max = match is_short {
             true => CONTROL_LANE_SHORT_BYTES,
             false => CONTROL_LANE_BYTES,
         };
     }
 
-    /// Bytes of memory that they take.
+    /// Returns the bytes of memory that the answers take.
     pub(crate) fn held_bytes(&self) -> usize {
         self.out.capacity()
     }
 
-    /// `bytes` more were written.
+    /// Notes that `bytes` more were written.
     pub(crate) fn advance(&mut self, bytes: usize) {
         self.written = (self.written + bytes).min(self.out.len());
         if self.is_empty() {
@@ -126,21 +126,21 @@ impl Answers {
                 self.out.clear();
             }
         } else if self.written > self.unwritten().len() {
-            // A peer that always leaves something unread would have all its
-            // answers kept. No more is moved than was written since.
+            // Where a client always leaves something unread, the buffer would grow
+            // for ever. No more bytes are moved than were written since.
             self.out.drain(..self.written);
             self.written = 0;
         }
     }
 
-    /// Takes everything that waits.
+    /// Takes the waiting bytes.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         debug_assert!(self.is_whole());
         self.written = 0;
         std::mem::take(&mut self.out)
     }
 
-    /// Gives back what is made anew when it is needed, unless answers wait.
+    /// Frees the buffers, unless answers wait.
     pub(crate) fn shrink(&mut self) {
         if self.is_empty() {
             self.out = Vec::new();
@@ -152,22 +152,21 @@ impl Answers {
         }
     }
 
-    /// Whether nothing waits but whole frames.
+    /// Returns whether `out` holds only whole frames.
     fn is_whole(&self) -> bool {
         !self.batch.as_ref().is_some_and(|batch| batch.is_open())
     }
 
     // ---- senders ----
 
-    /// The sender called `name`, if that is the one at `index`.
+    /// Returns whether the sender at `index` is called `name`.
     #[inline]
     pub(crate) fn is_sender(&self, index: SenderIndex, name: &[u8]) -> bool {
-        self.senders
-            .get(index.0)
-            .is_some_and(|sender| sender.name.as_bytes() == name)
+        let sender = self.senders.get(index.0);
+        sender.is_some_and(|sender| sender.name.as_bytes() == name)
     }
 
-    /// Finds or remembers a sender. `None` if it is no valid name.
+    /// Finds or remembers a sender. Returns `None` if `name` is no valid name.
     pub(crate) fn sender(&mut self, name: &[u8]) -> Option<SenderIndex> {
         let known = self.senders.iter().position(|s| s.name.as_bytes() == name);
         if let Some(index) = known {
@@ -179,15 +178,15 @@ impl Answers {
             name,
         };
         if self.senders.is_empty() {
-            // Most connections never have another.
+            // Most connections never have another one.
             self.senders.reserve_exact(1);
         }
         if self.senders.len() < SENDERS_MAX {
             self.senders.push(sender);
             return Some(SenderIndex(self.senders.len() - 1));
         }
-        let index = self.next;
-        self.next = (self.next + 1) % SENDERS_MAX;
+        let index = self.next_replaced;
+        self.next_replaced = (index + 1) % SENDERS_MAX;
         self.senders[index] = sender;
         Some(SenderIndex(index))
     }
@@ -209,9 +208,9 @@ impl Answers {
         self.ack_options = options;
     }
 
-    /// Acknowledges messages of one sender as the client wants it.
-    /// `first_name` is the first name of the connection; `missed[i]` receivers
-    /// missed the i-th message, and nobody what is beyond its end.
+    /// Acknowledges messages of one sender, as the client wants it. `first_name` is
+    /// the first name of the connection. `missed[i]` receivers missed the i-th
+    /// message; beyond its end no receiver missed any.
     pub(crate) fn acknowledge(
         &mut self,
         sender: SenderIndex,
@@ -226,7 +225,7 @@ impl Answers {
         }
     }
 
-    /// Acknowledges messages of one sender, each by itself.
+    /// Acknowledges messages of one sender, each by an ack of its own.
     pub(crate) fn ack_each(&mut self, sender: SenderIndex, messages: &[MsgId], missed: &[u32]) {
         self.close_batch();
         let details = self.ack_options.details;
@@ -255,15 +254,15 @@ impl Answers {
         batch.append(&mut self.out, &mut self.ids, self.unix_ms, messages, missed);
     }
 
-    /// Completes the ack that several messages share, if one is open. Every
-    /// other answer does so first, and so does whoever ends a read.
+    /// Completes the ack that several messages share, if one is open. Every other
+    /// answer does so first, and so does the end of a read.
     pub(crate) fn close_batch(&mut self) {
         if let Some(batch) = &mut self.batch {
             batch.close(&mut self.out);
         }
     }
 
-    /// Says why a frame was refused.
+    /// Answers a refused frame with its error.
     pub(crate) fn refuse(&mut self, refusal: &Refusal) {
         let details = ErrorDetails {
             msg_id: refusal.msg_id.as_ref().map(MsgId::as_str),
@@ -275,7 +274,7 @@ impl Answers {
         self.error(target, refusal.code, &refusal.reason, &details);
     }
 
-    /// Tells of an error that concerns the name `target`, or none.
+    /// Appends an error to the name `target`, or to no name.
     pub(crate) fn error(
         &mut self,
         target: Option<&str>,
@@ -283,25 +282,25 @@ impl Answers {
         message: &str,
         details: &ErrorDetails<'_>,
     ) {
-        let (mut answering, out) = self.answering();
-        answering.append_error(out, target, code, message, details);
+        let (mut writer, out) = self.writer();
+        writer.append_error(out, target, code, message, details);
     }
 
     /// Answers a `hello` of `target`.
     pub(crate) fn welcome(&mut self, target: &str, welcome: &Welcome) {
-        let (mut answering, out) = self.answering();
-        answering.append_welcome(out, target, welcome);
+        let (mut writer, out) = self.writer();
+        writer.append_welcome(out, target, welcome);
     }
 
-    /// Every answer but an ack begins here.
-    fn answering(&mut self) -> (AnswerWriter<'_>, &mut Vec<u8>) {
+    /// Returns the writer of all answers but acks.
+    fn writer(&mut self) -> (AnswerWriter<'_>, &mut Vec<u8>) {
         self.close_batch();
-        let answering = AnswerWriter {
+        let writer = AnswerWriter {
             server: &self.server,
             ids: &mut self.ids,
             unix_ms: self.unix_ms,
         };
-        (answering, &mut self.out)
+        (writer, &mut self.out)
     }
 }
 

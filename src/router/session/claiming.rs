@@ -1,4 +1,4 @@
-//! How a session comes to own names, and gives them up.
+//! The names of a session: claimed by its first message, or taken by `hello`.
 
 use super::answers::SenderIndex;
 use crate::ids::Name;
@@ -6,68 +6,68 @@ use crate::router::mailbox::{Claim, Excluded, Ownership};
 use crate::router::session::Session;
 use crate::wire::{ErrorCode, Refusal};
 
-/// How a connection comes to own names.
+/// The way in which a connection comes to own names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NameState {
-    /// Nothing was accepted yet: the first accepted message claims its source.
-    Unsettled,
-    /// Somebody else owns the source of the first accepted message.
+    /// By its first accepted message, which claims its source. None was accepted yet.
+    Open,
+    /// By its first accepted message, but another connection owns the source.
     Wanted(Name),
-    /// The source of the first accepted message is, or was, owned.
-    Settled,
+    /// By its first accepted message: the source was claimed.
+    Claimed,
     /// By `hello` only.
     ByHello,
 }
 
 impl Session {
-    /// The first accepted message claims its source, if nobody owns it.
+    /// Claims the source of the first accepted message, now or once it is free.
     pub(super) fn claim_source(&mut self, sender: SenderIndex) {
         let name = self.answers.sender_name(sender).clone();
-        self.claiming = NameState::Wanted(name);
+        self.name_state = NameState::Wanted(name);
         self.retry_claim();
     }
 
+    /// Claims the wanted name, if it is free by now.
     pub(super) fn retry_claim(&mut self) {
-        if let NameState::Wanted(name) = &self.claiming
+        if let NameState::Wanted(name) = &self.name_state
             && let Some(claim) = self.shared.registry.claim_if_free(name, &self.receiver)
         {
-            // Most connections never have another.
+            // Most connections never have another one.
             self.claims.reserve_exact(1);
             self.claims.push(claim);
-            self.claiming = NameState::Settled;
+            self.name_state = NameState::Claimed;
             self.keep_accepted_ids(false, false);
         }
     }
 
-    /// The name under which the connection is told what concerns all of it:
-    /// the first that it owns, or owned when its input ended.
+    /// Returns the name that errors about the whole connection are addressed to: the
+    /// first that it owns, or owned at the end of its input.
     pub(super) fn name(&self) -> Option<Name> {
         let first = self.claims.first().map(Claim::name);
         first.or(self.former_name.as_ref()).cloned()
     }
 
-    /// Owns `name` from now on, and nothing else, as by a `hello`. Whoever
-    /// owned it is told.
+    /// Takes `name`, and gives up all other names, as by a `hello`. The former
+    /// owner is told.
     ///
     /// # Errors
-    /// It is the server's own name, or a group shares it.
+    /// `name` is the server's own, or a group shares it.
     pub fn own(&mut self, name: &Name) -> Result<(), Refusal> {
         let names = std::slice::from_ref(name);
         self.check_names(names)?;
         self.own_exactly(names, &Ownership::Sole)?;
         self.keep_accepted_ids(false, false);
-        self.claiming = NameState::ByHello;
+        self.name_state = NameState::ByHello;
         Ok(())
     }
 
-    /// The names that the connection owns now.
+    /// Returns the names that the connection owns now.
     pub fn names(&self) -> impl Iterator<Item = &Name> {
-        self.claims
-            .iter()
-            .filter(|claim| claim.is_current())
-            .map(Claim::name)
+        let current = self.claims.iter().filter(|claim| claim.is_current());
+        current.map(Claim::name)
     }
 
+    /// Checks that none of `names` is the server's own.
     pub(super) fn check_names(&self, names: &[Name]) -> Result<(), Refusal> {
         let own = &self.shared.config.name;
         match names.iter().position(|name| name == own) {
@@ -80,7 +80,7 @@ impl Session {
         }
     }
 
-    /// Owns exactly these names from now on, in this way.
+    /// Takes `names` with this ownership, and gives up all others.
     pub(super) fn own_exactly(
         &mut self,
         names: &[Name],

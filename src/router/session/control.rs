@@ -1,4 +1,4 @@
-//! Control messages: what a connection asks of tickwire itself.
+//! Control messages: requests to tickwire itself.
 
 use std::time::Duration;
 
@@ -25,28 +25,34 @@ impl Session {
         json: &[u8],
     ) -> Result<(), Halt> {
         let source = self.answers.sender_name(sender).clone();
-        let before = self.answer_reports_before_hello();
+        // The reports come first: a client that takes a name back by this `hello`
+        // must not hear of its loss afterwards.
+        let reports = self.handle.take_reports();
+        let before = self.answer_reports(reports);
         let outcome = match header.kind {
             Kind::Hello => self.hello(&source, header.msg_id, json),
             Kind::Subscribe => self.subscribe(json),
             _ => self.unsubscribe(json),
         };
         if outcome.is_ok() && header.kind != Kind::Hello {
-            // By itself, whatever is done with the acks of messages.
+            // An ack of its own, whatever the options for the acks of messages.
             self.answers.ack_each(sender, &[header.msg_id], &[]);
-            if self.claiming == NameState::Unsettled {
+            if self.name_state == NameState::Open {
                 self.claim_source(sender);
             }
         }
         match outcome {
-            Ok(()) => self.note_accepted(),
+            Ok(()) => {
+                self.done.accepted += 1;
+                self.invalid_in_a_row = 0;
+            }
             Err(refusal) => self.refuse(&Refusal {
                 msg_id: Some(header.msg_id),
                 source: Some(source),
                 ..refusal
             })?,
         }
-        // It had lost its last name, and has taken none back.
+        // The last name was lost before, and none was taken back.
         let nameless = before == Attention::Close && self.claims.is_empty();
         match nameless {
             true => Err(Halt::Close),
@@ -54,7 +60,7 @@ impl Session {
         }
     }
 
-    /// All of a `hello` is granted, or nothing changes.
+    /// Grants all of a `hello`, or changes nothing.
     fn hello(&mut self, source: &Name, msg_id: MsgId, json: &[u8]) -> Result<(), Refusal> {
         let hello = HelloRequest::read(json)?;
         hello.check_supported()?;
@@ -64,7 +70,7 @@ impl Session {
             wanted = Some(self.names().cloned().collect());
         }
         let wanted_none = self.wants_no_broadcasts;
-        // Before it owns a name: who wants none gets none.
+        // Before it owns a name, so that no broadcast slips in.
         if let Some(broadcasts) = &hello.broadcasts {
             self.want_no_broadcasts(*broadcasts == Broadcasts::None);
         }
@@ -77,7 +83,7 @@ impl Session {
             owned?;
         }
         self.ownership = ownership;
-        self.claiming = NameState::ByHello;
+        self.name_state = NameState::ByHello;
         self.choose_accepted_ids(&hello);
         if let Some(messages) = hello.window {
             self.output
@@ -88,8 +94,7 @@ impl Session {
         Ok(())
     }
 
-    /// The names that the connection is to own from now on; `None` leaves them
-    /// as they are.
+    /// Returns the names that the `hello` asks for; `None` leaves them as they are.
     fn wanted_names(&self, source: &Name, hello: &HelloRequest) -> Option<Vec<Name>> {
         if hello.register == Some(false) {
             return Some(Vec::new());
@@ -97,12 +102,12 @@ impl Session {
         if let Some(names) = &hello.names {
             return Some(names.clone());
         }
-        let first = self.claiming != NameState::ByHello;
+        let first = self.name_state != NameState::ByHello;
         let asks_again = hello.register == Some(true) && self.names().next().is_none();
         (first || asks_again).then(|| vec![source.clone()])
     }
 
-    /// Whether the names are to be shared from now on, and by which key.
+    /// Returns whether the names are to be shared from now on, and by which key.
     fn wanted_ownership(&self, hello: &HelloRequest) -> Result<Ownership, Refusal> {
         let (shared, known_key) = match &self.ownership {
             Ownership::Sole => (false, None),
@@ -122,7 +127,7 @@ impl Session {
         }
     }
 
-    /// An option that the `hello` leaves out stays as it is.
+    /// Sets the options for acks. An option that the `hello` leaves out stays.
     fn choose_acks(&mut self, hello: HelloRequest) {
         let now = self.answers.ack_options();
         let options = AckOptions {
@@ -132,13 +137,7 @@ impl Session {
         self.answers.set_ack_options(options);
     }
 
-    /// Tells what was reported so far, before a `hello` changes the names: a
-    /// client that takes a name back must not hear of its loss afterwards.
-    fn answer_reports_before_hello(&mut self) -> Attention {
-        let reports = self.handle.take_reports();
-        self.tell(reports)
-    }
-
+    /// Answers a `hello` with the names, limits and options in force.
     fn welcome(&mut self, source: &Name, msg_id: MsgId) {
         let config = &self.shared.config;
         let names: Vec<Name> = self.claims.iter().map(Claim::name).cloned().collect();
@@ -154,7 +153,7 @@ impl Session {
         self.answers.welcome(source.as_str(), &welcome);
     }
 
-    /// The options as they are in force.
+    /// Returns the options in force.
     fn granted(&self, register: bool) -> Granted {
         let acks = self.answers.ack_options();
         let key = match &self.ownership {
@@ -180,7 +179,7 @@ impl Session {
     }
 }
 
-/// Milliseconds that are at least as long as `duration`.
+/// Returns `duration` in milliseconds, rounded up.
 fn whole_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }

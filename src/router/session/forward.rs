@@ -1,8 +1,8 @@
-//! What one read forwards: runs gathered per target, then queued as slices of
-//! the input they arrived in, byte for byte.
+//! The messages that one read forwards: runs gathered by target, then queued as
+//! slices of the input, byte for byte.
 //!
-//! Room is reserved while the frames are looked at, in their order, so that
-//! each can be answered; the bytes are queued once, when the read is done.
+//! Room is reserved while the frames are taken, in their order, so that each can be
+//! answered. The bytes are queued once, at the end of the read.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,18 +14,20 @@ use crate::router::broadcast::{Audience, BroadcastContext, BroadcastReceiver, Fa
 use crate::router::connection::ConnectionHandle;
 use crate::router::mailbox::{Cut, DropNotice, Mailbox, Parts, Pieces, pins};
 
+/// The frames for one name.
 #[derive(Debug)]
 struct NamedBatch {
     mailbox: Arc<Mailbox>,
     parts: Parts,
-    /// What was dropped for the same name behind these parts.
-    gap: Option<DropNotice>,
+    /// The messages that were dropped for the same name behind these parts.
+    dropped: Option<DropNotice>,
 }
 
+/// A connection that gets all broadcasts, as far as they fit.
 #[derive(Debug)]
 struct Receiver {
     queues: Arc<BroadcastReceiver>,
-    /// What this receiver gets if that isn't everything.
+    /// The parts that this receiver gets, if it doesn't get everything.
     own: Option<Pieces>,
 }
 
@@ -33,13 +35,13 @@ struct Receiver {
 #[derive(Debug, Default)]
 pub(crate) struct Forward {
     named: Vec<NamedBatch>,
-    /// Buffers of batches that were queued, for those that follow.
+    /// Buffers of batches that were queued, for the batches that follow.
     spare: Vec<Parts>,
     everyone: Parts,
     receivers: Vec<Receiver>,
-    /// Whether `receivers` stand for this read.
-    audience_known: bool,
-    /// What goes to those who have subscriptions.
+    /// `receivers` are those of this read.
+    knows_audience: bool,
+    /// The messages for connections with subscriptions.
     pub(super) fan_out: FanOut,
 }
 
@@ -48,22 +50,23 @@ impl Forward {
     #[inline]
     pub(crate) fn add_named(&mut self, mailbox: &Arc<Mailbox>, range: Range<usize>, messages: u32) {
         let parts = match self.latest(mailbox) {
-            Some(index) if self.named[index].gap.is_none() => &mut self.named[index].parts,
+            Some(index) if self.named[index].dropped.is_none() => &mut self.named[index].parts,
             _ => &mut self.begin_batch(mailbox).parts,
         };
         parts.add(range, messages);
     }
 
-    /// Notes what was dropped for a name behind all that was added for it.
+    /// Adds messages that were dropped for a name, behind its frames so far.
     #[cold]
-    pub(crate) fn add_dropped(&mut self, mailbox: &Arc<Mailbox>, gap: DropNotice) {
+    pub(crate) fn add_dropped(&mut self, mailbox: &Arc<Mailbox>, dropped: DropNotice) {
         let batch = match self.latest(mailbox) {
             Some(index) => &mut self.named[index],
             None => self.begin_batch(mailbox),
         };
-        DropNotice::note(&mut batch.gap, gap);
+        DropNotice::note(&mut batch.dropped, dropped);
     }
 
+    /// Finds the latest batch of a name.
     #[inline]
     fn latest(&self, mailbox: &Arc<Mailbox>) -> Option<usize> {
         let mut batches = self.named.iter();
@@ -74,23 +77,20 @@ impl Forward {
         self.named.push(NamedBatch {
             mailbox: Arc::clone(mailbox),
             parts: self.spare.pop().unwrap_or_default(),
-            gap: None,
+            dropped: None,
         });
         self.named.last_mut().expect("just pushed")
     }
 
-    /// Whether the audience of this read was already set.
+    /// Returns whether the audience of this read was already set.
     pub(crate) fn knows_audience(&self) -> bool {
-        self.audience_known
+        self.knows_audience
     }
 
-    /// Sets who hears the broadcasts of this read: all but the sender.
+    /// Sets the receivers of the broadcasts of this read: all but the sender.
     pub(super) fn set_audience(&mut self, audience: &Arc<Audience>, sender: ConnectionId) {
-        self.audience_known = true;
-        let others = audience
-            .receivers
-            .iter()
-            .filter(|receiver| receiver.id() != sender);
+        self.knows_audience = true;
+        let others = (audience.receivers.iter()).filter(|receiver| receiver.id() != sender);
         self.receivers.extend(others.map(|receiver| Receiver {
             queues: Arc::clone(receiver),
             own: None,
@@ -98,10 +98,10 @@ impl Forward {
         self.fan_out.set_audience(audience, sender);
     }
 
-    /// Adds a run of broadcasts. What doesn't fit a receiver's lane is dropped
-    /// for it; `missed` then says, by frame, how many receivers missed it, and
-    /// is empty when none did. Says how many messages took the place of older
-    /// ones.
+    /// Adds a run of broadcasts, and returns the number of older messages that it
+    /// replaces. Frames that don't fit a receiver's queue are dropped for it:
+    /// `missed` then counts, by frame, the receivers that missed it. It is empty if
+    /// none did.
     pub(super) fn add_broadcasts(
         &mut self,
         run: RunView<'_>,
@@ -113,7 +113,7 @@ impl Forward {
         for receiver in &mut self.receivers {
             let granted = match receiver.queues.reserve(sizes, run.total, context.capacity) {
                 Ok(granted) => granted,
-                // It is gone: no receiver any more.
+                // The connection is gone.
                 Err(_) => {
                     receiver.gets_some_of(&self.everyone);
                     continue;
@@ -142,8 +142,8 @@ impl Forward {
         }
     }
 
-    /// Queues everything gathered, and takes the first `consumed` bytes off
-    /// the input.
+    /// Queues all gathered messages, and takes the first `consumed` bytes off the
+    /// input.
     pub(crate) fn commit(
         &mut self,
         input: &mut BytesMut,
@@ -166,8 +166,8 @@ impl Forward {
                 let entry = cut.entry(&batch.parts, Some(origin));
                 batch.mailbox.enqueue(entry, batch.parts.bytes);
             }
-            if let Some(gap) = batch.gap.take() {
-                batch.mailbox.note_dropped(gap);
+            if let Some(dropped) = batch.dropped.take() {
+                batch.mailbox.note_dropped(dropped);
             }
         }
         if self.everyone.messages > 0 {
@@ -180,7 +180,7 @@ impl Forward {
         self.clear();
     }
 
-    /// Whether a part of the input is queued as a slice of it.
+    /// Returns whether a part of the input is queued as a slice, and not copied.
     fn pins(&self, block_bytes: usize) -> bool {
         let named = self.named.iter().map(|batch| &batch.parts);
         let everyone = (!self.receivers.is_empty()).then_some(&self.everyone);
@@ -188,6 +188,7 @@ impl Forward {
         parts.any(|parts| parts.pins(block_bytes)) || pins(self.fan_out.longest(), block_bytes)
     }
 
+    /// Queues the broadcasts for connections without subscriptions.
     fn commit_broadcasts(&mut self, cut: &Cut<'_>) {
         let gets_everything = |receiver: &&Receiver| receiver.own.is_none();
         let mut sharers = self.receivers.iter().filter(gets_everything).count();
@@ -195,7 +196,7 @@ impl Forward {
         for receiver in &mut self.receivers {
             let Some(own) = &mut receiver.own else {
                 sharers -= 1;
-                // For the last one nothing needs to be shared any more.
+                // The last receiver takes the entry itself.
                 let entry = match &mut shared {
                     Some(entry) if sharers > 0 => Some(entry.share()),
                     _ => shared.take(),
@@ -205,13 +206,13 @@ impl Forward {
                 }
                 continue;
             };
-            for (parts, gap) in own.take() {
-                receiver.queues.broadcast_parts(parts, gap, cut);
+            for (parts, dropped) in own.take() {
+                receiver.queues.broadcast_parts(parts, dropped, cut);
             }
         }
     }
 
-    /// Forgets what was gathered.
+    /// Forgets all gathered messages.
     pub(crate) fn clear(&mut self) {
         for mut batch in self.named.drain(..) {
             batch.parts.clear();
@@ -219,7 +220,7 @@ impl Forward {
         }
         self.everyone.clear();
         self.receivers.clear();
-        self.audience_known = false;
+        self.knows_audience = false;
         if self.fan_out.is_in_use() {
             self.fan_out.clear();
         }
@@ -227,7 +228,7 @@ impl Forward {
 }
 
 impl Receiver {
-    /// From now on it gets not all that everyone gets; so far it did.
+    /// Lets the receiver get parts of its own from now on; so far it got `everyone`.
     #[cold]
     fn gets_some_of(&mut self, everyone: &Parts) -> &mut Pieces {
         self.own.get_or_insert_with(|| everyone.clone().into())

@@ -1,10 +1,10 @@
-//! The insides of a session, for tests.
+//! Access to the insides of a session, for tests.
 
 use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use super::run::ReadScratch;
+use super::scratch::ReadScratch;
 use super::{Session, Step};
 use crate::ids::ConnectionId;
 use crate::router::broadcast::BroadcastReceiver;
@@ -15,7 +15,7 @@ use crate::router::now::Now;
 use crate::wire::Hints;
 
 impl Session {
-    /// Takes a read; what is gathered for subscribers waits for
+    /// Takes a read. The messages gathered for subscribers wait for
     /// [`ReadScratch::queue_gathered`].
     pub(crate) fn gather(
         &mut self,
@@ -52,7 +52,7 @@ impl ReadScratch {
         &mut self.hints
     }
 
-    /// Room for broadcasts of a connection that is reserved ahead.
+    /// Returns the room that is reserved ahead for broadcasts of a connection.
     pub(crate) fn reserved_ahead(&self, id: ConnectionId) -> Reservation {
         self.forward.fan_out.reserved_ahead(id)
     }

@@ -1,5 +1,5 @@
-//! How much one session may teach the server: shapes are shared, so no peer may
-//! push out what others use, nor make every frame pay for learning.
+//! A limit on the shapes that one session teaches the server. Shapes are shared: no
+//! connection may push out those of others, nor make every frame pay for learning.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use crate::limits::{SHAPE_CREDIT_INTERVAL, SHAPES_PER_CONNECTION_MAX};
 use crate::router::now::Now;
 use crate::wire::LearnOutcome;
 
-/// Frames that taught nothing before learning is given a rest.
+/// Attempts without a shape before learning rests.
 const FRUITLESS_MAX: u8 = 32;
-/// How many frames a rest lasts: learning costs a few times what parsing does,
-/// so a peer whose frames never repeat pays a hundredth for it.
+/// The frames of a rest. Learning costs a few times as much as parsing, so a
+/// connection without repeating frames pays a hundredth for it.
 const REST_FRAMES: u16 = 1_024;
 
 /// See the [module](self).
@@ -20,11 +20,11 @@ pub(crate) struct Learning {
     credit: u8,
     /// Attempts in a row that led to no shape.
     fruitless: u8,
-    /// Whether the table has changed since it was last asked.
+    /// A shape was learned since [`Learning::has_news`] was last called.
     news: bool,
-    /// Frames to be left alone before the next attempt.
+    /// Frames to pass before the next attempt.
     rest: u16,
-    /// When the credit was last raised, in whole intervals.
+    /// The time at which the credit was last raised, in whole intervals.
     raised: u32,
 }
 
@@ -41,7 +41,7 @@ impl Default for Learning {
 }
 
 impl Learning {
-    /// Whether to learn from the frame at hand, which no shape recognised.
+    /// Returns whether to learn from this frame, which no shape recognised.
     pub(crate) fn may_learn(&mut self, now: Now) -> bool {
         if self.rest > 0 {
             self.rest -= 1;
@@ -55,14 +55,14 @@ impl Learning {
         self.credit > 0
     }
 
-    /// Whether a shape was learned since this was last asked: then the table
-    /// that was loaded for the read is out of date.
+    /// Returns whether a shape was learned since the last call: then the table that
+    /// the read has loaded is out of date.
     #[inline]
     pub(super) fn has_news(&mut self) -> bool {
         std::mem::take(&mut self.news)
     }
 
-    /// Takes note of what an attempt came to.
+    /// Notes the outcome of an attempt.
     pub(crate) fn note(&mut self, learned: LearnOutcome) {
         match learned {
             LearnOutcome::Shape(_) => {

@@ -1,11 +1,9 @@
-//! The session of one connection: everything that is decided about what it
-//! sends.
+//! The session of one connection: input, answers, output.
 //!
-//! [`Session::receive`] takes the frames of one read. Consecutive frames of the
-//! same kind, source and target are a *run*: settled (admitted, refused or
-//! answered) together, forwarded as one slice. When an event meets a full
-//! queue, the session stops right before it: answers so far may leave, the
-//! rest of the window is kept by the caller and handed in again.
+//! Consecutive frames of the same kind, source and target are a *run*. A run is
+//! admitted, refused or answered as one, and forwarded as one slice. At an event for
+//! a full queue, the session stops in front of the event: the answers so far may
+//! leave, and the caller hands the rest of the input in again.
 
 mod admission;
 pub(super) mod answers;
@@ -21,7 +19,8 @@ mod read;
 mod reports;
 mod resume;
 mod routes;
-pub(crate) mod run;
+mod run;
+pub(crate) mod scratch;
 pub(crate) mod shared;
 mod stalls;
 mod subscribing;
@@ -50,22 +49,22 @@ use learning::Learning;
 use output::{Output, Progress};
 use read::{Read, Stop, Stopped};
 use routes::Routes;
-use run::ReadScratch;
+use scratch::ReadScratch;
 use shared::RouterShared;
 use stalls::Stalls;
 
-/// What became of the bytes handed in.
+/// The outcome of one call of [`Session::receive`].
 #[derive(Debug)]
 #[must_use]
 pub struct Step {
-    /// Bytes taken off the front of the window. What is left is a partial
-    /// frame, or waits for the pause to end.
+    /// Bytes taken off the front of the input. The rest is a partial frame, or
+    /// waits for the end of `halt`.
     pub consumed: usize,
-    /// Why the session stopped before the end, if it did.
+    /// The reason, if the session stopped before the end of the input.
     pub halt: Option<Halt>,
 }
 
-/// Why a session takes no more input for now, or ever.
+/// The reason to take no more input, for now or for ever.
 #[derive(Debug)]
 pub enum Halt {
     /// An event waits for room in a full queue.
@@ -76,18 +75,37 @@ pub enum Halt {
     Close,
 }
 
-/// What came to a session's attention.
+/// The outcome of [`Session::handle_reports`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Attention {
-    /// Nothing that changes its life.
+    /// The connection goes on.
     Continue,
-    /// Its last name was taken over: it is to be closed.
+    /// The last name was taken over: the connection is to be closed.
     Close,
 }
 
-/// Everything that is decided about what one connection sends, and everything
-/// that waits to be written to it.
+/// One connection: decides about the messages that it sends, and holds the output
+/// that waits for it. The [module](crate::router) has an example of its use.
+///
+/// The methods are of five kinds:
+///
+/// - Getters: [`id`](Self::id), [`names`](Self::names),
+///   [`has_accepted`](Self::has_accepted), [`has_reports`](Self::has_reports),
+///   [`has_answers`](Self::has_answers), [`answers_are_full`](Self::answers_are_full).
+/// - Input: [`room_to_read`](Self::room_to_read) before a read,
+///   [`receive`](Self::receive) with its bytes, [`hold_input`](Self::hold_input) with
+///   the number of bytes that are left. While there is no room,
+///   [`wait_to_read`](Self::wait_to_read). A participant inside the process takes its
+///   name with [`own`](Self::own).
+/// - Reports: [`handle_reports`](Self::handle_reports) after each wake-up.
+/// - Output: [`register`](Self::register) a waker, and then
+///   [`transmit`](Self::transmit), after input and reports. Inside the process,
+///   [`take_answers`](Self::take_answers) and [`take_run`](Self::take_run) replace
+///   `transmit`. [`shrink`](Self::shrink) an idle connection.
+/// - The end: [`close_with`](Self::close_with) tells the client the reason,
+///   [`end_input`](Self::end_input) frees its names. Then write the last answers, and
+///   drop the session.
 #[derive(Debug)]
 pub struct Session {
     shared: Arc<RouterShared>,
@@ -96,25 +114,25 @@ pub struct Session {
     answers: Answers,
     claims: Vec<Claim>,
     ownership: Ownership,
-    claiming: NameState,
-    /// Its first name when its input ended.
+    name_state: NameState,
+    /// The first name at the end of the input.
     former_name: Option<Name>,
     routes: Routes,
     stalls: Stalls,
     subscriptions: Subscriptions,
-    /// Whether it wants no broadcasts.
     wants_no_broadcasts: bool,
     output: Output,
-    /// The ids of its accepted messages, if they are remembered.
+    /// The ids of the accepted messages, if they are remembered.
     accepted_ids: Option<Arc<AcceptedIds>>,
     learning: Learning,
     invalid_in_a_row: u32,
-    /// A message of the connection was accepted.
+    /// A message was accepted.
     has_accepted: bool,
-    /// Bytes that are counted for its answers, and for what it has received and
-    /// not taken.
-    counted: (usize, usize),
-    /// What was done since it was last added to the shared counters.
+    /// Bytes that the budget counts for the answers.
+    counted_answers: usize,
+    /// Bytes that the budget counts for input that is not taken.
+    counted_input: usize,
+    /// Counts that are not added to the shared counters yet.
     done: Stats,
 }
 
@@ -128,7 +146,7 @@ impl Session {
             shared,
             claims: Vec::new(),
             ownership: Ownership::Sole,
-            claiming: NameState::Unsettled,
+            name_state: NameState::Open,
             former_name: None,
             routes: Routes::default(),
             stalls: Stalls::default(),
@@ -139,12 +157,13 @@ impl Session {
             learning: Learning::default(),
             invalid_in_a_row: 0,
             has_accepted: false,
-            counted: (0, 0),
+            counted_answers: 0,
+            counted_input: 0,
             done: Stats::default(),
         }
     }
 
-    /// Which connection this is.
+    /// Returns the id of the connection.
     #[must_use]
     pub fn id(&self) -> ConnectionId {
         self.handle.id()
@@ -152,14 +171,14 @@ impl Session {
 
     // ---- input ----
 
-    /// Takes the complete frames at the front of `input`. Everything that
-    /// follows from them is done when this returns.
+    /// Takes the complete frames at the front of `input`. When this returns, their
+    /// messages are queued and answered.
     pub fn receive(&mut self, scratch: &mut ReadScratch, input: &mut BytesMut, now: Now) -> Step {
         scratch.begin().read(self, input, now)
     }
 
-    /// Like [`Session::receive`], but some of what was accepted may stay in the
-    /// scratch buffers, for the reads that follow.
+    /// Takes the complete frames at the front of `input`. Messages for subscribers
+    /// may stay in the scratch buffers until these are flushed.
     fn read(&mut self, scratch: &mut ReadScratch, input: &mut BytesMut, now: Now) -> Step {
         scratch.parser.set_validation(self.shared.config.validation);
         self.answers.set_time(now);
@@ -167,8 +186,8 @@ impl Session {
         self.retry_claim();
         let mut consumed = 0;
         let halt = loop {
-            // A connection that resumes this one must find queued what is
-            // accepted here.
+            // A connection that resumes this one must find each accepted message
+            // queued.
             let accepted_ids = self.accepted_ids.clone();
             let _order = accepted_ids.as_deref().map(AcceptedIds::lock_order);
             let (taken, stop) = match Read::new(self, scratch, input, now).take_frames() {
@@ -194,7 +213,7 @@ impl Session {
         Step { consumed, halt }
     }
 
-    /// Whether any message of the connection was accepted so far.
+    /// Returns whether any message of the connection was accepted so far.
     #[must_use]
     pub fn has_accepted(&self) -> bool {
         self.has_accepted
@@ -202,7 +221,7 @@ impl Session {
 
     // ---- refusals ----
 
-    /// Answers with an error.
+    /// Answers a frame with an error.
     ///
     /// # Errors
     /// Too many invalid frames in a row end the connection.
@@ -227,47 +246,35 @@ impl Session {
         Err(Halt::Close)
     }
 
-    /// A control message was carried out.
-    fn note_accepted(&mut self) {
-        self.done.accepted += 1;
-        self.invalid_in_a_row = 0;
-    }
-
     // ---- output ----
 
-    /// Has `waker` woken when something new waits to be written or attended
-    /// to. Call [`Session::handle_reports`] and [`Session::transmit`] afterwards.
+    /// Registers `waker` for new output and new reports. Call
+    /// [`Session::handle_reports`] and [`Session::transmit`] afterwards.
     pub fn register(&self, waker: &Waker) {
         self.handle.register(waker);
     }
 
-    /// Whether others reported something that [`Session::handle_reports`] should turn
-    /// into answers.
+    /// Returns whether [`Session::handle_reports`] has reports to handle.
     #[must_use]
     #[inline]
     pub fn has_reports(&self) -> bool {
         self.handle.has_reports()
     }
 
-    /// A handle that wakes the task which registered last.
+    /// Returns a handle that wakes the task which registered last.
     #[must_use]
     pub fn waker(&self) -> SessionWaker {
         SessionWaker(Arc::clone(&self.handle))
     }
 
-    /// Writes what waits, in its order, until nothing is left, `write` would
-    /// block, or about `budget` bytes are written. Says how many were.
+    /// Writes the waiting output in its order, until nothing is left, `write`
+    /// would block, or about `budget` bytes are written. Returns the bytes written.
     ///
     /// # Errors
-    /// What `write` says, but for `WouldBlock` and `Interrupted`.
+    /// Those of `write`, but for `WouldBlock` and `Interrupted`.
     pub fn transmit(&mut self, budget: usize, write: Write<'_>) -> io::Result<(usize, Progress)> {
-        let written = (self.output).transmit(
-            &mut self.answers,
-            &self.claims,
-            &self.receiver,
-            budget,
-            write,
-        );
+        let (claims, receiver) = (&self.claims, &self.receiver);
+        let written = (self.output).transmit(&mut self.answers, claims, receiver, budget, write);
         self.count_answers();
         let replaced = self.output.take_replaced();
         if replaced > 0 {
@@ -280,8 +287,8 @@ impl Session {
         written
     }
 
-    /// Takes the answers that wait, as whole frames: how a peer inside the
-    /// process gets them.
+    /// Takes the waiting answers, as whole frames, for a participant inside the
+    /// process.
     #[must_use]
     pub fn take_answers(&mut self) -> Vec<u8> {
         let answers = self.answers.take();
@@ -290,26 +297,26 @@ impl Session {
     }
 
     /// Takes the next frame addressed to one of the session's names, or the next
-    /// run of broadcasts: how a program that embeds the router receives. Frames
-    /// that are not taken go to the next owner, or are reported to their senders.
+    /// run of broadcasts, for a participant inside the process. Frames that are not
+    /// taken go to the next owner, or are reported to their senders.
     #[must_use]
     pub fn take_run(&mut self) -> Option<Bytes> {
-        self.output.take(&self.claims, &self.receiver)
+        self.output.take_run(&self.claims, &self.receiver)
     }
 
-    /// Whether answers wait to be written.
+    /// Returns whether answers wait to be written.
     #[must_use]
     pub fn has_answers(&self) -> bool {
         !self.answers.is_empty()
     }
 
-    /// Whether so many answers wait that no input should be taken.
+    /// Returns whether so many answers wait that no input should be taken.
     #[must_use]
     pub fn answers_are_full(&self) -> bool {
         self.answers.is_full()
     }
 
-    /// Gives back the buffers that an idle connection doesn't need.
+    /// Frees the buffers that an idle connection doesn't need.
     pub fn shrink(&mut self) {
         self.answers.shrink();
         self.count_answers();
@@ -318,14 +325,14 @@ impl Session {
 
     // ---- the end ----
 
-    /// The peer sends no more: its names are free at once, and what was queued
-    /// for them waits for their next owners. Answers can still be written.
+    /// Ends the input. The names are free at once, and the messages queued for
+    /// them wait for their next owners. Answers can still be written.
     pub fn end_input(&mut self) {
         self.former_name = self.name();
         for claim in std::mem::take(&mut self.claims) {
             self.shared.registry.release(&claim, &self.receiver);
         }
-        self.claiming = NameState::ByHello;
+        self.name_state = NameState::ByHello;
         self.subscriptions = Subscriptions::default();
         self.shared.registry.members.leave(&self.receiver);
         self.accepted_ids = None;
@@ -338,17 +345,18 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.end_input();
         let budget = &self.shared.budget;
-        budget.recount(Purpose::Queued, &mut self.counted.0, 0);
-        budget.recount(Purpose::Input, &mut self.counted.1, 0);
+        budget.recount(Purpose::Queued, &mut self.counted_answers, 0);
+        budget.recount(Purpose::Input, &mut self.counted_input, 0);
     }
 }
 
-/// Wakes the task of one session, so that it looks at the state of its server.
+/// A handle that wakes the task of one session, so that it looks at the state of
+/// its server.
 #[derive(Debug, Clone)]
 pub struct SessionWaker(Arc<ConnectionHandle>);
 
 impl SessionWaker {
-    /// Wakes it.
+    /// Wakes the task.
     pub fn wake(&self) {
         self.0.wake();
     }

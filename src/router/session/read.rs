@@ -1,8 +1,8 @@
-//! One read of a connection: its frames are gone through in their order.
+//! One read of a connection: its frames, in their order.
 //!
-//! Each is checked: by the shapes that were learned, or else by the parser.
-//! Consecutive frames of the same kind, source and target are a *run*, which is
-//! admitted as one when it ends.
+//! Each frame is checked, by the learned shapes or else by the parser. Consecutive
+//! frames of the same kind, source and target are a *run*, which is admitted as one
+//! when it ends.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use arc_swap::Guard;
 
 use super::answers::SenderIndex;
 use super::routes::Destination;
-use super::run::ReadScratch;
+use super::scratch::ReadScratch;
 use super::{Halt, Session};
 use crate::limits::FRAME_PREFIX_BYTES;
 use crate::router::broadcast::BroadcastContext;
@@ -22,16 +22,16 @@ use crate::wire::{ErrorCode, FrameState, Header, Kind, Refusal, Table, frame_sta
 pub(super) struct Read<'a> {
     pub(super) session: &'a mut Session,
     pub(super) scratch: &'a mut ReadScratch,
-    /// The bytes that were received and are not taken.
+    /// The received bytes that are not taken.
     pub(super) input: &'a [u8],
     pub(super) now: Now,
     shapes: Guard<Arc<Table>>,
 }
 
-/// A read ends before its input does.
+/// A read stopped within its input.
 #[derive(Debug)]
 pub(super) struct Stopped {
-    /// The bytes of the input in front of this are done with.
+    /// The place in the input up to which it is done.
     pub(super) at: usize,
     pub(super) why: Stop,
 }
@@ -40,7 +40,7 @@ pub(super) struct Stopped {
 #[derive(Debug)]
 pub(super) enum Stop {
     Halt(Halt),
-    /// What was gathered so far is to be queued before the read goes on, with
+    /// The messages gathered so far are to be queued before the read goes on, with
     /// the order of accepted ids locked anew.
     Commit,
 }
@@ -68,7 +68,7 @@ impl<'a> Read<'a> {
         }
     }
 
-    /// Goes through the complete frames, and returns how many bytes they have.
+    /// Takes the complete frames, and returns their bytes.
     pub(super) fn take_frames(&mut self) -> Result<usize, Stopped> {
         let frame_bytes_max = self.session.shared.config.frame_bytes_max;
         let mut at = 0;
@@ -99,7 +99,7 @@ impl<'a> Read<'a> {
         }
     }
 
-    /// Checks one frame, and joins it to the run, or admits the run and begins
+    /// Checks one frame, and adds it to the run, or admits the run and begins
     /// another.
     #[inline]
     fn take_frame(&mut self, frame: &Range<usize>) -> Result<(), Stopped> {
@@ -149,6 +149,7 @@ impl<'a> Read<'a> {
         Ok(header)
     }
 
+    /// Returns whether the frame has the kind, source and target of the run.
     #[inline]
     fn continues_run(&self, json: &[u8], header: &Header) -> bool {
         let ReadScratch { parser, run, .. } = &*self.scratch;
@@ -161,7 +162,7 @@ impl<'a> Read<'a> {
             && routes.leads_to(run.route, parser.target(json, &header.names))
     }
 
-    /// Begins a run with this frame, or carries out what it asks of the server.
+    /// Begins a run with this frame, or carries out the control message.
     fn begin_run(
         &mut self,
         frame: &Range<usize>,
@@ -193,6 +194,8 @@ impl<'a> Read<'a> {
         Ok(())
     }
 
+    /// Carries out a control message. Stops the read before or behind it where the
+    /// messages gathered so far must be queued first.
     fn control(
         &mut self,
         frame: &Range<usize>,
@@ -201,7 +204,7 @@ impl<'a> Read<'a> {
         sender: SenderIndex,
     ) -> Result<(), Stopped> {
         if header.kind == Kind::Subscribe && self.scratch.forward.fan_out.holds_pass() {
-            // A snapshot would wait for what this read has broadcast.
+            // A snapshot would wait for the broadcasts of this read.
             return Err(Stopped {
                 at: frame.start,
                 why: Stop::Commit,
@@ -210,7 +213,7 @@ impl<'a> Read<'a> {
         let carried_out = self.session.control(header, sender, json);
         carried_out.map_err(|halt| Stopped::halt(frame.end, halt))?;
         if header.kind == Kind::Hello && self.session.accepted_ids.is_some() {
-            // The frames behind it may have to wait for other accepted ids.
+            // The frames behind it may need the lock of other accepted ids.
             return Err(Stopped {
                 at: frame.end,
                 why: Stop::Commit,
@@ -227,14 +230,14 @@ impl<'a> Read<'a> {
 
     // ---- broadcasts ----
 
-    /// Makes the audience of this read known, and returns whether subscribers
-    /// choose among its broadcasts, or snapshots keep some of them.
+    /// Sets the audience of this read, and returns whether subscribers choose among
+    /// its broadcasts or snapshots keep some of them.
     fn has_filters(&mut self) -> bool {
         let forward = &mut self.scratch.forward;
         if !forward.knows_audience() {
             let id = self.session.handle.id();
             let shared = &self.session.shared;
-            // The pass first: what is then found of the audience stays so.
+            // The pass first: while it is held, the audience stays as found.
             forward.fan_out.get_pass(&shared.snapshots, id);
             forward.set_audience(&shared.registry.members.audience(), id);
         }
@@ -266,6 +269,7 @@ impl<'a> Read<'a> {
 }
 
 impl Session {
+    /// Finds the sender of a frame by its source.
     fn check_source(&mut self, header: &Header, source: &[u8]) -> Result<SenderIndex, Refusal> {
         let refusal = if source == self.shared.config.name.as_bytes() {
             Refusal::new(
@@ -283,7 +287,7 @@ impl Session {
         })
     }
 
-    /// The terms that hold for all broadcasts of a read.
+    /// Returns the terms for all broadcasts of a read.
     pub(super) fn broadcast_context(&self, now: Now) -> BroadcastContext<'_> {
         let config = &self.shared.config;
         BroadcastContext {

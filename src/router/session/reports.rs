@@ -1,5 +1,5 @@
-//! What a session tells its client beside the answers to what it sends: what
-//! became of names and of accepted messages, and why it is closed.
+//! Errors to the client that answer no frame: lost names, undelivered messages, the
+//! reason of a close.
 
 use crate::ids::{MsgId, Name};
 use crate::router::connection::Report;
@@ -9,18 +9,18 @@ use crate::router::session::{Attention, Session};
 use crate::wire::{ErrorCode, ErrorDetails};
 
 impl Session {
-    /// Turns what others reported into errors to the client.
+    /// Answers the reports that arrived, with errors to the client.
     pub fn handle_reports(&mut self, now: Now) -> Attention {
         let reports = self.handle.take_reports();
         if reports.is_empty() {
             return Attention::Continue;
         }
         self.answers.set_time(now);
-        self.tell(reports)
+        self.answer_reports(reports)
     }
 
-    /// Turns reports into errors to the client.
-    pub(super) fn tell(&mut self, reports: Vec<Report>) -> Attention {
+    /// Answers reports with errors to the client.
+    pub(super) fn answer_reports(&mut self, reports: Vec<Report>) -> Attention {
         let mut lost_name = false;
         for report in reports {
             match report {
@@ -41,7 +41,7 @@ impl Session {
                     target,
                     count,
                     first_msg_id,
-                } => self.report_undelivered(&target, count, first_msg_id),
+                } => self.answer_undelivered(&target, count, first_msg_id),
             }
         }
         self.claims.retain(Claim::is_current);
@@ -52,7 +52,8 @@ impl Session {
         }
     }
 
-    pub(super) fn report_undelivered(
+    /// Tells the client of accepted messages that were given up.
+    pub(super) fn answer_undelivered(
         &mut self,
         target: &Name,
         count: u64,
@@ -74,8 +75,8 @@ impl Session {
         );
     }
 
-    /// Tells the client why its connection is about to be closed, and which
-    /// message of its that concerns.
+    /// Tells the client the reason of the close that follows, and the message that
+    /// it concerns.
     pub fn close_with(&mut self, code: ErrorCode, reason: &str, msg_id: Option<MsgId>, now: Now) {
         self.answers.set_time(now);
         let details = ErrorDetails {

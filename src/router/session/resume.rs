@@ -1,6 +1,5 @@
-//! What a session does for a connection that is resumable: its accepted messages
-//! are remembered, and what is known is acknowledged without being delivered
-//! again.
+//! Resumable connections: the ids of accepted messages are remembered, and a known
+//! message is acknowledged without being delivered again.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,42 +12,45 @@ use crate::router::mailbox::Claim;
 use crate::wire::{ErrorCode, HelloRequest, Kind, Refusal, Shortage};
 
 impl Session {
-    /// Whether accepted messages are remembered.
+    /// Returns whether accepted messages are remembered.
     pub(super) fn is_resumable(&self) -> bool {
-        let known = self.accepted_ids.as_ref();
-        known.is_some_and(|known| known.is_used_by(&self.handle))
+        let ids = self.accepted_ids.as_ref();
+        ids.is_some_and(|ids| ids.is_used_by(&self.handle))
     }
 
-    /// Whether what an earlier connection sent is recognised.
+    /// Returns whether messages of an earlier connection are recognised.
     pub(super) fn has_resumed(&self) -> bool {
-        self.is_resumable() && self.accepted_ids.as_ref().is_some_and(|m| m.recognizes())
+        self.is_resumable()
+            && self
+                .accepted_ids
+                .as_ref()
+                .is_some_and(|ids| ids.recognizes())
     }
 
-    /// Makes the connection resumable or not, after a `hello` has settled its
-    /// names. An option that the `hello` leaves out stays as it is, but who
-    /// resumes wants to be resumable.
+    /// Makes the connection resumable or not, after a `hello` has set its names. An
+    /// option that the `hello` leaves out stays, but `resume` implies `resumable`.
     pub(super) fn choose_accepted_ids(&mut self, hello: &HelloRequest) {
         let resume = hello.resume.unwrap_or(false);
         let resumable = hello
             .resumable
             .unwrap_or(resume || self.accepted_ids.is_some());
-        // While memory is short nothing new is remembered.
+        // While memory is short, no other connection becomes resumable.
         let resumable = resumable
             && (resume || self.accepted_ids.is_some() || !self.shared.budget.refuses_more());
         if hello.resume == Some(false)
-            && let Some(known) = self.accepted_ids.as_ref().filter(|_| self.has_resumed())
+            && let Some(ids) = self.accepted_ids.as_ref().filter(|_| self.has_resumed())
         {
-            known.stop_recognizing();
+            ids.stop_recognizing();
         }
         self.keep_accepted_ids(resumable, resume);
     }
 
-    /// The memory stands at the first name, and no other of the connection's
-    /// names has one.
+    /// Attaches the accepted ids to the first name, and drops those of the
+    /// connection's other names.
     pub(super) fn keep_accepted_ids(&mut self, resumable: bool, resume: bool) {
-        // Members of a group have no memory in common, and none for each.
-        let has_place = |claim: &&Claim| resumable && claim.membership.is_none();
-        let first = self.claims.first().filter(has_place);
+        // The names of a group have no accepted ids.
+        let may_keep = |claim: &&Claim| resumable && claim.membership.is_none();
+        let first = self.claims.first().filter(may_keep);
         let kept = first.and_then(|claim| {
             let mailbox = &claim.mailbox;
             mailbox.attach_accepted_ids(claim.epoch, &self.handle, resume)
@@ -63,31 +65,31 @@ impl Session {
         {
             own.clear();
         }
-        // What another connection has resumed stays shared with it.
+        // Ids that another connection has resumed stay shared with it.
         self.accepted_ids = kept.or(self.accepted_ids.take());
     }
 
-    /// A message that was given up is new when it is sent again. That it was
-    /// given up is told before it is acknowledged once more.
-    fn answer_undelivered(&mut self) {
+    /// Tells of messages that were given up, before the ack of new ones: a message
+    /// that was given up is new when it is sent again.
+    fn answer_all_undelivered(&mut self) {
         if self.handle.has_reports() {
             for (target, count, first_msg_id) in self.handle.take_undelivered() {
-                self.report_undelivered(&target, count, first_msg_id);
+                self.answer_undelivered(&target, count, first_msg_id);
             }
         }
     }
 }
 
 impl Read<'_> {
-    /// The accepted ids, if those of the run are remembered: it is answered.
+    /// Returns the accepted ids, if those of the run belong there.
     #[inline]
     pub(super) fn accepted_ids(&self) -> Option<Arc<AcceptedIds>> {
         let ids = self.session.accepted_ids.as_ref()?;
         (self.scratch.run.kind != Kind::Ack).then(|| Arc::clone(ids))
     }
 
-    /// Admits a run of a connection whose accepted messages are remembered. The
-    /// order of accepted ids is locked until they are queued.
+    /// Admits a run of a resumable connection. The order of accepted ids stays
+    /// locked until the messages are queued.
     #[inline(never)]
     pub(super) fn admit_resumable(&mut self, accepted: &AcceptedIds) -> Result<(), Stopped> {
         let ids = &self.scratch.run.ids;
@@ -96,14 +98,14 @@ impl Read<'_> {
             return self.admit_run();
         }
         if has_room && accepted.are_new(ids) {
-            self.session.answer_undelivered();
+            self.session.answer_all_undelivered();
             return self.admit_run();
         }
         self.admit_one_by_one(accepted)
     }
 
-    /// Admits a broadcast that subscribers choose among, as a run of its own:
-    /// whether it is new must be known before it is given to anybody.
+    /// Admits a broadcast that subscribers choose among, as a run of its own: it
+    /// must be known to be new before any receiver gets it.
     #[inline(never)]
     pub(super) fn broadcast_if_new(
         &mut self,
@@ -117,10 +119,10 @@ impl Read<'_> {
             self.session.acknowledge(run, &run.ids, &[]);
             self.session.done.duplicates += 1;
         } else if !accepted.has_room_for(1, &self.session.shared.budget) {
-            self.refuse_unremembered(0);
+            self.refuse_unremembered();
         } else {
             if accepted.recognizes() {
-                self.session.answer_undelivered();
+                self.session.answer_all_undelivered();
             }
             self.match_subscribers(frame, is_recognized);
             self.admit_broadcast();
@@ -128,14 +130,14 @@ impl Read<'_> {
         self.scratch.run.clear();
     }
 
-    /// Refuses a message that can't be remembered: what is accepted must be known
-    /// when it is sent again.
+    /// Refuses the only frame of the run. There is no memory for its id, and an
+    /// accepted message must be known when it is sent again.
     #[cold]
-    fn refuse_unremembered(&mut self, index: usize) {
+    fn refuse_unremembered(&mut self) {
         let message = "the server's memory is used up, and it couldn't remember this message for \
                        when you resume: send it again later";
         let refusal = Refusal::new(ErrorCode::QueueFull, message).for_want_of(Shortage::Memory);
-        self.refuse_of_run(index, refusal);
+        self.refuse_of_run(0, refusal);
     }
 
     /// Admits each frame of the run as a run of its own.
@@ -152,7 +154,7 @@ impl Read<'_> {
                 break;
             }
         }
-        // Its buffers are used again.
+        // The buffers are used again.
         self.scratch.run = whole;
         admitted
     }
@@ -165,10 +167,10 @@ impl Read<'_> {
             return Ok(());
         }
         if !accepted.has_room_for(1, &self.session.shared.budget) {
-            self.refuse_unremembered(0);
+            self.refuse_unremembered();
             return Ok(());
         }
-        self.session.answer_undelivered();
+        self.session.answer_all_undelivered();
         self.admit_run()
     }
 }

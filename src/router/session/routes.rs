@@ -1,4 +1,4 @@
-//! The targets that a session has resolved lately, so that a message costs no
+//! The targets that a session has resolved lately, so that most messages cost no
 //! lookup.
 
 use std::sync::Arc;
@@ -7,35 +7,36 @@ use super::shared::RouterShared;
 use crate::router::mailbox::Mailbox;
 use crate::router::services::Services;
 
-/// Targets remembered by one session.
+/// The most targets that one session remembers.
 const ROUTES_MAX: usize = 8;
 
-/// Where messages to a target go.
+/// The destination of messages to a target.
 #[derive(Debug, Clone)]
 pub(crate) enum Destination {
-    /// To all who own a name.
+    /// All receivers of broadcasts.
     Everyone,
-    /// To the queue of a name that somebody owns (or owned until now: the
-    /// mailbox says when it is closed).
+    /// The queue of a name with an owner. If the owner has just left, the mailbox
+    /// refuses reservations.
     Mailbox(Arc<Mailbox>),
-    /// To a service inside tickwire.
+    /// A service inside tickwire.
     Service,
-    /// To the server itself.
+    /// The server itself.
     Server,
-    /// Nobody owns the name.
+    /// None: no connection owns the name.
     Nobody,
 }
 
-/// A resolved target. `None` is everyone.
+/// A resolved target.
 #[derive(Debug)]
 struct Route {
+    /// `None` is everyone.
     target: Option<Box<[u8]>>,
     to: Destination,
     /// The registry's generation when it was resolved.
     generation: u64,
 }
 
-/// Which of the remembered routes; valid until another target is resolved.
+/// The index of a remembered route, valid until another target is resolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct RouteIndex(usize);
 
@@ -43,24 +44,23 @@ pub(crate) struct RouteIndex(usize);
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
     routes: Vec<Route>,
-    /// The next place to give to another target once all are taken.
-    next: usize,
+    /// The route that the next unknown target replaces, once the list is full.
+    next_replaced: usize,
 }
 
 impl Routes {
-    /// Whether the route at `index` leads to `target`.
+    /// Returns whether the route at `index` leads to `target`.
     #[inline]
     pub(crate) fn leads_to(&self, index: RouteIndex, target: Option<&[u8]>) -> bool {
-        self.routes
-            .get(index.0)
-            .is_some_and(|route| route.target.as_deref() == target)
+        let route = self.routes.get(index.0);
+        route.is_some_and(|route| route.target.as_deref() == target)
     }
 
     pub(crate) fn destination(&self, index: RouteIndex) -> &Destination {
         &self.routes[index.0].to
     }
 
-    /// The queue that the route leads to, if it leads to one.
+    /// Returns the queue that the route leads to, if it leads to one.
     #[inline]
     pub(crate) fn mailbox(&self, index: RouteIndex) -> Option<&Arc<Mailbox>> {
         match self.destination(index) {
@@ -69,21 +69,19 @@ impl Routes {
         }
     }
 
-    /// The target's name; empty for everyone.
+    /// Returns the name of the target, empty for everyone.
     pub(crate) fn target(&self, index: RouteIndex) -> &[u8] {
         self.routes[index.0].target.as_deref().unwrap_or_default()
     }
 
-    /// Resolves `target`, from memory where that is still right.
+    /// Resolves `target`, by the remembered route if that still holds.
     pub(crate) fn resolve(&mut self, target: Option<&[u8]>, shared: &RouterShared) -> RouteIndex {
-        let known = self
-            .routes
-            .iter()
-            .position(|route| route.target.as_deref() == target);
+        let leads_there = |route: &Route| route.target.as_deref() == target;
+        let known = self.routes.iter().position(leads_there);
         if let Some(index) = known {
             let route = &self.routes[index];
-            // An mailbox tells by itself when it is closed; what else is known
-            // of a name holds until some name comes or goes.
+            // A closed mailbox refuses reservations. Other destinations hold until
+            // some name comes or goes.
             let holds = match route.to {
                 Destination::Everyone | Destination::Mailbox(_) => true,
                 _ => route.generation == shared.registry.generation(),
@@ -100,20 +98,20 @@ impl Routes {
             generation,
         };
         if self.routes.is_empty() {
-            // Most connections never have another.
+            // Most connections never have another one.
             self.routes.reserve_exact(1);
         }
         if self.routes.len() < ROUTES_MAX {
             self.routes.push(route);
             return RouteIndex(self.routes.len() - 1);
         }
-        let index = self.next;
-        self.next = (self.next + 1) % ROUTES_MAX;
+        let index = self.next_replaced;
+        self.next_replaced = (index + 1) % ROUTES_MAX;
         self.routes[index] = route;
         RouteIndex(index)
     }
 
-    /// Asks the registry again.
+    /// Resolves the target of the route again.
     pub(crate) fn renew(&mut self, index: RouteIndex, shared: &RouterShared) {
         let route = &mut self.routes[index.0];
         route.generation = shared.registry.generation();

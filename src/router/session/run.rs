@@ -1,96 +1,27 @@
-//! The run that a session is gathering, and the buffers it works in.
+//! A run of frames that are admitted together.
 
 use std::ops::Range;
 
-use bytes::BytesMut;
-
 use super::answers::SenderIndex;
-use super::forward::Forward;
 use super::routes::RouteIndex;
-use super::{Session, Step};
 use crate::ids::MsgId;
 use crate::router::broadcast::RunView;
-use crate::router::now::Now;
-use crate::wire::{Hints, Kind, Parser, Validation};
-
-/// The buffers that [`Session::receive`](crate::router::Session::receive) works in. One
-/// a thread is enough: a session keeps nothing there once what it gathered is
-/// queued, so an idle connection holds none.
-#[derive(Debug)]
-pub struct ReadScratch {
-    pub(super) parser: Parser,
-    pub(super) hints: Hints,
-    pub(super) run: Run,
-    pub(super) forward: Forward,
-    /// How many receivers missed each frame of a run.
-    pub(super) missed: Vec<u32>,
-}
-
-impl Default for ReadScratch {
-    fn default() -> Self {
-        Self {
-            parser: Parser::new(Validation::Payload),
-            hints: Hints::default(),
-            run: Run::default(),
-            forward: Forward::default(),
-            missed: Vec::new(),
-        }
-    }
-}
-
-impl ReadScratch {
-    /// Begins to take reads. The messages that they have for subscribers are
-    /// gathered, and queued when the guard is dropped.
-    pub fn begin(&mut self) -> Gathering<'_> {
-        Gathering(self)
-    }
-
-    /// Queues the gathered messages.
-    pub(super) fn flush(&mut self) {
-        self.forward.fan_out.flush();
-    }
-}
-
-/// Reads whose messages for subscribers are gathered, so that several reads make
-/// one entry of a queue. An ack must not leave before its message is queued: drop
-/// this before anything is written.
-#[derive(Debug)]
-#[must_use]
-pub struct Gathering<'a>(&'a mut ReadScratch);
-
-impl Gathering<'_> {
-    /// Takes the complete frames at the front of `input`, for `session`.
-    pub fn read(&mut self, session: &mut Session, input: &mut BytesMut, now: Now) -> Step {
-        session.read(self.0, input, now)
-    }
-
-    /// Returns whether something is gathered that grows with the next read.
-    #[must_use]
-    pub fn is_growing(&self) -> bool {
-        self.0.forward.fan_out.is_gathering()
-    }
-}
-
-impl Drop for Gathering<'_> {
-    fn drop(&mut self) {
-        self.0.flush();
-    }
-}
+use crate::wire::Kind;
 
 /// Consecutive frames of one kind, source and target.
 #[derive(Debug)]
 pub(super) struct Run {
-    /// Where the first frame not yet settled begins in the input.
+    /// The place of the first frame in the input that is not admitted yet.
     pub(super) start: usize,
-    /// Bytes of all, prefixes included.
+    /// Bytes of all those frames, prefixes included.
     pub(super) total: usize,
-    /// Bytes of each, prefix included.
+    /// Bytes of each frame, prefix included.
     pub(super) sizes: Vec<u32>,
     pub(super) ids: Vec<MsgId>,
     pub(super) kind: Kind,
     pub(super) sender: SenderIndex,
     pub(super) route: RouteIndex,
-    /// Whether they are broadcasts that are looked into.
+    /// The frames are broadcasts that subscribers choose among or snapshots keep.
     pub(super) is_filtered: bool,
 }
 
@@ -110,7 +41,7 @@ impl Default for Run {
 }
 
 impl Run {
-    /// The run, as those see it who hear broadcasts.
+    /// Returns the run as a broadcast.
     pub(super) fn view<'a>(&'a self, input: &'a [u8]) -> RunView<'a> {
         RunView {
             input,
@@ -132,7 +63,7 @@ impl Run {
         self.ids.push(msg_id);
     }
 
-    /// Begins with one frame of `whole`.
+    /// Begins a run of one frame, which is part of `whole`.
     pub(super) fn begin(&mut self, frame: &Range<usize>, msg_id: MsgId, whole: &Self) {
         self.clear();
         self.start = frame.start;
@@ -142,7 +73,7 @@ impl Run {
         self.push(frame, msg_id);
     }
 
-    /// Bytes of some of its frames.
+    /// Returns the bytes of some of the frames.
     #[inline]
     pub(super) fn bytes_of(&self, frames: &Range<usize>) -> usize {
         if frames.len() == self.sizes.len() {
@@ -152,7 +83,7 @@ impl Run {
         sizes.iter().map(|&size| size as usize).sum()
     }
 
-    /// Its first `bytes` bytes are admitted.
+    /// Notes that the first `bytes` bytes are admitted.
     pub(super) fn advance(&mut self, bytes: usize) {
         self.start += bytes;
         self.total -= bytes;
@@ -162,7 +93,7 @@ impl Run {
         self.total = 0;
         self.sizes.clear();
         self.ids.clear();
-        // What comes next may be no message of a run at all.
+        // The next frame may belong to no run.
         self.is_filtered = false;
     }
 }

@@ -1,4 +1,4 @@
-//! What all sessions of a router share.
+//! The part of a router that all its sessions share.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -14,7 +14,7 @@ use crate::stats::Counters;
 use crate::wire::Shapes;
 use crate::wire::filter::Pointer;
 
-/// What all sessions share.
+/// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct RouterShared {
     pub(in crate::router) config: RouterConfig,
@@ -28,7 +28,7 @@ pub(crate) struct RouterShared {
 }
 
 impl RouterShared {
-    /// A router that nobody is connected to yet.
+    /// Creates the part of a router without connections.
     pub(in crate::router) fn new(config: RouterConfig) -> Self {
         let counters = Arc::default();
         let budget = Arc::new(Budget::new(config.memory_max));
@@ -42,22 +42,17 @@ impl RouterShared {
             connections: AtomicU64::new(0),
             config,
         };
-        shared.keep_snapshots();
-        shared
-    }
-
-    /// Keeps snapshots by the keys that are configured.
-    fn keep_snapshots(&self) {
-        for key in &self.config.snapshot_keys {
+        for key in &shared.config.snapshot_keys {
             if let Ok(pointer) = Pointer::parse(key) {
-                let announce = || self.registry.members.keep(pointer.clone());
-                let _ = self.snapshots.keep(&pointer, announce);
+                let announce = || shared.registry.members.keep(pointer.clone());
+                let _ = shared.snapshots.keep(&pointer, announce);
             }
         }
+        shared
     }
 }
 
-/// A registry with the rules of `config`.
+/// Creates a registry with the rules of `config`.
 fn registry(config: &RouterConfig, budget: &Arc<Budget>, counters: &Arc<Counters>) -> Registry {
     let rules = |own: &NameConfig| QueueRules {
         capacity: Capacity {

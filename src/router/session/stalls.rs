@@ -1,7 +1,7 @@
-//! How long a session has been paused for each full queue.
+//! The time that a session has been paused for each full queue.
 //!
-//! The pauses for one name add up; beyond `stall_timeout` its events to that
-//! name are refused at once, until the queue has fallen below half.
+//! The pauses for one name add up. Beyond `stall_timeout`, events to that name are
+//! refused at once, until its queue has fallen below half.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,32 +9,32 @@ use std::time::Duration;
 use crate::router::mailbox::Mailbox;
 use crate::router::now::Now;
 
-/// What to do about an event that doesn't fit.
+/// The verdict on an event for a full queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Wait until this monotonic time at most.
+    /// It waits, until this monotonic time at most.
     PauseUntil(Duration),
-    /// Waited long enough.
+    /// It has waited long enough.
     Refuse,
 }
 
 #[derive(Debug)]
 struct Stall {
     mailbox: Arc<Mailbox>,
-    /// Pauses that are over.
+    /// The sum of the pauses that are over.
     paused: Duration,
-    /// When the present pause began.
+    /// The begin of the present pause.
     since: Option<Duration>,
-    /// The queue's count of reliefs when the sum began.
+    /// The queue's count of reliefs at the begin of the sum.
     relieved: u64,
 }
 
-/// See the [module](self). Empty unless the session ever met a full queue.
+/// See the [module](self). Empty until the session meets a full queue.
 #[derive(Debug, Default)]
 pub(crate) struct Stalls(Vec<Stall>);
 
 impl Stalls {
-    /// The queue took an event: a pause for it is over.
+    /// Ends the pause for a queue, which took an event.
     #[inline]
     pub(crate) fn admitted(&mut self, mailbox: &Arc<Mailbox>, now: Now) {
         if !self.0.is_empty() {
@@ -52,7 +52,7 @@ impl Stalls {
         }
     }
 
-    /// The queue is full for an event.
+    /// Decides on an event for a full queue.
     #[cold]
     pub(crate) fn full(&mut self, mailbox: &Arc<Mailbox>, now: Now, timeout: Duration) -> Verdict {
         self.forget_relieved();
@@ -77,7 +77,7 @@ impl Stalls {
         Verdict::Refuse
     }
 
-    /// Forgets the sums of queues that have fallen below half since.
+    /// Forgets the sums of queues that have fallen below half.
     fn forget_relieved(&mut self) {
         self.0
             .retain(|stall| stall.mailbox.times_relieved() == stall.relieved);

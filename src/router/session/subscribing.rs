@@ -1,5 +1,5 @@
-//! What a connection asks of broadcasts: `subscribe`, `unsubscribe`, and the
-//! option `broadcasts` of `hello`.
+//! Requests about broadcasts: `subscribe`, `unsubscribe`, and the option
+//! `broadcasts` of `hello`.
 
 use std::sync::Arc;
 
@@ -11,14 +11,15 @@ use crate::wire::filter::{Field, Pointer, Probe, Values};
 use crate::wire::{ErrorCode, Mode, Refusal, SubscribeRequest, UnsubscribeRequest};
 
 impl Session {
-    /// From the next broadcast on, the connection gets what matches. What is
-    /// gathered of this read is not to be in anybody's way: the session must
-    /// hold no pass.
+    /// Begins a subscription, from the next broadcast on. The session must hold no
+    /// pass: a snapshot would wait for the messages gathered of this read.
     pub(super) fn subscribe(&mut self, json: &[u8]) -> Result<(), Refusal> {
         let request = SubscribeRequest::read(json)?;
         let conflates = request.mode == Mode::Latest;
         let snapshot_by = request.key.clone().filter(|_| request.snapshot);
-        if snapshot_by.is_some() && self.output.waiting(&self.receiver) > SNAPSHOT_WAITING_MAX {
+        if snapshot_by.is_some()
+            && self.output.waiting_broadcasts(&self.receiver) > SNAPSHOT_WAITING_MAX
+        {
             return Err(Refusal::new(
                 ErrorCode::LimitExceeded,
                 "too much of earlier snapshots waits to be read: read it first",
@@ -38,8 +39,8 @@ impl Session {
             room.and_then(|()| snapshots.keep(&key, || members.keep(key.clone())))?;
             let subscription = self.subscriptions.add(request, json.len())?;
             self.announce_subscriptions(conflates);
-            // What was queued before is older than the snapshot.
-            self.output.take_broadcasts(&self.receiver);
+            // Broadcasts that are queued already are older than the snapshot.
+            self.output.fill_broadcasts(&self.receiver);
             let frames = snapshots.take(&key, self.receiver.id());
             Ok::<_, Refusal>((subscription, frames))
         });
@@ -64,7 +65,7 @@ impl Session {
         Ok(())
     }
 
-    /// Whether the connection wants no broadcasts, whatever it owns and
+    /// Sets whether the connection wants no broadcasts, whatever it owns and
     /// subscribes to.
     pub(super) fn want_no_broadcasts(&mut self, none: bool) {
         if none != self.wants_no_broadcasts {
@@ -74,7 +75,7 @@ impl Session {
         }
     }
 
-    /// Lets those who broadcast know of the subscriptions as they are now.
+    /// Announces the present subscriptions to all senders of broadcasts.
     fn announce_subscriptions(&self, conflates: bool) {
         if conflates {
             self.receiver.start_conflating();
@@ -83,7 +84,7 @@ impl Session {
         members.subscribe(&self.receiver, self.subscriptions.shared());
     }
 
-    /// Queues what of `frames` matches, before all that comes later.
+    /// Queues the matching frames of a snapshot, before all later broadcasts.
     fn deliver_snapshot(
         &mut self,
         subscription: &Subscription,

@@ -1,41 +1,28 @@
-//! What one write takes from: the mail of names, and broadcasts.
+//! The sources of one write: the mail of names, and broadcasts.
 
 use std::io;
 
 use smallvec::SmallVec;
 
 use crate::router::broadcast::{BroadcastReceiver, ConflatedInFlight, ConflatedQueue};
-use crate::router::mailbox::Claim;
-use crate::router::mailbox::Delivery;
-use crate::router::mailbox::NotOwner;
 use crate::router::mailbox::flow_window::{self, Window};
-use crate::router::mailbox::{InFlight, Slices, Write};
+use crate::router::mailbox::{Claim, Delivery, InFlight, NotOwner, Slices, Write};
 
-/// Goes on with the mail of a name whose first run is partly written.
-pub(super) fn finish_mail(
-    claim: &Claim,
-    room: Option<usize>,
-    write: Write<'_>,
-) -> Result<io::Result<Option<Written>>, NotOwner> {
-    let mut lanes = WriteSources::of(WriteSource::Mail(claim, claim.deliver()?));
-    Ok(lanes.write(&[], room, write))
-}
-
-/// WriteSources that one write takes from.
+/// The most sources that one write takes from.
 pub(super) const SOURCES_AT_ONCE: usize = 8;
 
-/// What one write takes from: the first lane first, until it has enough.
+/// The sources of one write: the first source first, until the write has enough.
 #[derive(Debug, Default)]
 pub(super) struct WriteSources<'a>(SmallVec<[WriteSource<'a>; SOURCES_AT_ONCE]>);
 
-/// Where what is to be written comes from.
+/// A source of bytes to write.
 #[derive(Debug)]
 pub(super) enum WriteSource<'a> {
-    /// What is addressed to a name.
+    /// The mail of a name.
     Mail(&'a Claim, Delivery<'a>),
-    /// What is for everyone.
+    /// Broadcasts.
     Broadcasts(&'a mut InFlight, &'a BroadcastReceiver),
-    /// The same, of which newer messages replace older ones.
+    /// Broadcasts of which newer ones replace older ones.
     Conflated(
         &'a mut ConflatedInFlight,
         &'a ConflatedQueue,
@@ -43,32 +30,42 @@ pub(super) enum WriteSource<'a> {
     ),
 }
 
-/// What a write came to.
+/// The outcome of one write.
 #[derive(Debug, Default)]
 pub(super) struct Written {
     pub(super) bytes: usize,
-    /// The name of whose mail a run is partly written.
+    /// The name with a run that is partly written.
     pub(super) partial: Option<Claim>,
-    /// Messages that were begun, where that is limited.
-    handed: usize,
+    /// Messages that were begun, counted only under a window.
+    begun: usize,
+}
+
+/// Writes the rest of a run of a name that is partly written.
+pub(super) fn finish_mail(
+    claim: &Claim,
+    room: Option<usize>,
+    write: Write<'_>,
+) -> Result<io::Result<Option<Written>>, NotOwner> {
+    let mut sources = WriteSources::of(WriteSource::Mail(claim, claim.deliver()?));
+    Ok(sources.write(&[], room, write))
 }
 
 impl Written {
-    /// Counts what was begun, where that is limited.
+    /// Counts the begun messages in the window, if there is one.
     #[inline]
     pub(super) fn count_in(self, window: &mut Option<Window>) -> Self {
         if let Some(window) = window {
-            window.hand(self.handed);
+            window.hand(self.begun);
         }
         self
     }
 }
 
 impl<'a> WriteSource<'a> {
-    /// What is addressed to a name, if anything is and the name wasn't lost. The
-    /// first lane of a write waits for whoever else is at the name; others are
-    /// left for the next write if somebody is ([`Claim::try_deliver`]), which
-    /// there will be, for this one has something to write.
+    /// Returns the mail of a name, if there is any and the name wasn't lost. The
+    /// first source of a write waits while another thread is at the mailbox. Any
+    /// further source is then left out ([`Claim::try_deliver`]), until the next
+    /// write: there will be one, as this write has something to write.
     pub(super) fn of_mail(claim: &'a Claim, is_first: bool, room: Option<usize>) -> Option<Self> {
         if !claim.mailbox.has_mail() {
             return None;
@@ -77,13 +74,13 @@ impl<'a> WriteSource<'a> {
             true => claim.deliver_within(room),
             false => claim.try_deliver()?,
         };
-        // What is about to be queued will be announced.
+        // A message that is just being queued wakes the connection.
         let delivery = delivery.ok().filter(|delivery| !delivery.is_empty())?;
         Some(Self::Mail(claim, delivery))
     }
 
-    /// What is for everyone. What was queued before the connection had a
-    /// conflating lane comes before what is there.
+    /// Returns the broadcasts, if there are any. Those that were queued before the
+    /// connection conflated come first.
     pub(super) fn of_broadcasts(
         in_flight: &'a mut InFlight,
         conflated: &'a mut ConflatedInFlight,
@@ -93,22 +90,39 @@ impl<'a> WriteSource<'a> {
         if !in_flight.is_empty() {
             return Some(Self::Broadcasts(in_flight, receiver));
         }
-        let lane = receiver.conflated_queue()?;
-        conflated.fill(lane);
-        (!conflated.is_empty()).then_some(Self::Conflated(conflated, lane, receiver))
+        let queue = receiver.conflated_queue()?;
+        conflated.fill(queue);
+        (!conflated.is_empty()).then_some(Self::Conflated(conflated, queue, receiver))
     }
 
-    /// Offers what is to be written, at most `room` messages of it beyond one
-    /// that is begun.
+    /// Returns the broadcasts that are partly written, if any are.
+    pub(super) fn of_partial_broadcasts(
+        in_flight: &'a mut InFlight,
+        conflated: &'a mut ConflatedInFlight,
+        receiver: &'a BroadcastReceiver,
+    ) -> Option<Self> {
+        if in_flight.is_partial() {
+            return Some(Self::Broadcasts(in_flight, receiver));
+        }
+        if !conflated.is_partial() {
+            return None;
+        }
+        let queue = receiver.conflated_queue()?;
+        Some(Self::Conflated(conflated, queue, receiver))
+    }
+
+    /// Offers the bytes of the source, at most `room` messages beyond one that is
+    /// begun, and returns their number.
     fn offer<'s>(&'s self, slices: &mut Slices<'s>, room: Option<usize>) -> usize {
-        let most = room.map_or(usize::MAX, |room| self.bytes_within(room));
+        let bytes_max = room.map_or(usize::MAX, |room| self.bytes_within(room));
         match self {
-            Self::Mail(_, delivery) => delivery.offer(slices, most),
-            Self::Broadcasts(in_flight, _) => in_flight.offer(slices, most),
-            Self::Conflated(taken, ..) => taken.offer(slices, most),
+            Self::Mail(_, delivery) => delivery.offer(slices, bytes_max),
+            Self::Broadcasts(in_flight, _) => in_flight.offer(slices, bytes_max),
+            Self::Conflated(taken, ..) => taken.offer(slices, bytes_max),
         }
     }
 
+    /// Returns the bytes of at most `room` messages beyond one that is begun.
     #[cold]
     fn bytes_within(&self, room: usize) -> usize {
         match self {
@@ -118,7 +132,7 @@ impl<'a> WriteSource<'a> {
         }
     }
 
-    /// The number of messages that are begun by writing `bytes`.
+    /// Returns the number of messages that are begun by writing `bytes`.
     #[cold]
     fn begun_by(&self, bytes: usize) -> usize {
         match self {
@@ -128,8 +142,8 @@ impl<'a> WriteSource<'a> {
         }
     }
 
-    /// Has what is partly written be so within a frame. Gives the name whose
-    /// frame that is, if it is mail.
+    /// Cuts a run that is partly written behind the frame that is. Returns the
+    /// name of that frame, if it is mail.
     #[cold]
     fn cut(&mut self) -> Option<Claim> {
         match self {
@@ -143,8 +157,8 @@ impl<'a> WriteSource<'a> {
         }
     }
 
-    /// `bytes` were written. Gives the name of whose mail a run is partly
-    /// written.
+    /// Notes that `bytes` were written. Returns the name, if the source is mail with
+    /// a run that is partly written.
     fn advance(&mut self, bytes: usize) -> Option<Claim> {
         match self {
             Self::Mail(claim, delivery) => delivery.advance(bytes).then(|| claim.clone()),
@@ -153,8 +167,8 @@ impl<'a> WriteSource<'a> {
                 receiver.release(frames, charge);
                 None
             }
-            Self::Conflated(taken, lane, receiver) => {
-                taken.advance(bytes, lane);
+            Self::Conflated(taken, queue, receiver) => {
+                taken.advance(bytes, queue);
                 receiver.release_share();
                 None
             }
@@ -171,19 +185,19 @@ impl<'a> WriteSources<'a> {
         self.0.len()
     }
 
-    /// Adds a lane behind the others.
-    pub(super) fn push(&mut self, lane: WriteSource<'a>) {
-        self.0.push(lane);
+    /// Adds a source behind the others.
+    pub(super) fn push(&mut self, source: WriteSource<'a>) {
+        self.0.push(source);
     }
 
-    /// One lane.
-    pub(super) fn of(lane: WriteSource<'a>) -> Self {
-        Self(smallvec::smallvec![lane])
+    /// Creates a list of one source.
+    pub(super) fn of(source: WriteSource<'a>) -> Self {
+        Self(smallvec::smallvec![source])
     }
 
-    /// Offers `ahead`, and then the lanes, to `write` once, and accounts for
-    /// what it took. Without anything to write, nothing is offered. Where only
-    /// `room` messages may be begun, there is one lane at most.
+    /// Offers `ahead`, and then the sources, to `write` once, and accounts for the
+    /// bytes it took. Returns `None` if there is nothing to offer. Where only
+    /// `room` messages may be begun, there is one source at most.
     pub(super) fn write(
         &mut self,
         ahead: &[u8],
@@ -194,8 +208,8 @@ impl<'a> WriteSources<'a> {
         let bytes = {
             let mut slices = Slices::default();
             slices.push(ahead);
-            for (lane, offered) in self.0.iter().zip(&mut offered) {
-                *offered = lane.offer(&mut slices, room);
+            for (source, offered) in self.0.iter().zip(&mut offered) {
+                *offered = source.offer(&mut slices, room);
             }
             if slices.as_slice().is_empty() {
                 return Ok(None);
@@ -207,17 +221,17 @@ impl<'a> WriteSources<'a> {
             ..Written::default()
         };
         let mut left = written.bytes.saturating_sub(ahead.len());
-        for (lane, offered) in self.0.iter_mut().zip(offered) {
+        for (source, offered) in self.0.iter_mut().zip(offered) {
             let own = left.min(offered);
             left -= own;
             if room.is_some() {
-                written.handed += lane.begun_by(own);
-                lane.advance(own);
-                written.partial = lane.cut();
+                written.begun += source.begun_by(own);
+                source.advance(own);
+                written.partial = source.cut();
                 continue;
             }
-            // Only where the write ended can a run be partly written.
-            written.partial = written.partial.or(lane.advance(own));
+            // A run can be partly written only at the place where the write ended.
+            written.partial = written.partial.or(source.advance(own));
         }
         Ok(Some(written))
     }

@@ -7,9 +7,8 @@ use std::collections::VecDeque;
 
 use super::keys::{KeyIds, KeyTable, SlotRef};
 use crate::router::broadcast::subscriptions::Keys;
-use crate::router::mailbox::DropNotice;
-use crate::router::mailbox::EntryBytes;
 use crate::router::mailbox::queue_state::Capacity;
+use crate::router::mailbox::{DropNotice, EntryBytes};
 
 /// Vacant slots that are tolerated before the others move up.
 const VACANT_MAX: usize = 64;

@@ -11,9 +11,8 @@ use std::sync::Arc;
 use super::backlog::{Backlog, Message, PushOutcome};
 use crate::budget::Budget;
 use crate::router::broadcast::subscriptions::Keys;
-use crate::router::mailbox::DropNotice;
-use crate::router::mailbox::EntryBytes;
 use crate::router::mailbox::queue_state::Capacity;
+use crate::router::mailbox::{DropNotice, EntryBytes};
 use crate::sync::lock;
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 

@@ -10,11 +10,8 @@ use std::sync::Arc;
 
 use crate::router::broadcast::receiver::BroadcastReceiver;
 use crate::router::broadcast::run::{BroadcastContext, RunView};
-use crate::router::mailbox::Copied;
-use crate::router::mailbox::Cut;
-use crate::router::mailbox::DropNotice;
-use crate::router::mailbox::Entry;
 use crate::router::mailbox::queue_state::Reservation;
+use crate::router::mailbox::{Copied, Cut, DropNotice, Entry};
 
 /// See the [module](self). It fills one line of the processor's cache: there are
 /// many batches, and a message meets few of them.
