@@ -4,6 +4,11 @@
 //! that client itself is tested (`reconnecting`, `silence`), it stands beside a
 //! raw one.
 
+#![allow(
+    clippy::too_many_lines,
+    reason = "stories and tables are read from top to bottom"
+)]
+
 mod draft;
 mod due;
 mod raw_client;

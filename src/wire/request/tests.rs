@@ -124,6 +124,7 @@ fn refuses_a_wrong_option_and_names_it() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn refuses_a_bad_filter_and_points_at_the_condition() {
     for (conditions, field) in [
         ("5", "[0]"),

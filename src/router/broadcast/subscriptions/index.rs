@@ -116,63 +116,92 @@ struct Candidate {
 /// A connection and its subscriptions. None at all mean all broadcasts.
 type Subscriber = (Arc<BroadcastReceiver>, Arc<[Arc<Subscription>]>);
 
+/// Puts subscriptions into tables, one after the other.
+#[derive(Default)]
+struct Compiler<'a> {
+    fields: Fields,
+    /// The number of values that are asked for, by field.
+    variety: HashMap<&'a Field, HashSet<&'a Scalar>>,
+    compiled: Vec<CompiledSubscription>,
+    tables: HashMap<u32, ValueMap<Vec<Candidate>>>,
+    unindexed: Vec<u32>,
+}
+
+impl Compiler<'_> {
+    /// Adds a subscriber that gets all broadcasts.
+    fn add_everything(&mut self, subscriber: u32, conflates: bool) {
+        self.unindexed.push(self.compiled.len() as u32);
+        let everything = CompiledSubscription::everything(subscriber, conflates);
+        self.compiled.push(everything);
+    }
+
+    /// Adds a subscription: to the table of its most selective condition, if it
+    /// asks for values.
+    fn add(&mut self, subscriber: u32, conflates: bool, subscription: &Arc<Subscription>) {
+        let index = self.compiled.len() as u32;
+        let conditions = subscription.filter.conditions();
+        let by_table = most_selective(conditions, &self.variety);
+        match by_table.and_then(|at| Some((&conditions[at], conditions[at].equals()?))) {
+            Some((condition, values)) => {
+                let is_plain = conditions.len() == 1 && !conflates;
+                let candidate = Candidate {
+                    index,
+                    plain_subscriber: is_plain.then_some(subscriber),
+                };
+                let slot = self.fields.slot(condition.field());
+                let table = self.tables.entry(slot).or_default();
+                for value in values {
+                    table.get_or_default(value).push(candidate);
+                }
+            }
+            None => self.unindexed.push(index),
+        }
+        let fields = &mut self.fields;
+        let conflated_by = match &subscription.delivery {
+            Delivery::All => None,
+            Delivery::Latest(key) => {
+                Some((fields.slot(&Field::At(key.clone())), subscription.serial))
+            }
+        };
+        let others = conditions.iter().enumerate();
+        let rest = others
+            .filter(|(at, _)| Some(*at) != by_table)
+            .map(|(at, condition)| (fields.slot(condition.field()), at as u32));
+        self.compiled.push(CompiledSubscription {
+            subscriber,
+            rest: rest.collect(),
+            mode: DeliveryMode::new(conflates, conflated_by),
+            subscription: Some(Arc::clone(subscription)),
+        });
+    }
+}
+
 impl SubscriptionIndex {
     /// Compiles all subscriptions and the keys of snapshots.
     pub(crate) fn new(mut subscribers: Vec<Subscriber>, kept: &[Pointer]) -> Self {
         subscribers.sort_by_key(|(receiver, _)| receiver.id().0);
-        let mut fields = Fields::default();
-        let variety = variety(&subscribers);
-        let mut compiled = Vec::new();
-        let mut tables: HashMap<u32, ValueMap<Vec<Candidate>>> = HashMap::new();
-        let mut unindexed = Vec::new();
-        for (subscriber, (receiver, subscriptions)) in subscribers.iter().enumerate() {
+        let mut compiler = Compiler {
+            variety: variety(&subscribers),
+            ..Compiler::default()
+        };
+        for (subscriber, (receiver, subscriptions)) in (0..).zip(&subscribers) {
             // Read once: it may change at any moment, and a message must not go
             // both ways.
             let conflates = receiver.conflates();
             if subscriptions.is_empty() {
-                unindexed.push(compiled.len() as u32);
-                compiled.push(CompiledSubscription::everything(
-                    subscriber as u32,
-                    conflates,
-                ));
+                compiler.add_everything(subscriber, conflates);
             }
             for subscription in subscriptions.iter() {
-                let index = compiled.len() as u32;
-                let conditions = subscription.filter.conditions();
-                let by_table = most_selective(conditions, &variety);
-                match by_table.and_then(|at| Some((&conditions[at], conditions[at].equals()?))) {
-                    Some((condition, values)) => {
-                        let is_plain = conditions.len() == 1 && !conflates;
-                        let candidate = Candidate {
-                            index,
-                            plain_subscriber: is_plain.then_some(subscriber as u32),
-                        };
-                        let slot = fields.slot(condition.field());
-                        let table = tables.entry(slot).or_default();
-                        for value in values {
-                            table.get_or_default(value).push(candidate);
-                        }
-                    }
-                    None => unindexed.push(index),
-                }
-                let conflated_by = match &subscription.delivery {
-                    Delivery::All => None,
-                    Delivery::Latest(key) => {
-                        Some((fields.slot(&Field::At(key.clone())), subscription.serial))
-                    }
-                };
-                let others = conditions.iter().enumerate();
-                let rest = others
-                    .filter(|(at, _)| Some(*at) != by_table)
-                    .map(|(at, condition)| (fields.slot(condition.field()), at as u32));
-                compiled.push(CompiledSubscription {
-                    subscriber: subscriber as u32,
-                    rest: rest.collect(),
-                    mode: DeliveryMode::new(conflates, conflated_by),
-                    subscription: Some(Arc::clone(subscription)),
-                });
+                compiler.add(subscriber, conflates, subscription);
             }
         }
+        let Compiler {
+            mut fields,
+            compiled,
+            tables,
+            unindexed,
+            ..
+        } = compiler;
         let kept = kept.iter().map(|pointer| Kept {
             slot: fields.slot(&Field::At(pointer.clone())),
         });

@@ -115,6 +115,26 @@ impl Acks {
     }
 }
 
+/// A valid payload of `kind`, about no symbol.
+fn payload_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::IngestEvent => concat!(
+            r#"{"run_id":"run-1","event_type":"order","event_utc":"2026-01-03T12:41:00Z","#,
+            r#""received_utc":"2026-01-03T12:41:00.1Z","payload_json":{"order_id":"ord-1"}}"#
+        ),
+        Kind::LogRecord => concat!(
+            r#"{"timestamp":"2026-01-03T12:41:00Z","level":"INFO","name":"n","#,
+            r#""message":"m"}"#
+        ),
+        Kind::Heartbeat => r#"{"status":"alive","timestamp":"2026-01-03T12:41:00Z"}"#,
+        Kind::Error => r#"{"code":"X","message":"y"}"#,
+        _ => concat!(
+            r#"{"acknowledged_msg_id":"550e8400-e29b-41d4-a716-446655440000","#,
+            r#""timestamp":"2026-01-03T12:41:00Z"}"#
+        ),
+    }
+}
+
 /// Writes messages, each with another id.
 #[derive(Debug, Default)]
 pub(super) struct Author {
@@ -146,23 +166,7 @@ impl Author {
                 spell(seed, symbol)
             )
         });
-        let payload = match kind {
-            _ if about.is_some() => about.as_deref().unwrap_or_default(),
-            Kind::IngestEvent => concat!(
-                r#"{"run_id":"run-1","event_type":"order","event_utc":"2026-01-03T12:41:00Z","#,
-                r#""received_utc":"2026-01-03T12:41:00.1Z","payload_json":{"order_id":"ord-1"}}"#
-            ),
-            Kind::LogRecord => concat!(
-                r#"{"timestamp":"2026-01-03T12:41:00Z","level":"INFO","name":"n","#,
-                r#""message":"m"}"#
-            ),
-            Kind::Heartbeat => r#"{"status":"alive","timestamp":"2026-01-03T12:41:00Z"}"#,
-            Kind::Error => r#"{"code":"X","message":"y"}"#,
-            _ => concat!(
-                r#"{"acknowledged_msg_id":"550e8400-e29b-41d4-a716-446655440000","#,
-                r#""timestamp":"2026-01-03T12:41:00Z"}"#
-            ),
-        };
+        let payload = about.as_deref().unwrap_or_else(|| payload_of(kind));
         let target_text = match target {
             Some(name) => format!(r#","target":{}"#, spell(seed, name)),
             None if seed.once_in(2) => r#","target":null"#.to_owned(),

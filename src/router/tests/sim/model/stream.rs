@@ -261,15 +261,21 @@ impl Model {
                 count,
                 first,
             }) => {
-                let right = is_error("UNDELIVERED")
-                    && details["target"] == *target
-                    && details["count"] == *count
-                    && first.is_none_or(|first| {
-                        details["first_msg_id"] == self.records[first].message.id
-                    });
-                (right, None)
+                let tells = self.tells_undelivered(details, target, *count, *first);
+                (is_error("UNDELIVERED") && tells, None)
             }
         }
+    }
+
+    fn tells_undelivered(
+        &self,
+        details: &Value,
+        target: &str,
+        count: u64,
+        first: Option<usize>,
+    ) -> bool {
+        let is_first = |first: usize| details["first_msg_id"] == self.records[first].message.id;
+        details["target"] == target && details["count"] == count && first.is_none_or(is_first)
     }
 
     /// One ack for all that was accepted in one read without another answer in
