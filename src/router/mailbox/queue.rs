@@ -21,7 +21,7 @@ use bytes::Bytes;
 
 use super::drop_notice::DropNotice;
 use super::entry_bytes::EntryBytes;
-use super::queue_state::{CLOSED, Capacity, DROPPED, ENDED, QueueState, Reservation};
+use super::queue_state::{CLOSED, Capacity, DROPPED, ENDED, QueueState};
 use crate::budget::Allowance;
 use crate::router::connection::ConnectionHandle;
 use crate::sync::lock;
@@ -116,11 +116,26 @@ impl Queue {
         total: usize,
         capacity: Capacity,
     ) -> Result<usize, Closed> {
-        let room = self.take_room(|load| {
+        let mut state = self.state.load(Ordering::Relaxed);
+        loop {
+            let load = QueueState(state);
+            if load.is_closed() {
+                return Err(Closed);
+            }
             let (frames, bytes) = fitting(load, sizes, total, capacity);
-            (frames > 0).then_some(Reservation { frames, bytes })
-        })?;
-        Ok(room.map_or(0, |room| room.frames))
+            if frames == 0 {
+                return Ok(0);
+            }
+            match self.state.compare_exchange_weak(
+                state,
+                state + QueueState::of(frames, bytes),
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Ok(frames),
+                Err(now) => state = now,
+            }
+        }
     }
 
     /// Reserves within `allowance` as well, of an account that holds `others`
@@ -146,48 +161,6 @@ impl Queue {
         self.reserve(sizes, total, Capacity { bytes, ..capacity })
     }
 
-    /// Reserves `room`, all of it or nothing, and says whether it did.
-    #[inline]
-    pub(crate) fn reserve_whole(
-        &self,
-        room: Reservation,
-        capacity: Capacity,
-    ) -> Result<bool, Closed> {
-        let taken = self.take_room(|load| {
-            let fits = load.messages() + room.frames <= capacity.messages
-                && load.bytes() + room.bytes <= capacity.bytes;
-            fits.then_some(room)
-        })?;
-        Ok(taken.is_some())
-    }
-
-    /// Reserves the room that `find` says there is.
-    #[inline]
-    fn take_room(
-        &self,
-        find: impl Fn(QueueState) -> Option<Reservation>,
-    ) -> Result<Option<Reservation>, Closed> {
-        let mut state = self.state.load(Ordering::Relaxed);
-        loop {
-            let load = QueueState(state);
-            if load.is_closed() {
-                return Err(Closed);
-            }
-            let Some(room) = find(load) else {
-                return Ok(None);
-            };
-            match self.state.compare_exchange_weak(
-                state,
-                state + QueueState::of(room.frames, room.bytes),
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return Ok(Some(room)),
-                Err(now) => state = now,
-            }
-        }
-    }
-
     /// Whether one frame of `size` bytes would be reserved now.
     pub(crate) fn fits(&self, size: u32, capacity: Capacity) -> bool {
         fitting(self.load(), &[size], size as usize, capacity).0 > 0
@@ -197,22 +170,7 @@ impl Queue {
     /// then the caller must sweep it.
     #[must_use]
     pub(crate) fn enqueue(&self, entry: Entry, reserved_bytes: usize) -> bool {
-        let frames = entry.frames as usize;
-        self.enqueue_within(
-            entry,
-            Reservation {
-                frames,
-                bytes: reserved_bytes,
-            },
-        )
-    }
-
-    /// The same, where the room that was reserved may be more than the entry
-    /// takes: the rest is given back.
-    #[must_use]
-    pub(crate) fn enqueue_within(&self, entry: Entry, reserved: Reservation) -> bool {
-        let taken = QueueState::of(entry.frames as usize, entry.charge);
-        let state = match taken.wrapping_sub(QueueState::of(reserved.frames, reserved.bytes)) {
+        let state = match (entry.charge as u64).wrapping_sub(reserved_bytes as u64) {
             0 => self.state.load(Ordering::Acquire),
             // Wraps as well if less is taken than was reserved.
             more => self.state.fetch_add(more, Ordering::AcqRel),

@@ -23,13 +23,6 @@ impl Capacity {
     }
 }
 
-/// Room in a queue that is reserved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Reservation {
-    pub(crate) frames: usize,
-    pub(crate) bytes: usize,
-}
-
 /// What a queue holds at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct QueueState(pub(crate) u64);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::queue::{Item, Load, Queue};
 use super::{Model, Report};
 use crate::router::Overflow;
-use crate::router::mailbox::queue_state::{self, Capacity, Reservation};
+use crate::router::mailbox::queue_state::{self, Capacity};
 use crate::router::tests::sim::messages::Hello;
 
 /// A name that is owned or lingers.
@@ -120,18 +120,11 @@ impl Model {
         }
     }
 
-    /// Compares with the router the broadcasts of a connection. `ahead` is
-    /// reserved for broadcasts to come.
-    pub(in super::super) fn observe_broadcasts(
-        &mut self,
-        connection: usize,
-        load: Load,
-        ahead: Reservation,
-    ) {
+    /// Compares with the router the broadcasts of a connection.
+    pub(in super::super) fn observe_broadcasts(&mut self, connection: usize, load: Load) {
         let capacity = self.config.capacity();
-        self.connections[connection]
-            .broadcasts
-            .observe(load - ahead, capacity);
+        let broadcasts = &mut self.connections[connection].broadcasts;
+        broadcasts.observe(load, capacity);
     }
 
     pub(super) fn is_current(&self, name: &str, grant: u64) -> bool {
