@@ -7,7 +7,7 @@ use super::conflation::ConflatedQueue;
 use crate::budget::Share;
 use crate::ids::ConnectionId;
 use crate::router::connection::{Charged, ConnectionHandle};
-use crate::router::mailbox::queue_state::{Capacity, Reservation};
+use crate::router::mailbox::queue_state::Capacity;
 use crate::router::mailbox::{Closed, Cut, DropNotice, Entry, Parts, Queue};
 use crate::sync::{AtomicBool, Ordering};
 
@@ -44,20 +44,7 @@ impl BroadcastReceiver {
 
     /// Queues broadcasts for which room is reserved, and wakes the connection.
     pub(crate) fn broadcast(&self, entry: Entry, reserved_bytes: usize) {
-        let frames = entry.messages as usize;
-        self.broadcast_within(
-            entry,
-            Reservation {
-                messages: frames,
-                bytes: reserved_bytes,
-            },
-        );
-    }
-
-    /// Queues broadcasts, wakes the connection and gives back the room that was
-    /// reserved in excess.
-    pub(crate) fn broadcast_within(&self, entry: Entry, reserved: Reservation) {
-        if self.queue.enqueue_within(entry, reserved) {
+        if self.queue.enqueue(entry, reserved_bytes) {
             self.drain();
         } else {
             self.handle.wake();
@@ -147,22 +134,7 @@ impl BroadcastReceiver {
         granted
     }
 
-    /// Reserves `room` for broadcasts, all of it or nothing.
-    #[inline]
-    pub(crate) fn reserve_whole(
-        &self,
-        room: Reservation,
-        capacity: Capacity,
-    ) -> Result<bool, Closed> {
-        // While memory is short, nothing is reserved ahead.
-        let is_short = self.handle.budget.is_short();
-        match is_short && !self.queue.load().is_closed() {
-            true => Ok(false),
-            false => self.queue.reserve_whole(room, capacity),
-        }
-    }
-
-    /// Gives back reserved room.
+    /// Gives back the room of broadcasts that were delivered or given up.
     #[inline]
     pub(crate) fn release(&self, frames: usize, charge: usize) {
         if frames == 0 && charge == 0 {

@@ -15,7 +15,7 @@
 
 use super::drop_notice::DropNotice;
 use super::entry::Entry;
-use super::queue_state::{CLOSED, Capacity, DROPPED, ENDED, QueueState, Reservation};
+use super::queue_state::{CLOSED, Capacity, DROPPED, ENDED, QueueState};
 use crate::budget::Allowance;
 use crate::sync::{AtomicU64, Mutex, OnceLock, Ordering, SegQueue, fence, lock};
 
@@ -46,11 +46,26 @@ impl Queue {
         total: usize,
         capacity: Capacity,
     ) -> Result<usize, Closed> {
-        let room = self.take_room(|load| {
+        let mut state = self.state.load(Ordering::Relaxed);
+        loop {
+            let load = QueueState(state);
+            if load.is_closed() {
+                return Err(Closed);
+            }
             let (messages, bytes) = fitting(load, sizes, total, capacity);
-            (messages > 0).then_some(Reservation { messages, bytes })
-        })?;
-        Ok(room.map_or(0, |room| room.messages))
+            if messages == 0 {
+                return Ok(0);
+            }
+            match self.state.compare_exchange_weak(
+                state,
+                state + QueueState::of(messages, bytes),
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Ok(messages),
+                Err(now) => state = now,
+            }
+        }
     }
 
     /// Reserves within `allowance` as well, for an account that holds `others`
@@ -76,48 +91,6 @@ impl Queue {
         self.reserve(sizes, total, Capacity { bytes, ..capacity })
     }
 
-    /// Reserves `room`, all of it or nothing. Returns whether it did.
-    #[inline]
-    pub(crate) fn reserve_whole(
-        &self,
-        room: Reservation,
-        capacity: Capacity,
-    ) -> Result<bool, Closed> {
-        let taken = self.take_room(|load| {
-            let fits = load.messages() + room.messages <= capacity.messages
-                && load.bytes() + room.bytes <= capacity.bytes;
-            fits.then_some(room)
-        })?;
-        Ok(taken.is_some())
-    }
-
-    /// Reserves the room that `find` finds.
-    #[inline]
-    fn take_room(
-        &self,
-        find: impl Fn(QueueState) -> Option<Reservation>,
-    ) -> Result<Option<Reservation>, Closed> {
-        let mut state = self.state.load(Ordering::Relaxed);
-        loop {
-            let load = QueueState(state);
-            if load.is_closed() {
-                return Err(Closed);
-            }
-            let Some(room) = find(load) else {
-                return Ok(None);
-            };
-            match self.state.compare_exchange_weak(
-                state,
-                state + QueueState::of(room.messages, room.bytes),
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return Ok(Some(room)),
-                Err(now) => state = now,
-            }
-        }
-    }
-
     /// Returns whether room for one message of `size` bytes would be reserved now.
     pub(crate) fn fits(&self, size: u32, capacity: Capacity) -> bool {
         fitting(self.load(), &[size], size as usize, capacity).0 > 0
@@ -127,22 +100,7 @@ impl Queue {
     /// in between: then the caller must sweep it.
     #[must_use]
     pub(crate) fn enqueue(&self, entry: Entry, reserved_bytes: usize) -> bool {
-        let messages = entry.messages as usize;
-        self.enqueue_within(
-            entry,
-            Reservation {
-                messages,
-                bytes: reserved_bytes,
-            },
-        )
-    }
-
-    /// Queues an entry that may take less than the reserved room: the rest is given
-    /// back. Returns whether the queue has ended in between.
-    #[must_use]
-    pub(crate) fn enqueue_within(&self, entry: Entry, reserved: Reservation) -> bool {
-        let taken = QueueState::of(entry.messages as usize, entry.charge);
-        let state = match taken.wrapping_sub(QueueState::of(reserved.messages, reserved.bytes)) {
+        let state = match (entry.charge as u64).wrapping_sub(reserved_bytes as u64) {
             0 => self.state.load(Ordering::Acquire),
             // Wraps as well if less is taken than was reserved.
             more => self.state.fetch_add(more, Ordering::AcqRel),

@@ -31,14 +31,7 @@ impl Capacity {
     }
 }
 
-/// Reserved room in a queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Reservation {
-    pub(crate) messages: usize,
-    pub(crate) bytes: usize,
-}
-
-/// The contents of a queue at one moment, as its word has them.
+/// What a queue holds at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct QueueState(pub(crate) u64);
 

@@ -6,11 +6,9 @@ use bytes::BytesMut;
 
 use super::scratch::ReadScratch;
 use super::{Session, Step};
-use crate::ids::ConnectionId;
 use crate::router::broadcast::BroadcastReceiver;
 use crate::router::connection::accepted_ids::AcceptedIds;
 use crate::router::mailbox::flow_window::Window;
-use crate::router::mailbox::queue_state::Reservation;
 use crate::router::now::Now;
 use crate::wire::Hints;
 
@@ -50,10 +48,5 @@ impl ReadScratch {
 
     pub(crate) fn hints(&mut self) -> &mut Hints {
         &mut self.hints
-    }
-
-    /// Returns the room that is reserved ahead for broadcasts of a connection.
-    pub(crate) fn reserved_ahead(&self, id: ConnectionId) -> Reservation {
-        self.forward.fan_out.reserved_ahead(id)
     }
 }

@@ -1,16 +1,14 @@
 //! The matches of one subscriber in a few reads.
 //!
 //! Matches that stand side by side in the input form a stretch. Room is reserved
-//! for a whole stretch in one step; where there is plenty, for as much as the
-//! subscriber usually gets. A large stretch is queued as a slice of the input.
-//! Others are gathered as a copy, which is queued as one entry.
+//! for a whole stretch in one step. A large stretch is queued as a slice of the
+//! input. Others are gathered as a copy, which is queued as one entry.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::router::broadcast::receiver::BroadcastReceiver;
 use crate::router::broadcast::run::{BroadcastContext, RunView};
-use crate::router::mailbox::queue_state::Reservation;
 use crate::router::mailbox::{Copied, Cut, DropNotice, Entry};
 
 /// See the [module](self). It fills one line of the processor's cache: there are
@@ -23,11 +21,7 @@ pub(super) struct Batch {
     /// The messages copied out of this read and earlier ones.
     gathered: Copied,
     gathered_frames: u32,
-    /// The reserved room: for gathered messages, for those of the stretch that
-    /// are not open, and perhaps ahead.
-    reserved_frames: u32,
-    reserved_bytes: u32,
-    /// The size of the last entry.
+    /// The bytes gathered the last time: as many have room from the start.
     usual_bytes: u32,
     stretch: Stretch,
 }
@@ -74,10 +68,10 @@ impl MessageSpan {
 }
 
 impl Batch {
-    /// Whether it has no messages and no room.
+    /// Whether it has no messages.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.stretch.frames == 0 && self.reserved_frames == 0
+        self.stretch.frames == 0 && self.gathered_frames == 0
     }
 
     /// Adds a match, once if it comes twice. If it doesn't stand beside the
@@ -130,104 +124,56 @@ impl Batch {
         context: &BroadcastContext<'_>,
         dropped: &mut DroppedMessages,
     ) {
-        let frames = self.gathered_frames + self.stretch.frames;
-        let bytes = self.gathered.len() as u32 + self.stretch.len();
-        if frames > self.reserved_frames || bytes > self.reserved_bytes {
-            self.reserve_more(frames, bytes, receiver, run, context, dropped);
+        let Stretch {
+            open_start,
+            open_frames,
+            open_index,
+            ..
+        } = self.stretch;
+        if open_frames == 0 {
+            return;
         }
-        self.stretch.open_frames = 0;
-    }
-
-    /// Reserves room up to `frames` and `bytes` in all, and ahead if there is
-    /// plenty.
-    fn reserve_more(
-        &mut self,
-        frames: u32,
-        bytes: u32,
-        receiver: &Arc<BroadcastReceiver>,
-        run: RunView<'_>,
-        context: &BroadcastContext<'_>,
-        dropped: &mut DroppedMessages,
-    ) {
-        // As many bytes as usual, and as many messages as these are at this size.
-        let ahead = u64::from(self.usual_bytes.saturating_sub(bytes));
-        let frames_ahead = u64::from(frames) * ahead / u64::from(bytes.max(1));
-        let more = Reservation {
-            messages: (frames as usize + frames_ahead as usize)
-                .saturating_sub(self.reserved_frames as usize),
-            bytes: (bytes as usize + ahead as usize).saturating_sub(self.reserved_bytes as usize),
-        };
-        match receiver.reserve_whole(more, context.capacity) {
-            Ok(true) => {
-                self.reserved_frames += more.messages as u32;
-                self.reserved_bytes += more.bytes as u32;
-            }
-            Ok(false) => self.reserve_what_fits(receiver, run, context, dropped),
+        let first = open_index as usize;
+        let sizes = &run.sizes[first..first + open_frames as usize];
+        let total = (self.stretch.end - open_start) as usize;
+        match receiver.reserve(sizes, total, context.capacity) {
+            Ok(granted) if granted == sizes.len() => self.stretch.open_frames = 0,
+            Ok(granted) => self.drop_from(first + granted, receiver, run, context, dropped),
             // The connection hears nothing more.
             Err(_) => self.stretch.cut_open(),
         }
     }
 
-    /// Reserves room for the open messages that fit, from the first on, and notes
-    /// the drop of the others. Called when the queue is nearly full.
+    /// Drops the open messages from `index` on, as the queue has room only for
+    /// those before.
     #[cold]
-    fn reserve_what_fits(
+    fn drop_from(
         &mut self,
+        index: usize,
         receiver: &Arc<BroadcastReceiver>,
         run: RunView<'_>,
         context: &BroadcastContext<'_>,
         dropped: &mut DroppedMessages,
     ) {
         let open = self.stretch;
-        self.stretch.cut_open();
-        let surplus = self.take_surplus();
-        receiver.release(surplus.messages, surplus.bytes);
         let first = open.open_index as usize;
-        let sizes = &run.sizes[first..first + open.open_frames as usize];
-        let total = (open.end - open.open_start) as usize;
-        let granted = receiver.reserve(sizes, total, context.capacity);
-        let Ok(granted) = granted else { return };
-        let bytes: u32 = sizes[..granted].iter().sum();
-        self.stretch.end += bytes;
-        self.stretch.frames += granted as u32;
-        self.reserved_frames += granted as u32;
-        self.reserved_bytes += bytes;
-        if granted == sizes.len() {
-            return;
-        }
+        self.stretch.cut_open();
+        self.stretch.frames += (index - first) as u32;
+        self.stretch.end += run.sizes[first..index].iter().sum::<u32>();
         let mut notice = None;
-        for index in first + granted..first + sizes.len() {
+        for index in index..first + open.open_frames as usize {
             dropped.missed.push(index as u32);
             DropNotice::note(&mut notice, context.drop_notice(run.ids[index]));
         }
         // The notice stands behind all that isn't dropped.
         self.gather(receiver, run.input);
         if let Some(notice) = notice {
-            let (entry, room) = self.take_entry();
             dropped.pending.push(PendingNotice {
                 receiver: Arc::clone(receiver),
-                entry,
-                room,
+                entry: self.take_entry(),
                 notice,
             });
         }
-    }
-
-    /// The room that is reserved ahead.
-    pub(super) fn surplus(&self) -> Reservation {
-        let frames = self.gathered_frames + self.stretch.frames;
-        let bytes = self.gathered.len() as u32 + self.stretch.len();
-        Reservation {
-            messages: (self.reserved_frames - frames) as usize,
-            bytes: (self.reserved_bytes - bytes) as usize,
-        }
-    }
-
-    fn take_surplus(&mut self) -> Reservation {
-        let surplus = self.surplus();
-        self.reserved_frames -= surplus.messages as u32;
-        self.reserved_bytes -= surplus.bytes as u32;
-        surplus
     }
 
     /// The size of the stretch.
@@ -279,55 +225,41 @@ impl Batch {
         };
         match slice {
             Some(slice) => {
-                // Gives back the room reserved ahead.
-                self.queue(receiver);
-                *self = Self {
-                    usual_bytes: self.usual_bytes,
-                    ..Self::default()
-                };
+                *self = Self::default();
                 receiver.broadcast(slice, (end - start) as usize);
             }
             None => self.gather(receiver, cut.input()),
         }
     }
 
-    /// Queues the gathered messages and gives back unused room.
+    /// Queues the gathered messages, if there are any.
     pub(super) fn queue(&mut self, receiver: &BroadcastReceiver) {
-        let (entry, room) = self.take_entry();
-        queue_within(receiver, entry, room);
+        queue(receiver, self.take_entry());
     }
 
-    /// Takes the gathered messages as an entry, if there are any, and all room
-    /// but that of the stretch.
-    fn take_entry(&mut self) -> (Option<Entry>, Reservation) {
-        let room = Reservation {
-            messages: (self.reserved_frames - self.stretch.frames) as usize,
-            bytes: (self.reserved_bytes - self.stretch.len()) as usize,
-        };
-        self.reserved_frames = self.stretch.frames;
-        self.reserved_bytes = self.stretch.len();
+    /// Takes the gathered messages as an entry, if there are any.
+    fn take_entry(&mut self) -> Option<Entry> {
         let frames = std::mem::take(&mut self.gathered_frames);
         if frames == 0 {
-            return (None, room);
+            return None;
         }
         self.usual_bytes = self.gathered.len() as u32;
         let bytes = std::mem::take(&mut self.gathered).finish();
-        let entry = Entry {
+        Some(Entry {
             charge: bytes.copied_bytes().unwrap_or(bytes.len()),
             bytes,
             messages: frames,
             order: 0,
             origin: None,
-        };
-        (Some(entry), room)
+        })
     }
 }
 
-/// Queues an entry, if there is one, and gives back the rest of the room.
-fn queue_within(receiver: &BroadcastReceiver, entry: Option<Entry>, room: Reservation) {
-    match entry {
-        Some(entry) => receiver.broadcast_within(entry, room),
-        None => receiver.release(room.messages, room.bytes),
+/// Queues an entry, if there is one; its bytes are reserved.
+fn queue(receiver: &BroadcastReceiver, entry: Option<Entry>) {
+    if let Some(entry) = entry {
+        let reserved_bytes = entry.bytes.len();
+        receiver.broadcast(entry, reserved_bytes);
     }
 }
 
@@ -344,7 +276,6 @@ pub(super) struct DroppedMessages {
 struct PendingNotice {
     receiver: Arc<BroadcastReceiver>,
     entry: Option<Entry>,
-    room: Reservation,
     notice: DropNotice,
 }
 
@@ -353,7 +284,7 @@ impl DroppedMessages {
     #[inline]
     pub(super) fn queue(&mut self) {
         for pending in self.pending.drain(..) {
-            queue_within(&pending.receiver, pending.entry, pending.room);
+            queue(&pending.receiver, pending.entry);
             pending.receiver.miss_broadcasts(pending.notice);
         }
     }

@@ -21,8 +21,6 @@ use crate::ids::ConnectionId;
 use crate::limits::FRAME_PREFIX_BYTES;
 use crate::router::broadcast::run::{BroadcastContext, RunView};
 use crate::router::mailbox::Cut;
-#[cfg(test)]
-use crate::router::mailbox::queue_state::Reservation;
 use crate::wire::Slots;
 use crate::wire::filter::{Values, View};
 use batch::{Batch, DroppedMessages, MessageSpan};
@@ -84,18 +82,6 @@ impl FanOut {
     /// Whether messages are gathered for subscribers.
     pub(crate) fn is_gathering(&self) -> bool {
         !self.waiting.is_empty()
-    }
-
-    /// The room in the queue of a connection that is reserved ahead.
-    #[cfg(test)]
-    pub(crate) fn reserved_ahead(&self, id: ConnectionId) -> Reservation {
-        let index = self
-            .audience
-            .as_ref()
-            .and_then(|known| known.index.as_ref());
-        let subscriber = index.and_then(|index| index.subscriber(id));
-        let batch = subscriber.and_then(|subscriber| self.batches.get(subscriber as usize));
-        batch.map(Batch::surplus).unwrap_or_default()
     }
 
     /// Whether it holds a pass, for which subscribers to snapshots wait.

@@ -373,10 +373,8 @@ impl World {
         });
         for (index, connection) in self.connections.iter().enumerate() {
             if let Some(session) = connection.session.as_ref().filter(|_| connection.is_open()) {
-                let id = session.receiver().id();
-                let ahead = self.scratch.reserved_ahead(id);
                 let load = session.receiver().queue.load().into();
-                self.model.observe_broadcasts(index, load, ahead);
+                self.model.observe_broadcasts(index, load);
             }
         }
     }

@@ -6,7 +6,7 @@ use super::queue::{Item, Load, Queue};
 use super::{Model, Report};
 use crate::router::Overflow;
 use crate::router::mailbox::queue_state;
-use crate::router::mailbox::queue_state::{Capacity, Reservation};
+use crate::router::mailbox::queue_state::Capacity;
 use crate::router::tests::sim::messages::Hello;
 
 /// A name that is owned or lingers.
@@ -121,18 +121,11 @@ impl Model {
         }
     }
 
-    /// Compares with the router the broadcasts of a connection. `ahead` is
-    /// reserved for broadcasts to come.
-    pub(in super::super) fn observe_broadcasts(
-        &mut self,
-        connection: usize,
-        load: Load,
-        ahead: Reservation,
-    ) {
+    /// Compares with the router the broadcasts of a connection.
+    pub(in super::super) fn observe_broadcasts(&mut self, connection: usize, load: Load) {
         let capacity = Capacity::from(&self.config);
-        self.connections[connection]
-            .broadcasts
-            .observe(load - ahead, capacity);
+        let broadcasts = &mut self.connections[connection].broadcasts;
+        broadcasts.observe(load, capacity);
     }
 
     pub(super) fn is_current(&self, name: &str, grant: u64) -> bool {

@@ -2,9 +2,9 @@
 //! which they were queued.
 
 use std::collections::VecDeque;
-use std::ops::{Add, RangeInclusive, Sub};
+use std::ops::{Add, RangeInclusive};
 
-use crate::router::mailbox::queue_state::{self, Capacity, Reservation};
+use crate::router::mailbox::queue_state::{self, Capacity};
 
 /// The load of a queue, counted as the router counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,17 +35,6 @@ impl Add for Load {
         Self {
             messages: self.messages + other.messages,
             bytes: self.bytes + other.bytes,
-        }
-    }
-}
-
-impl Sub<Reservation> for Load {
-    type Output = Self;
-
-    fn sub(self, room: Reservation) -> Self {
-        Self {
-            messages: self.messages - room.messages,
-            bytes: self.bytes - room.bytes,
         }
     }
 }

@@ -103,12 +103,8 @@ impl World {
             *looks = true;
             let gathers = self.scratch.is_gathering();
             // A connection that gains a name hears broadcasts from then on.
-            let ends = || {
-                (self.took_control(index, before) || self.model.name_count() != names)
-                    && self.queues_are_tight(WINDOW_BYTES)
-                    || self.a_queue_overflows()
-            };
-            if gathers && ends() {
+            let changes = self.took_control(index, before) || self.model.name_count() != names;
+            if gathers && changes && self.queues_are_tight(WINDOW_BYTES) {
                 break;
             }
         }
@@ -212,20 +208,6 @@ impl World {
     fn queues_are_tight(&self, bytes: usize) -> bool {
         let most = 2 * (self.model.fullest_queue_bytes() + bytes);
         self.habits.subscriptions && most > self.router.0.config.queue_bytes
-    }
-
-    /// Whether some queue holds more than it may: its entries are charged more
-    /// than was reserved for them. The room reserved ahead matters then, which
-    /// only the router knows.
-    fn a_queue_overflows(&self) -> bool {
-        let most = self.router.0.config.queue_bytes;
-        let sessions = self
-            .connections
-            .iter()
-            .filter_map(|connection| connection.session.as_ref());
-        sessions
-            .into_iter()
-            .any(|session| session.receiver().queue.load().bytes() > most)
     }
 
     /// Whether a message that was taken, behind the first `before`, may change
