@@ -10,7 +10,7 @@ use std::hint::black_box;
 use bytes::BytesMut;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tickwire::ids::{MsgId, Name};
-use tickwire::limits::WINDOW_BYTES;
+use tickwire::limits::READ_BUFFER_BYTES;
 use tickwire::router::{Router, RouterConfig};
 use tickwire::wire::internal::{AckTemplate, AnswerIds, BatchAck};
 use tickwire::wire::{FrameState, Parser, Validation, frame_state};
@@ -136,8 +136,8 @@ fn two_threads(c: &mut Criterion) {
                                 let began = std::time::Instant::now();
                                 for _ in 0..rounds {
                                     window.clear();
-                                    if !window.try_reclaim(WINDOW_BYTES) {
-                                        window = BytesMut::with_capacity(WINDOW_BYTES);
+                                    if !window.try_reclaim(READ_BUFFER_BYTES) {
+                                        window = BytesMut::with_capacity(READ_BUFFER_BYTES);
                                     }
                                     window.extend_from_slice(bytes);
                                     sender.receive(&mut window);

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use tickwire::limits::WINDOW_BYTES;
+use tickwire::limits::READ_BUFFER_BYTES;
 use tickwire::router::{Router, RouterConfig};
 use uuid::Uuid;
 
@@ -36,16 +36,16 @@ impl Windows {
         if self
             .0
             .back()
-            .is_some_and(|last| last.capacity() >= WINDOW_BYTES)
+            .is_some_and(|last| last.capacity() >= READ_BUFFER_BYTES)
         {
             return self.0.pop_back().expect("it was looked at");
         }
         let mut first = self.0.pop_front().unwrap_or_default();
-        if !first.try_reclaim(WINDOW_BYTES) {
+        if !first.try_reclaim(READ_BUFFER_BYTES) {
             if first.capacity() > 0 {
                 self.0.push_front(first);
             }
-            first = BytesMut::with_capacity(WINDOW_BYTES);
+            first = BytesMut::with_capacity(READ_BUFFER_BYTES);
         }
         first
     }
@@ -75,7 +75,7 @@ fn windows() -> Vec<BytesMut> {
     for _ in 0..READS_PER_TURN {
         let mut messages = Vec::new();
         let mut bytes = 0;
-        while bytes < WINDOW_BYTES - 1_024 {
+        while bytes < READ_BUFFER_BYTES - 1_024 {
             let bar: Vec<u8> = bars.next().expect("without end");
             bytes += bar.len() + 4;
             messages.push(bar);

@@ -135,9 +135,9 @@ pub const CONTROL_LANE_SHORT_BYTES: usize = 8 * 1024;
 pub const MEMORY_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Bytes read at once. A window holds all frames of one read.
-pub const WINDOW_BYTES: usize = 64 * 1024;
+pub const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// Runs shorter than this are copied out of their window instead of pinning it.
-pub const RUN_PIN_BYTES_MIN: usize = 4 * 1024;
+pub const PIN_BYTES_MIN: usize = 4 * 1024;
 
 /// Shapes that one server has learned at most.
 pub const SHAPES_MAX: usize = 256;
@@ -285,7 +285,7 @@ const _: () = assert!(FRAME_BYTES_MAX_DEFAULT * 4 <= QUEUE_BYTES_DEFAULT);
 const _: () = assert!(FRAME_BYTES_MAX_MIN <= FRAME_BYTES_MAX_DEFAULT);
 const _: () = assert!(FRAME_BYTES_MAX_DEFAULT <= FRAME_BYTES_MAX_MAX);
 // Offsets into a frame are kept in 32 bits.
-const _: () = assert!(FRAME_BYTES_MAX_MAX + WINDOW_BYTES <= u32::MAX as usize);
+const _: () = assert!(FRAME_BYTES_MAX_MAX + READ_BUFFER_BYTES <= u32::MAX as usize);
 const _: () = assert!(CONNECTIONS_MAX_DEFAULT <= CONNECTIONS_MAX_MAX);
 const _: () = assert!(DESCRIPTORS_RESERVED <= CONNECTIONS_CLOSING_MAX);
 // A connection that is hurried has had less time than one that is not.
@@ -323,12 +323,12 @@ const _: () = assert!(
 );
 // An answer may wait for as long as a target stalls its sender.
 const _: () = assert!(ANSWER_TIMEOUT_DEFAULT.as_millis() > STALL_TIMEOUT_DEFAULT.as_millis());
-const _: () = assert!(RUN_PIN_BYTES_MIN < WINDOW_BYTES);
+const _: () = assert!(PIN_BYTES_MIN < READ_BUFFER_BYTES);
 const _: () = assert!(LOG_RESERVE_BYTES * 2 <= LOG_BYTES_MAX);
 const _: () = assert!(LOG_RETRY_DELAY_FIRST.as_millis() <= LOG_RETRY_DELAY_MAX.as_millis());
 // Whoever ends the server waits for the log once, and not for long.
 const _: () = assert!(LOG_END_TIMEOUT.as_millis() < DRAIN_TIMEOUT_DEFAULT.as_millis());
 const _: () = assert!(CONTROL_LANE_SHORT_BYTES < CONTROL_LANE_BYTES);
-const _: () = assert!(INPUT_ALWAYS_BYTES < WINDOW_BYTES);
+const _: () = assert!(INPUT_ALWAYS_BYTES < READ_BUFFER_BYTES);
 const _: () = assert!(MEMORY_MAX_MIN <= MEMORY_MAX_FALLBACK);
 const _: () = assert!(MEMORY_MAX_FRAMES * FRAME_BYTES_MAX_DEFAULT <= MEMORY_MAX_FALLBACK);

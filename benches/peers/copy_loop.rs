@@ -7,7 +7,7 @@
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 
-use tickwire::limits::{FRAME_BYTES_MAX_DEFAULT as FRAME_BYTES_MAX, WINDOW_BYTES};
+use tickwire::limits::{FRAME_BYTES_MAX_DEFAULT as FRAME_BYTES_MAX, READ_BUFFER_BYTES};
 use tickwire_load::protocol::leave_unpaced;
 
 /// The hidden argument by which this program becomes the loop.
@@ -32,10 +32,10 @@ pub fn serve() -> io::Result<()> {
 
 fn copy(mut sender: TcpStream, mut receiver: TcpStream) -> io::Result<()> {
     // A read, and in front of it the rest of a frame.
-    let mut buffer = vec![0; FRAME_BYTES_MAX + WINDOW_BYTES];
+    let mut buffer = vec![0; FRAME_BYTES_MAX + READ_BUFFER_BYTES];
     let mut left = 0;
     loop {
-        let read = sender.read(&mut buffer[left..left + WINDOW_BYTES])?;
+        let read = sender.read(&mut buffer[left..left + READ_BUFFER_BYTES])?;
         if read == 0 {
             return Ok(());
         }

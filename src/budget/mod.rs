@@ -28,7 +28,7 @@ pub(crate) use division::Allowance;
 use division::Division;
 
 use crate::ids::ConnectionId;
-use crate::limits::{INPUT_ALWAYS_BYTES, MEMORY_LEASE_BYTES, WINDOW_BYTES};
+use crate::limits::{INPUT_ALWAYS_BYTES, MEMORY_LEASE_BYTES, READ_BUFFER_BYTES};
 use crate::sync::waiters::Waiters;
 use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 
@@ -222,7 +222,7 @@ impl Budget {
         }
         // One that may read lets the next one try.
         self.readers.wake_another();
-        WINDOW_BYTES
+        READ_BUFFER_BYTES
     }
 
     /// Has `waker` woken when there is memory to read. The caller must try again

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read};
 
-use tickwire::limits::{FRAME_BYTES_MAX_MAX, FRAME_PREFIX_BYTES, WINDOW_BYTES};
+use tickwire::limits::{FRAME_BYTES_MAX_MAX, FRAME_PREFIX_BYTES, READ_BUFFER_BYTES};
 use tickwire::wire::{FrameError, FrameState, frame_state, write_frame};
 
 /// Returns whether a read ended because its time was up.
@@ -41,7 +41,7 @@ impl<R: Read> Frames<R> {
     pub fn new(reader: R) -> Self {
         Self {
             reader,
-            buffer: vec![0; WINDOW_BYTES],
+            buffer: vec![0; READ_BUFFER_BYTES],
             begin: 0,
             end: 0,
             early: VecDeque::new(),
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn frames_come_out_whole_however_they_arrive() {
         let mut bytes = Vec::new();
-        let long = vec![b'x'; 3 * WINDOW_BYTES];
+        let long = vec![b'x'; 3 * READ_BUFFER_BYTES];
         for frame in [b"{}".as_slice(), &long, b"{\"a\":1}"] {
             write_frame(&mut bytes, frame).unwrap();
         }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 
-use tickwire::limits::WINDOW_BYTES;
+use tickwire::limits::READ_BUFFER_BYTES;
 
 use crate::cli::split::{Piece, SplitError, Splitter};
 
@@ -104,7 +104,7 @@ impl Input {
         mut take: impl FnMut(Result<Event<'_>, SplitError>) -> Result<(), InputError>,
     ) -> Result<(), InputError> {
         let mut splitter = Splitter::new();
-        let mut bytes = vec![0; WINDOW_BYTES];
+        let mut bytes = vec![0; READ_BUFFER_BYTES];
         loop {
             let count = match reader.read(&mut bytes) {
                 Ok(count) => count,

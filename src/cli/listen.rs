@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, ErrorKind};
 
 use tickwire::client::{ConnectError, SendError};
 use tickwire::ids::Name;
-use tickwire::limits::{LISTEN_PROBE_INTERVAL, WINDOW_BYTES};
+use tickwire::limits::{LISTEN_PROBE_INTERVAL, READ_BUFFER_BYTES};
 use tickwire::wire::{ErrorCode, Subscribe};
 use tickwire::{Client, ClientConfig};
 use tokio::runtime::Runtime;
@@ -73,7 +73,7 @@ async fn listen(
         "{DIM}listening as {name} on {}{DIM:#}",
         arguments.to
     ));
-    let out = BufWriter::with_capacity(WINDOW_BYTES, PatientWriter(io::stdout().lock()));
+    let out = BufWriter::with_capacity(READ_BUFFER_BYTES, PatientWriter(io::stdout().lock()));
     match Output::new(out, arguments).print(&mut receiver).await {
         Ok(()) => Ok(Outcome::Done),
         Err(EarlyEnd::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(Outcome::Done),

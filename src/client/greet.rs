@@ -7,7 +7,7 @@ use tokio_util::codec::FramedRead;
 
 use super::ConnectError;
 use crate::ids::Name;
-use crate::limits::{FRAME_BYTES_MAX_MAX, WINDOW_BYTES};
+use crate::limits::{FRAME_BYTES_MAX_MAX, READ_BUFFER_BYTES};
 use crate::wire::{
     ErrorCode, ErrorReport, FrameCodec, FrameCodecError, Hello, Message, Payload, Welcome,
 };
@@ -39,7 +39,7 @@ where
     let codec = FrameCodec::new(FRAME_BYTES_MAX_MAX);
     let mut greeting = Greeting {
         address,
-        frames: FramedRead::with_capacity(reader, codec, WINDOW_BYTES),
+        frames: FramedRead::with_capacity(reader, codec, READ_BUFFER_BYTES),
         writer,
         early: Vec::new(),
     };

@@ -12,7 +12,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::outgoing::{Outgoing, Queued};
-use crate::limits::WINDOW_BYTES;
+use crate::limits::READ_BUFFER_BYTES;
 
 /// Messages before they are handed to a connection, oldest first.
 #[derive(Debug)]
@@ -103,7 +103,7 @@ impl Batch {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.buffer.len() >= WINDOW_BYTES
+        self.buffer.len() >= READ_BUFFER_BYTES
     }
 
     /// Hands all of it to `writer`, and calls `took` with how many bytes that

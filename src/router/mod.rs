@@ -2,14 +2,14 @@
 //! no clock, no runtime. The time is an argument ([`Now`]).
 //!
 //! # The wings
-//! Each wing imports only those above it.
+//! Each wing imports only lower ones; from the highest to the lowest:
 //!
+//! - `session`: one connection's input, answers and output.
+//! - `names`: the registry of names, and names without an owner.
+//! - `broadcast`: the receivers of broadcasts, their subscriptions and snapshots.
+//! - `mailbox`: the queue of one name, its owner or its group, and its delivery.
 //! - `connection`: the part of a connection that others reach: waker, reports,
 //!   accepted ids.
-//! - `mailbox`: the queue of one name, its owner or its group, and its delivery.
-//! - `broadcast`: the receivers of broadcasts, their subscriptions and snapshots.
-//! - `names`: the registry of names, and names without an owner.
-//! - `session`: one connection's input, answers and output.
 //!
 //! # Driving a session
 //! All connections share a [`Router`]; each has a [`Session`]. Dropping the session

@@ -334,7 +334,7 @@ impl EndpointReceiver {
             self.has_ended = session.handle_reports(now()) == Attention::Close;
             self.take_notices(session);
         }
-        if let Some(run) = session.take_run() {
+        if let Some(run) = session.take_next() {
             self.run = run;
             return true;
         }

@@ -10,7 +10,7 @@ use tokio::io::AsyncRead;
 use tokio_util::io::poll_read_buf;
 
 use super::thread_buffers::Round;
-use crate::limits::{FRAME_PREFIX_BYTES, WINDOW_BYTES};
+use crate::limits::{FRAME_PREFIX_BYTES, READ_BUFFER_BYTES};
 use crate::router::{Now, Session, Step};
 
 /// A large frame's buffer starts with this, and doubles as bytes arrive.
@@ -60,14 +60,14 @@ impl Input {
         if room == 0 {
             return Poll::Ready(Ok(Arrival::NoMemory));
         }
-        if self.frame_bytes() > WINDOW_BYTES {
+        if self.frame_bytes() > READ_BUFFER_BYTES {
             return self.poll_read_large(cx, stream, session, round, now);
         }
         let mut buffer = round.take_buffer();
         // A read buffer is empty when it is taken, and larger than the rest of
         // another.
         buffer.extend_from_slice(&self.rest);
-        let room = room.min(WINDOW_BYTES.saturating_sub(buffer.len()));
+        let room = room.min(READ_BUFFER_BYTES.saturating_sub(buffer.len()));
         let read = poll_read_up_to(cx, stream, &mut buffer, room);
         let Poll::Ready(Ok(bytes @ 1..)) = read else {
             round.give_buffer(buffer);

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use bytes::BytesMut;
 
-use crate::limits::WINDOW_BYTES;
+use crate::limits::READ_BUFFER_BYTES;
 use crate::router::{Gathering, ReadScratch};
 
 /// Read buffers that a thread keeps for use again, in use by queues or not.
@@ -64,7 +64,7 @@ pub(super) struct Round<'a> {
 }
 
 impl Round<'_> {
-    /// An empty read buffer with room for [`WINDOW_BYTES`].
+    /// An empty read buffer with room for [`READ_BUFFER_BYTES`].
     pub(super) fn take_buffer(&mut self) -> BytesMut {
         self.buffers.take()
     }
@@ -92,12 +92,12 @@ impl ReadBuffers {
             let Some(mut buffer) = self.retired.pop_front() else {
                 break;
             };
-            if buffer.try_reclaim(WINDOW_BYTES) {
+            if buffer.try_reclaim(READ_BUFFER_BYTES) {
                 return buffer;
             }
             self.retired.push_back(buffer);
         }
-        BytesMut::with_capacity(WINDOW_BYTES)
+        BytesMut::with_capacity(READ_BUFFER_BYTES)
     }
 
     fn give(&mut self, mut buffer: BytesMut) {
@@ -105,7 +105,7 @@ impl ReadBuffers {
         if self.free.len() + self.retired.len() >= READ_BUFFERS_KEPT_MAX {
             return;
         }
-        if buffer.capacity() >= WINDOW_BYTES {
+        if buffer.capacity() >= READ_BUFFER_BYTES {
             self.free.push(buffer);
         } else {
             self.retired.push_back(buffer);

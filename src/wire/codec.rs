@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
 use super::frame::{FrameError, FrameState, frame_state, write_frame};
-use crate::limits::{FRAME_BYTES_MAX_DEFAULT, FRAME_PREFIX_BYTES, WINDOW_BYTES};
+use crate::limits::{FRAME_BYTES_MAX_DEFAULT, FRAME_PREFIX_BYTES, READ_BUFFER_BYTES};
 
 /// Cuts a byte stream into frames and writes frames to it: each item is the
 /// JSON of one frame, without its length prefix. The JSON is not looked into.
@@ -58,7 +58,7 @@ impl Decoder for FrameCodec {
             }
             FrameState::Partial { missing } => {
                 // In steps: memory follows the bytes that arrive.
-                src.reserve(missing.min(WINDOW_BYTES));
+                src.reserve(missing.min(READ_BUFFER_BYTES));
                 Ok(None)
             }
         }
@@ -139,7 +139,7 @@ mod tests {
     fn memory_follows_what_arrived_and_not_what_was_declared() {
         let mut src = BytesMut::from(&[0x03, 0xFF, 0xFF, 0xFF, b'{'][..]);
         assert!(FrameCodec::new(1 << 26).decode(&mut src).unwrap().is_none());
-        assert!(src.capacity() <= 2 * WINDOW_BYTES);
+        assert!(src.capacity() <= 2 * READ_BUFFER_BYTES);
     }
 
     #[test]

@@ -27,13 +27,13 @@ mod codec;
 mod envelope;
 pub(crate) mod filter;
 mod frame;
+mod frames;
 mod json;
 mod message;
 mod parser;
 mod refusal;
 mod request;
 mod rules;
-mod run;
 mod shape;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -48,6 +48,7 @@ pub(crate) use answer::{Answer, AnswerReader};
 pub use codec::{FrameCodec, FrameCodecError};
 pub use envelope::{Envelope, Header, Kind, Names, Span, Validation};
 pub use frame::{FrameError, FrameState, frame_prefix, frame_state, write_frame};
+pub(crate) use frames::{first_msg_id, frames, msg_ids};
 pub use json::{line_and_column, locate};
 pub use message::{
     Ack, Acks, Bar, Batch, BatchedEvent, Broadcasts, Condition, DomainEvent, ErrorReport,
@@ -60,7 +61,6 @@ pub use message::{
 pub use parser::Parser;
 pub use refusal::{ErrorCode, Refusal, Shortage};
 pub(crate) use request::{HelloRequest, Mode, SubscribeRequest, UnsubscribeRequest};
-pub(crate) use run::{first_msg_id, frames, msg_ids};
 pub(crate) use shape::{Hints, LearnOutcome, Shapes, Slots, Table};
 
 /// Parts that the binary and the benchmarks need beside the interface above. It

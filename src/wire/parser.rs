@@ -13,11 +13,11 @@ use super::envelope::{Envelope, Header, Names, Span, Validation};
 use super::json::{self, KeySet, TapeValue};
 use super::refusal::{ErrorCode, Refusal};
 use super::rules::{self, Checked};
-use crate::limits::{FRAME_BYTES_MAX_MAX, JSON_DEPTH_MAX, WINDOW_BYTES};
+use crate::limits::{FRAME_BYTES_MAX_MAX, JSON_DEPTH_MAX, READ_BUFFER_BYTES};
 
 /// The largest frame whose buffers are kept. They never shrink: one large frame
 /// must not keep its memory for good.
-const BUFFERED_FRAME_BYTES_MAX: usize = WINDOW_BYTES;
+const BUFFERED_FRAME_BYTES_MAX: usize = READ_BUFFER_BYTES;
 /// The longest tape that is kept: a small frame may have many small values.
 const TAPE_NODES_MAX: usize = 8 * 1024;
 /// The size of the buffers at first.

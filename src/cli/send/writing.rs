@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tickwire::limits::WINDOW_BYTES;
+use tickwire::limits::READ_BUFFER_BYTES;
 use tickwire::wire::{ErrorCode, Kind, Parser, Validation, write_frame};
 
 use super::Shared;
@@ -39,7 +39,7 @@ impl Writer {
     ) -> Self {
         Self {
             stream,
-            out: Vec::with_capacity(2 * WINDOW_BYTES),
+            out: Vec::with_capacity(2 * READ_BUFFER_BYTES),
             flushed: 0,
             parser: Parser::new(Validation::Envelope),
             frame_bytes_max,
@@ -113,7 +113,7 @@ impl Writer {
             input,
             line,
         });
-        if self.out.len() >= WINDOW_BYTES {
+        if self.out.len() >= READ_BUFFER_BYTES {
             self.flush()?;
         }
         Ok(())

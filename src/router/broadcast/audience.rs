@@ -16,7 +16,7 @@ use crate::sync::lock;
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use crate::wire::filter::Pointer;
 
-/// The connections that hear broadcasts, as of one generation of [`Members`].
+/// The connections that hear broadcasts, as of one generation of [`Hearers`].
 #[derive(Debug, Default)]
 pub(crate) struct Audience {
     generation: u64,
@@ -29,7 +29,7 @@ pub(crate) struct Audience {
 
 /// The connections that might hear broadcasts.
 #[derive(Debug, Default)]
-pub(crate) struct Members {
+pub(crate) struct Hearers {
     table: Mutex<Table>,
     /// Counts the changes of the table.
     generation: AtomicU64,
@@ -38,7 +38,7 @@ pub(crate) struct Members {
 
 #[derive(Debug, Default)]
 struct Table {
-    /// Members in a fixed order, so that tests can be repeated.
+    /// Hearers in a fixed order, so that tests can be repeated.
     members: BTreeMap<ConnectionId, Member>,
     /// The keys of snapshots.
     snapshot_keys: Vec<Pointer>,
@@ -76,7 +76,7 @@ impl Member {
     }
 }
 
-impl Members {
+impl Hearers {
     /// The current audience.
     pub(crate) fn audience(&self) -> Guard<Arc<Audience>> {
         let known = self.audience.load();

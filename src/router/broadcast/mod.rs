@@ -21,10 +21,10 @@ mod run;
 mod snapshots;
 mod subscriptions;
 
-pub(crate) use audience::{Audience, Members};
+pub(crate) use audience::{Audience, Hearers};
 pub(crate) use conflation::{ConflatedInFlight, ConflatedQueue};
 pub(crate) use fan_out::FanOut;
 pub(crate) use receiver::BroadcastReceiver;
 pub(crate) use run::{BroadcastContext, RunView};
 pub(crate) use snapshots::Snapshots;
-pub(crate) use subscriptions::{Delivery, Keys, Subscription, Subscriptions};
+pub(crate) use subscriptions::{Keys, Subscription, SubscriptionMode, Subscriptions};

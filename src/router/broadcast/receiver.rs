@@ -21,8 +21,8 @@ pub(crate) struct BroadcastReceiver {
     conflated: OnceLock<Box<ConflatedQueue>>,
     /// Whether the budget counts the queue.
     is_counted: AtomicBool,
-    /// The queue's part in the budget while it holds something.
-    holds: Share,
+    /// The queue's part in the budget while it share something.
+    share: Share,
 }
 
 impl BroadcastReceiver {
@@ -33,7 +33,7 @@ impl BroadcastReceiver {
             queue: Queue::default(),
             conflated: OnceLock::new(),
             is_counted: AtomicBool::new(false),
-            holds: Share::default(),
+            share: Share::default(),
         }
     }
 
@@ -125,7 +125,7 @@ impl BroadcastReceiver {
         total: usize,
         capacity: Capacity,
     ) -> Result<usize, Closed> {
-        self.handle.budget.ask_for_share(&self.holds);
+        self.handle.budget.ask_for_share(&self.share);
         let own = self.queue.load();
         let others = self.handle.charged_bytes().saturating_sub(own.bytes());
         let allowance = self.handle.budget.allowance();
@@ -167,7 +167,7 @@ impl BroadcastReceiver {
         size: usize,
         capacity: Capacity,
     ) -> Capacity {
-        self.handle.budget.ask_for_share(&self.holds);
+        self.handle.budget.ask_for_share(&self.share);
         let own = conflated.bytes();
         let others = self.handle.charged_bytes().saturating_sub(own);
         let allowance = self.handle.budget.allowance();
@@ -181,7 +181,7 @@ impl BroadcastReceiver {
         }
     }
 
-    /// Gives back the share of the memory if no broadcast holds any.
+    /// Gives back the share of the memory if no broadcast share any.
     #[inline]
     pub(crate) fn release_share(&self) {
         if self.queue.load().is_empty()
@@ -189,7 +189,7 @@ impl BroadcastReceiver {
                 .conflated_queue()
                 .is_none_or(|conflated| conflated.bytes() == 0)
         {
-            self.handle.budget.release_share(&self.holds);
+            self.handle.budget.release_share(&self.share);
         }
     }
 
@@ -213,7 +213,7 @@ impl Charged for BroadcastReceiver {
 impl Drop for BroadcastReceiver {
     fn drop(&mut self) {
         if self.is_counted.load(Ordering::Acquire) {
-            self.handle.budget.remove_queue(&self.holds);
+            self.handle.budget.remove_queue(&self.share);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! An entry of a queue: a run of frames that were queued together.
+//! An entry of a queue: frames that were queued together.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::entry_bytes::EntryBytes;
 use crate::router::connection::ConnectionHandle;
 use crate::wire;
 
-/// A run of whole frames, length prefixes included.
+/// Whole frames, length prefixes included.
 #[derive(Debug)]
 pub(crate) struct Entry {
     /// The frames, side by side.
@@ -26,7 +26,7 @@ pub(crate) struct Entry {
 
 impl Entry {
     /// The report that messages were dropped.
-    pub(super) fn report(notice: &DropNotice) -> Self {
+    pub(super) fn drop_notice(notice: &DropNotice) -> Self {
         let report = notice.report();
         Self {
             messages: 0,

@@ -4,12 +4,12 @@
 use std::ops::Range;
 
 use super::drop_notice::DropNotice;
-use crate::limits::RUN_PIN_BYTES_MIN;
+use crate::limits::PIN_BYTES_MIN;
 
 /// Returns whether a range of `bytes` bytes is large enough to keep its block in
 /// memory: otherwise a queued run of 128 bytes would hold 64 KiB.
 pub(crate) fn pins(bytes: usize, block_bytes: usize) -> bool {
-    bytes >= RUN_PIN_BYTES_MIN && bytes >= block_bytes / 4
+    bytes >= PIN_BYTES_MIN && bytes >= block_bytes / 4
 }
 
 /// Ranges of a read's input between which no message was dropped.

@@ -144,7 +144,7 @@ impl Queue {
 
     /// Takes the report of the drops, which is charged from now on.
     fn take_dropped(&self, dropped: &mut Option<Box<DropNotice>>) -> Option<Entry> {
-        let report = Entry::report(&*dropped.take()?);
+        let report = Entry::drop_notice(&*dropped.take()?);
         self.state.fetch_add(report.charge as u64, Ordering::AcqRel);
         Some(report)
     }

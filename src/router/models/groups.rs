@@ -1,4 +1,4 @@
-//! Members share the queue, and hear of entries that another gives back.
+//! Hearers share the queue, and hear of entries that another gives back.
 
 use loom::thread;
 

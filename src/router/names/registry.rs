@@ -16,7 +16,7 @@ use dashmap::DashMap;
 use super::lingering::Lingering;
 use crate::budget::Budget;
 use crate::ids::Name;
-use crate::router::broadcast::{BroadcastReceiver, Members};
+use crate::router::broadcast::{BroadcastReceiver, Hearers};
 use crate::router::mailbox::{Claim, Excluded, Mailbox, Ownership, QueueRules};
 use crate::stats::Counters;
 use crate::sync::Mutex;
@@ -34,7 +34,7 @@ pub(crate) struct Registry {
     /// is still absent.
     generation: AtomicU64,
     /// The connections that may hear broadcasts.
-    pub(crate) members: Members,
+    pub(crate) hearers: Hearers,
     rules: QueueRules,
     /// The rules of names that have their own.
     rules_by_name: HashMap<Name, QueueRules>,
@@ -58,7 +58,7 @@ impl Registry {
             lingering: Mutex::new(Lingering::new(linger, budget)),
             owned: AtomicUsize::new(0),
             generation: AtomicU64::new(0),
-            members: Members::default(),
+            hearers: Hearers::default(),
             rules,
             rules_by_name,
             budget: Arc::clone(budget),
@@ -181,7 +181,7 @@ impl Registry {
                 let (epoch, old) = mailbox.take_over(&receiver.handle);
                 if let Some(old) = old {
                     old.discharge(&mailbox.charge());
-                    self.members.lost_name(old.id());
+                    self.hearers.lost_name(old.id());
                 }
                 receiver.handle.charge(mailbox.charge());
                 Claim {
@@ -199,7 +199,7 @@ impl Registry {
                 }
             }
         };
-        self.members.gained_name(receiver);
+        self.hearers.gained_name(receiver);
         if was_free {
             lingering.remove(name);
             self.owned.fetch_add(1, Ordering::Relaxed);
@@ -220,7 +220,7 @@ impl Registry {
         }
         let mailbox = &claim.mailbox;
         receiver.handle.discharge(&mailbox.charge());
-        self.members.lost_name(receiver.id());
+        self.hearers.lost_name(receiver.id());
         if let Some(membership) = &claim.membership
             && !mailbox.leave(membership)
         {
@@ -314,7 +314,7 @@ mod tests {
                 });
             }
             for _ in 0..100_000 {
-                let audience = registry.members.audience();
+                let audience = registry.hearers.audience();
                 let found = audience
                     .receivers
                     .iter()

@@ -112,7 +112,10 @@ impl Read<'_> {
                 }
                 self.refuse_queue_full(index, mailbox);
             }
-            _ => self.refuse_queue_full(index, mailbox),
+            (Kind::IngestEvent, Overflow::Refuse)
+            | (Kind::Ack | Kind::Error | Kind::Hello | Kind::Subscribe | Kind::Unsubscribe, _) => {
+                self.refuse_queue_full(index, mailbox);
+            }
         }
         self.scratch.run.advance(size as usize);
         Ok(())
@@ -254,6 +257,11 @@ impl Session {
 fn part_of(kind: Kind) -> QueuePart {
     match kind {
         Kind::Ack | Kind::Error => QueuePart::Whole,
-        _ => QueuePart::Ordinary,
+        Kind::IngestEvent
+        | Kind::LogRecord
+        | Kind::Heartbeat
+        | Kind::Hello
+        | Kind::Subscribe
+        | Kind::Unsubscribe => QueuePart::Ordinary,
     }
 }

@@ -32,7 +32,11 @@ impl Session {
         let outcome = match header.kind {
             Kind::Hello => self.hello(&source, header.msg_id, json),
             Kind::Subscribe => self.subscribe(json),
-            _ => self.unsubscribe(json),
+            Kind::Unsubscribe => self.unsubscribe(json),
+            // No control messages: `Kind::is_control`.
+            Kind::IngestEvent | Kind::LogRecord | Kind::Heartbeat | Kind::Error | Kind::Ack => {
+                Ok(())
+            }
         };
         if outcome.is_ok() && header.kind != Kind::Hello {
             // An ack of its own, whatever the options for the acks of messages.

@@ -101,7 +101,7 @@ pub enum Attention {
 /// - Reports: [`handle_reports`](Self::handle_reports) after each wake-up.
 /// - Output: [`register`](Self::register) a waker, and then
 ///   [`transmit`](Self::transmit), after input and reports. Inside the process,
-///   [`take_answers`](Self::take_answers) and [`take_run`](Self::take_run) replace
+///   [`take_answers`](Self::take_answers) and [`take_next`](Self::take_next) replace
 ///   `transmit`. [`shrink`](Self::shrink) an idle connection.
 /// - The end: [`close_with`](Self::close_with) tells the client the reason,
 ///   [`end_input`](Self::end_input) frees its names. Then write the last answers, and
@@ -197,11 +197,11 @@ impl Session {
             self.answers.close_batch();
             scratch.forward.commit(input, taken, &self.handle);
             consumed += taken;
-            if accepted_ids.is_some() || matches!(stop, Some(Stop::Commit)) {
+            if accepted_ids.is_some() || matches!(stop, Some(Stop::QueueFirst)) {
                 scratch.flush();
             }
             match stop {
-                Some(Stop::Commit) => {}
+                Some(Stop::QueueFirst) => {}
                 Some(Stop::Halt(halt)) => break Some(halt),
                 None => break None,
             }
@@ -300,8 +300,8 @@ impl Session {
     /// run of broadcasts, for a participant inside the process. Frames that are not
     /// taken go to the next owner, or are reported to their senders.
     #[must_use]
-    pub fn take_run(&mut self) -> Option<Bytes> {
-        self.output.take_run(&self.claims, &self.receiver)
+    pub fn take_next(&mut self) -> Option<Bytes> {
+        self.output.take_next(&self.claims, &self.receiver)
     }
 
     /// Returns whether answers wait to be written.
@@ -334,7 +334,7 @@ impl Session {
         }
         self.name_state = NameState::ByHello;
         self.subscriptions = Subscriptions::default();
-        self.shared.registry.members.leave(&self.receiver);
+        self.shared.registry.hearers.leave(&self.receiver);
         self.accepted_ids = None;
         self.receiver.close_broadcasts();
         self.output.forget_broadcasts();

@@ -204,7 +204,7 @@ impl Output {
 
     /// Takes the next frame addressed to a name, or the next run of broadcasts, for
     /// a participant inside the process. It says no `hello`, so it has no window.
-    pub(crate) fn take_run(
+    pub(crate) fn take_next(
         &mut self,
         claims: &[Claim],
         receiver: &BroadcastReceiver,

@@ -42,7 +42,7 @@ pub(super) enum Stop {
     Halt(Halt),
     /// The messages gathered so far are to be queued before the read goes on, with
     /// the order of accepted ids locked anew.
-    Commit,
+    QueueFirst,
 }
 
 impl Stopped {
@@ -207,7 +207,7 @@ impl<'a> Read<'a> {
             // A snapshot would wait for the broadcasts of this read.
             return Err(Stopped {
                 at: frame.start,
-                why: Stop::Commit,
+                why: Stop::QueueFirst,
             });
         }
         let carried_out = self.session.control(header, sender, json);
@@ -216,7 +216,7 @@ impl<'a> Read<'a> {
             // The frames behind it may need the lock of other accepted ids.
             return Err(Stopped {
                 at: frame.end,
-                why: Stop::Commit,
+                why: Stop::QueueFirst,
             });
         }
         Ok(())
@@ -239,7 +239,7 @@ impl<'a> Read<'a> {
             let shared = &self.session.shared;
             // The pass first: while it is held, the audience stays as found.
             forward.fan_out.get_pass(&shared.snapshots, id);
-            forward.set_audience(&shared.registry.members.audience(), id);
+            forward.set_audience(&shared.registry.hearers.audience(), id);
         }
         forward.fan_out.is_active()
     }

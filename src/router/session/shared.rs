@@ -44,7 +44,7 @@ impl RouterShared {
         };
         for key in &shared.config.snapshot_keys {
             if let Ok(pointer) = Pointer::parse(key) {
-                let announce = || shared.registry.members.keep(pointer.clone());
+                let announce = || shared.registry.hearers.keep(pointer.clone());
                 let _ = shared.snapshots.keep(&pointer, announce);
             }
         }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::limits::{FRAME_PREFIX_BYTES, SNAPSHOT_WAITING_MAX};
-use crate::router::broadcast::{Delivery, Keys, Subscription};
+use crate::router::broadcast::{Keys, Subscription, SubscriptionMode};
 use crate::router::mailbox::KeptFrame;
 use crate::router::session::Session;
 use crate::wire::filter::{Field, Pointer, Probe, Values};
@@ -34,9 +34,9 @@ impl Session {
         let shared = Arc::clone(&self.shared);
         let snapshots = &shared.snapshots;
         let taken = snapshots.exclusively(|| {
-            let members = &shared.registry.members;
+            let hearers = &shared.registry.hearers;
             let room = self.subscriptions.check(&request, json.len());
-            room.and_then(|()| snapshots.keep(&key, || members.keep(key.clone())))?;
+            room.and_then(|()| snapshots.keep(&key, || hearers.keep(key.clone())))?;
             let subscription = self.subscriptions.add(request, json.len())?;
             self.announce_subscriptions(conflates);
             // Broadcasts that are queued already are older than the snapshot.
@@ -70,8 +70,8 @@ impl Session {
     pub(super) fn want_no_broadcasts(&mut self, none: bool) {
         if none != self.wants_no_broadcasts {
             self.wants_no_broadcasts = none;
-            let members = &self.shared.registry.members;
-            members.want_none(&self.receiver, none);
+            let hearers = &self.shared.registry.hearers;
+            hearers.want_none(&self.receiver, none);
         }
     }
 
@@ -80,8 +80,8 @@ impl Session {
         if conflates {
             self.receiver.start_conflating();
         }
-        let members = &self.shared.registry.members;
-        members.subscribe(&self.receiver, self.subscriptions.shared());
+        let hearers = &self.shared.registry.hearers;
+        hearers.subscribe(&self.receiver, self.subscriptions.shared());
     }
 
     /// Queues the matching frames of a snapshot, before all later broadcasts.
@@ -105,7 +105,7 @@ impl Session {
                 continue;
             }
             keys.clear();
-            if matches!(subscription.delivery, Delivery::Latest(_)) {
+            if matches!(subscription.delivery, SubscriptionMode::Latest(_)) {
                 let value = value_of(&Field::At(key.clone()));
                 keys.add(subscription.serial, value.as_ref());
             }

@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 use std::slice;
 use std::sync::Arc;
 
-use super::list::{Delivery, Subscription};
+use super::list::{Subscription, SubscriptionMode};
 use crate::ids::ConnectionId;
 use crate::router::broadcast::receiver::BroadcastReceiver;
 use crate::wire::filter::{Condition, Field, Pointer, Probe, Scalar, ValueMap, View};
@@ -158,8 +158,8 @@ impl Compiler<'_> {
         }
         let fields = &mut self.fields;
         let conflated_by = match &subscription.delivery {
-            Delivery::All => None,
-            Delivery::Latest(key) => {
+            SubscriptionMode::All => None,
+            SubscriptionMode::Latest(key) => {
                 Some((fields.slot(&Field::At(key.clone())), subscription.serial))
             }
         };

@@ -14,14 +14,14 @@ pub(crate) struct Subscription {
     pub(crate) serial: u32,
     id: String,
     pub(crate) filter: Filter,
-    pub(crate) delivery: Delivery,
+    pub(crate) delivery: SubscriptionMode,
     /// The size of the request.
     bytes: usize,
 }
 
 /// The delivery of the messages that match.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Delivery {
+pub(crate) enum SubscriptionMode {
     /// All of them.
     All,
     /// Only the newest for each value of the pointer, of those that wait.
@@ -73,8 +73,8 @@ impl Subscriptions {
         self.check(&request, bytes)?;
         let known = self.position(&request.id);
         let delivery = match (request.mode, request.key) {
-            (Mode::Latest, Some(key)) => Delivery::Latest(key),
-            _ => Delivery::All,
+            (Mode::Latest, Some(key)) => SubscriptionMode::Latest(key),
+            _ => SubscriptionMode::All,
         };
         let subscription = Arc::new(Subscription {
             serial: self.next_serial,

@@ -11,4 +11,4 @@ mod list;
 
 pub(crate) use index::{ConflatedBy, DeliveryMode, SubscriptionIndex};
 pub(crate) use key::Keys;
-pub(crate) use list::{Delivery, Subscription, Subscriptions};
+pub(crate) use list::{Subscription, SubscriptionMode, Subscriptions};

@@ -16,7 +16,7 @@ use self::connection::Connection;
 use super::messages::{Author, NAMES};
 use super::model::{Met, Model};
 use crate::ids::Name;
-use crate::limits::WINDOW_BYTES;
+use crate::limits::READ_BUFFER_BYTES;
 use crate::router::{NameConfig, Now, Overflow, ReadScratch, Router, RouterConfig};
 use crate::wire::testing::generate::Seed;
 
@@ -164,7 +164,7 @@ impl World {
             self.pass(next - self.now);
         }
         assert_eq!(self.router.name_count(), 0, "names: some are left");
-        let audience = self.router.0.registry.members.audience();
+        let audience = self.router.0.registry.hearers.audience();
         assert_eq!(audience.receivers.len(), 0, "names: an audience is left");
         assert!(audience.index.is_none(), "names: a subscriber is left");
         let mut stats = self.router.stats();
@@ -230,7 +230,9 @@ impl World {
 
     /// Some number of bytes, small ones as often as large ones.
     pub(super) fn amount(&mut self) -> usize {
-        let most = self.seed.pick(&[1, 10, 100, 1_000, 10_000, WINDOW_BYTES]);
+        let most = self
+            .seed
+            .pick(&[1, 10, 100, 1_000, 10_000, READ_BUFFER_BYTES]);
         1 + self.seed.below(most)
     }
 
@@ -306,7 +308,7 @@ impl World {
         tell!(self, "come to rest");
         for connection in &mut self.connections {
             connection.reads = true;
-            connection.kernel_bytes = WINDOW_BYTES;
+            connection.kernel_bytes = READ_BUFFER_BYTES;
             if connection.is_cut() {
                 connection.notice();
             }

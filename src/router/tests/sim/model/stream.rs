@@ -115,7 +115,7 @@ impl Model {
             Item::Message(_) => None,
         });
         let copies: Vec<usize> = copies.collect();
-        // Members may be told of several copies of one message in any order. A
+        // Hearers may be told of several copies of one message in any order. A
         // place holds two reports where an owner with a flow-control window
         // took the first one before the same read dropped more.
         let fit = |&&copy: &&usize| {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 
 use super::wakes::{ITSELF, READABLE, SESSION, WRITABLE, Wakes};
-use crate::limits::{ANSWER_STALL_TIMEOUT, WINDOW_BYTES};
+use crate::limits::{ANSWER_STALL_TIMEOUT, READ_BUFFER_BYTES};
 use crate::router::tests::sim::model::Model;
 use crate::router::{Pause, Session};
 
@@ -106,7 +106,7 @@ impl Connection {
     }
 
     pub(super) fn can_speak(&self) -> bool {
-        self.is_usable() && self.outgoing.len() < WINDOW_BYTES
+        self.is_usable() && self.outgoing.len() < READ_BUFFER_BYTES
     }
 
     pub(super) fn say(&mut self, number: usize, frame: &[u8]) {

@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use super::connection::{Intake, Line};
 use super::wakes::{ITSELF, ROOM, SESSION, TIME, WRITABLE};
 use super::{World, tell};
-use crate::limits::{ANSWER_STALL_TIMEOUT, CLOSE_WRITE_TIMEOUT, WINDOW_BYTES};
+use crate::limits::{ANSWER_STALL_TIMEOUT, CLOSE_WRITE_TIMEOUT, READ_BUFFER_BYTES};
 use crate::router::{Attention, Halt, Progress, Session, Step};
 
 /// The outcome of an attempt to take input.
@@ -104,7 +104,7 @@ impl World {
             let gathers = self.scratch.is_gathering();
             // A connection that gains a name hears broadcasts from then on.
             let changes = self.took_control(index, before) || self.model.name_count() != names;
-            if gathers && changes && self.queues_are_tight(WINDOW_BYTES) {
+            if gathers && changes && self.queues_are_tight(READ_BUFFER_BYTES) {
                 break;
             }
         }
@@ -165,7 +165,7 @@ impl World {
     /// Reads into an input that holds the rest of the last one.
     fn read_once(&mut self, index: usize) -> Took {
         let bytes = self.amount();
-        let spare = self.seed.pick(&[0, 4_096, WINDOW_BYTES]);
+        let spare = self.seed.pick(&[0, 4_096, READ_BUFFER_BYTES]);
         let connection = &self.connections[index];
         let bytes = self.until_change(index, bytes.min(connection.inbound.len()));
         let connection = &mut self.connections[index];

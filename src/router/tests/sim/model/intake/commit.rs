@@ -3,7 +3,7 @@
 use super::super::Model;
 use super::super::queue::Entry;
 use super::{Batch, Read};
-use crate::limits::RUN_PIN_BYTES_MIN;
+use crate::limits::PIN_BYTES_MIN;
 
 impl Model {
     /// Queues the messages gathered in several reads.
@@ -63,7 +63,7 @@ impl Model {
             let [first, second] = [pair[0], pair[1]].map(|number| &self.records[number]);
             first.end + second.message.frame.len() == second.end
         });
-        let pins = lie_side_by_side && bytes >= RUN_PIN_BYTES_MIN && bytes >= block_bytes / 4;
+        let pins = lie_side_by_side && bytes >= PIN_BYTES_MIN && bytes >= block_bytes / 4;
         let charge = match pins {
             true => block_bytes..=block_bytes,
             false => bytes..=2 * bytes,
@@ -75,7 +75,7 @@ impl Model {
     /// other receivers.
     fn broadcast_entry(&self, frames: &[usize], block_bytes: usize) -> Entry {
         let bytes = self.bytes(frames);
-        let most = match bytes >= RUN_PIN_BYTES_MIN {
+        let most = match bytes >= PIN_BYTES_MIN {
             true => block_bytes.max(2 * bytes),
             false => 2 * bytes,
         };

@@ -1,4 +1,4 @@
-//! Runs: whole frames side by side, as queues hold them. They were checked before,
+//! Whole frames side by side, as the entries of queues hold them. They were checked before,
 //! so a value that can't be read is simply absent.
 
 use std::borrow::Cow;
@@ -9,15 +9,15 @@ use serde::Deserialize;
 use crate::ids::MsgId;
 use crate::limits::FRAME_PREFIX_BYTES;
 
-/// The ranges of a run's frames, length prefixes included.
-pub(crate) fn frames(run: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
+/// The ranges of the frames in `bytes`, length prefixes included.
+pub(crate) fn frames(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
     let mut at = 0;
     std::iter::from_fn(move || {
-        let prefix = run.get(at..at + FRAME_PREFIX_BYTES)?;
+        let prefix = bytes.get(at..at + FRAME_PREFIX_BYTES)?;
         let length = u32::from_be_bytes(prefix.try_into().ok()?) as usize;
         let frame = at..at + FRAME_PREFIX_BYTES + length;
         at = frame.end;
-        (at <= run.len()).then_some(frame)
+        (at <= bytes.len()).then_some(frame)
     })
 }
 
