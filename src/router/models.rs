@@ -28,10 +28,12 @@ use std::task::Poll;
 use bytes::Bytes;
 
 use crate::budget::Budget;
+use crate::config::Overflow;
 use crate::ids::{ConnectionId, Epoch, MsgId, Name};
 use crate::router::connection::ConnectionHandle;
+use crate::router::mailbox::queue_state::Capacity;
 use crate::router::mailbox::{
-    Capacity, Claim, DropNotice, Entry, EntryBytes, Mailbox, Overflow, QueuePart, QueueRules,
+    Claim, Delivery, DropNotice, Entry, EntryBytes, Mailbox, QueuePart, QueueRules, Slices,
 };
 use crate::wire;
 
@@ -144,9 +146,29 @@ fn read(run: &[u8]) -> String {
         .collect()
 }
 
+/// Takes the frames of the oldest entry of the mailbox.
+fn take(mailbox: &Mailbox, epoch: Epoch) -> Option<Vec<u8>> {
+    entry_of(mailbox.deliver(epoch).ok()?)
+}
+
+/// Takes the frames of the oldest entry that the claim gives.
+fn take_of(claim: &Claim) -> Option<Vec<u8>> {
+    entry_of(claim.deliver().ok()?)
+}
+
+fn entry_of(mut delivery: Delivery<'_>) -> Option<Vec<u8>> {
+    let entry = {
+        let mut slices = Slices::default();
+        delivery.offer(&mut slices, usize::MAX);
+        slices.as_slice().first()?.to_vec()
+    };
+    delivery.advance(entry.len());
+    Some(entry)
+}
+
 /// Takes everything that the owner of `epoch` finds queued now.
 fn take_all(mailbox: &Mailbox, epoch: Epoch) -> String {
-    let runs = std::iter::from_fn(|| mailbox.take(epoch));
+    let runs = std::iter::from_fn(|| take(mailbox, epoch));
     runs.map(|run| read(&run)).collect()
 }
 

@@ -6,7 +6,7 @@ use std::io;
 use loom::thread;
 
 use super::*;
-use crate::router::broadcast::receiver::BroadcastReceiver;
+use crate::router::broadcast::BroadcastReceiver;
 use crate::router::connection::Report;
 use crate::router::mailbox::{NotOwner, Slices};
 
@@ -61,7 +61,7 @@ fn what_a_leaving_owner_did_not_take_is_kept_or_reported() {
         let (sender, old, new) = (connection(1), connection(2), connection(3));
         let (mailbox, epoch) = mailbox(ROOMY, &old);
         let producers = producers(["a", "b"], &mailbox, &sender);
-        let run = mailbox.take(epoch);
+        let run = take(&mailbox, epoch);
         let mut delivered = run.map_or_else(String::new, |run| read(&run));
         let kept = mailbox.release_owner();
         let epoch = if kept {

@@ -21,7 +21,9 @@ fn members_hear_of_what_one_gives_back_when_it_leaves() {
             let membership = other.membership.as_ref().unwrap();
             assert!(!other.mailbox.leave(membership));
         });
-        sleep_until(&staying, || own.take().is_some_and(|run| read(&run) == "a"));
+        sleep_until(&staying, || {
+            take_of(&own).is_some_and(|run| read(&run) == "a")
+        });
         producer.join().unwrap();
         leaver.join().unwrap();
         assert_eq!(mailbox.kept_bytes(), 0);
@@ -39,7 +41,7 @@ fn each_message_goes_to_one_member() {
             move || ["a", "b"].map(|letter| assert!(put(&mailbox, letter, None)))
         });
         let all = |claim: &Claim| -> String {
-            let runs = std::iter::from_fn(|| claim.take());
+            let runs = std::iter::from_fn(|| take_of(&claim));
             runs.map(|run| read(&run)).collect()
         };
         let member = thread::spawn(move || all(&other));

@@ -3,7 +3,7 @@
 use loom::thread;
 
 use super::*;
-use crate::router::broadcast::receiver::BroadcastReceiver;
+use crate::router::broadcast::BroadcastReceiver;
 use crate::router::session::answers::Answers;
 use crate::router::session::output::{Output, Progress};
 

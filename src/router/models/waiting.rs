@@ -56,7 +56,7 @@ fn room_wakes_a_paused_sender() {
     check(4, || {
         let (mailbox, epoch) = full(&connection(1));
         let sender = sender(&mailbox, 2);
-        assert!(mailbox.take(epoch).is_some());
+        assert!(take(&mailbox, epoch).is_some());
         assert!(sender.join().unwrap());
         assert_eq!(take_all(&mailbox, epoch), "z");
     });
@@ -67,7 +67,7 @@ fn room_wakes_all_paused_senders() {
     check(2, || {
         let (mailbox, epoch) = full(&connection(1));
         let senders = [2, 3].map(|id| sender(&mailbox, id));
-        assert!(mailbox.take(epoch).is_some());
+        assert!(take(&mailbox, epoch).is_some());
         assert!(senders.map(|sender| sender.join().unwrap()) == [true; 2]);
         assert_eq!(take_all(&mailbox, epoch), "zz");
     });
@@ -86,7 +86,7 @@ fn who_waits_no_more_leaves_the_others_waiting() {
                 mailbox.stop_waiting(id);
             }
         });
-        assert!(mailbox.take(epoch).is_some());
+        assert!(take(&mailbox, epoch).is_some());
         assert!(sender.join().unwrap());
         gone.join().unwrap();
     });

@@ -4,7 +4,7 @@
 use loom::thread;
 
 use super::*;
-use crate::router::broadcast::receiver::BroadcastReceiver;
+use crate::router::broadcast::BroadcastReceiver;
 
 /// Something that an owner is to hear of.
 #[derive(Clone, Copy)]
@@ -79,7 +79,9 @@ fn hears_after_change(put: Put, change: fn(&Arc<Mailbox>, &Arc<ConnectionHandle>
             move || put.finish(&mailbox)
         });
         let claim = change(&mailbox, &new);
-        sleep_until(&new, || claim.take().is_some_and(|run| read(&run) == "1"));
+        sleep_until(&new, || {
+            take_of(&claim).is_some_and(|run| read(&run) == "1")
+        });
         producer.join().unwrap();
     });
 }
@@ -184,7 +186,7 @@ fn an_old_owner_hears_that_its_name_is_gone() {
             move || drop(mailbox.take_over(&new))
         });
         sleep_until(&old, || {
-            let _ = mailbox.take(epoch);
+            let _ = take(&mailbox, epoch);
             !old.take_reports().is_empty()
         });
         producer.join().unwrap();
