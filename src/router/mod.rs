@@ -70,7 +70,7 @@ pub use mailbox::Write;
 pub use now::Now;
 pub use services::{HEALTH_MONITOR, LOG_AGGREGATOR, Liveness};
 pub use session::output::Progress;
-pub use session::scratch::{Gathering, ReadScratch};
+pub use session::read::{Gathering, ReadScratch};
 pub use session::{Attention, Halt, Session, SessionWaker, Step};
 
 use crate::budget;

@@ -16,8 +16,8 @@ use tokio::time::timeout_at;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::ServerShared;
+use super::input::ThreadBuffers;
 use super::phase::Phase;
-use super::thread_buffers::ThreadBuffers;
 use crate::events::{Event, Inbound, SendError};
 use crate::ids::{Name, NameError};
 use crate::limits::FRAME_PREFIX_BYTES;

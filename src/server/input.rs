@@ -1,6 +1,12 @@
-//! Bytes that a connection has received and the session has not taken: at most
-//! the rest of one read buffer, or one large frame in the making.
+//! Received bytes on their way to the session: the buffers that a thread reads into,
+//! and the rest that a connection keeps.
+//!
+//! The buffers are taken for one poll and given back before it ends, so connections
+//! that wait hold none. The rest is at most that of one read buffer, or one large
+//! frame in the making.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,14 +15,17 @@ use bytes::{BufMut, BytesMut};
 use tokio::io::AsyncRead;
 use tokio_util::io::poll_read_buf;
 
-use super::thread_buffers::Round;
 use crate::limits::{FRAME_PREFIX_BYTES, READ_BUFFER_BYTES};
-use crate::router::{Now, Session, Step};
+use crate::router::{Gathering, Now, ReadScratch, Session, Step};
 
 /// A large frame's buffer starts with this, and doubles as bytes arrive.
 const LARGE_FRAME_GROWTH: usize = 16 * 1024;
+/// Read buffers that a thread keeps for use again, in use by queues or not.
+const READ_BUFFERS_KEPT_MAX: usize = 64;
+/// Read buffers looked at for one that is free again, before a new one is made.
+const READ_BUFFERS_TRIED_MAX: usize = 2;
 
-/// See the [module](self).
+/// The bytes of a connection that were received and not taken.
 #[derive(Debug, Default)]
 pub(super) struct Input {
     rest: BytesMut,
@@ -156,4 +165,129 @@ fn poll_read_up_to(
     room: usize,
 ) -> Poll<io::Result<usize>> {
     poll_read_buf(Pin::new(stream), cx, &mut buffer.limit(room))
+}
+
+thread_local! {
+    static THREAD_BUFFERS: RefCell<ThreadBuffers> = RefCell::default();
+}
+
+/// The buffers that a thread receives with.
+#[derive(Debug, Default)]
+pub(super) struct ThreadBuffers {
+    scratch: ReadScratch,
+    buffers: ReadBuffers,
+    /// Set while it is lent: still set when it is lent again if a panic cut the
+    /// work short.
+    lent: bool,
+}
+
+impl ThreadBuffers {
+    /// Lends this thread's buffers. `work` must not lend it again.
+    pub(super) fn lend<R>(work: impl FnOnce(&mut Self) -> R) -> R {
+        THREAD_BUFFERS.with_borrow_mut(|buffers| {
+            if buffers.lent {
+                // The state that the panic left half done belongs to another
+                // connection.
+                *buffers = Self::default();
+            }
+            buffers.lent = true;
+            let done = work(buffers);
+            buffers.lent = false;
+            done
+        })
+    }
+
+    /// Begins a round of reads. Their messages for subscribers are queued when
+    /// it is dropped.
+    pub(super) fn begin(&mut self) -> Round<'_> {
+        Round {
+            gathering: self.scratch.begin(),
+            buffers: &mut self.buffers,
+        }
+    }
+}
+
+/// The buffers of a round of reads.
+pub(super) struct Round<'a> {
+    pub(super) gathering: Gathering<'a>,
+    buffers: &'a mut ReadBuffers,
+}
+
+impl Round<'_> {
+    /// An empty read buffer with room for [`READ_BUFFER_BYTES`].
+    pub(super) fn take_buffer(&mut self) -> BytesMut {
+        self.buffers.take()
+    }
+
+    /// Takes a read buffer back, also one that queues still hold slices of.
+    pub(super) fn give_buffer(&mut self, buffer: BytesMut) {
+        self.buffers.give(buffer);
+    }
+}
+
+#[derive(Debug, Default)]
+struct ReadBuffers {
+    /// Nothing holds slices of these.
+    free: Vec<BytesMut>,
+    /// Queues may still hold slices of these, the oldest first.
+    retired: VecDeque<BytesMut>,
+}
+
+impl ReadBuffers {
+    fn take(&mut self) -> BytesMut {
+        if let Some(buffer) = self.free.pop() {
+            return buffer;
+        }
+        for _ in 0..READ_BUFFERS_TRIED_MAX {
+            let Some(mut buffer) = self.retired.pop_front() else {
+                break;
+            };
+            if buffer.try_reclaim(READ_BUFFER_BYTES) {
+                return buffer;
+            }
+            self.retired.push_back(buffer);
+        }
+        BytesMut::with_capacity(READ_BUFFER_BYTES)
+    }
+
+    fn give(&mut self, mut buffer: BytesMut) {
+        buffer.clear();
+        if self.free.len() + self.retired.len() >= READ_BUFFERS_KEPT_MAX {
+            return;
+        }
+        if buffer.capacity() >= READ_BUFFER_BYTES {
+            self.free.push(buffer);
+        } else {
+            self.retired.push_back(buffer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn what_a_panic_left_half_done_is_not_lent_again() {
+        let panicking = || {
+            ThreadBuffers::lend(|buffers| {
+                let mut round = buffers.begin();
+                let buffer = round.take_buffer();
+                round.give_buffer(buffer);
+                drop(round);
+                panic!("this one is part of the test");
+            })
+        };
+        assert!(catch_unwind(AssertUnwindSafe(panicking)).is_err());
+        ThreadBuffers::lend(|buffers| assert!(buffers.buffers.free.is_empty()));
+        // After an ordinary use, all is kept.
+        ThreadBuffers::lend(|buffers| {
+            let mut round = buffers.begin();
+            let buffer = round.take_buffer();
+            round.give_buffer(buffer);
+        });
+        ThreadBuffers::lend(|buffers| assert_eq!(buffers.buffers.free.len(), 1));
+    }
 }

@@ -14,7 +14,6 @@ mod phase;
 mod repeated;
 mod slots;
 mod socket;
-mod thread_buffers;
 
 use std::io;
 

@@ -21,7 +21,7 @@ pub(crate) struct BroadcastReceiver {
     conflated: OnceLock<Box<ConflatedQueue>>,
     /// Whether the budget counts the queue.
     is_counted: AtomicBool,
-    /// The queue's part in the budget while it share something.
+    /// The queues' share of the budget, while memory is short.
     share: Share,
 }
 
@@ -181,7 +181,7 @@ impl BroadcastReceiver {
         }
     }
 
-    /// Gives back the share of the memory if no broadcast share any.
+    /// Gives the share back, if no broadcast waits.
     #[inline]
     pub(crate) fn release_share(&self) {
         if self.queue.load().is_empty()

@@ -1,11 +1,15 @@
-//! An entry of a queue: frames that were queued together.
+//! Entries of queues: frames that are queued together, and how the parts of a read
+//! become entries.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::drop_notice::DropNotice;
 use super::entry_bytes::EntryBytes;
+use crate::budget::Budget;
+use crate::limits::PIN_BYTES_MIN;
 use crate::router::connection::ConnectionHandle;
 use crate::wire;
 
@@ -67,5 +71,188 @@ impl Entry {
             charge: self.charge,
             origin: self.origin.clone(),
         }
+    }
+}
+
+/// Returns whether a range of `bytes` bytes is large enough to keep its block in
+/// memory: otherwise a queued run of 128 bytes would hold 64 KiB.
+pub(crate) fn pins(bytes: usize, block_bytes: usize) -> bool {
+    bytes >= PIN_BYTES_MIN && bytes >= block_bytes / 4
+}
+
+/// Ranges of a read's input between which no message was dropped.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Parts {
+    pub(crate) ranges: Vec<Range<usize>>,
+    pub(crate) messages: u32,
+    pub(crate) bytes: usize,
+}
+
+impl Parts {
+    /// Adds the next range; adjacent ranges are joined.
+    #[inline]
+    pub(crate) fn add(&mut self, range: Range<usize>, messages: u32) {
+        self.messages += messages;
+        self.bytes += range.len();
+        match self.ranges.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => self.ranges.push(range),
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.ranges.clear();
+        self.messages = 0;
+        self.bytes = 0;
+    }
+
+    /// Returns whether they are one range that [`pins`] its block.
+    pub(crate) fn pins(&self, block_bytes: usize) -> bool {
+        self.ranges.len() == 1 && pins(self.bytes, block_bytes)
+    }
+}
+
+/// The parts of a read that one receiver gets, in order, each with the notice of
+/// messages dropped behind it.
+#[derive(Debug, Default)]
+pub(crate) struct PartsWithDrops {
+    earlier: Vec<(Parts, DropNotice)>,
+    last: Parts,
+    /// The notice of messages dropped behind `last`.
+    notice: Option<DropNotice>,
+}
+
+impl From<Parts> for PartsWithDrops {
+    fn from(last: Parts) -> Self {
+        Self {
+            last,
+            ..Self::default()
+        }
+    }
+}
+
+impl PartsWithDrops {
+    /// Adds the next range.
+    #[inline]
+    pub(crate) fn add(&mut self, range: Range<usize>, messages: u32) {
+        if let Some(notice) = self.notice.take() {
+            self.earlier.push((std::mem::take(&mut self.last), notice));
+        }
+        self.last.add(range, messages);
+    }
+
+    /// Notes messages dropped behind all ranges so far.
+    #[cold]
+    pub(crate) fn add_dropped(&mut self, notice: DropNotice) {
+        DropNotice::note(&mut self.notice, notice);
+    }
+
+    /// The parts in their order, each with the notice behind it, which is taken.
+    pub(crate) fn take(&mut self) -> impl Iterator<Item = (&Parts, Option<DropNotice>)> {
+        let earlier = self.earlier.iter();
+        let earlier = earlier.map(|(parts, notice)| (parts, Some(notice.clone())));
+        earlier.chain(std::iter::once((&self.last, self.notice.take())))
+    }
+
+    /// Returns whether some of the parts are one range that [`pins`] its block.
+    pub(crate) fn pins(&self, block_bytes: usize) -> bool {
+        let mut earlier = self.earlier.iter();
+        self.last.pins(block_bytes) || earlier.any(|(parts, _)| parts.pins(block_bytes))
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.earlier.clear();
+        self.last.clear();
+        self.notice = None;
+    }
+}
+
+/// Makes entries of the parts of one read's input.
+pub(crate) struct Cut<'a> {
+    input: CutInput<'a>,
+    block_bytes: usize,
+    /// Counts the bytes that are kept.
+    budget: &'a Arc<Budget>,
+}
+
+/// The bytes of a read that were routed.
+enum CutInput<'a> {
+    /// Some part keeps them in memory.
+    Shared(Bytes),
+    /// All parts are copied out of them.
+    Copied(&'a [u8]),
+}
+
+impl<'a> Cut<'a> {
+    /// Cuts `input`, a part of a block of `block_bytes` bytes that some entry
+    /// keeps in memory.
+    pub(crate) fn sharing(input: Bytes, block_bytes: usize, budget: &'a Arc<Budget>) -> Self {
+        Self {
+            input: CutInput::Shared(budget.pin(input, block_bytes)),
+            block_bytes,
+            budget,
+        }
+    }
+
+    /// Cuts `input`, which no entry keeps in memory.
+    pub(crate) fn copying(input: &'a [u8], budget: &'a Arc<Budget>) -> Self {
+        Self {
+            input: CutInput::Copied(input),
+            block_bytes: 0,
+            budget,
+        }
+    }
+
+    /// Returns whether entries may keep the input in memory.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.input, CutInput::Shared(_))
+    }
+
+    /// The whole input.
+    pub(crate) fn input(&self) -> &[u8] {
+        match &self.input {
+            CutInput::Shared(input) => input,
+            CutInput::Copied(input) => input,
+        }
+    }
+
+    /// A range as a slice of the input, if it is large enough to keep the input
+    /// in memory.
+    pub(crate) fn slice(
+        &self,
+        range: Range<usize>,
+        messages: u32,
+        origin: Option<&Arc<ConnectionHandle>>,
+    ) -> Option<Entry> {
+        let CutInput::Shared(input) = &self.input else {
+            return None;
+        };
+        pins(range.len(), self.block_bytes).then(|| Entry {
+            // The slice keeps the whole block in memory, whoever else does.
+            charge: self.block_bytes.max(range.len()),
+            bytes: EntryBytes::Slice(input.slice(range)),
+            messages,
+            order: 0,
+            origin: origin.cloned(),
+        })
+    }
+
+    /// Makes an entry of `parts`: a slice if that is worth it, else a copy.
+    pub(crate) fn entry(&self, parts: &Parts, origin: Option<&Arc<ConnectionHandle>>) -> Entry {
+        let slice = match &parts.ranges[..] {
+            [range] => self.slice(range.clone(), parts.messages, origin),
+            _ => None,
+        };
+        slice.unwrap_or_else(|| {
+            let ranges = parts.ranges.iter().cloned();
+            let bytes = EntryBytes::copy(self.input(), ranges, parts.bytes, self.budget);
+            Entry {
+                charge: bytes.copied_bytes().unwrap_or(parts.bytes),
+                bytes,
+                messages: parts.messages,
+                order: 0,
+                origin: origin.cloned(),
+            }
+        })
     }
 }

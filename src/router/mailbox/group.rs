@@ -14,9 +14,9 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::delivery::InFlight;
 use super::entry::Entry;
 use super::entry_bytes::EntryBytes;
-use super::in_flight::InFlight;
 use super::queue::Queue;
 use crate::limits::{FRAME_PREFIX_BYTES, GROUP_SORT_BYTES, GROUP_TAKE_BYTES};
 use crate::router::connection::ConnectionHandle;

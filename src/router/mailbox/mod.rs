@@ -10,13 +10,11 @@
 
 /// The right of a connection to receive from a mailbox.
 mod claim;
-/// Cutting a read into entries.
-mod cut;
-/// Writing a mailbox's entries to its owner.
+/// Writing the entries of a mailbox to its owner.
 mod delivery;
 /// Notices of dropped messages, which end up as reports in the queue.
 mod drop_notice;
-/// A run of frames that were queued together.
+/// Frames that are queued together, and how a read is cut into them.
 mod entry;
 /// The bytes of an entry: a slice of a read, or a copy.
 mod entry_bytes;
@@ -24,53 +22,41 @@ mod entry_bytes;
 pub(crate) mod flow_window;
 /// A name that several connections share.
 mod group;
-/// Entries that are being written.
-mod in_flight;
-/// The queue's share of the server's memory.
-mod memory_share;
-/// The owner's side: deliveries, and the release of room.
-mod owner;
 /// Changes of owner.
 mod ownership;
-/// The parts of a read that go the same way.
-mod parts;
 /// An event that waits for room.
 mod pause;
-/// The producers' side: reserving, queueing, waking, waiting for room.
-mod producers;
 /// The bounded queue without locks.
 mod queue;
-/// The contents of a queue, in one word.
+/// The contents of a queue, in one word, and the rules of their bounds.
 pub(crate) mod queue_state;
-/// The bounds of a queue, and the fate of messages beyond them.
-mod rules;
 /// Reports of messages that were given up.
 mod undelivered;
 
 pub(crate) use claim::{Claim, Excluded, Ownership};
-pub(crate) use cut::Cut;
-pub(crate) use delivery::Delivery;
+pub use delivery::Write;
+pub(crate) use delivery::{Delivery, InFlight, Slices};
 pub(crate) use drop_notice::DropNotice;
-pub(crate) use entry::Entry;
+pub(crate) use entry::{Cut, Entry, Parts, PartsWithDrops, pins};
 pub(crate) use entry_bytes::{Copied, EntryBytes, Frame, KeptFrame};
-pub use in_flight::Write;
-pub(crate) use in_flight::{InFlight, Slices};
-pub(crate) use parts::{Parts, Pieces, pins};
 pub use pause::Pause;
 pub(crate) use queue::{Closed, Queue};
-pub(crate) use rules::{QueuePart, QueueRules};
+pub(crate) use queue_state::{QueuePart, QueueRules};
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock, TryLockError, Weak};
+use std::task::Waker;
 
-use group::Group;
+use group::{Group, Membership};
+use queue_state::QueueState;
 
 use crate::budget::{Budget, Share};
-use crate::ids::{Epoch, Name};
+use crate::config::Overflow;
+use crate::ids::{ConnectionId, Epoch, Name};
 use crate::router::connection::accepted_ids::AcceptedIds;
 use crate::router::connection::{Charged, ConnectionHandle};
 use crate::stats::Counters;
 use crate::sync::waiters::Waiters;
-use crate::sync::{ArcSwapOption, AtomicU64, Mutex, Ordering};
+use crate::sync::{ArcSwapOption, AtomicU64, Mutex, MutexGuard, Ordering, lock};
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -150,6 +136,220 @@ impl Mailbox {
 
     fn group(&self) -> &Group {
         self.group.get_or_init(Box::default)
+    }
+
+    // ---- producers ----
+
+    /// Reserves room for as many of the messages as fit, from the first on.
+    /// Reserved room must be used by [`Mailbox::enqueue`].
+    #[inline]
+    pub(crate) fn reserve(
+        &self,
+        sizes: &[u32],
+        total: usize,
+        part: QueuePart,
+    ) -> Result<usize, Closed> {
+        if self.budget.is_short() {
+            return self.reserve_of_share(sizes, total, part);
+        }
+        (self.queue).reserve(sizes, total, self.rules.capacity_of(part))
+    }
+
+    /// Queues an entry for which room is reserved, and wakes the owner.
+    pub(crate) fn enqueue(&self, entry: Entry, reserved_bytes: usize) {
+        if self.queue.enqueue(entry, reserved_bytes) {
+            // Ended since the reservation, and perhaps swept already.
+            self.sweep(&mut lock(&self.consumer));
+        } else {
+            self.wake_owner();
+        }
+    }
+
+    /// Notes messages that were dropped for the owner since the last entry.
+    #[cold]
+    pub(crate) fn note_dropped(&self, notice: DropNotice) {
+        self.queue.note_dropped(notice);
+        self.wake_owner();
+    }
+
+    #[inline]
+    fn wake_owner(&self) {
+        match &*self.owner.load() {
+            Some(owner) => owner.wake(),
+            None => self.wake_group(),
+        }
+    }
+
+    #[cold]
+    fn wake_group(&self) {
+        if let Some(group) = self.group.get() {
+            group.wake();
+        }
+    }
+
+    /// The fate of events that don't fit.
+    pub(crate) fn overflow(&self) -> Overflow {
+        self.rules.overflow
+    }
+
+    /// Has `waker` woken when the queue has fallen below three quarters, or its
+    /// owner left. The caller must try again after this call.
+    pub(crate) fn wait_for_room(&self, id: ConnectionId, waker: &Waker) {
+        self.waiters.wait(id, waker);
+    }
+
+    /// Forgets a connection that no longer waits for room.
+    pub(crate) fn stop_waiting(&self, id: ConnectionId) {
+        self.waiters.forget(id);
+    }
+
+    /// Returns whether a sender that waits for room for an event of `size` bytes
+    /// should try again. An event may be larger than the quarter that is free by
+    /// then: without a look at its size its sender would try all the time.
+    pub(crate) fn has_room(&self, size: u32) -> bool {
+        let state = self.queue.load();
+        state.is_closed()
+            || state.is_below(self.rules.capacity.part(3, 4))
+                && (self.queue).fits(size, self.rules.capacity_of(QueuePart::Ordinary))
+                && self.has_memory(size)
+    }
+
+    /// The number of times that the queue has fallen below half, or was emptied.
+    pub(crate) fn times_relieved(&self) -> u64 {
+        self.relieved.load(Ordering::Acquire)
+    }
+
+    /// The messages and bytes that are reserved or queued.
+    pub(crate) fn load(&self) -> QueueState {
+        self.queue.load()
+    }
+
+    // ---- the owner ----
+
+    /// Returns whether anything waits to be delivered, or is about to be queued.
+    #[inline]
+    pub(crate) fn has_mail(&self) -> bool {
+        !self.queue.load().is_empty()
+    }
+
+    /// See [`Claim::deliver`](super::Claim::deliver).
+    pub(crate) fn deliver(&self, epoch: Epoch) -> Result<Delivery<'_>, NotOwner> {
+        self.consume(epoch)
+            .map(|in_flight| Delivery::begin(self, in_flight))
+    }
+
+    /// See [`Claim::try_deliver`](super::Claim::try_deliver).
+    fn try_deliver(&self, epoch: Epoch) -> Option<Result<Delivery<'_>, NotOwner>> {
+        let in_flight = match self.consumer.try_lock() {
+            Ok(in_flight) => in_flight,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        Some(if self.is_owned_at(epoch) {
+            Ok(Delivery::begin(self, in_flight))
+        } else {
+            Err(NotOwner)
+        })
+    }
+
+    /// Begins a delivery to a member of the group.
+    fn deliver_to_member<'s>(
+        &'s self,
+        membership: &'s Membership,
+        room: Option<usize>,
+    ) -> Result<Delivery<'s>, NotOwner> {
+        let in_flight = (self.group()).fill(membership, room, &self.consumer, &self.queue);
+        if membership.has_left() {
+            return Err(NotOwner);
+        }
+        Ok(Delivery::of_member(self, in_flight))
+    }
+
+    /// Gives back the buffers that the owner doesn't need while it is idle.
+    fn shrink(&self, epoch: Epoch) {
+        if let Ok(mut in_flight) = self.consume(epoch) {
+            in_flight.shrink();
+        }
+    }
+
+    /// Locks the consumer's side, for the owner of `epoch`.
+    fn consume(&self, epoch: Epoch) -> Result<MutexGuard<'_, InFlight>, NotOwner> {
+        let in_flight = lock(&self.consumer);
+        if self.is_owned_at(epoch) {
+            Ok(in_flight)
+        } else {
+            Err(NotOwner)
+        }
+    }
+
+    /// Gives back the room of messages that were written, and wakes senders that
+    /// wait for it.
+    fn release(&self, messages: usize, charge: usize) {
+        if messages == 0 && charge == 0 {
+            return;
+        }
+        let (before, after) = self.queue.release(messages, charge);
+        let below = |state: QueueState, part| state.is_below(self.rules.capacity.part(part, 4));
+        // A queue can be too full for a large event while it is below half: it
+        // is relieved when it is empty.
+        if below(after, 2) && (!below(before, 2) || after.messages() == 0) {
+            self.relieved.fetch_add(1, Ordering::AcqRel);
+        }
+        if below(after, 3) {
+            self.waiters.wake_all();
+        }
+        self.release_share();
+        self.budget.wake_waiting();
+    }
+
+    // ---- the share of the memory ----
+
+    /// Reserves within the account's allowance, while memory is short.
+    #[cold]
+    fn reserve_of_share(
+        &self,
+        sizes: &[u32],
+        total: usize,
+        part: QueuePart,
+    ) -> Result<usize, Closed> {
+        self.budget.ask_for_share(&self.share);
+        let capacity = self.rules.capacity_of(part);
+        let allowance = self.budget.allowance();
+        let others = self.others_of_account();
+        let granted = (self.queue).reserve_within(sizes, total, capacity, allowance, others);
+        self.release_share();
+        granted
+    }
+
+    /// Bytes that the owner's other queues hold.
+    fn others_of_account(&self) -> usize {
+        let own = self.queue.load().bytes();
+        let owner = self.owner.load();
+        owner
+            .as_ref()
+            .map_or(0, |owner| owner.charged_bytes().saturating_sub(own))
+    }
+
+    /// Gives the share back, if the queue is empty.
+    fn release_share(&self) {
+        if self.queue.load().is_empty() {
+            self.budget.release_share(&self.share);
+        }
+    }
+
+    /// Returns whether the account may have a frame of `size` bytes more now.
+    fn has_memory(&self, size: u32) -> bool {
+        !self.budget.is_short() || {
+            let (allowance, others) = (self.budget.allowance(), self.others_of_account());
+            self.queue.load().takes(size, allowance, others)
+        }
+    }
+
+    /// Returns whether the queue would take a frame of `size` bytes if the server
+    /// had memory for it.
+    #[cold]
+    pub(crate) fn lacks_memory_only(&self, size: u32, part: QueuePart) -> bool {
+        self.queue.fits(size, self.rules.capacity_of(part))
     }
 }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::Mailbox;
 use super::claim::{Excluded, Ownership};
+use super::delivery::InFlight;
 use super::group::Membership;
-use super::in_flight::InFlight;
 use super::undelivered::Undeliverable;
 use crate::ids::Epoch;
 use crate::router::connection::accepted_ids::AcceptedIds;

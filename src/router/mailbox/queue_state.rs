@@ -1,8 +1,8 @@
-//! The contents of a queue and its capacity, in messages and bytes.
+//! The contents of a queue and its bounds, in messages and bytes.
 
 use crate::budget::Allowance;
-use crate::config::RouterConfig;
-use crate::limits::{QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
+use crate::config::{Overflow, RouterConfig};
+use crate::limits::{QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, QUEUE_RESERVE_DIVISOR};
 
 /// The most that a queue may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,35 @@ impl Capacity {
         Self {
             bytes: self.bytes / divisor * dividend,
             messages: self.messages / divisor * dividend,
+        }
+    }
+}
+
+/// The rules of a name's queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct QueueRules {
+    pub(crate) capacity: Capacity,
+    pub(crate) overflow: Overflow,
+}
+
+/// The part of a queue that a message may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum QueuePart {
+    /// All but the reserve.
+    Ordinary,
+    /// All of it: acks and errors never pause, so an eighth is kept for them.
+    Whole,
+}
+
+impl QueueRules {
+    /// The capacity of `part`.
+    #[inline]
+    pub(super) fn capacity_of(&self, part: QueuePart) -> Capacity {
+        match part {
+            QueuePart::Whole => self.capacity,
+            QueuePart::Ordinary => {
+                (self.capacity).part(QUEUE_RESERVE_DIVISOR - 1, QUEUE_RESERVE_DIVISOR)
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use uuid::Uuid;
 
+use super::recent::{Place, Recent};
 use crate::ids::{MsgId, Name};
 use crate::limits::{CONTROL_LANE_BYTES, CONTROL_LANE_SHORT_BYTES};
 use crate::router::now::Now;
@@ -10,10 +11,6 @@ use crate::wire::{
     AckTemplate, Acks, AnswerIds, AnswerWriter, BatchAck, ErrorCode, ErrorDetails, Refusal,
     Shortage, Welcome,
 };
-
-/// The most senders that are remembered with their templates. Most connections have
-/// one; a connection that speaks for others has a few.
-const SENDERS_MAX: usize = 8;
 
 /// A source that this session has seen.
 #[derive(Debug)]
@@ -23,9 +20,9 @@ struct Sender {
     template: Option<AckTemplate>,
 }
 
-/// The index of a remembered sender, valid until another sender is looked up.
+/// The place of a sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct SenderIndex(usize);
+pub(crate) struct SenderIndex(Place);
 
 /// The client's options for the acks of its messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,9 +56,8 @@ pub(crate) struct Answers {
     /// The ack that several messages share. It is open only while frames are taken:
     /// every reader of `out` finds whole frames.
     batch: Option<Box<BatchAck>>,
-    senders: Vec<Sender>,
-    /// The sender that the next unknown one replaces, once the list is full.
-    next_replaced: usize,
+    /// The latest senders, with their templates.
+    senders: Recent<Sender>,
 }
 
 impl Answers {
@@ -75,8 +71,7 @@ impl Answers {
             bytes_max: CONTROL_LANE_BYTES,
             ack_options: AckOptions::default(),
             batch: None,
-            senders: Vec::new(),
-            next_replaced: 0,
+            senders: Recent::default(),
         }
     }
 
@@ -146,7 +141,7 @@ impl Answers {
             self.out = Vec::new();
             self.written = 0;
             self.batch = None;
-            for sender in &mut self.senders {
+            for sender in self.senders.iter_mut() {
                 sender.template = None;
             }
         }
@@ -168,27 +163,12 @@ impl Answers {
 
     /// Finds or remembers a sender. Returns `None` if `name` is no valid name.
     pub(crate) fn sender(&mut self, name: &[u8]) -> Option<SenderIndex> {
-        let known = self.senders.iter().position(|s| s.name.as_bytes() == name);
-        if let Some(index) = known {
-            return Some(SenderIndex(index));
+        if let Some(known) = self.senders.find(|known| known.name.as_bytes() == name) {
+            return Some(SenderIndex(known));
         }
         let name = Name::from_utf8(name).ok()?;
-        let sender = Sender {
-            template: None,
-            name,
-        };
-        if self.senders.is_empty() {
-            // Most connections never have another one.
-            self.senders.reserve_exact(1);
-        }
-        if self.senders.len() < SENDERS_MAX {
-            self.senders.push(sender);
-            return Some(SenderIndex(self.senders.len() - 1));
-        }
-        let index = self.next_replaced;
-        self.next_replaced = (index + 1) % SENDERS_MAX;
-        self.senders[index] = sender;
-        Some(SenderIndex(index))
+        let template = None;
+        Some(SenderIndex(self.senders.add(Sender { name, template })))
     }
 
     pub(crate) fn sender_name(&self, index: SenderIndex) -> &Name {

@@ -1,9 +1,11 @@
 //! Control messages: requests to tickwire itself.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::answers::{AckOptions, SenderIndex};
 use super::claiming::NameState;
+use super::read::{Read, Stop, Stopped};
 use crate::ids::{MsgId, Name};
 use crate::limits::PROTOCOL_VERSION;
 use crate::router::mailbox::{Claim, Ownership};
@@ -13,17 +15,42 @@ use crate::wire::{
     ServerIdentity, Welcome,
 };
 
+impl Read<'_> {
+    /// Carries out a control message. Stops the read before or behind it where the
+    /// messages gathered so far must be queued first.
+    pub(super) fn control(
+        &mut self,
+        frame: &Range<usize>,
+        json: &[u8],
+        header: &Header,
+        sender: SenderIndex,
+    ) -> Result<(), Stopped> {
+        if header.kind == Kind::Subscribe && self.scratch.forward.fan_out.holds_pass() {
+            // A snapshot would wait for the broadcasts of this read.
+            return Err(Stopped {
+                at: frame.start,
+                why: Stop::QueueFirst,
+            });
+        }
+        let carried_out = self.session.control(header, sender, json);
+        carried_out.map_err(|halt| Stopped::halt(frame.end, halt))?;
+        if header.kind == Kind::Hello && self.session.accepted_ids.is_some() {
+            // The frames behind it may need the lock of other accepted ids.
+            return Err(Stopped {
+                at: frame.end,
+                why: Stop::QueueFirst,
+            });
+        }
+        Ok(())
+    }
+}
+
 impl Session {
     /// Carries out a control message and answers it.
     ///
     /// # Errors
     /// The connection is to be closed.
-    pub(super) fn control(
-        &mut self,
-        header: &Header,
-        sender: SenderIndex,
-        json: &[u8],
-    ) -> Result<(), Halt> {
+    fn control(&mut self, header: &Header, sender: SenderIndex, json: &[u8]) -> Result<(), Halt> {
         let source = self.answers.sender_name(sender).clone();
         // The reports come first: a client that takes a name back by this `hello`
         // must not hear of its loss afterwards.

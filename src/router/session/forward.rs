@@ -12,15 +12,13 @@ use bytes::{Buf, BytesMut};
 use crate::ids::ConnectionId;
 use crate::router::broadcast::{Audience, BroadcastContext, BroadcastReceiver, FanOut, RunView};
 use crate::router::connection::ConnectionHandle;
-use crate::router::mailbox::{Cut, DropNotice, Mailbox, Parts, Pieces, pins};
+use crate::router::mailbox::{Cut, DropNotice, Mailbox, Parts, PartsWithDrops, pins};
 
 /// The frames for one name.
 #[derive(Debug)]
 struct NamedBatch {
     mailbox: Arc<Mailbox>,
-    parts: Parts,
-    /// The messages that were dropped for the same name behind these parts.
-    dropped: Option<DropNotice>,
+    parts: PartsWithDrops,
 }
 
 /// A connection that gets all broadcasts, as far as they fit.
@@ -28,7 +26,7 @@ struct NamedBatch {
 struct Receiver {
     queues: Arc<BroadcastReceiver>,
     /// The parts that this receiver gets, if it doesn't get everything.
-    own: Option<Pieces>,
+    own: Option<PartsWithDrops>,
 }
 
 /// See the [module](self).
@@ -36,7 +34,7 @@ struct Receiver {
 pub(crate) struct Forward {
     named: Vec<NamedBatch>,
     /// Buffers of batches that were queued, for the batches that follow.
-    spare: Vec<Parts>,
+    spare: Vec<PartsWithDrops>,
     everyone: Parts,
     receivers: Vec<Receiver>,
     /// `receivers` are those of this read.
@@ -46,40 +44,31 @@ pub(crate) struct Forward {
 }
 
 impl Forward {
-    /// Adds `frames` frames, for which room in `mailbox` is reserved.
+    /// Adds messages for which room in `mailbox` is reserved.
     #[inline]
     pub(crate) fn add_named(&mut self, mailbox: &Arc<Mailbox>, range: Range<usize>, messages: u32) {
-        let parts = match self.latest(mailbox) {
-            Some(index) if self.named[index].dropped.is_none() => &mut self.named[index].parts,
-            _ => &mut self.begin_batch(mailbox).parts,
-        };
-        parts.add(range, messages);
+        self.parts_of(mailbox).add(range, messages);
     }
 
-    /// Adds messages that were dropped for a name, behind its frames so far.
+    /// Adds messages that were dropped for a name, behind its parts so far.
     #[cold]
     pub(crate) fn add_dropped(&mut self, mailbox: &Arc<Mailbox>, dropped: DropNotice) {
-        let batch = match self.latest(mailbox) {
-            Some(index) => &mut self.named[index],
-            None => self.begin_batch(mailbox),
-        };
-        DropNotice::note(&mut batch.dropped, dropped);
+        self.parts_of(mailbox).add_dropped(dropped);
     }
 
-    /// Finds the latest batch of a name.
+    /// Finds or begins the batch of a name.
     #[inline]
-    fn latest(&self, mailbox: &Arc<Mailbox>) -> Option<usize> {
+    fn parts_of(&mut self, mailbox: &Arc<Mailbox>) -> &mut PartsWithDrops {
         let mut batches = self.named.iter();
-        batches.rposition(|batch| Arc::ptr_eq(&batch.mailbox, mailbox))
-    }
-
-    fn begin_batch(&mut self, mailbox: &Arc<Mailbox>) -> &mut NamedBatch {
-        self.named.push(NamedBatch {
-            mailbox: Arc::clone(mailbox),
-            parts: self.spare.pop().unwrap_or_default(),
-            dropped: None,
+        let known = batches.rposition(|batch| Arc::ptr_eq(&batch.mailbox, mailbox));
+        let index = known.unwrap_or_else(|| {
+            self.named.push(NamedBatch {
+                mailbox: Arc::clone(mailbox),
+                parts: self.spare.pop().unwrap_or_default(),
+            });
+            self.named.len() - 1
         });
-        self.named.last_mut().expect("just pushed")
+        &mut self.named[index].parts
     }
 
     /// Returns whether the audience of this read was already set.
@@ -162,12 +151,13 @@ impl Forward {
             false => Cut::copying(&input[..consumed], budget),
         };
         for batch in &mut self.named {
-            if batch.parts.messages > 0 {
-                let entry = cut.entry(&batch.parts, Some(origin));
-                batch.mailbox.enqueue(entry, batch.parts.bytes);
-            }
-            if let Some(dropped) = batch.dropped.take() {
-                batch.mailbox.note_dropped(dropped);
+            for (parts, dropped) in batch.parts.take() {
+                if parts.messages > 0 {
+                    (batch.mailbox).enqueue(cut.entry(parts, Some(origin)), parts.bytes);
+                }
+                if let Some(dropped) = dropped {
+                    batch.mailbox.note_dropped(dropped);
+                }
             }
         }
         if self.everyone.messages > 0 {
@@ -182,10 +172,9 @@ impl Forward {
 
     /// Returns whether a part of the input is queued as a slice, and not copied.
     fn pins(&self, block_bytes: usize) -> bool {
-        let named = self.named.iter().map(|batch| &batch.parts);
-        let everyone = (!self.receivers.is_empty()).then_some(&self.everyone);
-        let mut parts = named.chain(everyone);
-        parts.any(|parts| parts.pins(block_bytes)) || pins(self.fan_out.longest(), block_bytes)
+        self.named.iter().any(|batch| batch.parts.pins(block_bytes))
+            || !self.receivers.is_empty() && self.everyone.pins(block_bytes)
+            || pins(self.fan_out.longest(), block_bytes)
     }
 
     /// Queues the broadcasts for connections without subscriptions.
@@ -230,7 +219,7 @@ impl Forward {
 impl Receiver {
     /// Lets the receiver get parts of its own from now on; so far it got `everyone`.
     #[cold]
-    fn gets_some_of(&mut self, everyone: &Parts) -> &mut Pieces {
+    fn gets_some_of(&mut self, everyone: &Parts) -> &mut PartsWithDrops {
         self.own.get_or_insert_with(|| everyone.clone().into())
     }
 }

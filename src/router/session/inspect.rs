@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use super::scratch::ReadScratch;
+use super::read::ReadScratch;
 use super::{Session, Step};
 use crate::router::broadcast::BroadcastReceiver;
 use crate::router::connection::accepted_ids::AcceptedIds;

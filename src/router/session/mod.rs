@@ -13,14 +13,12 @@ mod forward;
 #[cfg(test)]
 mod inspect;
 pub(crate) mod learning;
-mod memory;
 pub(crate) mod output;
-mod read;
+pub(crate) mod read;
+mod recent;
 mod reports;
 mod resume;
 mod routes;
-mod run;
-pub(crate) mod scratch;
 pub(crate) mod shared;
 mod stalls;
 mod subscribing;
@@ -30,7 +28,7 @@ use std::io;
 use std::sync::Arc;
 use std::task::Waker;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::budget::Purpose;
@@ -40,16 +38,13 @@ use crate::router::broadcast::{BroadcastReceiver, Subscriptions};
 use crate::router::connection::ConnectionHandle;
 use crate::router::connection::accepted_ids::AcceptedIds;
 use crate::router::mailbox::{Claim, Ownership, Pause, Write};
-use crate::router::now::Now;
 use crate::stats::Stats;
 use crate::wire::{ErrorCode, ErrorDetails, Refusal};
 use answers::Answers;
 use claiming::NameState;
 use learning::Learning;
 use output::{Output, Progress};
-use read::{Read, Stop, Stopped};
 use routes::Routes;
-use scratch::ReadScratch;
 use shared::RouterShared;
 use stalls::Stalls;
 
@@ -169,54 +164,43 @@ impl Session {
         self.handle.id()
     }
 
-    // ---- input ----
-
-    /// Takes the complete frames at the front of `input`. When this returns, their
-    /// messages are queued and answered.
-    pub fn receive(&mut self, scratch: &mut ReadScratch, input: &mut BytesMut, now: Now) -> Step {
-        scratch.begin().read(self, input, now)
-    }
-
-    /// Takes the complete frames at the front of `input`. Messages for subscribers
-    /// may stay in the scratch buffers until these are flushed.
-    fn read(&mut self, scratch: &mut ReadScratch, input: &mut BytesMut, now: Now) -> Step {
-        scratch.parser.set_validation(self.shared.config.validation);
-        self.answers.set_time(now);
-        self.answers.set_short(self.shared.budget.is_short());
-        self.retry_claim();
-        let mut consumed = 0;
-        let halt = loop {
-            // A connection that resumes this one must find each accepted message
-            // queued.
-            let accepted_ids = self.accepted_ids.clone();
-            let _order = accepted_ids.as_deref().map(AcceptedIds::lock_order);
-            let (taken, stop) = match Read::new(self, scratch, input, now).take_frames() {
-                Ok(taken) => (taken, None),
-                Err(Stopped { at, why }) => (at, Some(why)),
-            };
-            self.answers.close_batch();
-            scratch.forward.commit(input, taken, &self.handle);
-            consumed += taken;
-            if accepted_ids.is_some() || matches!(stop, Some(Stop::QueueFirst)) {
-                scratch.flush();
-            }
-            match stop {
-                Some(Stop::QueueFirst) => {}
-                Some(Stop::Halt(halt)) => break Some(halt),
-                None => break None,
-            }
-        };
-        let done = std::mem::take(&mut self.done);
-        self.has_accepted |= done.accepted > 0;
-        self.shared.counters.add(self.handle.id(), &done);
-        self.count_answers();
-        Step { consumed, halt }
-    }
-
     /// Returns whether any message of the connection was accepted so far.
     #[must_use]
     pub fn has_accepted(&self) -> bool {
         self.has_accepted
+    }
+
+    // ---- memory ----
+
+    /// Returns the bytes that may be read while `held` bytes of input are not
+    /// taken: none while memory is short and `held` is above the share that every
+    /// connection may have.
+    #[must_use]
+    pub fn room_to_read(&self, held: usize) -> usize {
+        self.shared.budget.room_to_read(held)
+    }
+
+    /// Sets the bytes that are counted for input that is not taken.
+    #[inline]
+    pub fn hold_input(&mut self, bytes: usize) {
+        (self.shared.budget).recount(Purpose::Input, &mut self.counted_input, bytes);
+    }
+
+    /// Registers `waker` for room to read, until [`Session::stop_waiting_to_read`].
+    /// Call [`Session::room_to_read`] again afterwards.
+    pub fn wait_to_read(&self, waker: &Waker) {
+        self.shared.budget.wait_to_read(self.handle.id(), waker);
+    }
+
+    /// Takes back the waker of [`Session::wait_to_read`].
+    pub fn stop_waiting_to_read(&self) {
+        self.shared.budget.stop_waiting_to_read(self.handle.id());
+    }
+
+    #[inline]
+    fn count_answers(&mut self) {
+        let bytes = self.answers.held_bytes();
+        (self.shared.budget).recount(Purpose::Queued, &mut self.counted_answers, bytes);
     }
 
     // ---- refusals ----

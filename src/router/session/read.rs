@@ -1,4 +1,4 @@
-//! One read of a connection: its frames, in their order.
+//! One read of a connection: its buffers, and its frames in their order.
 //!
 //! Each frame is checked, by the learned shapes or else by the parser. Consecutive
 //! frames of the same kind, source and target are a *run*, which is admitted as one
@@ -8,17 +8,134 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arc_swap::Guard;
+use bytes::BytesMut;
 
+use super::admission::Run;
 use super::answers::SenderIndex;
+use super::forward::Forward;
 use super::routes::Destination;
-use super::scratch::ReadScratch;
-use super::{Halt, Session};
+use super::{Halt, Session, Step};
 use crate::limits::FRAME_PREFIX_BYTES;
 use crate::router::broadcast::BroadcastContext;
+use crate::router::connection::accepted_ids::AcceptedIds;
 use crate::router::now::Now;
-use crate::wire::{ErrorCode, FrameState, Header, Kind, Refusal, Table, frame_state};
+use crate::wire::{
+    ErrorCode, FrameState, Header, Hints, Parser, Refusal, Table, Validation, frame_state,
+};
 
-/// See the [module](self).
+/// The buffers of [`Session::receive`]. One a thread is enough: between reads a
+/// session keeps nothing in them.
+#[derive(Debug)]
+pub struct ReadScratch {
+    pub(super) parser: Parser,
+    pub(super) hints: Hints,
+    pub(super) run: Run,
+    pub(super) forward: Forward,
+    /// The number of receivers that missed each frame of the run.
+    pub(super) missed: Vec<u32>,
+}
+
+impl Default for ReadScratch {
+    fn default() -> Self {
+        Self {
+            parser: Parser::new(Validation::Payload),
+            hints: Hints::default(),
+            run: Run::default(),
+            forward: Forward::default(),
+            missed: Vec::new(),
+        }
+    }
+}
+
+impl ReadScratch {
+    /// Begins to take reads. Their messages for subscribers are gathered, and
+    /// queued when the guard is dropped.
+    pub fn begin(&mut self) -> Gathering<'_> {
+        Gathering(self)
+    }
+
+    /// Queues the gathered messages.
+    pub(super) fn flush(&mut self) {
+        self.forward.fan_out.flush();
+    }
+}
+
+/// A row of reads that gathers their messages for subscribers, so that several
+/// reads make one entry of a queue. An ack must not leave before its message is
+/// queued: drop this before anything is written.
+#[derive(Debug)]
+#[must_use]
+pub struct Gathering<'a>(&'a mut ReadScratch);
+
+impl Gathering<'_> {
+    /// Takes the complete frames at the front of `input`, for `session`.
+    pub fn read(&mut self, session: &mut Session, input: &mut BytesMut, now: Now) -> Step {
+        session.read(self.0, input, now)
+    }
+
+    /// Returns whether something is gathered that grows with the next read.
+    #[must_use]
+    pub fn is_growing(&self) -> bool {
+        self.0.forward.fan_out.is_gathering()
+    }
+}
+
+impl Drop for Gathering<'_> {
+    fn drop(&mut self) {
+        self.0.flush();
+    }
+}
+
+impl Session {
+    /// Takes the complete frames at the front of `input`. When this returns, their
+    /// messages are queued and answered.
+    pub fn receive(&mut self, scratch: &mut ReadScratch, input: &mut BytesMut, now: Now) -> Step {
+        scratch.begin().read(self, input, now)
+    }
+
+    /// Takes the complete frames at the front of `input`. Messages for subscribers
+    /// may stay in the scratch buffers until these are flushed.
+    pub(super) fn read(
+        &mut self,
+        scratch: &mut ReadScratch,
+        input: &mut BytesMut,
+        now: Now,
+    ) -> Step {
+        scratch.parser.set_validation(self.shared.config.validation);
+        self.answers.set_time(now);
+        self.answers.set_short(self.shared.budget.is_short());
+        self.retry_claim();
+        let mut consumed = 0;
+        let halt = loop {
+            // A connection that resumes this one must find each accepted message
+            // queued.
+            let accepted_ids = self.accepted_ids.clone();
+            let _order = accepted_ids.as_deref().map(AcceptedIds::lock_order);
+            let (taken, stop) = match Read::new(self, scratch, input, now).take_frames() {
+                Ok(taken) => (taken, None),
+                Err(Stopped { at, why }) => (at, Some(why)),
+            };
+            self.answers.close_batch();
+            scratch.forward.commit(input, taken, &self.handle);
+            consumed += taken;
+            if accepted_ids.is_some() || matches!(stop, Some(Stop::QueueFirst)) {
+                scratch.flush();
+            }
+            match stop {
+                Some(Stop::QueueFirst) => {}
+                Some(Stop::Halt(halt)) => break Some(halt),
+                None => break None,
+            }
+        };
+        let done = std::mem::take(&mut self.done);
+        self.has_accepted |= done.accepted > 0;
+        self.shared.counters.add(self.handle.id(), &done);
+        self.count_answers();
+        Step { consumed, halt }
+    }
+}
+
+/// The read in progress.
 pub(super) struct Read<'a> {
     pub(super) session: &'a mut Session,
     pub(super) scratch: &'a mut ReadScratch,
@@ -191,34 +308,6 @@ impl<'a> Read<'a> {
         run.route = route;
         run.is_filtered = is_filtered;
         run.push(frame, header.msg_id);
-        Ok(())
-    }
-
-    /// Carries out a control message. Stops the read before or behind it where the
-    /// messages gathered so far must be queued first.
-    fn control(
-        &mut self,
-        frame: &Range<usize>,
-        json: &[u8],
-        header: &Header,
-        sender: SenderIndex,
-    ) -> Result<(), Stopped> {
-        if header.kind == Kind::Subscribe && self.scratch.forward.fan_out.holds_pass() {
-            // A snapshot would wait for the broadcasts of this read.
-            return Err(Stopped {
-                at: frame.start,
-                why: Stop::QueueFirst,
-            });
-        }
-        let carried_out = self.session.control(header, sender, json);
-        carried_out.map_err(|halt| Stopped::halt(frame.end, halt))?;
-        if header.kind == Kind::Hello && self.session.accepted_ids.is_some() {
-            // The frames behind it may need the lock of other accepted ids.
-            return Err(Stopped {
-                at: frame.end,
-                why: Stop::QueueFirst,
-            });
-        }
         Ok(())
     }
 

@@ -3,12 +3,10 @@
 
 use std::sync::Arc;
 
+use super::recent::{Place, Recent};
 use super::shared::RouterShared;
 use crate::router::mailbox::Mailbox;
 use crate::router::services::Services;
-
-/// The most targets that one session remembers.
-const ROUTES_MAX: usize = 8;
 
 /// The destination of messages to a target.
 #[derive(Debug, Clone)]
@@ -36,28 +34,24 @@ struct Route {
     generation: u64,
 }
 
-/// The index of a remembered route, valid until another target is resolved.
+/// The place of a resolved target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct RouteIndex(usize);
+pub(crate) struct RouteIndex(Place);
 
 /// See the [module](self).
 #[derive(Debug, Default)]
-pub(crate) struct Routes {
-    routes: Vec<Route>,
-    /// The route that the next unknown target replaces, once the list is full.
-    next_replaced: usize,
-}
+pub(crate) struct Routes(Recent<Route>);
 
 impl Routes {
     /// Returns whether the route at `index` leads to `target`.
     #[inline]
     pub(crate) fn leads_to(&self, index: RouteIndex, target: Option<&[u8]>) -> bool {
-        let route = self.routes.get(index.0);
+        let route = self.0.get(index.0);
         route.is_some_and(|route| route.target.as_deref() == target)
     }
 
     pub(crate) fn destination(&self, index: RouteIndex) -> &Destination {
-        &self.routes[index.0].to
+        &self.0[index.0].to
     }
 
     /// Returns the queue that the route leads to, if it leads to one.
@@ -71,15 +65,13 @@ impl Routes {
 
     /// Returns the name of the target, empty for everyone.
     pub(crate) fn target(&self, index: RouteIndex) -> &[u8] {
-        self.routes[index.0].target.as_deref().unwrap_or_default()
+        self.0[index.0].target.as_deref().unwrap_or_default()
     }
 
     /// Resolves `target`, by the remembered route if that still holds.
     pub(crate) fn resolve(&mut self, target: Option<&[u8]>, shared: &RouterShared) -> RouteIndex {
-        let leads_there = |route: &Route| route.target.as_deref() == target;
-        let known = self.routes.iter().position(leads_there);
-        if let Some(index) = known {
-            let route = &self.routes[index];
+        if let Some(known) = self.0.find(|route| route.target.as_deref() == target) {
+            let route = &self.0[known];
             // A closed mailbox refuses reservations. Other destinations hold until
             // some name comes or goes.
             let holds = match route.to {
@@ -87,33 +79,21 @@ impl Routes {
                 _ => route.generation == shared.registry.generation(),
             };
             if !holds {
-                self.renew(RouteIndex(index), shared);
+                self.renew(RouteIndex(known), shared);
             }
-            return RouteIndex(index);
+            return RouteIndex(known);
         }
         let generation = shared.registry.generation();
-        let route = Route {
+        RouteIndex(self.0.add(Route {
             to: look_up(target, shared),
             target: target.map(Into::into),
             generation,
-        };
-        if self.routes.is_empty() {
-            // Most connections never have another one.
-            self.routes.reserve_exact(1);
-        }
-        if self.routes.len() < ROUTES_MAX {
-            self.routes.push(route);
-            return RouteIndex(self.routes.len() - 1);
-        }
-        let index = self.next_replaced;
-        self.next_replaced = (index + 1) % ROUTES_MAX;
-        self.routes[index] = route;
-        RouteIndex(index)
+        }))
     }
 
     /// Resolves the target of the route again.
     pub(crate) fn renew(&mut self, index: RouteIndex, shared: &RouterShared) {
-        let route = &mut self.routes[index.0];
+        let route = &mut self.0[index.0];
         route.generation = shared.registry.generation();
         route.to = look_up(route.target.as_deref(), shared);
     }

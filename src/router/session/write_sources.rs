@@ -5,7 +5,7 @@ use std::io;
 use smallvec::SmallVec;
 
 use crate::router::broadcast::{BroadcastReceiver, ConflatedInFlight, ConflatedQueue};
-use crate::router::mailbox::flow_window::{self, Window};
+use crate::router::mailbox::flow_window::{self, Ahead, Window};
 use crate::router::mailbox::{Claim, Delivery, InFlight, NotOwner, Slices, Write};
 
 /// The most sources that one write takes from.
@@ -114,7 +114,8 @@ impl<'a> WriteSource<'a> {
     /// Offers the bytes of the source, at most `room` messages beyond one that is
     /// begun, and returns their number.
     fn offer<'s>(&'s self, slices: &mut Slices<'s>, room: Option<usize>) -> usize {
-        let bytes_max = room.map_or(usize::MAX, |room| self.bytes_within(room));
+        let within = |room| self.count(|ahead| flow_window::bytes_within(ahead, room));
+        let bytes_max = room.map_or(usize::MAX, within);
         match self {
             Self::Mail(_, delivery) => delivery.offer(slices, bytes_max),
             Self::Broadcasts(in_flight, _) => in_flight.offer(slices, bytes_max),
@@ -122,23 +123,13 @@ impl<'a> WriteSource<'a> {
         }
     }
 
-    /// Returns the bytes of at most `room` messages beyond one that is begun.
+    /// Counts something of the frames that are to be written, for a window.
     #[cold]
-    fn bytes_within(&self, room: usize) -> usize {
+    fn count(&self, of: impl FnOnce(&mut dyn Iterator<Item = Ahead>) -> usize) -> usize {
         match self {
-            Self::Mail(_, delivery) => flow_window::bytes_within(delivery.ahead(), room),
-            Self::Broadcasts(in_flight, _) => flow_window::bytes_within(in_flight.ahead(), room),
-            Self::Conflated(taken, ..) => flow_window::bytes_within(taken.ahead(), room),
-        }
-    }
-
-    /// Returns the number of messages that are begun by writing `bytes`.
-    #[cold]
-    fn begun_by(&self, bytes: usize) -> usize {
-        match self {
-            Self::Mail(_, delivery) => flow_window::begun_by(delivery.ahead(), bytes),
-            Self::Broadcasts(in_flight, _) => flow_window::begun_by(in_flight.ahead(), bytes),
-            Self::Conflated(taken, ..) => flow_window::begun_by(taken.ahead(), bytes),
+            Self::Mail(_, delivery) => of(&mut delivery.ahead()),
+            Self::Broadcasts(in_flight, _) => of(&mut in_flight.ahead()),
+            Self::Conflated(taken, ..) => of(&mut taken.ahead()),
         }
     }
 
@@ -225,7 +216,7 @@ impl<'a> WriteSources<'a> {
             let own = left.min(offered);
             left -= own;
             if room.is_some() {
-                written.begun += source.begun_by(own);
+                written.begun += source.count(|ahead| flow_window::begun_by(ahead, own));
                 source.advance(own);
                 written.partial = source.cut();
                 continue;

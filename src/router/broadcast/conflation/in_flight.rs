@@ -45,18 +45,8 @@ impl ConflatedInFlight {
     /// Adds unwritten bytes to `slices`, `most` at most, as far as these have
     /// room. Returns how many it added.
     pub(crate) fn offer<'a>(&'a self, slices: &mut Slices<'a>, most: usize) -> usize {
-        let mut bytes = 0;
-        let mut skip = self.written;
-        for message in &self.messages {
-            let part = &message.frame[skip..];
-            let part = &part[..part.len().min(most - bytes)];
-            skip = 0;
-            if !slices.push(part) {
-                break;
-            }
-            bytes += part.len();
-        }
-        bytes
+        let parts = self.messages.iter().map(|message| &message.frame[..]);
+        slices.fill(parts, self.written, most)
     }
 
     /// The messages that are not wholly written, in order.
