@@ -1,5 +1,6 @@
 //! The documents beside the source: each path that they mention exists, and each
-//! Rust name occurs in the source.
+//! Rust name occurs in the source. In a drawing, the file in front of a name defines
+//! it.
 //!
 //! A word in backticks, or in a fenced block of kind `text`, is a path if it ends
 //! with `/` or the extension of a source file. Paths are relative to the package, to
@@ -192,5 +193,52 @@ fn each_rust_name_in_the_documents_occurs_in_the_source() {
         unknown.is_empty(),
         "not in the source:\n{}",
         unknown.join("\n")
+    );
+}
+
+/// Returns whether the source defines the type, or the function, or adds methods to
+/// the type.
+fn defines(source: &str, name: &str) -> bool {
+    let keywords: &[&str] = match name.starts_with(|c: char| c.is_ascii_uppercase()) {
+        true => &["struct", "enum", "trait", "impl", "impl<'a>"],
+        false => &["fn"],
+    };
+    source.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        words.any(|word| keywords.contains(&word))
+            && words
+                .next()
+                .and_then(|word| word.split(|c| !is_of_word(c)).next())
+                .is_some_and(|word| word == name)
+    })
+}
+
+#[test]
+fn the_file_in_front_of_a_name_in_a_drawing_defines_it() {
+    let (_, drawings) = Document::read("docs/architecture.md").prose_and_drawings();
+    let mut source = String::new();
+    let (mut names, mut elsewhere) = (0, Vec::new());
+    for line in drawings.lines() {
+        for word in line.split_whitespace() {
+            if is_path(word) {
+                let path = root().join("src").join(word);
+                source = fs::read_to_string(path).expect("a source file is readable");
+            }
+            for name in parts_of_name(word.trim_end_matches([',', ':'])) {
+                if source.is_empty() {
+                    continue;
+                }
+                names += 1;
+                if !defines(&source, name) {
+                    elsewhere.push(line);
+                }
+            }
+        }
+    }
+    assert!(names > 15, "only {names} names were found in the drawings");
+    assert!(
+        elsewhere.is_empty(),
+        "the file doesn't define the name:\n{}",
+        elsewhere.join("\n")
     );
 }
