@@ -17,6 +17,78 @@ use crate::router::broadcast::RunView;
 use crate::router::mailbox::{Claim, DropNotice, Mailbox, Pause, QueuePart};
 use crate::wire::{ErrorCode, Kind, Refusal, Shortage};
 
+/// The fate of messages of one kind.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fate {
+    /// The part of a queue that they may use.
+    part: QueuePart,
+    at_full_queue: AtFullQueue,
+    /// Whether they are acknowledged, and their ids remembered.
+    pub(super) is_acknowledged: bool,
+    /// Whether the server itself takes them, to discard them: a client that
+    /// acknowledges everything would never stop otherwise.
+    is_for_server: bool,
+    /// The service that sees them, whoever owns its name.
+    service: Option<Service>,
+}
+
+/// The fate of a message for which the queue of its target is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AtFullQueue {
+    /// The setting of the queue says it.
+    AsConfigured,
+    Drop,
+    Refuse,
+}
+
+/// A service that sees messages.
+#[derive(Debug, Clone, Copy)]
+enum Service {
+    HealthMonitor,
+    LogAggregator,
+}
+
+impl Fate {
+    const EVENT: Self = Self {
+        part: QueuePart::Ordinary,
+        at_full_queue: AtFullQueue::AsConfigured,
+        is_acknowledged: true,
+        is_for_server: false,
+        service: None,
+    };
+
+    pub(super) const fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::IngestEvent => Self::EVENT,
+            Kind::Heartbeat => Self {
+                at_full_queue: AtFullQueue::Drop,
+                service: Some(Service::HealthMonitor),
+                ..Self::EVENT
+            },
+            Kind::LogRecord => Self {
+                at_full_queue: AtFullQueue::Drop,
+                service: Some(Service::LogAggregator),
+                ..Self::EVENT
+            },
+            Kind::Error => Self {
+                part: QueuePart::Whole,
+                at_full_queue: AtFullQueue::Refuse,
+                is_for_server: true,
+                ..Self::EVENT
+            },
+            Kind::Ack => Self {
+                is_acknowledged: false,
+                ..Self::of(Kind::Error)
+            },
+            // Carried out by the server: no queue sees them.
+            Kind::Hello | Kind::Subscribe | Kind::Unsubscribe => Self {
+                at_full_queue: AtFullQueue::Refuse,
+                ..Self::EVENT
+            },
+        }
+    }
+}
+
 /// Consecutive frames of one kind, source and target.
 #[derive(Debug)]
 pub(super) struct Run {
@@ -139,7 +211,7 @@ impl Read<'_> {
 
     /// Admits frames to the queue of a name.
     fn admit_named(&mut self) -> Result<(), Stopped> {
-        let part = part_of(self.scratch.run.kind);
+        let fate = Fate::of(self.scratch.run.kind);
         let route = self.scratch.run.route;
         let mut first = 0;
         while first < self.scratch.run.ids.len() {
@@ -148,7 +220,7 @@ impl Read<'_> {
                 self.admit_inside(first);
                 return Ok(());
             };
-            let Ok(granted) = mailbox.reserve(&run.sizes[first..], run.total, part) else {
+            let Ok(granted) = mailbox.reserve(&run.sizes[first..], run.total, fate.part) else {
                 // The owner left; perhaps the name has another by now.
                 self.session.routes.renew(route, &self.session.shared);
                 continue;
@@ -165,7 +237,7 @@ impl Read<'_> {
             let ReadScratch { run, forward, .. } = &mut *self.scratch;
             if let Some(mailbox) = self.session.routes.mailbox(route) {
                 forward.add_named(mailbox, run.start..run.start + bytes, granted as u32);
-                if run.kind == Kind::IngestEvent {
+                if fate.at_full_queue == AtFullQueue::AsConfigured {
                     self.session.stalls.admitted(mailbox, self.now);
                 }
             }
@@ -183,8 +255,13 @@ impl Read<'_> {
     fn admit_full(&mut self, mailbox: &Arc<Mailbox>, index: usize) -> Result<(), Stopped> {
         let run = &self.scratch.run;
         let (msg_id, size) = (run.ids[index], run.sizes[index]);
-        match (run.kind, mailbox.overflow()) {
-            (Kind::LogRecord | Kind::Heartbeat, _) | (Kind::IngestEvent, Overflow::Drop) => {
+        let overflow = match Fate::of(run.kind).at_full_queue {
+            AtFullQueue::AsConfigured => mailbox.overflow(),
+            AtFullQueue::Drop => Overflow::Drop,
+            AtFullQueue::Refuse => Overflow::Refuse,
+        };
+        match overflow {
+            Overflow::Drop => {
                 self.accept(index..index + 1, &[1]);
                 self.session.done.dropped += 1;
                 let server = &self.session.shared.config.name;
@@ -192,7 +269,7 @@ impl Read<'_> {
                     DropNotice::new(server, Some(mailbox.name()), msg_id, self.now.unix_ms);
                 self.scratch.forward.add_dropped(mailbox, notice);
             }
-            (Kind::IngestEvent, Overflow::Pause) => {
+            Overflow::Pause => {
                 let timeout = self.session.shared.config.stall_timeout;
                 let verdict = self.session.stalls.full(mailbox, self.now, timeout);
                 if let Verdict::PauseUntil(deadline) = verdict {
@@ -202,10 +279,7 @@ impl Read<'_> {
                 }
                 self.refuse_queue_full(index, mailbox);
             }
-            (Kind::IngestEvent, Overflow::Refuse)
-            | (Kind::Ack | Kind::Error | Kind::Hello | Kind::Subscribe | Kind::Unsubscribe, _) => {
-                self.refuse_queue_full(index, mailbox);
-            }
+            Overflow::Refuse => self.refuse_queue_full(index, mailbox),
         }
         self.scratch.run.advance(size as usize);
         Ok(())
@@ -214,7 +288,9 @@ impl Read<'_> {
     fn refuse_queue_full(&mut self, index: usize, mailbox: &Mailbox) {
         let run = &self.scratch.run;
         let target = String::from_utf8_lossy(self.session.routes.target(run.route));
-        let (shortage, reason) = if mailbox.lacks_memory_only(run.sizes[index], part_of(run.kind)) {
+        let (shortage, reason) = if mailbox
+            .lacks_memory_only(run.sizes[index], Fate::of(run.kind).part)
+        {
             let reason = format!(
                 "the server's memory is used up, and the queue of {target:?} has its share of \
                  it: send it again later"
@@ -255,9 +331,7 @@ impl Read<'_> {
         let all = first..run.ids.len();
         match self.session.routes.destination(run.route) {
             Destination::Service => self.accept(all, &[]),
-            // Accepted and discarded: a client that acknowledges everything
-            // would never stop otherwise.
-            Destination::Server if matches!(run.kind, Kind::Ack | Kind::Error) => {
+            Destination::Server if Fate::of(run.kind).is_for_server => {
                 if run.kind == Kind::Ack && self.session.output.release(all.len()) {
                     self.session.handle.wake();
                 }
@@ -287,7 +361,8 @@ impl Read<'_> {
         let run = &self.scratch.run;
         let session = &mut *self.session;
         session.done.accepted += frames.len() as u64;
-        if run.kind != Kind::Ack {
+        let fate = Fate::of(run.kind);
+        if fate.is_acknowledged {
             let messages = &run.ids[frames.clone()];
             session.acknowledge(run, messages, missed);
             if let Some(ids) = &session.accepted_ids {
@@ -297,25 +372,27 @@ impl Read<'_> {
         if session.name_state == NameState::Open {
             session.claim_source(run.sender);
         }
-        if matches!(run.kind, Kind::Heartbeat | Kind::LogRecord) {
-            self.show_services(frames);
+        if let Some(service) = fate.service {
+            self.show(service, frames);
         }
     }
 
-    /// Hands accepted heartbeats or log records to the services.
-    fn show_services(&self, frames: Range<usize>) {
+    /// Shows accepted frames of the run to a service.
+    fn show(&self, service: Service, frames: Range<usize>) {
         let run = &self.scratch.run;
         let services = &self.session.shared.services;
-        let source = self.session.answers.sender_name(run.sender);
         let mut at = run.start;
         let frames = run.sizes[frames].iter().map(|&size| {
             let json = &self.input[at + FRAME_PREFIX_BYTES..at + size as usize];
             at += size as usize;
             json
         });
-        match run.kind {
-            Kind::Heartbeat => frames.for_each(|json| services.heartbeat(source, json, self.now)),
-            _ => services.log_records(frames),
+        match service {
+            Service::HealthMonitor => {
+                let source = self.session.answers.sender_name(run.sender);
+                frames.for_each(|json| services.heartbeat(source, json, self.now));
+            }
+            Service::LogAggregator => services.log_records(frames),
         }
     }
 
@@ -340,18 +417,5 @@ impl Session {
         let first_name = first_name.or(self.former_name.as_ref());
         self.answers
             .acknowledge(run.sender, first_name, messages, missed);
-    }
-}
-
-/// Returns the part of a queue that messages of `kind` may use.
-fn part_of(kind: Kind) -> QueuePart {
-    match kind {
-        Kind::Ack | Kind::Error => QueuePart::Whole,
-        Kind::IngestEvent
-        | Kind::LogRecord
-        | Kind::Heartbeat
-        | Kind::Hello
-        | Kind::Subscribe
-        | Kind::Unsubscribe => QueuePart::Ordinary,
     }
 }

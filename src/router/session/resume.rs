@@ -5,11 +5,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Session;
+use super::admission::Fate;
 use super::read::{Read, Stopped};
 use crate::ids::MsgId;
 use crate::router::connection::accepted_ids::AcceptedIds;
 use crate::router::mailbox::Claim;
-use crate::wire::{ErrorCode, HelloRequest, Kind, Refusal, Shortage};
+use crate::wire::{ErrorCode, HelloRequest, Refusal, Shortage};
 
 impl Session {
     /// Returns whether accepted messages are remembered.
@@ -85,7 +86,9 @@ impl Read<'_> {
     #[inline]
     pub(super) fn accepted_ids(&self) -> Option<Arc<AcceptedIds>> {
         let ids = self.session.accepted_ids.as_ref()?;
-        (self.scratch.run.kind != Kind::Ack).then(|| Arc::clone(ids))
+        Fate::of(self.scratch.run.kind)
+            .is_acknowledged
+            .then(|| Arc::clone(ids))
     }
 
     /// Admits a run of a resumable connection. The order of accepted ids stays
