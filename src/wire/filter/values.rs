@@ -129,7 +129,7 @@ impl Values {
         };
         let number = slots.shape_number();
         if self.known(probe, place, number).is_none() {
-            self.compile(probe, place, number, &slots_of);
+            self.compile(probe, place, number, slots_of);
         }
         let known = self.known(probe, place, number);
         self.last_of = known
@@ -139,7 +139,7 @@ impl Values {
     }
 
     #[cold]
-    fn compile(&mut self, probe: &Probe, place: usize, number: u64, slots: &ShapeSlots<'_>) {
+    fn compile(&mut self, probe: &Probe, place: usize, number: u64, slots: &ShapeSlots) {
         if self.probe != Some(probe.number()) {
             self.by_shape.clear();
             self.probe = Some(probe.number());
@@ -172,7 +172,7 @@ impl Values {
 impl FieldSource {
     /// The source of a value that was found in the sample. `None` if its variation is
     /// unknown.
-    fn of(found: &FieldHit, sample: &[u8], slots: &ShapeSlots<'_>) -> Option<Self> {
+    fn of(found: &FieldHit, sample: &[u8], slots: &ShapeSlots) -> Option<Self> {
         Some(match found {
             FieldHit::Nothing => Self::Nothing,
             FieldHit::Null => Self::Null,

@@ -12,9 +12,8 @@ use std::arch::x86_64::{
 };
 
 use super::class::{self, BY_HIGH, BY_LOW};
-use super::position::Offsets;
-use super::simd::{Chunk, Simd};
-use super::{Block, Shape, matcher};
+use super::matcher::{self, Chunk, Simd};
+use super::{Block, Offsets, Shape};
 use crate::wire::rules;
 
 /// The proof that this processor has AVX2.

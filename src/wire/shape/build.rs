@@ -4,9 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::class::{self, Classes};
 use super::layout::SlotType;
-use super::position::{Position, SlotMap, SlotPosition};
 use super::sample::{Sample, Width, digits_of};
-use super::{Block, HeaderPositions, Segment, Shape, Variable};
+use super::{Block, HeaderPositions, Position, Segment, Shape, ShapeSlots, SlotPosition, Variable};
 use crate::limits::{NAME_BYTES_MAX, SHAPE_BYTES_MAX, SHAPE_VARIABLES_MAX};
 
 /// Bytes compared at once.
@@ -65,9 +64,13 @@ impl Builder {
         if bytes > SHAPE_BYTES_MAX || self.segments.len() > SHAPE_VARIABLES_MAX + 1 {
             return None;
         }
-        let span = |slot: usize| {
-            let position = positions.get(slot)?;
-            Some((position.start, position.end))
+        let header_positions = HeaderPositions {
+            msg_id: positions.get(layout.msg_id)?.start,
+            source: *positions.get(layout.source)?,
+            target: match layout.target {
+                Some(target) => Some(*positions.get(target)?),
+                None => None,
+            },
         };
         let ranges = layout.slots.iter().map(|slot| slot.range.clone());
         static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -75,17 +78,10 @@ impl Builder {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             kind: header.kind,
             frame_bytes_min: self.segments.iter().map(|segment| segment.bytes).sum(),
-            header: HeaderPositions {
-                msg_id: span(layout.msg_id)?.0,
-                source: span(layout.source)?,
-                target: match layout.target {
-                    Some(target) => Some(span(target)?),
-                    None => None,
-                },
-            },
-            slot_map: SlotMap {
-                frame: frame.clone(),
-                slots: ranges.zip(positions.iter().copied()).collect(),
+            header: header_positions,
+            slots: ShapeSlots {
+                sample: frame.clone(),
+                slots: ranges.zip(positions).collect(),
             },
             blocks: self.blocks.into(),
             times: self.times.into(),

@@ -1,10 +1,8 @@
 //! Guesses at the shape of a frame: the shapes that a thread tries first.
 
-use super::position::Offsets;
-use super::recognizer::{self, LOOKAHEAD, PaddedCopy};
-use super::slots::Slots;
+use super::matcher::{self, LOOKAHEAD};
 use super::table::{LearnOutcome, ShapeIndex, Table};
-use super::{Shape, ShapeMatch};
+use super::{Offsets, Shape, ShapeMatch, ShapeSlots};
 use crate::limits::SHAPE_FRAME_BYTES_MAX;
 
 /// Lengths of frames that are told apart.
@@ -61,13 +59,13 @@ impl Hints {
             Some(shape) => shape,
             None => self.try_others(table, bytes, len, now)?,
         };
-        Some(recognizer::header_of(shape, &self.offsets))
+        Some(matcher::header_of(shape, &self.offsets))
     }
 
     /// Recognises a frame with too little behind it, by a copy.
     #[cold]
     fn recognize_last(&mut self, table: &Table, frame: &[u8], now: u32) -> Option<ShapeMatch> {
-        let mut padded = std::mem::replace(&mut self.padded, PaddedCopy::empty());
+        let mut padded = std::mem::replace(&mut self.padded, PaddedCopy(Box::default()));
         let bytes = padded.copy(frame);
         let known = bytes.and_then(|bytes| self.recognize(table, bytes, frame.len(), now));
         self.padded = padded;
@@ -130,4 +128,57 @@ fn move_to_front(indices: &mut [ShapeIndex], index: ShapeIndex) {
     let place = known.unwrap_or(indices.len() - 1);
     indices.copy_within(..place, 1);
     indices[0] = index;
+}
+
+/// A buffer for a frame with less than [`LOOKAHEAD`] behind it, such as the last
+/// of a read.
+#[derive(Debug)]
+pub(super) struct PaddedCopy(Box<[u8]>);
+
+impl Default for PaddedCopy {
+    fn default() -> Self {
+        Self(vec![0; SHAPE_FRAME_BYTES_MAX + LOOKAHEAD].into())
+    }
+}
+
+impl PaddedCopy {
+    /// Copies the frame. `None` if it is larger than any that shapes recognise.
+    pub(super) fn copy(&mut self, frame: &[u8]) -> Option<&[u8]> {
+        let fits = frame.len() <= SHAPE_FRAME_BYTES_MAX;
+        let copy = self.0.get_mut(..frame.len()).filter(|_| fits)?;
+        copy.copy_from_slice(frame);
+        Some(&self.0)
+    }
+}
+
+/// The slots of the frame that a shape has just recognised; see [`Hints::slots`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slots<'a> {
+    /// The table and the index of the shape, if it is still there.
+    table: &'a Table,
+    index: ShapeIndex,
+    offsets: &'a Offsets,
+}
+
+impl<'a> Slots<'a> {
+    /// The shape's number, unique in the process: a shape that replaces another
+    /// has a number of its own.
+    #[inline]
+    pub fn shape_number(&self) -> u64 {
+        self.offsets.shape
+    }
+
+    /// The shape's index, below [`SHAPES_MAX`](crate::limits::SHAPES_MAX), and its
+    /// slots. `None` if the table no longer has the shape.
+    pub fn shape(&self) -> Option<(usize, &'a ShapeSlots)> {
+        let shape = self.table.shape(self.index)?;
+        let is_it = shape.number == self.shape_number();
+        is_it.then_some((usize::from(self.index.0), &shape.slots))
+    }
+
+    /// The starts of the shape's segments in the frame at hand.
+    #[inline]
+    pub fn offsets(&self) -> &'a Offsets {
+        self.offsets
+    }
 }

@@ -1,9 +1,9 @@
 //! Matching a frame against a shape.
 //!
 //! A shape is a template: fixed parts, and between them variables, values of
-//! varying width. A segment is a fixed part and the variable behind it. A
-//! fixed part also holds the values that were always as wide: at such a position
-//! stand a sample byte and the classes of the other bytes that may stand there.
+//! varying width. A segment is a fixed part and the variable behind it. At each
+//! position of a fixed part stand a sample byte and, in a value that was always as
+//! wide, the classes of the other bytes that may stand there.
 //!
 //! ```text
 //! frame     {"id":"5e0f","price":45000.5,"n":7}
@@ -13,35 +13,120 @@
 //!                                  a number, its terminator is `,`
 //! ```
 //!
-//! ```text
-//! at = 0
-//! for each segment:
-//!     offsets[segment] = at
-//!     end = at + bytes of the fixed part
-//!     if end > len: no
-//!     for each block of 32 positions:
-//!         each byte equals its sample, or is of its classes; else no
-//!     for each timestamp in the fixed part:
-//!         it is a date and a time of the calendar; else no
-//!     if the variable is End:
-//!         yes if end == len, else no
-//!     at = the first terminator behind end
-//!     the bytes from end to at are a value of the variable's type; else no
-//! ```
-//!
+//! - [`fits`] goes from segment to segment, and is compiled for each processor, over
+//!   [`Simd`].
 //! - The terminator is the fixed byte behind the variable. All that follows waits
 //!   for its position, so one comparison finds it, and the value is checked aside.
-//! - Blocks are compared six at a time, without a branch between them.
 //! - Up to 31 bytes behind the frame are read as part of the last chunk. They
 //!   never decide: `end` is compared with `len`.
-//! - The code is written once, over [`Simd`], and compiled for each processor.
 
-use super::position::Offsets;
-use super::simd::{Chunk, Simd};
-use super::{Block, Segment, Shape, Variable, class};
+#[cfg(target_arch = "x86_64")]
+use super::avx2::{self, Avx2};
+use super::class::{self, Classes};
+use super::{Block, Offsets, Segment, Shape, ShapeMatch, SlotPosition, Variable};
 use crate::ids::Name;
-use crate::limits::NAME_BYTES_MAX;
+use crate::limits::{NAME_BYTES_MAX, SHAPE_FRAME_BYTES_MAX};
+use crate::wire::envelope::{Names, Span};
 use crate::wire::rules;
+
+/// The number of bytes behind a frame that are read. Their values don't matter.
+pub(super) const LOOKAHEAD: usize = Block::BYTES;
+
+/// Returns whether the frame of `len` bytes at the front of `bytes`, with
+/// [`LOOKAHEAD`] bytes behind it, has the shape. Then [`header_of`] gives its header.
+#[inline]
+pub(super) fn matches(shape: &Shape, bytes: &[u8], len: usize, offsets: &mut Offsets) -> bool {
+    let small = shape.frame_bytes_min as usize <= len && len <= SHAPE_FRAME_BYTES_MAX;
+    let fits = small && bytes.len() >= len + LOOKAHEAD && fits_here(shape, bytes, len, offsets);
+    offsets.shape = if fits { shape.number } else { 0 };
+    fits
+}
+
+/// [`fits`] by the instructions of this processor.
+#[inline]
+fn fits_here(shape: &Shape, bytes: &[u8], len: usize, offsets: &mut Offsets) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(avx2) = Avx2::detect() {
+        return avx2::fits(avx2, shape, bytes, len, offsets);
+    }
+    fits(Portable, shape, bytes, len, offsets)
+}
+
+/// The header of a frame that matched.
+#[inline(always)]
+pub(super) fn header_of(shape: &Shape, offsets: &Offsets) -> ShapeMatch {
+    let span = |slot: SlotPosition| Span::between(offsets.at(slot.start), offsets.at(slot.end));
+    ShapeMatch {
+        kind: shape.kind,
+        msg_id_at: offsets.at(shape.header.msg_id),
+        names: Names {
+            source: span(shape.header.source),
+            target: shape.header.target.map(span),
+            in_scratch: false,
+        },
+    }
+}
+
+/// 32 bytes of a frame, or of the bytes behind it.
+pub(super) type Chunk = [u8; Block::BYTES];
+
+/// Comparisons of 32 bytes. A mask has a bit for each byte, the first lowest.
+pub(super) trait Simd: Copy {
+    /// Returns whether each byte of `text` equals its sample or is of its
+    /// classes. Of the last block only the bytes in `last_mask` count.
+    fn fits(self, text: &[Chunk], blocks: &[Block], last_mask: u32) -> bool;
+
+    /// Returns the mask of the bytes that equal `byte`.
+    fn equal(self, text: &Chunk, byte: u8) -> u32;
+
+    /// Returns the mask of the bytes that are of none of `classes`.
+    fn outside(self, text: &Chunk, classes: Classes) -> u32;
+
+    /// Returns whether the first 19 bytes are a date and a time. Digits and
+    /// separators are known to be in their places.
+    fn is_date_and_time(self, text: &Chunk) -> bool;
+}
+
+/// One byte at a time, on any processor.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Portable;
+
+impl Simd for Portable {
+    #[inline]
+    fn fits(self, text: &[Chunk], blocks: &[Block], last_mask: u32) -> bool {
+        let misfits = |text: &Chunk, block: &Block| {
+            bits(|at| text[at] != block.sample[at] && !class::is(text[at], block.classes[at]))
+        };
+        let last = blocks.len().saturating_sub(1);
+        let mut pairs = text.iter().zip(blocks).enumerate();
+        text.len() == blocks.len()
+            && pairs.all(|(at, (text, block))| {
+                let mask = if at == last { last_mask } else { u32::MAX };
+                misfits(text, block) & mask == 0
+            })
+    }
+
+    #[inline]
+    fn equal(self, text: &Chunk, byte: u8) -> u32 {
+        bits(|at| text[at] == byte)
+    }
+
+    #[inline]
+    fn outside(self, text: &Chunk, classes: Classes) -> u32 {
+        bits(|at| !class::is(text[at], classes))
+    }
+
+    #[inline]
+    fn is_date_and_time(self, text: &Chunk) -> bool {
+        text.first_chunk().is_some_and(rules::is_date_and_time)
+    }
+}
+
+/// The mask of the bytes for which `of` is true.
+#[inline]
+fn bits(of: impl Fn(usize) -> bool) -> u32 {
+    (0..Block::BYTES).fold(0, |bits, at| bits | u32::from(of(at)) << at)
+}
 
 const _: () = assert!(
     Block::BYTES <= NAME_BYTES_MAX,

@@ -1,17 +1,15 @@
 //! Learned shapes: frames like one that was accepted are recognised without
 //! being parsed.
 //!
-//! A connector sends the same shape over and over: the same keys in the same
-//! order, other values. The parser accepts the first frames of a shape. From them
-//! the shape is learned, and the next frame is compared with it, byte by byte, at a
-//! tenth of the parser's price. All others go to the parser, which alone words
-//! errors: a shape only ever says yes.
+//! A connector sends the same keys in the same order over and over, with other
+//! values. The parser accepts the first two such frames, and a shape is learned from
+//! them. Later frames are compared with it, at a tenth of the parser's price. All
+//! others go to the parser, which alone words errors: a shape only ever says yes.
 //!
-//! A shape is a template of *fixed parts* and *variables*, values of varying width;
-//! [`matcher`] has a picture. The way to it: [`layout`] finds
-//! the slots of a frame, its values that may differ; [`sample`] keeps a frame with
-//! the widths of its slots; [`build`] makes the shape; [`table`] keeps the shapes of
-//! a server, and [`hints`] picks the one to try first.
+//! A frame's way: [`hints`] picks a shape of the [`table`], [`matcher`] compares,
+//! [`avx2`] does so for 32 bytes at once. To learn, [`layout`] finds the values of a
+//! frame that may differ, its slots; [`sample`] keeps the frame with their widths;
+//! [`build`] makes the shape.
 //!
 //! A yes must never be wrong. The rules for that:
 //! - Only string and number values may differ from the sample ([`layout`]). The
@@ -29,30 +27,25 @@
 mod avx2;
 mod build;
 mod class;
-#[cfg(any(test, fuzzing))]
-mod harness;
 mod hints;
 mod layout;
 mod matcher;
-mod position;
-mod recognizer;
 mod sample;
-mod simd;
-mod slots;
 mod table;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod tests;
 
-#[cfg(any(test, fuzzing))]
-pub(super) use self::harness::Harness;
-pub use self::hints::Hints;
-pub(crate) use self::position::{Offsets, ShapeSlots, SlotPosition};
-use self::position::{Position, SlotMap};
-pub(crate) use self::slots::Slots;
-pub use self::table::{LearnOutcome, Shapes, Table};
+use std::ops::Range;
+use std::sync::Arc;
 
+pub use self::hints::Hints;
+pub(crate) use self::hints::Slots;
+pub use self::table::{LearnOutcome, Shapes, Table};
+#[cfg(any(test, fuzzing))]
+pub(super) use self::tests::harness::Harness;
 use super::envelope::{Kind, Names};
 use crate::ids::MsgId;
+use crate::limits::SHAPE_VARIABLES_MAX;
 
 /// The header that a shape gives a frame, as ranges: most frames join a run and
 /// need no copies.
@@ -103,11 +96,11 @@ struct Shape {
     blocks: Box<[Block]>,
     /// The starts of timestamps in their fixed parts.
     times: Box<[u32]>,
-    slot_map: SlotMap,
+    slots: ShapeSlots,
 }
 
 /// 32 positions of a fixed part: a sample byte and classes for each.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 #[repr(align(64))]
 struct Block {
     sample: [u8; Self::BYTES],
@@ -116,15 +109,6 @@ struct Block {
 
 impl Block {
     const BYTES: usize = 32;
-}
-
-impl Default for Block {
-    fn default() -> Self {
-        Self {
-            sample: [0; Self::BYTES],
-            classes: [0; Self::BYTES],
-        }
-    }
 }
 
 /// A fixed part and the variable behind it.
@@ -164,6 +148,78 @@ enum Variable {
 #[derive(Debug)]
 struct HeaderPositions {
     msg_id: Position,
-    source: (Position, Position),
-    target: Option<(Position, Position)>,
+    source: SlotPosition,
+    target: Option<SlotPosition>,
+}
+
+/// A position in all frames of a shape: an offset behind the start of a segment.
+#[derive(Debug, Clone, Copy)]
+struct Position {
+    segment: u32,
+    offset: u32,
+}
+
+/// The ends of a slot in all frames of a shape.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SlotPosition {
+    start: Position,
+    end: Position,
+}
+
+impl SlotPosition {
+    /// The range of the slot in the frame at hand.
+    #[inline]
+    pub fn range(self, offsets: &Offsets) -> Range<usize> {
+        offsets.at(self.start) as usize..offsets.at(self.end) as usize
+    }
+}
+
+/// The starts of a shape's segments in the frame at hand.
+#[derive(Debug, Clone)]
+pub(crate) struct Offsets {
+    of_segment: [u32; SHAPE_VARIABLES_MAX + 2],
+    /// The number of the shape that recognised the frame; 0 if none did.
+    shape: u64,
+}
+
+impl Default for Offsets {
+    fn default() -> Self {
+        Self {
+            of_segment: [0; SHAPE_VARIABLES_MAX + 2],
+            shape: 0,
+        }
+    }
+}
+
+impl Offsets {
+    /// The offset of a position from the frame's start.
+    #[inline(always)]
+    fn at(&self, position: Position) -> u32 {
+        let start = self.of_segment.get(position.segment as usize).copied();
+        start.unwrap_or_default() + position.offset
+    }
+}
+
+/// A sample frame, and the slots of all frames of its shape.
+#[derive(Debug)]
+pub(crate) struct ShapeSlots {
+    sample: Arc<[u8]>,
+    /// The slots' ranges in the sample and their positions, in the order of the frame.
+    slots: Box<[(Range<usize>, SlotPosition)]>,
+}
+
+impl ShapeSlots {
+    /// A frame of the shape. All others differ from it in the slots only.
+    pub fn sample(&self) -> &[u8] {
+        &self.sample
+    }
+
+    /// The position of the slot at `range` of the sample.
+    pub fn position_of(&self, range: &Range<usize>) -> Option<SlotPosition> {
+        let place = self
+            .slots
+            .binary_search_by_key(&range.start, |(own, _)| own.start);
+        let (own, position) = self.slots.get(place.ok()?)?;
+        (own == range).then_some(*position)
+    }
 }

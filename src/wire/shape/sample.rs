@@ -3,11 +3,9 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use super::Shape;
-use super::class;
+use super::hints::PaddedCopy;
 use super::layout::{Layout, Slot, SlotType};
-use super::position::Offsets;
-use super::recognizer::{self, PaddedCopy};
+use super::{Offsets, Shape, class, matcher};
 use crate::limits::SHAPE_FRAME_BYTES_MAX;
 use crate::wire::envelope::{Header, Validation};
 use crate::wire::rules;
@@ -98,9 +96,9 @@ impl Sample {
         let (mut offsets, mut padded) = (Offsets::default(), PaddedCopy::default());
         let bytes = padded.copy(&self.frame);
         let fits = bytes
-            .is_some_and(|bytes| recognizer::matches(shape, bytes, self.frame.len(), &mut offsets));
+            .is_some_and(|bytes| matcher::matches(shape, bytes, self.frame.len(), &mut offsets));
         fits && {
-            let found = recognizer::header_of(shape, &offsets);
+            let found = matcher::header_of(shape, &offsets);
             found.msg_id(&self.frame) == Some(self.header.msg_id)
                 && found.kind == self.header.kind
                 && found.names == self.header.names
@@ -116,25 +114,16 @@ impl Width {
 
 /// The width of one slot at first. `None` if no shape can hold its text.
 fn width(slot: &Slot, text: &[u8]) -> Option<Width> {
-    let printable = |byte: &u8| class::is(*byte, class::STRING);
-    match slot.slot_type {
-        SlotType::Text | SlotType::Name => {
-            let beyond_ascii = !text.is_ascii();
-            let fits = |byte: &u8| printable(byte) || *byte >= 0x80;
-            if !text.iter().all(fits) {
-                return None;
-            }
-            // A fixed part holds ASCII only.
-            Some(if beyond_ascii {
-                Width::Varying { beyond_ascii }
-            } else {
-                Width::Fixed
-            })
-        }
-        SlotType::Uuid | SlotType::Timestamp | SlotType::Number => {
-            text.iter().all(printable).then_some(Width::Fixed)
-        }
-    }
+    let (classes, width) = match slot.slot_type {
+        // A fixed part holds ASCII only.
+        SlotType::Text | SlotType::Name if !text.is_ascii() => (
+            class::STRING | class::BEYOND_ASCII,
+            Width::Varying { beyond_ascii: true },
+        ),
+        _ => (class::STRING, Width::Fixed),
+    };
+    let fits = text.iter().all(|&byte| class::is(byte, classes));
+    fits.then_some(width)
 }
 
 /// Returns whether two values of one slot have the same punctuation in the same

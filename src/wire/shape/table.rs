@@ -8,10 +8,8 @@ use std::sync::{Arc, Mutex, TryLockError};
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::position::Offsets;
-use super::recognizer;
 use super::sample::Sample;
-use super::{Shape, build};
+use super::{Offsets, Shape, build, matcher};
 use crate::limits::{LAYOUTS_SEEN_MAX, SHAPES_MAX};
 use crate::wire::envelope::{Header, Validation};
 
@@ -225,7 +223,7 @@ impl Table {
         offsets: &mut Offsets,
     ) -> Option<&Shape> {
         let entry = self.entries.get(usize::from(index.0))?;
-        if !recognizer::matches(&entry.shape, bytes, len, offsets) {
+        if !matcher::matches(&entry.shape, bytes, len, offsets) {
             return None;
         }
         if entry.used.load(Ordering::Relaxed) != now {

@@ -1,13 +1,14 @@
 //! A test harness: learned shapes, each held to the parser's verdict on a frame, on
 //! every set of instructions.
 
-use super::position::Offsets;
-use super::recognizer::{self, LOOKAHEAD, PaddedCopy};
-use super::simd::Portable;
-use super::{Hints, LearnOutcome, Shape, ShapeMatch, Shapes, matcher};
+#[cfg(target_arch = "x86_64")]
+use super::super::avx2;
+use super::super::hints::PaddedCopy;
+use super::super::matcher::{self, LOOKAHEAD, Portable};
+use super::super::{Hints, LearnOutcome, Offsets, Shape, ShapeMatch, Shapes};
+use super::show;
 use crate::limits::SHAPE_FRAME_BYTES_MAX;
-use crate::wire::envelope::{Kind, Validation};
-use crate::wire::parser::Parser;
+use crate::wire::{Kind, Parser, Validation};
 
 /// The shapes of a server and its parser.
 #[derive(Debug)]
@@ -79,8 +80,8 @@ impl Harness {
             let found = by_every_matcher(shape, &self.window, frame.len(), &mut self.offsets);
             let window = (behind.len() >= LOOKAHEAD).then_some(&self.window[..]);
             for bytes in [window, self.padded.copy(frame)].into_iter().flatten() {
-                let fits = recognizer::matches(shape, bytes, frame.len(), &mut self.offsets);
-                let again = fits.then(|| recognizer::header_of(shape, &self.offsets));
+                let fits = matcher::matches(shape, bytes, frame.len(), &mut self.offsets);
+                let again = fits.then(|| matcher::header_of(shape, &self.offsets));
                 assert_same(frame, found.as_ref(), again.as_ref());
             }
             recognized = recognized.or(found);
@@ -118,11 +119,11 @@ fn by_every_matcher(
         return None;
     }
     let fits = matcher::fits(Portable, shape, window, len, offsets);
-    let found = fits.then(|| recognizer::header_of(shape, offsets));
+    let found = fits.then(|| matcher::header_of(shape, offsets));
     #[cfg(target_arch = "x86_64")]
-    if let Some(avx2) = super::avx2::Avx2::detect() {
-        let fits = super::avx2::fits(avx2, shape, window, len, offsets);
-        let again = fits.then(|| recognizer::header_of(shape, offsets));
+    if let Some(avx2) = avx2::Avx2::detect() {
+        let fits = avx2::fits(avx2, shape, window, len, offsets);
+        let again = fits.then(|| matcher::header_of(shape, offsets));
         assert_same(&window[..len], found.as_ref(), again.as_ref());
     }
     found
@@ -141,8 +142,4 @@ fn read(frame: &[u8], known: &ShapeMatch) -> Routed {
         source: known.source(frame).to_vec(),
         target: known.target(frame).map(<[u8]>::to_vec),
     }
-}
-
-fn show(frame: &[u8]) -> std::borrow::Cow<'_, str> {
-    String::from_utf8_lossy(frame)
 }
