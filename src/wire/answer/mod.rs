@@ -4,21 +4,18 @@
 //! Answers are appended to a buffer as whole frames, length prefix included.
 
 mod batch_ack;
-mod ids;
 #[cfg(any(feature = "server", feature = "client"))]
 mod reader;
 mod template;
-mod time;
 mod writer;
 
 pub use self::batch_ack::BatchAck;
-pub use self::ids::AnswerIds;
 #[cfg(any(feature = "server", feature = "client"))]
 pub use self::reader::ServerMessage;
 #[cfg(any(feature = "server", feature = "client"))]
 pub(crate) use self::reader::{Answer, AnswerReader};
-pub use self::template::AckTemplate;
-use self::time::AnswerTime;
+use self::template::AnswerTime;
+pub use self::template::{AckTemplate, AnswerIds};
 pub(crate) use self::writer::{AnswerWriter, ErrorDetails};
 use crate::limits::FRAME_PREFIX_BYTES;
 
