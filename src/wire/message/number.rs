@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 /// A JSON number as it was spelled: `45000.0` stays `45000.0`, 25 digits stay
@@ -11,7 +11,8 @@ use serde_json::value::RawValue;
 ///
 /// Two numbers are equal if they are spelled alike: `1.0` is not `1`. Compare
 /// [`Number::to_f64`] to compare their values.
-#[derive(Clone)]
+#[derive(Clone, Serialize)]
+#[serde(transparent)]
 pub struct Number(Box<RawValue>);
 
 /// The reason why a value is not a [`Number`].
@@ -102,12 +103,6 @@ fn is_number(raw: &RawValue) -> bool {
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-impl Serialize for Number {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
     }
 }
 

@@ -1,13 +1,14 @@
 //! JSON objects kept as text.
 
-use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// A JSON object, kept as its sender spelled it.
 ///
 /// Two are equal if they are spelled alike.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "Box<RawValue>")]
 pub struct RawObject(Box<RawValue>);
 
 /// A value that is not written as a JSON object.
@@ -81,17 +82,5 @@ impl Default for RawObject {
 impl From<RawObject> for Box<RawValue> {
     fn from(object: RawObject) -> Self {
         object.0
-    }
-}
-
-impl Serialize for RawObject {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for RawObject {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::try_from(<Box<RawValue>>::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }

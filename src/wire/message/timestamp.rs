@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::wire::rules::is_timestamp;
 
@@ -12,7 +12,8 @@ use crate::wire::rules::is_timestamp;
 ///
 /// Two timestamps are equal if they are spelled alike; compare
 /// [`Timestamp::to_utc`] to compare instants.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Box<str>")]
 pub struct Timestamp(Box<str>);
 
 /// A text that is not an RFC 3339 timestamp.
@@ -22,9 +23,8 @@ pub struct Timestamp(Box<str>);
 pub struct TimestampError;
 
 impl Timestamp {
-    /// The current time, in milliseconds and UTC: always of the same length,
-    /// so that a router that has learned a client's messages need not learn
-    /// them again.
+    /// The current time, in milliseconds and UTC: always of the same length, so that
+    /// a router learns a client's messages only once.
     #[must_use]
     pub fn now() -> Self {
         Utc::now().trunc_subsecs(3).into()
@@ -36,10 +36,9 @@ impl Timestamp {
     /// It is not an RFC 3339 timestamp.
     pub fn new(text: impl Into<Box<str>>) -> Result<Self, TimestampError> {
         let text = text.into();
-        if is_timestamp(text.as_bytes()) {
-            Ok(Self(text))
-        } else {
-            Err(TimestampError)
+        match is_timestamp(text.as_bytes()) {
+            true => Ok(Self(text)),
+            false => Err(TimestampError),
         }
     }
 
@@ -102,15 +101,10 @@ impl fmt::Display for Timestamp {
     }
 }
 
-impl Serialize for Timestamp {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for Timestamp {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::new(<Box<str>>::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+impl TryFrom<Box<str>> for Timestamp {
+    type Error = TimestampError;
+    fn try_from(text: Box<str>) -> Result<Self, TimestampError> {
+        Self::new(text)
     }
 }
 
