@@ -25,11 +25,11 @@ impl Message {
     ///
     /// # Errors
     /// `source` or `target` is not a name.
-    pub fn new<S, T>(source: S, target: T, payload: impl Into<Payload>) -> Result<Self, NameError>
-    where
-        S: TryInto<Name, Error: Into<NameError>>,
-        T: TryInto<Target, Error: Into<NameError>>,
-    {
+    pub fn new(
+        source: impl TryInto<Name, Error: Into<NameError>>,
+        target: impl TryInto<Target, Error: Into<NameError>>,
+        payload: impl Into<Payload>,
+    ) -> Result<Self, NameError> {
         Ok(Self {
             msg_id: MsgId::from(Uuid::new_v4()),
             timestamp: Timestamp::now(),
@@ -60,16 +60,12 @@ impl Message {
     ///
     /// # Errors
     /// `source` or `target` is not a name.
-    pub fn event<S, T>(
-        source: S,
-        target: T,
+    pub fn event(
+        source: impl TryInto<Name, Error: Into<NameError>>,
+        target: impl TryInto<Target, Error: Into<NameError>>,
         run_id: impl Into<String>,
         event: impl Into<DomainEvent>,
-    ) -> Result<Self, NameError>
-    where
-        S: TryInto<Name, Error: Into<NameError>>,
-        T: TryInto<Target, Error: Into<NameError>>,
-    {
+    ) -> Result<Self, NameError> {
         let event = event.into();
         let now = Timestamp::now();
         let payload = IngestEvent::new(
@@ -86,27 +82,27 @@ impl Message {
     ///
     /// # Errors
     /// `source` is not a name.
-    pub fn heartbeat<S>(source: S, status: impl Into<String>) -> Result<Self, NameError>
-    where
-        S: TryInto<Name, Error: Into<NameError>>,
-    {
-        let payload = Heartbeat::new(status, Timestamp::now());
-        Self::new(source, HEALTH_MONITOR, payload)
+    pub fn heartbeat(
+        source: impl TryInto<Name, Error: Into<NameError>>,
+        status: impl Into<String>,
+    ) -> Result<Self, NameError> {
+        Self::new(
+            source,
+            HEALTH_MONITOR,
+            Heartbeat::new(status, Timestamp::now()),
+        )
     }
 
     /// A line of the log `name`, for `log-aggregator`.
     ///
     /// # Errors
     /// `source` is not a name.
-    pub fn log<S>(
-        source: S,
+    pub fn log(
+        source: impl TryInto<Name, Error: Into<NameError>>,
         level: Level,
         name: impl Into<String>,
         message: impl Into<String>,
-    ) -> Result<Self, NameError>
-    where
-        S: TryInto<Name, Error: Into<NameError>>,
-    {
+    ) -> Result<Self, NameError> {
         let payload = LogRecord::new(Timestamp::now(), level, name, message);
         Self::new(source, LOG_AGGREGATOR, payload)
     }
@@ -115,16 +111,12 @@ impl Message {
     ///
     /// # Errors
     /// `source` or `target` is not a name.
-    pub fn error<S, T>(
-        source: S,
-        target: T,
+    pub fn error(
+        source: impl TryInto<Name, Error: Into<NameError>>,
+        target: impl TryInto<Target, Error: Into<NameError>>,
         code: impl Into<String>,
         message: impl Into<String>,
-    ) -> Result<Self, NameError>
-    where
-        S: TryInto<Name, Error: Into<NameError>>,
-        T: TryInto<Target, Error: Into<NameError>>,
-    {
+    ) -> Result<Self, NameError> {
         Self::new(source, target, ErrorReport::new(code, message))
     }
 
@@ -132,12 +124,15 @@ impl Message {
     ///
     /// # Errors
     /// `source` is not a name.
-    pub fn ack_of<S>(source: S, message: &Message) -> Result<Self, NameError>
-    where
-        S: TryInto<Name, Error: Into<NameError>>,
-    {
-        let payload = Ack::new(message.msg_id, Timestamp::now());
-        Self::new(source, &message.source, payload)
+    pub fn ack_of(
+        source: impl TryInto<Name, Error: Into<NameError>>,
+        message: &Message,
+    ) -> Result<Self, NameError> {
+        Self::new(
+            source,
+            &message.source,
+            Ack::new(message.msg_id, Timestamp::now()),
+        )
     }
 
     /// The first message of a client. Claims `source` unless `hello` says otherwise.
@@ -145,10 +140,10 @@ impl Message {
     ///
     /// # Errors
     /// `source` is not a name.
-    pub fn hello<S>(source: S, hello: Hello) -> Result<Self, NameError>
-    where
-        S: TryInto<Name, Error: Into<NameError>>,
-    {
+    pub fn hello(
+        source: impl TryInto<Name, Error: Into<NameError>>,
+        hello: Hello,
+    ) -> Result<Self, NameError> {
         Self::new(source, Target::Everyone, hello)
     }
 }
@@ -165,16 +160,12 @@ macro_rules! event_builders {
             ///
             /// # Errors
             /// `source` or `target` is not a name.
-            pub fn $builder<S, T>(
-                source: S,
-                target: T,
+            pub fn $builder(
+                source: impl TryInto<Name, Error: Into<NameError>>,
+                target: impl TryInto<Target, Error: Into<NameError>>,
                 run_id: impl Into<String>,
                 $builder: super::$entity,
-            ) -> Result<Self, NameError>
-            where
-                S: TryInto<Name, Error: Into<NameError>>,
-                T: TryInto<Target, Error: Into<NameError>>,
-            {
+            ) -> Result<Self, NameError> {
                 Self::event(source, target, run_id, $builder)
             }
         )*}
