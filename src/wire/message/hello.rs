@@ -9,40 +9,57 @@ use super::words::open_words;
 use crate::ids::{MsgId, Name};
 use crate::limits::PROTOCOL_VERSION;
 
-fields! {
-    /// The first message of a client, to claim names and choose options. In a later
-    /// one an absent key leaves its option as it is.
-    pub struct Hello {
-        /// The version of the protocol: [`PROTOCOL_VERSION`].
-        protocol: u64,
-    } optional {
-        /// The names to own; absent means the message's `source`.
-        names: Vec<Name>,
-        /// `false`: own no name.
-        register: bool,
-        /// The way in which accepted messages are acknowledged.
-        acks: Acks,
-        /// Whether acks count for each message the receivers that missed it, even
-        /// where none did.
-        ack_details: bool,
-        /// The broadcasts to receive.
-        broadcasts: Broadcasts,
-        /// Whether to share the names with other connections.
-        group: bool,
-        /// A JSON pointer: messages with equal values there go to the same
-        /// member of the group.
-        group_key: String,
-        /// Whether the connection can be resumed.
-        resumable: bool,
-        /// Whether this resumes an earlier connection.
-        resume: bool,
-        /// Whether this connection replays earlier messages.
-        replay: bool,
-        /// The most messages to be handed, until some are released.
-        window: u64,
-        /// The proof of the client's identity.
-        token: Token,
-    }
+/// Defines [`Hello`] and [`Granted`], which have these options in common.
+macro_rules! hello_and_granted {
+    ($($(#[$doc:meta])* $option:ident: $type:ty,)*) => {
+        fields! {
+            /// The first message of a client, to claim names and choose options. In a
+            /// later one an absent key leaves its option as it is.
+            pub struct Hello {
+                /// The version of the protocol: [`PROTOCOL_VERSION`].
+                protocol: u64,
+            } optional {
+                /// The names to own; absent means the message's `source`.
+                names: Vec<Name>,
+                $($(#[$doc])* $option: $type,)*
+                /// The proof of the client's identity.
+                token: Token,
+            }
+        }
+
+        fields! {
+            /// The options of a [`Hello`] as the server granted them.
+            pub struct Granted {
+            } optional {
+                $($(#[$doc])* $option: $type,)*
+            }
+        }
+    };
+}
+hello_and_granted! {
+    /// `false`: own no name.
+    register: bool,
+    /// The way in which accepted messages are acknowledged.
+    acks: Acks,
+    /// Whether acks count for each message the receivers that missed it, even
+    /// where none did.
+    ack_details: bool,
+    /// The broadcasts to receive.
+    broadcasts: Broadcasts,
+    /// Whether to share the names with other connections.
+    group: bool,
+    /// A JSON pointer: messages with equal values there go to the same
+    /// member of the group.
+    group_key: String,
+    /// Whether the connection can be resumed.
+    resumable: bool,
+    /// Whether this resumes an earlier connection.
+    resume: bool,
+    /// Whether this connection replays earlier messages.
+    replay: bool,
+    /// The most messages to be handed, until some are released. Absent in a
+    /// [`Granted`]: everything is handed over.
+    window: u64,
 }
 
 impl Default for Hello {
@@ -93,33 +110,6 @@ fields! {
         /// connection for one full queue, in sum. Absent where the server
         /// doesn't tell.
         stall_timeout_ms: u64,
-    }
-}
-
-fields! {
-    /// The options of a [`Hello`] as the server granted them.
-    pub struct Granted {
-    } optional {
-        /// See [`Hello::register`].
-        register: bool,
-        /// See [`Hello::acks`].
-        acks: Acks,
-        /// See [`Hello::ack_details`].
-        ack_details: bool,
-        /// See [`Hello::broadcasts`].
-        broadcasts: Broadcasts,
-        /// See [`Hello::group`].
-        group: bool,
-        /// See [`Hello::group_key`].
-        group_key: String,
-        /// See [`Hello::resumable`].
-        resumable: bool,
-        /// See [`Hello::resume`].
-        resume: bool,
-        /// See [`Hello::replay`].
-        replay: bool,
-        /// See [`Hello::window`]; absent where everything is handed over.
-        window: u64,
     }
 }
 
