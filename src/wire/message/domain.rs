@@ -1,9 +1,6 @@
 //! The platform's domain: the objects in an event's `payload_json`.
 
-use std::fmt;
-
-use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 
 use super::fields::fields;
 use super::words::open_words;
@@ -11,30 +8,83 @@ use super::{
     EventType, IngestEvent, MessageError, Number, RawObject, RawObjectError, Timestamp,
     UnknownFields,
 };
+use crate::wire::json::Members;
 
-/// The subject of an event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DomainEvent {
-    /// An order.
-    Order(Order),
+/// Defines [`DomainEvent`]: its kinds with the event type under which each is sent, and
+/// a key that only this kind has. The words in `event` are not ours to list.
+macro_rules! domain_events {
+    ($(
+        $(#[$doc:meta])*
+        $variant:ident($entity:ident) = $event_type:ident with $key:literal,
+    )*) => {
+        /// The subject of an event.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum DomainEvent {
+            $($(#[$doc])* $variant($entity),)*
+            /// Something that this version has no type for.
+            Other {
+                /// The type of the event.
+                event_type: EventType,
+                /// The event as it stood in `payload_json`.
+                payload_json: RawObject,
+            },
+        }
+
+        impl DomainEvent {
+            /// The event type under which this is sent.
+            #[must_use]
+            pub fn event_type(&self) -> EventType {
+                match self {
+                    $(Self::$variant(_) => EventType::$event_type,)*
+                    Self::Other { event_type, .. } => *event_type,
+                }
+            }
+
+            /// The object that stands for this in `payload_json`.
+            #[must_use]
+            pub fn to_payload_json(&self) -> RawObject {
+                let object = match self {
+                    $(Self::$variant(entity) => RawObject::of(entity),)*
+                    Self::Other { payload_json, .. } => Ok(payload_json.clone()),
+                };
+                object.expect("entities are written as objects")
+            }
+
+            /// Reads the event in `payload_json`.
+            fn read(event_type: EventType, payload_json: &RawObject) -> Result<Self, MessageError> {
+                let members = serde_json::from_str(payload_json.as_str()).ok();
+                let has = |key| members.as_ref().and_then(|all: &Members<'_>| all.first(key)).is_some();
+                let read = match event_type {
+                    $(EventType::$event_type if has($key) => {
+                        payload_json.read().map(Self::$variant)
+                    })*
+                    _ => Ok(Self::Other { event_type, payload_json: payload_json.clone() }),
+                };
+                read.map_err(|error| MessageError::in_object("", &error))
+            }
+        }
+
+        $(impl From<$entity> for DomainEvent {
+            fn from(entity: $entity) -> Self {
+                Self::$variant(entity)
+            }
+        })*
+    };
+}
+domain_events! {
     /// Something about a group of orders of which one cancels the others.
-    OcoGroup(OcoGroupEvent),
+    OcoGroup(OcoGroupEvent) = Order with "oco_group",
+    /// An order.
+    Order(Order) = Order with "order_id",
     /// An order was filled, wholly or in part.
-    Execution(Execution),
+    Execution(Execution) = Execution with "execution_id",
     /// A bar of prices.
-    MarketData(MarketData),
+    MarketData(MarketData) = MarketData with "bar",
     /// Something about an instance of a strategy.
-    Strategy(StrategyEvent),
+    Strategy(StrategyEvent) = StrategyEvent with "instance",
     /// Several events at once.
-    Batch(Batch),
-    /// Something that this version has no type for.
-    Other {
-        /// The type of the event.
-        event_type: EventType,
-        /// The event as it stood in `payload_json`.
-        payload_json: RawObject,
-    },
+    Batch(Batch) = SystemEvent with "events",
 }
 
 fields! {
@@ -227,83 +277,6 @@ impl IngestEvent {
     }
 }
 
-impl DomainEvent {
-    /// The event type under which this is sent.
-    #[must_use]
-    pub fn event_type(&self) -> EventType {
-        match self {
-            Self::Order(_) | Self::OcoGroup(_) => EventType::Order,
-            Self::Execution(_) => EventType::Execution,
-            Self::MarketData(_) => EventType::MarketData,
-            Self::Strategy(_) => EventType::StrategyEvent,
-            Self::Batch(_) => EventType::SystemEvent,
-            Self::Other { event_type, .. } => *event_type,
-        }
-    }
-
-    /// The object that stands for this in `payload_json`.
-    #[must_use]
-    pub fn to_payload_json(&self) -> RawObject {
-        fn object(entity: &impl Serialize) -> RawObject {
-            RawObject::of(entity).expect("entities are written as objects")
-        }
-        match self {
-            Self::Order(entity) => object(entity),
-            Self::OcoGroup(entity) => object(entity),
-            Self::Execution(entity) => object(entity),
-            Self::MarketData(entity) => object(entity),
-            Self::Strategy(entity) => object(entity),
-            Self::Batch(entity) => object(entity),
-            Self::Other { payload_json, .. } => payload_json.clone(),
-        }
-    }
-
-    /// The event in `object`. The key that only one kind of event has tells
-    /// which it is, for the words in `event` are not ours to list.
-    fn read(event_type: EventType, object: &RawObject) -> Result<Self, MessageError> {
-        fn entity<T: DeserializeOwned>(object: &RawObject) -> Result<T, MessageError> {
-            object.read().map_err(|e| MessageError::in_object("", &e))
-        }
-        Ok(match event_type {
-            EventType::Order if has_key(object, "oco_group") => Self::OcoGroup(entity(object)?),
-            EventType::Order if has_key(object, "order_id") => Self::Order(entity(object)?),
-            EventType::Execution if has_key(object, "execution_id") => {
-                Self::Execution(entity(object)?)
-            }
-            EventType::MarketData if has_key(object, "bar") => Self::MarketData(entity(object)?),
-            EventType::StrategyEvent if has_key(object, "instance") => {
-                Self::Strategy(entity(object)?)
-            }
-            EventType::SystemEvent if has_key(object, "events") => Self::Batch(entity(object)?),
-            _ => Self::Other {
-                event_type,
-                payload_json: object.clone(),
-            },
-        })
-    }
-}
-
-/// Returns whether `key` is a key of `object`.
-fn has_key(object: &RawObject, key: &str) -> bool {
-    struct Has<'k>(&'k str);
-    impl<'de> Visitor<'de> for Has<'_> {
-        type Value = bool;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
-            let mut found = false;
-            while let Some((key, _)) = map.next_entry::<std::borrow::Cow<'de, str>, IgnoredAny>()? {
-                found |= key == self.0;
-            }
-            Ok(found)
-        }
-    }
-    serde_json::Deserializer::from_str(object.as_str())
-        .deserialize_map(Has(key))
-        .unwrap_or(false)
-}
-
 impl BatchedEvent {
     /// The subject of the event.
     ///
@@ -358,22 +331,4 @@ impl Batch {
             .collect();
         Self::new("batch_ingest", events)
     }
-}
-
-macro_rules! domain_from {
-    ($($entity:ident: $variant:ident,)*) => {$(
-        impl From<$entity> for DomainEvent {
-            fn from(entity: $entity) -> Self {
-                Self::$variant(entity)
-            }
-        }
-    )*};
-}
-domain_from! {
-    Order: Order,
-    OcoGroupEvent: OcoGroup,
-    Execution: Execution,
-    MarketData: MarketData,
-    StrategyEvent: Strategy,
-    Batch: Batch,
 }

@@ -1,5 +1,6 @@
 //! The payload of each message type.
 
+use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -9,28 +10,60 @@ use super::{Hello, MessageError, RawObject, Subscribe, Timestamp, Unsubscribe, W
 use crate::ids::{MsgId, Name};
 use crate::wire::refusal::ErrorCode;
 
-/// The payload of a message, by its `msg_type`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Payload {
-    /// `ingest_event`
-    IngestEvent(IngestEvent),
-    /// `log_record`
-    LogRecord(LogRecord),
-    /// `heartbeat`
-    Heartbeat(Heartbeat),
-    /// `error`
-    Error(ErrorReport),
-    /// `ack`
-    Ack(Ack),
-    /// `hello`
-    Hello(Box<Hello>),
-    /// `welcome`
-    Welcome(Box<Welcome>),
-    /// `subscribe`
-    Subscribe(Box<Subscribe>),
-    /// `unsubscribe`
-    Unsubscribe(Unsubscribe),
+/// Defines [`Payload`]: its types by their `msg_type`, a large one in a box.
+macro_rules! payloads {
+    ($($msg_type:literal: $variant:ident($type:ident) as $held:ty,)*) => {
+        /// The payload of a message, by its `msg_type`.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Payload {
+            $(#[doc = concat!("`", $msg_type, "`")] $variant($held),)*
+        }
+
+        impl Payload {
+            /// The `msg_type` of a message that carries this.
+            #[must_use]
+            pub const fn msg_type(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => $msg_type,)*
+                }
+            }
+
+            pub(super) fn read(msg_type: &str, payload: &RawValue) -> Result<Self, MessageError> {
+                let payload = payload.get();
+                let read = match msg_type {
+                    $($msg_type => serde_json::from_str(payload).map(Self::$variant),)*
+                    _ => return Err(MessageError::UnknownType(msg_type.into())),
+                };
+                read.map_err(|error| MessageError::in_object("payload", &error))
+            }
+        }
+
+        impl Serialize for Payload {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self {
+                    $(Self::$variant(payload) => payload.serialize(serializer),)*
+                }
+            }
+        }
+
+        $(impl From<$type> for Payload {
+            fn from(payload: $type) -> Self {
+                Self::$variant(payload.into())
+            }
+        })*
+    };
+}
+payloads! {
+    "ingest_event": IngestEvent(IngestEvent) as IngestEvent,
+    "log_record": LogRecord(LogRecord) as LogRecord,
+    "heartbeat": Heartbeat(Heartbeat) as Heartbeat,
+    "error": Error(ErrorReport) as ErrorReport,
+    "ack": Ack(Ack) as Ack,
+    "hello": Hello(Hello) as Box<Hello>,
+    "welcome": Welcome(Welcome) as Box<Welcome>,
+    "subscribe": Subscribe(Subscribe) as Box<Subscribe>,
+    "unsubscribe": Unsubscribe(Unsubscribe) as Unsubscribe,
 }
 
 fields! {
@@ -137,79 +170,6 @@ closed_words! {
     }
 }
 
-impl Payload {
-    /// The `msg_type` of a message that carries this.
-    #[must_use]
-    pub const fn msg_type(&self) -> &'static str {
-        match self {
-            Self::IngestEvent(_) => "ingest_event",
-            Self::LogRecord(_) => "log_record",
-            Self::Heartbeat(_) => "heartbeat",
-            Self::Error(_) => "error",
-            Self::Ack(_) => "ack",
-            Self::Hello(_) => "hello",
-            Self::Welcome(_) => "welcome",
-            Self::Subscribe(_) => "subscribe",
-            Self::Unsubscribe(_) => "unsubscribe",
-        }
-    }
-
-    pub(super) fn read(msg_type: &str, payload: &RawValue) -> Result<Self, MessageError> {
-        fn typed<T: serde::de::DeserializeOwned>(payload: &RawValue) -> Result<T, MessageError> {
-            serde_json::from_str(payload.get()).map_err(|e| MessageError::in_object("payload", &e))
-        }
-        Ok(match msg_type {
-            "ingest_event" => Self::IngestEvent(typed(payload)?),
-            "log_record" => Self::LogRecord(typed(payload)?),
-            "heartbeat" => Self::Heartbeat(typed(payload)?),
-            "error" => Self::Error(typed(payload)?),
-            "ack" => Self::Ack(typed(payload)?),
-            "hello" => Self::Hello(typed(payload)?),
-            "welcome" => Self::Welcome(typed(payload)?),
-            "subscribe" => Self::Subscribe(typed(payload)?),
-            "unsubscribe" => Self::Unsubscribe(typed(payload)?),
-            _ => return Err(MessageError::UnknownType(msg_type.into())),
-        })
-    }
-}
-
-impl Serialize for Payload {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::IngestEvent(payload) => payload.serialize(serializer),
-            Self::LogRecord(payload) => payload.serialize(serializer),
-            Self::Heartbeat(payload) => payload.serialize(serializer),
-            Self::Error(payload) => payload.serialize(serializer),
-            Self::Ack(payload) => payload.serialize(serializer),
-            Self::Hello(payload) => payload.serialize(serializer),
-            Self::Welcome(payload) => payload.serialize(serializer),
-            Self::Subscribe(payload) => payload.serialize(serializer),
-            Self::Unsubscribe(payload) => payload.serialize(serializer),
-        }
-    }
-}
-
-macro_rules! payload_from {
-    ($($payload:ident: $variant:ident,)*) => {$(
-        impl From<$payload> for Payload {
-            fn from(payload: $payload) -> Self {
-                Self::$variant(payload.into())
-            }
-        }
-    )*};
-}
-payload_from! {
-    IngestEvent: IngestEvent,
-    LogRecord: LogRecord,
-    Heartbeat: Heartbeat,
-    ErrorReport: Error,
-    Ack: Ack,
-    Hello: Hello,
-    Welcome: Welcome,
-    Subscribe: Subscribe,
-    Unsubscribe: Unsubscribe,
-}
-
 impl ErrorReport {
     /// The code, if it is one of tickwire's own.
     #[must_use]
@@ -236,7 +196,7 @@ impl ErrorReport {
         self.detail("name")
     }
 
-    fn detail<T: serde::de::DeserializeOwned>(&self, key: &str) -> Option<T> {
+    fn detail<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
         let details: super::UnknownFields = self.details.as_ref()?.read().ok()?;
         serde_json::from_str(details.get(key)?.get()).ok()
     }
@@ -284,7 +244,7 @@ impl Ack {
         covered.into_iter().zip(dropped).map(ack_of).collect()
     }
 
-    fn field<T: serde::de::DeserializeOwned>(&self, name: &str) -> Option<T> {
+    fn field<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         serde_json::from_str(self.unknown.get(name)?.get()).ok()
     }
 }
