@@ -17,6 +17,8 @@ macro_rules! words {
         impl $name {
             /// Every word, in the order of the protocol's tables.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
+            /// The spelling of every word, in the same order.
+            pub const WORDS: &[&str] = &[$($text,)+];
 
             /// The word as it stands on the wire.
             #[must_use]

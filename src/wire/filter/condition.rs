@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::pointer::Field;
-use super::scalar::{Scalar, Value};
+use super::scalar::{Finite, Scalar, Value};
 
 /// The `where` of a subscription: all conditions must hold. Without any, all
 /// messages match.
@@ -91,43 +91,28 @@ impl Condition {
     pub fn equals(&self) -> Option<&[Scalar]> {
         match &self.test {
             Test::OneOf(scalars) => Some(scalars),
-            _ => None,
+            Test::Prefix(_) | Test::Exists(_) | Test::Order(..) => None,
         }
     }
 }
 
 /// Returns whether the value is one of many, which are sorted, by type first.
 fn is_among(scalars: &[Scalar], value: &Value<'_>) -> bool {
-    let rank = |scalar: &Scalar| match scalar {
-        Scalar::Null => 0,
-        Scalar::Bool(_) => 1,
-        Scalar::Number(_) => 2,
-        Scalar::Text(_) => 3,
-    };
-    let own = match value {
-        Value::Null => 0,
-        Value::Bool(_) => 1,
-        Value::Number(_) => 2,
-        Value::Text(_) => 3,
+    let place = match *value {
+        Value::Null => scalars.binary_search(&Scalar::Null),
+        Value::Bool(value) => scalars.binary_search(&Scalar::Bool(value)),
+        Value::Number(spelling) => match Finite::read(spelling) {
+            Some(number) => scalars.binary_search(&Scalar::Number(number)),
+            None => return false,
+        },
+        Value::Text(text) => scalars.binary_search_by(|scalar| match scalar {
+            Scalar::Text(own) => own.as_bytes().cmp(text),
+            // Texts are the last.
+            Scalar::Null | Scalar::Bool(_) | Scalar::Number(_) => Ordering::Less,
+        }),
         Value::Container => return false,
     };
-    let from = scalars.partition_point(|scalar| rank(scalar) < own);
-    let same = &scalars[from..];
-    let same = &same[..same.partition_point(|scalar| rank(scalar) == own)];
-    match value {
-        Value::Number(spelling) => super::Finite::read(spelling).is_some_and(|number| {
-            let place = same.binary_search(&Scalar::Number(number));
-            place.is_ok()
-        }),
-        Value::Text(text) => {
-            let place = same.binary_search_by(|scalar| match scalar {
-                Scalar::Text(own) => own.as_bytes().cmp(text),
-                _ => Ordering::Less,
-            });
-            place.is_ok()
-        }
-        _ => same.iter().any(|scalar| scalar.equals(value)),
-    }
+    place.is_ok()
 }
 
 impl Relation {

@@ -67,6 +67,9 @@ macro_rules! open_words {
         }
 
         impl $name {
+            /// The words that have a variant.
+            pub const WORDS: &[&str] = &[$($text,)+];
+
             /// The word as it stands on the wire.
             #[must_use]
             pub fn as_str(&self) -> &str {

@@ -11,34 +11,22 @@ use crate::wire::filter::Pointer;
 use crate::wire::message::{Acks, Broadcasts, Token};
 use crate::wire::refusal::{ErrorCode, Refusal, plain};
 
-/// The payload of a `hello`. An option that is `None` stays as it is.
+/// The payload of a [`Hello`](crate::wire::Hello), which has the same options. One that
+/// is `None` stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct HelloRequest {
-    /// The names that the connection is to own, each once, in the order in
-    /// which they were given.
+    /// Each once, in the order in which they were given.
     pub names: Option<Vec<Name>>,
-    /// Whether the connection is to own names at all.
     pub register: Option<bool>,
-    /// How accepted messages are acknowledged.
     pub acks: Option<Acks>,
-    /// Whether an ack says of each message how many receivers missed it.
     pub ack_details: Option<bool>,
-    /// Which broadcasts the connection gets.
     pub broadcasts: Option<Broadcasts>,
-    /// Whether its names are shared with other connections.
     pub group: Option<bool>,
-    /// The pointer to the value by which messages of a group stay together.
     pub group_key: Option<Pointer>,
-    /// Whether the connection can be resumed.
     pub resumable: Option<bool>,
-    /// Whether an earlier connection is resumed.
     pub resume: Option<bool>,
-    /// Whether the connection replays the journal.
     pub replay: Option<bool>,
-    /// How many messages the connection may be handed at most, until it
-    /// releases some.
     pub window: Option<u32>,
-    /// The token that authenticates the connection.
     pub token: Option<Token>,
 }
 
@@ -60,19 +48,9 @@ impl HelloRequest {
         Ok(Self {
             names: names(&payload)?,
             register: payload.flag("payload.register")?,
-            acks: payload.one_of(
-                "payload.acks",
-                &[
-                    ("each", Acks::Each),
-                    ("batch", Acks::Batch),
-                    ("none", Acks::None),
-                ],
-            )?,
+            acks: payload.word("payload.acks", Acks::WORDS)?,
             ack_details: payload.flag("payload.ack_details")?,
-            broadcasts: payload.one_of(
-                "payload.broadcasts",
-                &[("all", Broadcasts::All), ("none", Broadcasts::None)],
-            )?,
+            broadcasts: payload.word("payload.broadcasts", Broadcasts::WORDS)?,
             group: payload.flag("payload.group")?,
             group_key: payload.pointer("payload.group_key")?,
             resumable: payload.flag("payload.resumable")?,
@@ -91,23 +69,20 @@ impl HelloRequest {
     /// knows it.
     pub fn check_supported(&self) -> Result<(), Refusal> {
         let unbuilt = [
-            (self.replay == Some(true), "payload.replay", "false"),
-            (self.token.is_some(), "payload.token", ""),
+            (
+                self.replay == Some(true),
+                "payload.replay",
+                "leave it out or set it to false",
+            ),
+            (self.token.is_some(), "payload.token", "leave it out"),
         ];
         match unbuilt.into_iter().find(|(asked, ..)| *asked) {
             None => Ok(()),
-            Some((_, field, instead)) => {
-                let instead = if instead.is_empty() {
-                    "leave it out".to_owned()
-                } else {
-                    format!("leave it out or set it to {instead}")
-                };
-                Err(Refusal::new(
-                    ErrorCode::ProtocolUnsupported,
-                    format!("this server doesn't support this yet: {instead}"),
-                )
-                .of_field(field))
-            }
+            Some((_, field, remedy)) => Err(Refusal::new(
+                ErrorCode::ProtocolUnsupported,
+                format!("this server doesn't support this yet: {remedy}"),
+            )
+            .of_field(field)),
         }
     }
 }

@@ -72,12 +72,8 @@ impl<'a> ControlPayload<'a> {
 
     /// Reads a string.
     fn text(&self, field: &'static str) -> Result<Option<String>, Refusal> {
-        match self.get(field) {
-            None => Ok(None),
-            Some(json) => text(json)
-                .map(Some)
-                .ok_or_else(|| wrong(field, "a string", json)),
-        }
+        let read = |json| text(json).ok_or_else(|| wrong(field, "a string", json));
+        self.get(field).map(read).transpose()
     }
 
     /// Reads a JSON pointer.
@@ -91,33 +87,27 @@ impl<'a> ControlPayload<'a> {
         Ok(Some(pointer))
     }
 
-    /// Reads one of the allowed words, as its value.
-    fn one_of<T: Clone>(
+    /// Reads one of the `allowed` words.
+    fn word<T: for<'t> From<&'t str>>(
         &self,
         field: &'static str,
-        allowed: &[(&str, T)],
+        allowed: &[&str],
     ) -> Result<Option<T>, Refusal> {
-        let Some(text) = self.text(field)? else {
-            return Ok(None);
-        };
-        match word_of(&text, allowed) {
-            Ok(value) => Ok(Some(value)),
-            Err(reason) => Err(Refusal::new(ErrorCode::InvalidPayload, reason).of_field(field)),
+        match self.text(field)? {
+            None => Ok(None),
+            Some(text) if allowed.contains(&&*text) => Ok(Some(T::from(&text))),
+            Some(text) => {
+                let reason = is_none_of(allowed, &text);
+                Err(Refusal::new(ErrorCode::InvalidPayload, reason).of_field(field))
+            }
         }
     }
 }
 
-/// Returns the value of the word `text`, or words the mistake.
-fn word_of<T: Clone>(text: &str, allowed: &[(&str, T)]) -> Result<T, String> {
-    let found = allowed.iter().find(|(word, _)| *word == text);
-    found.map(|(_, value)| value.clone()).ok_or_else(|| {
-        let words: Vec<&str> = allowed.iter().map(|(word, _)| *word).collect();
-        format!(
-            "must be one of {}; this is {}",
-            words.join(", "),
-            echo(text)
-        )
-    })
+/// Words the mistake in a word that is not allowed.
+fn is_none_of(allowed: &[&str], text: &str) -> String {
+    let allowed = allowed.join(", ");
+    format!("must be one of {allowed}; this is {}", echo(text))
 }
 
 /// Reads a string; `None` if `json` is none.

@@ -2,12 +2,13 @@
 
 use serde_json::value::RawValue;
 
-use super::{ControlPayload, is_wrong, text, word_of, wrong};
+use super::{ControlPayload, is_none_of, is_wrong, text, wrong};
 use crate::limits::{
     FILTER_CONDITIONS_MAX, FILTER_TEXT_BYTES_MAX, FILTER_VALUES_MAX, SUBSCRIPTION_ID_BYTES_MAX,
 };
 use crate::wire::filter::{Condition, Field, Filter, Finite, Pointer, Relation, Scalar, Test};
 use crate::wire::json::{JsonType, Members, type_of};
+use crate::wire::message::{Operator, SubscriptionMode};
 use crate::wire::refusal::{ErrorCode, Refusal};
 
 /// The request in a `subscribe`.
@@ -28,10 +29,9 @@ pub(crate) struct SubscribeRequest {
 }
 
 /// The messages for a receiver that is behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// Every message.
-    #[default]
     All,
     /// The newest message of each key.
     Latest,
@@ -56,8 +56,10 @@ impl SubscribeRequest {
         super::read(json, |payload| {
             let id = id(&payload)?;
             let filter = filter(payload.get("payload.where"))?;
-            let modes = [("all", Mode::All), ("latest", Mode::Latest)];
-            let mode = payload.one_of("payload.mode", &modes)?.unwrap_or_default();
+            let mode = match payload.word("payload.mode", SubscriptionMode::WORDS)? {
+                Some(SubscriptionMode::Latest) => Mode::Latest,
+                None | Some(SubscriptionMode::All | SubscriptionMode::Other(_)) => Mode::All,
+            };
             let key = key(&payload)?;
             let snapshot = payload.flag("payload.snapshot")?.unwrap_or(false);
             let needs_key = match (mode, snapshot) {
@@ -142,10 +144,10 @@ fn filter(json: Option<&str>) -> Result<Filter, Refusal> {
         );
         return Err(Refusal::new(ErrorCode::LimitExceeded, reason).of_field(FIELD));
     }
-    let conditions = conditions.into_iter().enumerate().map(|(at, json)| {
-        let field = format!("{FIELD}[{at}]");
-        ConditionJson::of(&field, json.get())?.read()
-    });
+    let conditions = conditions
+        .into_iter()
+        .enumerate()
+        .map(|(at, json)| ConditionJson::of(&format!("{FIELD}[{at}]"), json.get())?.read());
     Ok(Filter {
         conditions: conditions.collect::<Result<_, _>>()?,
     })
@@ -158,25 +160,8 @@ struct ConditionJson<'a> {
     members: Members<'a>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Operator {
-    Eq,
-    In,
-    Prefix,
-    Exists,
-    Order(Relation),
-}
-
-const OPERATORS: [(&str, Operator); 8] = [
-    ("eq", Operator::Eq),
-    ("in", Operator::In),
-    ("prefix", Operator::Prefix),
-    ("exists", Operator::Exists),
-    ("lt", Operator::Order(Relation::Less)),
-    ("le", Operator::Order(Relation::LessOrEqual)),
-    ("gt", Operator::Order(Relation::Greater)),
-    ("ge", Operator::Order(Relation::GreaterOrEqual)),
-];
+const VALUE: &str = "value";
+const A_SCALAR: &str = "a string, a number, a boolean or null";
 
 impl<'a> ConditionJson<'a> {
     fn of(path: &'a str, json: &'a str) -> Result<Self, Refusal> {
@@ -194,70 +179,69 @@ impl<'a> ConditionJson<'a> {
     fn read(&self) -> Result<Condition, Refusal> {
         let field = self.text("field", Field::WORDS)?;
         let field = Field::parse(&field).map_err(|reason| self.refuse("field", reason))?;
-        let operator = self.text(
-            "op",
-            "must be one of eq, in, prefix, exists, lt, le, gt, ge",
-        )?;
-        let operator = word_of(&operator, &OPERATORS);
-        let operator = operator.map_err(|reason| self.refuse("op", reason))?;
+        let operators = format!("must be one of {}", Operator::WORDS.join(", "));
+        let operator = Operator::from(&*self.text("op", &operators)?);
         let test = self.test(operator)?;
         Ok(Condition { field, test })
     }
 
     fn test(&self, operator: Operator) -> Result<Test, Refusal> {
-        const KEY: &str = "value";
-        let value = self.members.first(KEY);
-        if operator == Operator::Exists {
-            return match value {
+        let order = |relation| Ok(Test::Order(relation, self.bound()?));
+        match operator {
+            Operator::Eq => {
+                let scalar = self.scalar(VALUE, self.value(A_SCALAR)?)?;
+                Ok(Test::OneOf([scalar].into()))
+            }
+            Operator::In => self.one_of(),
+            Operator::Prefix => self.prefix(),
+            Operator::Exists => match self.members.first(VALUE) {
                 None | Some("true") => Ok(Test::Exists(true)),
                 Some("false") => Ok(Test::Exists(false)),
-                Some(other) => Err(self.wrong(KEY, "true or false", other)),
-            };
+                Some(other) => Err(self.wrong(VALUE, "true or false", other)),
+            },
+            Operator::Lt => order(Relation::Less),
+            Operator::Le => order(Relation::LessOrEqual),
+            Operator::Gt => order(Relation::Greater),
+            Operator::Ge => order(Relation::GreaterOrEqual),
+            Operator::Other(word) => Err(self.refuse("op", is_none_of(Operator::WORDS, &word))),
         }
-        let (asked, types): (_, &[JsonType]) = match operator {
-            Operator::In => ("an array of strings, numbers, booleans or nulls", &[]),
-            Operator::Prefix => ("a string", &[JsonType::Text(())]),
-            Operator::Order(_) => (
-                "a number or a string",
-                &[JsonType::Number, JsonType::Text(())],
-            ),
-            Operator::Eq | Operator::Exists => (
-                "a string, a number, a boolean or null",
-                &[
-                    JsonType::Text(()),
-                    JsonType::Number,
-                    JsonType::Bool,
-                    JsonType::Null,
-                ],
-            ),
-        };
-        let Some(json) = value else {
-            return Err(self.refuse(KEY, format!("is missing: it must be {asked}")));
-        };
-        if operator == Operator::In {
-            let values = serde_json::from_str::<Vec<&RawValue>>(json);
-            let values = values.map_err(|_| self.wrong(KEY, asked, json))?;
-            return self.one_of(&values);
-        }
-        if !types.contains(&type_of(json)) {
-            return Err(self.wrong(KEY, asked, json));
-        }
-        let scalar = self.scalar(KEY, json)?;
-        Ok(match (operator, scalar) {
-            (Operator::Order(relation), bound) => Test::Order(relation, bound),
-            (Operator::Prefix, Scalar::Text(prefix)) => Test::Prefix(prefix),
-            (_, scalar) => Test::OneOf([scalar].into()),
-        })
     }
 
-    fn one_of(&self, values: &[&RawValue]) -> Result<Test, Refusal> {
+    /// Returns the JSON of the value, which must be what is `asked`.
+    fn value(&self, asked: &str) -> Result<&'a str, Refusal> {
+        let missing = || self.refuse(VALUE, format!("is missing: it must be {asked}"));
+        self.members.first(VALUE).ok_or_else(missing)
+    }
+
+    fn bound(&self) -> Result<Scalar, Refusal> {
+        const ASKED: &str = "a number or a string";
+        let json = self.value(ASKED)?;
+        match type_of(json) {
+            JsonType::Number | JsonType::Text(()) => self.scalar(VALUE, json),
+            _ => Err(self.wrong(VALUE, ASKED, json)),
+        }
+    }
+
+    fn prefix(&self) -> Result<Test, Refusal> {
+        const ASKED: &str = "a string";
+        let json = self.value(ASKED)?;
+        match type_of(json) {
+            JsonType::Text(()) => Ok(Test::Prefix(self.bounded_text(VALUE, json)?)),
+            _ => Err(self.wrong(VALUE, ASKED, json)),
+        }
+    }
+
+    fn one_of(&self) -> Result<Test, Refusal> {
+        const ASKED: &str = "an array of strings, numbers, booleans or nulls";
+        let json = self.value(ASKED)?;
+        let values = serde_json::from_str::<Vec<&RawValue>>(json);
+        let values = values.map_err(|_| self.wrong(VALUE, ASKED, json))?;
         if values.len() > FILTER_VALUES_MAX {
             let reason = format!(
                 "a condition with {} values; at most {FILTER_VALUES_MAX} are allowed",
                 values.len()
             );
-            let field = format!("{}.value", self.path);
-            return Err(Refusal::new(ErrorCode::LimitExceeded, reason).of_field(field));
+            return Err(self.too_large(VALUE, reason));
         }
         let values = values.iter().enumerate();
         let scalars = values.map(|(at, value)| self.scalar(&format!("value[{at}]"), value.get()));
@@ -279,22 +263,21 @@ impl<'a> ConditionJson<'a> {
                     "numbers compare as 64-bit floats; this is beyond all of them",
                 )),
             },
-            JsonType::Text(()) => {
-                let text = text(json).unwrap_or_default();
-                if text.len() > FILTER_TEXT_BYTES_MAX {
-                    let reason = format!(
-                        "a string of {} bytes; at most {FILTER_TEXT_BYTES_MAX} are allowed",
-                        text.len()
-                    );
-                    let field = format!("{}.{key}", self.path);
-                    return Err(Refusal::new(ErrorCode::LimitExceeded, reason).of_field(field));
-                }
-                Ok(Scalar::Text(text.into()))
-            }
-            JsonType::Array | JsonType::Object => {
-                Err(self.wrong(key, "a string, a number, a boolean or null", json))
-            }
+            JsonType::Text(()) => Ok(Scalar::Text(self.bounded_text(key, json)?)),
+            JsonType::Array | JsonType::Object => Err(self.wrong(key, A_SCALAR, json)),
         }
+    }
+
+    fn bounded_text(&self, key: &str, json: &str) -> Result<Box<str>, Refusal> {
+        let text = text(json).unwrap_or_default();
+        if text.len() > FILTER_TEXT_BYTES_MAX {
+            let reason = format!(
+                "a string of {} bytes; at most {FILTER_TEXT_BYTES_MAX} are allowed",
+                text.len()
+            );
+            return Err(self.too_large(key, reason));
+        }
+        Ok(text.into())
     }
 
     fn text(&self, key: &str, must: &str) -> Result<String, Refusal> {
@@ -305,8 +288,15 @@ impl<'a> ConditionJson<'a> {
     }
 
     fn refuse(&self, key: &str, reason: impl Into<String>) -> Refusal {
-        let field = format!("{}.{key}", self.path);
-        Refusal::new(ErrorCode::InvalidFilter, reason.into()).of_field(field)
+        self.refuse_by(ErrorCode::InvalidFilter, key, reason.into())
+    }
+
+    fn too_large(&self, key: &str, reason: String) -> Refusal {
+        self.refuse_by(ErrorCode::LimitExceeded, key, reason)
+    }
+
+    fn refuse_by(&self, code: ErrorCode, key: &str, reason: String) -> Refusal {
+        Refusal::new(code, reason).of_field(format!("{}.{key}", self.path))
     }
 
     fn wrong(&self, key: &str, asked: &str, json: &str) -> Refusal {

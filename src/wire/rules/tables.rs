@@ -2,6 +2,7 @@
 //! order of the checks.
 
 use crate::wire::envelope::Kind;
+use crate::wire::message::{EventType, Level};
 use crate::wire::refusal::ErrorCode;
 
 /// One row of a table.
@@ -82,7 +83,7 @@ pub(crate) static ENVELOPE: [Field; 6] = {
     }
     [
         of(0, Rule::MsgId),
-        of(1, Rule::OneOf(MSG_TYPES)),
+        of(1, Rule::OneOf(Kind::WORDS)),
         of(2, Rule::Timestamp),
         of(3, Rule::Name),
         of(4, Rule::Name),
@@ -93,64 +94,37 @@ pub(crate) static ENVELOPE: [Field; 6] = {
 /// The most fields in the table of a payload.
 pub(crate) const FIELDS_MAX: usize = 5;
 
-const MSG_TYPES: &[&str] = &[
-    Kind::ALL[0].as_str(),
-    Kind::ALL[1].as_str(),
-    Kind::ALL[2].as_str(),
-    Kind::ALL[3].as_str(),
-    Kind::ALL[4].as_str(),
-    Kind::ALL[5].as_str(),
-    Kind::ALL[6].as_str(),
-    Kind::ALL[7].as_str(),
-];
-const EVENT_TYPES: &[&str] = &[
-    "order",
-    "execution",
-    "market_data",
-    "strategy_event",
-    "system_event",
-];
-const LEVELS: &[&str] = &[
-    "TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "CRITICAL", "FATAL",
-];
-
-static INGEST_EVENT: &[Field] = fields![
-    "run_id" Rule::Text,
-    "event_type" Rule::OneOf(EVENT_TYPES),
-    "event_utc" Rule::Timestamp,
-    "received_utc" Rule::Timestamp,
-    "payload_json" Rule::Object,
-];
-static LOG_RECORD: &[Field] = fields![
-    "timestamp" Rule::Timestamp,
-    "level" Rule::OneOf(LEVELS),
-    "name" Rule::Text,
-    "message" Rule::Text,
-    "meta" Rule::OptionalObject,
-];
-static HEARTBEAT: &[Field] = fields![
-    "status" Rule::Text,
-    "timestamp" Rule::Timestamp,
-];
-static ERROR: &[Field] = fields![
-    "code" Rule::Text,
-    "message" Rule::Text,
-    "details" Rule::OptionalObject,
-];
-static ACK: &[Field] = fields![
-    "acknowledged_msg_id" Rule::MsgId,
-    "timestamp" Rule::Timestamp,
-];
-
 /// The table of a payload. Empty for control messages: `request` checks them.
 #[inline]
 pub(crate) fn of_payload(kind: Kind) -> &'static [Field] {
     match kind {
-        Kind::IngestEvent => INGEST_EVENT,
-        Kind::LogRecord => LOG_RECORD,
-        Kind::Heartbeat => HEARTBEAT,
-        Kind::Error => ERROR,
-        Kind::Ack => ACK,
+        Kind::IngestEvent => fields![
+            "run_id" Rule::Text,
+            "event_type" Rule::OneOf(EventType::WORDS),
+            "event_utc" Rule::Timestamp,
+            "received_utc" Rule::Timestamp,
+            "payload_json" Rule::Object,
+        ],
+        Kind::LogRecord => fields![
+            "timestamp" Rule::Timestamp,
+            "level" Rule::OneOf(Level::WORDS),
+            "name" Rule::Text,
+            "message" Rule::Text,
+            "meta" Rule::OptionalObject,
+        ],
+        Kind::Heartbeat => fields![
+            "status" Rule::Text,
+            "timestamp" Rule::Timestamp,
+        ],
+        Kind::Error => fields![
+            "code" Rule::Text,
+            "message" Rule::Text,
+            "details" Rule::OptionalObject,
+        ],
+        Kind::Ack => fields![
+            "acknowledged_msg_id" Rule::MsgId,
+            "timestamp" Rule::Timestamp,
+        ],
         Kind::Hello | Kind::Subscribe | Kind::Unsubscribe => &[],
     }
 }
