@@ -5,8 +5,7 @@ use std::cmp::Ordering;
 use super::pointer::Field;
 use super::scalar::{Finite, Scalar, Value};
 
-/// The `where` of a subscription: all conditions must hold. Without any, all
-/// messages match.
+/// The `where` of a subscription: all conditions must hold, if there are any.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Filter {
     pub(crate) conditions: Box<[Condition]>,
@@ -86,8 +85,7 @@ impl Condition {
         }
     }
 
-    /// The values of a test for equality, each once: it can be looked up by the
-    /// value. `None` for other tests.
+    /// The values of a test for equality, each once; `None` for other tests.
     pub fn equals(&self) -> Option<&[Scalar]> {
         match &self.test {
             Test::OneOf(scalars) => Some(scalars),

@@ -1,9 +1,7 @@
 //! The filters of subscriptions: conditions on the fields of a message.
 //!
-//! All conditions of a [`Filter`] must hold. The fields of many filters are put
-//! together in a [`Probe`] before any message comes, and [`Values`] finds the value
-//! of each field in a frame. Many conditions on equality become one [`ValueMap`],
-//! with one lookup a message.
+//! The fields of many filters make one [`Probe`], and [`Values`] finds their values in
+//! each frame. Many conditions on equality make one [`ValueMap`].
 //!
 //! Numbers compare as `f64`, texts by their bytes after unescaping. Values of
 //! different types are neither equal nor ordered. A number beyond an `f64` compares

@@ -6,10 +6,8 @@ use crate::limits::{JSON_DEPTH_MAX, POINTER_BYTES_MAX};
 use crate::wire::refusal::echo;
 
 /// A JSON pointer by RFC 6901: the path from a message's root to one value.
-///
-/// Two are equal if their steps are.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Pointer(Box<[Step]>);
+pub(crate) struct Pointer(pub(super) Box<[Step]>);
 
 /// One step of a [`Pointer`]: a key of an object, or an index of an array.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -47,8 +45,7 @@ impl Pointer {
     /// Reads a pointer. The empty one leads to the whole message.
     ///
     /// # Errors
-    /// It breaks RFC 6901, is longer than [`POINTER_BYTES_MAX`], or is deeper than
-    /// any message.
+    /// It breaks RFC 6901, or is too long or too deep.
     pub fn parse(text: &str) -> Result<Self, PointerError> {
         if text.len() > POINTER_BYTES_MAX {
             return Err(PointerError::TooLong(text.len()));
@@ -75,10 +72,6 @@ impl Pointer {
     /// Returns whether it leads to the whole message.
     pub fn is_root(&self) -> bool {
         self.0.is_empty()
-    }
-
-    pub(super) fn steps(&self) -> &[Step] {
-        &self.0
     }
 }
 
@@ -109,11 +102,10 @@ impl fmt::Debug for Pointer {
 }
 
 impl Field {
-    /// Reads a field as a condition names it: `source`, `msg_type`, or a JSON
-    /// pointer. The pointers to these two are the same fields.
+    /// Reads a field: `source`, `msg_type`, or a JSON pointer, to these two as well.
     ///
     /// # Errors
-    /// The text is no field. The error is worded for the author of the client.
+    /// The text is no field, in words for the author of the client.
     pub fn parse(text: &str) -> Result<Self, String> {
         match text {
             "source" | "/source" => return Ok(Self::Source),
@@ -134,7 +126,7 @@ impl Field {
 
 impl From<Pointer> for Field {
     fn from(pointer: Pointer) -> Self {
-        match pointer.steps() {
+        match &*pointer.0 {
             [step] if &*step.key == "source" => Self::Source,
             [step] if &*step.key == "msg_type" => Self::MsgType,
             _ => Self::At(pointer),

@@ -9,12 +9,11 @@ use super::pointer::Field;
 #[derive(Debug)]
 pub(crate) struct Probe {
     /// A number that is unique in the process.
-    number: u64,
+    pub(super) number: u64,
     fields: Box<[Field]>,
     places: HashMap<Field, usize>,
-    /// The paths to the fields, joined where they begin alike. The first node is the
-    /// root.
-    nodes: Box<[Node]>,
+    /// The paths to the fields, joined where they begin alike; [`ROOT`] comes first.
+    pub(super) nodes: Box<[Node]>,
 }
 
 /// A place in a message on the path to some field.
@@ -25,7 +24,7 @@ pub(super) struct Node {
     /// The next nodes in an object, sorted by key.
     keys: Vec<(Box<str>, usize)>,
     /// The next nodes in an array, sorted by index.
-    indices: Vec<(u32, usize)>,
+    pub(super) indices: Vec<(u32, usize)>,
 }
 
 /// The root among the nodes of a probe.
@@ -60,14 +59,6 @@ impl Probe {
     pub fn position(&self, field: &Field) -> Option<usize> {
         self.places.get(field).copied()
     }
-
-    pub(super) fn number(&self) -> u64 {
-        self.number
-    }
-
-    pub(super) fn nodes(&self) -> &[Node] {
-        &self.nodes
-    }
 }
 
 impl Node {
@@ -82,11 +73,6 @@ impl Node {
         let place = (self.keys).binary_search_by(|(own, _)| own.as_bytes().cmp(key));
         place.ok().map(|place| self.keys[place].1)
     }
-
-    /// The nodes by index, ascending, if this is an array.
-    pub(super) fn by_index(&self) -> &[(u32, usize)] {
-        &self.indices
-    }
 }
 
 fn nodes(fields: &[Field]) -> Box<[Node]> {
@@ -97,7 +83,7 @@ fn nodes(fields: &[Field]) -> Box<[Node]> {
             Field::Source => at = step(&mut nodes, at, "source", None),
             Field::MsgType => at = step(&mut nodes, at, "msg_type", None),
             Field::At(pointer) => {
-                for next in pointer.steps() {
+                for next in &pointer.0 {
                     at = step(&mut nodes, at, &next.key, next.index);
                 }
             }

@@ -18,9 +18,8 @@ pub(crate) enum Value<'a> {
     Container,
 }
 
-/// A value of a filter, or a key that tells messages apart.
-///
-/// Two are equal if they mean the same: `1`, `1.0` and `10e-1` are.
+/// A value of a filter, or a key that tells messages apart. Those that mean the same are
+/// equal: `1`, `1.0` and `10e-1`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Scalar {
     /// `null`
@@ -38,8 +37,7 @@ pub(crate) enum Scalar {
 pub(crate) struct Finite(f64);
 
 impl Finite {
-    /// The number nearest to the one that `spelling` is, by JSON's grammar.
-    /// `None` if that is beyond all of them.
+    /// The number nearest to a spelling by JSON's grammar; `None` beyond all.
     #[inline]
     pub fn read(spelling: &[u8]) -> Option<Self> {
         if let Some(number) = read_short(spelling) {
@@ -118,8 +116,7 @@ impl Ord for Finite {
 }
 
 impl Scalar {
-    /// Orders `value` relative to this; `None` if it is of another type, or a number
-    /// beyond an `f64`.
+    /// Orders `value` relative to this. `None` across types and beyond an `f64`.
     #[inline]
     pub fn compare(&self, value: &Value<'_>) -> Option<Ordering> {
         match (value, self) {

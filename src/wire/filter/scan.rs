@@ -1,15 +1,12 @@
-//! The scan of a frame for fields, from the front.
-//!
-//! The frame was accepted, so it is valid JSON and not too deep. In any other, some
-//! fields are missed; nothing worse.
+//! The scan of an accepted frame for fields, from the front. In one that is not valid
+//! JSON some fields would be missed; nothing worse.
 
 use std::ops::Range;
 
-use super::probe::{Node, ROOT};
+use super::probe::{Node, Probe, ROOT};
 use crate::wire::json::{is_white_space, string_end, unescape};
 
-/// The value found at a field: a range of the frame, or of the scratch for a
-/// string with escapes.
+/// The value at a field: a range of the frame, or unescaped in the scratch.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) enum FieldHit {
     #[default]
@@ -33,8 +30,9 @@ pub(super) struct ScanBuffers {
     met: Vec<bool>,
 }
 
-/// Finds the values of the `fields` fields at `nodes`.
-pub(super) fn scan(nodes: &[Node], fields: usize, frame: &[u8], buffers: &mut ScanBuffers) {
+/// Finds the values of the probe's fields.
+pub(super) fn scan(probe: &Probe, frame: &[u8], buffers: &mut ScanBuffers) {
+    let (nodes, fields) = (&probe.nodes, probe.fields().len());
     buffers.found.clear();
     buffers.found.resize(fields, FieldHit::Nothing);
     buffers.met.clear();
@@ -63,8 +61,6 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Reads the next value, at a node. `None` ends the scan.
-    ///
-    /// The calls nest as deep as the nodes.
     fn value(&mut self, node: usize) -> Option<()> {
         self.skip_space();
         let Node { field, .. } = self.nodes[node];
@@ -143,7 +139,7 @@ impl<'a> Reader<'a> {
 
     fn array(&mut self, node: usize) -> Option<()> {
         self.at += 1;
-        let mut wanted = self.nodes[node].by_index().iter().peekable();
+        let mut wanted = self.nodes[node].indices.iter().peekable();
         for index in 0_u32.. {
             self.skip_space();
             if *self.frame.get(self.at)? == b']' {
@@ -220,8 +216,8 @@ impl<'a> Reader<'a> {
         self.at + rest.iter().take_while(inside).count()
     }
 
-    /// Goes behind the string that begins here. Returns the range between its quotes,
-    /// and whether it has escapes.
+    /// Goes behind a string. Returns the range between its quotes, and whether it has
+    /// escapes.
     fn string(&mut self) -> Option<(Range<usize>, bool)> {
         let start = self.at + 1;
         let end = string_end(self.frame, start)?;

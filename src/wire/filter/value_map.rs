@@ -7,10 +7,8 @@ use foldhash::fast::RandomState;
 
 use super::scalar::{Finite, Scalar, Value};
 
-/// A map with values as keys, by their meaning. A lookup takes the value as a
-/// message spells it.
-///
-/// Keys come from peers, so their hashes have a random key.
+/// A map by values, looked up as a message spells them. Peers choose the keys, so
+/// their hashes are random.
 #[derive(Debug, Clone)]
 pub(crate) struct ValueMap<T> {
     null: Option<T>,

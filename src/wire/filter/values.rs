@@ -8,11 +8,8 @@ use super::scan::{FieldHit, ScanBuffers, scan};
 use crate::limits::SHAPES_MAX;
 use crate::wire::shape::{Offsets, ShapeSlots, SlotPosition, Slots};
 
-/// A reader of the fields of a [`Probe`] in frame after frame, without an
-/// allocation once it is warm.
-///
-/// It remembers the positions of the fields by shape, for one probe at a time: use
-/// a reader for each probe.
+/// A reader of the fields of a [`Probe`] in frame after frame, without an allocation
+/// once it is warm. It knows the fields' positions by shape: use one for each probe.
 #[derive(Debug, Default)]
 pub(crate) struct Values {
     buffers: ScanBuffers,
@@ -64,14 +61,8 @@ enum Access<'a> {
 }
 
 impl Values {
-    /// The values of a frame at the probe's fields. The frame was accepted by a
-    /// shape, of which `slots` are ([`Hints::slots`], asked before the next
-    /// frame is recognised), or by the parser.
-    ///
-    /// With slots a value is found when it is needed, and others cost nothing.
-    /// Without, the frame is scanned here once.
-    ///
-    /// [`Hints::slots`]: crate::wire::shape::Hints::slots
+    /// The values of an accepted frame at the probe's fields. With the `slots` of its
+    /// shape a value is found when it is needed; without, the frame is scanned here.
     #[inline]
     pub fn read<'a>(
         &'a mut self,
@@ -90,20 +81,14 @@ impl Values {
 
     #[inline(never)]
     fn scan(&mut self, probe: &Probe, frame: &[u8]) -> &ScanBuffers {
-        scan(
-            probe.nodes(),
-            probe.fields().len(),
-            frame,
-            &mut self.buffers,
-        );
+        scan(probe, frame, &mut self.buffers);
         &self.buffers
     }
 
-    /// Makes the sources of the frame's shape the last ones. Returns false if there
-    /// are none.
+    /// Makes the sources of the frame's shape the last ones, if there are any.
     #[inline]
     fn knows(&mut self, probe: &Probe, slots: &Slots<'_>) -> bool {
-        let wanted = Some((slots.shape_number(), probe.number()));
+        let wanted = Some((slots.shape_number(), probe.number));
         if self.last_of != wanted {
             self.prepare(probe, slots);
         }
@@ -118,7 +103,7 @@ impl Values {
     /// The sources of the shape with this number, if it is at `place`.
     fn known(&self, probe: &Probe, place: usize, shape: u64) -> Option<&ShapeSources> {
         let known = self.by_shape.get(place)?.as_ref();
-        known.filter(|known| known.shape == shape && self.probe == Some(probe.number()))
+        known.filter(|known| known.shape == shape && self.probe == Some(probe.number))
     }
 
     /// Looks up the sources of the frame's shape, or works them out.
@@ -134,15 +119,15 @@ impl Values {
         let known = self.known(probe, place, number);
         self.last_of = known
             .is_some_and(|known| known.sources.is_some())
-            .then_some((number, probe.number()));
+            .then_some((number, probe.number));
         self.last = place;
     }
 
     #[cold]
     fn compile(&mut self, probe: &Probe, place: usize, number: u64, slots: &ShapeSlots) {
-        if self.probe != Some(probe.number()) {
+        if self.probe != Some(probe.number) {
             self.by_shape.clear();
-            self.probe = Some(probe.number());
+            self.probe = Some(probe.number);
         }
         if place >= SHAPES_MAX {
             return;
@@ -150,15 +135,9 @@ impl Values {
         if self.by_shape.len() <= place {
             self.by_shape.resize_with(place + 1, || None);
         }
-        // All frames of the shape have the sample's literals: the same keys in the
-        // same order.
+        // All frames of the shape have the sample's keys in the same order.
         let sample = slots.sample();
-        scan(
-            probe.nodes(),
-            probe.fields().len(),
-            sample,
-            &mut self.buffers,
-        );
+        scan(probe, sample, &mut self.buffers);
         let found = self.buffers.found.iter();
         self.by_shape[place] = Some(ShapeSources {
             shape: number,
@@ -170,8 +149,7 @@ impl Values {
 }
 
 impl FieldSource {
-    /// The source of a value that was found in the sample. `None` if its variation is
-    /// unknown.
+    /// The source of a value that was found in the sample.
     fn of(found: &FieldHit, sample: &[u8], slots: &ShapeSlots) -> Option<Self> {
         Some(match found {
             FieldHit::Nothing => Self::Nothing,
@@ -190,8 +168,7 @@ impl FieldSource {
 }
 
 impl<'a> View<'a> {
-    /// The value at the field of this position in the probe; `None` if the frame
-    /// doesn't have the field.
+    /// The value at a field, by its position in the probe; `None` if it is absent.
     #[inline]
     pub fn get(&self, field: usize) -> Option<Value<'a>> {
         let (sources, offsets) = match self.access {

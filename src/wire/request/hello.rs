@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::value::RawValue;
 
-use super::{ControlPayload, text, wrong};
+use super::{ControlPayload, invalid, text, wrong};
 use crate::ids::Name;
 use crate::limits::{NAMES_PER_CONNECTION_MAX, PROTOCOL_VERSION, WINDOW_MESSAGES_MAX};
 use crate::wire::filter::Pointer;
@@ -33,12 +33,9 @@ pub(crate) struct HelloRequest {
 impl HelloRequest {
     /// Reads the `hello` that `json` holds, a frame that the parser accepted.
     ///
-    /// Keys that are not known are ignored.
-    ///
     /// # Errors
-    /// `PROTOCOL_UNSUPPORTED` for another version of the protocol,
-    /// `LIMIT_EXCEEDED` for too many names, `INVALID_PAYLOAD` for a wrong type. The
-    /// refusal names the message.
+    /// `PROTOCOL_UNSUPPORTED` for another version of the protocol, `LIMIT_EXCEEDED` for
+    /// too many names, `INVALID_PAYLOAD` for a wrong type.
     pub fn read(json: &[u8]) -> Result<Self, Refusal> {
         super::read(json, Self::from_payload)
     }
@@ -61,12 +58,10 @@ impl HelloRequest {
         })
     }
 
-    /// Refuses an option that this version doesn't have. One that names the present
-    /// behaviour is granted.
+    /// Refuses an option that this version doesn't have, but for one that is off.
     ///
     /// # Errors
-    /// `PROTOCOL_UNSUPPORTED`, naming the option, but not the message: the caller
-    /// knows it.
+    /// `PROTOCOL_UNSUPPORTED`, naming the option, but not the message.
     pub fn check_supported(&self) -> Result<(), Refusal> {
         let unbuilt = [
             (
@@ -89,22 +84,20 @@ impl HelloRequest {
 
 fn check_protocol(payload: &ControlPayload<'_>) -> Result<(), Refusal> {
     const FIELD: &str = "payload.protocol";
-    let (code, reason) = match payload.get(FIELD) {
-        None => (
-            ErrorCode::InvalidPayload,
-            format!("is missing: it must be {PROTOCOL_VERSION}"),
-        ),
-        Some(version) if version.parse() == Ok(PROTOCOL_VERSION) => return Ok(()),
-        Some(version) if is_integer(version) => (
-            ErrorCode::ProtocolUnsupported,
-            format!(
-                "this server speaks version {PROTOCOL_VERSION} only; this is {}",
-                plain(version)
-            ),
-        ),
-        Some(other) => return Err(wrong(FIELD, "an integer", other)),
-    };
-    Err(Refusal::new(code, reason).of_field(FIELD))
+    match payload.get(FIELD) {
+        None => {
+            let reason = format!("is missing: it must be {PROTOCOL_VERSION}");
+            Err(invalid(FIELD, reason))
+        }
+        Some(version) if version.parse() == Ok(PROTOCOL_VERSION) => Ok(()),
+        Some(version) if is_integer(version) => {
+            let other = plain(version);
+            let reason =
+                format!("this server speaks version {PROTOCOL_VERSION} only; this is {other}");
+            Err(Refusal::new(ErrorCode::ProtocolUnsupported, reason).of_field(FIELD))
+        }
+        Some(other) => Err(wrong(FIELD, "an integer", other)),
+    }
 }
 
 fn window(payload: &ControlPayload<'_>) -> Result<Option<u32>, Refusal> {
@@ -118,7 +111,7 @@ fn window(payload: &ControlPayload<'_>) -> Result<Option<u32>, Refusal> {
     let asked = format!("an integer of 0 to {WINDOW_MESSAGES_MAX}");
     if json.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
         let reason = format!("must be {asked}; this is {}", plain(json));
-        return Err(Refusal::new(ErrorCode::InvalidPayload, reason).of_field(FIELD));
+        return Err(invalid(FIELD, reason));
     }
     Err(wrong(FIELD, &asked, json))
 }
@@ -134,25 +127,15 @@ fn names(payload: &ControlPayload<'_>) -> Result<Option<Vec<Name>>, Refusal> {
     let mut seen = HashSet::new();
     for (at, value) in values.into_iter().enumerate() {
         let field = || format!("{FIELD}[{at}]");
-        let Some(text) = text(value.get()) else {
-            return Err(wrong(
-                field(),
-                "a name, a string of 1 to 128 bytes",
-                value.get(),
-            ));
-        };
-        let name = Name::new(text).map_err(|error| {
-            Refusal::new(ErrorCode::InvalidPayload, error.to_string()).of_field(field())
-        })?;
+        let asked = "a name, a string of 1 to 128 bytes";
+        let text = text(value.get()).ok_or_else(|| wrong(field(), asked, value.get()))?;
+        let name = Name::new(text).map_err(|error| invalid(field(), error.to_string()))?;
         if !seen.insert(name.clone()) {
             continue;
         }
         if names.len() == NAMES_PER_CONNECTION_MAX {
-            return Err(Refusal::new(
-                ErrorCode::LimitExceeded,
-                format!("a connection may own at most {NAMES_PER_CONNECTION_MAX} names"),
-            )
-            .of_field(FIELD));
+            let reason = format!("a connection may own at most {NAMES_PER_CONNECTION_MAX} names");
+            return Err(Refusal::new(ErrorCode::LimitExceeded, reason).of_field(FIELD));
         }
         names.push(name);
     }

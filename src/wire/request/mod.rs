@@ -1,9 +1,7 @@
 //! The control messages of clients: their payloads, and the wording of mistakes.
 //!
-//! A frame comes here once [`Parser`] has accepted it: it is valid JSON without
-//! repeated keys in the envelope and at the top of its payload.
-//!
-//! [`Parser`]: super::Parser
+//! The parser has accepted the frame: it is valid JSON without repeated keys in the
+//! envelope and at the top of its payload. Unknown keys are ignored.
 
 mod hello;
 mod subscribe;
@@ -19,8 +17,7 @@ use super::json::{JsonType, Members, type_of};
 use super::refusal::{ErrorCode, Refusal, echo};
 use crate::ids::{MsgId, Name};
 
-/// Reads a request from the payload of the frame `json`. The refusal names the
-/// message.
+/// Reads a request from the payload of the frame `json`; a refusal names the message.
 ///
 /// # Errors
 /// The refusal of `read`, or a payload that is no object.
@@ -32,7 +29,7 @@ fn read<T>(
     let frame = str::from_utf8(json).ok().and_then(members);
     let frame = frame.unwrap_or(Members(Vec::new()));
     let outcome = match frame.last("payload").and_then(members) {
-        Some(members) => read(ControlPayload { members }),
+        Some(members) => read(ControlPayload(members)),
         None => {
             let refusal = Refusal::new(ErrorCode::InvalidEnvelope, "must be an object");
             Err(refusal.of_field("payload"))
@@ -48,16 +45,13 @@ fn read<T>(
     })
 }
 
-/// The members of a control message's payload, read by type. A field is named by
-/// its dotted path, as in refusals.
-struct ControlPayload<'a> {
-    members: Members<'a>,
-}
+/// The members of a control message's payload, named by their dotted paths.
+struct ControlPayload<'a>(Members<'a>);
 
 impl<'a> ControlPayload<'a> {
     /// Returns the JSON of a field.
     fn get(&self, field: &str) -> Option<&'a str> {
-        self.members.last(field.strip_prefix("payload.")?)
+        self.0.last(field.strip_prefix("payload.")?)
     }
 
     /// Reads a boolean.
@@ -81,10 +75,10 @@ impl<'a> ControlPayload<'a> {
         let Some(text) = self.text(field)? else {
             return Ok(None);
         };
-        let pointer = Pointer::parse(&text).map_err(|error| {
-            Refusal::new(ErrorCode::InvalidPayload, error.to_string()).of_field(field)
-        })?;
-        Ok(Some(pointer))
+        let pointer = Pointer::parse(&text);
+        pointer
+            .map(Some)
+            .map_err(|error| invalid(field, error.to_string()))
     }
 
     /// Reads one of the `allowed` words.
@@ -96,10 +90,7 @@ impl<'a> ControlPayload<'a> {
         match self.text(field)? {
             None => Ok(None),
             Some(text) if allowed.contains(&&*text) => Ok(Some(T::from(&text))),
-            Some(text) => {
-                let reason = is_none_of(allowed, &text);
-                Err(Refusal::new(ErrorCode::InvalidPayload, reason).of_field(field))
-            }
+            Some(text) => Err(invalid(field, is_none_of(allowed, &text))),
         }
     }
 }
@@ -115,14 +106,18 @@ fn text(json: &str) -> Option<String> {
     serde_json::from_str(json).ok()
 }
 
-/// Refuses an optional field of the wrong type with `INVALID_PAYLOAD`.
+/// Refuses a field with `INVALID_PAYLOAD`.
+fn invalid(field: impl Into<Cow<'static, str>>, reason: impl Into<Cow<'static, str>>) -> Refusal {
+    Refusal::new(ErrorCode::InvalidPayload, reason).of_field(field)
+}
+
+/// Refuses an optional field of the wrong type.
 fn wrong(field: impl Into<Cow<'static, str>>, asked: &str, json: &str) -> Refusal {
     let instead = match type_of(json) {
         JsonType::Null => "; leave it out instead",
         _ => "",
     };
-    let reason = format!("{}{instead}", is_wrong(asked, json));
-    Refusal::new(ErrorCode::InvalidPayload, reason).of_field(field)
+    invalid(field, format!("{}{instead}", is_wrong(asked, json)))
 }
 
 /// Words the type that a value must have, and its own.

@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use super::{ControlPayload, is_none_of, is_wrong, text, wrong};
+use super::{ControlPayload, invalid, is_none_of, is_wrong, text, wrong};
 use crate::limits::{
     FILTER_CONDITIONS_MAX, FILTER_TEXT_BYTES_MAX, FILTER_VALUES_MAX, SUBSCRIPTION_ID_BYTES_MAX,
 };
@@ -14,15 +14,13 @@ use crate::wire::refusal::{ErrorCode, Refusal};
 /// The request in a `subscribe`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SubscribeRequest {
-    /// The subscription's id. Another subscription of the connection by this id is
-    /// replaced. Not empty, at most [`SUBSCRIPTION_ID_BYTES_MAX`] bytes.
+    /// The subscription's id, of 1 to [`SUBSCRIPTION_ID_BYTES_MAX`] bytes.
     pub id: String,
     /// The conditions on broadcasts.
     pub filter: Filter,
     /// The messages for a receiver that is behind.
     pub mode: Mode,
-    /// The pointer to the value that tells messages apart. Present for
-    /// [`Mode::Latest`] and for snapshots.
+    /// Tells messages apart. Present for [`Mode::Latest`] and for snapshots.
     pub key: Option<Pointer>,
     /// Whether the last broadcast for each key comes first.
     pub snapshot: bool,
@@ -45,13 +43,11 @@ pub(crate) struct UnsubscribeRequest {
 }
 
 impl SubscribeRequest {
-    /// Reads the `subscribe` that `json` holds, a frame that the parser
-    /// accepted. Keys that are not known are ignored.
+    /// Reads the `subscribe` that `json` holds, a frame that the parser accepted.
     ///
     /// # Errors
-    /// `INVALID_FILTER` for a wrong `where`, `LIMIT_EXCEEDED` for one that is
-    /// too large, `INVALID_PAYLOAD` for anything else that is wrong. The refusal
-    /// names the message and the field, down to the condition's.
+    /// `INVALID_FILTER` for a wrong `where`, `LIMIT_EXCEEDED` for one that is too large,
+    /// `INVALID_PAYLOAD` for anything else. The refusal names the condition's field.
     pub fn read(json: &[u8]) -> Result<Self, Refusal> {
         super::read(json, |payload| {
             let id = id(&payload)?;
@@ -68,14 +64,11 @@ impl SubscribeRequest {
                 (Mode::All, false) => None,
             };
             if let (Some(needs_key), None) = (needs_key, &key) {
-                return Err(Refusal::new(
-                    ErrorCode::InvalidPayload,
-                    format!(
-                        "is missing: {needs_key} needs a JSON pointer to what tells messages \
-                         apart, like /payload/payload_json/symbol"
-                    ),
-                )
-                .of_field("payload.key"));
+                let reason = format!(
+                    "is missing: {needs_key} needs a JSON pointer to what tells messages \
+                     apart, like /payload/payload_json/symbol"
+                );
+                return Err(invalid("payload.key", reason));
             }
             Ok(Self {
                 id,
@@ -89,12 +82,10 @@ impl SubscribeRequest {
 }
 
 impl UnsubscribeRequest {
-    /// Reads the `unsubscribe` that `json` holds, a frame that the parser
-    /// accepted. Keys that are not known are ignored.
+    /// Reads the `unsubscribe` that `json` holds, a frame that the parser accepted.
     ///
     /// # Errors
-    /// `INVALID_PAYLOAD` for a wrong or missing `id`. The refusal names the
-    /// message.
+    /// `INVALID_PAYLOAD` for a wrong or missing `id`.
     pub fn read(json: &[u8]) -> Result<Self, Refusal> {
         super::read(json, |payload| Ok(Self { id: id(&payload)? }))
     }
@@ -114,7 +105,7 @@ fn id(payload: &ControlPayload<'_>) -> Result<String, Refusal> {
             ),
         },
     };
-    Err(Refusal::new(ErrorCode::InvalidPayload, reason).of_field(FIELD))
+    Err(invalid(FIELD, reason))
 }
 
 fn key(payload: &ControlPayload<'_>) -> Result<Option<Pointer>, Refusal> {
@@ -123,7 +114,7 @@ fn key(payload: &ControlPayload<'_>) -> Result<Option<Pointer>, Refusal> {
     if key.as_ref().is_some_and(Pointer::is_root) {
         let reason = "names the whole message; it must be a JSON pointer to one value, like \
                       /payload/payload_json/symbol";
-        return Err(Refusal::new(ErrorCode::InvalidPayload, reason).of_field(FIELD));
+        return Err(invalid(FIELD, reason));
     }
     Ok(key)
 }
