@@ -18,21 +18,13 @@ pub enum Validation {
 words! {
     /// The kind of message in a frame: its `msg_type`, if a client may send it.
     pub enum Kind {
-        /// `ingest_event`
         IngestEvent = "ingest_event",
-        /// `log_record`
         LogRecord = "log_record",
-        /// `heartbeat`
         Heartbeat = "heartbeat",
-        /// `error`
         Error = "error",
-        /// `ack`
         Ack = "ack",
-        /// `hello`
         Hello = "hello",
-        /// `subscribe`
         Subscribe = "subscribe",
-        /// `unsubscribe`
         Unsubscribe = "unsubscribe",
     }
 }
@@ -97,8 +89,7 @@ pub struct Names {
     pub(super) in_scratch: bool,
 }
 
-/// The envelope of a checked frame, borrowed from it (or, where the frame holds
-/// escapes, from the parser's scratch).
+/// The envelope of a checked frame, borrowed from it or from the parser's scratch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Envelope<'a> {

@@ -11,7 +11,7 @@ macro_rules! words {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum $name {
-            $($(#[$word_doc])* $variant,)+
+            $($(#[$word_doc])* #[doc = ""] #[doc = concat!("`", $text, "`")] $variant,)+
         }
 
         impl $name {

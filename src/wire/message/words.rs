@@ -61,7 +61,7 @@ macro_rules! open_words {
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum $name {
-            $($(#[$word_doc])* $variant,)+
+            $($(#[$word_doc])* #[doc = ""] #[doc = concat!("`", $text, "`")] $variant,)+
             /// Any other word, as it was spelled.
             Other(Box<str>),
         }

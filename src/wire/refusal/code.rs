@@ -5,8 +5,7 @@ use std::fmt;
 use crate::wire::words::words;
 
 words! {
-    /// The code of an `error` message that tickwire sends. Clients must accept codes
-    /// they don't know.
+    /// The code of an `error` of tickwire. Clients must accept codes they don't know.
     pub enum ErrorCode {
         /// A frame's length is 0; the connection is closed.
         FrameEmpty = "FRAME_EMPTY",
@@ -32,7 +31,7 @@ words! {
         QueueFull = "QUEUE_FULL",
         /// Accepted messages were given up before they could be delivered.
         Undelivered = "UNDELIVERED",
-        /// The journal can't take the message.
+        /// Reserved, not sent yet: the journal can't take the message.
         StorageUnavailable = "STORAGE_UNAVAILABLE",
         /// The receiver missed messages at this place of its stream.
         MessagesDropped = "MESSAGES_DROPPED",
@@ -50,20 +49,19 @@ words! {
         LimitExceeded = "LIMIT_EXCEEDED",
         /// A subscription's filter is wrong.
         InvalidFilter = "INVALID_FILTER",
-        /// The connection has not authenticated itself.
+        /// Reserved, not sent yet: the connection has not authenticated itself.
         NotAuthenticated = "NOT_AUTHENTICATED",
         /// The connection may not send under this `source`.
         SourceNotAllowed = "SOURCE_NOT_ALLOWED",
-        /// The connection may not send to this `target`.
+        /// Reserved, not sent yet: the connection may not send to this `target`.
         TargetNotAllowed = "TARGET_NOT_ALLOWED",
-        /// The connection sends faster than it may.
+        /// Reserved, not sent yet: the connection sends faster than it may.
         RateLimited = "RATE_LIMITED",
     }
 }
 
 impl ErrorCode {
-    /// Returns whether the frame itself is invalid: a hundred of these in a row close
-    /// the connection.
+    /// Returns whether a hundred in a row close the connection: the frame is invalid.
     #[must_use]
     pub const fn is_invalid_frame(self) -> bool {
         matches!(

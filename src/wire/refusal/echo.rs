@@ -5,8 +5,7 @@ use std::fmt::Write;
 /// The most characters of a peer's text that a refusal repeats.
 const ECHO_CHARS_MAX: usize = 80;
 
-/// `text` in quotes, shortened, and with everything escaped that would move a
-/// terminal's cursor or hide in it.
+/// `text` in quotes, shortened, with everything escaped that could harm a terminal.
 #[cold]
 pub(crate) fn echo(text: &str) -> String {
     format!("\"{}\"", plain(text))

@@ -8,6 +8,7 @@ use std::fmt;
 
 pub use self::code::ErrorCode;
 pub(super) use self::echo::{echo, plain};
+use super::words::words;
 use crate::ids::{MsgId, Name};
 
 /// The refusal of a frame, worded for the author of the client.
@@ -23,31 +24,19 @@ pub struct Refusal {
     pub msg_id: Option<MsgId>,
     /// The frame's `source`, if it is a name and is not repeated.
     pub source: Option<Name>,
-    /// The byte offset of the fault in the frame, if it is known without looking
-    /// for `field`.
+    /// The byte offset of the fault in the frame, if it is known without `field`.
     pub at: Option<usize>,
     /// The thing in short supply, where there are several.
     pub shortage: Option<Shortage>,
 }
 
-/// The reason for a refusal with `QUEUE_FULL`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Shortage {
-    /// The target's queue is full.
-    Queue,
-    /// The server has no more memory for it.
-    Memory,
-}
-
-impl Shortage {
-    /// The word for it in the details of an error.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Queue => "queue",
-            Self::Memory => "memory",
-        }
+words! {
+    /// The reason for a refusal with `QUEUE_FULL`, in the details of the error.
+    pub enum Shortage {
+        /// The target's queue is full.
+        Queue = "queue",
+        /// The server has no more memory for it.
+        Memory = "memory",
     }
 }
 
