@@ -1,8 +1,7 @@
 //! One ack for many messages, written while they are accepted.
 //!
-//! [`BatchAck::append`] opens an ack at the end of a buffer and adds ids to it;
-//! [`BatchAck::close`] completes it. In between the buffer ends with half a frame:
-//! close it before anything else is appended or the buffer is handed on.
+//! Until [`BatchAck::close`] the buffer ends with half a frame: nothing else may be
+//! appended, nor the buffer handed on.
 
 use std::io::Write;
 

@@ -1,7 +1,5 @@
-//! The answers of the server: acks from a template, errors and welcomes by serde,
-//! and their reader.
-//!
-//! Answers are appended to a buffer as whole frames, length prefix included.
+//! The answers of the server, appended to a buffer as whole frames, length prefix
+//! included, and their reader.
 
 mod batch_ack;
 #[cfg(any(feature = "server", feature = "client"))]
@@ -19,8 +17,7 @@ pub use self::template::{AckTemplate, AnswerIds};
 pub(crate) use self::writer::{AnswerWriter, ErrorDetails};
 use crate::limits::FRAME_PREFIX_BYTES;
 
-/// Sets the length prefix of the frame that starts at `start` and ends with
-/// the buffer.
+/// Sets the length prefix of the frame from `start` to the buffer's end.
 fn set_prefix(out: &mut [u8], start: usize) {
     let bytes =
         u32::try_from(out.len() - start - FRAME_PREFIX_BYTES).expect("answers are far below 4 GiB");

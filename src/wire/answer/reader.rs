@@ -1,5 +1,4 @@
-//! The reader of answers: tells the messages of the server from those of
-//! others.
+//! The reader of answers: tells the server's messages from those of others.
 
 use std::borrow::Cow;
 
@@ -31,8 +30,7 @@ pub(crate) enum Answer {
     Error(ErrorReport),
 }
 
-/// Recognises the messages of one server by its name: nobody else can use that
-/// as `source`.
+/// Recognises the messages of one server by `source`: nobody else can use its name.
 #[derive(Debug)]
 pub(crate) struct AnswerReader {
     server: Name,
@@ -62,8 +60,7 @@ impl<'a> Head<'a> {
 }
 
 impl<P: DeserializeOwned> ServerMessage<P> {
-    /// Reads a frame from any sender. `None` if it is not shaped like a message of
-    /// a server.
+    /// Reads a frame from any sender. `None` if it isn't like a message of a server.
     #[must_use]
     pub fn read(frame: &[u8]) -> Option<Self> {
         Self::of_head(Head::read(frame)?)
@@ -88,8 +85,7 @@ impl<P: DeserializeOwned> ServerMessage<P> {
 impl AnswerReader {
     /// A reader of the answers of `server`.
     pub(crate) fn of(server: &Name) -> Self {
-        // These characters never need an escape, so a frame without them in a
-        // row is not the server's. One quick search tells most frames.
+        // Without escapes the name stands in each of its frames: one search tells most.
         let plain = server
             .as_bytes()
             .iter()
@@ -110,8 +106,7 @@ impl AnswerReader {
         }
     }
 
-    /// Returns the id of the hello that a welcome answers; `None` if the frame
-    /// is no welcome.
+    /// Returns the id of the hello that a frame welcomes, if it does.
     #[cfg(feature = "client")]
     pub(crate) fn welcome_in(&self, json: &[u8]) -> Option<MsgId> {
         #[derive(Deserialize)]

@@ -98,8 +98,7 @@ impl AckTemplate {
         set_prefix(out, start);
     }
 
-    /// Appends an ack that the caller completes: it names no message, and its
-    /// payload is open.
+    /// Appends an ack without a message's id and without [`AckTemplate::END`].
     pub(super) fn append_open(&self, out: &mut Vec<u8>, ids: &mut AnswerIds) {
         let start = out.len();
         out.extend_from_slice(&self.frame[..self.frame.len() - Self::END.len()]);
@@ -119,7 +118,7 @@ fn json_string(text: &str) -> String {
 }
 
 /// Fresh ids for the answers of one session: UUIDs of version 8 (RFC 9562, section
-/// 5.8), random in front and counted behind, so the next costs twelve digits.
+/// 5.8), random in front and counted behind.
 #[derive(Debug, Clone)]
 pub struct AnswerIds {
     random: [u8; MsgId::LEN - Self::COUNTED],
@@ -181,8 +180,7 @@ pub(super) struct AnswerTime(pub(super) [u8; Self::LEN]);
 impl AnswerTime {
     pub(super) const LEN: usize = 24;
 
-    /// The time `unix_ms` milliseconds after 1970-01-01T00:00:00Z, moved into the
-    /// years 0 to 9999 where it lies outside.
+    /// The time `unix_ms` milliseconds after 1970, moved into the years 0 to 9999.
     #[must_use]
     pub(super) fn from_unix_ms(unix_ms: i64) -> Self {
         const FIRST: i64 = -62_167_219_200_000;

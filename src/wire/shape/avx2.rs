@@ -1,7 +1,7 @@
 //! The matcher on processors with AVX2: 32 bytes at once.
 //!
-//! All that is unsafe here is calling functions compiled for AVX2 (an [`Avx2`]
-//! proves that the processor has it) and loads from references to arrays.
+//! Unsafe are calls of functions compiled for AVX2, which an [`Avx2`] proves to be
+//! there, and loads from references to arrays.
 
 use std::arch::x86_64::{
     __m128i, __m256i, _mm_cmpgt_epi16, _mm_loadu_si128, _mm_maddubs_epi16, _mm_movemask_epi8,
@@ -134,8 +134,7 @@ fn classes_of(text: __m256i) -> __m256i {
     )
 }
 
-/// Month, day, hour, minute and second at once; days above 28 are left to the
-/// calendar.
+/// Checks month to second at once; days above 28 are left to the calendar.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn is_date_and_time(text: &Chunk) -> bool {
@@ -164,8 +163,7 @@ fn both_halves(table: &[u8; 16]) -> __m256i {
 #[target_feature(enable = "avx2")]
 #[allow(unsafe_code, reason = "intrinsics load from pointers")]
 fn load(bytes: &[u8; Block::BYTES]) -> __m256i {
-    // SAFETY: the reference covers the 32 bytes, and the load needs no
-    // alignment.
+    // SAFETY: the reference covers the 32 bytes; the load needs no alignment.
     unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
 }
 
@@ -173,7 +171,6 @@ fn load(bytes: &[u8; Block::BYTES]) -> __m256i {
 #[target_feature(enable = "avx2")]
 #[allow(unsafe_code, reason = "intrinsics load from pointers")]
 fn load_half(bytes: &[u8; 16]) -> __m128i {
-    // SAFETY: the reference covers the 16 bytes, and the load needs no
-    // alignment.
+    // SAFETY: the reference covers the 16 bytes; the load needs no alignment.
     unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
 }

@@ -1,8 +1,7 @@
 //! Classes of bytes, as bits: the bytes that a position admits beside its sample.
 //!
-//! Every class is a set of low nibbles times a set of high nibbles, or several of
-//! those. So two table lookups by nibble give all classes of a byte, and of 32
-//! bytes at once where the processor can shuffle.
+//! Every class is made of sets of low nibbles times sets of high nibbles. So two
+//! lookups by nibble give all classes of a byte, or of 32 bytes at once.
 
 /// A set of classes.
 pub(super) type Classes = u8;
@@ -24,8 +23,7 @@ pub(super) const NONZERO_DIGIT: Classes = 1 << 6;
 /// 0x80 to 0xFF: part of a character beyond ASCII.
 pub(super) const BEYOND_ASCII: Classes = 1 << 7;
 
-/// Printable ASCII that may stand in a JSON string as it is: no quote, no
-/// backslash, no control character, no DEL.
+/// Printable ASCII that may stand in a JSON string as it is: no quote, no backslash.
 pub(super) const STRING: Classes = STRING_MIDDLE | STRING_2 | STRING_5 | STRING_7;
 /// A digit of a UUID, in either case.
 pub(super) const HEX: Classes = DIGIT | HEX_LETTER;

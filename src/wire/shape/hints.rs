@@ -12,11 +12,8 @@ const A_LENGTH: usize = 4;
 /// Shapes tried for a length with which they were not seen.
 const RECENT: usize = 32;
 
-/// The shapes that one thread has met lately, by the length of the frame and by
-/// their last use.
-///
-/// A hint may be out of date, or of another server's table. Then it misses, or
-/// another shape recognises the frame, which is as good.
+/// The shapes that one thread has met lately, by the length of the frame and by their
+/// last use. A hint that is out of date, or of another table, only misses.
 #[derive(Debug)]
 pub struct Hints {
     /// By length, the likeliest first.
@@ -40,8 +37,7 @@ impl Default for Hints {
 
 impl Hints {
     /// The header of the frame of `len` bytes at the front of `bytes`, if a shape
-    /// recognises it. The bytes behind the frame don't matter. `now` is any count
-    /// that grows with time: the shape unused for longest makes room for others.
+    /// recognises it. `now` grows with time: the shape unused for longest makes room.
     #[inline]
     pub fn recognize(
         &mut self,
@@ -96,8 +92,8 @@ impl Hints {
         None
     }
 
-    /// The slots of the frame of `len` bytes that [`Hints::recognize`] has just
-    /// recognised, by the same table. `None` if no shape recognised the last frame.
+    /// The slots of the last frame, of `len` bytes, if [`Hints::recognize`] recognised
+    /// it by the same table.
     #[inline]
     pub(crate) fn slots<'a>(&'a self, table: &'a Table, len: usize) -> Option<Slots<'a>> {
         (self.offsets.shape != 0).then_some(Slots {
@@ -130,8 +126,7 @@ fn move_to_front(indices: &mut [ShapeIndex], index: ShapeIndex) {
     indices[0] = index;
 }
 
-/// A buffer for a frame with less than [`LOOKAHEAD`] behind it, such as the last
-/// of a read.
+/// A buffer for a frame with less than [`LOOKAHEAD`] behind it, the last of a read.
 #[derive(Debug)]
 pub(super) struct PaddedCopy(Box<[u8]>);
 
@@ -161,8 +156,7 @@ pub(crate) struct Slots<'a> {
 }
 
 impl<'a> Slots<'a> {
-    /// The shape's number, unique in the process: a shape that replaces another
-    /// has a number of its own.
+    /// The shape's number, unique in the process.
     #[inline]
     pub fn shape_number(&self) -> u64 {
         self.offsets.shape

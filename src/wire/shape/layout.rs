@@ -1,10 +1,9 @@
 //! The layout of a frame: its slots, the values that may differ from frame to
 //! frame, and the literals around them.
 //!
-//! A slot is the text of a string value, or a number. Everything else is literal:
-//! structure, white space, keys, `true`, `false`, `null`, and the words that a
-//! rule enumerates. So the keys and their order, repeated keys, depth and the
-//! lengths of arrays are the same in all frames of a layout.
+//! A slot is the text of a string value, or a number. Everything else is literal, and
+//! the same in all frames of a layout: structure, white space, keys, `true`, `false`,
+//! `null`, and the words that a rule enumerates.
 
 use std::hash::{BuildHasher, Hasher};
 use std::ops::Range;
@@ -50,8 +49,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Reads the layout of an accepted frame of `kind` without backslashes. `None`
-    /// if it is none after all.
+    /// Reads the layout of an accepted frame of `kind` without backslashes.
     pub(super) fn read(frame: &[u8], kind: Kind, validation: Validation) -> Option<Self> {
         let mut reader = Reader {
             frame,
@@ -98,8 +96,7 @@ impl Layout {
         hasher.finish()
     }
 
-    /// Returns whether another frame has the same literals, and slots of the same
-    /// types.
+    /// Returns whether another frame has the same literals and types of slots.
     pub(super) fn agrees(&self, frame: &[u8], other: &Self, other_frame: &[u8]) -> bool {
         self.msg_id == other.msg_id
             && self.source == other.source

@@ -5,13 +5,7 @@
 //! position of a fixed part stand a sample byte and, in a value that was always as
 //! wide, the classes of the other bytes that may stand there.
 //!
-//! ```text
-//! frame     {"id":"5e0f","price":45000.5,"n":7}
-//! sample    {"id":"5e0f","price":               ,"n":7}
-//! classes          xxxx                              d         x: hex, d: digit
-//!           |--- fixed part 0 ---|- variable 0 -|- fixed part 1 -|- End -|
-//!                                  a number, its terminator is `,`
-//! ```
+//! `docs/architecture.md` has a picture.
 //!
 //! - [`fits`] goes from segment to segment, and is compiled for each processor, over
 //!   [`Simd`].
@@ -82,8 +76,8 @@ pub(super) trait Simd: Copy {
     /// Returns the mask of the bytes that are of none of `classes`.
     fn outside(self, text: &Chunk, classes: Classes) -> u32;
 
-    /// Returns whether the first 19 bytes are a date and a time. Digits and
-    /// separators are known to be in their places.
+    /// Returns whether the first 19 bytes, digits and separators in place, are a date
+    /// and a time.
     fn is_date_and_time(self, text: &Chunk) -> bool;
 }
 

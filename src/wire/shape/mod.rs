@@ -1,5 +1,4 @@
-//! Learned shapes: frames like one that was accepted are recognised without
-//! being parsed.
+//! Learned shapes: frames like one that was accepted are recognised, not parsed.
 //!
 //! A connector sends the same keys in the same order over and over, with other
 //! values. The parser accepts the first two such frames, and a shape is learned from
@@ -47,8 +46,7 @@ use super::envelope::{Kind, Names};
 use crate::ids::MsgId;
 use crate::limits::SHAPE_VARIABLES_MAX;
 
-/// The header that a shape gives a frame, as ranges: most frames join a run and
-/// need no copies.
+/// The header that a shape gives a frame, as ranges: most need no copies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShapeMatch {
     /// The message's type.
@@ -59,8 +57,7 @@ pub struct ShapeMatch {
 }
 
 impl ShapeMatch {
-    /// The message's id, in the frame that was recognised; `None` in a shorter
-    /// one.
+    /// The message's id, in the frame that was recognised; `None` in a shorter one.
     #[must_use]
     #[inline]
     pub fn msg_id(&self, frame: &[u8]) -> Option<MsgId> {

@@ -13,8 +13,7 @@ use crate::wire::rules;
 /// The width that the values of a slot have had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Width {
-    /// The sample's: the same number of bytes, and in a number or a timestamp the
-    /// same punctuation in the same places.
+    /// The sample's, and in a number or a timestamp the same punctuation.
     Fixed,
     /// Any width.
     Varying {
@@ -23,8 +22,7 @@ pub(super) enum Width {
     },
 }
 
-/// A frame of a shape, and the widths that its values have had. A shape is built
-/// from it, and later a wider one.
+/// A frame from which a shape is built, and the widths that its values have had.
 #[derive(Debug, Clone)]
 pub(super) struct Sample {
     pub(super) frame: Arc<[u8]>,
@@ -59,8 +57,8 @@ impl Sample {
         &self.frame[slot.range.clone()]
     }
 
-    /// Widens the slots that have another width in `other`, a sample of the same
-    /// layout. Returns whether any changed.
+    /// Widens the slots that have another width in `other`, of the same layout. Returns
+    /// whether any changed.
     pub(super) fn widen(&mut self, other: &Self) -> bool {
         let mut changed = false;
         for at in 0..self.widths.len() {
@@ -126,8 +124,7 @@ fn width(slot: &Slot, text: &[u8]) -> Option<Width> {
     fits.then_some(width)
 }
 
-/// Returns whether two values of one slot have the same punctuation in the same
-/// places.
+/// Returns whether two values of a slot have their punctuation in the same places.
 fn same_pattern(slot_type: SlotType, one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len()
         && match slot_type {
@@ -142,8 +139,7 @@ fn same_pattern(slot_type: SlotType, one: &[u8], other: &[u8]) -> bool {
         }
 }
 
-/// The length of the front of a value in which digits may differ: all but a
-/// timestamp's offset.
+/// The length of the front in which digits may differ: all but a timestamp's offset.
 pub(super) fn digits_of(slot_type: SlotType, text: &[u8]) -> usize {
     if slot_type != SlotType::Timestamp {
         return text.len();

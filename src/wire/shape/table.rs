@@ -1,5 +1,4 @@
-//! The shapes of one server: a table that is read without a lock, and the
-//! learner that adds to it.
+//! The shapes of one server: a table read without a lock, and its learner.
 
 use std::collections::VecDeque;
 use std::hash::RandomState;
@@ -23,14 +22,11 @@ pub struct Table {
 #[derive(Debug)]
 struct Entry {
     shape: Shape,
-    /// The time of the last frame that it recognised; see [`Hints::recognize`].
-    ///
-    /// [`Hints::recognize`]: super::Hints::recognize
+    /// The time of the last frame that it recognised.
     used: AtomicU32,
 }
 
-/// The learned shapes of a server: frames like one that its parser accepted are
-/// recognised without being parsed.
+/// The learned shapes of a server.
 ///
 /// ```
 /// use tickwire::wire::internal::{Hints, Shapes};
@@ -174,8 +170,7 @@ impl Shapes {
         LearnOutcome::Shape(known)
     }
 
-    /// The index for a new shape: behind the others, or that of the shape unused
-    /// for longest.
+    /// The index for a new shape: the next, or that of the shape unused for longest.
     fn free_index(&self) -> usize {
         let table = self.table.load();
         if table.entries.len() < SHAPES_MAX {
