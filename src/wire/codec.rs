@@ -8,11 +8,10 @@ use tokio_util::codec::{Decoder, Encoder};
 use super::frame::{FrameError, FrameState, frame_state, write_frame};
 use crate::limits::{FRAME_BYTES_MAX_DEFAULT, FRAME_PREFIX_BYTES, READ_BUFFER_BYTES};
 
-/// Cuts a byte stream into frames and writes frames to it: each item is the
-/// JSON of one frame, without its length prefix. The JSON is not looked into.
+/// Cuts a byte stream into frames and writes frames to it: each item is the unread
+/// JSON of one frame, without its length prefix.
 ///
-/// After an error the framing is lost: every further call of `decode` gives
-/// the same error, so the connection can only be closed.
+/// After an error every further call of `decode` gives the same: close the connection.
 #[derive(Debug, Clone)]
 pub struct FrameCodec {
     frame_bytes_max: usize,

@@ -1,10 +1,8 @@
 //! Length-prefixed framing as plain functions: a big-endian `u32` N, then N
 //! bytes of JSON.
 //!
-//! Nothing here holds a buffer, so memory follows the bytes received, never the
-//! length declared. Ask [`frame_state`] for the frame at the start of the bytes at
-//! hand, take it when it is complete, and ask again with the bytes behind it. After
-//! a [`FrameError`] the framing is lost: the start of the next frame is unknown.
+//! Ask [`frame_state`] for the frame at the start of the bytes at hand, take it when it
+//! is complete, and ask again behind it. After a [`FrameError`] the framing is lost.
 
 use bytes::BufMut;
 
@@ -16,8 +14,8 @@ use crate::limits::FRAME_PREFIX_BYTES;
 pub enum FrameState {
     /// No complete frame yet.
     Partial {
-        /// The bytes missing of the prefix, or else of the frame. At least 1. A peer
-        /// declares them: don't reserve so much at once.
+        /// The bytes missing of the prefix, or else of the frame; at least 1, and as many
+        /// as the peer likes: don't reserve them at once.
         missing: usize,
     },
     /// A complete frame: its JSON is `bytes[FRAME_PREFIX_BYTES..][..len]`.
@@ -37,7 +35,7 @@ pub enum FrameError {
     /// The prefix declares more than is allowed.
     #[error(
         "this length prefix says {declared} bytes, at most {limit} are allowed{}",
-        Looks::like(*declared).hint()
+        probably(*declared)
     )]
     TooLarge {
         /// Bytes that the prefix declares, without itself.
@@ -76,8 +74,7 @@ impl From<FrameError> for Refusal {
 /// frame allowed, in bytes without the prefix.
 ///
 /// # Errors
-/// As soon as the prefix is complete: [`FrameError::Empty`] or
-/// [`FrameError::TooLarge`].
+/// With the prefix alone: [`FrameError::Empty`] or [`FrameError::TooLarge`].
 #[inline]
 pub fn frame_state(bytes: &[u8], limit: usize) -> Result<FrameState, FrameError> {
     let Some((prefix, rest)) = bytes.split_first_chunk::<FRAME_PREFIX_BYTES>() else {
@@ -118,8 +115,7 @@ pub fn frame_prefix(len: usize) -> Result<[u8; FRAME_PREFIX_BYTES], FrameError> 
     }
 }
 
-/// Appends one frame, prefix and `json`, to `out`, which must have room for it
-/// or grow by itself.
+/// Appends one frame, prefix and `json`, to `out`, which has room for it or grows.
 ///
 /// # Errors
 /// Those of [`frame_prefix`]; nothing is written then.
@@ -131,35 +127,17 @@ pub fn write_frame(out: &mut impl BufMut, json: &[u8]) -> Result<(), FrameError>
     Ok(())
 }
 
-/// The protocol that a nonsensical length was probably meant for.
-enum Looks {
-    Http,
-    Tls,
-    Json,
-    Unknown,
-}
-
-impl Looks {
-    fn like(declared: u32) -> Self {
-        match &declared.to_be_bytes() {
-            b"GET " | b"POST" | b"HEAD" | b"PUT " | b"OPTI" | b"DELE" | b"PATC" | b"CONN"
-            | b"TRAC" | b"PRI " | b"HTTP" => Self::Http,
-            [0x16, 0x03, ..] => Self::Tls,
-            [b'{', ..] => Self::Json,
-            _ => Self::Unknown,
+/// Words the protocol that a nonsensical length was probably meant for.
+fn probably(declared: u32) -> &'static str {
+    match &declared.to_be_bytes() {
+        b"GET " | b"POST" | b"HEAD" | b"PUT " | b"OPTI" | b"DELE" | b"PATC" | b"CONN" | b"TRAC"
+        | b"PRI " | b"HTTP" => ": this port speaks length-prefixed JSON, not HTTP",
+        [0x16, 0x03, ..] => ": this port speaks length-prefixed JSON, not TLS",
+        [b'{', ..] => {
+            ": these are the first bytes of JSON; each frame begins with its length, \
+             a big-endian u32"
         }
-    }
-
-    fn hint(&self) -> &'static str {
-        match self {
-            Self::Http => ": this port speaks length-prefixed JSON, not HTTP",
-            Self::Tls => ": this port speaks length-prefixed JSON, not TLS",
-            Self::Json => {
-                ": these are the first bytes of JSON; each frame begins with its length, \
-                 a big-endian u32"
-            }
-            Self::Unknown => ": a prefix is a big-endian u32 that counts the bytes after it",
-        }
+        _ => ": a prefix is a big-endian u32 that counts the bytes after it",
     }
 }
 

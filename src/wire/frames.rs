@@ -1,5 +1,4 @@
-//! Whole frames side by side, as the entries of queues hold them. They were checked before,
-//! so a value that can't be read is simply absent.
+//! Whole frames side by side, as the entries of queues hold them, checked before.
 
 use std::borrow::Cow;
 use std::ops::Range;

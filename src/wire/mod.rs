@@ -2,24 +2,7 @@
 //!
 //! [`frame_state`] finds a frame in a stream, [`Parser`] checks it by every rule of
 //! the protocol, and [`Message`] reads and writes it as typed values.
-//!
-//! The files:
-//! - `frame`: the length prefix; `codec`: the same for tokio; `run`: frames side
-//!   by side, as queues hold them.
-//! - `envelope`: the kind of a message, and the header that routing needs.
-//! - `parser`: the check of a frame by every rule.
-//! - `words`: a macro for enumerations of words.
-//!
-//! The folders:
-//! - `refusal`: error codes and the wording of a refusal.
-//! - `json`: JSON values, members one level at a time, faults and their places.
-//! - `rules`: the protocol's tables, and a frame held against them.
-//! - `message`: messages as owned, typed values.
-//! - `request`: the control messages of a client as the router carries them out.
-//! - `filter`: the conditions of subscriptions.
-//! - `answer`: the acks, errors and welcomes of the server.
-//! - `shape`: frames recognised by learned shapes, without parsing.
-//! - `testing`: judges, generators and the bodies of the fuzz targets.
+//! `docs/architecture.md` says what each file and folder holds.
 
 mod answer;
 #[cfg(feature = "codec")]
@@ -63,8 +46,7 @@ pub use refusal::{ErrorCode, Refusal, Shortage};
 pub(crate) use request::{HelloRequest, Mode, SubscribeRequest, UnsubscribeRequest};
 pub(crate) use shape::{Hints, LearnOutcome, Shapes, Slots, Table};
 
-/// Parts that the binary and the benchmarks need beside the interface above. It
-/// is no stable interface.
+/// Parts that the binary and the benchmarks need as well; no stable interface.
 #[doc(hidden)]
 pub mod internal {
     #[cfg(any(feature = "server", feature = "client"))]

@@ -1,8 +1,5 @@
-//! The parser that checks a frame.
-//!
-//! A frame is copied into the parser's scratch and parsed there: simd-json unescapes
-//! strings in place and needs room behind them, and its other interface copies as
-//! much. So the frame itself is only read, and is forwarded as it was received.
+//! The parser that checks a frame: in a copy, for simd-json unescapes strings in place,
+//! and the frame is forwarded as it was received.
 
 use std::fmt;
 use std::mem;
@@ -12,7 +9,7 @@ use simd_json::{Buffers, INPUT_PADDING, Tape};
 use super::envelope::{Envelope, Header, Names, Span, Validation};
 use super::json::{self, KeySet, TapeValue};
 use super::refusal::{ErrorCode, Refusal};
-use super::rules::{self, Checked};
+use super::rules;
 use crate::limits::{FRAME_BYTES_MAX_MAX, JSON_DEPTH_MAX, READ_BUFFER_BYTES};
 
 /// The largest frame whose buffers are kept. They never shrink: one large frame
@@ -23,8 +20,7 @@ const TAPE_NODES_MAX: usize = 8 * 1024;
 /// The size of the buffers at first.
 const FRAME_BYTES_EXPECTED: usize = 1024;
 
-/// A parser with buffers of its own: once they are warm, an accepted frame costs no
-/// allocation.
+/// A parser with buffers. Once they are warm, an accepted frame costs no allocation.
 pub struct Parser {
     validation: Validation,
     buffers: Buffers,
@@ -58,8 +54,7 @@ impl Parser {
         self.validation = validation;
     }
 
-    /// Checks one frame (without its length prefix) by every rule of the
-    /// protocol, and gives the header that routing needs.
+    /// Checks one frame, without its length prefix, by every rule of the protocol.
     ///
     /// # Errors
     /// The first rule that the frame breaks.
@@ -128,7 +123,7 @@ impl Parser {
         );
         let outcome = match filled {
             Ok(()) => rules::check(TapeValue(&tape.0), self.validation, &mut self.keys)
-                .map(|checked| CheckedFrame::locate(&checked, frame, base)),
+                .map(|envelope| CheckedFrame::locate(&envelope, frame, base)),
             Err(_) => Ok(None),
         };
         self.tape = tape.reset();
@@ -147,30 +142,13 @@ impl Parser {
     #[cold]
     fn read_again(&mut self, frame: &[u8]) -> Result<CheckedFrame, Refusal> {
         let root = json::read_again(frame)?;
-        let checked = rules::check(&root, self.validation, &mut self.keys)?;
+        let envelope = rules::check(&root, self.validation, &mut self.keys)?;
         self.scratch.clear();
-        let mut keep = |text: &str| {
+        let found = CheckedFrame::of(&envelope, |text| {
             let start = self.scratch.len();
             self.scratch.extend_from_slice(text.as_bytes());
             Span::new(start, self.scratch.len())
-        };
-        let found = (|| {
-            Some(CheckedFrame {
-                timestamp: keep(checked.timestamp)?,
-                header: Header {
-                    msg_id: checked.msg_id,
-                    kind: checked.kind,
-                    names: Names {
-                        source: keep(checked.source)?,
-                        target: match checked.target {
-                            Some(target) => Some(keep(target)?),
-                            None => None,
-                        },
-                        in_scratch: true,
-                    },
-                },
-            })
-        })();
+        });
         found.ok_or_else(|| too_large(frame.len()))
     }
 
@@ -223,38 +201,42 @@ struct CheckedFrame {
 }
 
 impl CheckedFrame {
+    /// Turns the texts of an envelope into ranges of the scratch. `None` if `span` is.
+    #[inline]
+    fn of(envelope: &Envelope<'_>, mut span: impl FnMut(&str) -> Option<Span>) -> Option<Self> {
+        Some(Self {
+            timestamp: span(envelope.timestamp)?,
+            header: Header {
+                msg_id: envelope.msg_id,
+                kind: envelope.kind,
+                names: Names {
+                    source: span(envelope.source)?,
+                    target: match envelope.target {
+                        Some(target) => Some(span(target)?),
+                        None => None,
+                    },
+                    in_scratch: true,
+                },
+            },
+        })
+    }
+
     /// Turns texts in the scratch at address `base` into ranges. `None` if one lies
     /// elsewhere, which simd-json doesn't do.
     #[inline]
-    fn locate(checked: &Checked<'_>, frame: &[u8], base: usize) -> Option<Self> {
-        let span = |text: &str| {
+    fn locate(envelope: &Envelope<'_>, frame: &[u8], base: usize) -> Option<Self> {
+        let mut found = Self::of(envelope, |text| {
             let start = (text.as_ptr() as usize).checked_sub(base)?;
             let end = start.checked_add(text.len())?;
             (end <= frame.len()).then(|| Span::new(start, end))?
-        };
-        let source = span(checked.source)?;
-        let timestamp = span(checked.timestamp)?;
-        let target = match checked.target {
-            Some(target) => Some(span(target)?),
-            None => None,
-        };
+        })?;
         // A string without escapes has the same range in the frame. The first escape
         // of any other lies within the unescaped length: it left at least one byte.
         let escaped = |span: Span| memchr::memchr(b'\\', span.of(frame)).is_some();
-        Some(Self {
-            header: Header {
-                msg_id: checked.msg_id,
-                kind: checked.kind,
-                names: Names {
-                    source,
-                    target,
-                    in_scratch: escaped(source)
-                        || escaped(timestamp)
-                        || target.is_some_and(escaped),
-                },
-            },
-            timestamp,
-        })
+        let names = &mut found.header.names;
+        names.in_scratch =
+            escaped(names.source) || escaped(found.timestamp) || names.target.is_some_and(escaped);
+        Some(found)
     }
 }
 

@@ -1,5 +1,4 @@
-//! The wording of faults in JSON: the fault, its place, and the probable mistake
-//! of the client.
+//! The wording of faults in JSON: the fault, its place and the probable mistake.
 
 use serde_json::error::Category;
 
@@ -8,6 +7,8 @@ use crate::wire::refusal::{ErrorCode, Refusal, echo};
 
 /// Bytes of `\uXXXX`.
 const ESCAPE_BYTES: usize = 6;
+/// The beginning of an error of serde_json.
+const CONTROL_CHARACTER: &str = "control character";
 
 /// A fault in the JSON of a frame.
 #[derive(Debug)]
@@ -32,9 +33,10 @@ pub(super) fn refuse(frame: &[u8], at: usize, fault: Fault) -> Refusal {
         ),
         Fault::Syntax(error) => syntax(frame, at, &error),
     };
-    let mut refusal = Refusal::new(ErrorCode::InvalidJson, reason);
-    refusal.at = Some(at);
-    refusal
+    Refusal {
+        at: Some(at),
+        ..Refusal::new(ErrorCode::InvalidJson, reason)
+    }
 }
 
 /// The byte offset in `text` of an error of serde_json.
@@ -45,15 +47,12 @@ pub(super) fn offset(text: &[u8], error: &serde_json::Error) -> usize {
             .nth(newlines_before)
             .map_or(text.len(), |newline| newline + 1),
     };
+    let says = error.to_string();
     // Columns count from 1, but for a control character in a string: there
     // serde_json counts the bytes before it.
-    let column = if is_control_character(error) {
-        error.column()
-    } else {
-        error.column().saturating_sub(1)
-    };
-    let at = (line_start + column).min(text.len());
-    if !text_of(error).starts_with("invalid escape") {
+    let counted_from = usize::from(!says.starts_with(CONTROL_CHARACTER));
+    let at = (line_start + error.column().saturating_sub(counted_from)).min(text.len());
+    if !says.starts_with("invalid escape") {
         return at;
     }
     // The error comes behind the digits: point to the beginning of the escape.
@@ -62,10 +61,6 @@ pub(super) fn offset(text: &[u8], error: &serde_json::Error) -> usize {
         .get(nearby.clone())
         .and_then(|bytes| bytes.iter().rposition(|&byte| byte == b'\\'));
     backslash.map_or(at, |back| nearby.start + back)
-}
-
-fn is_control_character(error: &serde_json::Error) -> bool {
-    text_of(error).starts_with("control character")
 }
 
 fn syntax(frame: &[u8], at: usize, error: &serde_json::Error) -> String {
@@ -94,6 +89,7 @@ fn hint(frame: &[u8], at: usize, error: &serde_json::Error) -> Option<&'static s
     const NOT_A_NUMBER: &str =
         "JSON has no NaN and no Infinity; leave the field out, or send null or a string";
     let (before, rest) = frame.split_at_checked(at)?;
+    let text = error.to_string();
     let previous = before.trim_ascii_end().last();
     if error.classify() == Category::Eof {
         return Some("the JSON ends too early; the length prefix must count bytes, not characters");
@@ -119,24 +115,18 @@ fn hint(frame: &[u8], at: usize, error: &serde_json::Error) -> Option<&'static s
         b'\'' => "strings and keys stand in double quotes",
         b'}' | b']' if previous == Some(&b',') => "no comma may stand before a closing bracket",
         b'/' | b'#' => "JSON has no comments",
-        _ if is_control_character(error) => {
+        _ if text.starts_with(CONTROL_CHARACTER) => {
             "within a string, write it as an escape like \\n or \\u0000"
         }
-        b'0'..=b'9' if text_of(error).starts_with("invalid number") => {
-            "a number may not begin with a zero"
-        }
+        b'0'..=b'9' if text.starts_with("invalid number") => "a number may not begin with a zero",
         b'.' | b'+' => "a number begins with a digit or a minus",
-        b'a'..=b'z' | b'A'..=b'Z' | b'_' if text_of(error).starts_with("key must be") => {
+        b'a'..=b'z' | b'A'..=b'Z' | b'_' if text.starts_with("key must be") => {
             "keys stand in double quotes"
         }
-        _ if text_of(error).starts_with("trailing characters") => {
+        _ if text.starts_with("trailing characters") => {
             "a frame must hold exactly one JSON object, and something follows it; each message \
              needs its own length prefix, which counts bytes"
         }
         _ => return None,
     })
-}
-
-fn text_of(error: &serde_json::Error) -> String {
-    error.to_string()
 }

@@ -1,5 +1,4 @@
-//! The search for a repeated key, in less than quadratic time: a frame may be
-//! hostile.
+//! The search for a repeated key, in less than quadratic time.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};

@@ -6,11 +6,9 @@ use super::members::{Members, type_of};
 use super::value::JsonType;
 use crate::wire::refusal::Refusal;
 
-/// Returns the byte offset in `json` of the refusal's fault, or of its field's
-/// value (the last one where a key is repeated), or of the object in which a
-/// missing field belongs.
-///
-/// Slow: it parses `json` again, one level at a time.
+/// Returns the byte offset in `json` of the refusal's fault, or of its field's value
+/// (the last of a repeated key), or of the object in which a missing field belongs.
+/// Parses `json` again.
 #[must_use]
 #[cold]
 pub fn locate(json: &[u8], refusal: &Refusal) -> Option<usize> {
@@ -29,8 +27,7 @@ pub fn locate(json: &[u8], refusal: &Refusal) -> Option<usize> {
     (value.as_ptr() as usize).checked_sub(json.as_ptr() as usize)
 }
 
-/// Returns line and column of byte `at` of `text`, both counted from 1, the column in
-/// characters.
+/// Returns line and column, in characters, of byte `at`, both counted from 1.
 #[must_use]
 pub fn line_and_column(text: &[u8], at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or(text);
@@ -40,8 +37,7 @@ pub fn line_and_column(text: &[u8], at: usize) -> (usize, usize) {
     (line, String::from_utf8_lossy(in_line).chars().count() + 1)
 }
 
-/// Follows the first step of `path`. Returns the value there and the rest of the
-/// path.
+/// Follows the first step of `path`. Returns the value there and the other steps.
 fn step<'a, 'p>(json: &'a str, path: &'p str) -> Option<(&'a str, &'p str)> {
     match type_of(json) {
         JsonType::Object => {

@@ -2,8 +2,10 @@
 //! needed, so a number of any size passes.
 
 use std::fmt;
+use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::value::JsonType;
@@ -21,7 +23,11 @@ pub(crate) fn type_of(json: &str) -> JsonType {
 }
 
 /// The members of one object in their order, repeated keys included.
-pub(crate) struct Members<'a>(pub(crate) Vec<(String, &'a RawValue)>);
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Members<'a>(
+    #[serde(borrow, deserialize_with = "members")] pub(crate) Vec<(String, &'a RawValue)>,
+);
 
 impl<'a> Members<'a> {
     /// The text of the last value under `key`.
@@ -37,26 +43,26 @@ impl<'a> Members<'a> {
     }
 }
 
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Walk;
+/// Reads the members of one object in their order.
+///
+/// # Errors
+/// The value is no object, or a member is none of these.
+pub(crate) fn members<'de, D: Deserializer<'de>, K: Deserialize<'de>, V: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<(K, V)>, D::Error> {
+    struct All<K, V>(PhantomData<(K, V)>);
 
-        impl<'de> Visitor<'de> for Walk {
-            type Value = Members<'de>;
+    impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> Visitor<'de> for All<K, V> {
+        type Value = Vec<(K, V)>;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
         }
 
-        deserializer.deserialize_map(Walk)
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            std::iter::from_fn(|| map.next_entry().transpose()).collect()
+        }
     }
+
+    deserializer.deserialize_map(All(PhantomData))
 }

@@ -1,5 +1,4 @@
-//! JSON: values for the rules, members one level at a time, strings and white
-//! space, and the places and the wording of faults.
+//! JSON: values for the rules, members one level at a time, faults and their places.
 
 mod fault;
 mod keys;
@@ -12,7 +11,7 @@ mod value;
 
 pub(super) use self::keys::{KeySet, first_repeated};
 pub use self::locate::{line_and_column, locate};
-pub(super) use self::members::{Members, type_of};
+pub(super) use self::members::{Members, members, type_of};
 pub(super) use self::second_opinion::read as read_again;
 pub(super) use self::tape::TapeValue;
 pub(super) use self::text::unescape;

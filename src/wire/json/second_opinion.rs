@@ -1,9 +1,5 @@
-//! The second opinion on frames that simd-json refuses.
-//!
-//! simd-json refuses numbers beyond 64 bits, though JSON's grammar sets no size.
-//! So its refusals are read again, slowly: UTF-8, depth and surrogates first, then
-//! by serde_json, which leaves values unread as far as the rules allow. A second
-//! refusal is worded for the author of the client.
+//! The second opinion on frames that simd-json refuses: it takes no numbers beyond 64
+//! bits, though JSON's grammar sets no size, and doesn't word its refusals.
 
 use std::slice::Iter;
 
@@ -17,8 +13,7 @@ use super::value::{Content, JsonType, Value};
 use crate::limits::JSON_DEPTH_MAX;
 use crate::wire::refusal::Refusal;
 
-/// JSON read as far as the rules look: members of the root and of the objects
-/// directly in it.
+/// JSON read as far as the rules look: two levels of members.
 #[derive(Debug)]
 pub(crate) enum Loose {
     Null,
@@ -39,18 +34,11 @@ type Member = (String, Loose);
 pub(crate) fn read(frame: &[u8]) -> Result<Loose, Refusal> {
     let text = str::from_utf8(frame)
         .map_err(|error| fault::refuse(frame, error.valid_up_to(), Fault::Utf8))?;
-    let offence = depth_or_surrogate(frame);
     let grammar = serde_json::from_str::<IgnoredAny>(text).err();
-    let fault = match (offence, grammar) {
-        // The earlier of two faults is the one that explains the other.
-        (Some(offence), Some(error)) if offence.0 > fault::offset(frame, &error) => {
-            Some((fault::offset(frame, &error), Fault::Syntax(error)))
-        }
-        (Some(offence), _) => Some(offence),
-        (None, Some(error)) => Some((fault::offset(frame, &error), Fault::Syntax(error))),
-        (None, None) => None,
-    };
-    if let Some((at, fault)) = fault {
+    let grammar = grammar.map(|error| (fault::offset(frame, &error), Fault::Syntax(error)));
+    let faults = [depth_or_surrogate(frame), grammar];
+    // The earlier of two faults is the one that explains the other.
+    if let Some((at, fault)) = faults.into_iter().flatten().min_by_key(|(at, _)| *at) {
         return Err(fault::refuse(frame, at, fault));
     }
     Loose::read(text, 2).map_err(|error| fault::refuse(frame, 0, Fault::Syntax(error)))
@@ -98,9 +86,8 @@ impl<'a> Value<'a> for &'a Loose {
     }
 }
 
-/// The first place where a text is nested too deep or holds half of a
-/// surrogate pair: the two faults that serde_json passes in values it skips.
-/// The text need not be valid JSON.
+/// The first place where a text, which need not be valid JSON, is nested too deep or
+/// holds half of a surrogate pair: serde_json passes both in values it skips.
 fn depth_or_surrogate(json: &[u8]) -> Option<(usize, Fault)> {
     let mut depth = 0_usize;
     let mut at = 0;

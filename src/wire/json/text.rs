@@ -11,8 +11,7 @@ pub struct StringEnd {
     pub has_escapes: bool,
 }
 
-/// Finds the end of the string whose text begins at `start`, behind its opening
-/// quote. `None` if no quote closes it.
+/// Finds the end of the string whose text begins at `start`, if a quote closes it.
 #[inline]
 pub fn string_end(json: &[u8], start: usize) -> Option<StringEnd> {
     let mut at = start;
@@ -36,8 +35,7 @@ pub const fn is_white_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\n' | b'\t' | b'\r')
 }
 
-/// Appends the characters that `text`, as it stands between a string's quotes,
-/// spells.
+/// Appends the characters that the `text` between a string's quotes spells.
 pub(crate) fn unescape(mut text: &[u8], out: &mut Vec<u8>) {
     while let Some(at) = memchr(b'\\', text) {
         out.extend_from_slice(&text[..at]);
@@ -63,8 +61,7 @@ pub(crate) fn unescape(mut text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(text);
 }
 
-/// Reads the character of a `\u` escape from the text behind the `u`. Returns
-/// it with the text behind the escape.
+/// Reads a `\u` escape behind its `u`. Returns its character and the text behind it.
 fn code_point(text: &[u8]) -> (char, &[u8]) {
     let Some((unit, rest)) = code_unit(text) else {
         return (char::REPLACEMENT_CHARACTER, text);
@@ -91,8 +88,7 @@ fn code_unit(text: &[u8]) -> Option<(u32, &[u8])> {
     Some((unit, rest))
 }
 
-/// Finds a `\u` escape in a string's text that is half of a surrogate pair
-/// without the other half.
+/// Finds a `\u` escape that is one half of a surrogate pair without the other.
 pub(crate) fn lone_surrogate(text: &[u8]) -> Option<usize> {
     let unit_at = |at| {
         let escape = text.get(at..)?.strip_prefix(b"\\u")?;

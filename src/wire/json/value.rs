@@ -1,7 +1,6 @@
 //! JSON values as the rules see them, independent of the parser.
 
-/// The content of a JSON value, as far as rules look at it. A string's text is a
-/// `T`.
+/// The content of a JSON value, as far as rules look at it, with a string's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Content<T> {
     /// `null`
@@ -37,8 +36,7 @@ impl<T> Content<T> {
 
 /// A value of a parsed frame.
 pub(crate) trait Value<'a>: Copy {
-    /// The members of an object in the order of the frame, repeated keys
-    /// included.
+    /// The members of an object in their order, repeated keys included.
     type Members: Iterator<Item = (&'a str, Self)>;
 
     /// The content of the value.

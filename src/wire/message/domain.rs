@@ -234,8 +234,7 @@ fields! {
 fields! {
     /// One event of a [`Batch`]: its type beside its own fields.
     pub struct BatchedEvent {
-        /// The type of the event. Its fields are in `unknown`;
-        /// [`BatchedEvent::domain`] gives them their type.
+        /// The type of the event. Its fields are in `unknown`.
         event_type: EventType,
     }
 }
@@ -243,9 +242,7 @@ fields! {
 open_words! {
     /// The side of an order or execution.
     pub enum Side {
-        /// `BUY`
         Buy = "BUY",
-        /// `SELL`
         Sell = "SELL",
     }
 }
@@ -268,9 +265,7 @@ impl IngestEvent {
     /// Reads the subject of the event from `payload_json`.
     ///
     /// # Errors
-    /// It is of a kind that has a type, and breaks that type's rules. The
-    /// server doesn't look into `payload_json`, so this is for the receiver to
-    /// judge; the text is still there.
+    /// It breaks the rules of its type; the server didn't look into it.
     pub fn domain(&self) -> Result<DomainEvent, MessageError> {
         DomainEvent::read(self.event_type, &self.payload_json)
             .map_err(|e| e.within("payload.payload_json"))
@@ -281,7 +276,7 @@ impl BatchedEvent {
     /// The subject of the event.
     ///
     /// # Errors
-    /// It is of a kind that has a type, and breaks that type's rules.
+    /// It breaks the rules of its type.
     pub fn domain(&self) -> Result<DomainEvent, MessageError> {
         DomainEvent::read(self.event_type, &self.fields())
     }

@@ -1,8 +1,5 @@
-//! Structs that keep the fields they don't know.
-//!
-//! serde's `flatten` buffers the values: raw ones don't survive that, and a
-//! 25-digit number loses digits. So the `fields!` macro writes the
-//! visitor: known fields go to their places, all others are kept as raw text.
+//! Structs that keep the fields they don't know, as raw text. serde's `flatten` would
+//! buffer their values: raw ones don't survive that, and a long number loses digits.
 
 use std::fmt;
 
@@ -11,13 +8,14 @@ use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// The fields of an object that its type doesn't name, in the order in which
-/// they were read, each value as the sender spelled it.
-///
-/// A known optional field that stood there as `null` is kept here too, so that
-/// it is written as `null` again; it is left out once the field has a value.
-#[derive(Clone, Default)]
-pub struct UnknownFields(Vec<(Box<str>, Box<RawValue>)>);
+use crate::wire::json::members;
+
+/// The fields of an object that its type doesn't name, in their order, each value as
+/// its sender spelled it. An optional field that was `null` is kept here too, until it
+/// has a value.
+#[derive(Clone, Default, Deserialize)]
+#[serde(transparent)]
+pub struct UnknownFields(#[serde(deserialize_with = "members")] Vec<(Box<str>, Box<RawValue>)>);
 
 impl UnknownFields {
     /// No fields.
@@ -78,8 +76,7 @@ impl UnknownFields {
         self.push(name.into(), RawValue::NULL.to_owned());
     }
 
-    /// Writes all fields but those of which `written` says that the struct
-    /// around them has written a value itself.
+    /// Writes all fields but those that were `written` with a value.
     pub(super) fn write<M: SerializeMap>(
         &self,
         map: &mut M,
@@ -116,26 +113,6 @@ impl Serialize for UnknownFields {
     }
 }
 
-impl<'de> Deserialize<'de> for UnknownFields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct All;
-        impl<'de> Visitor<'de> for All {
-            type Value = UnknownFields;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<UnknownFields, A::Error> {
-                let mut fields = UnknownFields::new();
-                while let Some((key, value)) = map.next_entry()? {
-                    fields.push(key, value);
-                }
-                Ok(fields)
-            }
-        }
-        deserializer.deserialize_map(All)
-    }
-}
-
 /// A key as the visitor of a struct sees it.
 pub(super) enum Key {
     /// One of the struct's fields.
@@ -167,8 +144,7 @@ impl Visitor<'_> for KeyOf {
     }
 }
 
-/// Puts the name of a field before an error in it. Nested calls make a dotted
-/// path between backquotes, which `MessageError` takes apart again.
+/// Names the field of an error, as a dotted path between backquotes for `MessageError`.
 pub(super) fn in_field<E: de::Error>(field: &str, error: &E) -> E {
     let text = error.to_string();
     match text.strip_prefix('`') {
@@ -181,8 +157,18 @@ pub(super) fn absent<E: de::Error>(field: &str) -> E {
     in_field(field, &E::custom("is required but absent"))
 }
 
-pub(super) fn repeated<E: de::Error>(field: &str) -> E {
-    in_field(field, &E::custom("stands there more than once"))
+/// Reads the value of a field, once.
+pub(super) fn read<'de, A: MapAccess<'de>, T: Deserialize<'de>>(
+    map: &mut A,
+    field: &str,
+    place: &mut Option<T>,
+) -> Result<(), A::Error> {
+    if place.is_some() {
+        let error = de::Error::custom("stands there more than once");
+        return Err(in_field(field, &error));
+    }
+    *place = Some(map.next_value().map_err(|error| in_field(field, &error))?);
+    Ok(())
 }
 
 /// Defines a struct of required and `optional` fields that keeps all others in
@@ -245,9 +231,8 @@ macro_rules! fields {
 
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                use $crate::wire::message::fields::{Key, KeyOf, UnknownFields};
                 #[allow(unused_imports)] // `absent`, where nothing is required
-                use $crate::wire::message::fields::{absent, in_field, repeated};
+                use $crate::wire::message::fields::{Key, KeyOf, UnknownFields, absent, read};
 
                 struct Fields;
                 impl<'de> serde::de::Visitor<'de> for Fields {
@@ -276,22 +261,14 @@ macro_rules! fields {
                                 }
                             };
                             $(if known == stringify!($req) {
-                                if $req.is_some() {
-                                    return Err(repeated(known));
-                                }
-                                $req = Some(map.next_value().map_err(|e| in_field(known, &e))?);
+                                read(&mut map, known, &mut $req)?;
                                 continue;
                             })*
                             $($(if known == $crate::wire::message::fields::key_of!($opt $($opt_key)?) {
-                                if $opt.is_some() {
-                                    return Err(repeated(known));
-                                }
-                                let value: Option<$opt_type> =
-                                    map.next_value().map_err(|e| in_field(known, &e))?;
-                                if value.is_none() {
+                                read(&mut map, known, &mut $opt)?;
+                                if let Some(None) = &$opt {
                                     unknown.push_null(known);
                                 }
-                                $opt = Some(value);
                                 continue;
                             })*)?
                         }

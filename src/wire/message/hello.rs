@@ -41,15 +41,13 @@ hello_and_granted! {
     register: bool,
     /// The way in which accepted messages are acknowledged.
     acks: Acks,
-    /// Whether acks count for each message the receivers that missed it, even
-    /// where none did.
+    /// Whether acks count the receivers that missed each message, be it none.
     ack_details: bool,
     /// The broadcasts to receive.
     broadcasts: Broadcasts,
     /// Whether to share the names with other connections.
     group: bool,
-    /// A JSON pointer: messages with equal values there go to the same
-    /// member of the group.
+    /// A JSON pointer: equal values there go to the same member of the group.
     group_key: String,
     /// Whether the connection can be resumed.
     resumable: bool,
@@ -106,9 +104,8 @@ fields! {
         /// Messages that a queue may hold.
         queue_messages: u64,
     } optional {
-        /// Milliseconds, rounded up, for which the server may pause the
-        /// connection for one full queue, in sum. Absent where the server
-        /// doesn't tell.
+        /// Milliseconds, rounded up, for which the server may pause the connection for
+        /// one full queue, in sum; absent if it doesn't tell.
         stall_timeout_ms: u64,
     }
 }

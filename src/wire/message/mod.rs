@@ -1,10 +1,6 @@
-//! Messages as owned, typed values.
-//!
-//! [`Message::from_json`] reads one, [`Message::to_json`] and
-//! [`Message::to_frame`] write it, and nothing is lost between: fields that a
-//! type doesn't name are kept, numbers, ids and timestamps keep their spelling.
-//! The order of fields, white space and escapes may change. Forwarded
-//! frames never come through here: they arrive byte for byte.
+//! Messages as owned, typed values. Reading and writing one loses nothing: fields that
+//! a type doesn't name are kept, numbers, ids and timestamps keep their spelling. The
+//! order of fields, white space and escapes may change.
 
 mod build;
 mod domain;
@@ -85,12 +81,10 @@ pub enum MessageError {
 impl Message {
     /// Reads one message from its JSON, without a length prefix.
     ///
-    /// This is not the server's check, which also refuses values that are nested too
-    /// deep, and unknown keys that are repeated.
+    /// The server refuses more: what is nested too deep, and repeated unknown keys.
     ///
     /// # Errors
-    /// `json` is not one JSON object, or breaks a rule of the envelope or of its
-    /// type.
+    /// `json` is not one JSON object, or breaks a rule of the envelope or of its type.
     pub fn from_json(json: &[u8]) -> Result<Self, MessageError> {
         let envelope: RawMessage = serde_json::from_slice(json).map_err(|error| {
             // An error of syntax inside a field would carry the field's name.
@@ -120,8 +114,8 @@ impl Message {
             .expect("a message is shorter than 4 GiB")
     }
 
-    /// The message as a frame of at most `frame_bytes_max` bytes after its
-    /// prefix, or else how many they are.
+    /// The message as a frame of at most `frame_bytes_max` bytes, or else how many they
+    /// are, without the prefix.
     pub(crate) fn to_frame_within(&self, frame_bytes_max: usize) -> Result<Bytes, usize> {
         let mut frame = BytesMut::with_capacity(512).writer();
         frame.get_mut().put_bytes(0, FRAME_PREFIX_BYTES);
@@ -218,8 +212,7 @@ impl Serialize for Message {
 }
 
 impl MessageError {
-    /// The error of a visitor of `fields!` in the object at `path`, which is empty for
-    /// the root.
+    /// The error of a visitor of `fields!` in the object at `path`, empty for the root.
     fn in_object(path: &str, error: &serde_json::Error) -> Self {
         // The position within its own object would mislead.
         let text = error.to_string();

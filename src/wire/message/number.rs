@@ -6,11 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-/// A JSON number as it was spelled: `45000.0` stays `45000.0`, 25 digits stay
-/// 25 digits, `1e400` stays `1e400`.
-///
-/// Two numbers are equal if they are spelled alike: `1.0` is not `1`. Compare
-/// [`Number::to_f64`] to compare their values.
+/// A JSON number as it was spelled, be it `45000.0`, `1e400` or 25 digits. Numbers are
+/// equal if they are spelled alike; compare [`Number::to_f64`] to compare values.
 #[derive(Clone, Serialize)]
 #[serde(transparent)]
 pub struct Number(Box<RawValue>);

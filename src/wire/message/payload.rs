@@ -151,21 +151,13 @@ closed_words! {
 closed_words! {
     /// The level of a [`LogRecord`].
     pub enum Level {
-        /// `TRACE`
         Trace = "TRACE",
-        /// `DEBUG`
         Debug = "DEBUG",
-        /// `INFO`
         Info = "INFO",
-        /// `WARN`
         Warn = "WARN",
-        /// `WARNING`
         Warning = "WARNING",
-        /// `ERROR`
         Error = "ERROR",
-        /// `CRITICAL`
         Critical = "CRITICAL",
-        /// `FATAL`
         Fatal = "FATAL",
     }
 }
@@ -177,8 +169,7 @@ impl ErrorReport {
         ErrorCode::from_text(&self.code)
     }
 
-    /// `details.msg_id`: the message that the error is about, if it is about
-    /// one that has an id.
+    /// `details.msg_id`: the message that the error is about, if there is one.
     #[must_use]
     pub fn msg_id(&self) -> Option<MsgId> {
         self.detail("msg_id")
@@ -203,8 +194,7 @@ impl ErrorReport {
 }
 
 impl Ack {
-    /// `dropped`: how many receivers missed the message. In the ack of a whole
-    /// batch it is the sum.
+    /// `dropped`: how many receivers missed the message, or a batch in sum.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         match self.field("dropped") {
@@ -214,8 +204,7 @@ impl Ack {
         }
     }
 
-    /// All messages that the ack covers: `acknowledged_msg_ids` of a batch ack,
-    /// otherwise the one.
+    /// All messages that the ack covers: the one, or those of a batch.
     #[must_use]
     pub fn covered(&self) -> Vec<MsgId> {
         self.field("acknowledged_msg_ids")

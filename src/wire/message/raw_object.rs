@@ -4,9 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// A JSON object, kept as its sender spelled it.
-///
-/// Two are equal if they are spelled alike.
+/// A JSON object as its sender spelled it. Two are equal if they are spelled alike.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "Box<RawValue>")]
 pub struct RawObject(Box<RawValue>);

@@ -28,13 +28,11 @@ fields! {
         /// Names the subscription: 1 to 128 bytes.
         id: String,
     } optional {
-        /// `where`: the conditions, all of which must hold. Absent or empty:
-        /// every broadcast.
+        /// `where`: the conditions, all of which must hold; without any, every broadcast.
         conditions as "where": Vec<Condition>,
         /// The messages for a receiver that is behind.
         mode: SubscriptionMode,
-        /// A JSON pointer to the value that tells messages apart: `latest` keeps the
-        /// newest for each value, and a snapshot has one of each.
+        /// A JSON pointer to the value that tells messages apart.
         key: String,
         /// Whether the last broadcast for each key that matches comes first.
         snapshot: bool,
@@ -50,11 +48,9 @@ fields! {
 }
 
 fields! {
-    /// A condition on one field of a message.
-    ///
-    /// Numbers compare as `f64`, strings bytewise after unescaping. A condition
-    /// on a field that is absent or of another type doesn't hold, but for
-    /// [`Condition::absent`].
+    /// A condition on one field of a message. Numbers compare as `f64`, strings bytewise
+    /// after unescaping. On an absent field, or one of another type, only
+    /// [`Condition::absent`] holds.
     pub struct Condition {
         /// `source`, `msg_type`, or a JSON pointer into the message:
         /// `/payload/payload_json/symbol`.
@@ -99,9 +95,7 @@ open_words! {
     }
 }
 
-/// The value of a [`Condition`], kept as it was spelled: any JSON.
-///
-/// Two are equal if they are spelled alike.
+/// The value of a [`Condition`], any JSON. Two are equal if they are spelled alike.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FilterValue(Box<RawValue>);
@@ -114,8 +108,8 @@ impl Subscribe {
         self
     }
 
-    /// Keeps of each value at `key` only the newest message while the
-    /// receiver is behind. `key` is a JSON pointer.
+    /// Keeps of each value at `key`, a JSON pointer, only the newest message while the
+    /// receiver is behind.
     #[must_use]
     pub fn latest(mut self, key: impl Into<String>) -> Self {
         self.mode = Some(SubscriptionMode::Latest);
@@ -123,8 +117,8 @@ impl Subscribe {
         self
     }
 
-    /// Asks for the last broadcast for each value at `key` first.
-    /// `key` is a JSON pointer; a subscription has only one.
+    /// Asks for the last broadcast for each value at `key`, a JSON pointer, first. A
+    /// subscription has only one key.
     #[must_use]
     pub fn with_snapshot(mut self, key: impl Into<String>) -> Self {
         self.snapshot = Some(true);

@@ -8,10 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::wire::rules::is_timestamp;
 
-/// An RFC 3339 timestamp as it was spelled, with `Z` or an offset.
-///
-/// Two timestamps are equal if they are spelled alike; compare
-/// [`Timestamp::to_utc`] to compare instants.
+/// An RFC 3339 timestamp as it was spelled, with `Z` or an offset. Two are equal if they
+/// are spelled alike; compare [`Timestamp::to_utc`] to compare instants.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Box<str>")]
 pub struct Timestamp(Box<str>);
@@ -58,9 +56,8 @@ impl Timestamp {
 }
 
 impl From<DateTime<Utc>> for Timestamp {
-    /// With as many digits of a second as the time needs, in steps of three,
-    /// but at least three. Years beyond 0 to 9999, which RFC 3339 can't spell,
-    /// become the nearest that it can.
+    /// With three, six or nine digits of a second, as the time needs. Years beyond 0
+    /// to 9999, which RFC 3339 can't spell, become the nearest.
     fn from(time: DateTime<Utc>) -> Self {
         let time = time.clamp(
             year_start(0),

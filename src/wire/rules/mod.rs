@@ -1,9 +1,6 @@
-//! The protocol's rules for a frame that is valid JSON, in the order in which
-//! they are reported: repeated keys, then the envelope, then the payload, each
-//! in the order of the protocol's tables.
-//!
-//! The rules are independent of the parser, so the fast path and the second
-//! opinion can't differ.
+//! The protocol's rules for a frame that is valid JSON, in the order in which they are
+//! reported: repeated keys, the envelope, the payload, each by the protocol's tables.
+//! The fast parser and the second opinion share them, so they can't differ.
 
 mod rfc3339;
 mod tables;
@@ -11,22 +8,12 @@ mod tables;
 pub(super) use self::rfc3339::{SECONDS_END, is_date_and_time, is_timestamp};
 pub(super) use self::tables::{ENVELOPE, Field, Rule, of_payload};
 use self::tables::{ENVELOPE_KEYS, FIELDS_MAX};
-use super::envelope::{Kind, Validation};
+use super::envelope::{Envelope, Kind, Validation};
 use super::json::{Content, KeySet, Value, first_repeated};
 use super::refusal::{ErrorCode, Refusal, echo, plain};
 use crate::ids::{MsgId, Name};
 
-/// The envelope of a frame that keeps all rules.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Checked<'a> {
-    pub(super) msg_id: MsgId,
-    pub(super) kind: Kind,
-    pub(super) timestamp: &'a str,
-    pub(super) source: &'a str,
-    pub(super) target: Option<&'a str>,
-}
-
-/// Checks the root of a frame by every rule.
+/// Checks the root of a frame by every rule, and returns the envelope.
 ///
 /// # Errors
 /// The first rule that is broken.
@@ -35,11 +22,12 @@ pub(super) fn check<'a, V: Value<'a>>(
     root: V,
     validation: Validation,
     keys: &mut KeySet,
-) -> Result<Checked<'a>, Refusal> {
+) -> Result<Envelope<'a>, Refusal> {
     let Some(members) = root.members() else {
         return Err(not_an_object(root.content()));
     };
-    let envelope = FieldValues::collect(&ENVELOPE_KEYS, members, keys);
+    let position = |key: &str| ENVELOPE_KEYS.iter().position(|known| *known == key);
+    let envelope = FieldValues::collect(members, keys, position);
     check_members(root, &envelope, validation, keys).map_err(|refusal| sign(refusal, &envelope))
 }
 
@@ -49,7 +37,7 @@ fn check_members<'a, V: Value<'a>>(
     envelope: &FieldValues<V, { ENVELOPE_KEYS.len() }>,
     validation: Validation,
     keys: &mut KeySet,
-) -> Result<Checked<'a>, Refusal> {
+) -> Result<Envelope<'a>, Refusal> {
     if envelope.may_repeat {
         refuse_repeated(root, "")?;
     }
@@ -69,7 +57,8 @@ fn check_members<'a, V: Value<'a>>(
         && let Some(members) = payload.members()
     {
         fields = kind.map_or(&[], of_payload);
-        found = FieldValues::collect_fields(fields, members, keys);
+        let position = |key: &str| fields.iter().position(|field| field.key == key);
+        found = FieldValues::collect(members, keys, position);
         if found.may_repeat {
             refuse_repeated(payload, "payload.")?;
         }
@@ -99,7 +88,7 @@ fn check_members<'a, V: Value<'a>>(
             return Err(wrong(field, value));
         }
     }
-    Ok(Checked {
+    Ok(Envelope {
         msg_id,
         kind,
         timestamp,
@@ -127,19 +116,7 @@ impl<'a, V: Value<'a>, const N: usize> FieldValues<V, N> {
     }
 
     #[inline]
-    fn collect(names: &[&str; N], members: V::Members, keys: &mut KeySet) -> Self {
-        Self::collect_by(members, keys, |key| names.iter().position(|n| *n == key))
-    }
-
-    #[inline]
-    fn collect_fields(fields: &[Field], members: V::Members, keys: &mut KeySet) -> Self {
-        Self::collect_by(members, keys, |key| {
-            fields.iter().position(|field| field.key == key)
-        })
-    }
-
-    #[inline]
-    fn collect_by(
+    fn collect(
         members: V::Members,
         keys: &mut KeySet,
         position: impl Fn(&str) -> Option<usize>,

@@ -1,9 +1,8 @@
 //! RFC 3339 timestamps: the check, and the wording of mistakes.
 //!
-//! The check follows RFC 3339 sections 5.6 and 5.7, `t` and `z` in lower case
-//! included. Second 60 is valid only as 23:59:60 UTC, on any date, with any offset:
-//! elsewhere no leap second can be. A space for the `T`, which the RFC leaves to
-//! applications, is not allowed.
+//! The check follows sections 5.6 and 5.7, `t` and `z` in lower case included, and
+//! allows no space for the `T`. Second 60 is valid only as 23:59:60 UTC, on any date,
+//! with any offset: elsewhere no leap second can be.
 
 use std::borrow::Cow;
 

@@ -1,5 +1,4 @@
-//! The protocol's tables: the fields of the envelope and of each payload, in the
-//! order of the checks.
+//! The protocol's tables: the fields of envelope and payloads, as they are checked.
 
 use crate::wire::envelope::Kind;
 use crate::wire::message::{EventType, Level};
