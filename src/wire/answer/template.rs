@@ -142,7 +142,7 @@ impl AnswerIds {
     /// Writes the next id to `place`.
     // In place: a copy would wait until all digits had reached the cache.
     #[inline]
-    pub(super) fn write_next(&mut self, place: &mut [u8; MsgId::LEN]) {
+    fn write_next(&mut self, place: &mut [u8; MsgId::LEN]) {
         self.count = self.count.wrapping_add(1);
         let (random, digits) = place.split_at_mut(self.random.len());
         random.copy_from_slice(&self.random);
@@ -175,13 +175,12 @@ fn hex_digits(number: u32) -> [u8; 8] {
 
 /// A time as answers spell it: `2026-01-03T12:41:00.000Z`.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct AnswerTime(pub(super) [u8; Self::LEN]);
+pub(super) struct AnswerTime([u8; Self::LEN]);
 
 impl AnswerTime {
-    pub(super) const LEN: usize = 24;
+    const LEN: usize = 24;
 
     /// The time `unix_ms` milliseconds after 1970, moved into the years 0 to 9999.
-    #[must_use]
     pub(super) fn from_unix_ms(unix_ms: i64) -> Self {
         const FIRST: i64 = -62_167_219_200_000;
         const LAST: i64 = 253_402_300_799_999;

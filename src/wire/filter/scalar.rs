@@ -1,7 +1,6 @@
 //! Values of messages and of filters, and how they compare.
 
 use std::cmp::Ordering;
-use std::hash::{Hash, Hasher};
 
 /// The value of a message at a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,26 +31,38 @@ pub(crate) enum Scalar {
     Text(Box<str>),
 }
 
-/// A number that an `f64` holds: not infinite, and zero without a sign.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Finite(f64);
+/// A number that an `f64` holds: not infinite, and zero without a sign. As an integer
+/// that has the order of the numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Finite(i64);
+
+/// Turns the bits of a float into an integer of the same order, and back.
+#[inline]
+fn ordered(bits: i64) -> i64 {
+    if bits < 0 { bits ^ i64::MAX } else { bits }
+}
 
 impl Finite {
+    #[inline]
+    fn new(number: f64) -> Self {
+        Self(ordered(number.to_bits().cast_signed()))
+    }
+
     /// The number nearest to a spelling by JSON's grammar; `None` beyond all.
     #[inline]
     pub fn read(spelling: &[u8]) -> Option<Self> {
         if let Some(number) = read_short(spelling) {
-            return Some(Self(number));
+            return Some(Self::new(number));
         }
         // Rust reads every number that JSON can spell.
         let number: f64 = str::from_utf8(spelling).ok()?.parse().ok()?;
         // Minus zero and zero make zero.
-        number.is_finite().then_some(Self(number + 0.0))
+        number.is_finite().then_some(Self::new(number + 0.0))
     }
 
     /// The number.
     pub fn get(self) -> f64 {
-        self.0
+        f64::from_bits(ordered(self.0).cast_unsigned())
     }
 }
 
@@ -83,36 +94,6 @@ fn read_short(spelling: &[u8]) -> Option<f64> {
     let number = whole as f64 / POWERS[decimals];
     // Without a sign if it is zero.
     Some(if negative { 0.0 - number } else { number })
-}
-
-impl PartialEq for Finite {
-    #[inline]
-    fn eq(&self, other: &Self) -> bool {
-        self.0.to_bits() == other.0.to_bits()
-    }
-}
-
-impl Eq for Finite {}
-
-impl Hash for Finite {
-    #[inline]
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.to_bits().hash(state);
-    }
-}
-
-impl PartialOrd for Finite {
-    #[inline]
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Finite {
-    #[inline]
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.total_cmp(&other.0)
-    }
 }
 
 impl Scalar {

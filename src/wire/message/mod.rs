@@ -16,7 +16,7 @@ mod words;
 use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::Deserialize;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 pub use build::Target;
@@ -39,7 +39,8 @@ use crate::ids::{MsgId, Name};
 use crate::limits::FRAME_PREFIX_BYTES;
 
 /// A message, read or to be written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "RawMessage")]
 pub struct Message {
     /// The message's id.
     pub msg_id: MsgId,
@@ -180,14 +181,6 @@ impl TryFrom<RawMessage> for Message {
             target: raw.target,
             unknown: raw.unknown,
         })
-    }
-}
-
-impl<'de> Deserialize<'de> for Message {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        RawMessage::deserialize(deserializer)?
-            .try_into()
-            .map_err(D::Error::custom)
     }
 }
 

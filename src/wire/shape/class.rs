@@ -60,18 +60,15 @@ pub(super) static BY_LOW: [Classes; 16] = {
 
 /// The classes that a byte's high nibble leaves possible.
 pub(super) static BY_HIGH: [Classes; 16] = {
-    let mut table = [0; 16];
+    let mut table = [BEYOND_ASCII; 16];
+    table[0] = 0;
+    table[1] = 0;
     table[2] = STRING_2;
     table[3] = STRING_MIDDLE | DIGIT | NONZERO_DIGIT;
     table[4] = STRING_MIDDLE | HEX_LETTER;
     table[5] = STRING_5;
     table[6] = STRING_MIDDLE | HEX_LETTER;
     table[7] = STRING_7;
-    let mut high = 8;
-    while high < 16 {
-        table[high] = BEYOND_ASCII;
-        high += 1;
-    }
     table
 };
 

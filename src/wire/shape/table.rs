@@ -27,30 +27,6 @@ struct Entry {
 }
 
 /// The learned shapes of a server.
-///
-/// ```
-/// use tickwire::wire::internal::{Hints, Shapes};
-/// use tickwire::wire::{Parser, Validation};
-///
-/// let shapes = Shapes::new(Validation::Payload);
-/// let mut parser = Parser::new(Validation::Payload);
-/// let mut hints = Hints::default();
-/// for n in 0..3 {
-///     let frame = format!(
-///         r#"{{"msg_id":"550e8400-e29b-41d4-a716-44665544000{n}","msg_type":"heartbeat",
-///             "timestamp":"2026-01-03T12:41:0{n}Z","source":"feed","target":null,
-///             "payload":{{"status":"alive","timestamp":"2026-01-03T12:41:0{n}Z"}}}}"#
-///     )
-///     .into_bytes();
-///     let recognized = hints.recognize(&shapes.load(), &frame, frame.len(), 0);
-///     // The first two are parsed, and the shape is learned from them.
-///     assert_eq!(recognized.is_some(), n == 2);
-///     if recognized.is_none() {
-///         let header = parser.parse(&frame).unwrap();
-///         hints.note(shapes.learn(&frame, &header, 0), frame.len());
-///     }
-/// }
-/// ```
 #[derive(Debug)]
 pub struct Shapes {
     table: ArcSwap<Table>,
