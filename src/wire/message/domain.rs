@@ -11,7 +11,8 @@ use super::{
 use crate::wire::json::Members;
 
 /// Defines [`DomainEvent`]: its kinds with the event type under which each is sent, and
-/// a key that only this kind has. The words in `event` are not ours to list.
+/// the key that tells it; the first that is there decides. The words in `event` are not
+/// ours to list.
 macro_rules! domain_events {
     ($(
         $(#[$doc:meta])*
