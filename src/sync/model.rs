@@ -6,17 +6,16 @@
 //! loom's atomics where the real one publishes, with the weakest order that is
 //! documented, and keeps its values behind a lock that loom doesn't know. Loom
 //! switches threads only where its own types are used, so nobody ever waits for
-//! such a lock, and anything done under it belongs to the atomic step before it.
+//! such a lock.
 
 use std::collections::VecDeque;
 use std::ops::Deref;
-use std::sync::{Arc, PoisonError, TryLockError};
+use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 pub(crate) use loom::sync::{Mutex, MutexGuard};
 
-/// Locks a mutex that loom doesn't know of.
 fn plain<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -25,23 +24,15 @@ fn plain<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 #[derive(Debug)]
 pub(crate) struct SegQueue<T> {
     pushed: AtomicUsize,
-    held: std::sync::Mutex<Held<T>>,
-}
-
-#[derive(Debug)]
-struct Held<T> {
-    popped: usize,
-    entries: VecDeque<T>,
+    /// The number of pops, and the entries that are left.
+    held: std::sync::Mutex<(usize, VecDeque<T>)>,
 }
 
 impl<T> Default for SegQueue<T> {
     fn default() -> Self {
         Self {
             pushed: AtomicUsize::new(0),
-            held: std::sync::Mutex::new(Held {
-                popped: 0,
-                entries: VecDeque::new(),
-            }),
+            held: Default::default(),
         }
     }
 }
@@ -49,17 +40,17 @@ impl<T> Default for SegQueue<T> {
 impl<T> SegQueue<T> {
     pub(crate) fn push(&self, entry: T) {
         self.pushed.fetch_add(1, Ordering::Release);
-        plain(&self.held).entries.push_back(entry);
+        plain(&self.held).1.push_back(entry);
     }
 
     pub(crate) fn pop(&self) -> Option<T> {
         let pushed = self.pushed.load(Ordering::Acquire);
-        let mut held = plain(&self.held);
-        if held.popped >= pushed {
+        let (popped, entries) = &mut *plain(&self.held);
+        if *popped >= pushed {
             return None;
         }
-        held.popped += 1;
-        held.entries.pop_front()
+        *popped += 1;
+        entries.pop_front()
     }
 }
 
@@ -88,19 +79,14 @@ impl AtomicWaker {
     }
 
     pub(crate) fn register(&self, waker: &Waker) {
-        let earlier = match self.0.try_lock() {
-            Ok(mut registered) => registered.replace(waker.clone()),
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().replace(waker.clone()),
-            Err(TryLockError::WouldBlock) => {
-                waker.wake_by_ref();
-                None
-            }
-        };
-        drop(earlier);
+        match self.0.try_lock() {
+            Ok(mut registered) => *registered = Some(waker.clone()),
+            Err(_) => waker.wake_by_ref(),
+        }
     }
 
     pub(crate) fn wake(&self) {
-        let waker = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let waker = super::lock(&self.0).take();
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -124,13 +110,12 @@ impl<T> ArcSwapOption<T> {
         }
     }
 
-    pub(crate) fn load(&self) -> Loaded<T> {
-        let present = self.present.load(Ordering::Acquire);
-        Loaded(self.value(present))
+    pub(crate) fn load(&self) -> impl Deref<Target = Option<Arc<T>>> {
+        Box::new(self.load_full())
     }
 
     pub(crate) fn load_full(&self) -> Option<Arc<T>> {
-        self.load().0
+        self.value(self.present.load(Ordering::Acquire))
     }
 
     pub(crate) fn store(&self, new: Option<Arc<T>>) {
@@ -143,23 +128,10 @@ impl<T> ArcSwapOption<T> {
             values.push(new);
             values.len() - 1
         };
-        let before = self.present.swap(index, Ordering::AcqRel);
-        self.value(before)
+        self.value(self.present.swap(index, Ordering::AcqRel))
     }
 
     fn value(&self, index: usize) -> Option<Arc<T>> {
         plain(&self.values).get(index).cloned().flatten()
-    }
-}
-
-/// The value that was read.
-#[derive(Debug)]
-pub(crate) struct Loaded<T>(Option<Arc<T>>);
-
-impl<T> Deref for Loaded<T> {
-    type Target = Option<Arc<T>>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
     }
 }

@@ -1,5 +1,5 @@
-//! Connections that wait for room in a queue, or for memory. A cold list: it is
-//! locked only while some connection waits.
+//! Connections that wait for room in a queue, or for memory. The list is locked only
+//! while one waits.
 
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
@@ -8,8 +8,7 @@ use std::task::Waker;
 use crate::ids::ConnectionId;
 use crate::sync::{AtomicBool, Mutex, Ordering, fence, lock};
 
-/// See the [module](self). A connection has one entry, so the number of
-/// connections bounds the length.
+/// A connection has one entry, so the number of connections bounds the length.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     any: AtomicBool,
@@ -19,7 +18,7 @@ pub(crate) struct Waiters {
 #[derive(Debug, Default)]
 struct List {
     waiting: BTreeMap<ConnectionId, Waker>,
-    /// The connection that was woken last by itself: the next one is next.
+    /// The connection that was woken last by itself.
     last: u64,
 }
 
@@ -36,8 +35,7 @@ impl List {
 }
 
 impl Waiters {
-    /// Has `waker` woken when there is room. The caller must try again after this
-    /// call: room that appeared before is not announced.
+    /// Has `waker` woken when there is room from now on: try again after this call.
     pub(crate) fn wait(&self, id: ConnectionId, waker: &Waker) {
         let mut list = lock(&self.list);
         (list.waiting.entry(id))
