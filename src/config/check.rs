@@ -1,8 +1,8 @@
 //! The rules of settings, and the error of a broken one.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::ops::RangeInclusive;
-use std::time::Duration;
 
 use crate::limits;
 use crate::wire::filter::Pointer;
@@ -21,10 +21,10 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    pub(super) fn new(key: &'static str, value: String, allowed: String) -> Self {
+    pub(super) fn new(key: &'static str, value: &impl fmt::Debug, allowed: String) -> Self {
         Self {
             key: key.into(),
-            value,
+            value: format!("{value:?}"),
             allowed,
         }
     }
@@ -35,40 +35,23 @@ pub(super) fn anything<T>(_: &'static str, _: &T) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// The rule of a number.
-pub(super) fn within(
-    allowed: RangeInclusive<usize>,
+/// The rule of a number or a duration.
+pub(super) fn within<T: PartialOrd + fmt::Debug>(
+    allowed: RangeInclusive<T>,
     unit: &str,
-) -> impl Fn(&'static str, &usize) -> Result<(), ConfigError> {
+) -> impl Fn(&'static str, &T) -> Result<(), ConfigError> {
     move |key, value| {
         if allowed.contains(value) {
             return Ok(());
         }
-        let (min, max) = (allowed.start(), allowed.end());
-        let allowed = format!("must be between {min} and {max}{unit}");
-        Err(ConfigError::new(key, value.to_string(), allowed))
+        let min = format!("{:?}", allowed.start());
+        // As it is written in a file.
+        let min = if min == "0ns" { "0s" } else { &min };
+        let allowed = format!("must be between {min} and {:?}{unit}", allowed.end());
+        Err(ConfigError::new(key, value, allowed))
     }
 }
 
-/// The rule of a duration.
-pub(super) fn lasting(
-    allowed: RangeInclusive<Duration>,
-) -> impl Fn(&'static str, &Duration) -> Result<(), ConfigError> {
-    move |key, value| {
-        if allowed.contains(value) {
-            return Ok(());
-        }
-        // As it is written in a file, also for zero.
-        let min = match *allowed.start() {
-            Duration::ZERO => "0s".to_owned(),
-            min => format!("{min:?}"),
-        };
-        let allowed = format!("must be between {min} and {:?}", allowed.end());
-        Err(ConfigError::new(key, format!("{value:?}"), allowed))
-    }
-}
-
-/// The rule of JSON pointers.
 pub(super) fn pointers(key: &'static str, pointers: &Vec<String>) -> Result<(), ConfigError> {
     let max = limits::SNAPSHOT_KEYS_MAX;
     let allowed = match pointers.iter().find(|key| Pointer::parse(key).is_err()) {
@@ -78,16 +61,15 @@ pub(super) fn pointers(key: &'static str, pointers: &Vec<String>) -> Result<(), 
         None if pointers.len() > max => format!("must be at most {max} JSON pointers"),
         None => return Ok(()),
     };
-    Err(ConfigError::new(key, format!("{pointers:?}"), allowed))
+    Err(ConfigError::new(key, pointers, allowed))
 }
 
-/// The rule of addresses to listen on. Whether a host exists shows when the
-/// server binds it.
+/// The rule of addresses to listen on. Hosts are looked up by the server.
 pub(super) fn addresses(key: &'static str, addresses: &Vec<String>) -> Result<(), ConfigError> {
     let max = limits::LISTEN_MAX;
     if !(1..=max).contains(&addresses.len()) {
         let allowed = format!("must be between 1 and {max} addresses");
-        return Err(ConfigError::new(key, format!("{addresses:?}"), allowed));
+        return Err(ConfigError::new(key, addresses, allowed));
     }
     let Some(wrong) = addresses.iter().find(|address| !is_address(address)) else {
         return Ok(());
@@ -97,7 +79,7 @@ pub(super) fn addresses(key: &'static str, addresses: &Vec<String>) -> Result<()
          as in {:?} or \"[::1]:7411\"",
         limits::LISTEN_DEFAULT
     );
-    Err(ConfigError::new(key, format!("{wrong:?}"), allowed))
+    Err(ConfigError::new(key, wrong, allowed))
 }
 
 /// Returns whether `text` is `HOST:PORT`, an IPv6 address in brackets.

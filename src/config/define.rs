@@ -1,12 +1,10 @@
 //! The macro that makes everything of the table of settings.
 
-/// Defines [`ServerConfig`](super::ServerConfig),
-/// [`RouterConfig`](super::RouterConfig), the setters of `ServerBuilder` and
-/// [`SETTINGS`](super::SETTINGS).
-///
-/// A row in `server` is a field of the first, one in `router` of the second:
-/// its text, its name, the key where that differs from the name, its type, its
-/// default, its kind (a variant of [`Value`](super::Value)) and its rule.
+/// Defines [`ServerConfig`](super::ServerConfig) by the rows in `server`,
+/// [`RouterConfig`](super::RouterConfig) by those in `router`, and the setters and
+/// [`SETTINGS`](super::SETTINGS) by both. A row has a text, a name, the key if it
+/// differs from the name, a type, a default, a kind (a variant of
+/// [`Value`](super::Value)) and a rule.
 macro_rules! settings {
     ($(
         server { $(
@@ -18,8 +16,7 @@ macro_rules! settings {
             $r:ident $(as $r_key:literal)?: $r_type:ty = $r_default:expr => $r_kind:ident, $r_rule:expr;
         )* }
     )*) => {
-        /// The settings of a server. Start from [`ServerConfig::default`] and change
-        /// some; `Server::start` checks them.
+        /// The settings of a server: change some of [`ServerConfig::default`].
         #[derive(Debug, Clone, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct ServerConfig {
@@ -28,8 +25,8 @@ macro_rules! settings {
             pub router: RouterConfig,
         }
 
-        /// The settings of a router. A router checks none of them; of `snapshot_keys` it
-        /// leaves out those that are no pointers, and those beyond
+        /// The settings of a router, which checks none of them. It leaves out
+        /// `snapshot_keys` that are no pointers, or beyond
         /// [`SNAPSHOT_KEYS_MAX`](crate::limits::SNAPSHOT_KEYS_MAX).
         #[derive(Debug, Clone, PartialEq, Eq)]
         #[non_exhaustive]
@@ -40,8 +37,7 @@ macro_rules! settings {
         }
 
         impl Default for RouterConfig {
-            /// The defaults of a server, but for `memory_max`: without a server there is
-            /// no bound.
+            /// The defaults of a server, but with no bound of memory.
             fn default() -> Self {
                 Self { $($( $r: $r_default, )*)* names: HashMap::new() }
             }
@@ -53,8 +49,7 @@ macro_rules! settings {
             }
         }
 
-        /// All settings but those of single names, in the order in which a program
-        /// shows them.
+        /// All settings but those of single names, in the order of the help.
         pub const SETTINGS: &[Setting] = &[$(
             $( Setting {
                 key: define::key!($s $($s_key)?),
@@ -78,7 +73,6 @@ macro_rules! settings {
     };
 }
 
-/// The key of a setting.
 macro_rules! key {
     ($field:ident) => {
         stringify!($field)
@@ -88,7 +82,7 @@ macro_rules! key {
     };
 }
 
-/// The setter of a setting; its kind says which argument is handy.
+/// The setter of a setting, with an argument that is handy for its kind.
 #[cfg(feature = "server")]
 macro_rules! setter {
     (Addresses $(#[$doc:meta])+ $name:ident: $type:ty => $($path:ident).+) => {

@@ -1,40 +1,29 @@
-//! The memory that this process may have: of the machine, or of its control
-//! group.
+//! The memory that this process may have, of the machine or its control group.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::LazyLock;
 
 use crate::limits::{MEMORY_MAX_DIVISOR, MEMORY_MAX_FALLBACK, MEMORY_MAX_MIN};
 
-/// The limit of a control group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct GroupLimit {
     pub(super) bytes: usize,
-    /// The file that says so.
     pub(super) file: PathBuf,
 }
 
 /// The smallest limit of this process's control groups, if they have one.
-pub(super) fn group_limit() -> Option<&'static GroupLimit> {
-    static LIMIT: OnceLock<Option<GroupLimit>> = OnceLock::new();
-    LIMIT
-        .get_or_init(|| {
-            let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-            limit_in(Path::new("/sys/fs/cgroup"), &groups)
-        })
-        .as_ref()
-}
+pub(super) static GROUP_LIMIT: LazyLock<Option<GroupLimit>> = LazyLock::new(|| {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    limit_in(Path::new("/sys/fs/cgroup"), &groups)
+});
 
 /// The default of `memory_max`: a part of the memory that there is.
-pub(super) fn memory_max_default() -> usize {
-    static DEFAULT: OnceLock<usize> = OnceLock::new();
-    *DEFAULT.get_or_init(|| {
-        let machine = fs::read_to_string("/proc/meminfo");
-        let machine = machine.ok().and_then(|text| total_in(&text));
-        part_of(machine, group_limit().map(|limit| limit.bytes))
-    })
-}
+pub(super) static MEMORY_MAX_DEFAULT: LazyLock<usize> = LazyLock::new(|| {
+    let machine = fs::read_to_string("/proc/meminfo");
+    let machine = machine.ok().and_then(|text| total_in(&text));
+    part_of(machine, GROUP_LIMIT.as_ref().map(|limit| limit.bytes))
+});
 
 /// A part of the smaller of the two, in whole mebibytes.
 fn part_of(machine: Option<usize>, group: Option<usize>) -> usize {
@@ -45,7 +34,7 @@ fn part_of(machine: Option<usize>, group: Option<usize>) -> usize {
     })
 }
 
-/// Returns the bytes that the machine has according to `/proc/meminfo`.
+/// The bytes of the machine according to `/proc/meminfo`.
 fn total_in(meminfo: &str) -> Option<usize> {
     let line = meminfo
         .lines()
@@ -54,8 +43,8 @@ fn total_in(meminfo: &str) -> Option<usize> {
     kib.checked_mul(1024)
 }
 
-/// Returns the smallest limit of the groups that `/proc/self/cgroup` names, and of
-/// those around them, of version 1 or 2. `root` is where they are mounted.
+/// The smallest limit of the groups in `/proc/self/cgroup` and around them, mounted
+/// at `root`.
 fn limit_in(root: &Path, groups: &str) -> Option<GroupLimit> {
     let limits = groups.lines().filter_map(|line| {
         // "4:memory:/path" of version 1, "0::/path" of version 2.
@@ -76,9 +65,8 @@ fn limit_in(root: &Path, groups: &str) -> Option<GroupLimit> {
     limits.min_by_key(|limit| limit.bytes)
 }
 
-/// The smallest limit that a file called `name` says, in the folder `path` below
-/// `mount` and in those above. In a container `path` may be one of the host,
-/// which isn't there, and the group itself is mounted.
+/// The smallest limit in the files `name` of the folder `path` below `mount` and those
+/// above it. In a container `path` may be the host's, which isn't there.
 fn smallest(mount: &Path, path: &str, name: &str) -> Option<GroupLimit> {
     let folder = mount.join(path);
     let folders = folder
@@ -92,7 +80,7 @@ fn smallest(mount: &Path, path: &str, name: &str) -> Option<GroupLimit> {
     limits.min_by_key(|limit| limit.bytes)
 }
 
-/// The bytes that a limit's file says; `None` if that is no limit.
+/// The bytes in a limit's file, if they are a limit.
 fn bytes_in(text: &str) -> Option<usize> {
     // Version 1 says about 2^63 where there is none, version 2 "max".
     const NO_LIMIT: u64 = 1 << 60;

@@ -1,11 +1,10 @@
-//! The table: each setting of a server in one row.
+//! The table: each setting of a server in one row, and the builder made from it.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::check::{ConfigError, addresses, anything, lasting, pointers, within};
+use super::check::{ConfigError, addresses, anything, pointers, within};
 use super::define::{self, settings};
-use super::names::NameConfig;
 use crate::ids::Name;
 #[cfg(feature = "server")]
 use crate::ids::NameError;
@@ -47,17 +46,17 @@ settings! {
         /// The sum of the pauses that a full queue imposes on a sender before its
         /// events to that queue are refused.
         stall_timeout: Duration = limits::STALL_TIMEOUT_DEFAULT
-            => Duration, lasting(Duration::ZERO..=limits::STALL_TIMEOUT_MAX);
+            => Duration, within(Duration::ZERO..=limits::STALL_TIMEOUT_MAX, "");
 
         /// The time that messages for a name wait for its next owner once the last
         /// has left. 0: none.
         linger: Duration = limits::LINGER_DEFAULT
-            => Duration, lasting(Duration::ZERO..=limits::LINGER_MAX);
+            => Duration, within(Duration::ZERO..=limits::LINGER_MAX, "");
     }
     server {
         /// The time that queued messages may take to be written at shutdown.
         drain_timeout: Duration = limits::DRAIN_TIMEOUT_DEFAULT
-            => Duration, lasting(Duration::ZERO..=limits::DRAIN_TIMEOUT_MAX);
+            => Duration, within(Duration::ZERO..=limits::DRAIN_TIMEOUT_MAX, "");
 
         /// The connections served at once; further ones are told `LIMIT_EXCEEDED` and
         /// closed. Where the process may have too few descriptors open for so many,
@@ -69,7 +68,7 @@ settings! {
         /// 100 ms to 24 h.
         first_message_timeout: Duration = limits::FIRST_MESSAGE_TIMEOUT_DEFAULT
             => Duration,
-            lasting(limits::FIRST_MESSAGE_TIMEOUT_MIN..=limits::FIRST_MESSAGE_TIMEOUT_MAX);
+            within(limits::FIRST_MESSAGE_TIMEOUT_MIN..=limits::FIRST_MESSAGE_TIMEOUT_MAX, "");
 
         /// The bytes a second at which a frame must come in the mean, once it has
         /// taken 10 s.
@@ -88,6 +87,31 @@ settings! {
         snapshot_keys as "snapshot.keys": Vec<String> = Vec::new()
             => Pointers, pointers;
     }
+}
+
+/// The rules of the queue of one name. `None` is the rule of all queues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct NameConfig {
+    /// Bytes that the queue may hold.
+    pub queue_bytes: Option<usize>,
+    /// Messages that the queue may hold.
+    pub queue_messages: Option<usize>,
+    /// The fate of events that don't fit the queue.
+    pub overflow: Overflow,
+}
+
+/// The fate of an event that doesn't fit the queue of its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// Pauses its sender until there is room; refuses it after `stall_timeout`.
+    #[default]
+    Pause,
+    /// Refuses it at once.
+    Refuse,
+    /// Drops it; the ack tells its sender, a notice in the stream the target.
+    Drop,
 }
 
 /// A setting: its key, its text, and the way to its value.
@@ -146,6 +170,63 @@ pub enum Value<'a> {
 #[cfg(feature = "server")]
 #[derive(Debug, Default)]
 pub struct ServerBuilder {
-    pub(super) config: ServerConfig,
-    pub(super) wrong_name: Option<NameError>,
+    config: ServerConfig,
+    wrong_name: Option<NameError>,
+}
+
+#[cfg(feature = "server")]
+impl ServerBuilder {
+    /// Adds an address to listen on. With port 0, all with port 0 get the same.
+    #[must_use]
+    pub fn also_listen(mut self, address: impl Into<String>) -> Self {
+        self.config.listen.push(address.into());
+        self
+    }
+
+    /// Sets the rules of the queue of `name`, in place of earlier ones.
+    #[must_use]
+    pub fn queue_of(mut self, name: impl AsRef<str>, own: NameConfig) -> Self {
+        match Name::new(name) {
+            Ok(name) => {
+                self.config.router.names.insert(name, own);
+            }
+            Err(error) => self.wrong_name = Some(error),
+        }
+        self
+    }
+
+    /// Returns the settings, or the last name that was none.
+    pub(crate) fn finish(self) -> Result<ServerConfig, NameError> {
+        self.wrong_name.map_or(Ok(self.config), Err)
+    }
+}
+
+#[cfg(all(test, feature = "server"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_builder_sets_what_it_is_told() {
+        let config = ServerBuilder::default()
+            .listen("a:1")
+            .also_listen("b:2")
+            .name("n")
+            .queue_messages(100)
+            .snapshot_keys(["/payload/a", "/payload/b"])
+            .queue_of("feed", NameConfig::default())
+            .finish()
+            .unwrap();
+        assert_eq!(config.listen, ["a:1", "b:2"]);
+        assert_eq!(config.router.name.as_str(), "n");
+        assert_eq!(config.router.queue_messages, 100);
+        assert_eq!(config.router.snapshot_keys, ["/payload/a", "/payload/b"]);
+        assert_eq!(config.router.names.len(), 1);
+        assert_eq!(config.validate(), Ok(()));
+    }
+
+    #[test]
+    fn a_wrong_name_is_told_at_the_end() {
+        let builder = ServerBuilder::default().name("").queue_bytes(1);
+        assert!(builder.finish().is_err());
+    }
 }

@@ -8,7 +8,7 @@ use crate::limits;
 impl Default for ServerConfig {
     fn default() -> Self {
         Self::around(RouterConfig {
-            memory_max: machine::memory_max_default(),
+            memory_max: *machine::MEMORY_MAX_DEFAULT,
             ..RouterConfig::default()
         })
     }
@@ -24,7 +24,7 @@ impl ServerConfig {
         memory_max(
             self.router.memory_max,
             self.router.frame_bytes_max,
-            machine::group_limit(),
+            machine::GROUP_LIMIT.as_ref(),
         )?;
         self.check_names()
     }
@@ -37,8 +37,7 @@ impl ServerConfig {
     fn check_names(&self) -> Result<(), ConfigError> {
         let mut one = self.clone();
         one.router.names.clear();
-        // In the order of their names, so that of two errors always the same is
-        // reported.
+        // In order, so that of two errors always the same is reported.
         let mut names: Vec<_> = self.router.names.iter().collect();
         names.sort_by_key(|(name, _)| name.as_str());
         for (name, own) in names {
@@ -53,8 +52,7 @@ impl ServerConfig {
     }
 }
 
-/// Checks that all memory has room for some frames, and is no more than there
-/// is.
+/// Checks that memory has room for some frames, and is no more than there is.
 fn memory_max(
     bytes: usize,
     frame_bytes_max: usize,
@@ -76,7 +74,7 @@ fn memory_max(
     } else {
         return Ok(());
     };
-    Err(ConfigError::new("memory_max", bytes.to_string(), allowed))
+    Err(ConfigError::new("memory_max", &bytes, allowed))
 }
 
 #[cfg(test)]
