@@ -1,12 +1,14 @@
 //! How long to wait before the next attempt to connect.
 //!
 //! Exponential with full jitter: each delay is drawn evenly from zero up to a
-//! bound that doubles. Clients that lost one server together come back spread
-//! over the whole of it.
+//! bound that doubles, so clients that lost one server together come back spread
+//! over it.
 
+use std::hash::BuildHasher;
 use std::time::Duration;
 
-/// The delays between the attempts to connect again.
+use foldhash::quality::FixedState;
+
 #[derive(Debug, Clone)]
 pub(super) struct Backoff {
     first: Duration,
@@ -15,60 +17,51 @@ pub(super) struct Backoff {
     attempts: u32,
     /// Whether the next delay is one of the longest.
     foreign: bool,
-    /// The state of splitmix64.
-    random: u64,
+    /// Hashes the number of a draw to a random number.
+    random: FixedState,
+    draws: u64,
 }
 
 impl Backoff {
-    /// Delays of up to `first`, then twice that, and never above `longest`. The
-    /// same `seed` gives the same delays.
+    /// Delays of up to `first`, then twice that, and never above `longest`.
     pub(super) fn new(first: Duration, longest: Duration, seed: u64) -> Self {
         Self {
             first: first.min(longest),
             longest,
             attempts: 0,
             foreign: false,
-            random: seed,
+            random: FixedState::with_seed(seed),
+            draws: 0,
         }
     }
 
-    /// The next delay.
     pub(super) fn next(&mut self) -> Duration {
         let bound = self.bound();
         self.attempts = self.attempts.saturating_add(1);
+        self.draws += 1;
         // 53 bits fit an f64: a share from 0 to just below 1.
-        let share = (self.draw() >> 11) as f64 / (1_u64 << 53) as f64;
+        let share = (self.random.hash_one(self.draws) >> 11) as f64 / (1_u64 << 53) as f64;
         match std::mem::take(&mut self.foreign) {
             false => bound.mul_f64(share),
             true => self.longest.mul_f64(0.5 + share / 2.0),
         }
     }
 
-    /// Notes that somebody else answered in the server's place. Whoever that is
-    /// is not asked again before half of the longest delay.
+    /// Notes that somebody else answered: the next delay is at least half of the longest.
     pub(super) fn foreign_answer(&mut self) {
         self.foreign = true;
     }
 
-    /// The next delay is a first one again.
+    /// Makes the next delay a first one again.
     pub(super) fn reset(&mut self) {
         self.attempts = 0;
     }
 
-    /// The bound that the next delay stays below.
     fn bound(&self) -> Duration {
         let doubled = 2_u32.checked_pow(self.attempts);
         doubled
             .and_then(|times| self.first.checked_mul(times))
             .map_or(self.longest, |bound| bound.min(self.longest))
-    }
-
-    fn draw(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
     }
 }
 

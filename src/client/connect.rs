@@ -4,29 +4,28 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 
 use super::greet::{Welcomed, greet};
 use super::outbox::Outbox;
-use super::registration::Registration;
-use super::session::{Ended, Session};
+use super::session::Session;
 use super::shared::Shared;
 use super::{Client, ClientConfig, ConnectError, Handle, Receiver, dial, receiver};
 use crate::ids::Name;
 use crate::wire::Hello;
 
 impl Client {
-    /// Connects to the server at `address` (`HOST:PORT`) over TCP, says hello
-    /// and waits for the server's welcome. This is tried once; only a
-    /// connection that stood is made again when it is lost.
+    /// Connects to the server at `address` (`HOST:PORT`) over TCP, once, says hello and
+    /// waits for the welcome.
     ///
-    /// A host may have several addresses. They race, the next beginning 250 ms
-    /// after the one before or as soon as that fails, and the first connection
-    /// that stands is taken.
+    /// The addresses of a host race: each begins 250 ms after the one before, or as
+    /// soon as that fails, and the first connection that stands is taken.
     ///
     /// # Errors
-    /// Why there is no connection, and by whose fault.
+    /// The reason for which there is no connection, and the side at fault.
     pub async fn connect(
         address: impl ToString,
         config: ClientConfig,
@@ -39,15 +38,14 @@ impl Client {
         Self::connect_through(address, dial, config).await
     }
 
-    /// Like [`Client::connect`], over streams that `dial` opens, one for each
-    /// attempt: wrapped in TLS, say, or over a Unix socket. Errors call the
-    /// server `address`.
+    /// The same over streams that `dial` opens, one for each attempt: wrapped in TLS,
+    /// say, or over a Unix socket. Errors call the server `address`.
     ///
     /// # Errors
-    /// Why there is no connection, and by whose fault.
+    /// As of [`Client::connect`].
     pub async fn connect_through<S, F, D>(
         address: impl ToString,
-        dial: D,
+        mut dial: D,
         config: ClientConfig,
     ) -> Result<(Self, Receiver), ConnectError>
     where
@@ -57,24 +55,33 @@ impl Client {
     {
         let mut dialer = Dialer {
             address: address.to_string(),
-            dial,
+            dial: Box::new(move || dial().boxed()),
             timeout: config.connect_timeout,
         };
         let registration = config.registration()?;
-        let first = dialer
-            .attempt(registration.source(), registration.hello())
-            .await
-            .map_err(|failed| failed.error)?;
+        let name = registration.source.clone();
+        let first = dialer.attempt(&name, registration.hello()).await;
+        let first = first.map_err(|failed| failed.error)?;
         let again = config.reconnect.then_some(dialer);
-        Ok(open(registration, first, again, config))
+
+        let (outgoing, queue) = mpsc::unbounded_channel();
+        let (ended_sender, ended) = watch::channel(None);
+        let (inbox, receiver) = receiver::inbox(config.inbound_bytes, config.inbound_bytes_max);
+        let shared = Arc::new(Shared::new(name, first.welcome.clone(), &config, ended));
+        let session = Session::new(shared.clone(), config, registration, inbox, ended_sender);
+        tokio::spawn(session.run(first, again, Outbox::new(queue)));
+        let handle = Arc::new(Handle { shared, outgoing });
+        let client = Self {
+            handle: handle.clone(),
+        };
+        Ok((client, receiver(handle)))
     }
 
-    /// Like [`Client::connect`], over a stream that already stands: one wrapped
-    /// in TLS, a Unix socket, a pipe in a test. When it is lost there is no way
-    /// to make it again: see [`Client::connect_through`].
+    /// The same over a stream that already stands, and is not made again when it is
+    /// lost.
     ///
     /// # Errors
-    /// Why the server did not welcome the client, and by whose fault.
+    /// As of [`Client::connect`].
     pub async fn over<S>(stream: S, config: ClientConfig) -> Result<(Self, Receiver), ConnectError>
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
@@ -86,20 +93,14 @@ impl Client {
 }
 
 /// The way to make connections.
-pub(super) struct Dialer<D> {
+pub(super) struct Dialer<S> {
     address: String,
-    dial: D,
+    dial: Box<dyn FnMut() -> BoxFuture<'static, io::Result<S>> + Send>,
     /// How long one attempt may take.
     timeout: Duration,
 }
 
-impl<D, F, S> Dialer<D>
-where
-    D: FnMut() -> F,
-    F: Future<Output = io::Result<S>>,
-    S: AsyncRead + AsyncWrite + Send + 'static,
-{
-    /// Tries once.
+impl<S: AsyncRead + AsyncWrite + Send + 'static> Dialer<S> {
     pub(super) async fn attempt(
         &mut self,
         source: &Name,
@@ -131,42 +132,8 @@ where
     }
 }
 
-/// Why an attempt to connect failed.
 pub(super) struct FailedAttempt {
     pub error: ConnectError,
-    /// Whether the server may have granted the hello without the client's
-    /// knowing it.
+    /// Whether the server may have granted the hello without the client's knowledge.
     pub may_be_welcomed: bool,
-}
-
-/// Starts the task that keeps the connection, with the `first` one.
-fn open<S, F, D>(
-    registration: Registration,
-    first: Welcomed<S>,
-    again: Option<Dialer<D>>,
-    config: ClientConfig,
-) -> (Client, Receiver)
-where
-    D: FnMut() -> F + Send + 'static,
-    F: Future<Output = io::Result<S>> + Send + 'static,
-    S: AsyncRead + AsyncWrite + Send + 'static,
-{
-    let (outgoing, queue) = mpsc::unbounded_channel();
-    let (ended_sender, ended) = watch::channel(None);
-    let (inbox, receiver) = receiver::inbox(config.inbound_bytes, config.inbound_bytes_max);
-    let name = registration.source().clone();
-    let shared = Arc::new(Shared::new(name, first.welcome.clone(), &config, ended));
-    let session = Session::new(
-        shared.clone(),
-        config,
-        registration,
-        inbox,
-        Ended(ended_sender),
-    );
-    tokio::spawn(session.run(first, again, Outbox::new(queue)));
-    let handle = Arc::new(Handle { shared, outgoing });
-    let client = Client {
-        handle: handle.clone(),
-    };
-    (client, receiver(handle))
 }

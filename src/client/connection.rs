@@ -1,7 +1,5 @@
-//! One connection's life, from the welcome to its end.
-//!
-//! Reading, [writing](writing) and the clocks run side by side in the session's
-//! task.
+//! One connection's life, from the welcome to its end. Reading, [writing]
+//! and the clocks run side by side in the session's task.
 
 mod writing;
 
@@ -26,20 +24,17 @@ use super::{Disconnect, Event, SendError, ending};
 use crate::ids::MsgId;
 use crate::wire::{Ack, Answer, AnswerReader, ErrorCode, ErrorReport, FrameCodec, FrameCodecError};
 
-/// After so many frames in a row reading lets writing have a turn.
+/// Frames read in a row before writing has a turn.
 const FRAMES_A_TURN: usize = 256;
 
-/// A connection of a session.
 pub(super) struct Connection<'a> {
     session: &'a Session,
     reader: AnswerReader,
     frame_bytes_max: usize,
-    /// Whether messages are kept until they are answered, to be written again on
-    /// the next connection.
+    /// Whether messages are kept until they are answered, for the next connection.
     keeps: bool,
     /// The positions before this were handed to an earlier connection.
     repeats_before: u64,
-    /// For how long the server may be silent.
     silence_max: Duration,
     /// Welcomes that are due for probes. Only the session's task uses it.
     probes_due: AtomicU64,
@@ -71,8 +66,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Serves the connection, and returns its end. Messages that were not
-    /// handed over in full stay in `outbox` for the next.
+    /// Serves the connection to its end. Messages not handed over stay in `outbox`.
     pub(super) async fn run<S>(self, welcomed: Welcomed<S>, outbox: &mut Outbox) -> Disconnect
     where
         S: AsyncRead + AsyncWrite,
@@ -85,8 +79,7 @@ impl<'a> Connection<'a> {
         } = welcomed;
         early.into_iter().for_each(|frame| self.take_in(frame));
         let end = tokio::select! {
-            // Reading first: where a connection is found closed by a write, how
-            // much of that was taken isn't known.
+            // Reading first: a write that fails doesn't tell how much was taken.
             biased;
             end = self.read(&mut frames) => end,
             end = self.write_to_the_end(&mut writer, outbox) => end,
@@ -98,7 +91,6 @@ impl<'a> Connection<'a> {
         end
     }
 
-    /// Reads until the input ends.
     async fn read<R: AsyncRead + Unpin>(
         &self,
         frames: &mut FramedRead<R, FrameCodec>,
@@ -117,7 +109,6 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Waits until the program has received enough for more to be read.
     async fn wait_for_room(&self) {
         let Session { inbox, signs, .. } = self.session;
         let answer_due = || self.session.answer_due();
@@ -139,7 +130,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Returns whether a frame is the welcome that a probe has asked for.
+    /// Returns whether a frame is the welcome that a probe asked for.
     fn answers_a_probe(&self, frame: &[u8]) -> bool {
         let due = self.probes_due.load(Ordering::Relaxed);
         if due == 0 {
@@ -185,7 +176,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Takes note of a word about the connection itself, if it is a last one.
+    /// Notes a word about the connection itself, if it is a last one.
     fn on_last_word(&self, report: &ErrorReport) {
         let taken_over = report.known_code() == Some(ErrorCode::NameTakenOver);
         let mut state = self.session.state();
@@ -202,7 +193,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Resolves the message `id`; returns whether a send waited for the outcome.
+    /// Resolves the message `id`; returns whether a send waited for that.
     fn resolve(&self, id: &MsgId, outcome: Result<Ack, SendError>) -> bool {
         let Some(mut message) = self.session.state().unanswered.take(id) else {
             return false;
@@ -247,15 +238,14 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Lets reading go on until the socket would block, for as long as the
-    /// server may be silent: one that never ends delivering is silent too.
+    /// Lets reading go on until the socket would block, or for `silence_max`: a server
+    /// that never ends delivering is silent too.
     async fn read_all_arrived(&self) {
         let signs = &self.session.signs;
         let begin = Instant::now();
         loop {
             let before = signs.frames();
-            // The task comes back after the sockets were looked at, and reads
-            // before it comes here.
+            // The task looks at the sockets, and reads, before it comes back here.
             tokio::task::yield_now().await;
             if signs.frames() == before || begin.elapsed() >= self.silence_max {
                 return;
@@ -269,8 +259,8 @@ impl<'a> Connection<'a> {
         signs.sample(owes, self.parting.is_cancelled())
     }
 
-    /// Comes back when a close, or one that the server announced, has taken too
-    /// long. A server that shuts down may take its time: it still delivers.
+    /// Comes back when a close, or one that the server announced, took too long. A
+    /// server that shuts down may take its time: it still delivers.
     async fn close_deadline(&self) -> Disconnect {
         let closing = &self.session.shared.closing;
         tokio::select! {

@@ -1,12 +1,11 @@
 //! Opening a TCP connection to a host that may have several addresses.
 //!
-//! The addresses race, as RFC 8305 has it: where one gives no sign, the next is
-//! tried beside it after a moment, and the first connection that stands wins.
-//! So an address that swallows packets doesn't hide a good one behind it.
+//! The addresses race (RFC 8305): where one gives no sign, the next is tried beside
+//! it, so that an address that swallows packets doesn't hide a good one.
 
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
+use std::{io, iter};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -17,8 +16,7 @@ use tokio::time::{Instant, sleep};
 use crate::limits::CLIENT_UNSENT_BYTES;
 use crate::limits::{CONNECT_ADDRESSES_MAX, CONNECT_STAGGER, KEEPALIVE_INTERVAL};
 
-/// Connects to the server at `address`, in a way that tries all its addresses
-/// within `timeout`. The caller holds it to that.
+/// Connects to the server at `address`, trying all its addresses within `timeout`.
 pub(super) async fn tcp(address: String, timeout: Duration) -> io::Result<TcpStream> {
     let lookup = async { Ok(lookup_host(&address).await?.collect()) };
     let stream = first_to_connect(lookup, timeout, TcpStream::connect).await?;
@@ -29,15 +27,13 @@ pub(super) async fn tcp(address: String, timeout: Duration) -> io::Result<TcpStr
         .with_interval(KEEPALIVE_INTERVAL);
     let socket = socket2::SockRef::from(&stream);
     socket.set_tcp_keepalive(&keepalive)?;
-    // Bytes that lie unsent in the kernel can't have been answered. A system
-    // that can't bound them is no reason not to connect.
+    // Bytes that lie unsent in the kernel can't have been answered.
     #[cfg(target_os = "linux")]
     let _ = socket.set_tcp_notsent_lowat(CLIENT_UNSENT_BYTES);
     Ok(stream)
 }
 
-/// The connection that stands first to any of the addresses that `lookup`
-/// finds.
+/// The first connection that stands to an address that `lookup` finds.
 async fn first_to_connect<S, F>(
     lookup: impl Future<Output = io::Result<Vec<SocketAddr>>>,
     timeout: Duration,
@@ -71,31 +67,25 @@ where
     }
 }
 
-/// Returns how long an address has to itself, so that the last of `addresses`
-/// has as much of the time left as each before.
+/// How long one of `addresses` has to itself: at most an equal part of the time left.
 fn stagger(left: Duration, addresses: usize) -> Duration {
     let shares = u32::try_from(addresses.max(1)).unwrap_or(u32::MAX);
     (left / shares).min(CONNECT_STAGGER)
 }
 
-/// The addresses in their order, but with the families in turn: where one
-/// family leads nowhere, the second attempt is to the other.
+/// The addresses in their order, but with the families in turn: one may lead nowhere.
 fn families_in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (first, second): (Vec<_>, Vec<_>) = addresses
         .into_iter()
         .partition(|address| address.is_ipv6() == first_is_v6);
     let (mut first, mut second) = (first.into_iter(), second.into_iter());
-    let mut ordered = Vec::new();
-    while ordered.len() < CONNECT_ADDRESSES_MAX {
+    let pairs = iter::from_fn(|| {
         let pair = [first.next(), second.next()];
-        if pair == [None, None] {
-            break;
-        }
-        ordered.extend(pair.into_iter().flatten());
-    }
-    ordered.truncate(CONNECT_ADDRESSES_MAX);
-    ordered
+        (pair != [None, None]).then_some(pair)
+    });
+    let ordered = pairs.flatten().flatten();
+    ordered.take(CONNECT_ADDRESSES_MAX).collect()
 }
 
 #[cfg(test)]

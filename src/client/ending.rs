@@ -1,15 +1,13 @@
-//! Which ends are final: where the server would say the same again, connecting
-//! again can only do harm.
+//! Which ends are final: the server would say the same again.
 
 use super::{ConnectError, Disconnect};
 use crate::wire::{ErrorCode, ErrorReport};
 
-/// Returns whether the server would end the next connection for the same
-/// reason.
+/// Returns whether the server would end the next connection for the same reason.
 ///
-/// An answer to the `hello` names it; a last word about the connection names no
-/// message. Of the answers to a `hello` those are temporary that ask to come
-/// back later; of last words most are, unknown ones included.
+/// An answer to the `hello` names it, and is temporary if it asks to come back
+/// later. A last word about the connection names no message, and is mostly
+/// temporary, unknown ones included.
 pub(super) fn is_final(report: &ErrorReport) -> bool {
     let answers_hello = report.msg_id().is_some();
     match report.known_code() {

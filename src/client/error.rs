@@ -56,10 +56,9 @@ pub enum CloseError {
     /// Messages were left behind.
     #[error("the connection ended with {fate_unknown} messages unanswered and {unsent} not sent")]
     Unfinished {
-        /// How many were handed to the connection and never answered: each was
-        /// accepted or it wasn't.
+        /// Messages handed to the connection and never answered.
         fate_unknown: usize,
-        /// How many were certainly not sent.
+        /// Messages certainly not sent.
         unsent: usize,
     },
 }
@@ -68,22 +67,20 @@ pub enum CloseError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FlushError {
-    /// Some messages were not accepted, or perhaps not.
+    /// Some messages were not accepted, or are of unknown fate.
     #[error(
         "of the messages that were posted {refused} were refused, {fate_unknown} are of unknown \
          fate and {unsent} were not sent"
     )]
     NotAccepted {
-        /// How many the server refused.
+        /// Messages that the server refused.
         refused: usize,
-        /// How many were handed to a connection and not answered: each was
-        /// accepted or it wasn't.
+        /// Messages handed to a connection and not answered.
         fate_unknown: usize,
-        /// How many were certainly not sent.
+        /// Messages certainly not sent.
         unsent: usize,
     },
-    /// The runtime that the client ran on has ended, and the fate of the
-    /// messages isn't known.
+    /// The client's runtime has ended, and the fate of the messages isn't known.
     #[error("the client's runtime has ended: what became of its messages isn't known")]
     Lost,
 }

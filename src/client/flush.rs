@@ -1,9 +1,8 @@
 //! Waiting until everything before is done.
 //!
-//! A flush puts a [`Fence`] into the queue, behind the messages sent before it.
-//! Once the fence has come to a connection it stands in front of a position of
-//! the [unanswered](super::unanswered) messages, and opens when none is left
-//! before that position.
+//! A flush puts a [`Fence`] into the queue. Once that comes to a connection it stands
+//! in front of a position of the [unanswered](super::unanswered) messages, and opens
+//! when none is left before.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -39,13 +38,11 @@ impl Posted {
 #[derive(Debug)]
 pub(super) struct Fence {
     opened: oneshot::Sender<Posted>,
-    /// There is one at a time, so that flushes that are given up don't pile up
-    /// while there is no connection.
+    /// One stands at a time: they don't pile up without a connection.
     _turn: OwnedSemaphorePermit,
 }
 
-/// The fences that have come to a connection, each in front of a position, and
-/// the counts that they have to tell.
+/// The fences that have come to a connection, each in front of a position.
 #[derive(Debug, Default)]
 pub(super) struct Fences {
     standing: VecDeque<(u64, Fence)>,
@@ -59,8 +56,7 @@ impl Fences {
         self.standing.push_back((position, fence));
     }
 
-    /// Opens the fences that have nothing left before them, where `first` is
-    /// the first position of a message.
+    /// Opens the fences with no message before them; `first` is the first position of one.
     pub(super) fn open(&mut self, first: Option<u64>) {
         while let Some((position, _)) = self.standing.front()
             && first.is_none_or(|first| first >= *position)
@@ -74,41 +70,35 @@ impl Fences {
         }
     }
 
-    /// Takes down the fences behind `position`, whose message goes back to the
-    /// queue.
+    /// Takes down the fences behind `position`.
     pub(super) fn take_behind(&mut self, position: u64) -> VecDeque<Fence> {
         let before = self.standing.partition_point(|(own, _)| *own <= position);
         let behind = self.standing.split_off(before);
         behind.into_iter().map(|(_, fence)| fence).collect()
     }
 
-    /// Takes note of messages of unknown fate.
     pub(super) fn fate_unknown(&mut self, messages: &[Outgoing]) {
         self.posted.fate_unknown += posted_among(messages);
     }
 }
 
-/// Returns how many of the messages were posted.
 pub(super) fn posted_among(messages: &[Outgoing]) -> usize {
     messages.iter().filter(|it| it.is_posted()).count()
 }
 
 impl Client {
-    /// Waits until the server has dealt with everything that was sent before,
-    /// through any clone: until each message is answered, or its fate is known.
-    ///
-    /// A program that [posts](Client::post) and then ends has to wait for this,
-    /// or for [`Client::close`], which waits for no longer than its timeout and
-    /// doesn't tell of refusals. Messages sent while this waits are not waited
-    /// for. Without a connection this waits for the next one; a future that is
+    /// Waits until each message sent before, through any clone, is answered, or its
+    /// fate is known; without a connection, for the next one. A future that is
     /// dropped changes nothing.
     ///
+    /// A program that [posts](Client::post) has to wait for this before it ends, or for
+    /// [`Client::close`], which has a timeout and doesn't tell of refusals.
+    ///
     /// # Errors
-    /// How many of the messages that were posted since the last flush was told
-    /// were not accepted. Those that were refused also came to the receiver,
-    /// each as an [`Event::Notice`](super::Event::Notice) that says why. Of
-    /// messages that were *sent* the outcome went to whoever sent them; an `ack`
-    /// is never answered, and done once it is written.
+    /// How many of the messages posted since the last flush were not accepted. The
+    /// receiver also got an [`Event::Notice`](super::Event::Notice) for each that was
+    /// refused. Messages that were *sent* don't count, nor does an `ack`, which is
+    /// done once it is written.
     pub async fn flush(&self) -> Result<(), FlushError> {
         let shared = &self.handle.shared;
         let turn = Arc::clone(&shared.flush_turn).acquire_owned().await;

@@ -12,28 +12,22 @@ use crate::wire::{
     ErrorCode, ErrorReport, FrameCodec, FrameCodecError, Hello, Message, Payload, Welcome,
 };
 
-/// A connection that was welcomed.
 pub(super) struct Welcomed<S> {
     pub frames: FramedRead<ReadHalf<S>, FrameCodec>,
     pub writer: WriteHalf<S>,
     pub welcome: Welcome,
-    /// The hello that was welcomed: it asks for less, if the server can't do
-    /// more.
+    /// The hello that was welcomed: less than asked, if the server can't do more.
     pub hello: Hello,
     /// Frames that arrived before the welcome.
     pub early: Vec<Bytes>,
 }
 
-/// Says `hello` as `source` over a stream that was just opened.
-pub(super) async fn greet<S>(
+pub(super) async fn greet<S: AsyncRead + AsyncWrite + Send + 'static>(
     stream: S,
     address: &str,
     source: &Name,
     hello: Hello,
-) -> Result<Welcomed<S>, ConnectError>
-where
-    S: AsyncRead + AsyncWrite + Send + 'static,
-{
+) -> Result<Welcomed<S>, ConnectError> {
     let (reader, writer) = tokio::io::split(stream);
     // The server's limit isn't known yet; memory follows the bytes received.
     let codec = FrameCodec::new(FRAME_BYTES_MAX_MAX);
@@ -46,7 +40,7 @@ where
     let mut said = hello;
     let welcome = match greeting.say(source, &said).await {
         Err(ConnectError::Refused(report)) if asks_too_much(&said, &report) => {
-            // An older server: the connection goes on, and so does the client.
+            // An older server: the connection still stands.
             said.resumable = None;
             said.resume = None;
             greeting.say(source, &said).await
@@ -65,11 +59,10 @@ where
 /// Returns whether the server refuses no more than to remember.
 fn asks_too_much(hello: &Hello, report: &ErrorReport) -> bool {
     let asked = hello.resumable.is_some() || hello.resume.is_some();
+    let of_memory = |field| field == "payload.resumable" || field == "payload.resume";
     asked
         && report.known_code() == Some(ErrorCode::ProtocolUnsupported)
-        && report
-            .field()
-            .is_some_and(|field| field == "payload.resumable" || field == "payload.resume")
+        && report.field().is_some_and(of_memory)
 }
 
 struct Greeting<'a, S> {
@@ -80,8 +73,7 @@ struct Greeting<'a, S> {
 }
 
 impl<S: AsyncRead + AsyncWrite> Greeting<'_, S> {
-    /// Says hello and waits for the welcome. Messages that come before it are
-    /// early: they are kept.
+    /// Says hello and waits for the welcome. Messages before it are kept as early.
     async fn say(&mut self, source: &Name, hello: &Hello) -> Result<Welcome, ConnectError> {
         let hello = Message::hello(source, hello.clone()).expect("its source is a name");
         // A server that is full may answer and close without reading the hello.
@@ -97,9 +89,7 @@ impl<S: AsyncRead + AsyncWrite> Greeting<'_, S> {
             };
             let message = match Message::from_json(&frame) {
                 Ok(message) => message,
-                Err(error) if speaks_of_welcome(&frame) => {
-                    return Err(self.not_tickwire(error));
-                }
+                Err(error) if speaks_of_welcome(&frame) => return Err(self.not_tickwire(error)),
                 Err(_) => {
                     self.early.push(frame);
                     continue;

@@ -38,73 +38,56 @@
 //!
 //! # When the connection is lost
 //! The receiver gets [`Event::Disconnected`], and the client tries to connect
-//! again: after random delays within a bound that doubles, by default for ever
-//! ([`ClientConfig::reconnect`], [`ClientConfig::reconnect_within`],
-//! [`ClientConfig::reconnect_delays`]). Messages may be sent all the while;
-//! they wait. Then it says hello under the same names and with the same
-//! options, says its [subscriptions](Client::subscribe) again, and tells of it
-//! by [`Event::Reconnected`].
+//! again, after random delays within a bound that doubles, by default for ever
+//! ([`ClientConfig::reconnect_delays`], [`ClientConfig::reconnect_within`]). Messages
+//! wait meanwhile. Then it says hello and its [subscriptions](Client::subscribe) as
+//! before, and the receiver gets [`Event::Reconnected`].
 //!
-//! A message that the lost connection had been handed without an answer was
-//! accepted or it wasn't, and only the server knows. If the server remembers
-//! accepted messages ([`ClientConfig::resumable`]), exactly the unanswered ones
-//! are sent again: in order, byte for byte, before anything newer; the server
-//! delivers none of them twice. If it doesn't, for instance because it was
-//! started anew, sending them again could double an order, and their sends
-//! resolve to [`SendError::FateUnknown`]. A message that no connection had got
-//! in full is sent on the next in any case. An `ack` that was posted is never
-//! answered and never sent again.
+//! If the server remembers accepted messages ([`ClientConfig::resumable`]),
+//! unanswered ones are sent again: in order, byte for byte, before anything newer;
+//! none is delivered twice. If not, for instance after a new start, that could
+//! double an order: their sends resolve to [`SendError::FateUnknown`]. A message
+//! that no connection got in full is always sent on the next. A posted `ack` is
+//! never answered and never sent again.
 //!
-//! Some ends are final: the receiver gets [`Event::Closed`], and nothing is tried
-//! any more.
+//! Some ends are final: the receiver gets [`Event::Closed`].
 //! - `NAME_TAKEN_OVER`, for the last of the client's names: two clients of one
-//!   name would take it from each other for ever. Of several names the client
-//!   claims those again that are left.
-//! - The hello is refused, unless the error says that it is a matter of time
-//!   (`SERVER_SHUTTING_DOWN`, `RATE_LIMITED`, `QUEUE_FULL`,
-//!   `STORAGE_UNAVAILABLE`). A server that is full (`LIMIT_EXCEEDED` before the
-//!   hello was heard) is tried again.
-//! - The server ends the connection for a fault that the client would only
-//!   repeat: `NOT_AUTHENTICATED`, `TOO_MANY_REFUSED`, `FRAME_EMPTY`,
-//!   `FRAME_TOO_LARGE`.
+//!   name would take it from each other for ever.
+//! - The hello is refused, unless the error is temporary (`SERVER_SHUTTING_DOWN`,
+//!   `RATE_LIMITED`, `QUEUE_FULL`, `STORAGE_UNAVAILABLE`, or `LIMIT_EXCEEDED`
+//!   before the hello was heard).
+//! - A fault that the client would only repeat: `NOT_AUTHENTICATED`,
+//!   `TOO_MANY_REFUSED`, `FRAME_EMPTY`, `FRAME_TOO_LARGE`.
 //! - The time to connect again is over.
 //!
-//! Something else that answers in the server's place, such as a load balancer's
-//! HTTP 503, is not final: the next attempt follows after one of the longest
-//! delays.
-//!
-//! The first connection is tried once: [`Client::connect`] fails with an error.
+//! A foreign answer, such as a load balancer's HTTP 503, is not final: the next
+//! attempt follows after one of the longest delays. The first connection is tried
+//! once.
 //!
 //! # A silent server
 //! A frozen process, or a proxy that forwards nothing, may keep a connection
-//! standing. The client ends it ([`Disconnect::Silent`]) and connects again
-//! when for a time no answer came to messages that it was handed, or no byte
-//! was taken of those that wait to be written. That time is the
-//! `answer_timeout`, but at least twice the pause that the server announces for
-//! a full queue (`limits.stall_timeout_ms` of the [`Welcome`]; with a server
-//! that announces none, at least 30 s). Messages that arrive prove nothing, for
-//! the other direction may be dead all the same. Time in which the client
-//! itself does not run or does not read is not counted.
-//!
-//! A client that sends nothing has nothing to go by, unless it has a
-//! [heartbeat](ClientConfig::heartbeat) or a [probe](ClientConfig::probe).
+//! standing. The client ends it ([`Disconnect::Silent`]) and connects again when
+//! for a time no answer came to messages that it had written, or no byte was
+//! taken of those that wait. That time is the `answer_timeout`, but at least twice
+//! the pause that the server announces for a full queue
+//! (`limits.stall_timeout_ms` of the [`Welcome`]), or 30 s if it announces none.
+//! Messages that arrive prove nothing: the other direction may be dead. Time in
+//! which the client itself doesn't run or doesn't read is not counted. A client
+//! that sends nothing needs a [heartbeat](ClientConfig::heartbeat) or a
+//! [probe](ClientConfig::probe) for this.
 //!
 //! # Back-pressure
-//! At most `unanswered_max` messages are under way without an answer, and a few
-//! megabytes wait to be written or, with a server that remembers, to be
-//! answered; beyond that `send` and `post` wait. The same bounds hold while
-//! there is no connection.
+//! `send` and `post` wait while `unanswered_max` messages are without an answer,
+//! or a few megabytes wait to be written or, with a server that remembers, to be
+//! answered; also without a connection.
 //!
-//! A program that doesn't receive is itself held back: with `inbound_bytes` of
-//! messages waiting in the [`Receiver`], the client reads no more, and TCP
-//! passes that on to the server, which queues. But answers come on the same
-//! stream as messages, behind those that are already on their way. A program
-//! that receives a message, sends and awaits the answer before it receives the
-//! next would wait for ever for an answer that nobody reads. So while an answer
-//! is due, the client goes on reading, up to `inbound_bytes_max`. Beyond that
-//! it stops all the same, and sends resolve to [`SendError::FateUnknown`] after
-//! `answer_timeout`. A program that doesn't want to receive drops the receiver:
-//! then everything that isn't an answer is discarded.
+//! With `inbound_bytes` of messages waiting in the [`Receiver`] the client reads
+//! no more, and the server queues. But answers come behind messages on the same
+//! stream, and a program may await one before it receives the next message. So
+//! while an answer is due, the client reads on, up to `inbound_bytes_max`; beyond
+//! that, sends resolve to [`SendError::FateUnknown`] after `answer_timeout`. A
+//! program that doesn't want to receive drops the receiver: everything but answers
+//! is discarded then.
 
 mod backoff;
 mod config;
@@ -128,7 +111,7 @@ mod unanswered;
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{SemaphorePermit, mpsc};
 
 pub use config::ClientConfig;
 pub use error::{CloseError, ConnectError, FlushError};
@@ -140,7 +123,7 @@ use crate::ids::Name;
 use crate::limits::CLIENT_QUEUE_BYTES;
 use crate::wire::{Ack, Message, Payload, Subscribe, Welcome};
 use outgoing::{Outgoing, Purpose, Queued, Waiter};
-use shared::{LeftBehind, Shared, room};
+use shared::{Shared, room};
 use subscriptions::Change;
 
 /// A client's connection to a server, for sending. Clones share it.
@@ -149,8 +132,7 @@ pub struct Client {
     handle: Arc<Handle>,
 }
 
-/// The handle that keeps a connection open: the client's clones and its
-/// receiver hold it.
+/// Keeps the connection open: the client's clones and its receiver hold it.
 struct Handle {
     shared: Arc<Shared>,
     outgoing: mpsc::UnboundedSender<Queued>,
@@ -163,19 +145,17 @@ impl Client {
         &self.handle.shared.name
     }
 
-    /// The server's latest welcome: its name, the names that the connection
-    /// owns, the limits.
+    /// The latest welcome: the server's name, the names owned, the limits.
     #[must_use]
     pub fn welcome(&self) -> Arc<Welcome> {
         self.handle.shared.welcome().clone()
     }
 
-    /// Sends a message and waits for the server's answer.
+    /// Sends a message, once there is room, and waits for the server's answer.
     ///
-    /// While the client has too much under way, this waits for room first; a
-    /// future that is dropped until then has sent nothing. Dropped later it
-    /// gives up the answer, not the message. Messages of one task are sent in
-    /// the order in which their futures are first polled.
+    /// A future that is dropped before there is room has sent nothing; dropped later
+    /// it gives up the answer, not the message. Messages of one task are sent in the
+    /// order in which their futures are first polled.
     ///
     /// # Errors
     /// The fate of a message that was not accepted.
@@ -183,39 +163,17 @@ impl Client {
         if matches!(message.payload, Payload::Ack(_)) {
             return Err(SendError::NeverAnswered);
         }
-        let (waiter, answer) = Waiter::new();
-        self.enqueue(&message, Purpose::Message, Some(waiter))
-            .await?;
-        // A waiter answers even when dropped; were it leaked, nobody would know.
-        answer.await.unwrap_or(Err(SendError::FateUnknown))
+        self.ask(&message, Purpose::Message).await
     }
 
     /// Sends a message without waiting for the answer. If the server refuses it,
     /// the receiver gets an [`Event::Notice`]. An `ack`, which is never answered,
-    /// doesn't wait for messages in front of it that wait for answers.
+    /// doesn't wait for the answers to messages in front of it. A future that is
+    /// dropped before there is room has sent nothing.
     ///
     /// When this comes back the message is queued in this program, and no more:
-    /// **a program that posts and ends loses it**, as the end of the runtime
-    /// ends the client. Wait for [`Client::flush`] before, which also tells
-    /// whether all was accepted:
-    ///
-    /// ```no_run
-    /// # use tickwire::client::Client;
-    /// # use tickwire::wire::Message;
-    /// # async fn example(
-    /// #     client: Client,
-    /// #     messages: Vec<Message>,
-    /// # ) -> Result<(), Box<dyn std::error::Error>> {
-    /// for message in messages {
-    ///     client.post(message).await?;
-    /// }
-    /// client.flush().await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// While the client has too much under way, this waits for room; a future
-    /// that is dropped until then has sent nothing.
+    /// **a program that posts and ends loses it**, unless it waits for
+    /// [`Client::flush`], which also tells whether all was accepted.
     ///
     /// # Errors
     /// The message can't be sent, or the connection is closed.
@@ -223,18 +181,16 @@ impl Client {
         self.enqueue(&message, Purpose::Message, None).await
     }
 
-    /// Subscribes to those broadcasts that meet the conditions, and waits for
-    /// the server's answer. A subscription with the same id is replaced.
+    /// Subscribes to broadcasts that meet the conditions, in place of an earlier
+    /// subscription with this id, and waits for the server's answer.
     ///
-    /// Whenever the connection is made again, the client says its subscriptions
-    /// again, before any message. One that asks for a snapshot gets another
-    /// then. If the server refuses one of them, the receiver gets an
+    /// Each new connection begins with the subscriptions; one that asks for a snapshot
+    /// gets another. If the server refuses one then, the receiver gets an
     /// [`Event::Notice`].
     ///
     /// # Errors
-    /// The fate of a subscription that was not granted: with
-    /// [`SendError::Refused`] the earlier one of this id stands, if there was
-    /// one; with [`SendError::FateUnknown`] this connection may have it and the
+    /// The subscription is not granted: with [`SendError::Refused`] the earlier one
+    /// stands; with [`SendError::FateUnknown`] this connection may have it and the
     /// next won't.
     pub async fn subscribe(&self, subscribe: Subscribe) -> Result<Ack, SendError> {
         self.change(Change::Subscribe(Box::new(subscribe))).await
@@ -250,21 +206,23 @@ impl Client {
 
     async fn change(&self, change: Change) -> Result<Ack, SendError> {
         let message = self.handle.shared.change(&change);
+        self.ask(&message, Purpose::Change(change)).await
+    }
+
+    async fn ask(&self, message: &Message, purpose: Purpose) -> Result<Ack, SendError> {
         let (waiter, answer) = Waiter::new();
-        self.enqueue(&message, Purpose::Change(change), Some(waiter))
-            .await?;
+        self.enqueue(message, purpose, Some(waiter)).await?;
+        // A waiter answers even when dropped; were it leaked, nobody would know.
         answer.await.unwrap_or(Err(SendError::FateUnknown))
     }
 
-    /// Closes the connection for all clones: writes the queue, ends the output,
-    /// and waits for the remaining answers, `close_timeout` at most. Sends that
-    /// still wait for room resolve to [`SendError::Closed`]. Messages that arrive
-    /// meanwhile are still received; then the receiver's stream ends.
+    /// Closes the connection for all clones: writes the queue, ends the output, and
+    /// waits for the remaining answers, `close_timeout` at most; not for another
+    /// connection. Sends that wait for room resolve to [`SendError::Closed`]. The
+    /// receiver's stream ends after the messages that arrive meanwhile.
     ///
-    /// If the connection is lost, this doesn't wait for another.
-    ///
-    /// Dropping all clones and the receiver does the same in the background, as
-    /// long as the runtime runs; with messages unanswered it logs a warning.
+    /// Dropping all clones and the receiver does the same in the background while
+    /// the runtime runs, with a warning in the log if messages are unanswered.
     ///
     /// # Errors
     /// Messages were left behind.
@@ -274,20 +232,16 @@ impl Client {
         shared.refuse_more();
         shared.closing.cancel();
         match shared.left_behind().await {
-            Some(LeftBehind {
-                fate_unknown,
-                unsent,
-                ..
-            }) if fate_unknown + unsent > 0 => Err(CloseError::Unfinished {
-                fate_unknown,
-                unsent,
+            Some(left) if left.fate_unknown + left.unsent > 0 => Err(CloseError::Unfinished {
+                fate_unknown: left.fate_unknown,
+                unsent: left.unsent,
             }),
             _ => Ok(()),
         }
     }
 
-    /// Returns whether the client has come to its end, or was told to. While it
-    /// only tries to connect again it is not closed.
+    /// Returns whether the client has come to its end, or was told to; not while
+    /// it tries to connect again.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.handle.shared.unanswered_room.is_closed()
@@ -313,8 +267,7 @@ impl Client {
             .to_frame_within(limit)
             .map_err(|bytes| SendError::TooLarge { bytes, limit })?;
 
-        // An answer to others must not have to wait until the client is answered
-        // itself.
+        // An answer to others doesn't wait until the client is answered itself.
         let (_turn, one_message) = match answered_as {
             Some(_) => (
                 Some(room(&shared.turn, 1).await?),
@@ -326,10 +279,8 @@ impl Client {
         let queued_bytes = frame.len().min(CLIENT_QUEUE_BYTES) as u32;
         let its_bytes = room(&shared.queue_room, queued_bytes).await?;
         // Given back once it is written, or answered.
-        one_message
-            .into_iter()
-            .chain([its_bytes])
-            .for_each(|permit| permit.forget());
+        let permits = one_message.into_iter().chain([its_bytes]);
+        permits.for_each(SemaphorePermit::forget);
 
         self.handle
             .outgoing

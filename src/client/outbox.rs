@@ -1,8 +1,5 @@
 //! The messages that wait to be handed to a connection, and the batch that is
-//! being handed over.
-//!
-//! It outlives connections: messages that one was not handed in full go to the
-//! next.
+//! being handed over. Those that one connection didn't get in full go to the next.
 
 use std::collections::VecDeque;
 use std::io;
@@ -24,15 +21,14 @@ pub(super) struct Outbox {
 }
 
 /// Frames that are written together.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Batch {
     buffer: BytesMut,
     /// Bytes put in since it was empty.
     bytes: usize,
-    /// The positions of messages that no connection was handed before, and where
-    /// each ends among the bytes.
+    /// Messages that no connection was handed before: position, and end in bytes.
     fresh: Vec<(u64, usize)>,
-    /// A write failed, and how much the writer took of it isn't known.
+    /// A write failed, and it isn't known how much the writer took.
     failed: bool,
 }
 
@@ -41,17 +37,11 @@ impl Outbox {
         Self {
             queue,
             returned: VecDeque::new(),
-            batch: Batch {
-                buffer: BytesMut::new(),
-                bytes: 0,
-                fresh: Vec::new(),
-                failed: false,
-            },
+            batch: Batch::default(),
         }
     }
 
-    /// The next in the queue; `None` if there will be none. A future that is dropped
-    /// loses nothing.
+    /// The next in the queue; `None` after the last. Safe to drop.
     pub(super) async fn next(&mut self) -> Option<Queued> {
         match self.returned.pop_front() {
             Some(next) => Some(next),
@@ -70,7 +60,6 @@ impl Outbox {
         self.returned.push_front(first);
     }
 
-    /// No message comes in any more.
     pub(super) fn close(&mut self) {
         self.queue.close();
     }
@@ -78,19 +67,17 @@ impl Outbox {
     /// Takes out the messages that wait, and drops the fences.
     pub(super) fn give_up(&mut self) -> Vec<Outgoing> {
         self.close();
-        let mut messages = Vec::new();
-        while let Some(next) = self.next_at_hand() {
-            if let Queued::Message(message) = next {
-                messages.push(message);
-            }
-        }
-        messages
+        let queued = std::iter::from_fn(|| self.next_at_hand());
+        let messages = queued.filter_map(|next| match next {
+            Queued::Message(message) => Some(message),
+            Queued::Fence(_) => None,
+        });
+        messages.collect()
     }
 }
 
 impl Batch {
-    /// Puts a frame in: of the message at the position `fresh`, or of one that was
-    /// written before or that nobody will ask for.
+    /// Puts in a frame: of a message at the position `fresh`, or one that never goes back.
     pub(super) fn put(&mut self, frame: &[u8], fresh: Option<u64>) {
         self.buffer.extend_from_slice(frame);
         self.bytes += frame.len();
@@ -106,8 +93,7 @@ impl Batch {
         self.buffer.len() >= READ_BUFFER_BYTES
     }
 
-    /// Hands all of it to `writer`, and calls `took` with how many bytes that
-    /// took whenever it took some.
+    /// Hands all of it to `writer`, and calls `took` with the bytes of each write.
     pub(super) async fn write<W: AsyncWrite + Unpin>(
         &mut self,
         writer: &mut W,
@@ -124,8 +110,8 @@ impl Batch {
         writer.flush().await
     }
 
-    /// Ends the batch, as far as it was written: calls `resolve` for each fresh
-    /// message, the newest first, with whether all of it was handed over.
+    /// Ends the batch; tells `resolve` of each fresh message, the newest first, whether
+    /// all of it was handed over.
     pub(super) fn end(&mut self, mut resolve: impl FnMut(u64, bool)) {
         let handed = match self.failed {
             true => self.bytes,

@@ -18,16 +18,12 @@ pub(super) struct Outgoing {
     pub frame: Bytes,
     /// Bytes taken from the room for frames, to be given back.
     pub queued_bytes: u32,
-    /// The id under which an answer is due; `None` for an ack, which is never
-    /// answered.
+    /// The id under which an answer is due; `None` for an ack.
     pub answered_as: Option<MsgId>,
-    /// The send that waits for the answer.
     pub waiter: Option<Waiter>,
-    /// The message's owner and its kind.
     pub purpose: Purpose,
 }
 
-/// An entry of the queue.
 #[derive(Debug)]
 pub(super) enum Queued {
     Message(Outgoing),
@@ -40,8 +36,7 @@ pub(super) enum Queued {
 pub(super) enum Purpose {
     /// The program's.
     Message,
-    /// A change of the subscriptions by the program. It is said to every
-    /// connection until it is answered, for it does no harm twice.
+    /// A change of the subscriptions, said to each connection until it is answered.
     Change(Change),
     /// A subscription that the client says again to this connection.
     Again(Change),
@@ -50,8 +45,7 @@ pub(super) enum Purpose {
 }
 
 impl Outgoing {
-    /// A message of this connection only: it takes no room, and isn't written
-    /// again.
+    /// A message of this connection only: it takes no room, and isn't written again.
     pub(super) fn of_connection(id: MsgId, purpose: Purpose) -> Self {
         Self {
             frame: Bytes::new(),
@@ -75,25 +69,21 @@ impl Outgoing {
         matches!(self.purpose, Purpose::Change(_))
     }
 
-    /// Returns whether nobody waits for the outcome although it is the
-    /// program's.
+    /// Returns whether it is a message of the program that no send waits for.
     pub(super) fn is_posted(&self) -> bool {
         self.waiter.is_none() && self.purpose == Purpose::Message
     }
 
-    /// Gives the outcome to the send that waits for it; returns whether one
-    /// does.
+    /// Gives the outcome to the send that waits for it; returns whether one does.
     pub(super) fn resolve(&mut self, outcome: Outcome) -> bool {
-        match self.waiter.take() {
-            Some(waiter) => {
-                waiter.resolve(outcome);
-                true
-            }
-            None => false,
-        }
+        let Some(mut waiter) = self.waiter.take() else {
+            return false;
+        };
+        waiter.tell(outcome);
+        true
     }
 
-    /// From here on the server may have it, or no longer.
+    /// Notes whether the server may have it from here on.
     pub(super) fn set_handed(&mut self, handed: bool) {
         if let Some(waiter) = &mut self.waiter {
             waiter.handed = handed;
@@ -101,8 +91,7 @@ impl Outgoing {
     }
 }
 
-/// The send that waits for an outcome, which it gets exactly once: a waiter
-/// that is dropped unanswered tells as much as it knows.
+/// A send that waits for its one outcome. A dropped waiter tells as much as it knows.
 #[derive(Debug)]
 pub(super) struct Waiter {
     outcome: Option<oneshot::Sender<Outcome>>,
@@ -120,13 +109,9 @@ impl Waiter {
         (waiter, receiver)
     }
 
-    fn resolve(mut self, outcome: Outcome) {
-        self.tell(outcome);
-    }
-
     fn tell(&mut self, outcome: Outcome) {
         if let Some(sender) = self.outcome.take() {
-            // An error is a dropped future: it has given the answer up.
+            // A future that was dropped has given the answer up.
             let _ = sender.send(outcome);
         }
     }

@@ -12,9 +12,9 @@ use tokio::sync::{Notify, mpsc};
 use super::Handle;
 use crate::events::{Event, Inbound};
 
-/// The events, in order: a stream of [`Event`]s that ends when there is no
-/// connection any more and won't be another. Dropping it means that nothing is
-/// to be received; the connection stays open while there is a client.
+/// The events, in order: a stream of [`Event`]s that ends when there won't be
+/// another connection. Dropping it means that nothing is to be received; the
+/// connection stays open while there is a client.
 pub struct Receiver {
     events: mpsc::UnboundedReceiver<(Event, usize)>,
     backlog: Arc<Backlog>,
@@ -23,7 +23,7 @@ pub struct Receiver {
 }
 
 /// How much waits for the program to receive it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Backlog {
     bytes: AtomicUsize,
     /// Messages that were ever put in.
@@ -36,15 +36,14 @@ pub(super) struct Backlog {
     changed: Notify,
 }
 
-/// The end of the stream at which the connection's task puts events in.
+/// The end of the stream at which the session puts events in.
 #[derive(Debug)]
 pub(super) struct Inbox {
     events: mpsc::UnboundedSender<(Event, usize)>,
     backlog: Arc<Backlog>,
 }
 
-/// The cost of an event beyond its bytes, so that many small ones are bounded
-/// too.
+/// The cost of an event beyond its bytes: many small ones are bounded too.
 const EVENT_BYTES: usize = 128;
 
 pub(super) fn inbox(
@@ -53,11 +52,9 @@ pub(super) fn inbox(
 ) -> (Inbox, impl FnOnce(Arc<Handle>) -> Receiver) {
     let (sender, events) = mpsc::unbounded_channel();
     let backlog = Arc::new(Backlog {
-        bytes: AtomicUsize::new(0),
-        messages: AtomicU64::new(0),
         bytes_idle,
         bytes_max,
-        changed: Notify::new(),
+        ..Backlog::default()
     });
     let inbox = Inbox {
         events: sender,
@@ -84,18 +81,16 @@ impl Inbox {
         self.backlog.messages.load(Ordering::Relaxed)
     }
 
-    /// Puts anything else in.
     pub(super) fn push(&self, event: Event) {
         self.put(event, EVENT_BYTES);
     }
 
     fn put(&self, event: Event, cost: usize) {
         self.backlog.bytes.fetch_add(cost, Ordering::Relaxed);
-        // An error is a dropped receiver: nothing is to be received.
+        // A receiver that was dropped wants nothing.
         let _ = self.events.send((event, cost));
     }
 
-    /// Returns whether more may be read.
     pub(super) fn has_room(&self, answer_due: impl Fn() -> bool) -> bool {
         let bytes = self.backlog.bytes.load(Ordering::Acquire);
         bytes < self.backlog.bytes_idle
@@ -103,8 +98,7 @@ impl Inbox {
             || self.events.is_closed()
     }
 
-    /// Waits until more may be read. `answer_due` is asked again whenever
-    /// [`Inbox::look_again`] is called.
+    /// Waits until more may be read; [`Inbox::look_again`] asks `answer_due` again.
     pub(super) async fn room(&self, answer_due: impl Fn() -> bool) {
         while !self.has_room(&answer_due) {
             // A change since the line above is kept for whoever asks next.
@@ -119,9 +113,8 @@ impl Inbox {
 }
 
 impl Receiver {
-    /// The next event; `None` once there won't be another.
-    ///
-    /// A future that is dropped loses nothing.
+    /// The next event; `None` once there won't be another. A future that is dropped
+    /// loses nothing.
     pub async fn receive(&mut self) -> Option<Event> {
         std::future::poll_fn(|context| self.poll_receive(context)).await
     }

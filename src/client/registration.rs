@@ -3,15 +3,13 @@
 use crate::ids::Name;
 use crate::wire::{Granted, Hello};
 
-/// The content of each hello of a client: the names that are still its own, and
-/// whether it can go on where the last connection ended.
+/// The content of a client's hellos: the names that are still its own, and whether
+/// it can go on where the last connection ended.
 #[derive(Debug)]
 pub(super) struct Registration {
-    source: Name,
-    /// As configured.
+    pub source: Name,
     hello: Hello,
-    /// The names to own. Those that another connection took over are not
-    /// claimed again.
+    /// The names to own, without those that another connection took over.
     names: Vec<Name>,
     /// The name for which the server remembers accepted messages.
     resumable_as: Option<Name>,
@@ -32,11 +30,6 @@ impl Registration {
         }
     }
 
-    pub(super) fn source(&self) -> &Name {
-        &self.source
-    }
-
-    /// The hello to say now.
     pub(super) fn hello(&self) -> Hello {
         let mut hello = self.hello.clone();
         if let Some(names) = &mut hello.names {
@@ -49,8 +42,7 @@ impl Registration {
         hello
     }
 
-    /// Notes what a welcome granted to a hello; returns whether the server goes
-    /// on where the last connection ended.
+    /// Notes the grants of a welcome; returns whether the server resumes.
     pub(super) fn welcomed(&mut self, hello: &Hello, granted: &Granted) -> bool {
         let resumes = hello.resume == Some(true) && granted.resume == Some(true);
         let resumable = hello.resumable == Some(true) && granted.resumable == Some(true);
@@ -58,23 +50,18 @@ impl Registration {
         resumes
     }
 
-    /// Notes that a hello was perhaps granted without a welcome that arrived.
-    ///
-    /// A server that had forgotten all has perhaps granted no resume, and begun
-    /// to remember: it would from now on grant to resume something else than
-    /// was lost.
+    /// Notes that a hello was perhaps granted, but no welcome arrived: a server that had
+    /// forgotten all may now remember something else than was lost.
     pub(super) fn welcome_missed(&mut self) {
         self.resumable_as = None;
     }
 
-    /// Returns whether the server remembers the messages that it accepts on
-    /// this connection.
+    /// Returns whether the server remembers the messages of this connection.
     pub(super) fn is_resumable(&self) -> bool {
         self.resumable_as.is_some()
     }
 
-    /// Notes that another connection took `name` over, or all names if it isn't
-    /// known which; returns whether no name is left.
+    /// Notes that another connection took `name` over, or all; returns whether none is left.
     pub(super) fn lose(&mut self, name: Option<&Name>) -> bool {
         self.names
             .retain(|own| name.is_some_and(|name| name != own));

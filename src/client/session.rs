@@ -1,15 +1,11 @@
 //! The life of a client, across its connections.
 //!
-//! One task does all of it. Whatever happens to connections, every message that
-//! was sent gets one outcome: the answer, [`FateUnknown`] if a connection had
-//! got all of it, [`Closed`] if none had.
-//!
-//! [`FateUnknown`]: super::SendError::FateUnknown
-//! [`Closed`]: super::SendError::Closed
+//! One task does all of it. Every message that was sent gets one outcome: the
+//! answer, `SendError::FateUnknown` if a connection had got all of it, or
+//! `SendError::Closed`.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 
@@ -23,6 +19,7 @@ use super::connection::Connection;
 use super::flush::{Fences, posted_among};
 use super::greet::Welcomed;
 use super::outbox::Outbox;
+use super::outgoing::Outgoing;
 use super::receiver::Inbox;
 use super::registration::Registration;
 use super::shared::{LeftBehind, Shared};
@@ -33,24 +30,23 @@ use super::{ClientConfig, ConnectError, Disconnect, Event, Reconnection, ending}
 use crate::limits::RECONNECT_STABLE;
 use crate::sync::lock;
 
-/// The state of a client's task.
 pub(super) struct Session {
     pub shared: Arc<Shared>,
     pub config: ClientConfig,
     pub inbox: Inbox,
-    /// Signs of life of the server.
     pub signs: Signs,
     state: Mutex<State>,
-    ended: Ended,
+    /// Told when there won't be another connection.
+    ended: watch::Sender<Option<LeftBehind>>,
 }
 
-/// The part of a session that changes.
+/// The part that changes: only the session's task locks it, never across an await.
 pub(super) struct State {
     pub registration: Registration,
     pub unanswered: Unanswered,
     pub subscriptions: Subscriptions,
     pub fences: Fences,
-    /// The reason for which there won't be another connection.
+    /// Why there won't be another connection.
     pub final_word: Option<Disconnect>,
 }
 
@@ -61,16 +57,13 @@ impl State {
     }
 }
 
-/// Where it is said that there won't be another connection.
-pub(super) struct Ended(pub watch::Sender<Option<LeftBehind>>);
-
 impl Session {
     pub(super) fn new(
         shared: Arc<Shared>,
         config: ClientConfig,
         registration: Registration,
         inbox: Inbox,
-        ended: Ended,
+        ended: watch::Sender<Option<LeftBehind>>,
     ) -> Self {
         Self {
             shared,
@@ -88,18 +81,13 @@ impl Session {
         }
     }
 
-    /// Serves all connections, beginning with `first`. Without `again` there is
-    /// no other.
-    pub(super) async fn run<S, F, D>(
+    /// Serves all connections, beginning with `first`, and without `again` ending there.
+    pub(super) async fn run<S: AsyncRead + AsyncWrite + Send + 'static>(
         self,
         first: Welcomed<S>,
-        mut again: Option<Dialer<D>>,
+        mut again: Option<Dialer<S>>,
         mut outbox: Outbox,
-    ) where
-        D: FnMut() -> F,
-        F: Future<Output = io::Result<S>>,
-        S: AsyncRead + AsyncWrite + Send + 'static,
-    {
+    ) {
         let mut backoff = Backoff::new(
             self.config.reconnect_delay_first,
             self.config.reconnect_delay_max,
@@ -117,11 +105,7 @@ impl Session {
             if matches!(end, Disconnect::Framing(_)) {
                 backoff.foreign_answer();
             }
-            let dialer = match self.next_dialer(end, &mut again) {
-                Ok(dialer) => dialer,
-                Err(end) => break end,
-            };
-            welcomed = match self.connect_again(dialer, &mut backoff).await {
+            welcomed = match self.connect_again(end, &mut again, &mut backoff).await {
                 Ok(welcomed) => welcomed,
                 Err(end) => break end,
             };
@@ -130,41 +114,25 @@ impl Session {
         self.end(end, &mut outbox);
     }
 
-    /// Returns the dialer of another connection after one ended, or why there
-    /// won't be one, which is `None` if the client was told to close.
-    fn next_dialer<'d, D>(
+    /// Tries until there is another connection after one ended. An error is the reason
+    /// for which there won't be one: `None` if the client was told to close.
+    async fn connect_again<S: AsyncRead + AsyncWrite + Send + 'static>(
         &self,
         end: Disconnect,
-        again: &'d mut Option<Dialer<D>>,
-    ) -> Result<&'d mut Dialer<D>, Option<Disconnect>> {
+        again: &mut Option<Dialer<S>>,
+        backoff: &mut Backoff,
+    ) -> Result<Welcomed<S>, Option<Disconnect>> {
         if self.shared.closing.is_cancelled() {
             return Err(None);
         }
-        let mut state = self.state();
-        if let Some(word) = state.final_word.take() {
+        if let Some(word) = self.state().final_word.take() {
             return Err(Some(word));
         }
         let Some(dialer) = again else {
             return Err(Some(end));
         };
-        drop(state.unanswered.take_own());
-        drop(state);
+        self.state().unanswered.drop_own();
         self.inbox.push(Event::Disconnected(end));
-        Ok(dialer)
-    }
-
-    /// Tries until there is another connection; or says why there won't be one,
-    /// which is `None` if the client was told to close.
-    async fn connect_again<S, F, D>(
-        &self,
-        dialer: &mut Dialer<D>,
-        backoff: &mut Backoff,
-    ) -> Result<Welcomed<S>, Option<Disconnect>>
-    where
-        D: FnMut() -> F,
-        F: Future<Output = io::Result<S>>,
-        S: AsyncRead + AsyncWrite + Send + 'static,
-    {
         tokio::select! {
             welcomed = self.attempts(dialer, backoff) => welcomed.map_err(Some),
             end = self.reconnect_deadline() => Err(Some(end)),
@@ -173,16 +141,11 @@ impl Session {
         }
     }
 
-    async fn attempts<S, F, D>(
+    async fn attempts<S: AsyncRead + AsyncWrite + Send + 'static>(
         &self,
-        dialer: &mut Dialer<D>,
+        dialer: &mut Dialer<S>,
         backoff: &mut Backoff,
-    ) -> Result<Welcomed<S>, Disconnect>
-    where
-        D: FnMut() -> F,
-        F: Future<Output = io::Result<S>>,
-        S: AsyncRead + AsyncWrite + Send + 'static,
-    {
+    ) -> Result<Welcomed<S>, Disconnect> {
         loop {
             sleep(backoff.next()).await;
             let mut hello = self.state().registration.hello();
@@ -218,33 +181,27 @@ impl Session {
         }
     }
 
-    /// Takes note of a welcome; returns whether the server goes on where the
-    /// last connection ended.
+    /// Notes a welcome; returns whether the server goes on where the last one ended.
     fn welcomed<S>(&self, welcomed: &Welcomed<S>) -> bool {
         let granted = &welcomed.welcome.granted;
         let mut state = self.state();
         state.registration.welcomed(&welcomed.hello, granted)
     }
 
-    /// Goes on with another connection: messages that the last one was handed
-    /// are to be written again, or their fate is unknown.
+    /// Goes on with another connection: repeats messages, or gives them up.
     fn go_on_with<S>(&self, welcomed: &Welcomed<S>) {
         let resumes = self.welcomed(welcomed);
         let mut state = self.state();
         let given_up = match resumes {
             true => Vec::new(),
-            false => state.unanswered.take_messages(),
+            // A change of the subscriptions does no harm twice.
+            false => state.unanswered.take_where(|it| !it.is_change()),
         };
         let resent = state.unanswered.messages();
         state
             .unanswered
-            .renew_changes(|change| self.shared.message_of(change));
-        state.fences.fate_unknown(&given_up);
-        state.open_fences();
-        drop(state);
-        for message in &given_up {
-            self.shared.give_back(message);
-        }
+            .renew_changes(|change| self.shared.change(change));
+        self.note_given_up(state, &given_up);
         let welcome = Arc::new(welcomed.welcome.clone());
         self.shared.welcomed(Arc::clone(&welcome));
         self.inbox.push(Event::Reconnected(Reconnection {
@@ -256,13 +213,23 @@ impl Session {
         drop(given_up);
     }
 
-    /// There won't be another connection.
+    /// Takes note that the fate of messages is unknown, and gives their room back.
+    fn note_given_up(&self, mut state: MutexGuard<'_, State>, messages: &[Outgoing]) {
+        state.fences.fate_unknown(messages);
+        state.open_fences();
+        drop(state);
+        for message in messages {
+            self.shared.give_back(message);
+        }
+    }
+
+    /// Ends the client: there won't be another connection.
     fn end(&self, why: Option<Disconnect>, outbox: &mut Outbox) {
         self.shared.refuse_more();
         let unsent = outbox.give_up();
         let mut state = self.state();
-        drop(state.unanswered.take_own());
-        let given_up = state.unanswered.take_all();
+        state.unanswered.drop_own();
+        let given_up = state.unanswered.take_where(|_| true);
         state.fences.fate_unknown(&given_up);
         let mut posted = state.fences.posted;
         drop(state);
@@ -274,7 +241,7 @@ impl Session {
             self.inbox.push(Event::Closed(why));
         }
         // Nobody may be waiting for it.
-        let _ = self.ended.0.send(Some(LeftBehind {
+        let _ = self.ended.send(Some(LeftBehind {
             fate_unknown,
             unsent: unsent_count,
             posted,
@@ -293,12 +260,7 @@ impl Session {
             let answers = self.signs.answers();
             let mut state = self.state();
             let late = state.unanswered.take_late(Instant::now(), answers);
-            state.fences.fate_unknown(&late);
-            state.open_fences();
-            drop(state);
-            for message in &late {
-                self.shared.give_back(message);
-            }
+            self.note_given_up(state, &late);
         }
     }
 
@@ -308,7 +270,6 @@ impl Session {
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        // Only this task locks it, and never across an await.
         lock(&self.state)
     }
 }

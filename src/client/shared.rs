@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use bytes::Bytes;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -11,29 +10,23 @@ use super::flush::Posted;
 use super::outgoing::Outgoing;
 use super::subscriptions::Change;
 use super::{ClientConfig, SendError};
-use crate::ids::{MsgId, Name};
+use crate::ids::Name;
 use crate::limits::CLIENT_QUEUE_BYTES;
 use crate::sync::lock;
 use crate::wire::{Message, Target, Welcome};
 
-/// See the [module](self).
 pub(super) struct Shared {
     pub name: Name,
-    /// The server's latest welcome.
     welcome: Mutex<Arc<Welcome>>,
-    /// Largest frame that the server takes.
     frame_bytes_max: AtomicUsize,
-    /// Held by the message that gets room next, so that messages get it in the
-    /// order in which they asked. Closed when nothing more can be sent.
+    /// Held by the message that gets room next: messages get it in the order in
+    /// which they asked. Closed, as the next two, when nothing more can be sent.
     pub turn: Semaphore,
-    /// Messages that may yet be under way without an answer. Closed likewise.
+    /// Messages that may yet be under way without an answer.
     pub unanswered_room: Semaphore,
     /// Bytes of frames that may yet be queued, or kept for writing them again.
-    /// Closed likewise.
     pub queue_room: Semaphore,
-    /// Held by the flush that waits.
     pub flush_turn: Arc<Semaphore>,
-    /// How many messages may be under way without an answer.
     unanswered_max: usize,
     /// Cancelled when the connection is to be closed in good order.
     pub closing: CancellationToken,
@@ -60,8 +53,7 @@ pub(super) async fn room(
     semaphore: &Semaphore,
     count: u32,
 ) -> Result<SemaphorePermit<'_>, SendError> {
-    // A task that has done much is told to come back later: its messages would
-    // get into line in the order in which they come back.
+    // A task that tokio tells to come back later would lose its place in the line.
     let acquired = tokio::task::unconstrained(semaphore.acquire_many(count)).await;
     acquired.map_err(|_| SendError::Closed)
 }
@@ -87,12 +79,11 @@ impl Shared {
         }
     }
 
-    /// Largest frame that the server takes.
     pub(super) fn frame_bytes_max(&self) -> usize {
         self.frame_bytes_max.load(Ordering::Relaxed)
     }
 
-    /// From now on nothing more can be sent.
+    /// Lets nothing more be sent.
     pub(super) fn refuse_more(&self) {
         self.turn.close();
         self.unanswered_room.close();
@@ -106,7 +97,7 @@ impl Shared {
         *left_behind
     }
 
-    /// Warns that messages may be lost when nobody holds the client any more.
+    /// Warns that messages may be lost, once nobody holds the client any more.
     pub(super) fn warn_of_unfinished(&self) {
         if self.closing.is_cancelled() || self.ended.borrow().is_some() {
             return;
@@ -140,23 +131,15 @@ impl Shared {
         self.queue_room.add_permits(message.queued_bytes as usize);
     }
 
-    /// A message that says `change`.
     pub(super) fn change(&self, change: &Change) -> Message {
         Message::new(&self.name, Target::Everyone, change.payload())
             .expect("the client's name is a name")
-    }
-
-    /// The same as a frame, and its id.
-    pub(super) fn message_of(&self, change: &Change) -> (MsgId, Bytes) {
-        let message = self.change(change);
-        (message.msg_id, message.to_frame())
     }
 
     pub(super) fn welcome(&self) -> MutexGuard<'_, Arc<Welcome>> {
         lock(&self.welcome)
     }
 
-    /// Takes note of a new welcome.
     pub(super) fn welcomed(&self, welcome: Arc<Welcome>) {
         self.frame_bytes_max
             .store(frame_bytes_max(&welcome), Ordering::Relaxed);

@@ -1,16 +1,12 @@
 //! When a server counts as silent.
 //!
-//! Two clocks run beside a connection. The first counts while answers are owed
-//! and none comes, the second while bytes wait to be written and none is taken.
-//! Messages that arrive stop neither: a proxy may go on delivering and forward
-//! nothing.
-//!
-//! Both are counted from sample to sample, so that only time counts in which
-//! the client ran and read. Time lost by a stopped process, a suspended machine
-//! or a program that doesn't receive is no silence of the server.
+//! One clock counts while answers are owed and none comes, another while bytes wait
+//! to be written and none is taken. Messages that arrive stop neither: a proxy may
+//! go on delivering and forward nothing. Both count only time in which the client ran
+//! and read, from sample to sample.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -22,8 +18,7 @@ use crate::sync::lock;
 /// Samples that are taken within the limit.
 const SAMPLES: u32 = 8;
 
-/// Returns how long a server may be silent that pauses a connection for up to
-/// `stall_timeout`. Older servers don't tell that.
+/// The longest silence of a server that pauses connections for `stall_timeout`.
 pub(super) fn limit(answer_timeout: Duration, stall_timeout: Option<Duration>) -> Duration {
     let least = match stall_timeout {
         Some(stall_timeout) => stall_timeout.saturating_mul(2).max(SILENCE_MIN),
@@ -69,16 +64,14 @@ impl SilenceCheck {
         }
     }
 
-    /// The time of the next sample.
     pub(super) fn next_at(&self) -> Instant {
         let next = self.last_at.checked_add(self.interval());
         // A limit that long is never reached.
         next.unwrap_or(self.last_at + Duration::from_secs(3600))
     }
 
-    /// Takes a sample, and returns in which way the server has been silent for as
-    /// long as the limit. `unread` is the part of the time since the last sample
-    /// in which the client didn't read.
+    /// Takes a sample, and returns the silence that has lasted as long as the limit.
+    /// `unread` is the time since the last sample in which the client didn't read.
     pub(super) fn sample(
         &mut self,
         sample: Sample,
@@ -91,16 +84,15 @@ impl SilenceCheck {
         let counts = ran.saturating_sub(unread);
         let last = std::mem::replace(&mut self.last, sample);
         self.last_at = now;
-        // An answer was owed all the while only if one was owed at both ends
-        // and none came in between.
-        self.owed = match last.owes && sample.owes && last.answers == sample.answers {
-            true => self.owed.saturating_add(counts),
+        let longer = |clock: Duration, goes_on: bool| match goes_on {
+            true => clock.saturating_add(counts),
             false => Duration::ZERO,
         };
-        self.untaken = match last.waits && sample.waits && last.taken == sample.taken {
-            true => self.untaken.saturating_add(counts),
-            false => Duration::ZERO,
-        };
+        // Owed all the while: at both ends, and none came in between.
+        let owes = last.owes && sample.owes && last.answers == sample.answers;
+        let waits = last.waits && sample.waits && last.taken == sample.taken;
+        self.owed = longer(self.owed, owes);
+        self.untaken = longer(self.untaken, waits);
         if self.owed >= self.limit {
             Some(Silence::NoAnswers)
         } else if self.untaken >= self.limit {
@@ -115,8 +107,8 @@ impl SilenceCheck {
     }
 }
 
-/// Counts the signs of life of a client's connections. Only the session's task
-/// uses it; the atomics make its future `Send`.
+/// The signs of life of a client's connections. Only the session's task uses them;
+/// the atomics make its future `Send`.
 #[derive(Debug, Default)]
 pub(super) struct Signs {
     answers: AtomicU64,
@@ -127,7 +119,6 @@ pub(super) struct Signs {
     unread: Mutex<Unread>,
 }
 
-/// For how long the client has not read.
 #[derive(Debug, Default)]
 struct Unread {
     since: Option<Instant>,
@@ -135,17 +126,14 @@ struct Unread {
 }
 
 impl Signs {
-    /// Counts an answer.
     pub(super) fn answered(&self) {
         count(&self.answers, 1);
     }
 
-    /// The number of answers.
     pub(super) fn answers(&self) -> u64 {
         self.answers.load(Ordering::Relaxed)
     }
 
-    /// Counts a frame.
     pub(super) fn read(&self) {
         count(&self.read, 1);
     }
@@ -155,47 +143,41 @@ impl Signs {
         self.read.load(Ordering::Relaxed)
     }
 
-    /// Counts bytes that were taken.
     pub(super) fn took(&self, bytes: usize) {
         count(&self.taken, bytes as u64);
     }
 
-    /// Notes whether bytes wait to be written.
     pub(super) fn set_waiting(&self, waits: bool) {
         self.waits.store(waits, Ordering::Relaxed);
     }
 
-    /// Notes that the client stops reading.
     pub(super) fn stop_reading(&self, now: Instant) {
-        self.unread().since = Some(now);
+        lock(&self.unread).since = Some(now);
     }
 
-    /// Notes that the client goes on reading.
     pub(super) fn go_on_reading(&self, now: Instant) {
-        let mut unread = self.unread();
+        let mut unread = lock(&self.unread);
         if let Some(since) = unread.since.take() {
             let more = now.saturating_duration_since(since);
             unread.total = unread.total.saturating_add(more);
         }
     }
 
-    /// Returns whether the client reads.
     pub(super) fn is_reading(&self) -> bool {
-        self.unread().since.is_none()
+        lock(&self.unread).since.is_none()
     }
 
-    /// Takes the time for which the client has not read since this was last
-    /// asked.
+    /// Takes the time in which the client has not read since the last call.
     pub(super) fn take_unread(&self, now: Instant) -> Duration {
         if !self.is_reading() {
             self.go_on_reading(now);
             self.stop_reading(now);
         }
-        std::mem::take(&mut self.unread().total)
+        std::mem::take(&mut lock(&self.unread).total)
     }
 
-    /// A sample of a server that `owes` answers or doesn't. Of one that takes
-    /// nothing more, but still delivers, every frame is a sign of life.
+    /// A sample of a server that `owes` answers or doesn't. While it is `parting` it
+    /// takes nothing more but still delivers, so every frame is a sign of life.
     pub(super) fn sample(&self, owes: bool, parting: bool) -> Sample {
         Sample {
             owes,
@@ -211,11 +193,7 @@ impl Signs {
     /// Forgets the state that belongs to the last connection alone.
     pub(super) fn connected(&self) {
         self.set_waiting(false);
-        *self.unread() = Unread::default();
-    }
-
-    fn unread(&self) -> MutexGuard<'_, Unread> {
-        lock(&self.unread)
+        *lock(&self.unread) = Unread::default();
     }
 }
 

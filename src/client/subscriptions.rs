@@ -1,9 +1,7 @@
-//! The client's subscriptions. They end with a connection, so they are said
-//! again on the next.
+//! The client's subscriptions, which are said again on each connection.
 
 use crate::wire::{Payload, Subscribe, Unsubscribe};
 
-/// A change of the subscriptions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Change {
     Subscribe(Box<Subscribe>),
@@ -16,7 +14,6 @@ pub(super) enum Change {
 pub(super) struct Subscriptions(Vec<Subscribe>);
 
 impl Change {
-    /// The payload that tells the server of the change.
     pub(super) fn payload(&self) -> Payload {
         match self {
             Self::Subscribe(subscribe) => Payload::Subscribe(subscribe.clone()),
@@ -33,7 +30,7 @@ impl Change {
 }
 
 impl Subscriptions {
-    /// Takes note of a change that the server has made.
+    /// Notes a change that the server has made.
     pub(super) fn granted(&mut self, change: Change) {
         match change {
             Change::Unsubscribe(id) => self.0.retain(|known| known.id != *id),
@@ -46,13 +43,12 @@ impl Subscriptions {
         }
     }
 
-    /// Takes note that the server no longer grants a subscription.
+    /// Notes that the server no longer grants a subscription.
     pub(super) fn lost(&mut self, change: &Change) {
         self.0.retain(|known| known.id != change.id());
     }
 
-    /// The subscriptions to say on a new connection, in the order in which they
-    /// were first said.
+    /// The subscriptions for a new connection, in the order of their first grant.
     pub(super) fn all(&self) -> Vec<Change> {
         let again = |subscribe: &Subscribe| Change::Subscribe(Box::new(subscribe.clone()));
         self.0.iter().map(again).collect()

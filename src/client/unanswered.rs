@@ -1,31 +1,30 @@
-//! The messages that are under way: handed to a connection, and not yet
-//! answered. They stay in the order in which they were first handed over,
-//! across connections.
+//! The messages under way: handed to a connection, and not yet answered. They stay
+//! in the order in which they were first handed over, across connections.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::outgoing::{Outgoing, Purpose};
 use super::subscriptions::Change;
 use crate::ids::MsgId;
 use crate::limits::CLIENT_DURATION_MAX;
+use crate::wire::Message;
 
-/// The messages under way.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Unanswered {
     /// By position, which counts up as messages are handed over.
     under_way: BTreeMap<u64, UnderWay>,
-    /// Where the messages stand that are answered under an id.
+    /// Positions by the id of the answer: nearly always one, answered in order.
     positions: HashMap<MsgId, Positions>,
     next_position: u64,
     /// The positions before this were handed to the connection that stands.
     handed_before: u64,
-    /// How many answers had come when one was given up that the connection
-    /// still owes: until the next answer it owes that one too.
+    /// The number of answers at which one was given up that is owed until the next.
     given_up_at: Option<u64>,
     timeout: Duration,
 }
@@ -33,28 +32,17 @@ pub(super) struct Unanswered {
 #[derive(Debug)]
 struct UnderWay {
     message: Outgoing,
-    /// When its answer will have stayed out for too long. Later positions have no
-    /// earlier deadlines.
+    /// By when it must be answered. Later positions have no earlier deadlines.
     deadline: Instant,
 }
 
-/// Where the messages of one id stand: nearly always one. Answers come in the
-/// order of the messages.
-#[derive(Debug)]
-struct Positions {
-    first: u64,
-    later: VecDeque<u64>,
-}
+type Positions = SmallVec<[u64; 1]>;
 
 impl Unanswered {
     pub(super) fn new(timeout: Duration) -> Self {
         Self {
-            under_way: BTreeMap::new(),
-            positions: HashMap::new(),
-            next_position: 0,
-            handed_before: 0,
-            given_up_at: None,
             timeout,
+            ..Self::default()
         }
     }
 
@@ -69,8 +57,7 @@ impl Unanswered {
         self.handed_before = self.next_position;
     }
 
-    /// Returns whether the connection was handed a message and has not answered
-    /// it, after so many answers in all.
+    /// Returns whether the connection owes an answer, after so many in all.
     pub(super) fn is_owed(&self, answers: u64) -> bool {
         let first = self.under_way.first_key_value();
         first.is_some_and(|(position, _)| *position < self.handed_before)
@@ -82,33 +69,30 @@ impl Unanswered {
         self.positions.is_empty()
     }
 
-    /// Returns how many messages are under way, those of the client itself left
-    /// out.
+    /// The number of messages of the program under way.
     pub(super) fn messages(&self) -> usize {
         let all = self.under_way.values();
         all.filter(|it| it.message.purpose == Purpose::Message)
             .count()
     }
 
-    /// The position of the first message under way.
     pub(super) fn first_position(&self) -> Option<u64> {
         let (position, _) = self.under_way.first_key_value()?;
         Some(*position)
     }
 
-    /// The position that the next message will have.
     pub(super) fn next_position(&self) -> u64 {
         self.next_position
     }
 
-    /// Notes a message that is about to be handed to the connection; returns
-    /// its position.
+    /// Notes a message that is about to be handed over; returns its position.
     pub(super) fn insert(&mut self, mut message: Outgoing, now: Instant) -> u64 {
         let position = self.next_position;
         self.next_position += 1;
         message.set_handed(true);
         add_position(&mut self.positions, message.answered_as, position);
-        let deadline = later(now, self.timeout);
+        let deadline = now.checked_add(self.timeout);
+        let deadline = deadline.unwrap_or_else(|| now + CLIENT_DURATION_MAX);
         self.under_way
             .insert(position, UnderWay { message, deadline });
         position
@@ -116,13 +100,12 @@ impl Unanswered {
 
     /// The message that an answer to `id` answers.
     pub(super) fn take(&mut self, id: &MsgId) -> Option<Outgoing> {
-        let position = self.positions.get(id)?.first;
+        let position = *self.positions.get(id)?.first()?;
         self.remove(position)
     }
 
-    /// Notes that all of the message at `position` was handed over. If it will
-    /// never be answered, or need not be kept for writing it again, this gives
-    /// how many bytes of room are free again.
+    /// Notes that all of the message at `position` was handed over. Returns the bytes
+    /// of room that are free again: it may never be answered, or need not be kept.
     pub(super) fn handed_over(&mut self, position: u64, keep: bool) -> u32 {
         let Some(UnderWay { message, .. }) = self.under_way.get_mut(&position) else {
             return 0;
@@ -139,16 +122,15 @@ impl Unanswered {
         std::mem::take(&mut message.queued_bytes)
     }
 
-    /// Takes the message at `position` back, of which the server can't have got
-    /// all.
+    /// Takes back the message at `position`, which wasn't handed over in full.
     pub(super) fn take_back(&mut self, position: u64) -> Option<Outgoing> {
         let mut message = self.remove(position)?;
         message.set_handed(false);
         Some(message)
     }
 
-    /// The first message at `from` or behind it, and before `end`, that is to
-    /// be written again: a change of the subscriptions, or any other.
+    /// The first message from `from` to before `end` that is to be written again: a
+    /// change of the subscriptions, or any other.
     pub(super) fn to_repeat(&self, from: u64, end: u64, change: bool) -> Option<(u64, &Outgoing)> {
         let mut positions = self.under_way.range(from..end);
         let (position, under_way) = positions
@@ -156,54 +138,47 @@ impl Unanswered {
         Some((*position, &under_way.message))
     }
 
-    /// Gives the changes of the subscriptions other ids and frames: no server
-    /// must take them for ones that it has seen.
-    pub(super) fn renew_changes(&mut self, renew: impl Fn(&Change) -> (MsgId, Bytes)) {
+    /// Gives the changes other ids and frames: no server must take them for known ones.
+    pub(super) fn renew_changes(&mut self, renew: impl Fn(&Change) -> Message) {
         for (position, UnderWay { message, .. }) in &mut self.under_way {
             let Purpose::Change(change) = &message.purpose else {
                 continue;
             };
-            let (id, frame) = renew(change);
-            message.frame = frame;
-            let former = message.answered_as.replace(id);
+            let renewed = renew(change);
+            message.frame = renewed.to_frame();
+            let former = message.answered_as.replace(renewed.msg_id);
             remove_position(&mut self.positions, former, *position);
-            add_position(&mut self.positions, Some(id), *position);
+            add_position(&mut self.positions, message.answered_as, *position);
         }
     }
 
-    /// Takes out the client's own messages, which belonged to the connection
-    /// that ended.
-    pub(super) fn take_own(&mut self) -> Vec<Outgoing> {
-        self.take_where(|message| !message.is_the_programs())
+    /// Drops the client's own messages, which belonged to the connection that ended.
+    pub(super) fn drop_own(&mut self) {
+        drop(self.take_where(|message| !message.is_the_programs()));
     }
 
-    /// Takes out the messages that must not be written again: all but changes
-    /// of the subscriptions.
-    pub(super) fn take_messages(&mut self) -> Vec<Outgoing> {
-        self.take_where(|message| !message.is_change())
+    pub(super) fn take_where(&mut self, meets: impl Fn(&Outgoing) -> bool) -> Vec<Outgoing> {
+        let all = self.under_way.iter();
+        let positions = all.filter(|(_, it)| meets(&it.message)).map(|(at, _)| *at);
+        let positions: Vec<u64> = positions.collect();
+        (positions.into_iter())
+            .filter_map(|position| self.remove(position))
+            .collect()
     }
 
-    /// Takes out all messages.
-    pub(super) fn take_all(&mut self) -> Vec<Outgoing> {
-        self.take_where(|_| true)
-    }
-
-    /// Takes the message at `position` out.
     fn remove(&mut self, position: u64) -> Option<Outgoing> {
         let UnderWay { message, .. } = self.under_way.remove(&position)?;
         remove_position(&mut self.positions, message.answered_as, position);
         Some(message)
     }
 
-    /// Returns the time at which the next answer will have stayed out for too
-    /// long; `None` if no answer is due.
+    /// The time by which the next answer must come, if one is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let (_, first) = self.under_way.first_key_value()?;
         Some(first.deadline)
     }
 
-    /// Takes out the messages whose answers stayed out for too long, after so
-    /// many answers in all.
+    /// Takes out the messages with late answers, after so many answers in all.
     pub(super) fn take_late(&mut self, now: Instant, answers: u64) -> Vec<Outgoing> {
         let mut late = Vec::new();
         while let Some((&position, first)) = self.under_way.first_key_value()
@@ -216,37 +191,11 @@ impl Unanswered {
         }
         late
     }
-
-    fn take_where(&mut self, which: impl Fn(&Outgoing) -> bool) -> Vec<Outgoing> {
-        let positions: Vec<u64> = self
-            .under_way
-            .iter()
-            .filter(|(_, it)| which(&it.message))
-            .map(|(position, _)| *position)
-            .collect();
-        let removed = positions
-            .into_iter()
-            .filter_map(|position| self.remove(position));
-        removed.collect()
-    }
-}
-
-/// `now` and so much later, as far as there is such a time.
-fn later(now: Instant, duration: Duration) -> Instant {
-    now.checked_add(duration)
-        .unwrap_or_else(|| now + CLIENT_DURATION_MAX)
 }
 
 fn add_position(all: &mut HashMap<MsgId, Positions>, id: Option<MsgId>, position: u64) {
-    match id.map(|id| all.entry(id)) {
-        None => {}
-        Some(Entry::Occupied(positions)) => positions.into_mut().later.push_back(position),
-        Some(Entry::Vacant(vacant)) => {
-            vacant.insert(Positions {
-                first: position,
-                later: VecDeque::new(),
-            });
-        }
+    if let Some(id) = id {
+        all.entry(id).or_default().push(position);
     }
 }
 
@@ -254,11 +203,8 @@ fn remove_position(all: &mut HashMap<MsgId, Positions>, id: Option<MsgId>, posit
     let Some(Entry::Occupied(mut positions)) = id.map(|id| all.entry(id)) else {
         return;
     };
-    if positions.get().first != position {
-        positions.get_mut().later.retain(|later| *later != position);
-    } else if let Some(next) = positions.get_mut().later.pop_front() {
-        positions.get_mut().first = next;
-    } else {
+    positions.get_mut().retain(|own| *own != position);
+    if positions.get().is_empty() {
         positions.remove();
     }
 }

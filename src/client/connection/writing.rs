@@ -1,7 +1,6 @@
 //! The writing half of a connection: messages that earlier ones were handed,
 //! the queue, and messages of the client itself.
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,16 +11,13 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 use super::super::flush::Fence;
 use super::super::outbox::Outbox;
 use super::super::outgoing::{Outgoing, Purpose, Queued};
-use super::super::session::State;
-use super::super::subscriptions::Change;
 use super::super::{Disconnect, SendError};
 use super::Connection;
 use crate::limits::{CLOSE_WRITE_TIMEOUT, FRAME_PREFIX_BYTES};
 use crate::wire::{Hello, Message};
 
 impl Connection<'_> {
-    /// Writes until nothing more is to be written, and leaves the rest to
-    /// reading. Comes back only if writing fails.
+    /// Writes until nothing more is to be written. Comes back only if that fails.
     pub(super) async fn write_to_the_end<W: AsyncWrite + Unpin>(
         &self,
         writer: &mut W,
@@ -53,8 +49,7 @@ impl Connection<'_> {
             // A full queue must not keep heartbeats back, so they come first.
             let next = tokio::select! {
                 biased;
-                // Messages that the server no longer takes are for the next
-                // connection.
+                // The server takes nothing more: the rest is for the next connection.
                 () = self.parting.cancelled() => return Ok(()),
                 () = tick(&mut beats), if !closing => {
                     self.beat(outbox);
@@ -81,9 +76,7 @@ impl Connection<'_> {
         writer.shutdown().await
     }
 
-    /// Says again what must be known from earlier connections, before anything
-    /// newer: the subscriptions, then messages that were handed to an earlier
-    /// connection and are to be written once more.
+    /// Repeats the subscriptions, and then messages of earlier connections.
     async fn repeat<W: AsyncWrite + Unpin>(
         &self,
         writer: &mut W,
@@ -91,7 +84,8 @@ impl Connection<'_> {
     ) -> io::Result<()> {
         let subscriptions = self.session.state().subscriptions.all();
         for change in subscriptions {
-            self.subscribe_again(change, outbox);
+            let message = self.session.shared.change(&change);
+            self.put_own(outbox, &message, Purpose::Again(change));
         }
         for changes in [true, false] {
             let mut from = 0;
@@ -134,13 +128,6 @@ impl Connection<'_> {
         Ok(())
     }
 
-    fn subscribe_again(&self, change: Change, outbox: &mut Outbox) {
-        let (id, frame) = self.session.shared.message_of(&change);
-        outbox.batch.put(&frame, None);
-        self.await_answer(Outgoing::of_connection(id, Purpose::Again(change)));
-    }
-
-    /// Returns whether the server takes a frame of this size.
     fn takes(&self, frame: &[u8]) -> bool {
         frame.len() <= self.frame_bytes_max.saturating_add(FRAME_PREFIX_BYTES)
     }
@@ -170,19 +157,18 @@ impl Connection<'_> {
     fn put(&self, outbox: &mut Outbox, mut message: Outgoing) {
         // The server was another when the message was sent.
         if !self.takes(&message.frame) {
+            let bytes = message.frame.len() - FRAME_PREFIX_BYTES;
+            let limit = self.frame_bytes_max;
             self.session.shared.give_back(&message);
             if message.is_posted() {
                 self.session.state().fences.posted.unsent += 1;
                 tracing::warn!(
-                    bytes = message.frame.len() - FRAME_PREFIX_BYTES,
-                    limit = self.frame_bytes_max,
+                    bytes,
+                    limit,
                     "a message was dropped that is larger than the server takes"
                 );
             }
-            message.resolve(Err(SendError::TooLarge {
-                bytes: message.frame.len() - FRAME_PREFIX_BYTES,
-                limit: self.frame_bytes_max,
-            }));
+            message.resolve(Err(SendError::TooLarge { bytes, limit }));
             return;
         }
         let frame = message.frame.clone();
@@ -190,8 +176,7 @@ impl Connection<'_> {
         outbox.batch.put(&frame, Some(position));
     }
 
-    /// Notes that an answer is due to a message that is about to be written:
-    /// from here on it may have been accepted.
+    /// Notes that a message is about to be written, so that an answer is due.
     fn await_answer(&self, message: Outgoing) -> u64 {
         let mut state = self.session.state();
         let none_was_due = state.unanswered.is_empty();
@@ -206,25 +191,21 @@ impl Connection<'_> {
     fn beat(&self, outbox: &mut Outbox) {
         let beat = Message::heartbeat(&self.session.shared.name, "alive")
             .expect("both the client's name and the monitor's are names");
-        self.put_own(outbox, &beat);
+        self.put_own(outbox, &beat, Purpose::OfTheClient);
     }
 
     /// Asks for a welcome, by a hello that leaves all as it is.
     fn probe(&self, outbox: &mut Outbox) {
         let hello = Message::hello(&self.session.shared.name, Hello::default())
             .expect("the client's name is a name");
-        self.put_own(outbox, &hello);
+        self.put_own(outbox, &hello, Purpose::OfTheClient);
         self.probes_due.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Puts a message of the client itself into the batch. It isn't written
-    /// again: the next connection begins with another.
-    fn put_own(&self, outbox: &mut Outbox, message: &Message) {
+    /// Puts a message of this connection alone into the batch.
+    fn put_own(&self, outbox: &mut Outbox, message: &Message, purpose: Purpose) {
         outbox.batch.put(&message.to_frame(), None);
-        self.await_answer(Outgoing::of_connection(
-            message.msg_id,
-            Purpose::OfTheClient,
-        ));
+        self.await_answer(Outgoing::of_connection(message.msg_id, purpose));
     }
 
     /// Ends the batch as far as it was written. A message that wasn't handed
@@ -232,30 +213,23 @@ impl Connection<'_> {
     pub(super) fn end_batch(&self, outbox: &mut Outbox) {
         let mut state = self.session.state();
         let mut free_bytes = 0;
+        // The newest come first.
         let mut not_handed = Vec::new();
-        let mut fences = VecDeque::new();
-        let State {
-            unanswered,
-            fences: standing,
-            ..
-        } = &mut *state;
+        let mut fences = Vec::new();
         outbox.batch.end(|position, handed| {
             if handed {
-                free_bytes += unanswered.handed_over(position, self.keeps) as usize;
-            } else if let Some(message) = unanswered.take_back(position) {
+                free_bytes += state.unanswered.handed_over(position, self.keeps) as usize;
+            } else if let Some(message) = state.unanswered.take_back(position) {
                 not_handed.push(message);
-                let mut behind = standing.take_behind(position);
-                behind.append(&mut fences);
-                fences = behind;
+                fences.extend(state.fences.take_behind(position).into_iter().rev());
             }
         });
         state.open_fences();
         drop(state);
         self.session.shared.queue_room.add_permits(free_bytes);
-        for fence in fences.into_iter().rev() {
+        for fence in fences {
             outbox.put_back(Queued::Fence(fence));
         }
-        // The newest comes first.
         for message in not_handed {
             outbox.put_back(Queued::Message(message));
         }
@@ -270,9 +244,7 @@ fn every(period: Duration, first: Instant) -> Interval {
 
 async fn tick(ticks: &mut Option<Interval>) {
     match ticks {
-        Some(ticks) => {
-            ticks.tick().await;
-        }
+        Some(ticks) => drop(ticks.tick().await),
         None => std::future::pending().await,
     }
 }
