@@ -1,9 +1,10 @@
 //! Listening on all that is asked for, or on nothing.
 //!
-//! A name is listened on at all its addresses: otherwise a second server could
-//! start on the rest, and clients would be split between the two. Only
-//! addresses that this machine doesn't have are left out.
+//! A name is listened on at all its addresses, or a second server could start on the
+//! rest and share the clients. Only addresses that this machine doesn't have are
+//! left out.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
@@ -15,34 +16,24 @@ use tokio::time::timeout;
 use super::StartError;
 use crate::limits::{LISTEN_ADDRESSES_MAX, LISTEN_RESOLVE_TIMEOUT};
 
-/// Connections that the system keeps until they are accepted.
+/// Connections that the system keeps for us to accept.
 const BACKLOG: i32 = 1024;
-/// How often a free port is looked for that is free on all addresses.
+/// Attempts to find a port that is free on all addresses.
 const PORT_ATTEMPTS: usize = 16;
 
-/// An address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Wanted {
-    /// The setting that asks for it.
     setting: String,
     address: SocketAddr,
-}
-
-/// An address to listen on, and how.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Planned {
-    wanted: Wanted,
-    /// Whether an IPv6 socket takes no IPv4 connections.
+    /// Whether an IPv6 socket takes no IPv4 connections; see `plan`.
     only_v6: bool,
 }
 
-/// Why the addresses can't be listened on.
 #[derive(Debug)]
 struct Unbound {
     wanted: Wanted,
     error: io::Error,
-    /// The port was chosen by the system for another address, so that another
-    /// may be free.
+    /// The system chose the port for another address: another may be free.
     try_another_port: bool,
 }
 
@@ -53,15 +44,13 @@ pub(super) async fn bind(listen: &[String]) -> Result<Vec<TcpListener>, StartErr
     });
     let planned = plan(wanted.await?);
     let sockets = bind_all(&planned, &mut open).map_err(|unbound| unbound.explained())?;
-    let mut listeners = Vec::with_capacity(sockets.len());
-    for (wanted, socket) in sockets {
-        let listener = TcpListener::from_std(socket);
-        listeners.push(listener.map_err(|source| StartError::Listen {
+    let listeners = sockets.into_iter().map(|(wanted, socket)| {
+        TcpListener::from_std(socket).map_err(|source| StartError::Listen {
             address: wanted.setting,
             source,
-        })?);
-    }
-    Ok(listeners)
+        })
+    });
+    listeners.collect()
 }
 
 /// The addresses of all settings, in their order.
@@ -88,6 +77,7 @@ where
         all.extend(addresses.into_iter().map(|address| Wanted {
             setting: setting.clone(),
             address,
+            only_v6: false,
         }));
         if all.len() > LISTEN_ADDRESSES_MAX {
             let problem = format!("more than {LISTEN_ADDRESSES_MAX} addresses in all");
@@ -97,11 +87,9 @@ where
     Ok(all)
 }
 
-/// Leaves out repeated addresses, and returns how to listen on the rest.
-///
-/// `[::]` alone takes IPv4 connections as well. With an IPv4 address beside it,
-/// that one does.
-fn plan(wanted: Vec<Wanted>) -> Vec<Planned> {
+/// Leaves out repeated addresses, and returns how to listen on the rest. `[::]`
+/// takes IPv4 connections as well, unless an IPv4 address is beside it.
+fn plan(wanted: Vec<Wanted>) -> Vec<Wanted> {
     let mut distinct: Vec<Wanted> = Vec::new();
     for mut wanted in wanted {
         let ip = wanted.address.ip().to_canonical();
@@ -126,21 +114,20 @@ fn plan(wanted: Vec<Wanted>) -> Vec<Planned> {
     };
     (distinct.iter())
         .filter(|wanted| !is_covered(wanted))
-        .map(|wanted| Planned {
+        .map(|wanted| Wanted {
             only_v6: match wanted.address.ip() {
                 IpAddr::V4(_) => false,
                 IpAddr::V6(ip) => !ip.is_unspecified() || has_v4_beside(wanted),
             },
-            wanted: wanted.clone(),
+            ..wanted.clone()
         })
         .collect()
 }
 
-/// Binds all of `planned` by `bind`, which gives a socket and its address, but
-/// for those addresses that this machine doesn't have. Those with port 0 get
-/// the same port.
+/// Binds all of `planned` by `bind`, which gives a socket and its address, except
+/// addresses that this machine doesn't have. Those with port 0 get the same port.
 fn bind_all<S>(
-    planned: &[Planned],
+    planned: &[Wanted],
     bind: &mut impl FnMut(SocketAddr, bool) -> io::Result<(S, SocketAddr)>,
 ) -> Result<Vec<(Wanted, S)>, Unbound> {
     let mut attempts = 1;
@@ -153,32 +140,30 @@ fn bind_all<S>(
 }
 
 fn try_to_bind_all<S>(
-    planned: &[Planned],
+    planned: &[Wanted],
     bind: &mut impl FnMut(SocketAddr, bool) -> io::Result<(S, SocketAddr)>,
 ) -> Result<Vec<(Wanted, S)>, Unbound> {
-    // Ports that are asked for come first: none of them must be picked for the
-    // others.
+    // Ports that are asked for come first, so that none is picked for the others.
     let mut order: Vec<usize> = (0..planned.len()).collect();
-    order.sort_by_key(|&at| planned[at].wanted.address.port() == 0);
+    order.sort_by_key(|&at| planned[at].address.port() == 0);
     let mut picked = None;
-    let mut bound = Vec::new();
+    let mut bound = BTreeMap::new();
     let mut absent = Vec::new();
     for at in order {
-        let Planned { wanted, only_v6 } = &planned[at];
+        let wanted = &planned[at];
         let mut address = wanted.address;
         let any_port = address.port() == 0;
         address.set_port(picked.filter(|_| any_port).unwrap_or(address.port()));
-        match bind(address, *only_v6) {
+        match bind(address, wanted.only_v6) {
             Ok((socket, local)) => {
                 picked = picked.or(any_port.then_some(local.port()));
-                bound.push((at, wanted.clone(), socket));
+                bound.insert(at, (wanted.clone(), socket));
             }
             Err(error) if is_absent(&error) => absent.push((wanted, error)),
             Err(error) => {
+                let is_taken = error.kind() == ErrorKind::AddrInUse;
                 return Err(Unbound {
-                    try_another_port: any_port
-                        && picked.is_some()
-                        && error.kind() == ErrorKind::AddrInUse,
+                    try_another_port: any_port && picked.is_some() && is_taken,
                     wanted: wanted.clone(),
                     error,
                 });
@@ -194,18 +179,19 @@ fn try_to_bind_all<S>(
             try_another_port: false,
         });
     }
-    for (Wanted { setting, address }, error) in absent {
+    for (
+        Wanted {
+            setting, address, ..
+        },
+        error,
+    ) in absent
+    {
         tracing::warn!(%address, %error, "not listening on one of the addresses of {setting}");
     }
-    bound.sort_by_key(|(at, ..)| *at);
-    let sockets = bound.into_iter();
-    Ok(sockets
-        .map(|(_, wanted, socket)| (wanted, socket))
-        .collect())
+    Ok(bound.into_values().collect())
 }
 
-/// Returns whether `error` says that the machine has no such address, or none
-/// of the family.
+/// Returns whether the machine has no such address, or none of its family.
 fn is_absent(error: &io::Error) -> bool {
     #[cfg(not(windows))]
     const FAMILY: i32 = libc::EAFNOSUPPORT;
@@ -214,7 +200,6 @@ fn is_absent(error: &io::Error) -> bool {
     error.kind() == ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(FAMILY)
 }
 
-/// Listens on one address.
 fn open(address: SocketAddr, only_v6: bool) -> io::Result<(std::net::TcpListener, SocketAddr)> {
     let socket = Socket::new(
         Domain::for_address(address),
@@ -241,7 +226,9 @@ fn open(address: SocketAddr, only_v6: bool) -> io::Result<(std::net::TcpListener
 
 impl Unbound {
     fn explained(self) -> StartError {
-        let Wanted { setting, address } = self.wanted;
+        let Wanted {
+            setting, address, ..
+        } = self.wanted;
         let literal = address.to_string();
         StartError::Listen {
             address: match setting == literal {
@@ -261,6 +248,7 @@ mod tests {
         let wanted = addresses.iter().map(|address| Wanted {
             setting: "name:1".to_owned(),
             address: address.parse().unwrap(),
+            only_v6: false,
         });
         wanted.collect()
     }
@@ -268,7 +256,7 @@ mod tests {
     fn planned(addresses: &[&str]) -> Vec<(String, bool)> {
         let planned = plan(wanted(addresses)).into_iter();
         planned
-            .map(|planned| (planned.wanted.address.to_string(), planned.only_v6))
+            .map(|planned| (planned.address.to_string(), planned.only_v6))
             .collect()
     }
 

@@ -6,7 +6,6 @@ use tokio::time::Instant;
 
 use crate::router::Now;
 
-/// A time that no server sees.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// Times counted from when the server started.
@@ -29,13 +28,11 @@ impl Clock {
         }
     }
 
-    /// The monotonic time alone.
     pub(super) fn mono(self) -> Duration {
         self.start.elapsed()
     }
 
-    /// The instant of a monotonic time that the router named. One that the
-    /// system can't express is as good as never.
+    /// The instant of a monotonic time, or never if the system can't express it.
     pub(super) fn instant(self, mono: Duration) -> Instant {
         (self.start.checked_add(mono)).unwrap_or_else(|| self.start + NEVER)
     }

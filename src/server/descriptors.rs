@@ -1,25 +1,23 @@
-//! The limit of open files of the process, and the number of connections that
-//! follows from it.
+//! The process's limit of open files, and the connections that it allows.
 
 use std::fs::File;
 use std::io;
 
+#[cfg(unix)]
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use super::slots::SlotsMax;
 use crate::limits::{CONNECTIONS_CLOSING_MAX, DESCRIPTORS_RESERVED};
 
-/// Raises the number of files that this process may have open to the most that
-/// the system allows, and returns that number; `None` means that there is no
-/// limit. `tickwire serve` does this when it starts; a program that embeds a
-/// server decides for itself.
-///
-/// A server looks at the limit once, when it is started.
+/// Raises the number of files that this process may have open to the most that the
+/// system allows, and returns that number; `None` is no limit. `tickwire serve`
+/// does this; a program that embeds a server may, before it starts the server.
 ///
 /// # Errors
-/// The system's error. The limit is as before then.
+/// The system's error; the limit is as before.
 pub fn raise_descriptor_limit() -> io::Result<Option<u64>> {
     #[cfg(unix)]
     {
-        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
         if current == maximum {
             return Ok(current);
@@ -35,11 +33,9 @@ pub fn raise_descriptor_limit() -> io::Result<Option<u64>> {
     Ok(None)
 }
 
-/// The number of files that the process may have open.
 fn limit() -> Option<usize> {
     #[cfg(unix)]
     {
-        use rustix::process::{Resource, getrlimit};
         let limit = getrlimit(Resource::Nofile).current?;
         Some(usize::try_from(limit).unwrap_or(usize::MAX))
     }
@@ -47,7 +43,7 @@ fn limit() -> Option<usize> {
     None
 }
 
-/// The number of files that it has open, as far as the system tells.
+/// The number of files that it has open, or a guess.
 fn in_use() -> usize {
     /// A generous guess for a process that has just started a server.
     const USUAL: usize = 32;
@@ -58,14 +54,11 @@ fn in_use() -> usize {
     listed.unwrap_or(USUAL)
 }
 
-/// The connections that a server may have which is told to serve
-/// `connections_max`. Says so where it can't.
+/// The slots for `connections_max`, or as many as the limit allows, with a warning.
 pub(super) fn slots(connections_max: usize) -> SlotsMax {
     let limit = limit();
-    let max = share_out(
-        connections_max,
-        limit.map(|limit| limit.saturating_sub(in_use())),
-    );
+    let free = limit.map(|limit| limit.saturating_sub(in_use()));
+    let max = share_out(connections_max, free);
     if let (true, Some(limit)) = (max.served < connections_max, limit) {
         tracing::warn!(
             "{} connections can be served at once, and not connections_max = {connections_max}: \
@@ -76,8 +69,7 @@ pub(super) fn slots(connections_max: usize) -> SlotsMax {
     max
 }
 
-/// Divides the descriptors that are `free` between connections that are served
-/// and those that are refused or closing.
+/// Divides `free` descriptors between served connections and the rest.
 fn share_out(connections_max: usize, free: Option<usize>) -> SlotsMax {
     let Some(free) = free else {
         return SlotsMax {
@@ -90,8 +82,7 @@ fn share_out(connections_max: usize, free: Option<usize>) -> SlotsMax {
     SlotsMax { served, closing }
 }
 
-/// A descriptor that is given up for a connection which could not be accepted
-/// otherwise, and taken back when that has been refused.
+/// A descriptor that is given up to accept, and refuse, one more connection.
 #[derive(Debug)]
 pub(super) struct Spare(Option<File>);
 
@@ -111,8 +102,7 @@ impl Spare {
     }
 }
 
-/// Returns whether `error` says that there is no descriptor for another
-/// connection.
+/// Returns whether `error` says that there is no descriptor left.
 pub(super) fn are_used_up(error: &io::Error) -> bool {
     #[cfg(unix)]
     return matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
@@ -148,7 +138,6 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn the_limit_is_raised_to_what_is_allowed() {
-        use rustix::process::{Resource, getrlimit};
         let raised = raise_descriptor_limit().unwrap();
         assert_eq!(raised, getrlimit(Resource::Nofile).maximum);
         assert_eq!(raised, getrlimit(Resource::Nofile).current);

@@ -1,8 +1,7 @@
 //! In-process endpoints: a sender and a receiver that skip TCP.
 //!
-//! An endpoint is a session like any other, without a socket. Its messages are
-//! handed to the session as frames, so they meet the same rules and the same
-//! router, and the session's output is taken from it.
+//! An endpoint is a session without a socket. Its messages are handed in as frames,
+//! so they meet the same rules and the same router.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -23,8 +22,7 @@ use crate::ids::{Name, NameError};
 use crate::limits::FRAME_PREFIX_BYTES;
 use crate::router::{Attention, Halt, Pause, Session};
 use crate::sync::lock;
-use crate::wire::{self, Ack, ErrorCode, Message, Payload, write_frame};
-use crate::wire::{Answer, AnswerReader};
+use crate::wire::{self, Ack, Answer, AnswerReader, ErrorCode, Message, Payload};
 
 /// Why an endpoint can't be attached.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,16 +48,13 @@ pub struct EndpointSender {
     endpoint: Arc<Endpoint>,
 }
 
-/// Receives inside the process the messages to the endpoint's name or to everyone:
-/// a stream of [`Event`]s. It ends when the name is taken over or the server stops;
-/// an [`Event::Notice`] before the end explains it.
-///
-/// Dropping it gives the name up: the messages that it has not returned wait for
-/// the next owner of the name, or are reported to their senders.
+/// Receives inside the process: a stream of [`Event`]s, the messages to the
+/// endpoint's name or to everyone. It ends, after an [`Event::Notice`], when the name
+/// is taken over or the server stops. Dropping it gives the name up: messages that
+/// it has not returned wait for the next owner, or are reported to their senders.
 pub struct EndpointReceiver {
     endpoint: Arc<Endpoint>,
-    /// Frames taken from the session but not yet handed out: of broadcasts only,
-    /// for others would be lost with the receiver.
+    /// Frames not yet handed out: broadcasts only; others would be lost with this.
     run: Bytes,
     notices: VecDeque<Event>,
     /// Nothing follows the frames and notices that are here.
@@ -87,7 +82,6 @@ struct State {
 #[derive(Debug, Default)]
 pub(super) struct Endpoints(Mutex<Vec<Weak<Endpoint>>>);
 
-/// The session's decision about a frame.
 enum Admission {
     Answered(Option<Answer>),
     Paused(Pause),
@@ -176,13 +170,11 @@ impl Endpoint {
         if let Some(Halt::Pause(pause)) = step.halt {
             return Ok(Admission::Paused(pause));
         }
-        // A hundred invalid frames in a row would close a connection. In one's
-        // own process each refusal is told, and that is enough.
+        // Unlike a connection, an endpoint may send any number of invalid frames.
         let answer = self.answers_in(&session.take_answers()).next();
         Ok(Admission::Answered(answer))
     }
 
-    /// Reads the answers in `frames`.
     fn answers_in<'a>(&'a self, frames: &'a [u8]) -> impl Iterator<Item = Answer> + 'a {
         wire::frames(frames).filter_map(move |frame| {
             let json = frames.get(frame.start + FRAME_PREFIX_BYTES..frame.end)?;
@@ -192,36 +184,32 @@ impl Endpoint {
 
     /// Sends a frame and gives the answer; an `ack` that was routed has none.
     async fn send_frame(&self, mut frame: BytesMut) -> Result<Option<Ack>, SendError> {
-        let mut admission = self.admit(&mut frame)?;
-        if let Admission::Paused(pause) = admission {
-            let _turn = self.waiting.lock().await;
-            // Dropped before the turn is given back: with it ends the waiting of
-            // the whole endpoint, which then may be another send's.
-            let mut pause = pause;
-            admission = loop {
-                self.wait_for_room(&mut pause).await;
-                match self.admit(&mut frame)? {
-                    Admission::Paused(next) => pause = next,
-                    answered => break answered,
+        let mut turn = None;
+        loop {
+            let pause = match self.admit(&mut frame)? {
+                Admission::Paused(pause) => pause,
+                Admission::Answered(None) => return Ok(None),
+                Admission::Answered(Some(Answer::Ack(ack))) => return Ok(Some(ack)),
+                Admission::Answered(Some(Answer::Error(report))) => {
+                    return Err(SendError::Refused(report));
                 }
             };
-        }
-        match admission {
-            Admission::Answered(Some(Answer::Ack(ack))) => Ok(Some(ack)),
-            Admission::Answered(Some(Answer::Error(report))) => Err(SendError::Refused(report)),
-            _ => Ok(None),
+            if turn.is_none() {
+                turn = Some(self.waiting.lock().await);
+            }
+            // Drops the pause, and with it the waiting of the endpoint, before the turn.
+            self.wait_for_room(pause).await;
         }
     }
 
-    async fn wait_for_room(&self, pause: &mut Pause) {
+    async fn wait_for_room(&self, mut pause: Pause) {
         let deadline = self.shared.clock.instant(pause.deadline);
         let room = std::future::poll_fn(|cx| {
             // Wait first, then look: room that appears in between wakes us.
             pause.wait(cx.waker());
-            if pause.has_room() {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
+            match pause.has_room() {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
             }
         });
         // Whether it was room or the deadline, the router decides.
@@ -236,18 +224,14 @@ impl EndpointSender {
         &self.endpoint.name
     }
 
-    /// Sends a message and gives the server's answer. While the target's queue
-    /// is full, this waits, as a connection would be paused.
-    ///
-    /// A future that is dropped while it waits for room has sent nothing.
+    /// Sends a message and gives the server's answer. Waits while the target's queue
+    /// is full; a future that is dropped until then has sent nothing.
     ///
     /// # Errors
     /// The fate of a message that was not accepted.
     pub async fn send(&self, message: &Message) -> Result<Ack, SendError> {
-        match message.payload {
-            Payload::Ack(_) => return Err(SendError::NeverAnswered),
-            Payload::Hello(_) | Payload::Welcome(_) => return Err(SendError::OfTheConnection),
-            _ => {}
+        if matches!(message.payload, Payload::Ack(_)) {
+            return Err(SendError::NeverAnswered);
         }
         let answer = self.endpoint.send_frame(self.frame(message)?).await?;
         answer.ok_or(SendError::FateUnknown)
@@ -256,33 +240,25 @@ impl EndpointSender {
     /// Sends a message and drops its ack; also an `ack`, which has none.
     ///
     /// # Errors
-    /// The fate of a message that was not accepted.
+    /// As of [`EndpointSender::send`].
     pub async fn post(&self, message: &Message) -> Result<(), SendError> {
-        if matches!(message.payload, Payload::Hello(_) | Payload::Welcome(_)) {
-            return Err(SendError::OfTheConnection);
-        }
         self.endpoint.send_frame(self.frame(message)?).await?;
         Ok(())
     }
 
     fn frame(&self, message: &Message) -> Result<BytesMut, SendError> {
-        let json = message.to_json();
-        let limit = self.endpoint.shared.config.router.frame_bytes_max;
-        if json.len() > limit {
-            return Err(SendError::TooLarge {
-                bytes: json.len(),
-                limit,
-            });
+        if matches!(message.payload, Payload::Hello(_) | Payload::Welcome(_)) {
+            return Err(SendError::OfTheConnection);
         }
-        let mut frame = BytesMut::with_capacity(FRAME_PREFIX_BYTES + json.len());
-        write_frame(&mut frame, json.as_bytes()).expect("a message is neither empty nor too large");
-        Ok(frame)
+        let limit = self.endpoint.shared.config.router.frame_bytes_max;
+        let frame = message.to_frame_within(limit);
+        let frame = frame.map_err(|bytes| SendError::TooLarge { bytes, limit })?;
+        Ok(frame.into())
     }
 }
 
 impl EndpointReceiver {
-    /// The next event; `None` once the name was taken over or the server has
-    /// stopped.
+    /// The next event; `None` after the name was taken over or the server stopped.
     pub async fn receive(&mut self) -> Option<Event> {
         std::future::poll_fn(|cx| self.poll_receive(cx)).await
     }
@@ -305,7 +281,7 @@ impl EndpointReceiver {
         }
     }
 
-    /// The next frame of the run that was taken, without its prefix.
+    /// The next frame of the run, without its prefix.
     fn next_frame(&mut self) -> Option<Bytes> {
         let frame = wire::frames(&self.run).next()?;
         let json = self.run.slice(frame.start + FRAME_PREFIX_BYTES..frame.end);
@@ -313,8 +289,7 @@ impl EndpointReceiver {
         Some(json)
     }
 
-    /// The event of a frame in the stream: a message, or a notice of messages that
-    /// are missing there.
+    /// The event of a frame: a message, or a notice of missing ones.
     fn event_of(&self, json: Bytes) -> Event {
         match self.endpoint.reader.answer_in(&json) {
             Some(Answer::Error(report)) => Event::Notice(report),
@@ -322,8 +297,7 @@ impl EndpointReceiver {
         }
     }
 
-    /// Takes the next frames or notices. Returns false if there are none; then the
-    /// task will be woken for them.
+    /// Takes the next frames or notices; returns false, to be woken, if there are none.
     fn look(&mut self, cx: &Context<'_>) -> bool {
         let endpoint = Arc::clone(&self.endpoint);
         let mut state = endpoint.state();

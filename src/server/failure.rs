@@ -1,13 +1,14 @@
 //! The end of a task that a server can't live without.
 //!
-//! Such a task only ends before its server does by a panic. The panic stays as
-//! loud as any. This module also tells the program that runs the server, which
-//! would otherwise look alive and be of no use.
+//! Such a task ends before its server only by a panic. The program that runs the
+//! server is told, as it would look alive and be of no use.
 
 use std::future::Future;
-use std::sync::OnceLock;
+use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio::sync::watch;
+
+use super::ServerShared;
 
 /// A task that a server can't live without has ended by a panic. The server
 /// still serves its connections: shut it down.
@@ -22,35 +23,26 @@ pub enum ServerFailure {
     Tending,
 }
 
-/// The first failure of a server.
 #[derive(Debug, Default)]
 pub(super) struct Failed {
-    first: OnceLock<ServerFailure>,
-    changed: Notify,
+    first: watch::Sender<Option<ServerFailure>>,
     /// The task that is to panic at its next step.
     #[cfg(test)]
     injected: std::sync::Mutex<Option<ServerFailure>>,
 }
 
 impl Failed {
-    /// Waits until there is one.
     pub(super) async fn wait(&self) -> ServerFailure {
-        loop {
-            // Wait first, then look: a failure in between notifies us.
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            if let Some(failure) = self.first.get() {
-                return *failure;
-            }
-            changed.await;
-        }
+        let mut first = self.first.subscribe();
+        let failure = first.wait_for(Option::is_some).await;
+        let failure = failure.ok().and_then(|first| *first);
+        failure.expect("the sender is borrowed, and a failure is waited for")
     }
 
     fn report(&self, failure: ServerFailure) {
-        // One is enough to shut down for.
-        let _ = self.first.set(failure);
-        self.changed.notify_waiters();
+        self.first.send_modify(|first| {
+            first.get_or_insert(failure);
+        });
     }
 
     /// Panics where a test has asked for it.
@@ -68,27 +60,28 @@ impl Failed {
     pub(super) fn inject(&self, failure: ServerFailure) {
         *self.injected.lock().unwrap() = Some(failure);
     }
+}
 
-    /// Runs `task`, and reports `failure` if it panics.
-    pub(super) async fn watch(&self, failure: ServerFailure, task: impl Future<Output = ()>) {
-        let _reporter = Reporter {
-            failed: self,
-            failure,
-        };
-        task.await;
-    }
+/// Runs `task`, and reports `failure` if it panics.
+pub(super) async fn watch(
+    shared: Arc<ServerShared>,
+    failure: ServerFailure,
+    task: impl Future<Output = ()>,
+) {
+    let _reporter = Reporter { shared, failure };
+    task.await;
 }
 
 /// Reports a failure when it is dropped by a panic.
-struct Reporter<'a> {
-    failed: &'a Failed,
+struct Reporter {
+    shared: Arc<ServerShared>,
     failure: ServerFailure,
 }
 
-impl Drop for Reporter<'_> {
+impl Drop for Reporter {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.failed.report(self.failure);
+            self.shared.failed.report(self.failure);
         }
     }
 }

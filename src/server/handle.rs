@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -12,9 +13,10 @@ use tokio_util::task::TaskTracker;
 
 use super::descriptors::{self, Spare};
 use super::endpoint::{self, AttachError, EndpointReceiver, EndpointSender};
-use super::failure::ServerFailure;
+use super::failure::{self, ServerFailure};
 use super::listener::Acceptor;
 use super::phase::Phase;
+use super::repeated::Repeated;
 use super::{ServerConfig, ServerShared, StartError, binding};
 use crate::ids::Name;
 use crate::limits::TEND_INTERVAL;
@@ -26,7 +28,7 @@ use crate::stats::Stats;
 /// [`shutdown`](ServerHandle::shutdown) or the end of its runtime.
 #[derive(Debug, Clone)]
 pub struct ServerHandle {
-    /// One at least.
+    /// At least one.
     local_addrs: Arc<[SocketAddr]>,
     shared: Arc<ServerShared>,
     tasks: TaskTracker,
@@ -38,29 +40,25 @@ pub struct ServerHandle {
 pub(super) async fn start(config: ServerConfig) -> Result<ServerHandle, StartError> {
     config.validate()?;
     let listeners = binding::bind(&config.listen).await?;
-    let unusable = |source| StartError::Listen {
+    let local_addrs: Result<_, _> = listeners.iter().map(TcpListener::local_addr).collect();
+    let local_addrs = local_addrs.map_err(|source| StartError::Listen {
         address: config.listen.join(", "),
         source,
-    };
-    let local_addrs: Result<Arc<[SocketAddr]>, _> = (listeners.iter())
-        .map(|listener| listener.local_addr())
-        .collect();
-    let local_addrs = local_addrs.map_err(unusable)?;
+    })?;
     let spare = Spare::take();
     let slots = descriptors::slots(config.connections_max);
     let shared = Arc::new(ServerShared::new(config, slots));
     let tasks = TaskTracker::new();
     let stop = CancellationToken::new();
     let acceptor = Acceptor::new(listeners, Arc::clone(&shared), tasks.clone(), spare);
-    let accepting = tokio::spawn(watched(
-        ServerFailure::Accepting,
-        Arc::clone(&shared),
-        acceptor.run(stop.clone()),
-    ));
-    tasks.spawn(watched(
+    let accepting = acceptor.run(stop.clone());
+    let accepting = failure::watch(shared.clone(), ServerFailure::Accepting, accepting);
+    let accepting = tokio::spawn(accepting);
+    let tending = tend(shared.clone(), stop.clone());
+    tasks.spawn(failure::watch(
+        shared.clone(),
         ServerFailure::Tending,
-        Arc::clone(&shared),
-        tend(Arc::clone(&shared), stop.clone()),
+        tending,
     ));
     Ok(ServerHandle {
         local_addrs,
@@ -71,17 +69,7 @@ pub(super) async fn start(config: ServerConfig) -> Result<ServerHandle, StartErr
     })
 }
 
-/// Runs a task that the server can't live without.
-async fn watched(
-    failure: ServerFailure,
-    shared: Arc<ServerShared>,
-    task: impl Future<Output = ()>,
-) {
-    shared.failed.watch(failure, task).await;
-}
-
-/// Gives up messages that have waited for too long, and logs sums of repeated
-/// lines, until the server stops.
+/// Gives up messages that waited for too long, and logs sums, until the server stops.
 async fn tend(shared: Arc<ServerShared>, stop: CancellationToken) {
     let mut ticks = interval(TEND_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -89,12 +77,12 @@ async fn tend(shared: Arc<ServerShared>, stop: CancellationToken) {
         shared.failed.strike(ServerFailure::Tending);
         let now = shared.clock.now();
         shared.router.expire(now);
-        shared.accept_log.tend(now.mono);
+        shared.accept_log.write(now.mono, Repeated::due);
     }
 }
 
 impl ServerHandle {
-    /// Where the server listens; of several addresses, the first.
+    /// The first address that the server listens on.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addrs[0]
@@ -106,11 +94,9 @@ impl ServerHandle {
         &self.local_addrs
     }
 
-    /// Waits until a task that the server can't live without has ended by a
-    /// panic. Never returns otherwise, not even when the server is stopped:
-    /// wait for this beside the other reasons to end your program. Existing
-    /// connections are still served; [shut the server
-    /// down](ServerHandle::shutdown) then.
+    /// Waits until a task that the server can't live without has ended by a panic, and
+    /// never returns otherwise, not even when the server is stopped. Then [shut the
+    /// server down](ServerHandle::shutdown), which still serves its connections.
     pub async fn failed(&self) -> ServerFailure {
         self.shared.failed.wait().await
     }
@@ -127,8 +113,7 @@ impl ServerHandle {
         self.shared.router.name_count()
     }
 
-    /// Bytes that are held for all peers together, of `memory_max`; give or take
-    /// 64 KiB for each thread.
+    /// Bytes of `memory_max` that are held, give or take 64 KiB for each thread.
     #[must_use]
     pub fn memory_used(&self) -> usize {
         self.shared.router.memory_used()
@@ -146,13 +131,11 @@ impl ServerHandle {
         self.shared.router.recent_logs()
     }
 
-    /// Joins the server from inside the process as `name`: a sender and a
-    /// receiver that skip TCP. Everything sent is checked, routed and answered
-    /// as if it had come over a connection; whoever owned the name is told that
-    /// it was taken over.
+    /// Joins the server from inside the process, without TCP, as `name`, which is taken
+    /// over from its owner. All is checked, routed and answered as over TCP.
     ///
     /// # Errors
-    /// `name` is no name, or the server's own, or the server is stopping.
+    /// `name` is no name, the server's own or a group's, or the server is stopping.
     pub fn attach(
         &self,
         name: impl AsRef<str>,
@@ -160,17 +143,15 @@ impl ServerHandle {
         endpoint::attach(&self.shared, Name::new(name)?)
     }
 
-    /// Logs, for each name, that its queued messages are lost, and returns
-    /// their number. For a program that ends without waiting for
-    /// [`shutdown`](Self::shutdown); see [`loss`](crate::loss).
+    /// Logs the loss of the queued messages by name, and returns their number: for a
+    /// program that ends without [`shutdown`](Self::shutdown). See [`loss`].
     pub fn abandon(&self) -> u64 {
         self.shared.router.abandon()
     }
 
-    /// Stops accepting, writes the queued messages (for `drain_timeout` at
-    /// most), tells every peer `SERVER_SHUTTING_DOWN`, and closes. Returns when
-    /// all connections are closed. Calling it again waits for the same, and
-    /// goes on where a dropped call left off.
+    /// Stops accepting, writes the queued messages (for `drain_timeout` at most), tells
+    /// every peer `SERVER_SHUTTING_DOWN`, and closes all connections. Another call
+    /// waits for the same, or goes on where a dropped one left off.
     pub async fn shutdown(&self) {
         self.stop.cancel();
         let mut accepting = self.accepting.lock().await;
@@ -181,7 +162,8 @@ impl ServerHandle {
             *accepting = None;
         }
         self.shared.slots.stop_hurrying();
-        self.shared.accept_log.end(self.shared.clock.mono());
+        let now = self.shared.clock.mono();
+        self.shared.accept_log.write(now, Repeated::sum);
         let phases = &self.shared.phases;
         // From here on nobody joins, so each phase ends.
         phases.begin(Phase::Stopping);
@@ -194,8 +176,7 @@ impl ServerHandle {
                 phases.done(Phase::Draining),
             );
             if drained.await.is_err() {
-                // Their number, and the names, are logged when they are given
-                // up.
+                // Their number and names are logged when they are given up.
                 tracing::warn!(
                     target: loss::TARGET,
                     "some messages could not be delivered before the drain timeout"

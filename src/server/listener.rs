@@ -1,7 +1,5 @@
-//! Accepts connections until the server stops.
-//!
-//! Connections beyond the limit are told so. No more are accepted for that than
-//! there are slots for; the others wait in the system's queue.
+//! Accepts connections until the server stops. Those beyond the limit are told so,
+//! as many as there are slots for; the others wait in the system's queue.
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
@@ -21,8 +19,7 @@ use super::failure::ServerFailure;
 use super::socket;
 use crate::limits::{ACCEPT_BACKOFF_FIRST, ACCEPT_BACKOFF_MAX, REFUSAL_HOLD};
 
-/// Accepts the connections that come to its listeners, and serves or refuses
-/// them.
+/// Accepts the connections of its listeners, and serves or refuses them.
 pub(super) struct Acceptor {
     listeners: Vec<TcpListener>,
     /// The listener that is asked first, in turns.
@@ -58,8 +55,7 @@ impl Acceptor {
         }
     }
 
-    /// Accepts one connection, or fails to and waits until another attempt
-    /// makes sense. May be given up while it waits.
+    /// Accepts one connection, or waits after a failure. May be dropped while it waits.
     async fn accept_one(&mut self) {
         let clock = self.shared.clock;
         self.shared.slots.room(|| clock.mono()).await;
@@ -112,21 +108,11 @@ impl Acceptor {
     }
 
     /// Accepts and refuses a connection with the descriptor that is kept for
-    /// that. Returns whether it could.
-    ///
-    /// Waits for the end of that connection: its descriptor is needed again.
+    /// that, and waits for its end to take that back. Returns whether it could.
     async fn refuse_by_spare(&mut self) -> bool {
         let had_one = self.spare.give_up();
-        let waiting = poll_fn(|cx| {
-            Poll::Ready(match self.poll_accept(cx) {
-                Poll::Ready(accepted) => accepted.map(Some),
-                // The system found no descriptor before it looked whether
-                // anybody waits.
-                Poll::Pending => Ok(None),
-            })
-        });
-        let accepted = waiting.await;
-        if let Ok(Some(stream)) = accepted {
+        let accepted = poll_fn(|cx| Poll::Ready(self.poll_accept(cx))).await;
+        if let Poll::Ready(Ok(stream)) = accepted {
             let now = self.shared.clock.mono();
             let slots = &self.shared.slots;
             self.shared.accept_log.refused(now, slots.served_max());
@@ -137,13 +123,13 @@ impl Acceptor {
             return true;
         }
         self.spare = Spare::take();
-        had_one && accepted.is_ok()
+        // The system may find no descriptor before it looks whether anybody waits.
+        had_one && accepted.is_pending()
     }
 
-    /// Waits until a connection has gone, but not for long: others may have
-    /// given descriptors back.
+    /// Waits until a connection has gone, but not for long: other files may be closed.
     async fn back_off(&mut self) {
-        let _ = timeout(self.backoff, self.shared.slots.left()).await;
+        let _ = timeout(self.backoff, self.shared.slots.left.notified()).await;
         self.backoff = (self.backoff * 2).min(ACCEPT_BACKOFF_MAX);
     }
 }

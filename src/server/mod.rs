@@ -1,5 +1,5 @@
-//! The asynchronous shell around the router. It accepts, reads, calls
-//! the router, and writes; the router decides.
+//! The asynchronous shell around the router: it accepts, reads and writes; the
+//! router decides.
 
 mod binding;
 mod clock;
@@ -32,7 +32,6 @@ use phase::Phases;
 use repeated::AcceptLog;
 use slots::{Slots, SlotsMax};
 
-/// The state that all connections of a server share.
 #[derive(Debug)]
 struct ServerShared {
     config: ServerConfig,
@@ -85,8 +84,7 @@ pub enum StartError {
 pub struct Server(());
 
 impl Server {
-    /// Starts with the defaults. Change settings, then call
-    /// [`start`](ServerBuilder::start).
+    /// The defaults, to be changed and [started](ServerBuilder::start).
     #[must_use]
     pub fn builder() -> ServerBuilder {
         ServerBuilder::default()

@@ -1,7 +1,6 @@
-//! The phases of a shutdown, which all connections go through together.
-//!
-//! Each connection holds a permit for each phase and drops it when it has done
-//! its part; when all have, the next phase begins.
+//! The phases of a shutdown, which all connections go through together: each holds
+//! a permit for each phase and drops it when it has done its part. When all have,
+//! the next phase begins.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -14,7 +13,6 @@ use crate::ids::ConnectionId;
 use crate::router::SessionWaker;
 use crate::sync::lock;
 
-/// The phase that all connections are in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(super) enum Phase {
@@ -30,7 +28,7 @@ pub(super) enum Phase {
     Closing = 4,
 }
 
-/// The right to hold the next phase up; one for each phase that is waited for.
+/// The right to hold the next phase up, for each phase that is waited for.
 #[derive(Debug)]
 pub(super) struct Permits {
     pub(super) stopping: Option<TaskTrackerToken>,
@@ -38,7 +36,6 @@ pub(super) struct Permits {
     pub(super) giving_up: Option<TaskTrackerToken>,
 }
 
-/// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Phases {
     now: AtomicU8,
@@ -75,9 +72,8 @@ impl Phases {
         }
     }
 
-    /// A connection takes part from now on.
     pub(super) fn join(&self, id: ConnectionId, waker: SessionWaker) -> Permits {
-        self.wakers().insert(id, waker);
+        lock(&self.wakers).insert(id, waker);
         Permits {
             stopping: Some(self.stopping.token()),
             draining: Some(self.draining.token()),
@@ -85,16 +81,14 @@ impl Phases {
         }
     }
 
-    /// A connection has ended.
     pub(super) fn leave(&self, id: ConnectionId) {
-        self.wakers().remove(&id);
+        lock(&self.wakers).remove(&id);
     }
 
-    /// Begins a phase, if it or a later one has not begun yet: every connection
-    /// looks at it.
+    /// Begins a phase, unless it or a later one has begun; all connections look at it.
     pub(super) fn begin(&self, phase: Phase) {
         self.now.fetch_max(phase as u8, Ordering::AcqRel);
-        let wakers: Vec<SessionWaker> = self.wakers().values().cloned().collect();
+        let wakers: Vec<SessionWaker> = lock(&self.wakers).values().cloned().collect();
         for waker in wakers {
             waker.wake();
         }
@@ -108,9 +102,5 @@ impl Phases {
             Phase::GivingUp => self.giving_up.wait().await,
             Phase::Running | Phase::Closing => {}
         }
-    }
-
-    fn wakers(&self) -> std::sync::MutexGuard<'_, HashMap<ConnectionId, SessionWaker>> {
-        lock(&self.wakers)
     }
 }

@@ -6,22 +6,19 @@ use std::time::Duration;
 use crate::limits::REPEATED_LOG_INTERVAL;
 use crate::sync::lock;
 
-/// How often the same thing happened: the first time is logged at once, the
-/// others are summed up, once an interval.
+/// Counts repetitions: the first is logged at once, the others by sums.
 #[derive(Debug, Default)]
 pub(super) struct Repeated {
-    /// When a line about it was written last, if that was lately.
+    /// The time of the last line, if that was lately.
     said: Option<Duration>,
-    /// How often it happened since.
+    /// The repetitions since.
     count: u64,
 }
 
-/// A sum of repetitions, to be logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sum {
-    /// How often it happened since the last line.
     pub(super) count: u64,
-    /// How long ago that line was.
+    /// The time since the last line.
     pub(super) over: Duration,
 }
 
@@ -38,14 +35,11 @@ impl Repeated {
 
     /// The sum that is due. To be called now and then.
     pub(super) fn due(&mut self, now: Duration) -> Option<Sum> {
-        let over = now.saturating_sub(self.said?);
-        if over < REPEATED_LOG_INTERVAL {
-            return None;
-        }
-        self.sum(now)
+        let is_due = now.saturating_sub(self.said?) >= REPEATED_LOG_INTERVAL;
+        is_due.then(|| self.sum(now)).flatten()
     }
 
-    /// The sum so far, due or not: nothing follows.
+    /// The sum so far, due or not.
     pub(super) fn sum(&mut self, now: Duration) -> Option<Sum> {
         let over = now.saturating_sub(self.said?);
         let count = std::mem::take(&mut self.count);
@@ -62,7 +56,6 @@ impl Sum {
     }
 }
 
-/// The repeated lines about accepting connections.
 #[derive(Debug, Default)]
 pub(super) struct AcceptLog {
     refused: Mutex<Repeated>,
@@ -70,40 +63,34 @@ pub(super) struct AcceptLog {
 }
 
 impl AcceptLog {
-    /// A connection was refused, because `max` are served.
+    /// Notes that a connection was refused, because `max` are served.
     pub(super) fn refused(&self, now: Duration, max: usize) {
         if lock(&self.refused).note(now) {
             tracing::warn!(max, "too many connections: one was refused");
         }
     }
 
-    /// A connection could not be accepted.
+    /// Notes that a connection could not be accepted.
     pub(super) fn failed(&self, now: Duration, error: &std::io::Error) {
         if lock(&self.failed).note(now) {
             tracing::warn!(%error, "can't accept a connection");
         }
     }
 
-    /// Writes the sums that are due.
-    pub(super) fn tend(&self, now: Duration) {
-        self.write(|repeated| repeated.due(now));
-    }
-
-    /// Writes all sums: nothing is accepted any more.
-    pub(super) fn end(&self, now: Duration) {
-        self.write(|repeated| repeated.sum(now));
-    }
-
-    fn write(&self, sum: impl Fn(&mut Repeated) -> Option<Sum>) {
+    /// Writes the sums that `of` gives: [`Repeated::due`], or [`Repeated::sum`] at the end.
+    pub(super) fn write(&self, now: Duration, of: fn(&mut Repeated, Duration) -> Option<Sum>) {
+        let sum = |repeated| of(&mut lock(repeated), now);
         // The locks are not held while a line is written.
-        let (refused, failed) = (sum(&mut lock(&self.refused)), sum(&mut lock(&self.failed)));
+        let (refused, failed) = (sum(&self.refused), sum(&self.failed));
         if let Some(sum) = refused {
-            let (count, seconds) = (sum.count, sum.seconds());
-            tracing::warn!("refused {count} connections in {seconds} s");
+            tracing::warn!("refused {} connections in {} s", sum.count, sum.seconds());
         }
         if let Some(sum) = failed {
-            let (count, seconds) = (sum.count, sum.seconds());
-            tracing::warn!("could not accept a connection {count} times in {seconds} s");
+            let Sum { count, .. } = sum;
+            tracing::warn!(
+                "could not accept a connection {count} times in {} s",
+                sum.seconds()
+            );
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The number of connections that there may be: some that are served, and some
-//! more that are refused or in their closing sequence.
+//! The slots of connections: some for those that are served, and some more for
+//! those that are refused or in their closing sequence.
 //!
-//! A connection gives its slot up before its end is told to its peer, so a client
-//! that finds the end of a stream finds a slot as well.
+//! A connection gives its slot up before its peer is told of its end, so a client
+//! that finds the end of a stream also finds a slot.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -13,8 +13,7 @@ use tokio::sync::Notify;
 use crate::limits::REFUSAL_HOLD;
 use crate::sync::lock;
 
-/// The bounds of [`Slots`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct SlotsMax {
     /// Connections served at once.
     pub(super) served: usize,
@@ -22,40 +21,31 @@ pub(super) struct SlotsMax {
     pub(super) closing: usize,
 }
 
-/// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Slots {
     occupied: Mutex<Occupied>,
     /// Notified when a connection has gone.
-    left: Notify,
+    pub(super) left: Notify,
 }
 
 /// The decisions about slots, without tasks or clocks.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Occupied {
     max: SlotsMax,
     served: usize,
     /// Connections that are closing, oldest first.
     closing: BTreeMap<u64, Arc<Ending>>,
-    /// Connections that were told to end at once, and have not gone yet.
+    /// Connections that were told to end at once and have not gone yet.
     hurried: usize,
     next: u64,
 }
 
-/// The end of one connection.
 #[derive(Debug)]
 pub(super) struct Ending {
     number: u64,
     since: Duration,
-    /// Notified when it is to end at once.
-    hurry: Notify,
-}
-
-impl Ending {
-    /// Waits until others need the slot.
-    pub(super) async fn hurried(&self) {
-        self.hurry.notified().await;
-    }
+    /// Notified when others need the slot.
+    pub(super) hurry: Notify,
 }
 
 /// The answer to a connection that comes now.
@@ -63,20 +53,21 @@ impl Ending {
 enum Admission {
     Serve,
     Refuse,
-    /// It has to wait until one has gone. At that time, if there is one, the
-    /// oldest one that is closing is to be hurried.
+    /// It waits until one has gone; at this time, if any, the oldest is to be hurried.
     Wait(Option<Duration>),
 }
 
 impl Slots {
     pub(super) fn new(max: SlotsMax) -> Self {
         Self {
-            occupied: Mutex::new(Occupied::new(max)),
+            occupied: Mutex::new(Occupied {
+                max,
+                ..Occupied::default()
+            }),
             left: Notify::new(),
         }
     }
 
-    /// Returns how many connections are served at once.
     pub(super) fn served_max(&self) -> usize {
         self.occupied().max.served
     }
@@ -87,18 +78,13 @@ impl Slots {
             let wait = self.occupied().make_room(now());
             match wait {
                 Admission::Serve | Admission::Refuse => return,
-                Admission::Wait(None) => self.left().await,
+                Admission::Wait(None) => self.left.notified().await,
                 Admission::Wait(Some(until)) => {
                     let left = until.saturating_sub(now());
-                    let _ = tokio::time::timeout(left, self.left()).await;
+                    let _ = tokio::time::timeout(left, self.left.notified()).await;
                 }
             }
         }
-    }
-
-    /// Waits until a connection has gone, for one waiter.
-    pub(super) async fn left(&self) {
-        self.left.notified().await;
     }
 
     /// Gives a connection its slot. An `Ending` says that it is refused.
@@ -118,25 +104,23 @@ impl Slots {
         self.occupied().close(now)
     }
 
-    /// A connection that was served begins to close. While the server runs, the
-    /// oldest of too many is ended; when it stops, all close together.
+    /// Moves a connection to those that close, the oldest of which may be ended.
     pub(super) fn begin_closing(&self, now: Duration) -> Arc<Ending> {
-        let ending = {
-            let mut occupied = self.occupied();
-            occupied.served = occupied.served.saturating_sub(1);
-            occupied.close(now)
-        };
+        let mut occupied = self.occupied();
+        occupied.served = occupied.served.saturating_sub(1);
+        let ending = occupied.close(now);
+        drop(occupied);
         self.left.notify_one();
         ending
     }
 
-    /// A connection has gone.
+    /// Takes back the slot of a connection that has gone.
     pub(super) fn leave(&self, ending: Option<&Ending>) {
         self.occupied().leave(ending);
         self.left.notify_one();
     }
 
-    /// Lets all close in their time from now on, however many they are.
+    /// Lets all close in their time, however many they are.
     pub(super) fn stop_hurrying(&self) {
         self.occupied().max.closing = usize::MAX;
     }
@@ -147,16 +131,6 @@ impl Slots {
 }
 
 impl Occupied {
-    fn new(max: SlotsMax) -> Self {
-        Self {
-            max,
-            served: 0,
-            closing: BTreeMap::new(),
-            hurried: 0,
-            next: 0,
-        }
-    }
-
     fn admission(&self) -> Admission {
         let ending = self.closing.len() + self.hurried;
         let all = self.max.served.saturating_add(self.max.closing);
@@ -172,7 +146,7 @@ impl Occupied {
         Admission::Wait(oldest.map(|(_, ending)| ending.since.saturating_add(REFUSAL_HOLD)))
     }
 
-    /// Like [`Occupied::admission`], and hurries the oldest when that is due.
+    /// Decides as [`Occupied::admission`], and hurries the oldest when that is due.
     fn make_room(&mut self, now: Duration) -> Admission {
         match self.admission() {
             Admission::Wait(Some(until)) if until <= now => {
@@ -298,7 +272,7 @@ mod tests {
             let slots = Arc::clone(&slots);
             async move { slots.room(|| start.elapsed()).await }
         });
-        refused.hurried().await;
+        refused.hurry.notified().await;
         assert!(start.elapsed() >= REFUSAL_HOLD);
         assert!(!waiting.is_finished());
         slots.leave(Some(&refused));

@@ -1,5 +1,4 @@
-//! Calls of the operating system about a connection that differ between
-//! systems.
+//! Calls about a connection that differ between operating systems.
 
 use std::io;
 use std::time::Duration;
@@ -15,12 +14,10 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 #[cfg(not(windows))]
 const KEEPALIVE_RETRIES: u32 = 3;
 
-/// Bytes that the kernel holds of a local sender that is faster than tickwire.
-/// More would only lie in a buffer until it has left the processor's caches.
+/// Bytes that the kernel holds of a faster local sender: more leave the caches.
 const LOCAL_RECEIVE_BUFFER_BYTES: usize = 1024 * 1024;
 
-/// Sets a new connection up: small messages leave at once, and a peer that
-/// vanished while idle is found.
+/// Lets small messages leave at once, and finds a peer that vanished while idle.
 pub(super) fn set_up(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
@@ -35,32 +32,21 @@ pub(super) fn set_up(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Sets a connection within this machine up: no network can be congested, and
-/// no delay asks for large TCP windows. A setting that the system refuses is no
-/// reason not to serve.
+/// Sets a connection within this machine up, as far as the system lets us: no
+/// network can be congested, and no delay asks for large TCP windows.
 fn stay_within_the_machine(stream: &TcpStream) {
     let socket = SockRef::from(stream);
     let _ = socket.set_recv_buffer_size(LOCAL_RECEIVE_BUFFER_BYTES);
-    // Where the system's default is BBR, its pacing costs a timer for every few
-    // segments.
+    // BBR, the default of some systems, costs a timer for every few segments.
     #[cfg(target_os = "linux")]
     let _ = socket.set_tcp_congestion(b"reno");
 }
 
-/// The kernel's view of data in flight to the peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct InFlight {
-    /// Whether segments, or probes of a window that is closed, were sent that
-    /// the peer has not acknowledged.
-    pub(super) unacknowledged: bool,
-    /// How long ago the peer acknowledged anything.
-    pub(super) silence: Duration,
-}
-
-/// Asks the kernel. `None` where it can't tell.
+/// The time since the peer acknowledged anything, while segments, or probes of a
+/// closed window, are not acknowledged. Never any where the kernel can't tell.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "the standard library has no such call")]
-pub(super) fn in_flight(stream: &TcpStream) -> Option<InFlight> {
+pub(super) fn in_flight(stream: &TcpStream) -> Option<Duration> {
     use std::os::fd::AsRawFd;
 
     let mut info = std::mem::MaybeUninit::<libc::tcp_info>::zeroed();
@@ -83,30 +69,23 @@ pub(super) fn in_flight(stream: &TcpStream) -> Option<InFlight> {
     // SAFETY: `tcp_info` consists of integers; it was zeroed, and the kernel
     // has filled in as much as it knows.
     let info = unsafe { info.assume_init() };
-    Some(InFlight {
-        unacknowledged: info.tcpi_unacked > 0 || info.tcpi_probes > 0,
-        silence: Duration::from_millis(info.tcpi_last_ack_recv.into()),
-    })
+    let is_in_flight = info.tcpi_unacked > 0 || info.tcpi_probes > 0;
+    is_in_flight.then(|| Duration::from_millis(info.tcpi_last_ack_recv.into()))
 }
 
-/// Asks the kernel. `None` where it can't tell.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn in_flight(_stream: &TcpStream) -> Option<InFlight> {
+pub(super) fn in_flight(_stream: &TcpStream) -> Option<Duration> {
     None
 }
 
-/// Judges from samples whether a peer died with data in flight.
-///
-/// A peer that merely doesn't read acknowledges the data that arrives, and
-/// window probes after that, so only silence towards sent segments counts.
+/// Judges from samples whether a peer died with data in flight: one that merely
+/// doesn't read still acknowledges segments, and window probes after that.
 #[derive(Debug, Default)]
 pub(super) struct LivenessCheck {
-    /// Monotonic time since when samples show data in flight and no
-    /// acknowledgement.
+    /// Since when samples show data in flight and no acknowledgement.
     silent_since: Option<Duration>,
 }
 
-/// The state of the peer as a sample shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PeerState {
     /// Nothing is in flight: no further sample is needed.
@@ -120,17 +99,17 @@ pub(super) enum PeerState {
 impl LivenessCheck {
     pub(super) fn sample(
         &mut self,
-        in_flight: Option<InFlight>,
+        in_flight: Option<Duration>,
         now: Duration,
         silence_max: Duration,
     ) -> PeerState {
-        let Some(sample) = in_flight.filter(|sample| sample.unacknowledged) else {
+        let Some(silence) = in_flight else {
             self.silent_since = None;
             return PeerState::Quiet;
         };
         let since = *self.silent_since.get_or_insert(now);
         let silent = now.saturating_sub(since);
-        if sample.silence < silent {
+        if silence < silent {
             // Something was acknowledged since; this may be later data.
             self.silent_since = Some(now);
             return PeerState::Waiting;
@@ -149,11 +128,8 @@ mod tests {
 
     const MAX: Duration = Duration::from_secs(10);
 
-    fn sample(unacknowledged: bool, silence_s: u64) -> Option<InFlight> {
-        Some(InFlight {
-            unacknowledged,
-            silence: Duration::from_secs(silence_s),
-        })
+    fn sample(unacknowledged: bool, silence_s: u64) -> Option<Duration> {
+        unacknowledged.then(|| Duration::from_secs(silence_s))
     }
 
     #[test]

@@ -1,5 +1,4 @@
-//! How a connection ends: its peer is told why, and is given a moment to read
-//! that.
+//! How a connection ends: its peer is told why, and has a moment to read that.
 
 use std::future::poll_fn;
 use std::io;
@@ -29,10 +28,9 @@ impl Connection {
         self.close(End::Settled).await;
     }
 
-    /// The closing sequence: the answers so far and the reason of the close,
-    /// the end of our output, and then the peer's input until it ends, for a
-    /// while. Closing with unread input would reset the connection and destroy
-    /// the bytes just written.
+    /// The closing sequence: the answers so far and the reason, the end of our output,
+    /// and then, for a while, the peer's input until it ends. With unread input the
+    /// close would reset the connection and destroy the bytes just written.
     pub(super) async fn close(mut self: Box<Self>, end: End) {
         let ending = Arc::clone(self.ending.get_or_insert_with(|| {
             let now = self.shared.clock.mono();
@@ -42,7 +40,7 @@ impl Connection {
             // Everybody is told once, however many close.
             biased;
             () = self.close_in_order(end) => {}
-            () = ending.hurried() => {}
+            () = ending.hurry.notified() => {}
         }
     }
 

@@ -13,8 +13,7 @@ impl Connection {
     /// Waits for the earliest deadline, and acts on all that are due.
     pub(super) fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
         loop {
-            // These follow from the input, which changes with every read: they
-            // are set only where the task is about to wait.
+            // Set only where the task is about to wait: every read changes them.
             let frame = self.frame_deadline().map(|(by, _)| by);
             self.timers.set(Timer::Frame, frame);
             let first_message = self.first_message_deadline();
@@ -31,9 +30,8 @@ impl Connection {
         self.frame.deadline(self.shared.config.frame_rate_min)
     }
 
-    /// The time by which a message must be accepted. A frame that has begun has a
-    /// deadline of its own, and while the server doesn't read its peer can't do
-    /// anything.
+    /// The time by which a message must be accepted, unless a frame has begun (which has
+    /// its own) or the server doesn't read.
     fn first_message_deadline(&self) -> Option<Duration> {
         let may_send = matches!(self.intake, Intake::Open) && self.input.is_empty();
         self.first_message_by.filter(|_| may_send)
@@ -70,8 +68,7 @@ impl Connection {
     fn lives(&mut self, now: Duration) -> bool {
         let sample = socket::in_flight(&self.stream);
         let state = (self.liveness).sample(sample, now, limits::PEER_SILENCE_MAX);
-        // With TCP's window closed nothing is in flight between two probes, so a
-        // quiet peer may yet be dead.
+        // With a closed window nothing is in flight between two probes.
         if state == PeerState::Waiting || self.is_blocked {
             self.timers.set(Timer::Liveness, now + LIVENESS_INTERVAL);
         }

@@ -1,21 +1,17 @@
-//! How far the frame has come that a connection has begun, and by when more of
-//! it must come.
+//! How far the frame of a connection has come, and by when more of it must come.
 
 use std::time::Duration;
 
 use crate::limits;
 
-/// The progress of a frame that has begun, if one has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct FrameProgress(Option<Frame>);
 
-/// An incomplete frame. Its clock runs only while the server reads. Times are
-/// counted from the start of the server, in milliseconds: every connection holds
-/// one of these.
+/// An incomplete frame. Its clock runs only while the server reads. Times are in
+/// milliseconds since the start of the server: every connection holds one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Frame {
-    /// The time at which it would have begun if the server had always read; while
-    /// the clock stands, the time for which it ran.
+    /// When it would have begun without holds; while held, how long it ran.
     clock_ms: u64,
     /// The time on its clock when the last bytes arrived.
     heard_ms: u64,
@@ -44,8 +40,7 @@ impl FrameProgress {
         });
     }
 
-    /// Notes that `total` bytes of the frame have arrived by now, and lets the
-    /// clock run on if it stood. Without a frame, begins one.
+    /// Notes that `total` bytes have arrived, and lets the clock run; may begin a frame.
     pub(super) fn advance(&mut self, now: Duration, total: usize) {
         self.set_held(now, false);
         let Some(frame) = &mut self.0 else {
@@ -72,13 +67,12 @@ impl FrameProgress {
         }
     }
 
-    /// Forgets the frame: it is complete, or is not waited for any more.
     pub(super) fn end(&mut self) {
         self.0 = None;
     }
 
-    /// The time by which more of the frame must come at a mean of `rate_min`
-    /// bytes a second, and the fault of the peer if nothing does.
+    /// The time by which more must come at a mean of `rate_min` bytes a second, and the
+    /// fault if nothing does.
     pub(super) fn deadline(self, rate_min: usize) -> Option<(Duration, Lateness)> {
         let frame = self.0.filter(|frame| !frame.is_held)?;
         let paid_ms = u64::from(frame.bytes) * 1_000 / rate_min.max(1) as u64;

@@ -1,5 +1,4 @@
-//! The deadlines of a connection: a time for each reason to act although
-//! nothing arrives, and one sleep for all of them.
+//! The deadlines of a connection, and one sleep for all of them.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,8 +8,7 @@ use tokio::time::{Sleep, sleep_until};
 
 use super::super::clock::Clock;
 
-/// A reason to act at a certain time, in the order in which those that are due
-/// together are handled.
+/// A reason to act at a certain time, in the order in which they are handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Timer {
     /// More of the frame that has begun must have come.
@@ -41,7 +39,6 @@ impl Timer {
     ];
 }
 
-/// The expiry of a timer that doesn't run.
 const NEVER: u64 = u64::MAX;
 
 /// The times of all timers that run, counted from the start of the server.
@@ -66,7 +63,6 @@ impl TimerTable {
         self.expiry_ns[timer as usize] = at.into().map_or(NEVER, nanos);
     }
 
-    /// Stops `timer`.
     pub(super) fn stop(&mut self, timer: Timer) {
         self.set(timer, None);
     }
@@ -88,8 +84,7 @@ impl TimerTable {
     pub(super) fn poll_expiry(&mut self, cx: &mut Context<'_>, clock: Clock) -> Poll<()> {
         let first = self.expiry_ns.into_iter().min().filter(|ns| *ns != NEVER);
         let Some(first) = first.map(Duration::from_nanos) else {
-            // A sleep may wake for nothing; that is cheaper than to drop it and
-            // to make another at every read.
+            // To wake for nothing is cheaper than another sleep at every read.
             if let Some(sleep) = &mut self.sleep
                 && sleep.as_mut().poll(cx).is_ready()
             {
