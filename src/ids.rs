@@ -7,10 +7,37 @@ use std::sync::Arc;
 
 use crate::limits::NAME_BYTES_MAX;
 
-/// The name of a participant: 1 to 128 bytes of UTF-8 without control
-/// characters. Names compare bytewise.
-///
-/// Cloning shares the text.
+/// Shows a type as its text, and reads and writes that by serde; `$read` checks it.
+macro_rules! text {
+    ($type:ident, $read:expr) => {
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                $read(&text).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+text!(Name, Name::new);
+text!(MsgId, |text: &String| {
+    MsgId::from_text(text.as_bytes()).ok_or("must be a hyphenated UUID")
+});
+
+/// The name of a participant: 1 to 128 bytes of UTF-8 without control characters.
+/// Names compare bytewise; a clone shares the text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name(Arc<str>);
 
@@ -36,17 +63,17 @@ impl Name {
     /// Checks `text` and keeps a copy of it.
     ///
     /// # Errors
-    /// What [`Name::check`] finds.
+    /// The error of [`Name::check`].
     pub fn new(text: impl AsRef<str>) -> Result<Self, NameError> {
         let text = text.as_ref();
         Self::check(text.as_bytes())?;
         Ok(Self(Arc::from(text)))
     }
 
-    /// Like [`Name::new`], from bytes.
+    /// The same from bytes.
     ///
     /// # Errors
-    /// [`NameError::NotUtf8`], or what [`Name::check`] finds.
+    /// [`NameError::NotUtf8`], or the error of [`Name::check`].
     pub fn from_utf8(bytes: &[u8]) -> Result<Self, NameError> {
         Self::new(str::from_utf8(bytes).map_err(|_| NameError::NotUtf8)?)
     }
@@ -88,8 +115,7 @@ impl Name {
     }
 }
 
-// Hashed as bytes, so that a map keyed by names can be asked with the bytes of
-// a frame.
+// Hashed as bytes, so that a map of names can be asked with bytes of a frame.
 impl Hash for Name {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.as_bytes().hash(state);
@@ -105,12 +131,6 @@ impl Borrow<[u8]> for Name {
 impl fmt::Debug for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
-    }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 
@@ -134,21 +154,8 @@ impl std::str::FromStr for Name {
     }
 }
 
-impl serde::Serialize for Name {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for Name {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        Self::new(text).map_err(serde::de::Error::custom)
-    }
-}
-
-/// The id of a message as its sender wrote it: 36 bytes of a hyphenated UUID,
-/// in either case. Kept as text because answers repeat it letter by letter.
+/// The id of a message: 36 bytes of a hyphenated UUID, in either case. Kept as the
+/// sender wrote it, because answers repeat it letter by letter.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MsgId([u8; 36]);
 
@@ -171,8 +178,7 @@ impl MsgId {
     #[inline]
     pub fn from_text(text: &[u8]) -> Option<Self> {
         let text: &[u8; Self::LEN] = text.try_into().ok()?;
-        // Every byte is looked at in the same way and without a branch, so that
-        // the compiler makes vector instructions of it.
+        // Without a branch, so that the compiler makes vector instructions of it.
         let right = text
             .iter()
             .zip(&HYPHENS)
@@ -225,26 +231,6 @@ impl fmt::Debug for MsgId {
     }
 }
 
-impl fmt::Display for MsgId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl serde::Serialize for MsgId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for MsgId {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        Self::from_text(text.as_bytes())
-            .ok_or_else(|| serde::de::Error::custom("must be a hyphenated UUID"))
-    }
-}
-
 /// Which connection of this process; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);
@@ -255,7 +241,6 @@ impl fmt::Display for ConnectionId {
     }
 }
 
-/// How often the ownership of a name has changed hands. Who holds an older
-/// epoch no longer owns the name.
+/// How often a name has changed hands: an older epoch no longer owns it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Epoch(pub u64);

@@ -1,9 +1,7 @@
-//! Every limit and default in one place, with the relations between them
-//! checked when compiling.
+//! Every limit and default, with the relations between them checked when compiling.
 //!
-//! Sizes are in bytes, durations in [`Duration`]. Settings of a deployment
-//! start from the `*_DEFAULT` values here; the rest is fixed because the
-//! protocol promises it.
+//! Sizes are in bytes. Settings of a deployment start from the `*_DEFAULT` values;
+//! the rest is fixed because the protocol promises it.
 
 use std::time::Duration;
 
@@ -27,9 +25,8 @@ pub const REFUSED_IN_A_ROW_MAX: u32 = 100;
 pub const SUBSCRIPTIONS_PER_CONNECTION_MAX: usize = 256;
 /// Bytes that they may have together, as they were sent.
 pub const SUBSCRIPTION_BYTES_PER_CONNECTION_MAX: usize = 256 * 1024;
-/// Largest value by which broadcasts are conflated or kept, with some bytes for
-/// the subscription or pointer that it belongs to. A message with a larger one
-/// is as one without.
+/// Largest value by which broadcasts are conflated or kept, with some bytes for its
+/// subscription or pointer. A message with a larger one is as one without.
 pub const KEY_BYTES_MAX: usize = 256;
 /// Most pointers that the last broadcasts are kept by.
 pub const SNAPSHOT_KEYS_MAX: usize = 16;
@@ -37,8 +34,7 @@ pub const SNAPSHOT_KEYS_MAX: usize = 16;
 pub const SNAPSHOT_MESSAGES_MAX: usize = 65_536;
 /// Bytes that they may take.
 pub const SNAPSHOT_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Messages of snapshots that may wait for one connection to read them, beside
-/// those of one snapshot.
+/// Messages of snapshots that may wait for one connection, beside one snapshot.
 pub const SNAPSHOT_WAITING_MAX: usize = 65_536;
 /// Largest id of a subscription, in bytes of UTF-8.
 pub const SUBSCRIPTION_ID_BYTES_MAX: usize = 128;
@@ -83,22 +79,19 @@ pub const QUEUE_MESSAGES_MIN: usize = 16;
 pub const QUEUE_MESSAGES_MAX: usize = 4 * 1024 * 1024;
 /// One part in so many of a queue is kept for acks and errors.
 pub const QUEUE_RESERVE_DIVISOR: usize = 8;
-/// How long in sum a connection is paused for one full queue before its events
-/// to it are refused.
+/// How long in sum a full queue pauses a connection before it refuses its events.
 pub const STALL_TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
 /// Largest value that `stall_timeout` may be configured to.
 pub const STALL_TIMEOUT_MAX: Duration = Duration::from_secs(60 * 60);
-/// Ids of accepted messages that are remembered for one resumable connection;
-/// beyond, the oldest are forgotten.
+/// Ids of accepted messages, the latest, kept for one resumable connection.
 pub const RESUME_IDS_MAX: usize = 65_536;
 /// How long the messages queued for a name wait for its next owner.
 pub const LINGER_DEFAULT: Duration = Duration::from_secs(30);
 /// Largest value that `linger` may be configured to.
 pub const LINGER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-/// How often it is looked whether names have waited for long enough.
+/// How often names are checked for whether they have waited for long enough.
 pub const TEND_INTERVAL: Duration = Duration::from_secs(1);
-/// Names without an owner that are kept at once; beyond, the oldest are given
-/// up.
+/// Names without an owner that are kept; beyond, the oldest are given up.
 pub const LINGERING_NAMES_MAX: usize = 16 * 1024;
 /// Bytes that they may hold together; beyond, the oldest are given up.
 pub const LINGERING_BYTES_MAX: usize = 1024 * 1024 * 1024;
@@ -106,8 +99,7 @@ pub const LINGERING_BYTES_MAX: usize = 1024 * 1024 * 1024;
 pub const GROUP_TAKE_BYTES: usize = 64 * 1024;
 /// How much a member sorts for others at once, where a key binds messages.
 pub const GROUP_SORT_BYTES: usize = 256 * 1024;
-/// Largest window that a connection may ask for, in messages: they are counted in
-/// 32 bits.
+/// Largest window of a connection, in messages: they are counted in 32 bits.
 pub const WINDOW_MESSAGES_MAX: u32 = u32::MAX;
 /// Bytes of unwritten answers beyond which a connection's input is paused.
 pub const CONTROL_LANE_BYTES: usize = 256 * 1024;
@@ -118,18 +110,15 @@ pub const ANSWER_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 pub const MEMORY_MAX_FRAMES: usize = 4;
 /// Smallest value that `memory_max` may be configured to, whatever the frames.
 pub const MEMORY_MAX_MIN: usize = 1024 * 1024;
-/// `memory_max` where it isn't known how much memory the machine has.
+/// `memory_max` where the memory of the machine isn't known.
 pub const MEMORY_MAX_FALLBACK: usize = 1024 * 1024 * 1024;
-/// Unless configured otherwise, the server's memory is one part in so many of
-/// the machine's, or of the limit of the server's cgroup.
+/// By default `memory_max` is one part in so many of the machine's or cgroup's memory.
 pub const MEMORY_MAX_DIVISOR: usize = 2;
 /// Bytes that a thread counts before it tells the total of them.
 pub const MEMORY_LEASE_BYTES: usize = 64 * 1024;
-/// Bytes of an incomplete frame that every connection may have, however short
-/// memory is.
+/// Bytes of an incomplete frame that a connection may have however short memory is.
 pub const INPUT_ALWAYS_BYTES: usize = 2 * 1024;
-/// Bytes of unwritten answers beyond which a connection's input is paused while
-/// memory is short.
+/// [`CONTROL_LANE_BYTES`] while memory is short.
 pub const CONTROL_LANE_SHORT_BYTES: usize = 8 * 1024;
 /// How long a connection waits for memory to read the rest of its frame.
 pub const MEMORY_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -149,7 +138,7 @@ pub const SHAPE_BYTES_MAX: usize = 3 * SHAPE_FRAME_BYTES_MAX;
 pub const SHAPE_VARIABLES_MAX: usize = 64;
 /// Layouts of frames that were seen once and are remembered until the second time.
 pub const LAYOUTS_SEEN_MAX: usize = 64;
-/// Shapes that one connection may have learned, but for one more every
+/// Shapes that one connection may have learned, and one more every
 /// [`SHAPE_CREDIT_INTERVAL`]: one peer can't push out the shapes of others.
 pub const SHAPES_PER_CONNECTION_MAX: u8 = 64;
 /// How often a connection may learn one more shape.
@@ -172,20 +161,17 @@ pub const PEER_SILENCE_MAX: Duration = Duration::from_secs(10);
 pub const CONNECTIONS_MAX_DEFAULT: usize = 16_384;
 /// Largest value that `connections_max` may be configured to.
 pub const CONNECTIONS_MAX_MAX: usize = 1024 * 1024;
-/// Connections beside those that are refused or closing at once; beyond, the
-/// oldest is ended first.
+/// Connections beside those, refused or closing; beyond, the oldest is ended.
 pub const CONNECTIONS_CLOSING_MAX: usize = 256;
-/// How long a refused connection has to read why, before it is ended for others
-/// that are to be refused.
+/// How long a refused connection has to read why before others may end it.
 pub const REFUSAL_HOLD: Duration = Duration::from_millis(250);
 /// Descriptors that are kept for connections that are refused or closing.
 pub const DESCRIPTORS_RESERVED: usize = 16;
-/// While the system lets no connection be accepted, the next attempt is made
-/// after so long at first; each failure doubles it.
+/// First delay after the system failed to accept; each further failure doubles it.
 pub const ACCEPT_BACKOFF_FIRST: Duration = Duration::from_millis(10);
-/// The longest time between two such attempts.
+/// Longest delay after the system failed to accept.
 pub const ACCEPT_BACKOFF_MAX: Duration = Duration::from_secs(1);
-/// A log line that outsiders can cause is written once in this time, with a sum.
+/// A log line that outsiders can cause is written once in this time, as a sum.
 pub const REPEATED_LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// Addresses that one server may be told to listen on.
 pub const LISTEN_MAX: usize = 16;
@@ -195,23 +181,20 @@ pub const LISTEN_ADDRESSES_MAX: usize = 64;
 pub const LISTEN_RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most worker threads that `tickwire serve` may be told to start.
 pub const THREADS_MAX: usize = 1024;
-/// Bytes of log lines that `tickwire serve` keeps until standard error takes
-/// them; lines beyond are dropped and counted.
+/// Bytes of log lines kept for standard error; more are dropped and counted.
 pub const LOG_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of them that only lines about lost messages and panics may use.
 pub const LOG_RESERVE_BYTES: usize = 64 * 1024;
-/// Names that losses are summed up by, of the lines that don't fit; the others
-/// are summed up together.
+/// Names by which losses that don't fit are summed up; the rest make one sum.
 pub const LOG_LOSS_NAMES_MAX: usize = 256;
-/// Lines from one place in the program that are written as they come, in each
-/// [`LOG_REPEAT_INTERVAL`]; the others are summed up.
+/// Lines from one place in the program in each [`LOG_REPEAT_INTERVAL`]; the others
+/// are summed up.
 pub const LOG_REPEATS_MAX: u32 = 32;
 /// How often lines that repeat are summed up.
 pub const LOG_REPEAT_INTERVAL: Duration = Duration::from_secs(10);
-/// How long writing waits after standard error failed. Each further failure
-/// doubles it.
+/// First delay after standard error failed; each further failure doubles it.
 pub const LOG_RETRY_DELAY_FIRST: Duration = Duration::from_millis(10);
-/// The longest that writing waits after standard error failed.
+/// Longest delay after standard error failed.
 pub const LOG_RETRY_DELAY_MAX: Duration = Duration::from_secs(1);
 /// How long a server that ends waits until its last lines are written.
 pub const LOG_END_TIMEOUT: Duration = Duration::from_secs(1);
@@ -224,8 +207,7 @@ pub const PROTOCOL_VERSION: u64 = 1;
 
 /// How long a client waits for the connection and its `welcome`.
 pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
-/// How long a client waits for a sign from one address of a host before it tries
-/// the next beside it.
+/// How long one address of a host has before a client tries the next beside it.
 pub const CONNECT_STAGGER: Duration = Duration::from_millis(250);
 /// Addresses of one host that a client tries.
 pub const CONNECT_ADDRESSES_MAX: usize = 16;
@@ -233,102 +215,81 @@ pub const CONNECT_ADDRESSES_MAX: usize = 16;
 pub const CLIENT_UNSENT_BYTES: u32 = 128 * 1024;
 /// How long a client waits for the answer to a message that it has written.
 pub const ANSWER_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
-/// A server that owes answers, or takes no byte of those that wait, is never
-/// silent for a client before this, however short the pauses are that it
-/// announces.
+/// Shortest silence after which a client gives a server up.
 pub const SILENCE_MIN: Duration = Duration::from_secs(1);
-/// The same for a server that doesn't tell how long its pauses may be.
+/// The same for a server that doesn't announce how long its pauses may be.
 pub const SILENCE_UNTOLD_MIN: Duration = Duration::from_secs(30);
 /// How often `tickwire listen` asks the server for a sign of life.
 pub const LISTEN_PROBE_INTERVAL: Duration = Duration::from_secs(10);
-/// Longest duration that a client counts with: a longer one is taken as this.
+/// Longest duration of a client: a longer one is taken as this.
 pub const CLIENT_DURATION_MAX: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
-/// Shortest interval of a client's heartbeats and probes, and the shortest
-/// bound of the delay before it connects again.
+/// Shortest interval of a client's heartbeats, probes and attempts to connect again.
 pub const CLIENT_INTERVAL_MIN: Duration = Duration::from_millis(1);
-/// How long a closing client waits for its unwritten messages and for the
-/// answers to all that it has written.
+/// How long a closing client waits to write its messages and for all answers.
 pub const CLOSE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 /// Messages that a client may have under way without an answer.
 pub const UNANSWERED_MAX_DEFAULT: usize = 4096;
-/// With more messages under way than this a client doesn't ask to be
-/// resumable: a server might no longer remember the first of them.
+/// Most messages under way of a client that asks to be resumable: of more, a server
+/// might no longer remember the first.
 pub const RESUMABLE_UNANSWERED_MAX: usize = 32_768;
-/// Bytes that a client keeps for writing, and for writing again. One message
-/// may be larger.
+/// Bytes that a client keeps for writing, once or again. One message may be larger.
 pub const CLIENT_QUEUE_BYTES: usize = 4 * 1024 * 1024;
-/// The longest delay before a client's first attempt to connect again. Each
-/// further attempt doubles it.
+/// Bound of the delay before the first attempt to connect again; each doubles it.
 pub const RECONNECT_DELAY_FIRST_DEFAULT: Duration = Duration::from_millis(50);
-/// The longest delay before any of a client's attempts to connect again.
+/// Bound of the delay before any attempt to connect again.
 pub const RECONNECT_DELAY_MAX_DEFAULT: Duration = Duration::from_secs(5);
-/// A connection that has stood for so long was stable: after it the delays
-/// begin anew.
+/// How long a connection must have stood for the delays to begin anew.
 pub const RECONNECT_STABLE: Duration = Duration::from_secs(10);
-/// Bytes of messages not yet received by the program at which a client stops
-/// reading, unless it has answers to wait for.
+/// Bytes that the program has not received at which a client without answers to
+/// wait for stops reading.
 pub const INBOUND_BYTES_DEFAULT: usize = 4 * 1024 * 1024;
-/// Bytes of messages not yet received by the program at which a client stops
-/// reading even if it has answers to wait for.
+/// The same for a client that has answers to wait for.
 pub const INBOUND_BYTES_MAX_DEFAULT: usize = 64 * 1024 * 1024;
 /// How often keepalive asks whether an idle peer is still there.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
-// A queue must be able to keep its reserve and still take ordinary messages.
-const _: () = assert!(QUEUE_MESSAGES_MIN / QUEUE_RESERVE_DIVISOR >= 1);
-const _: () = assert!(QUEUE_MESSAGES_DEFAULT >= QUEUE_MESSAGES_MIN);
-const _: () = assert!(QUEUE_MESSAGES_DEFAULT <= QUEUE_MESSAGES_MAX);
-const _: () = assert!(QUEUE_BYTES_DEFAULT >= QUEUE_BYTES_MIN);
-const _: () = assert!(QUEUE_BYTES_DEFAULT <= QUEUE_BYTES_MAX);
-// Several frames of the largest default size fit a default queue.
-const _: () = assert!(FRAME_BYTES_MAX_DEFAULT * 4 <= QUEUE_BYTES_DEFAULT);
-const _: () = assert!(FRAME_BYTES_MAX_MIN <= FRAME_BYTES_MAX_DEFAULT);
-const _: () = assert!(FRAME_BYTES_MAX_DEFAULT <= FRAME_BYTES_MAX_MAX);
-// Offsets into a frame are kept in 32 bits.
-const _: () = assert!(FRAME_BYTES_MAX_MAX + READ_BUFFER_BYTES <= u32::MAX as usize);
-const _: () = assert!(CONNECTIONS_MAX_DEFAULT <= CONNECTIONS_MAX_MAX);
-const _: () = assert!(DESCRIPTORS_RESERVED <= CONNECTIONS_CLOSING_MAX);
-// A connection that is hurried has had less time than one that is not.
-const _: () = assert!(REFUSAL_HOLD.as_millis() < CLOSE_DISCARD_TIMEOUT.as_millis());
-const _: () = assert!(ACCEPT_BACKOFF_FIRST.as_millis() <= ACCEPT_BACKOFF_MAX.as_millis());
-const _: () = assert!(FRAME_RATE_MIN_MIN >= 1 && FRAME_RATE_MIN_MIN <= FRAME_RATE_MIN_DEFAULT);
-const _: () = assert!(FRAME_RATE_MIN_DEFAULT <= FRAME_RATE_MIN_MAX);
-// Or a frame of one byte would be given up as slow before it is silent.
-const _: () = assert!(FRAME_TIMEOUT.as_millis() <= FRAME_GRACE.as_millis());
-const _: () =
-    assert!(FIRST_MESSAGE_TIMEOUT_MIN.as_millis() <= FIRST_MESSAGE_TIMEOUT_DEFAULT.as_millis());
-const _: () =
-    assert!(FIRST_MESSAGE_TIMEOUT_DEFAULT.as_millis() <= FIRST_MESSAGE_TIMEOUT_MAX.as_millis());
-const _: () = assert!(LISTEN_MAX <= LISTEN_ADDRESSES_MAX);
-const _: () = assert!(STALL_TIMEOUT_DEFAULT.as_millis() <= STALL_TIMEOUT_MAX.as_millis());
-const _: () = assert!(LINGER_DEFAULT.as_millis() <= LINGER_MAX.as_millis());
-const _: () = assert!(TEND_INTERVAL.as_millis() < LINGER_DEFAULT.as_millis());
-const _: () = assert!(DRAIN_TIMEOUT_DEFAULT.as_millis() <= DRAIN_TIMEOUT_MAX.as_millis());
-const _: () = assert!(INBOUND_BYTES_DEFAULT <= INBOUND_BYTES_MAX_DEFAULT);
-const _: () = assert!(UNANSWERED_MAX_DEFAULT <= RESUMABLE_UNANSWERED_MAX);
-const _: () =
+// That each default of a setting is within its bounds is a test of `config`.
+const _: () = {
+    // A queue must be able to keep its reserve and still take ordinary messages.
+    assert!(QUEUE_MESSAGES_MIN / QUEUE_RESERVE_DIVISOR >= 1);
+    // Several frames of the largest default size fit a default queue.
+    assert!(FRAME_BYTES_MAX_DEFAULT * 4 <= QUEUE_BYTES_DEFAULT);
+    // Offsets into a frame are kept in 32 bits.
+    assert!(FRAME_BYTES_MAX_MAX + READ_BUFFER_BYTES <= u32::MAX as usize);
+    assert!(DESCRIPTORS_RESERVED <= CONNECTIONS_CLOSING_MAX);
+    // A connection that is hurried has had less time than one that is not.
+    assert!(REFUSAL_HOLD.as_millis() < CLOSE_DISCARD_TIMEOUT.as_millis());
+    assert!(ACCEPT_BACKOFF_FIRST.as_millis() <= ACCEPT_BACKOFF_MAX.as_millis());
+    assert!(FRAME_RATE_MIN_MIN >= 1);
+    // Or a frame of one byte would be given up as slow before it is silent.
+    assert!(FRAME_TIMEOUT.as_millis() <= FRAME_GRACE.as_millis());
+    assert!(LISTEN_MAX <= LISTEN_ADDRESSES_MAX);
+    assert!(TEND_INTERVAL.as_millis() < LINGER_DEFAULT.as_millis());
+    assert!(INBOUND_BYTES_DEFAULT <= INBOUND_BYTES_MAX_DEFAULT);
+    assert!(UNANSWERED_MAX_DEFAULT <= RESUMABLE_UNANSWERED_MAX);
     assert!(RECONNECT_DELAY_FIRST_DEFAULT.as_millis() <= RECONNECT_DELAY_MAX_DEFAULT.as_millis());
-// Or a server that is gone again and again would be asked without a pause.
-const _: () = assert!(RECONNECT_DELAY_MAX_DEFAULT.as_millis() <= RECONNECT_STABLE.as_millis());
-// The client's queue is counted by a semaphore's 32-bit requests.
-const _: () = assert!(CLIENT_QUEUE_BYTES <= u32::MAX as usize);
-// A pause is over before it is taken for silence.
-const _: () = assert!(SILENCE_UNTOLD_MIN.as_millis() >= 2 * STALL_TIMEOUT_DEFAULT.as_millis());
-const _: () = assert!(SILENCE_MIN.as_millis() <= SILENCE_UNTOLD_MIN.as_millis());
-const _: () = assert!(SILENCE_MIN.as_millis() > CLIENT_INTERVAL_MIN.as_millis());
-// Every address is tried while the default time to connect lasts.
-const _: () = assert!(
-    CONNECT_STAGGER.as_millis() * (CONNECT_ADDRESSES_MAX as u128)
-        <= CONNECT_TIMEOUT_DEFAULT.as_millis()
-);
-// An answer may wait for as long as a target stalls its sender.
-const _: () = assert!(ANSWER_TIMEOUT_DEFAULT.as_millis() > STALL_TIMEOUT_DEFAULT.as_millis());
-const _: () = assert!(PIN_BYTES_MIN < READ_BUFFER_BYTES);
-const _: () = assert!(LOG_RESERVE_BYTES * 2 <= LOG_BYTES_MAX);
-const _: () = assert!(LOG_RETRY_DELAY_FIRST.as_millis() <= LOG_RETRY_DELAY_MAX.as_millis());
-// Whoever ends the server waits for the log once, and not for long.
-const _: () = assert!(LOG_END_TIMEOUT.as_millis() < DRAIN_TIMEOUT_DEFAULT.as_millis());
-const _: () = assert!(CONTROL_LANE_SHORT_BYTES < CONTROL_LANE_BYTES);
-const _: () = assert!(INPUT_ALWAYS_BYTES < READ_BUFFER_BYTES);
-const _: () = assert!(MEMORY_MAX_MIN <= MEMORY_MAX_FALLBACK);
-const _: () = assert!(MEMORY_MAX_FRAMES * FRAME_BYTES_MAX_DEFAULT <= MEMORY_MAX_FALLBACK);
+    // Or a server that is gone again and again would be asked without a pause.
+    assert!(RECONNECT_DELAY_MAX_DEFAULT.as_millis() <= RECONNECT_STABLE.as_millis());
+    // The client's queue is counted by a semaphore's 32-bit requests.
+    assert!(CLIENT_QUEUE_BYTES <= u32::MAX as usize);
+    // A pause is over before it is taken for silence.
+    assert!(SILENCE_UNTOLD_MIN.as_millis() >= 2 * STALL_TIMEOUT_DEFAULT.as_millis());
+    assert!(SILENCE_MIN.as_millis() <= SILENCE_UNTOLD_MIN.as_millis());
+    assert!(SILENCE_MIN.as_millis() > CLIENT_INTERVAL_MIN.as_millis());
+    // Every address is tried while the default time to connect lasts.
+    assert!(
+        CONNECT_STAGGER.as_millis() * (CONNECT_ADDRESSES_MAX as u128)
+            <= CONNECT_TIMEOUT_DEFAULT.as_millis()
+    );
+    // An answer may wait for as long as a target stalls its sender.
+    assert!(ANSWER_TIMEOUT_DEFAULT.as_millis() > STALL_TIMEOUT_DEFAULT.as_millis());
+    assert!(PIN_BYTES_MIN < READ_BUFFER_BYTES);
+    assert!(LOG_RESERVE_BYTES * 2 <= LOG_BYTES_MAX);
+    assert!(LOG_RETRY_DELAY_FIRST.as_millis() <= LOG_RETRY_DELAY_MAX.as_millis());
+    // Whoever ends the server waits for the log once, and not for long.
+    assert!(LOG_END_TIMEOUT.as_millis() < DRAIN_TIMEOUT_DEFAULT.as_millis());
+    assert!(CONTROL_LANE_SHORT_BYTES < CONTROL_LANE_BYTES);
+    assert!(INPUT_ALWAYS_BYTES < READ_BUFFER_BYTES);
+    assert!(MEMORY_MAX_MIN <= MEMORY_MAX_FALLBACK);
+    assert!(MEMORY_MAX_FRAMES * FRAME_BYTES_MAX_DEFAULT <= MEMORY_MAX_FALLBACK);
+};

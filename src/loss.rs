@@ -1,18 +1,15 @@
 //! How the library marks the events that tell of lost messages.
 //!
-//! Messages that were acknowledged and can't be delivered are reported to their
-//! senders. Where the sender is gone, the library's `tracing` event is the only
-//! word of the loss. So these events should not be dropped where others may be.
-//! All of them have the target [`TARGET`], the level `WARN` or `ERROR`, and,
-//! where they apply, these fields:
+//! Acknowledged messages that can't be delivered are reported to their senders.
+//! Where a sender is gone, the library's `tracing` event is the only word of the
+//! loss: it should not be dropped where others may be. It has the target
+//! [`TARGET`], the level `WARN` or `ERROR`, and, where they apply, these fields:
 //!
 //! - [`NAME`]: the name that the messages were for.
 //! - [`COUNT`]: how many messages there were, as a `u64`.
 //!
-//! A program's own subscriber can tell them by [`is_loss`], sum them up by name
-//! where there are many, and compare them with
-//! [`Stats::given_up`](crate::Stats::given_up). A filter such as
-//! `warn,tickwire::loss=info` names the target like any other.
+//! A program's own subscriber can tell them by [`is_loss`], and compare them with
+//! [`Stats::given_up`](crate::Stats::given_up).
 
 /// The target of events that tell of lost messages.
 pub const TARGET: &str = "tickwire::loss";

@@ -16,8 +16,8 @@ macro_rules! counters {
             $($(#[$doc])* pub $field: u64,)*
         }
 
-        /// The counters as many threads add to them: in stripes on cache lines
-        /// of their own, so that threads rarely wait for each other.
+        /// The counters, in stripes on cache lines of their own, so that threads
+        /// rarely wait for each other.
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
             stripes: [Stripe; STRIPES],
@@ -38,8 +38,7 @@ macro_rules! counters {
                 })*
             }
 
-            /// The sums so far. They are read one after the other, so they may
-            /// be some messages apart.
+            /// The sums so far, which may be some messages apart.
             pub(crate) fn snapshot(&self) -> Stats {
                 Stats {
                     $($field: self.sum(|stripe| &stripe.$field),)*
@@ -59,19 +58,18 @@ counters! {
     connections,
     /// Messages accepted.
     accepted,
-    /// Messages acknowledged again and not delivered again, because a resumed
+    /// Messages acknowledged again and not delivered again, because the resumed
     /// connection had sent them before.
     duplicates,
     /// Frames refused.
     refused,
     /// Deliveries dropped because a receiver's queue was full.
     dropped,
-    /// Accepted messages given up: their target's owner left and nobody took
-    /// its place in time, or the server stopped. Their senders are told, if
-    /// they are still there; each message is also part of an event with the
-    /// target [`loss::TARGET`](crate::loss::TARGET).
+    /// Accepted messages given up: their target's owner left and nobody took its
+    /// place in time, or the server stopped. Their senders are told, and an event
+    /// with the target [`loss::TARGET`](crate::loss::TARGET) tells of each.
     given_up,
-    /// Broadcasts that a newer one with the same key replaced before a receiver
-    /// that asked for the latest only had read them.
+    /// Broadcasts that a newer one with the same key replaced before a receiver that
+    /// asked for the latest only.
     conflated,
 }

@@ -7,8 +7,7 @@ pub(crate) struct Division {
     pub(crate) first_come: usize,
     /// Bytes divided among the queues that hold something.
     pub(crate) shares: usize,
-    /// Bytes divided among all queues, so that one that was empty while others
-    /// took all their shares still gets something.
+    /// Bytes divided among all queues, for those that were empty so far.
     pub(crate) late: usize,
     /// Bytes of incomplete frames up to which any may grow.
     pub(crate) input: usize,
@@ -21,7 +20,7 @@ pub(crate) struct Allowance {
     pub(crate) each: usize,
     /// Bytes that are left for all together.
     pub(crate) left: usize,
-    /// The largest message that an empty queue takes although it is above that.
+    /// The largest message that an empty queue takes all the same.
     pub(crate) any_one: usize,
 }
 
@@ -33,22 +32,19 @@ impl Allowance {
         any_one: usize::MAX,
     };
 
-    /// Bytes that a queue may hold, where it has `own` and its account has `others`
-    /// beside it.
+    /// Bytes that a queue may hold, with `own` already and `others` of its account.
     pub(crate) fn of_queue(self, own: usize, others: usize) -> usize {
         let of_account = self.each.saturating_sub(others);
         of_account.min(own.saturating_add(self.left))
     }
 
-    /// Returns whether a queue with `own` bytes, and none if `is_empty`, takes a
-    /// message of `size` bytes.
+    /// Returns whether a queue with `own` bytes takes a message of `size` bytes.
     pub(crate) fn takes(self, size: usize, own: usize, others: usize, is_empty: bool) -> bool {
         own.saturating_add(size) <= self.of_queue(own, others) || is_empty && size <= self.any_one
     }
 }
 
 impl Division {
-    /// The parts of `total` bytes.
     pub(crate) fn of(total: usize) -> Self {
         Self {
             first_come: total / 8,
@@ -58,8 +54,8 @@ impl Division {
         }
     }
 
-    /// The bytes that an account may have while `used` bytes are counted, `holding` queues
-    /// hold something, and there are `queues` in all.
+    /// The bytes that an account may have while `used` bytes are counted and `holding`
+    /// of `queues` hold something.
     pub(crate) fn allowance(&self, used: usize, holding: usize, queues: usize) -> Allowance {
         if used <= self.first_come {
             return Allowance::ALL;

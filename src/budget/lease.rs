@@ -1,5 +1,5 @@
-//! The bytes that a thread has counted and not yet told the total. So copying a
-//! message counts its bytes without touching anything that threads share.
+//! The bytes that a thread has counted and not yet told the total, so that a copy of
+//! a message touches nothing that threads share.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -10,7 +10,6 @@ thread_local! {
     static LEASE: RefCell<Lease> = const { RefCell::new(Lease::new()) };
 }
 
-/// See the [module](self).
 struct Lease {
     /// The budget that the balances are of: a thread may serve several servers.
     budget: Option<Arc<Budget>>,
@@ -29,8 +28,7 @@ impl Lease {
         }
     }
 
-    /// Counts `bytes`. Returns the balances that another budget is to be told, and
-    /// the bytes that this one is.
+    /// Counts `bytes`. Returns the balances to tell another budget, and this one.
     fn count(&mut self, budget: &Arc<Budget>, purpose: Purpose, bytes: isize) -> (Owed, isize) {
         let mut other = None;
         if !matches!(&self.budget, Some(known) if Arc::ptr_eq(known, budget)) {

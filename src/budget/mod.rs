@@ -2,19 +2,16 @@
 //! incomplete frames.
 //!
 //! Memory is counted where it lives: an input block that queues keep counts once,
-//! however many of them do, and a copy counts until it is dropped. The first
-//! eighth of the total is first come, first served. Beyond it each *account* (a
-//! connection with all its queues; a name that a group shares, or that has no
-//! owner) may hold half of the total divided by the number of queues that hold
-//! something. An account with more gets nothing until it has less, whatever its
-//! queue would still take; it keeps the rest. When those shares are taken too, an
-//! eighth of the total is left, divided by the number of all queues: so a queue
-//! that was empty while others filled theirs still gets something. The last
+//! and a copy until it is dropped. The first eighth of the total is first come,
+//! first served. Beyond it each *account* (a connection with all its queues; a name
+//! that a group shares, or that has no owner) may hold half of the total divided by
+//! the number of queues that hold something; one that has more gets nothing until
+//! it has less. When those shares are taken too, an eighth of the total is left,
+//! divided by the number of all queues, for queues that were empty so far. The last
 //! quarter is for incomplete frames.
 //!
-//! A queue counts as holding something from the time when it asks for room while
-//! memory is short until it is empty: anything queued before is within the first
-//! eighth.
+//! A queue counts as holding something from when it asks for room while memory is
+//! short until it is empty: anything queued before is within the first eighth.
 
 mod division;
 mod lease;
@@ -32,7 +29,6 @@ use crate::limits::{INPUT_ALWAYS_BYTES, MEMORY_LEASE_BYTES, READ_BUFFER_BYTES};
 use crate::sync::waiters::Waiters;
 use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 
-/// The purpose of counted bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// Messages kept for receivers, and answers.
@@ -41,19 +37,15 @@ pub(crate) enum Purpose {
     Input = 1,
 }
 
-/// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Budget {
     division: Division,
     is_unlimited: bool,
     /// Bytes that a thread may count before it tells the total.
     lease: usize,
-    /// Bytes by [`Purpose`]. Below zero for a moment, if bytes are given back before
-    /// the thread that counted them has told.
+    /// Bytes by [`Purpose`]; below zero if given back before they were told.
     counted: [AtomicUsize; 2],
-    /// Queues that hold something.
     holding: AtomicUsize,
-    /// All queues.
     queues: AtomicUsize,
     /// Connections that wait for room in a queue.
     waiters: Waiters,
@@ -66,7 +58,6 @@ pub(crate) struct Budget {
 pub(crate) struct Share(AtomicBool);
 
 impl Budget {
-    /// A budget of `total` bytes.
     pub(crate) fn new(total: usize) -> Self {
         Self {
             division: Division::of(total),
@@ -90,15 +81,13 @@ impl Budget {
         }
     }
 
-    /// Changes `counted` to `bytes`.
     #[inline]
     pub(crate) fn recount(self: &Arc<Self>, purpose: Purpose, counted: &mut usize, bytes: usize) {
         let before = std::mem::replace(counted, bytes);
         self.count(purpose, bytes as isize - before as isize);
     }
 
-    /// Counts a block of `block` bytes, which `bytes` keep in memory, until the last
-    /// part of them is dropped.
+    /// Counts the `block` that `bytes` keep in memory, until all of them are dropped.
     pub(crate) fn pin(self: &Arc<Self>, bytes: Bytes, block: usize) -> Bytes {
         if self.is_unlimited {
             return bytes;
@@ -107,8 +96,7 @@ impl Budget {
         Bytes::from_owner(Pinned { bytes, _held: held })
     }
 
-    /// Adds bytes that a thread has counted, and wakes connections that wait for
-    /// less.
+    /// Adds bytes that a thread has counted; wakes connections if they are less.
     pub(crate) fn tell(&self, purpose: Purpose, bytes: isize) {
         if bytes == 0 {
             return;
@@ -151,14 +139,12 @@ impl Budget {
 
     // ---- queues ----
 
-    /// The bytes that an account may have now.
     pub(crate) fn allowance(&self) -> Allowance {
         let holding = self.holding.load(Ordering::Acquire);
         let queues = self.queues.load(Ordering::Relaxed);
         (self.division).allowance(self.used(Purpose::Queued), holding, queues)
     }
 
-    /// Counts a new queue.
     pub(crate) fn add_queue(&self) {
         self.queues.fetch_add(1, Ordering::Relaxed);
     }
@@ -193,8 +179,7 @@ impl Budget {
         }
     }
 
-    /// Has `waker` woken when an account may have more. The caller must try again
-    /// after this call.
+    /// Has `waker` woken when an account may have more. Try again after this call.
     pub(crate) fn wait_for_room(&self, id: ConnectionId, waker: &Waker) {
         self.waiters.wait(id, waker);
     }
@@ -204,8 +189,7 @@ impl Budget {
         self.waiters.forget(id);
     }
 
-    /// Wakes connections that wait for room. To be called after a queue has released
-    /// some.
+    /// Wakes connections that wait for room, after a queue has released some.
     #[inline]
     pub(crate) fn wake_waiting(&self) {
         if self.is_short() {
@@ -225,8 +209,7 @@ impl Budget {
         READ_BUFFER_BYTES
     }
 
-    /// Has `waker` woken when there is memory to read. The caller must try again
-    /// after this call.
+    /// Has `waker` woken when there is memory to read. Try again after this call.
     pub(crate) fn wait_to_read(&self, id: ConnectionId, waker: &Waker) {
         self.readers.wait(id, waker);
     }
@@ -241,10 +224,7 @@ impl Budget {
 
     /// Returns whether memory is so short that nothing new is to be kept.
     pub(crate) fn refuses_more(&self) -> bool {
-        let shares_end = self
-            .division
-            .first_come
-            .saturating_add(self.division.shares);
+        let shares_end = self.division.first_come + self.division.shares;
         self.used(Purpose::Queued) >= shares_end
     }
 
@@ -253,19 +233,16 @@ impl Budget {
         most.min(self.division.shares / divisor * 2)
     }
 
-    /// The number of queues that hold something.
     #[cfg(test)]
     pub(crate) fn holding(&self) -> usize {
         self.holding.load(Ordering::Acquire)
     }
 
-    /// The number of all queues.
     #[cfg(test)]
     pub(crate) fn queues(&self) -> usize {
         self.queues.load(Ordering::Acquire)
     }
 
-    /// The division of the total.
     #[cfg(test)]
     pub(crate) fn division(&self) -> Division {
         self.division
@@ -287,7 +264,6 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Counts `bytes`.
     pub(crate) fn new(budget: &Arc<Budget>, bytes: usize) -> Self {
         budget.count(Purpose::Queued, bytes as isize);
         Self {
@@ -296,7 +272,6 @@ impl Held {
         }
     }
 
-    /// Changes the count to `bytes`.
     pub(crate) fn set(&mut self, bytes: usize) {
         self.budget.recount(Purpose::Queued, &mut self.bytes, bytes);
     }

@@ -1,6 +1,5 @@
-//! The events that a program gets from tickwire, and the fate of the messages
-//! that it sends. They are the same for a client over TCP and an endpoint
-//! inside the server's process.
+//! The events that a program gets from tickwire, and the fate of the messages that
+//! it sends: the same for a client over TCP and an endpoint inside the server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,20 +14,16 @@ use crate::wire::{ErrorReport, Message, MessageError, Welcome};
 pub enum Event {
     /// A message was delivered.
     Message(Inbound),
-    /// The server reports something that isn't the answer to a send: that
-    /// messages were dropped at this place of the stream (`MESSAGES_DROPPED`),
-    /// that another connection took the name over (`NAME_TAKEN_OVER`), that
-    /// accepted messages were given up (`UNDELIVERED`), that something posted
-    /// was refused …
+    /// A report that isn't the answer to a send: messages were dropped at this place
+    /// (`MESSAGES_DROPPED`), the name was taken over (`NAME_TAKEN_OVER`), accepted
+    /// messages were given up (`UNDELIVERED`), a posted message was refused …
     Notice(ErrorReport),
-    /// The connection was lost, and the client tries to make it again:
-    /// [`Reconnected`](Event::Reconnected) follows or [`Closed`](Event::Closed).
-    /// Sending goes on: messages wait for the next connection.
+    /// The connection was lost, and messages wait until it is made again.
+    /// [`Reconnected`](Event::Reconnected) or [`Closed`](Event::Closed) follows.
     Disconnected(Disconnect),
     /// The client is connected again, under the same names.
     Reconnected(Reconnection),
-    /// The connection ended without having been told to, and there won't be
-    /// another. Nothing follows.
+    /// The connection ended unasked, and there won't be another. Nothing follows.
     Closed(Disconnect),
 }
 
@@ -36,16 +31,12 @@ pub enum Event {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Reconnection {
-    /// The server's `welcome`: perhaps it is another server, or allows
-    /// something else.
+    /// The `welcome` of the server, which may be another one.
     pub welcome: Arc<Welcome>,
-    /// How many unanswered messages are sent once more, under their ids. The
-    /// server delivers none of them twice.
+    /// Unanswered messages that are sent again under their ids: none is delivered twice.
     pub resent: usize,
-    /// The number of messages of unknown fate: they were handed to the lost
-    /// connection without being answered, and to send them once more could
-    /// double them. Each send of them resolves to [`SendError::FateUnknown`].
-    /// For posted messages this number is the only notice.
+    /// Unanswered messages of unknown fate: sending them again could double them. Their
+    /// sends resolve to [`SendError::FateUnknown`]; of posted ones nothing else tells.
     pub fate_unknown: usize,
 }
 
@@ -55,41 +46,34 @@ pub struct Inbound {
     json: Bytes,
 }
 
-/// Why a connection ended without having been told to, or why there won't be
-/// another.
+/// Why a connection ended unasked, or why there won't be another.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Disconnect {
-    /// The server closed it. If it said why, that came before as a
-    /// [`Notice`](Event::Notice).
+    /// The server closed it; a [`Notice`](Event::Notice) before may say why.
     #[error("the server closed the connection")]
     ByServer,
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Broken(#[source] std::io::Error),
-    /// The connection stands, but the server fell silent: a frozen process, or a
-    /// proxy that forwards nothing.
+    /// The server fell silent: a frozen process, or a proxy that forwards nothing.
     #[error("the server fell silent: {silence} for {limit:?}")]
     Silent {
         /// The way in which it was silent.
         silence: Silence,
-        /// How long the client waited, while it read itself.
+        /// How long the client waited, and read itself.
         limit: Duration,
     },
     /// The bytes that came are no frame: perhaps a proxy answered.
     #[error("the server broke the framing: {0}")]
     Framing(#[source] crate::wire::FrameError),
-    /// Another connection took the last of the client's names over
-    /// (`NAME_TAKEN_OVER`). Final: two clients of one name would take it from
-    /// each other for ever.
+    /// Another connection took over the last of the client's names. Final.
     #[error("the name was taken over: {}", .0.message)]
     TakenOver(ErrorReport),
-    /// The server doesn't want this client, as it is. Final: it would say the
-    /// same again.
+    /// The server refuses this client. Final: it would say the same again.
     #[error("the server refused the connection: {}: {}", .0.code, .0.message)]
     Refused(ErrorReport),
-    /// No connection could be made again for as long as the client was to try.
-    /// Final.
+    /// The time to connect again is over. Final.
     #[error("no connection could be made again within {0:?}")]
     GaveUp(Duration),
 }
@@ -126,8 +110,7 @@ impl Inbound {
     /// Reads the message.
     ///
     /// # Errors
-    /// It is of a type that this version doesn't know, or breaks a rule that
-    /// the server was configured not to check.
+    /// The type is unknown, or a rule is broken that the server doesn't check.
     pub fn message(&self) -> Result<Message, MessageError> {
         Message::from_json(&self.json)
     }
@@ -137,13 +120,11 @@ impl Inbound {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The server refused the message; nobody received it. The report says why,
-    /// and in [`ErrorReport::field`] of which field.
+    /// The server refused the message; [`ErrorReport::field`] names the field at fault.
     #[error("refused: {}: {}", .0.code, .0.message)]
     Refused(ErrorReport),
-    /// The connection ended, or the answer stayed out, after the message had
-    /// been handed over: it was accepted or it wasn't. To send it again under
-    /// the same `msg_id` lets receivers tell that it is the same.
+    /// The connection ended, or the answer stayed out: the message was accepted or it
+    /// wasn't. Receivers know a second one by the same `msg_id`.
     #[error("the answer stayed out: the message may have been accepted or not")]
     FateUnknown,
     /// The connection is closed, and the message was not sent.
@@ -160,9 +141,8 @@ pub enum SendError {
     /// An `ack` is never acknowledged, and was not sent: post it.
     #[error("an ack is never acknowledged, so nothing was sent: post it instead")]
     NeverAnswered,
-    /// The client says `hello` itself, nobody but a server says `welcome`, and
-    /// subscriptions are said again on each connection; the message was not
-    /// sent.
+    /// A `hello`, a `welcome` or a subscription, which the client says itself on each
+    /// connection or only a server says; it was not sent.
     #[error(
         "hello, welcome and subscriptions belong to the connection and were not sent: \
          see ClientConfig and Client::subscribe"
