@@ -10,8 +10,6 @@ pub(super) mod answers;
 mod claiming;
 mod control;
 mod forward;
-#[cfg(test)]
-mod inspect;
 pub(crate) mod learning;
 pub(crate) mod output;
 pub(crate) mod read;
@@ -22,6 +20,8 @@ mod routes;
 pub(crate) mod shared;
 mod stalls;
 mod subscribing;
+#[cfg(test)]
+mod tests;
 mod write_sources;
 
 use std::io;

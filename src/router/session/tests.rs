@@ -1,4 +1,4 @@
-//! Access to the insides of a session, for tests.
+//! The insides of a session, for the tests of the router.
 
 use std::sync::Arc;
 
