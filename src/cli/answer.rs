@@ -1,13 +1,16 @@
-//! A server's messages, as far as the tools heed them.
+//! The messages of a server, as far as the tools heed them. Fields that another
+//! version of the server may lack or write otherwise are optional here.
 
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
+use tickwire::ids::MsgId;
 
 /// A message that the server itself may have sent.
 pub type ServerMessage = tickwire::wire::internal::ServerMessage<Body>;
 
-/// The content of a server's message; each type has some of it.
+/// The fields of its payload; each type of message has some of them.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Body {
@@ -20,10 +23,10 @@ pub struct Body {
     pub message: Option<String>,
     pub details: Details,
     // Of a welcome.
-    hello_msg_id: Option<String>,
+    pub hello_msg_id: Option<String>,
     pub server: Option<Server>,
     pub limits: Option<Limits>,
-    granted: Option<Granted>,
+    granted: Value,
 }
 
 /// The two forms of `dropped`.
@@ -34,14 +37,6 @@ enum Dropped {
     OfEach(Vec<u64>),
 }
 
-/// The options in force.
-#[derive(Debug, Deserialize)]
-struct Granted {
-    #[serde(default)]
-    acks: Option<String>,
-}
-
-/// An error's details.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Details {
@@ -53,22 +48,17 @@ pub struct Details {
     pub target: Option<String>,
 }
 
-/// A server, as it welcomes.
 #[derive(Debug, Deserialize)]
 pub struct Server {
-    /// The server's own name.
     pub name: String,
 }
 
-/// A server's limits.
 #[derive(Debug, Deserialize)]
 pub struct Limits {
     /// The largest frame, without its prefix.
     pub frame_bytes: usize,
-    /// The longest pause for a full queue, in milliseconds. Not every server
-    /// tells, and none that tells it in another form is turned away.
     #[serde(default)]
-    stall_timeout_ms: serde_json::Value,
+    stall_timeout_ms: Value,
 }
 
 impl Limits {
@@ -79,18 +69,17 @@ impl Limits {
 }
 
 impl Body {
-    /// The hello that a welcome answers.
-    pub fn hello_msg_id(&self) -> Option<&str> {
-        self.hello_msg_id.as_deref()
+    /// Returns whether this is the welcome that answers the hello `id`.
+    pub fn welcomes(&self, id: &MsgId) -> bool {
+        self.hello_msg_id.as_deref() == Some(id.as_str())
     }
 
     /// Returns whether after this welcome accepted messages get no acks.
     pub fn silences_acks(&self) -> bool {
-        let granted = self.granted.as_ref();
-        granted.and_then(|granted| granted.acks.as_deref()) == Some("none")
+        self.granted["acks"] == "none"
     }
 
-    /// The messages that an ack covers.
+    /// The ids of the messages that an ack covers.
     pub fn covered(&self) -> impl Iterator<Item = &str> {
         let alone = match self.acknowledged_msg_ids {
             Some(_) => None,

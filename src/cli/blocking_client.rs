@@ -1,7 +1,5 @@
-//! A plain, blocking client: a connection to a server, from the hello on.
-//!
-//! The tools speak the protocol by hand instead of through the library's
-//! client, because they send and show bytes exactly as they are.
+//! A plain, blocking client. The tools speak the protocol by hand, because they
+//! send and show bytes exactly as they are.
 
 use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -23,7 +21,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest time until a server welcomes a connection.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The reason why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
     #[error("{to}: can't find this host: {error}")]
@@ -65,32 +62,17 @@ pub fn address(text: &str) -> Result<String, String> {
     }
 }
 
-/// The claim of a `hello`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Claim {
-    /// Claims the source as the connection's name.
-    Source,
-    /// Claims nothing.
-    Nothing,
-}
+/// The options of a `hello`. Without any it claims its source as a name.
+pub type Options = Map<String, Value>;
 
-impl Claim {
-    /// The options of a `hello` for it.
-    fn options(self) -> Map<String, Value> {
-        let nothing = (self == Self::Nothing).then(|| ("register".to_owned(), false.into()));
-        nothing.into_iter().collect()
-    }
+/// The options of a `hello` that claims no name.
+pub fn nothing_claimed() -> Options {
+    Options::from_iter([("register".to_owned(), false.into())])
 }
 
 /// Returns a `hello` as a frame, and its id.
-pub fn hello(source: &Name, claim: Claim) -> (MsgId, Vec<u8>) {
-    hello_with(source, claim.options())
-}
-
-/// Returns a `hello` with these options as a frame, and its id.
-fn hello_with(source: &Name, options: Map<String, Value>) -> (MsgId, Vec<u8>) {
+pub fn hello(source: &Name, mut payload: Options) -> (MsgId, Vec<u8>) {
     let msg_id = MsgId::from(uuid::Uuid::new_v4());
-    let mut payload = options;
     payload.insert("protocol".to_owned(), PROTOCOL_VERSION.into());
     let json = json!({
         "msg_id": msg_id.as_str(),
@@ -105,31 +87,21 @@ fn hello_with(source: &Name, options: Map<String, Value>) -> (MsgId, Vec<u8>) {
     (msg_id, frame)
 }
 
-/// Returns the current time as messages carry it.
+/// The current time as messages carry it.
 pub fn now() -> String {
     chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
 impl BlockingClient {
     /// Connects to `to`, says hello and waits for the welcome.
-    pub fn connect(to: &str, source: &Name, claim: Claim) -> Result<Self, ConnectionError> {
-        Self::connect_with(to, source, claim.options())
-    }
-
-    /// Connects to `to`, says hello with these options and waits for the
-    /// welcome.
-    pub fn connect_with(
-        to: &str,
-        source: &Name,
-        options: Map<String, Value>,
-    ) -> Result<Self, ConnectionError> {
+    pub fn connect(to: &str, source: &Name, options: Options) -> Result<Self, ConnectionError> {
         let stream = connect(to)?;
         let unreachable = |error| ConnectionError::Unreachable {
             to: to.to_owned(),
             error,
         };
         stream.set_nodelay(true).map_err(unreachable)?;
-        let (hello_id, frame) = hello_with(source, options);
+        let (hello_id, frame) = hello(source, options);
         (&stream).write_all(&frame).map_err(unreachable)?;
         let frames = Frames::new(stream.try_clone().map_err(unreachable)?);
         let mut client = Self {
@@ -144,8 +116,7 @@ impl BlockingClient {
         Ok(client)
     }
 
-    /// Reads up to the welcome, for `timeout` at most. Other messages are kept for
-    /// later.
+    /// Reads up to the welcome, for `timeout` at most, and keeps other messages.
     fn await_welcome(
         &mut self,
         to: &str,
@@ -165,9 +136,9 @@ impl BlockingClient {
             let Some(frame) = next.map_err(|error| stranger(error.to_string()))? else {
                 continue;
             };
-            match ServerMessage::read(frame) {
-                Some(message) if message.payload.hello_msg_id() == Some(hello_id.as_str()) => {
-                    self.frames.put_back(early);
+            match ServerMessage::read(&frame) {
+                Some(message) if message.payload.welcomes(hello_id) => {
+                    self.frames.put_back(&early);
                     self.take_terms(message);
                     return Ok(());
                 }
@@ -184,7 +155,7 @@ impl BlockingClient {
                         let reason = "it sends messages, and no welcome before them";
                         return Err(stranger(reason.to_owned()));
                     }
-                    early.push(frame.to_vec());
+                    early.push(frame);
                 }
             }
         }
@@ -197,11 +168,7 @@ impl BlockingClient {
         if left.is_zero() {
             return Err(format!("no welcome within {} s", timeout.as_secs()));
         }
-        if !self
-            .frames
-            .is_drained()
-            .map_err(|error| error.to_string())?
-        {
+        if !self.frames.is_drained() {
             return Ok(());
         }
         let timed = self.stream.set_read_timeout(Some(left));
@@ -212,7 +179,6 @@ impl BlockingClient {
         }
     }
 
-    /// Takes the server's name and limits from its welcome.
     fn take_terms(&mut self, welcome: ServerMessage) {
         let Body { server, limits, .. } = welcome.payload;
         self.server = server.map_or(welcome.source, |server| server.name);
@@ -244,8 +210,7 @@ pub fn connect(to: &str) -> Result<TcpStream, ConnectionError> {
     })
 }
 
-/// Looks the addresses of a host up, in a thread: a lookup can't be cancelled,
-/// and may hang for long.
+/// Looks a host up, in a thread: a lookup can't be cancelled, and may hang.
 fn resolve(
     to: &str,
     timeout: Duration,
@@ -344,7 +309,7 @@ mod tests {
             .unwrap();
         let name = Name::new("n").unwrap();
         let error =
-            BlockingClient::connect(&address.to_string(), &name, Claim::Nothing).unwrap_err();
+            BlockingClient::connect(&address.to_string(), &name, nothing_claimed()).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!("nothing listens on {address}: start `tickwire serve` or pass --to")

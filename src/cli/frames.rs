@@ -1,110 +1,65 @@
 //! Frames out of a blocking stream.
 
-use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read};
 
-use tickwire::limits::{FRAME_BYTES_MAX_MAX, FRAME_PREFIX_BYTES, READ_BUFFER_BYTES};
-use tickwire::wire::{FrameError, FrameState, frame_state, write_frame};
+use bytes::{Bytes, BytesMut};
+use tickwire::limits::{FRAME_BYTES_MAX_MAX, READ_BUFFER_BYTES};
+use tickwire::wire::{FrameCodec, FrameCodecError, FrameState, frame_state, write_frame};
+use tokio_util::codec::Decoder;
 
 /// Returns whether a read ended because its time was up.
 pub fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-/// The reason why there is no further frame.
-#[derive(Debug, thiserror::Error)]
-pub enum FramesError {
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    #[error(transparent)]
-    Frame(#[from] FrameError),
-}
-
-/// Frames out of a stream of bytes.
+/// Frames out of a stream of bytes, as large as any server lets them be.
 #[derive(Debug)]
 pub struct Frames<R> {
     reader: R,
-    buffer: Vec<u8>,
-    /// The start of the unread bytes.
-    begin: usize,
-    /// Their end.
-    end: usize,
-    /// Frames that were read before somebody wanted them.
-    early: VecDeque<Vec<u8>>,
-    current: Vec<u8>,
+    codec: FrameCodec,
+    unread: BytesMut,
+    /// Room for one read.
+    chunk: Box<[u8]>,
     /// The last read got less than there was room for.
     emptied: bool,
 }
 
 impl<R: Read> Frames<R> {
-    /// The frames of `reader`.
     pub fn new(reader: R) -> Self {
         Self {
             reader,
-            buffer: vec![0; READ_BUFFER_BYTES],
-            begin: 0,
-            end: 0,
-            early: VecDeque::new(),
-            current: Vec::new(),
+            codec: FrameCodec::new(FRAME_BYTES_MAX_MAX),
+            unread: BytesMut::new(),
+            chunk: vec![0; READ_BUFFER_BYTES].into(),
             emptied: false,
         }
     }
 
     /// Gives `frames` again before all others.
-    pub fn put_back(&mut self, frames: Vec<Vec<u8>>) {
-        self.early.extend(frames);
+    pub fn put_back(&mut self, frames: &[Bytes]) {
+        let behind = self.unread.split();
+        for frame in frames {
+            write_frame(&mut self.unread, frame).expect("it was a frame before");
+        }
+        self.unread.extend_from_slice(&behind);
     }
 
     /// Returns the bytes read and not given yet: frames with their prefixes, the
     /// last of them perhaps in part.
     pub fn into_unread(self) -> Vec<u8> {
-        let mut unread = Vec::new();
-        for frame in &self.early {
-            write_frame(&mut unread, frame).expect("it was a frame before");
-        }
-        unread.extend_from_slice(&self.buffer[self.begin..self.end]);
-        unread
+        self.unread.into()
     }
 
-    /// Returns the next frame without its prefix, or `None` at the end of the
-    /// stream, in the middle of a frame or not. After a timeout it can be called
-    /// again.
-    #[cfg(test)]
-    pub fn next(&mut self) -> Result<Option<&[u8]>, FramesError> {
-        while self.is_drained()? {
-            if self.fill()? == 0 {
-                return Ok(None);
-            }
-        }
-        Ok(self.next_at_hand()?)
+    /// Returns the next frame, without its prefix, if all of it is at hand.
+    pub fn next_at_hand(&mut self) -> Result<Option<Bytes>, FrameCodecError> {
+        self.codec.decode(&mut self.unread)
     }
 
-    /// Returns the next frame if all of it is at hand.
-    #[inline]
-    pub fn next_at_hand(&mut self) -> Result<Option<&[u8]>, FrameError> {
-        if let Some(frame) = self.early.pop_front() {
-            self.current = frame;
-            return Ok(Some(&self.current));
-        }
-        // The limit of any server: memory follows the bytes, not the prefix.
-        match frame_state(&self.buffer[self.begin..self.end], FRAME_BYTES_MAX_MAX)? {
-            FrameState::Complete { len } => {
-                let start = self.begin + FRAME_PREFIX_BYTES;
-                self.begin = start + len;
-                Ok(Some(&self.buffer[start..start + len]))
-            }
-            FrameState::Partial { .. } => Ok(None),
-        }
-    }
-
-    /// Returns whether no whole frame is at hand, so that a reader has to wait.
-    pub fn is_drained(&self) -> Result<bool, FrameError> {
-        let unread = &self.buffer[self.begin..self.end];
-        Ok(self.early.is_empty()
-            && matches!(
-                frame_state(unread, FRAME_BYTES_MAX_MAX)?,
-                FrameState::Partial { .. }
-            ))
+    /// Returns whether neither a frame nor an error is at hand, so that a reader
+    /// has to wait.
+    pub fn is_drained(&self) -> bool {
+        let next = frame_state(&self.unread, FRAME_BYTES_MAX_MAX);
+        matches!(next, Ok(FrameState::Partial { .. }))
     }
 
     /// Returns whether the last read left nothing that had come by then.
@@ -114,21 +69,15 @@ impl<R: Read> Frames<R> {
 
     /// Reads once. Returns the bytes read, 0 at the end of the stream.
     pub fn fill(&mut self) -> io::Result<usize> {
-        self.buffer.copy_within(self.begin..self.end, 0);
-        self.end -= self.begin;
-        self.begin = 0;
-        if self.end == self.buffer.len() {
-            self.buffer.resize(self.buffer.len() * 2, 0);
-        }
         self.emptied = true;
         let read = loop {
-            match self.reader.read(&mut self.buffer[self.end..]) {
+            match self.reader.read(&mut self.chunk) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 result => break result?,
             }
         };
-        self.end += read;
-        self.emptied = self.end < self.buffer.len();
+        self.unread.extend_from_slice(&self.chunk[..read]);
+        self.emptied = read < self.chunk.len();
         Ok(read)
     }
 }
@@ -136,6 +85,16 @@ impl<R: Read> Frames<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Returns the next frame, or `None` at the end of the stream.
+    fn next<R: Read>(frames: &mut Frames<R>) -> Option<Bytes> {
+        while frames.is_drained() {
+            if frames.fill().unwrap() == 0 {
+                return None;
+            }
+        }
+        frames.next_at_hand().unwrap()
+    }
 
     #[test]
     fn frames_come_out_whole_however_they_arrive() {
@@ -145,28 +104,28 @@ mod tests {
             write_frame(&mut bytes, frame).unwrap();
         }
         let mut frames = Frames::new(bytes.as_slice());
-        assert_eq!(frames.next().unwrap(), Some(b"{}".as_slice()));
-        assert_eq!(frames.next().unwrap(), Some(long.as_slice()));
-        assert!(!frames.is_drained().unwrap());
-        assert_eq!(frames.next().unwrap(), Some(b"{\"a\":1}".as_slice()));
-        assert!(frames.is_drained().unwrap());
-        assert_eq!(frames.next().unwrap(), None);
+        assert_eq!(next(&mut frames).unwrap(), b"{}".as_slice());
+        assert_eq!(next(&mut frames).unwrap(), long.as_slice());
+        assert!(!frames.is_drained());
+        assert_eq!(next(&mut frames).unwrap(), b"{\"a\":1}".as_slice());
+        assert!(frames.is_drained());
+        assert_eq!(next(&mut frames), None);
     }
 
     #[test]
     fn frames_that_were_put_back_come_first() {
         let mut frames = Frames::new(b"\0\0\0\x02{}".as_slice());
-        frames.put_back(vec![b"{1}".to_vec()]);
-        assert!(!frames.is_drained().unwrap());
-        assert_eq!(frames.next().unwrap(), Some(b"{1}".as_slice()));
-        assert_eq!(frames.next().unwrap(), Some(b"{}".as_slice()));
+        frames.put_back(&[Bytes::from_static(b"{1}")]);
+        assert!(!frames.is_drained());
+        assert_eq!(next(&mut frames).unwrap(), b"{1}".as_slice());
+        assert_eq!(next(&mut frames).unwrap(), b"{}".as_slice());
     }
 
     #[test]
     fn what_is_unread_can_be_taken_over() {
         let mut frames = Frames::new(b"\0\0\0\x02{}\0\0\0\x03{".as_slice());
         frames.fill().unwrap();
-        frames.put_back(vec![b"{1}".to_vec()]);
+        frames.put_back(&[Bytes::from_static(b"{1}")]);
         let unread = frames.into_unread();
         assert_eq!(unread, b"\0\0\0\x03{1}\0\0\0\x02{}\0\0\0\x03{");
     }

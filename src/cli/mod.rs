@@ -45,13 +45,21 @@ pub enum Outcome {
     Failed,
 }
 
+impl Outcome {
+    pub fn of(succeeded: bool) -> Self {
+        match succeeded {
+            true => Self::Done,
+            false => Self::Failed,
+        }
+    }
+}
+
 /// The reason why a command could not be carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The command was asked for something it can't do.
     #[error(transparent)]
     Usage(Box<dyn std::error::Error>),
-    /// The command failed.
     #[error(transparent)]
     Failed(Box<dyn std::error::Error>),
 }
@@ -146,7 +154,7 @@ pub const ERROR: Style = AnsiColor::Red.on_default().bold();
 /// The style of explanations.
 pub const DIM: Style = Style::new().dimmed();
 
-/// Writes an error to standard error. Coloured on a terminal only.
+/// Writes an error to standard error.
 pub fn say_error(error: &dyn std::fmt::Display) {
     let _ = PatientWriter(io::stderr()).write_all(&error_line(error));
 }
@@ -156,19 +164,17 @@ fn error_line(error: &dyn std::fmt::Display) -> Vec<u8> {
     rendered(format_args!("{ERROR}error:{ERROR:#} {error}\n"), choice)
 }
 
-/// Writes a line to standard error. If nobody reads it, it is of no use to
-/// anybody, and no reason to fail.
+/// Writes a line to standard error. That nobody reads it is no reason to fail.
 ///
-/// In one write, so that another process with the same terminal can't put its
-/// own line into the middle.
+/// In one write, or another process with the same terminal could put its own
+/// line into the middle.
 pub fn say(line: std::fmt::Arguments<'_>) {
     let choice = AutoStream::choice(&io::stderr());
     let line = rendered(format_args!("{line}\n"), choice);
     let _ = PatientWriter(io::stderr()).write_all(&line);
 }
 
-/// Writes the result of a command to standard output. A reader that has seen
-/// enough and left is no failure.
+/// Writes a result to standard output. A reader that has left is no failure.
 pub fn print(text: std::fmt::Arguments<'_>) -> Result<(), Failure> {
     match write_out(text) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {

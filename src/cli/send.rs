@@ -1,5 +1,4 @@
-//! `tickwire send`: sends messages as they stand in files, and tells the fate of
-//! each.
+//! `tickwire send`: sends messages from files, and tells the fate of each.
 //!
 //! One thread reads the inputs and writes frames, the main thread reads the
 //! answers meanwhile: a server that can't get rid of its answers stops reading,
@@ -14,14 +13,14 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use tickwire::ids::{MsgId, Name};
 use tickwire::limits::LISTEN_DEFAULT;
-use tickwire::wire::ErrorCode;
+use tickwire::wire::{ErrorCode, FrameCodecError};
 
 use self::patience::{ANSWER_TIMEOUT, Lack, Observation, Patience};
 use self::report::{RefusedMessage, Report};
 use self::writing::Writer;
 use super::answer::ServerMessage;
-use super::blocking_client::{self, BlockingClient, Claim};
-use super::frames::{FramesError, is_timeout};
+use super::blocking_client::{self, BlockingClient, nothing_claimed};
+use super::frames::is_timeout;
 use super::input::{self, Input};
 use super::ledger::{Ledger, Tally};
 use super::{Failure, Outcome, units};
@@ -30,7 +29,6 @@ mod patience;
 mod report;
 mod writing;
 
-/// The name that `send` has.
 const SOURCE: &str = "tickwire-send";
 /// The longest time between two looks at the server.
 const TICK_MAX: Duration = Duration::from_millis(500);
@@ -79,13 +77,12 @@ pub struct Arguments {
     files: Vec<String>,
 }
 
-/// Sends everything and waits for the answers.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let inputs: Vec<Input> = arguments.files.iter().map(Input::new).collect();
     let amount = input::look_through(&inputs).map_err(Failure::failed)?;
     let source = Name::new(SOURCE).expect("a name");
-    let mut client =
-        BlockingClient::connect(&arguments.to, &source, Claim::Nothing).map_err(Failure::failed)?;
+    let mut client = BlockingClient::connect(&arguments.to, &source, nothing_claimed())
+        .map_err(Failure::failed)?;
     let answer_timeout = arguments.answer_timeout.unwrap_or(ANSWER_TIMEOUT);
     let limit = patience::limit(answer_timeout, client.stall_timeout);
     let tick = (limit / 8).clamp(TICK_MIN, TICK_MAX);
@@ -93,7 +90,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let patience = Patience::new(limit, tick);
 
     let report = Report::new(&inputs, amount, arguments.json);
-    let (fence_id, fence) = blocking_client::hello(&source, Claim::Nothing);
+    let (fence_id, fence) = blocking_client::hello(&source, nothing_claimed());
     let shared = Arc::new(Shared::default());
     let stream = client.stream.try_clone().map_err(Failure::failed)?;
     let writer = Writer::new(
@@ -105,12 +102,10 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let writing = std::thread::spawn(move || writer.send_all(&inputs, &fence));
 
     let lost = read_answers(&mut client, &fence_id, &shared, &report, patience).err();
-    match lost {
-        None => shared.ledger().fenced(),
-        Some(_) => {
-            let unanswered = shared.ledger().lost();
-            report.unanswered(&unanswered);
-        }
+    if lost.is_some() {
+        report.unanswered(&shared.ledger().lost());
+    } else {
+        shared.ledger().fenced();
     }
     report.finish();
     let tally = shared.ledger().tally();
@@ -121,23 +116,16 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         return Err(Failure::failed(reason));
     }
     // Past the fence there is nothing left to write.
-    writing
-        .join()
-        .expect("the writing thread doesn't panic")
-        .map_err(Failure::failed)?;
-    Ok(if tally.is_clean() {
-        Outcome::Done
-    } else {
-        Outcome::Failed
-    })
+    let written = writing.join().expect("the writing thread doesn't panic");
+    written.map_err(Failure::failed)?;
+    Ok(Outcome::of(tally.is_clean()))
 }
 
 fn answer_timeout(text: &str) -> Result<Duration, &'static str> {
     units::duration(text).ok_or(units::DURATION_FORM)
 }
 
-/// Has reads and writes return every `tick`, so that the clocks can be looked at
-/// meanwhile.
+/// Has reads and writes return every `tick`, for a look at the clocks.
 fn prepare(stream: &TcpStream, tick: Duration) -> io::Result<()> {
     stream.set_read_timeout(Some(tick))?;
     stream.set_write_timeout(Some(tick))?;
@@ -181,7 +169,6 @@ impl Shared {
     }
 }
 
-/// The reason why the fence was not reached.
 #[derive(Debug, thiserror::Error)]
 enum Interruption {
     #[error("the server closed the connection before everything was answered")]
@@ -199,11 +186,10 @@ enum Interruption {
     )]
     NotReading(Duration),
     #[error("the connection was lost: {0}")]
-    Broken(#[from] FramesError),
+    Broken(#[from] FrameCodecError),
 }
 
-/// Reads answers up to the welcome of the hello `fence_id`, unless the server
-/// does nothing for longer than `patience` lasts.
+/// Reads answers up to the welcome of the hello `fence_id`.
 fn read_answers(
     client: &mut BlockingClient,
     fence_id: &MsgId,
@@ -214,13 +200,13 @@ fn read_answers(
     loop {
         let read = read_once(client)?;
         let mut answered = false;
-        while let Some(frame) = client.frames.next_at_hand().map_err(FramesError::from)? {
+        while let Some(frame) = client.frames.next_at_hand()? {
             // Nothing else should come: this connection has no name and no
             // subscription.
-            let Some(message) = ServerMessage::of(&client.server, frame) else {
+            let Some(message) = ServerMessage::of(&client.server, &frame) else {
                 continue;
             };
-            if message.payload.hello_msg_id() == Some(fence_id.as_str()) {
+            if message.payload.welcomes(fence_id) {
                 return Ok(());
             }
             answered |= take_answer(message, shared, report);
@@ -244,14 +230,14 @@ fn read_answers(
 
 /// Reads for a tick, unless a frame is at hand. Returns the bytes read.
 fn read_once(client: &mut BlockingClient) -> Result<usize, Interruption> {
-    if !client.frames.is_drained().map_err(FramesError::from)? {
+    if !client.frames.is_drained() {
         return Ok(0);
     }
     match client.frames.fill() {
         Ok(0) => Err(Interruption::Closed),
         Ok(read) => Ok(read),
         Err(error) if is_timeout(&error) => Ok(0),
-        Err(error) => Err(FramesError::from(error).into()),
+        Err(error) => Err(FrameCodecError::from(error).into()),
     }
 }
 
@@ -263,7 +249,7 @@ fn take_answer(message: ServerMessage, shared: &Shared, report: &Report) -> bool
         let mut ledger = shared.ledger();
         let mut answered = false;
         // A hello among the messages is answered by its welcome.
-        if let Some(hello) = body.hello_msg_id().and_then(id) {
+        if let Some(hello) = body.hello_msg_id.as_deref().and_then(id) {
             answered |= ledger.acknowledged(&hello);
             ledger.expect_acks(!body.silences_acks());
         }

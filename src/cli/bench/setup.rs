@@ -3,7 +3,6 @@
 
 use std::process::Command;
 
-use serde_json::{Map, Value};
 use tickwire::ids::Name;
 use tickwire::limits::CONNECTIONS_MAX_DEFAULT;
 use tickwire::wire::ErrorCode;
@@ -12,12 +11,13 @@ use tickwire_load::protocol::{Acks, Fence, Party};
 use tickwire_load::server::{Ready, Server, StartError};
 
 use crate::cli::Failure;
-use crate::cli::blocking_client::{self, BlockingClient, Claim, ConnectionError};
+use crate::cli::blocking_client::{
+    self, BlockingClient, ConnectionError, Options, nothing_claimed,
+};
 
 /// Files that a process has open beside its connections.
 const FILES_BESIDE: u64 = 40;
 
-/// The server under load.
 #[derive(Debug)]
 pub struct Setup {
     /// One that was started for this run.
@@ -39,8 +39,7 @@ impl Setup {
                 own: Some(own),
             });
         };
-        let nothing = Map::from_iter([("register".to_owned(), Value::from(false))]);
-        let probe = BlockingClient::connect_with(to, &name("bench-probe"), nothing);
+        let probe = BlockingClient::connect(to, &name("bench-probe"), nothing_claimed());
         let process = Process::behind(&probe.map_err(Failure::failed)?.stream);
         if let Some(process) = &process {
             check_files(process, "the server", connections).map_err(Failure::usage)?;
@@ -52,7 +51,6 @@ impl Setup {
         })
     }
 
-    /// The address of the server.
     pub fn address(&self) -> &str {
         &self.to
     }
@@ -75,12 +73,12 @@ impl Setup {
 
     /// Connects under `name` with these acks.
     pub fn connect(&self, name: &Name, acks: Acks) -> Result<BlockingClient, ConnectError> {
-        let mut options = Map::new();
+        let mut options = Options::new();
         // A server that knows no others need not be asked for the usual.
         if acks != Acks::Each {
             options.insert("acks".to_owned(), acks.as_str().into());
         }
-        BlockingClient::connect_with(&self.to, name, options).map_err(|error| match error {
+        BlockingClient::connect(&self.to, name, options).map_err(|error| match error {
             ConnectionError::Refused { code, .. } if code == ErrorCode::LimitExceeded.as_str() => {
                 ConnectError::Full
             }
@@ -113,16 +111,13 @@ fn start(connections: u64) -> Result<Server, String> {
     Server::start(command, Ready::Says).map_err(failed)
 }
 
-/// A reason why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The server takes no more.
     #[error(
         "the server takes no more connections: start it with a larger TICKWIRE_CONNECTIONS_MAX, \
          or ask for fewer here"
     )]
     Full,
-    /// Another one.
     #[error(transparent)]
     Peer(#[from] ConnectionError),
 }
@@ -134,7 +129,7 @@ pub fn name(text: &str) -> Name {
 
 /// Hands the connection of `name` over to a load.
 pub fn party(peer: BlockingClient, name: &Name) -> Party {
-    let (id, frame) = blocking_client::hello(name, Claim::Source);
+    let (id, frame) = blocking_client::hello(name, Options::new());
     Party {
         stream: peer.stream,
         unread: peer.frames.into_unread(),
