@@ -2,47 +2,46 @@
 
 use tickwire::wire::{Condition, FilterValue, Operator};
 
+/// The operators and their signs, in the order in which they are shown.
+pub static OPERATORS: [(&str, Operator); 6] = [
+    ("=", Operator::Eq),
+    ("<", Operator::Lt),
+    ("<=", Operator::Le),
+    (">", Operator::Gt),
+    (">=", Operator::Ge),
+    ("^=", Operator::Prefix),
+];
+
 /// The characters of which operators are made, here and elsewhere. A value that
-/// begins with one of them stands in quotes, so that an operator that there
-/// isn't is not taken for one that there is and the beginning of a text.
+/// begins with one of them stands in quotes, or an operator that there isn't
+/// could be taken for one that there is and the beginning of a text.
 const OF_OPERATORS: [char; 6] = ['=', '<', '>', '^', '!', '~'];
 
-const OPERATORS: &str = "the operators are = < <= > >= and ^= for the beginning of a text";
-
-/// Reads a condition: `payload.payload_json.symbol=BTCUSDT`.
-///
-/// # Errors
-/// The fault, in words for people.
+/// Reads a condition: `payload.payload_json.symbol=BTCUSDT`. Errors of this file
+/// are the fault in words for people.
 pub fn condition(text: &str) -> Result<Condition, String> {
-    let Some(at) = text.find(['=', '<', '>', '^']) else {
+    let begins_a_sign = |c: char| OPERATORS.iter().any(|(sign, _)| sign.starts_with(c));
+    let Some(at) = text.find(begins_a_sign) else {
         return Ok(Condition::present(field(text)?));
     };
     let (path, rest) = text.split_at(at);
     if path.ends_with('!') {
         return Err("there is no != : several --where must all hold, and none excludes".to_owned());
     }
-    let operators = [
-        ("^=", Operator::Prefix),
-        ("<=", Operator::Le),
-        (">=", Operator::Ge),
-        ("<", Operator::Lt),
-        (">", Operator::Gt),
-        ("=", Operator::Eq),
-    ];
-    let found = operators
-        .into_iter()
-        .find_map(|(spelled, operator)| Some((rest.strip_prefix(spelled)?, operator)));
-    let Some((rest, operator)) = found else {
-        return Err(OPERATORS.to_owned());
+    let fitting = OPERATORS.iter().filter(|(sign, _)| rest.starts_with(sign));
+    let Some((sign, operator)) = fitting.max_by_key(|(sign, _)| sign.len()) else {
+        return Err(all_operators());
     };
+    let rest = &rest[sign.len()..];
     let value = rest.trim();
     if path.ends_with('~') || rest.starts_with(OF_OPERATORS) {
         let start = path.trim_end_matches(OF_OPERATORS).len();
         let end = text.len() - rest.trim_start_matches(OF_OPERATORS).len();
         let spelled = &text[start..end];
         return Err(format!(
-            "there is no {spelled} : {OPERATORS}; a value that begins with one of \
-             their characters stands in quotes, as in a=\"=\""
+            "there is no {spelled} : {}; a value that begins with one of their \
+             characters stands in quotes, as in a=\"=\"",
+            all_operators()
         ));
     }
     if value.starts_with(OF_OPERATORS) {
@@ -50,14 +49,18 @@ pub fn condition(text: &str) -> Result<Condition, String> {
             "a value that begins like an operator stands in quotes: write \"{value}\""
         ));
     }
-    let value = self::value(value, &operator)?;
-    Ok(Condition::new(field(path)?, operator).against(value))
+    let value = self::value(value, operator)?;
+    Ok(Condition::new(field(path)?, operator.clone()).against(value))
+}
+
+/// The prefix's is the last of them.
+fn all_operators() -> String {
+    let [others @ .., prefix] = &OPERATORS.each_ref().map(|(sign, _)| *sign);
+    let others = others.join(" ");
+    format!("the operators are {others} and {prefix} for the beginning of a text")
 }
 
 /// Reads a path: `source`, `msg_type`, `payload.run_id`, or a JSON pointer.
-///
-/// # Errors
-/// The fault, in words for people.
 pub fn field(text: &str) -> Result<String, String> {
     let path = text.trim();
     if matches!(path, "source" | "msg_type") {
@@ -67,9 +70,6 @@ pub fn field(text: &str) -> Result<String, String> {
 }
 
 /// Reads a path as a JSON pointer: `payload.payload_json.symbol`.
-///
-/// # Errors
-/// The fault, in words for people.
 pub fn pointer(text: &str) -> Result<String, String> {
     let path = text.trim();
     if path.starts_with('/') {

@@ -3,8 +3,7 @@
 //! `symbol=600519` asks for a number, and a feed may write `"600519"`: then nothing
 //! ever matches. The server filters, so the listener can't see that. Therefore
 //! another connection, which owns no name, subscribes to broadcasts with a text in
-//! that place. It ends with the first of them, and has no effect on the output:
-//! nothing of it is counted, replaced or dropped there.
+//! that place, and ends with the first. It has no effect on the output.
 
 use serde_json::Value;
 use tickwire::client::{Event, Receiver};
@@ -12,6 +11,7 @@ use tickwire::ids::Name;
 use tickwire::wire::{Condition, FilterValue, Operator, Subscribe};
 use tickwire::{Client, ClientConfig};
 
+use super::condition::OPERATORS;
 use super::say;
 
 /// Conditions that compare with a number, and the others beside them.
@@ -34,9 +34,8 @@ impl Mismatch {
         (!numbers.is_empty()).then_some(Self { numbers, others })
     }
 
-    /// Gives the hint once a broadcast comes that has a text in the place of a
-    /// number. Returns when the server has been asked for such. Where it can't be
-    /// asked, no hint is given: the output doesn't depend on it.
+    /// Gives the hint once such a broadcast comes. Returns when the server has been
+    /// asked for them. Where it can't be asked, there is no hint.
     pub async fn tell(self, to: &str, name: &Name) {
         let config = ClientConfig::new(name.as_str())
             .register(false)
@@ -56,8 +55,8 @@ impl Mismatch {
         });
     }
 
-    /// Returns for each number a subscription to broadcasts with a text in its
-    /// place. Other conditions on numbers are left out: those may be texts as well.
+    /// Returns a subscription for each number, without the other conditions on
+    /// numbers: those may be texts as well.
     fn subscriptions(&self) -> impl Iterator<Item = Subscribe> + '_ {
         self.numbers.iter().enumerate().map(|(index, number)| {
             let others = self.others.iter().cloned();
@@ -92,7 +91,8 @@ impl Mismatch {
             };
             let text = message.pointer(&pointer)?.as_str()?;
             let number = condition.value.as_ref()?.as_str();
-            let (path, operator) = (path(&condition.field), sign(&condition.op)?);
+            let known = OPERATORS.iter().find(|(_, known)| *known == condition.op);
+            let (path, operator) = (path(&condition.field), known?.0);
             Some(format!(
                 "{path} is the text {text:?} in a broadcast, and no text matches the number \
                  {number}: for the text write --where '{path}{operator}\"{number}\"'"
@@ -107,17 +107,6 @@ fn path(field: &str) -> String {
         Some(keys) if !keys.contains(['.', '~']) => keys.replace('/', "."),
         _ => field.to_owned(),
     }
-}
-
-fn sign(operator: &Operator) -> Option<&'static str> {
-    Some(match operator {
-        Operator::Eq => "=",
-        Operator::Lt => "<",
-        Operator::Le => "<=",
-        Operator::Gt => ">",
-        Operator::Ge => ">=",
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

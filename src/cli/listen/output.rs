@@ -10,7 +10,6 @@ use super::arguments::Arguments;
 use crate::cli::compact::append_compact;
 use crate::cli::say;
 
-/// The reason why listening ended too early.
 #[derive(Debug, thiserror::Error)]
 pub enum EarlyEnd {
     #[error("another connection took over the name {0}")]
@@ -32,12 +31,12 @@ pub struct Output<'a, W> {
 }
 
 impl<'a, W: Write> Output<'a, W> {
-    /// An output to `out`.
     pub fn new(out: W, arguments: &'a Arguments) -> Self {
+        let line = Vec::new();
         Self {
             out,
             arguments,
-            line: Vec::new(),
+            line,
         }
     }
 
@@ -68,10 +67,8 @@ impl<'a, W: Write> Output<'a, W> {
                     if report.known_code() == Some(ErrorCode::NameTakenOver) {
                         return Err(EarlyEnd::TakenOver(self.arguments.name.clone()));
                     }
-                    say(format_args!(
-                        "the server says {}: {}",
-                        report.code, report.message
-                    ));
+                    let (code, message) = (report.code, report.message);
+                    say(format_args!("the server says {code}: {message}"));
                 }
                 Event::Disconnected(why) => {
                     self.out.flush()?;
@@ -88,7 +85,6 @@ impl<'a, W: Write> Output<'a, W> {
         Ok(())
     }
 
-    /// Writes one message.
     fn write(&mut self, json: &[u8]) -> io::Result<()> {
         if self.arguments.raw {
             let prefix = frame_prefix(json.len()).map_err(io::Error::other)?;

@@ -3,10 +3,7 @@
 use std::future::pending;
 
 /// Waits until nobody reads standard output any more, also while nothing is
-/// written.
-///
-/// Pipes and terminals show it. A file has no reader that could leave, and at a
-/// socket a write shows it.
+/// written. Pipes and terminals show it; at a socket only a write does.
 pub async fn reader_gone() {
     #[cfg(unix)]
     {
@@ -28,8 +25,7 @@ pub async fn reader_gone() {
     pending().await
 }
 
-/// Waits for the error condition of the end of a pipe into which is written:
-/// nobody has the other end.
+/// Waits for the error condition of a pipe's end: nobody has the other one.
 #[cfg(unix)]
 fn wait_until_gone() -> std::io::Result<()> {
     use std::io::{self, ErrorKind};
