@@ -138,7 +138,7 @@ pub fn main() -> ExitCode {
         Err(failure) => {
             match &command {
                 // A program that waits for a server must see that it has ended.
-                Command::Serve(_) => drop(log::Announcement::begin_on_error(&error_line(&failure))),
+                Command::Serve(_) => drop(log::announce_on_error(&error_line(&failure))),
                 _ => say_error(&failure),
             }
             ExitCode::from(match failure {

@@ -8,13 +8,12 @@ use clap::Args;
 use tickwire::loss;
 use tickwire::server::{Server, ServerFailure, ServerHandle, StartError};
 
-use super::log::{Announcement, Log};
 use super::settings::{Flags, Key, Settings, help};
 use super::stop::StopSignal;
-use super::{Failure, Outcome, allocator, print, say};
+use super::{Failure, Outcome, allocator, log, print, say};
 
-/// Returns the end of its help. Not part of [`Arguments`]: the help of the whole
-/// program has them too, and ends otherwise.
+/// Returns the end of its help. Not in [`Arguments`], which the whole program has
+/// too: its help ends otherwise.
 pub fn after_help() -> String {
     let (all, of_names) = (help::list(), help::list_of_names());
     format!(
@@ -75,7 +74,6 @@ pub struct Arguments {
     pub print_config: bool,
 }
 
-/// Serves until told to stop.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let settings = arguments.settings()?;
     if arguments.print_config {
@@ -86,7 +84,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         return Ok(Outcome::Done);
     }
     // Ends after all others: it is to have the last word.
-    let _log = Log::start(&settings.log)
+    let _log = log::start(&settings.log)
         .map_err(|error| Failure::failed(format!("can't start the log: {error}")))?;
     for variable in &settings.ignored {
         tracing::warn!("{}", unknown_variable(variable));
@@ -110,8 +108,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
 }
 
 async fn serve(settings: Settings) -> Result<Outcome, Failure> {
-    // Before anybody can know that the server is ready: a signal that arrives
-    // right after that must find somebody.
+    // Before anybody can know that the server is ready, and send a signal.
     let mut stop = StopSignal::new().map_err(Failure::failed)?;
     let server = tokio::select! {
         started = Server::start(settings.server) => started.map_err(explain)?,
@@ -119,10 +116,8 @@ async fn serve(settings: Settings) -> Result<Outcome, Failure> {
         () = stop.received(hangup_ignored) => return Ok(Outcome::Done),
     };
     let addresses = server.local_addrs().iter();
-    let ready: String = addresses
-        .map(|address| format!("listening tcp {address}\n"))
-        .collect();
-    let _ready = Announcement::begin(&ready);
+    let ready = addresses.map(|address| format!("listening tcp {address}\n"));
+    let _ready = log::announce(&ready.collect::<String>());
     let outcome = serve_until(&server, server.failed(), &mut stop).await;
     sum_up_losses(&server);
     outcome
@@ -132,8 +127,7 @@ fn hangup_ignored() {
     tracing::warn!("SIGHUP ignored: there is no terminal, and nothing is read again");
 }
 
-/// Serves until told to stop, or until `failed` says that the server can't go
-/// on, and drains it.
+/// Serves until told to stop, or until the server has `failed`, and drains it.
 async fn serve_until(
     server: &ServerHandle,
     failed: impl Future<Output = ServerFailure>,
@@ -164,8 +158,7 @@ async fn serve_until(
     }
 }
 
-/// Logs the sum of all losses since the start, for readers that missed their
-/// lines.
+/// Logs the sum of all losses, for readers that missed their lines.
 fn sum_up_losses(server: &ServerHandle) {
     let count = server.stats().given_up;
     if count > 0 {
@@ -185,21 +178,23 @@ fn unknown_variable(variable: &str) -> String {
 /// Returns advice about a server that doesn't start.
 fn explain(error: StartError) -> Failure {
     match error {
-        StartError::Listen { address, source } => match source.kind() {
-            ErrorKind::AddrInUse => Failure::failed(format!(
-                "can't listen on {address}: something else does. Stop it, or choose another \
-                 address with --listen HOST:PORT (port 0 picks a free one)"
-            )),
-            ErrorKind::PermissionDenied => Failure::failed(format!(
-                "can't listen on {address}: {source}. Ports below 1024 need special rights; \
-                 choose another with --listen HOST:PORT"
-            )),
-            ErrorKind::AddrNotAvailable => Failure::failed(format!(
-                "can't listen on {address}: it is no address of this machine. --listen \
-                 0.0.0.0:PORT listens on all it has"
-            )),
-            _ => Failure::failed(format!("can't listen on {address}: {source}")),
-        },
+        StartError::Listen { address, source } => {
+            let advice = match source.kind() {
+                ErrorKind::AddrInUse => {
+                    "something else does. Stop it, or choose another address with --listen \
+                     HOST:PORT (port 0 picks a free one)"
+                }
+                ErrorKind::PermissionDenied => &format!(
+                    "{source}. Ports below 1024 need special rights; choose another with --listen \
+                     HOST:PORT"
+                ),
+                ErrorKind::AddrNotAvailable => {
+                    "it is no address of this machine. --listen 0.0.0.0:PORT listens on all it has"
+                }
+                _ => &source.to_string(),
+            };
+            Failure::failed(format!("can't listen on {address}: {advice}"))
+        }
         StartError::Config(error) => Failure::usage(error),
         error => Failure::failed(error),
     }

@@ -1,4 +1,4 @@
-//! A thread that writes to a stream, so that nobody else waits for the stream.
+//! A thread that writes to a stream, so that nobody else waits for it.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,17 +9,17 @@ use super::backlog::Backlog;
 use super::text::Style;
 use super::write_buffer::{Progress, WriteBuffer};
 
-/// A stream with a thread of its own. Cloning shares it. However the stream
-/// fails, its users neither wait nor fail.
+/// A stream with a thread of its own. However it fails, its users neither wait
+/// nor fail. Clones share it.
 #[derive(Debug, Clone)]
 pub struct BackgroundWriter(Arc<Shared>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
     /// Tells the thread that there is something to do.
     work: Condvar,
-    /// Tells the caller that ends the writer that the thread has nothing to do.
+    /// Tells [`BackgroundWriter::finish`] that there is nothing to do.
     rest: Condvar,
     style: Style,
 }
@@ -27,22 +27,20 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     backlog: Backlog,
-    /// The thread waits for work, and has written all there was.
+    /// The thread has written all, and waits.
     is_idle: bool,
-    /// The last write found that nobody reads the stream.
+    /// Nobody reads the stream, as the last write found.
     is_gone: bool,
-    /// No more is to come: everything is due, and the thread ends after it.
+    /// No more is to come: everything is due, and then the thread ends.
     is_ending: bool,
 }
 
-/// The step after a pause.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum NextStep {
-    /// Another try, for the delay is over.
+/// The event that ended a pause.
+enum PauseEnd {
     Delay,
-    /// Another try, for the end has come near.
+    /// [`BackgroundWriter::end`] was called.
     NearEnd,
-    /// Nothing: all is over, and nobody reads the stream.
+    /// That was called before, and nobody reads the stream.
     End,
 }
 
@@ -53,10 +51,8 @@ impl BackgroundWriter {
     /// The system has no thread left.
     pub fn start(out: impl Write + Send + 'static, style: Style) -> io::Result<Self> {
         let writer = Self(Arc::new(Shared {
-            state: Mutex::default(),
-            work: Condvar::new(),
-            rest: Condvar::new(),
             style,
+            ..Shared::default()
         }));
         let shared = Arc::clone(&writer.0);
         thread::Builder::new()
@@ -65,8 +61,8 @@ impl BackgroundWriter {
         Ok(writer)
     }
 
-    /// Calls `act` with the lines to be written. It must be short, for others wait
-    /// for it, the hot path among them.
+    /// Calls `act` with the lines to be written. It must be short: the path of a
+    /// message may wait for it.
     pub fn with<T>(&self, act: impl FnOnce(&mut Backlog) -> T) -> T {
         let mut state = self.0.lock();
         let result = act(&mut state.backlog);
@@ -83,7 +79,7 @@ impl BackgroundWriter {
         if !state.is_ending {
             state.is_ending = true;
             state.is_idle = false;
-            // As far as is known: one more try finds out.
+            // One more try finds out.
             state.is_gone = false;
             self.0.work.notify_all();
         }
@@ -94,11 +90,8 @@ impl BackgroundWriter {
     pub fn finish(&self, timeout: Duration) {
         self.end();
         let is_busy = |state: &mut State| !state.is_idle && !state.is_gone;
-        let waited = self
-            .0
-            .rest
-            .wait_timeout_while(self.0.lock(), timeout, is_busy);
-        drop(waited);
+        let state = self.0.lock();
+        drop(self.0.rest.wait_timeout_while(state, timeout, is_busy));
     }
 }
 
@@ -108,17 +101,17 @@ impl Shared {
         while self.next(&mut buffer) {
             while let Progress::Failed { delay, is_gone } = buffer.write(&mut out) {
                 match self.pause(delay, is_gone) {
-                    NextStep::Delay => {}
-                    NextStep::NearEnd => buffer.hurry(),
-                    NextStep::End => return,
+                    PauseEnd::Delay => {}
+                    PauseEnd::NearEnd => buffer.hurry(),
+                    PauseEnd::End => return,
                 }
             }
             self.lock().is_gone = false;
         }
     }
 
-    /// Waits for the next lines to be written. Returns whether there are any: after
-    /// the end there may be none.
+    /// Waits for the next lines to be written. Returns whether there are any before
+    /// the end.
     fn next(&self, buffer: &mut WriteBuffer) -> bool {
         let mut state = self.lock();
         loop {
@@ -133,31 +126,28 @@ impl Shared {
             if state.is_ending {
                 return false;
             }
-            let wait = state
-                .backlog
-                .due()
-                .map(|due| due.saturating_duration_since(now));
-            state = self.wait(state, wait);
+            let due = state.backlog.due();
+            state = self.wait(state, due.map(|due| due.saturating_duration_since(now)));
         }
     }
 
     /// Waits for `delay` before the next try, or until the end is near.
-    fn pause(&self, delay: Duration, is_gone: bool) -> NextStep {
+    fn pause(&self, delay: Duration, is_gone: bool) -> PauseEnd {
         let mut state = self.lock();
         let was_ending = state.is_ending;
         state.is_gone = is_gone;
         self.rest.notify_all();
         if is_gone && was_ending {
-            return NextStep::End;
+            return PauseEnd::End;
         }
         let until = Instant::now() + delay;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             if state.is_ending != was_ending {
-                return NextStep::NearEnd;
+                return PauseEnd::NearEnd;
             }
             if left.is_zero() {
-                return NextStep::Delay;
+                return PauseEnd::Delay;
             }
             state = self.wait(state, Some(left));
         }
@@ -168,13 +158,8 @@ impl Shared {
         state: MutexGuard<'a, State>,
         most: Option<Duration>,
     ) -> MutexGuard<'a, State> {
-        match most {
-            Some(most) => {
-                let waited = self.work.wait_timeout(state, most);
-                waited.unwrap_or_else(PoisonError::into_inner).0
-            }
-            None => (self.work.wait(state)).unwrap_or_else(PoisonError::into_inner),
-        }
+        let waited = self.work.wait_timeout(state, most.unwrap_or(Duration::MAX));
+        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Locks, also after a panic elsewhere: the log must tell of it.

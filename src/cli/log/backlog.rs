@@ -23,8 +23,8 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// Returns whether `callsite` is to write its line, of `text`. One that is not
-    /// is summed up with others much like it.
+    /// Returns whether `callsite` is to write its line, of `text`. If not, it is
+    /// summed up with others like it.
     pub fn admit(
         &mut self,
         callsite: Callsite,
@@ -38,8 +38,8 @@ impl Backlog {
         admitted
     }
 
-    /// Returns whether `callsite` is to write its line about `count` messages lost.
-    /// One that is not is summed up.
+    /// Returns whether `callsite` is to write its line about a loss. If not, it is
+    /// summed up.
     pub fn admit_loss(
         &mut self,
         callsite: Callsite,
@@ -73,15 +73,14 @@ impl Backlog {
         }
     }
 
-    /// The time at which a sum is due that is held back now.
+    /// The time at which the next sum is due.
     pub fn due(&self) -> Option<Instant> {
         let due = [self.losses.due(), self.repeats.due()];
         due.into_iter().flatten().min()
     }
 
-    /// Hands over the next lines to be written; none if none is due at `now`,
-    /// which is `None` at the end, when all are. Sums of losses come before lines
-    /// that wait: a reader that has not read for long may soon stop again.
+    /// Hands over the lines that are due at `now`, or all if it is `None`. Sums of
+    /// losses come first: a reader that has not read for long may soon stop again.
     pub fn fill(&mut self, buffer: &mut WriteBuffer, style: Style, now: Option<Instant>) {
         while let Some(sum) = self.repeats.take(now) {
             // A sum that doesn't fit is counted as one line dropped.

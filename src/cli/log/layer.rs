@@ -1,4 +1,4 @@
-//! The layer between the program's events and the lines that are written.
+//! The layer between events and lines.
 
 use std::fmt;
 use std::io;
@@ -25,9 +25,7 @@ impl<S: Subscriber> Layer<S> for LogLayer {
         let now = Instant::now();
         if loss::is_loss(event.metadata()) {
             let loss = || Fields::of(event).loss();
-            return self
-                .0
-                .with(|backlog| backlog.admit_loss(callsite, loss, now));
+            return (self.0).with(|backlog| backlog.admit_loss(callsite, loss, now));
         }
         // Details are written only where they are asked for: then all of them.
         if *event.metadata().level() > Level::INFO {
@@ -42,9 +40,10 @@ impl<'a> MakeWriter<'a> for LogLayer {
     type Writer = LineWriter<'a>;
 
     fn make_writer(&'a self) -> Self::Writer {
+        let of_loss = None;
         LineWriter {
             writer: &self.0,
-            of_loss: None,
+            of_loss,
         }
     }
 
@@ -56,7 +55,7 @@ impl<'a> MakeWriter<'a> for LogLayer {
     }
 }
 
-/// Takes one line. It never fails.
+/// Takes one line, and never fails.
 #[derive(Debug)]
 pub struct LineWriter<'a> {
     writer: &'a BackgroundWriter,
@@ -72,8 +71,7 @@ impl io::Write for LineWriter<'_> {
                 // There was room for it when it was admitted, so this is rare.
                 let loss = || (Loss::unnamed(callsite), 0);
                 let now = Instant::now();
-                self.writer
-                    .with(|backlog| backlog.push_loss(line, loss, now));
+                (self.writer).with(|backlog| backlog.push_loss(line, loss, now));
             }
         }
         Ok(line.len())

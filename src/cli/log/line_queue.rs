@@ -4,8 +4,7 @@ use std::collections::VecDeque;
 
 use tickwire::limits::{LOG_BYTES_MAX, LOG_RESERVE_BYTES};
 
-/// The cost of a line beside its text: its place in the queue and the allocator's
-/// own bytes.
+/// The cost of a line beside its text: its place, and the allocator's own bytes.
 const LINE_OVERHEAD_BYTES: usize = 48;
 
 /// The part of the queue that a line may use.
@@ -13,18 +12,16 @@ const LINE_OVERHEAD_BYTES: usize = 48;
 pub enum Share {
     /// All but the reserve.
     Ordinary,
-    /// All of it, for lines that are the only word of a loss.
+    /// All of it, for lines about losses.
     Whole,
 }
 
-/// Lines that wait to be written.
 #[derive(Debug, Default)]
 pub struct LineQueue {
     waiting: VecDeque<Item>,
     bytes: usize,
 }
 
-/// An item of a queue of lines.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Item {
     /// A line, with its end.
@@ -33,20 +30,14 @@ pub enum Item {
     Dropped(u64),
 }
 
-impl Share {
-    fn bytes_max(self) -> usize {
-        match self {
-            Self::Ordinary => LOG_BYTES_MAX - LOG_RESERVE_BYTES,
-            Self::Whole => LOG_BYTES_MAX,
-        }
-    }
-}
-
 impl LineQueue {
     /// Returns whether a line of `bytes` fits.
     pub fn has_room(&self, bytes: usize, share: Share) -> bool {
-        let all = self.bytes.saturating_add(cost(bytes));
-        all <= share.bytes_max()
+        let bytes_max = match share {
+            Share::Ordinary => LOG_BYTES_MAX - LOG_RESERVE_BYTES,
+            Share::Whole => LOG_BYTES_MAX,
+        };
+        self.bytes.saturating_add(cost(bytes)) <= bytes_max
     }
 
     /// Queues `line` if it fits, and returns whether it did.

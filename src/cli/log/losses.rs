@@ -6,16 +6,14 @@ use std::time::Instant;
 
 use tickwire::limits::LOG_LOSS_NAMES_MAX;
 
-/// A loss, as one line tells it.
+/// The subject of a line about a loss.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Loss {
     /// The line's message.
     pub what: String,
-    /// The name that the loss is about.
     pub name: Option<String>,
 }
 
-/// The extent of a loss.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Sum {
     lines: u64,
@@ -32,7 +30,6 @@ pub struct Losses {
 }
 
 impl Loss {
-    /// A loss that is about no single name.
     pub fn unnamed(what: &str) -> Self {
         Self {
             what: what.to_owned(),
@@ -42,8 +39,8 @@ impl Loss {
 }
 
 impl Losses {
-    /// Adds a line that counts `count` lost messages. The sums are to be written
-    /// from `due` on.
+    /// Adds a line about `count` lost messages, whose sum is to be written from
+    /// `due` on.
     pub fn add(&mut self, loss: Loss, count: u64, due: Instant) {
         let has_room = self.sums.len() < LOG_LOSS_NAMES_MAX || self.sums.contains_key(&loss);
         let sum = match has_room {

@@ -1,11 +1,10 @@
 //! The log of `tickwire serve`.
 //!
-//! Logging only puts a line into a bounded buffer ([`backlog`]). A thread of its
-//! own writes it to standard error ([`background_writer`]), and tries again later
-//! where that fails ([`write_buffer`]). So a standard error that is closed, full
-//! or slow neither ends the server nor holds it up. Ordinary lines that don't fit
-//! are dropped and counted. Lines about losses ([`tickwire::loss`]) and panics are
-//! summed up instead.
+//! Logging only puts a line into a bounded buffer ([`backlog`]). A thread writes it
+//! to standard error ([`background_writer`]), and again where that fails
+//! ([`write_buffer`]): a standard error that is closed, full or slow neither ends
+//! the server nor holds it up. Ordinary lines that don't fit are dropped and
+//! counted, lines about losses ([`tickwire::loss`]) and panics are summed up.
 
 use std::io::{self, Write};
 
@@ -29,39 +28,9 @@ use background_writer::BackgroundWriter;
 use layer::LogLayer;
 use text::Style;
 
-/// The log, until this is dropped: then it waits for a moment until the last
-/// lines are written.
+/// A writer that is given a moment to write the rest when this is dropped.
 #[derive(Debug)]
 pub struct Log(BackgroundWriter);
-
-impl Log {
-    /// Has the process log to standard error the events that `filter` admits.
-    ///
-    /// # Errors
-    /// The system has no thread left.
-    pub fn start(filter: &str) -> io::Result<Self> {
-        let coloured = AutoStream::choice(&io::stderr()) != ColorChoice::Never;
-        let style = match coloured {
-            true => Style::Coloured,
-            false => Style::Plain,
-        };
-        let writer = BackgroundWriter::start(unlocked(io::stderr()), style)?;
-        let layer = LogLayer(writer.clone());
-        let lines = tracing_subscriber::fmt::layer()
-            .with_writer(layer.clone())
-            .with_ansi(coloured)
-            // It would write straight to standard error.
-            .log_internal_errors(false);
-        // Fails only if the process logs already, and then it logs.
-        let _ = tracing_subscriber::registry()
-            .with(EnvFilter::new(filter))
-            .with(layer)
-            .with(lines)
-            .try_init();
-        panics::write_to(writer.clone());
-        Ok(Self(writer))
-    }
-}
 
 impl Drop for Log {
     fn drop(&mut self) {
@@ -69,40 +38,50 @@ impl Drop for Log {
     }
 }
 
-/// A text on standard output, until this is dropped: then it waits for a moment
-/// until all is written.
-#[derive(Debug)]
-pub struct Announcement(Option<BackgroundWriter>);
-
-impl Announcement {
-    /// Writes `text` to standard output without waiting for its reader. A parent
-    /// that doesn't want to know it is no reason not to serve.
-    pub fn begin(text: &str) -> Self {
-        Self::write(unlocked(io::stdout()), text.as_bytes())
-    }
-
-    /// Writes `text` to standard error in the same way.
-    pub fn begin_on_error(text: &[u8]) -> Self {
-        Self::write(unlocked(io::stderr()), text)
-    }
-
-    fn write(out: impl Write + Send + 'static, text: &[u8]) -> Self {
-        // Without a thread nobody can be told without waiting.
-        let writer = BackgroundWriter::start(out, Style::Plain).ok();
-        if let Some(writer) = &writer {
-            writer.with(|backlog| backlog.push(text));
-            writer.end();
-        }
-        Self(writer)
-    }
+/// Has the process log to standard error the events that `filter` admits.
+///
+/// # Errors
+/// The system has no thread left.
+pub fn start(filter: &str) -> io::Result<Log> {
+    let coloured = AutoStream::choice(&io::stderr()) != ColorChoice::Never;
+    let style = match coloured {
+        true => Style::Coloured,
+        false => Style::Plain,
+    };
+    let writer = BackgroundWriter::start(unlocked(io::stderr()), style)?;
+    let layer = LogLayer(writer.clone());
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(layer.clone())
+        .with_ansi(coloured)
+        // It would write straight to standard error.
+        .log_internal_errors(false);
+    // Fails only if the process logs already, and then it logs.
+    let _ = tracing_subscriber::registry()
+        .with(EnvFilter::new(filter))
+        .with(layer)
+        .with(lines)
+        .try_init();
+    panics::write_to(writer.clone());
+    Ok(Log(writer))
 }
 
-impl Drop for Announcement {
-    fn drop(&mut self) {
-        if let Some(writer) = &self.0 {
-            writer.finish(LOG_END_TIMEOUT);
-        }
-    }
+/// Writes `text` to standard output without waiting for its reader. A parent that
+/// doesn't want to know it is no reason not to serve.
+pub fn announce(text: &str) -> Option<Log> {
+    write_out(unlocked(io::stdout()), text.as_bytes())
+}
+
+/// Writes `text` to standard error in the same way.
+pub fn announce_on_error(text: &[u8]) -> Option<Log> {
+    write_out(unlocked(io::stderr()), text)
+}
+
+fn write_out(out: impl Write + Send + 'static, text: &[u8]) -> Option<Log> {
+    // Without a thread nobody can be told without waiting.
+    let writer = BackgroundWriter::start(out, Style::Plain).ok()?;
+    writer.with(|backlog| backlog.push(text));
+    writer.end();
+    Some(Log(writer))
 }
 
 /// Returns a stream without the standard library's lock, which a thread that

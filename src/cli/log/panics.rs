@@ -38,14 +38,14 @@ mod tests {
     use std::process::{Command, ExitStatus, Stdio};
     use std::time::Duration;
 
-    use super::super::Log;
+    use super::super::start;
     use super::*;
 
     /// A thread that panics. The tests below run it in a process of its own.
     #[test]
     #[ignore = "the hook is for a whole process"]
     fn a_thread_that_panics() {
-        let _log = Log::start("info").unwrap();
+        let _log = start("info").unwrap();
         let panicking = thread::Builder::new().name("worker".to_owned());
         let panicking = panicking.spawn(|| panic!("a bug")).unwrap();
         assert!(panicking.join().is_err());

@@ -1,5 +1,4 @@
-//! Lines that one callsite writes again and again: the first of them are
-//! written, the others summed up.
+//! Lines that a callsite repeats: the first are written, the others summed up.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -7,7 +6,7 @@ use std::time::Instant;
 
 use tickwire::limits::{LOG_REPEAT_INTERVAL, LOG_REPEATS_MAX};
 
-/// Lines that repeat, by callsite: `P`, of which there is a bounded number.
+/// Lines that repeat, by callsite `P`. There is a bounded number of callsites.
 #[derive(Debug)]
 pub struct Repeats<P> {
     callsites: HashMap<P, Interval>,
@@ -19,7 +18,7 @@ struct Interval {
     until: Instant,
     written: u32,
     held_back: u64,
-    /// The text of the last line that was held back.
+    /// The last text that was held back.
     last: String,
 }
 
@@ -72,23 +71,17 @@ impl<P: Copy + Eq + Hash> Repeats<P> {
 
     /// The time at which the next sum is to be written.
     pub fn due(&self) -> Option<Instant> {
-        let held_back = self
-            .callsites
-            .values()
-            .filter(|interval| interval.held_back > 0);
+        let intervals = self.callsites.values();
+        let held_back = intervals.filter(|interval| interval.held_back > 0);
         held_back.map(|interval| interval.until).min()
     }
 
     /// Takes a sum whose interval is over at `now`, or any if `now` is `None`.
     pub fn take(&mut self, now: Option<Instant>) -> Option<Sum<P>> {
-        let is_due = |interval: &Interval| {
+        let is_due = |_: &P, interval: &mut Interval| {
             interval.held_back > 0 && now.is_none_or(|now| interval.until <= now)
         };
-        let (&callsite, _) = self
-            .callsites
-            .iter()
-            .find(|(_, interval)| is_due(interval))?;
-        let interval = self.callsites.remove(&callsite)?;
+        let (callsite, interval) = self.callsites.extract_if(is_due).next()?;
         Some(Sum {
             callsite,
             count: interval.held_back,

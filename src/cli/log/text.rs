@@ -25,27 +25,24 @@ impl Callsite {
     }
 }
 
-/// The look of lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Style {
+    #[default]
     Plain,
     Coloured,
 }
 
 impl Style {
-    /// Tells of lines that were dropped.
     pub fn dropped(self, count: u64) -> String {
         let text = format!("{count} lines are missing here: they were written faster than read");
         self.warning("tickwire::log", &text)
     }
 
-    /// Tells of lines that were held back.
     pub fn repeated(self, sum: &Sum<Callsite>) -> String {
         let (count, last) = (sum.count, &sum.last);
         self.warning(sum.callsite.target, &format!("{count} more like: {last}"))
     }
 
-    /// Tells of losses that were summed up.
     pub fn loss(self, text: &str) -> String {
         self.warning(loss::TARGET, text)
     }

@@ -1,4 +1,4 @@
-//! The lines being written, and the time to try again after a stream has failed.
+//! The lines being written, and the delay after a stream has failed.
 
 use std::io::{ErrorKind, Write};
 use std::time::Duration;
@@ -9,8 +9,8 @@ use tickwire::limits::{LOG_RETRY_DELAY_FIRST, LOG_RETRY_DELAY_MAX};
 /// other processes can't get in between.
 pub const WRITE_BYTES: usize = 4096;
 
-/// The lines being written. It keeps the bytes that a stream has not taken:
-/// whichever way the stream fails, nothing is lost or written twice.
+/// The lines being written. It keeps the bytes that a stream has not taken, so
+/// nothing is lost or written twice.
 #[derive(Debug)]
 pub struct WriteBuffer {
     bytes: Vec<u8>,
@@ -18,11 +18,10 @@ pub struct WriteBuffer {
     delay: Duration,
 }
 
-/// The outcome of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     Done,
-    /// The stream failed, and is to be tried again after a delay.
+    /// It is to be tried again after `delay`.
     Failed {
         delay: Duration,
         /// The stream has no reader, and perhaps never will.
@@ -41,7 +40,6 @@ impl Default for WriteBuffer {
 }
 
 impl WriteBuffer {
-    /// Returns whether nothing is to be written.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
