@@ -1,12 +1,10 @@
 //! The settings of `serve`: flag over environment over file over default.
 //!
 //! Every setting is a [`Key`], which reads and shows its value. All layers give
-//! text, and each value remembers its origin, so that an error can name the line
-//! of the file, the variable or the flag.
+//! text, and each value remembers its origin, for errors to name it.
 //!
-//! The layers are joined here instead of by a configuration crate: those guess
-//! types (an environment's `007` becomes the number 7 before anybody knows that
-//! it is a name) and forget the lines of the file.
+//! No configuration crate joins the layers: those guess types (an environment's
+//! `007` becomes the number 7, though it is a name) and forget lines of the file.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -28,11 +26,9 @@ mod names;
 #[cfg(test)]
 mod tests;
 
-/// All settings of `serve`.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub server: ServerConfig,
-    /// Worker threads of the runtime.
     pub threads: usize,
     /// The filter of log lines, as `tracing-subscriber` spells it.
     pub log: String,
@@ -44,7 +40,6 @@ pub struct Settings {
 /// The settings of the command line.
 #[derive(Debug, Default)]
 pub struct Flags<'a> {
-    /// The configuration file.
     pub config: Option<&'a Path>,
     /// Settings that were given, by key.
     pub settings: Vec<(&'static str, &'a str)>,
@@ -90,38 +85,34 @@ impl Settings {
 
     /// The settings as a configuration file that would give the same.
     pub fn to_toml(&self) -> String {
-        let origin = |key: &str| {
-            self.origins
-                .get(key)
-                .unwrap_or(&Origin::Default)
-                .to_string()
-        };
+        // Each line, and the origin of its value; a section has none.
+        let mut lines = Vec::new();
         let mut settings = self.clone();
-        let mut shown = |key: Key| {
+        for key in keys::all() {
             let line = format!("{} = {}", key.name(), key.show(&mut settings));
-            (line, origin(key.name()))
-        };
-        let mut lines: Vec<(String, String)> = keys::all().map(&mut shown).collect();
+            lines.push((line, Some(self.origin(key.name()))));
+        }
         for (name, section) in names::sections(self) {
-            lines.push((
-                format!("[names.{}]", keys::quoted(name.as_str())),
-                String::new(),
-            ));
-            lines.extend(section.into_iter().map(|(key, value)| {
-                let line = format!("{key} = {value}");
-                (line, origin(&names::key_of(name, key)))
-            }));
+            lines.push((format!("[names.{}]", keys::quoted(name.as_str())), None));
+            for (key, value) in section {
+                let origin = self.origin(&names::key_of(name, key));
+                lines.push((format!("{key} = {value}"), Some(origin)));
+            }
         }
         let width = lines.iter().map(|(line, _)| line.len()).max().unwrap_or(0);
         let mut toml = String::from("# The settings in effect, and where each comes from.\n");
         for (line, origin) in lines {
-            if origin.is_empty() {
-                toml.push_str(&format!("\n{line}\n"));
-            } else {
-                toml.push_str(&format!("{line:width$}  # {}\n", origin.escape_debug()));
-            }
+            toml += &match origin.map(|origin| origin.to_string()) {
+                None => format!("\n{line}\n"),
+                Some(origin) => format!("{line:width$}  # {}\n", origin.escape_debug()),
+            };
         }
         toml
+    }
+
+    fn origin(&self, key: &str) -> Origin {
+        let known = self.origins.get(key).cloned();
+        known.unwrap_or(Origin::Default)
     }
 
     fn set(&mut self, given: Assignment) -> Result<(), SettingsError> {
@@ -134,30 +125,26 @@ impl Settings {
             return Err(SettingsError::not_allowed(given, allowed));
         }
         let taken = match Key::named(&given.key) {
-            Some(key) => key.set(self, &given),
-            None => match names::set(self, &given) {
-                Some(taken) => taken,
-                None => return Err(unknown(given.key, given.origin)),
-            },
+            Some(key) => Some(key.set(self, &given)),
+            None => names::set(self, &given),
         };
-        if let Err(allowed) = taken {
-            return Err(SettingsError::not_allowed(given, allowed));
-        }
-        self.origins.insert(given.key, given.origin);
+        match taken {
+            None => return Err(unknown(given.key, given.origin)),
+            Some(Err(allowed)) => return Err(SettingsError::not_allowed(given, allowed)),
+            Some(Ok(())) => self.origins.insert(given.key, given.origin),
+        };
         Ok(())
     }
 
     /// Checks the limits, which only the server knows.
     fn check(&self) -> Result<(), SettingsError> {
-        let origin = |key: &str| self.origins.get(key).cloned();
-        self.server
-            .validate()
-            .map_err(|error| SettingsError::Value {
-                origin: origin(&error.key).unwrap_or(Origin::Default),
-                key: error.key.into_owned(),
-                value: error.value,
-                allowed: error.allowed,
-            })
+        let checked = self.server.validate();
+        checked.map_err(|error| SettingsError::Value {
+            origin: self.origin(&error.key),
+            key: error.key.into_owned(),
+            value: error.value,
+            allowed: error.allowed,
+        })
     }
 }
 

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-/// The form of a size.
 pub const SIZE_FORM: &str = "must be a whole number of bytes, or one with a unit: kB, MB, GB or TB \
                              (1 kB is 1,000 bytes), KiB, MiB, GiB or TiB (1 KiB is 1,024), such \
                              as \"64KiB\" or \"8MiB\"";
-/// The form of a duration.
 pub const DURATION_FORM: &str = "must be a whole number with its unit: ms, s, m or h, such as \
                                  \"500ms\", \"2s\" or \"1m\"; 0 needs none";
 
-const SIZES: [(&str, u64); 9] = [
+const SIZES: [(&str, u64); 10] = [
+    ("", 1),
     ("B", 1),
     ("KiB", 1 << 10),
     ("MiB", 1 << 20),
@@ -28,16 +27,11 @@ const DURATIONS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h
 /// refused, for it is 8,000,000 bytes to some programs and 8,388,608 to others.
 pub fn size(text: &str) -> Option<usize> {
     let (number, unit) = number_and_unit(text)?;
-    let factor = if unit.is_empty() {
-        1
-    } else {
-        factor_of(unit, &SIZES)?
-    };
+    let factor = factor_of(unit, &SIZES)?;
     usize::try_from(number.checked_mul(factor)?).ok()
 }
 
-/// Returns the duration that `text` says. A bare number has no unit, hence no
-/// meaning, unless it is 0.
+/// Returns the duration that `text` says. A number but 0 needs a unit.
 pub fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = number_and_unit(text)?;
     if number == 0 && unit.is_empty() {
@@ -50,13 +44,11 @@ pub fn duration(text: &str) -> Option<Duration> {
 /// Returns the shortest text from which [`size`] reads `bytes` again.
 pub fn show_size(bytes: usize) -> String {
     let bytes = bytes as u64;
-    let binary = SIZES[1..5].iter().rev();
-    for (unit, factor) in binary {
-        if bytes > 0 && bytes.is_multiple_of(*factor) {
-            return format!("{}{unit}", bytes / factor);
-        }
+    let mut binary = SIZES[2..6].iter().rev();
+    match binary.find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor)) {
+        Some((unit, factor)) => format!("{}{unit}", bytes / factor),
+        None => bytes.to_string(),
     }
-    bytes.to_string()
 }
 
 /// Returns a text from which [`duration`] reads `duration` again, in milliseconds.
@@ -69,8 +61,7 @@ pub fn show_duration(duration: Duration) -> String {
     }
 }
 
-/// Returns the whole number that `text` says. As in TOML, an underscore may stand
-/// between two digits.
+/// Returns the whole number that `text` says, underscores between digits allowed.
 pub fn number(text: &str) -> Option<u64> {
     let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     if !text.split('_').all(is_digits) {
@@ -80,18 +71,16 @@ pub fn number(text: &str) -> Option<u64> {
 }
 
 fn number_and_unit(text: &str) -> Option<(u64, &str)> {
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit() && c != '_')
-        .unwrap_or(text.len());
-    let (digits, unit) = text.split_at(digits);
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '_');
+    let digits = &text[..text.len() - unit.len()];
     Some((number(digits)?, unit.trim_start_matches(' ')))
 }
 
 fn factor_of(unit: &str, units: &[(&str, u64)]) -> Option<u64> {
-    units
+    let known = units
         .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(unit))
-        .map(|(_, factor)| *factor)
+        .find(|(name, _)| name.eq_ignore_ascii_case(unit));
+    known.map(|(_, factor)| *factor)
 }
 
 #[cfg(test)]

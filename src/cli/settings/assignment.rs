@@ -12,7 +12,6 @@ pub fn variable(key: &str) -> String {
     format!("{PREFIX}{key}")
 }
 
-/// The origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// No layer gives a value.
@@ -33,15 +32,12 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One value as a layer gives it.
 #[derive(Debug, Clone)]
 pub struct Assignment {
     /// The dotted key.
     pub key: String,
     /// The value without quotes.
     pub text: String,
-    /// The kind of the value in a file. The other layers give text that may stand
-    /// for anything.
     pub kind: ValueKind,
     pub origin: Origin,
 }
@@ -62,8 +58,8 @@ impl Assignment {
     /// The value as an error shows it.
     pub fn shown(&self) -> String {
         match self.kind {
-            ValueKind::Number | ValueKind::Texts | ValueKind::Other => self.text.clone(),
             ValueKind::Untyped | ValueKind::Text => format!("{:?}", self.text),
+            _ => self.text.clone(),
         }
     }
 }

@@ -1,9 +1,8 @@
-//! The environment's variables that are tickwire's own, apart from those that
-//! only look like it.
+//! The variables that are tickwire's own, and those that only look like it.
 //!
 //! A Kubernetes Service called `tickwire` gives every pod beside it variables
-//! such as `TICKWIRE_PORT=tcp://10.0.0.1:7411`, also those of a server. They
-//! must not keep a server from starting; a setting with a typing error must.
+//! such as `TICKWIRE_PORT=tcp://10.0.0.1:7411`. They must not keep a server from
+//! starting; a setting with a typing error must.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -15,20 +14,17 @@ use super::error::{SettingsError, is_known, nearest, unknown};
 /// can't name itself.
 const CONFIG: &str = "TICKWIRE_CONFIG";
 
-/// The environment, sorted.
 #[derive(Debug, Default)]
 pub struct Environment {
-    /// Settings, in the order of their names, so that of two errors always the
-    /// same is reported.
+    /// Settings, sorted, so that of two errors always the same is reported.
     pub settings: Vec<Assignment>,
-    /// The configuration file.
     pub config: Option<PathBuf>,
     /// Variables with tickwire's prefix that are no setting, nor nearly one.
     pub ignored: Vec<String>,
 }
 
-/// Sorts the variables out. An empty one is as if it were not there: a compose
-/// file makes one of a value that nobody has filled in.
+/// Sorts the variables out. An empty one is as if it were not there: so a compose
+/// file gives a value that nobody has filled in.
 ///
 /// # Errors
 /// A variable that is nearly a setting, or a value of a setting that is not

@@ -6,7 +6,6 @@ use super::assignment::{Assignment, Origin, variable};
 use super::keys::{self, Key};
 use super::names;
 
-/// The reason why the settings are not usable.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     #[error("{origin}: {key} = {value}: {allowed}")]
@@ -57,20 +56,15 @@ impl SettingsError {
     }
 }
 
-/// Returns whether there is a setting with this key.
 pub fn is_known(key: &str) -> bool {
     Key::named(key).is_some() || names::is_known(key)
 }
 
 /// Returns the setting that was probably meant by `key`.
 pub fn nearest(key: &str) -> Option<String> {
-    let distance = |name: &str| strsim::damerau_levenshtein(name, key);
-    keys::all()
-        .map(|known| (distance(known.name()), known.name()))
-        .min()
-        .filter(|(distance, name)| names::is_near(*distance, name))
-        .map(|(_, name)| name.to_owned())
-        .or_else(|| names::nearest(key))
+    let known = keys::all().map(Key::name);
+    let nearest = names::nearest_of(known, key).map(str::to_owned);
+    nearest.or_else(|| names::nearest(key))
 }
 
 /// Returns the error of a key that is no setting.
@@ -83,9 +77,9 @@ pub fn unknown(key: String, origin: Origin) -> SettingsError {
         Some(name) => format!(": did you mean {}?", spelled(&name)),
         None => {
             let of_names = names::KEYS.iter();
-            let of_names = of_names.map(|key| format!("names.NAME.{}", key.name));
-            let all = keys::all().map(|key| key.name().to_owned()).chain(of_names);
-            let all: Vec<_> = all.map(|key| spelled(&key)).collect();
+            let of_names = of_names.map(|key| spelled(&format!("names.NAME.{}", key.name)));
+            let all = keys::all().map(|key| spelled(key.name()));
+            let all: Vec<_> = all.chain(of_names).collect();
             format!("; there are {}", all.join(", "))
         }
     };

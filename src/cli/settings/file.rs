@@ -10,8 +10,8 @@ use super::error::SettingsError;
 use super::keys;
 use crate::cli::split::Position;
 
-/// Reads the file at `path`; `named_by` names in an error the variable that named
-/// it.
+/// Reads the file at `path`. Errors begin with `named_by`, the variable that
+/// names it.
 pub fn read(path: &Path, named_by: &'static str) -> Result<Vec<Assignment>, SettingsError> {
     let text = std::fs::read_to_string(path).map_err(|error| SettingsError::Unreadable {
         given: named_by,
@@ -21,7 +21,7 @@ pub fn read(path: &Path, named_by: &'static str) -> Result<Vec<Assignment>, Sett
     values(&text, path)
 }
 
-/// Returns the values in `text`, the content of the file at `path`.
+/// Returns the values in `text`, which stands in the file at `path`.
 pub fn values(text: &str, path: &Path) -> Result<Vec<Assignment>, SettingsError> {
     let table = DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(text.len(), |span| span.start);
@@ -77,12 +77,8 @@ fn text_of(value: &Spanned<DeValue<'_>>) -> (String, ValueKind) {
         DeValue::Boolean(value) => (value.to_string(), ValueKind::Other),
         DeValue::Datetime(value) => (value.to_string(), ValueKind::Other),
         DeValue::Array(values) => {
-            let text = |value: &Spanned<DeValue<'_>>| match value.get_ref() {
-                DeValue::String(text) => Some(text.to_string()),
-                _ => None,
-            };
-            let texts: Option<Vec<String>> = values.iter().map(text).collect();
-            match texts {
+            let text = |value: &Spanned<DeValue<'_>>| value.get_ref().as_str().map(str::to_owned);
+            match values.iter().map(text).collect::<Option<Vec<_>>>() {
                 Some(texts) => (keys::quoted_list(&texts), ValueKind::Texts),
                 None => ("[…]".to_owned(), ValueKind::Other),
             }

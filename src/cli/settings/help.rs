@@ -16,8 +16,7 @@ pub fn text(key: Key) -> String {
     }
 }
 
-/// Returns a setting's default in TOML, unless it differs from machine to
-/// machine.
+/// Returns a default in TOML, unless it differs from machine to machine.
 pub fn default(key: Key) -> Option<String> {
     let is_machines = matches!(key.name(), "threads" | "memory_max");
     (!is_machines).then(|| key.show(&mut Settings::default()))
@@ -25,14 +24,15 @@ pub fn default(key: Key) -> Option<String> {
 
 /// Returns the list of all settings but those of single names.
 pub fn list() -> String {
-    let entries = keys::all().map(|key| entry(key.name(), &text(key)));
-    entries.collect()
+    keys::all()
+        .map(|key| entry(key.name(), &text(key)))
+        .collect()
 }
 
 /// Returns the list of the settings of single names.
 pub fn list_of_names() -> String {
-    let entries = names::KEYS.iter().map(|key| entry(key.name, key.text));
-    entries.collect()
+    let keys = names::KEYS.iter();
+    keys.map(|key| entry(key.name, key.text)).collect()
 }
 
 /// Returns `name` with its text beside it, in lines of [`WIDTH`].

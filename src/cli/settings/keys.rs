@@ -1,5 +1,4 @@
-//! The settings of `serve`: those of the server and two of the program, each
-//! with its text, its reader and its spelling in TOML.
+//! The settings of `serve`, each with its text, reader and spelling in TOML.
 
 use std::iter;
 
@@ -14,29 +13,22 @@ use super::Settings;
 use super::assignment::{Assignment, ValueKind};
 use crate::cli::units;
 
-/// The log lines that are written unless told otherwise.
 pub const LOG_DEFAULT: &str = "info";
 
-/// The form of a filter of log lines.
 const LOG_FORM: &str = "must be a level (error, warn, info, debug, trace, off) or a filter \
                         such as \"info,tickwire::server=debug\"";
 
-/// The form of the addresses to listen on.
 const ADDRESSES_FORM: &str = "must be a text, HOST:PORT, or a list of such texts";
 
-/// The form of a list of pointers.
 const POINTERS_FORM: &str = "must be a list of texts, such as \
                              [\"/payload/payload_json/symbol\", \"/payload/run_id\"]; a \
                              variable may hold them plainly, as /payload/a,/payload/b";
 
-/// A setting of `serve`.
+/// A setting of `serve`: one of the server, or of the program.
 #[derive(Debug, Clone, Copy)]
 pub enum Key {
-    /// A setting of the server.
     Server(&'static Setting),
-    /// Worker threads of the runtime.
     Threads,
-    /// The log lines that are written.
     Log,
 }
 
@@ -64,7 +56,6 @@ impl Key {
         }
     }
 
-    /// The text that explains it.
     pub fn text(self) -> &'static str {
         match self {
             Self::Server(setting) => setting.text(),
@@ -115,7 +106,9 @@ fn set(value: Value<'_>, given: &Assignment) -> Result<(), String> {
         }
         Value::Size(value) => *value = size(given)?,
         Value::Count(value) => *value = number(given).ok_or("must be a whole number")?,
-        Value::Duration(value) => *value = duration(given)?,
+        Value::Duration(value) => {
+            *value = with_unit(given, units::duration, units::DURATION_FORM)?;
+        }
         Value::Validation(value) => {
             *value = match given.text.as_str() {
                 "payload" => Validation::Payload,
@@ -151,17 +144,15 @@ fn text<'a>(given: &'a Assignment, form: &str) -> Result<&'a str, String> {
     }
 }
 
-/// Reads one address or a list; of a variable or a flag, one or several with
-/// commas between them.
+/// Reads one address or a list; in a variable or a flag commas separate them.
 fn addresses(given: &Assignment) -> Result<Vec<String>, String> {
     if given.kind == ValueKind::Text {
         return Ok(vec![given.text.clone()]);
     }
-    let at_commas = |text: &str| {
+    texts(given, ADDRESSES_FORM, |text| {
         let parts = text.split(',').map(|part| part.trim().to_owned());
         Some(parts.collect())
-    };
-    texts(given, ADDRESSES_FORM, at_commas)
+    })
 }
 
 /// Reads a list of texts. A variable or a flag gives it as JSON, `["a", "b"]`, or
@@ -186,9 +177,8 @@ fn is_json_list(text: &str) -> bool {
     inside.is_some_and(|inside| inside.trim_start().starts_with(['"', ']']))
 }
 
-/// Splits JSON pointers, which begin with `/` and may hold commas: only where
-/// the next begins right behind a comma. `/a, /b` could be one pointer and was
-/// hardly meant as one, so it is left to a list in JSON.
+/// Splits JSON pointers, which begin with `/` and may hold commas. `/a, /b` could
+/// be one pointer and was hardly meant as one: that needs a list in JSON.
 fn split_pointers(text: &str) -> Option<Vec<String>> {
     let mut commas = text.match_indices(',').map(|(at, _)| &text[at + 1..]);
     let is_clear = commas.all(|rest| {
@@ -207,9 +197,8 @@ fn split_pointers(text: &str) -> Option<Vec<String>> {
     Some(whole.collect())
 }
 
-/// Returns whether each part of a filter is a level or names its subject. A lone
-/// word that is no level, as `verbose`, would be taken for the name of a module,
-/// and next to nothing would be logged.
+/// Returns whether each part of a filter is a level or names its subject. Another
+/// word, as `verbose`, would be a module's, and next to nothing would be logged.
 fn says_which_lines(filter: &str) -> bool {
     let is_level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
     let says = |part: &str| is_level(part) || part.contains(['=', ':', '[', ']']);
@@ -225,19 +214,15 @@ pub fn number(given: &Assignment) -> Option<usize> {
 }
 
 pub fn size(given: &Assignment) -> Result<usize, String> {
-    let size = match given.kind {
-        ValueKind::Texts | ValueKind::Other => None,
-        _ => units::size(&given.text),
-    };
-    size.ok_or_else(|| units::SIZE_FORM.to_owned())
+    with_unit(given, units::size, units::SIZE_FORM)
 }
 
-fn duration(given: &Assignment) -> Result<std::time::Duration, String> {
-    let duration = match given.kind {
+fn with_unit<T>(given: &Assignment, read: fn(&str) -> Option<T>, form: &str) -> Result<T, String> {
+    let value = match given.kind {
         ValueKind::Texts | ValueKind::Other => None,
-        _ => units::duration(&given.text),
+        _ => read(&given.text),
     };
-    duration.ok_or_else(|| units::DURATION_FORM.to_owned())
+    value.ok_or_else(|| form.to_owned())
 }
 
 /// A size as TOML: in quotes only if it has a unit.

@@ -16,7 +16,6 @@ const PREFIX: &str = "names.";
 pub struct NameKey {
     /// Its key, behind the name.
     pub name: &'static str,
-    /// The text that explains it.
     pub text: &'static str,
     set: fn(&mut NameConfig, &Assignment) -> Result<(), String>,
     /// Its value in TOML, unless it is as for all queues.
@@ -87,8 +86,8 @@ pub fn is_known(key: &str) -> bool {
     parts(key).is_some()
 }
 
-/// Returns the key meant by `key`, if that is about a name and nearly right.
-/// Single underscores for the two of a variable are nearly right, too.
+/// Returns the key meant by `key`, if that is about a name and nearly right, as
+/// with single underscores for the two of a variable.
 pub fn nearest(key: &str) -> Option<String> {
     let Some((name, wrong)) = key
         .strip_prefix(PREFIX)
@@ -100,30 +99,28 @@ pub fn nearest(key: &str) -> Option<String> {
         let name = rest[..rest.len() - known.len()].strip_suffix(['.', '_'])?;
         return Some(format!("{PREFIX}{name}.{known}"));
     };
-    let distance = |known: &&str| strsim::damerau_levenshtein(known, wrong);
-    let nearest = KEYS.iter().map(|known| known.name).min_by_key(distance)?;
-    is_near(distance(&nearest), nearest).then(|| format!("{PREFIX}{name}.{nearest}"))
+    let nearest = nearest_of(KEYS.iter().map(|known| known.name), wrong)?;
+    Some(format!("{PREFIX}{name}.{nearest}"))
+}
+
+/// Returns the one of `known` that is nearest to `wrong`, if that is a slip of it:
+/// one letter of three.
+pub fn nearest_of<'a>(known: impl Iterator<Item = &'a str>, wrong: &str) -> Option<&'a str> {
+    let distances = known.map(|name| (strsim::damerau_levenshtein(name, wrong), name));
+    let (distance, name) = distances.min()?;
+    (distance <= name.len() / 3).then_some(name)
 }
 
 /// Returns the settings of each name, as keys and values in TOML.
 pub fn sections(settings: &Settings) -> BTreeMap<&Name, Vec<(&'static str, String)>> {
     let section = |own: &NameConfig| {
-        let shown = KEYS.iter();
-        shown
-            .filter_map(|key| Some((key.name, (key.show)(own)?)))
-            .collect()
+        let shown = KEYS.iter().map(|key| Some((key.name, (key.show)(own)?)));
+        shown.flatten().collect()
     };
     let names = settings.server.router.names.iter();
     names.map(|(name, own)| (name, section(own))).collect()
 }
 
-/// Returns the key of a setting of `name`.
 pub fn key_of(name: &Name, key: &str) -> String {
     format!("{PREFIX}{name}.{key}")
-}
-
-/// Returns whether a text `distance` away from `name` is a slip of it: one letter
-/// of three.
-pub fn is_near(distance: usize, name: &str) -> bool {
-    distance <= name.len() / 3
 }
