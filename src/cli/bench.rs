@@ -1,7 +1,6 @@
 //! `tickwire bench`: the speed at which a server passes messages on.
 //!
-//! The load itself is `tickwire_load`; here are its command line, the server that
-//! it is for, and the results.
+//! The load is `tickwire_load`; here are its command line, server and results.
 
 use self::arguments::Mode;
 use self::report::Report;
@@ -53,11 +52,12 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         Some(Mode::Connections(mode)) => connections::run(mode),
         Some(Mode::StalledPeer(mode)) => stalled_peer::run(mode),
     }?;
-    if common.json {
-        print(format_args!("{}\n", report.json()))?;
+    let text = if common.json {
+        report.json()
     } else {
-        print(format_args!("{}", report.text()))?;
-    }
+        report.text()
+    };
+    print(format_args!("{text}"))?;
     if let Some(path) = &common.save {
         report.save(path).map_err(Failure::failed)?;
     }
@@ -72,9 +72,5 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     for fault in &report.faults {
         say(format_args!("{fault}"));
     }
-    Ok(if report.faults.is_empty() {
-        Outcome::Done
-    } else {
-        Outcome::Failed
-    })
+    Ok(Outcome::of(report.faults.is_empty()))
 }

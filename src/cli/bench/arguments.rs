@@ -224,7 +224,7 @@ pub struct StalledPeer {
     pub common: Common,
 }
 
-/// The arguments of a load to single receivers.
+/// A load to single receivers.
 #[derive(Debug, Args)]
 pub struct LoadArguments {
     #[command(flatten)]

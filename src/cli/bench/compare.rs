@@ -1,32 +1,25 @@
 //! Two results side by side.
 
-use std::fmt::Write;
-
 use serde_json::Value;
 
 use super::report::Report;
 
-/// Two results that can't be compared: their modes.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("can't compare {0} with {1}: save a run of the same mode")]
-pub struct OtherMode(String, String);
-
 /// Checks that results of these modes can be compared.
-pub fn check(old: &str, new: &str) -> Result<(), OtherMode> {
+pub fn check(old: &str, new: &str) -> Result<(), String> {
     match old == new {
         true => Ok(()),
-        false => Err(OtherMode(old.to_owned(), new.to_owned())),
+        false => Err(format!(
+            "can't compare {old} with {new}: save a run of the same mode"
+        )),
     }
 }
 
 /// Makes a table of the figures of both, and of their ratios.
-pub fn table(old: &Report, new: &Report) -> Result<String, OtherMode> {
+pub fn table(old: &Report, new: &Report) -> Result<String, String> {
     check(&old.mode, &new.mode)?;
     let mut text = String::new();
-    let mut line = |arguments: std::fmt::Arguments<'_>| {
-        writeln!(text, "{arguments}").expect("a String takes everything");
-    };
-    line(format_args!(
+    let mut line = |line: String| text += &(line + "\n");
+    line(format!(
         "{:<34} {:>15} {:>15} {:>9}",
         old.mode, "old", "new", "new/old"
     ));
@@ -48,18 +41,15 @@ pub fn table(old: &Report, new: &Report) -> Result<String, OtherMode> {
         }
         let ratio = old.zip(new).filter(|(old, _)| *old != 0.0);
         let ratio = ratio.map_or("-".to_owned(), |(old, new)| format!("{:.3}", new / old));
-        line(format_args!(
-            "{name:<34} {:>15} {:>15} {ratio:>9}",
-            shown(old),
-            shown(new)
-        ));
+        let (old, new) = (shown(old), shown(new));
+        line(format!("{name:<34} {old:>15} {new:>15} {ratio:>9}"));
     }
     for (name, old, new) in differences(old, new) {
-        line(format_args!("note: {name} was {old}, is {new}"));
+        line(format!("note: {name} was {old}, is {new}"));
     }
     for (which, report) in [("old", old), ("new", new)] {
         for fault in &report.faults {
-            line(format_args!("note: the {which} run failed: {fault}"));
+            line(format!("note: the {which} run failed: {fault}"));
         }
     }
     Ok(text)

@@ -1,5 +1,4 @@
-//! The costs of many connections that have each sent one message and are idle
-//! then.
+//! The costs of many connections that have sent one message each, and are idle.
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
@@ -12,10 +11,10 @@ use tickwire_load::frame;
 use tickwire_load::load::names;
 use tickwire_load::messages::{Example, Selection, Target, Variants};
 use tickwire_load::process::{Cpu, CpuClock, Process};
-use tickwire_load::progress::{Progress, number, per_second};
+use tickwire_load::progress::{Progress, number};
 
 use super::arguments::Connections;
-use super::report::{Report, micros};
+use super::report::{Report, counted, micros, rate};
 use super::setup::{ConnectError, Setup};
 use crate::cli::Failure;
 use crate::cli::answer::ServerMessage;
@@ -26,7 +25,6 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(10);
 /// The idle time before the costs are taken.
 const IDLE_TIME: Duration = Duration::from_millis(500);
 
-/// A reason why no further connection could be opened.
 #[derive(Debug, thiserror::Error)]
 enum OpenError {
     #[error(transparent)]
@@ -74,9 +72,8 @@ struct Opened {
     opening: Duration,
     /// Processor time while they were opened.
     cpu: Cpu,
-    /// Processor time while they were idle.
     idle_cpu: Cpu,
-    /// Bytes of resident memory before and after.
+    /// Bytes of memory before and after.
     resident_before: Option<u64>,
     resident: Option<u64>,
     /// The reason why there are no more.
@@ -140,12 +137,10 @@ fn report(setup: &Setup, count: u64, opened: &Opened) -> Report {
     report.count("opened", opened.count);
     report.count("acknowledged", opened.count);
     report.count("closed", opened.closed);
-    let seconds = opened.opening.as_secs_f64();
-    let rate = opened.count as f64 / seconds.max(1e-9);
-    report.figure("seconds", Some(seconds));
+    let rate = rate(opened.count, opened.opening);
+    report.figure("seconds", Some(opened.opening.as_secs_f64()));
     report.figure("connections_per_second", Some(rate));
-    let text = format!("{:>14} {:>16}", number(opened.count), per_second(rate));
-    report.line("opened", &text);
+    report.line("opened", &counted(opened.count, rate));
     let grown = opened.resident.zip(opened.resident_before);
     let grown = grown.map(|(after, before)| after.saturating_sub(before) as f64);
     let memory = grown.map(|bytes| bytes / opened.count.max(1) as f64);
@@ -172,19 +167,19 @@ fn report(setup: &Setup, count: u64, opened: &Opened) -> Report {
     report
 }
 
+fn has_no_file(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EMFILE)
+}
+
+fn has_no_port(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::AddrNotAvailable
+}
+
 /// Opens a connection, sends `json` and reads the ack.
 fn open(to: &str, json: &[u8]) -> Result<TcpStream, OpenError> {
     let mut stream = blocking_client::connect(to).map_err(|error| match error {
-        ConnectionError::Unreachable { error, .. }
-            if error.raw_os_error() == Some(libc::EMFILE) =>
-        {
-            OpenError::Files
-        }
-        ConnectionError::Unreachable { error, .. }
-            if error.kind() == ErrorKind::AddrNotAvailable =>
-        {
-            OpenError::Ports
-        }
+        ConnectionError::Unreachable { error: io, .. } if has_no_file(&io) => OpenError::Files,
+        ConnectionError::Unreachable { error: io, .. } if has_no_port(&io) => OpenError::Ports,
         error => error.into(),
     })?;
     let mut frame = Vec::new();
@@ -217,7 +212,7 @@ fn is_closed(mut stream: &TcpStream) -> bool {
     !looked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
-/// The number of ports that the system has for connections to one address.
+/// The ports that the system has for connections to one address.
 fn local_ports() -> Option<u64> {
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
     let (first, last) = range.trim().split_once(char::is_whitespace)?;

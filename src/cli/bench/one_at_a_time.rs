@@ -1,22 +1,20 @@
-//! One message at a time: each is sent when the one before has arrived and been
-//! answered.
+//! One message at a time: each is sent when that before has been answered.
 
 use tickwire_load::drive::{self, Pace};
 use tickwire_load::frame::PREFIX_BYTES;
 use tickwire_load::messages::Selection;
 use tickwire_load::one_at_a_time;
 use tickwire_load::process::CpuClock;
-use tickwire_load::progress::{Progress, number, per_second};
+use tickwire_load::progress::{Progress, number};
 use tickwire_load::protocol::Acks;
 
 use super::arguments::OneAtATime;
-use super::report::Report;
+use super::report::{Report, counted, rate};
 use super::selection;
 use super::setup::Setup;
 use super::streams::{Plan, prepare};
 use crate::cli::Failure;
 
-/// Runs `one-at-a-time`.
 pub fn run(arguments: &OneAtATime) -> Result<Report, Failure> {
     let load = &arguments.load;
     let plan = Plan::new("one-at-a-time", &load.messages, load.extent.extent());
@@ -67,17 +65,14 @@ pub fn measure(
 fn add_figures(report: &mut Report, outcome: &one_at_a_time::Outcome<'_>, acks: Acks) {
     let counts = outcome.arrivals.messages().zip(outcome.replies.exact());
     let (deliveries, answers) = counts.expect("this plan counts exactly");
-    let seconds = outcome.elapsed.as_secs_f64();
-    let rate = deliveries.delivered as f64 / seconds.max(1e-9);
+    let rate = rate(deliveries.delivered, outcome.elapsed);
     report.count("sent", outcome.sent);
     report.count("delivered", deliveries.delivered);
     report.count("acknowledged", answers.acknowledged);
     report.count("refused", answers.refused_in_all());
-    report.figure("seconds", Some(seconds));
+    report.figure("seconds", Some(outcome.elapsed.as_secs_f64()));
     report.figure("messages_per_second", Some(rate));
-    let delivered = number(deliveries.delivered);
-    let text = format!("{delivered:>14} {:>16}", per_second(rate));
-    report.line("delivered", &text);
+    report.line("delivered", &counted(deliveries.delivered, rate));
     report.latency("arrival", "arrival", &outcome.arrival);
     if acks != Acks::None {
         report.latency("arrival_and_ack", "and its ack", &outcome.both);

@@ -11,32 +11,26 @@ use tickwire_load::drive::Extent;
 use tickwire_load::latency::Latency;
 use tickwire_load::machine;
 use tickwire_load::process::Cpu;
+use tickwire_load::progress::{number, per_second};
 
 /// The form of a saved result; another one is not read.
 const FORM: u64 = 1;
 /// Below this the load's processor time is known too coarsely to be divided.
 const CPU_MIN: Duration = Duration::from_millis(200);
 
-/// A result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// The form of this.
+    /// [`FORM`].
     tickwire_bench: u64,
-    /// The measurement.
     pub mode: String,
-    /// Its time.
     pub time: String,
     /// The version of the program that measured.
     pub version: String,
-    /// The machine.
     pub machine: Machine,
-    /// The options.
     pub options: Map<String, Value>,
-    /// Counts.
     pub counts: Map<String, Value>,
     /// Speeds and costs.
     pub figures: Map<String, Value>,
-    /// Latencies in microseconds, by their names.
     pub latency_us: Map<String, Value>,
     /// Everything that did not go as it should.
     pub faults: Vec<String>,
@@ -53,11 +47,10 @@ pub struct Report {
 pub struct Machine {
     /// The processor's name.
     cpu: String,
-    /// Its cores, as far as this program may use them.
+    /// Those that this program may use.
     cores: usize,
     /// The system and its version.
     system: String,
-    /// Bytes of memory.
     memory_bytes: Option<u64>,
 }
 
@@ -75,7 +68,6 @@ impl Machine {
 }
 
 impl Report {
-    /// Nothing is known yet.
     pub fn new(mode: &str, title: String) -> Self {
         Self {
             tickwire_bench: FORM,
@@ -93,7 +85,6 @@ impl Report {
         }
     }
 
-    /// Notes an option.
     pub fn option(&mut self, name: &str, value: impl Into<Value>) {
         self.options.insert(name.to_owned(), value.into());
     }
@@ -108,7 +99,6 @@ impl Report {
         self.option("messages", messages);
     }
 
-    /// Notes a number of things.
     pub fn count(&mut self, name: &str, count: u64) {
         self.counts.insert(name.to_owned(), count.into());
     }
@@ -125,16 +115,12 @@ impl Report {
 
     /// Adds latencies, for people and programs.
     pub fn latency(&mut self, name: &str, label: &str, latency: &Latency) {
-        let percentiles = latency.percentiles_us();
-        let shown = percentiles.iter();
-        let shown: Vec<_> = shown
-            .map(|(name, us)| format!("{name} {}", micros(*us)))
-            .collect();
+        let (mut shown, mut percentiles) = (Vec::new(), Map::new());
+        for (name, us) in latency.percentiles_us() {
+            shown.push(format!("{name} {}", micros(us)));
+            percentiles.insert(name.to_owned(), us.into());
+        }
         self.line(label, &shown.join("  "));
-        let percentiles = percentiles.into_iter();
-        let percentiles: Map<String, Value> = percentiles
-            .map(|(name, us)| (name.to_owned(), us.into()))
-            .collect();
         self.latency_us.insert(name.to_owned(), percentiles.into());
     }
 
@@ -162,33 +148,28 @@ impl Report {
 
     /// The result for programs.
     pub fn json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("nothing in it can fail to be JSON")
+        serde_json::to_string_pretty(self).expect("nothing in it can fail to be JSON") + "\n"
     }
 
-    /// Writes the result to a file.
     pub fn save(&self, path: &Path) -> Result<(), String> {
-        std::fs::write(path, self.json() + "\n")
+        std::fs::write(path, self.json())
             .map_err(|error| format!("can't write {}: {error}", path.display()))
     }
 
-    /// Reads a result from a file.
     pub fn load(path: &Path) -> Result<Self, String> {
         let shown = path.display();
         let text = std::fs::read_to_string(path)
             .map_err(|error| format!("can't read {shown}: {error}"))?;
-        let report = serde_json::from_str::<Self>(&text).ok();
-        report
-            .filter(|report| report.tickwire_bench == FORM)
-            .ok_or_else(|| {
-                format!(
-                    "{shown} is no result of this version: make one with `bench --save {shown}`"
-                )
-            })
+        match serde_json::from_str::<Self>(&text) {
+            Ok(report) if report.tickwire_bench == FORM => Ok(report),
+            _ => Err(format!(
+                "{shown} is no result of this version: make one with `bench --save {shown}`"
+            )),
+        }
     }
 }
 
-/// Checks that there is a folder for a file to be saved in: better known before
-/// the run than after it.
+/// Checks before the run that there is a folder to save a file in.
 pub fn check_folder(path: &Path) -> Result<(), String> {
     let folder = path
         .parent()
@@ -200,6 +181,16 @@ pub fn check_folder(path: &Path) -> Result<(), String> {
             path.display()
         )),
     }
+}
+
+/// The number of things in a second.
+pub fn rate(count: u64, time: Duration) -> f64 {
+    count as f64 / time.as_secs_f64().max(1e-9)
+}
+
+/// A number of things and their rate as people read them.
+pub fn counted(count: u64, rate: f64) -> String {
+    format!("{:>14} {:>16}", number(count), per_second(rate))
 }
 
 /// A time in microseconds as people read it.

@@ -1,5 +1,7 @@
 //! The messages that `--message` means.
 
+use std::io;
+
 use tickwire::limits::FRAME_BYTES_MAX_MAX;
 use tickwire::wire::{Kind, Parser, Validation};
 use tickwire_load::messages::{Example, Selection};
@@ -12,26 +14,13 @@ const MESSAGE_BYTES_MAX: usize = FRAME_BYTES_MAX_MAX / 4;
 /// A reason why no load can be made of `--message`.
 #[derive(Debug, thiserror::Error)]
 pub enum SelectionError {
-    /// It is no name of a message, nor a file.
     #[error("--message {0}: no such file, and none of {names}, mix, escaped-order", names = names())]
     Unknown(String),
-    /// The file can't be read.
+    /// The file can't be read, or one of its messages would be refused.
     #[error("--message {0}")]
     Unreadable(#[from] InputError),
-    /// There is nothing in it.
     #[error("--message {0}: the file holds no message")]
     Empty(String),
-    /// One of its messages would be refused.
-    #[error("--message {file}:{line}: {reason}")]
-    Invalid {
-        /// The file.
-        file: String,
-        /// The line where the message begins.
-        line: u64,
-        /// The error.
-        reason: String,
-    },
-    /// It can't be broadcast.
     #[error("--message {0}: an ack has one target and can't be broadcast; choose another message")]
     OnlyAcks(String),
 }
@@ -39,8 +28,7 @@ pub enum SelectionError {
 /// Finds the messages that `argument` means. For a broadcast, they can't all be
 /// acks.
 pub fn of(argument: &str, broadcast: bool) -> Result<Selection, SelectionError> {
-    let selection = named(argument);
-    let selection = match selection {
+    let selection = match named(argument) {
         Some(selection) => selection,
         None => read(argument)?,
     };
@@ -54,10 +42,12 @@ fn named(argument: &str) -> Option<Selection> {
     match argument {
         "mix" => Some(Selection::Mix),
         "escaped-order" => Some(Selection::EscapedOrder),
-        name => Example::ALL
-            .into_iter()
-            .find(|example| example.name() == name)
-            .map(Selection::One),
+        name => {
+            let mut examples = Example::ALL.into_iter();
+            examples
+                .find(|example| example.name() == name)
+                .map(Selection::One)
+        }
     }
 }
 
@@ -68,50 +58,44 @@ fn names() -> String {
 fn read(path: &str) -> Result<Selection, SelectionError> {
     let mut messages = Vec::new();
     let mut parser = Parser::new(Validation::Payload);
-    let mut invalid = None;
     let read = Input::File(path.to_owned()).each_piece(|event| {
-        if let Event::Piece(piece) = event
-            && invalid.is_none()
-        {
-            let json = piece.json;
-            let reason = match parser.parse(json) {
-                Ok(header) if header.kind.is_control() => Some(format!(
-                    "a {} is for the server itself; a load consists of messages that are passed on",
-                    header.kind.as_str()
-                )),
-                Ok(_) if json.len() > MESSAGE_BYTES_MAX => Some(format!(
-                    "has {} bytes; a load is made of messages of {MESSAGE_BYTES_MAX} at most",
-                    json.len()
-                )),
-                Ok(_) => None,
-                Err(refusal) => Some(refusal.to_string()),
-            };
-            match reason {
-                Some(reason) => {
-                    invalid = Some(SelectionError::Invalid {
-                        file: path.to_owned(),
-                        line: piece.position.line,
-                        reason,
-                    });
-                }
-                None => messages.push(json.to_vec()),
-            }
+        if let Event::Piece(piece) = event {
+            let line = piece.position.line;
+            check(&mut parser, piece.json)
+                .map_err(|reason| io::Error::other(format!("{path}:{line}: {reason}")))?;
+            messages.push(piece.json.to_vec());
         }
         Ok(())
     });
     match read {
-        Err(InputError::Unreadable { error, .. })
-            if error.kind() == std::io::ErrorKind::NotFound =>
-        {
-            return Err(SelectionError::Unknown(path.to_owned()));
+        Err(InputError::Unreadable { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
+            Err(SelectionError::Unknown(path.to_owned()))
         }
-        result => result?,
+        Err(error) => Err(error.into()),
+        Ok(()) if messages.is_empty() => Err(SelectionError::Empty(path.to_owned())),
+        Ok(()) => Ok(Selection::Custom(messages)),
     }
-    match invalid {
-        Some(error) => Err(error),
-        None if messages.is_empty() => Err(SelectionError::Empty(path.to_owned())),
-        None => Ok(Selection::Custom(messages)),
+}
+
+/// Checks that a load can be made of a message.
+fn check(parser: &mut Parser, json: &[u8]) -> Result<(), String> {
+    let kind = parser
+        .parse(json)
+        .map_err(|refusal| refusal.to_string())?
+        .kind;
+    if kind.is_control() {
+        return Err(format!(
+            "a {} is for the server itself; a load consists of messages that are passed on",
+            kind.as_str()
+        ));
     }
+    if json.len() > MESSAGE_BYTES_MAX {
+        return Err(format!(
+            "has {} bytes; a load is made of messages of {MESSAGE_BYTES_MAX} at most",
+            json.len()
+        ));
+    }
+    Ok(())
 }
 
 fn only_acks(selection: &Selection) -> bool {

@@ -1,5 +1,4 @@
-//! The needs of a run before it begins: a server, room for its connections, and
-//! the connections themselves.
+//! The needs of a run: a server, room for its connections, and these themselves.
 
 use std::process::Command;
 
@@ -20,7 +19,7 @@ const FILES_BESIDE: u64 = 40;
 
 #[derive(Debug)]
 pub struct Setup {
-    /// One that was started for this run.
+    /// The server, if it was started for this run.
     own: Option<Server>,
     to: String,
     /// Its process, if that is on this machine and may be looked at.

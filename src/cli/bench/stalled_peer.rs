@@ -18,7 +18,7 @@ use super::streams::{self, Plan};
 use super::{one_at_a_time, selection};
 use crate::cli::Failure;
 
-/// The number of connections beside those of the throughput.
+/// Connections beside those of the throughput.
 const CONNECTIONS_BESIDE: u64 = 8;
 
 /// The ratios that are judged: their names, labels and bounds.
@@ -31,14 +31,6 @@ const JUDGED: [(&str, &str, Limit); 3] = [
 /// The figures of one half of a pair, in the order of [`JUDGED`].
 type Figures = [Option<f64>; JUDGED.len()];
 
-/// A half of a pair.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Half {
-    Without,
-    With,
-}
-
-/// Runs `stalled-peer`.
 pub fn run(arguments: &StalledPeer) -> Result<Report, Failure> {
     let message = &arguments.messages.message;
     let selection = selection::of(message, false).map_err(Failure::usage)?;
@@ -55,16 +47,13 @@ pub fn run(arguments: &StalledPeer) -> Result<Report, Failure> {
     let mut pairs = Vec::new();
     for pair in 0..arguments.pairs {
         // A machine that gets slower by and by does so for both.
-        let (with, without) = if pair % 2 == 0 {
-            let without = runs.half(Half::Without, &bar)?;
-            (runs.half(Half::With, &bar)?, without)
-        } else {
-            (
-                runs.half(Half::With, &bar)?,
-                runs.half(Half::Without, &bar)?,
-            )
-        };
-        pairs.push((with, without));
+        let is_with_first = pair % 2 == 1;
+        let first = runs.half(is_with_first, &bar)?;
+        let second = runs.half(!is_with_first, &bar)?;
+        pairs.push(match is_with_first {
+            true => (first, second),
+            false => (second, first),
+        });
         bar.advance();
     }
     drop(bar);
@@ -81,16 +70,10 @@ struct Runs<'a> {
 }
 
 impl Runs<'_> {
-    fn half(&mut self, half: Half, bar: &Progress) -> Result<Figures, Failure> {
-        let words = match half {
-            Half::Without => "without",
-            Half::With => "with",
-        };
-        bar.say(words.to_owned());
-        let stall = match half {
-            Half::Without => None,
-            Half::With => Some(self.stall()?),
-        };
+    /// Measures with receivers that don't read, or without.
+    fn half(&mut self, is_with: bool, bar: &Progress) -> Result<Figures, Failure> {
+        bar.say(if is_with { "with" } else { "without" }.to_owned());
+        let stall = is_with.then(|| self.stall()).transpose()?;
         let figures = self.measure()?;
         if let Some(stall) = stall {
             let tally = stall.end().map_err(Failure::failed)?;
@@ -137,10 +120,11 @@ impl Runs<'_> {
         ];
         let figures = figures.map(|figure| figure.and_then(Value::as_f64));
         for run in [throughput, paced, single] {
-            let mode = run.mode;
-            let faults = run.faults.into_iter();
-            self.faults
-                .extend(faults.map(|fault| format!("{mode}: {fault}")));
+            let faults = run
+                .faults
+                .iter()
+                .map(|fault| format!("{}: {fault}", run.mode));
+            self.faults.extend(faults);
         }
         Ok(figures)
     }
@@ -184,22 +168,17 @@ fn p99<'a>(report: &'a Report, latency: &str) -> Option<&'a Value> {
 
 /// Adds a ratio and the fate of its bound.
 fn judge(report: &mut Report, name: &str, label: &str, limit: Limit, ratio: Option<Estimate>) {
-    let is_known = |estimate: &Estimate| estimate.is_interval();
-    let interval = ratio.filter(is_known);
-    report.figure(&format!("{name}_ratio"), ratio.map(|ratio| ratio.median));
-    report.figure(
-        &format!("{name}_ratio_low"),
-        interval.map(|ratio| ratio.low),
-    );
-    report.figure(
-        &format!("{name}_ratio_high"),
-        interval.map(|ratio| ratio.high),
-    );
+    let interval = ratio.filter(Estimate::is_interval);
+    for (figure, value) in [
+        ("ratio", ratio.map(|ratio| ratio.median)),
+        ("ratio_low", interval.map(|ratio| ratio.low)),
+        ("ratio_high", interval.map(|ratio| ratio.high)),
+    ] {
+        report.figure(&format!("{name}_{figure}"), value);
+    }
     let Some(ratio) = ratio else {
-        report
-            .faults
-            .push(format!("{label}: no pair of runs gave a ratio"));
-        return;
+        let fault = format!("{label}: no pair of runs gave a ratio");
+        return report.faults.push(fault);
     };
     let bound = match limit {
         Limit::AtLeast(bound) => format!("{bound} at least"),
@@ -215,10 +194,8 @@ fn judge(report: &mut Report, name: &str, label: &str, limit: Limit, ratio: Opti
     let interval = interval.map_or(String::new(), |ratio| {
         format!(" ({:.3} to {:.3})", ratio.low, ratio.high)
     });
-    let text = format!(
-        "{:.3}{interval} times that without; {bound}: {words}",
-        ratio.median
-    );
+    let median = ratio.median;
+    let text = format!("{median:.3}{interval} times that without; {bound}: {words}");
     report.line(label, &text);
     if verdict == Verdict::Missed {
         report.faults.push(format!("{label}: {text}"));

@@ -1,36 +1,29 @@
 //! The modes in which messages stream: throughput, paced and fan-out.
 
-use std::time::Duration;
-
 use tickwire_load::drive::{self, Extent, Outcome, Pace, Parties, Schedule, Totals};
 use tickwire_load::frame::PREFIX_BYTES;
 use tickwire_load::load::{Load, Receivers, names};
 use tickwire_load::messages::Selection;
 use tickwire_load::process::{Cpu, CpuClock};
-use tickwire_load::progress::{Progress, number, per_second};
+use tickwire_load::progress::{Progress, number};
 use tickwire_load::protocol::{Acks, Framed};
 
 use super::arguments::{Common, FanOut, MessageArguments, Paced, Throughput};
-use super::report::Report;
+use super::report::{Report, counted, rate};
 use super::selection;
 use super::setup::{Setup, name, party};
 use crate::cli::Failure;
 
 /// Senders, receivers, and the messages between them.
 pub struct Plan<'a> {
-    /// The mode's name.
     pub mode: &'static str,
-    /// Connections that send.
     pub senders: u64,
-    /// Connections that receive.
     pub receivers: u64,
-    /// Whether messages are for everyone.
+    /// Messages are for everyone.
     pub is_broadcast: bool,
-    /// The messages, as they were asked for.
+    /// The value of `--message`.
     pub message: &'a str,
-    /// The acks that the senders ask for.
     pub acks: Acks,
-    /// The end.
     pub extent: Extent,
     /// Messages a second, if not flat out.
     pub rate: Option<u64>,
@@ -52,7 +45,6 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Runs `throughput`.
 pub fn throughput(arguments: &Throughput) -> Result<Report, Failure> {
     let load = &arguments.load;
     let plan = Plan {
@@ -63,7 +55,6 @@ pub fn throughput(arguments: &Throughput) -> Result<Report, Failure> {
     run(&plan, &load.common)
 }
 
-/// Runs `paced`.
 pub fn paced(arguments: &Paced) -> Result<Report, Failure> {
     let load = &arguments.load;
     let plan = Plan {
@@ -75,7 +66,6 @@ pub fn paced(arguments: &Paced) -> Result<Report, Failure> {
     run(&plan, &load.common)
 }
 
-/// Runs `fan-out`.
 pub fn fan_out(arguments: &FanOut) -> Result<Report, Failure> {
     let plan = Plan {
         mode: "fan-out",
@@ -127,13 +117,8 @@ pub fn measure(
     });
     let cpu = clock.stop();
     drop(bar);
-    Ok(report(
-        plan,
-        setup,
-        &load,
-        &outcome.map_err(Failure::failed)?,
-        cpu,
-    ))
+    let outcome = outcome.map_err(Failure::failed)?;
+    Ok(report(plan, setup, &load, &outcome, cpu))
 }
 
 /// Makes the messages, and connects their senders and receivers.
@@ -152,10 +137,10 @@ pub fn prepare(
     let load = Load::new(&Framed::Tickwire, selection, &sources, in_turn_or_all);
     let mut parties = Parties::default();
     for receiver in receivers.iter().map(|text| name(text)) {
-        let peer = setup.connect(&receiver, Acks::Each);
-        parties
-            .receivers
-            .push(party(peer.map_err(Failure::failed)?, &receiver));
+        let peer = setup
+            .connect(&receiver, Acks::Each)
+            .map_err(Failure::failed)?;
+        parties.receivers.push(party(peer, &receiver));
     }
     let mut limit = usize::MAX;
     for sender in senders.iter().map(|text| name(text)) {
@@ -207,18 +192,13 @@ fn report(plan: &Plan<'_>, setup: &Setup, load: &Load, outcome: &Outcome<'_>, cp
         }
     }
     // At a rate it waits by spinning, which says nothing.
-    let load_cpu = cpu.load.filter(|_| plan.rate.is_none());
-    let cpu = Cpu {
-        load: load_cpu,
-        ..cpu
-    };
-    report.cpu(cpu, totals.sent, "message");
+    let load = cpu.load.filter(|_| plan.rate.is_none());
+    report.cpu(Cpu { load, ..cpu }, totals.sent, "message");
     report.faults = outcome.faults(&totals);
     report
 }
 
 fn rates(report: &mut Report, plan: &Plan<'_>, totals: &Totals, outcome: &Outcome<'_>) {
-    let rate = |count: u64, time: Duration| count as f64 / time.as_secs_f64().max(1e-9);
     let delivered = rate(totals.delivered, outcome.delivering);
     let acknowledged = rate(totals.acknowledged, outcome.answering);
     let megabytes = rate(totals.bytes, outcome.delivering) / 1e6;
@@ -232,7 +212,6 @@ fn rates(report: &mut Report, plan: &Plan<'_>, totals: &Totals, outcome: &Outcom
     report.figure(unit, Some(delivered));
     report.figure("acks_per_second", has_acks.then_some(acknowledged));
     report.figure("megabytes_per_second", Some(megabytes));
-    let counted = |count, rate| format!("{:>14} {:>16}", number(count), per_second(rate));
     let text = counted(totals.delivered, delivered);
     report.line("delivered", &format!("{text} {megabytes:>9.0} MB/s"));
     if has_acks {
@@ -246,14 +225,14 @@ fn rates(report: &mut Report, plan: &Plan<'_>, totals: &Totals, outcome: &Outcom
 }
 
 fn title(plan: &Plan<'_>, setup: &Setup, load: &Load, sent: u64) -> String {
-    let counted = |count: u64, noun: &str| match count {
+    let some = |count: u64, noun: &str| match count {
         1 => format!("1 {noun}"),
         _ => format!("{} {noun}s", number(count)),
     };
     let rate = plan.rate.map(|rate| format!(" at {}/s", number(rate)));
     let senders = match plan.is_broadcast {
         true => "1 broadcaster".to_owned(),
-        false => counted(plan.senders, "sender"),
+        false => some(plan.senders, "sender"),
     };
     format!(
         "{}: {} messages ({}) of {:.0} bytes{}, {senders} to {}, acks {}, through {}",
@@ -262,7 +241,7 @@ fn title(plan: &Plan<'_>, setup: &Setup, load: &Load, sent: u64) -> String {
         plan.message,
         load.arrived_bytes_mean() - PREFIX_BYTES as f64,
         rate.unwrap_or_default(),
-        counted(plan.receivers, "receiver"),
+        some(plan.receivers, "receiver"),
         plan.acks.as_str(),
         setup.shown()
     )
