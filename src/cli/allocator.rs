@@ -1,9 +1,9 @@
 //! The settings of the C library's allocator, so that a server's memory follows
 //! its load down as well as up.
 
-/// Bytes from which on a block is the system's again as soon as it is freed.
-/// Left alone, glibc raises this to the largest block it has seen, and one wave
-/// of large frames would keep its memory for good.
+/// Bytes from which on a freed block is the system's again. Left alone, glibc
+/// raises this to the largest block it has seen, and keeps the memory of one wave
+/// of large frames for good.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const OWN_MAPPING_BYTES: libc::c_int = 128 * 1024;
 

@@ -44,7 +44,6 @@ pub struct Arguments {
     files: Vec<String>,
 }
 
-/// A fault of a message, or text in the place of one.
 #[derive(Debug, Serialize)]
 struct Problem<'a> {
     file: &'a str,
@@ -65,7 +64,6 @@ struct Findings {
     unshown: String,
 }
 
-/// Checks each message of each file.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let mut findings = Findings {
         json: arguments.json,
@@ -90,22 +88,16 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     }
     findings.end();
     print(format_args!("{}", findings.unshown))?;
-    Ok(if readable && findings.wrong == 0 {
-        Outcome::Done
-    } else {
-        Outcome::Failed
-    })
+    Ok(Outcome::of(readable && findings.wrong == 0))
 }
 
-/// Writes `text` to standard output, and sees to it that it gets there.
 fn show(text: &str) -> io::Result<()> {
     let mut out = anstream::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
 }
 
-/// Checks the messages of one input. Calls `show` with the findings whenever
-/// no more input is at hand. Text that is no message is a finding as well.
+/// Checks one input. Calls `show` with the findings whenever no more is at hand.
 fn check(
     input: &Input,
     findings: &mut Findings,
@@ -126,7 +118,7 @@ fn check(
             }
             Ok(Event::Idle) if findings.unshown.is_empty() => {}
             Ok(Event::Idle) => {
-                show(&findings.unshown)?;
+                show(&findings.unshown).map_err(InputError::Stopped)?;
                 findings.unshown.clear();
             }
         }
@@ -148,7 +140,6 @@ fn judge(parser: &mut Parser, frame: &[u8]) -> Result<(), Refusal> {
     parser.parse(frame).map(|_| ())
 }
 
-/// Returns the problem of a message that breaks a rule.
 fn refused<'a>(input: &'a Input, piece: Piece<'_>, refusal: &'a Refusal) -> Problem<'a> {
     let at = locate(piece.json, refusal).unwrap_or(0);
     let Position { line, column } = piece.position.after(&piece.json[..at]);

@@ -2,11 +2,8 @@
 
 use tickwire::wire::internal::{is_white_space, string_end};
 
-/// Appends `json` to `out` without the white space outside its strings. All
-/// else stays byte for byte: numbers, escapes, order and repetition of keys.
-///
-/// `json` is taken to be valid JSON, as servers deliver it. Of any other bytes
-/// the result is as useful as they are, but it never panics.
+/// Appends `json` to `out` without the white space outside its strings. All else
+/// stays byte for byte. Bytes that are no JSON give some bytes, and no panic.
 pub fn append_compact(json: &[u8], out: &mut Vec<u8>) {
     out.reserve(json.len());
     let mut rest = json;

@@ -58,7 +58,6 @@ pub struct Arguments {
     rate: u64,
 }
 
-/// Runs until told to stop, or until enough was shown.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -72,7 +71,6 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     }
 }
 
-/// The reason why the demo ended early.
 #[derive(Debug, thiserror::Error)]
 enum DemoError {
     #[error("can't watch for ctrl-c: {0}")]
@@ -117,7 +115,6 @@ async fn demonstrate(arguments: &Arguments) -> Result<(), DemoError> {
     print(&format!("\n{}", tally.summary(deliveries, elapsed)))
 }
 
-/// The participants, and their news.
 struct Stage {
     clients: HashMap<&'static str, Client>,
     /// Orders that were not confirmed yet.
@@ -132,7 +129,6 @@ struct OpenOrder {
     sent_at: Instant,
 }
 
-/// News of a participant.
 #[derive(Debug)]
 enum News {
     /// The connector got an ack for one of its orders.
@@ -186,10 +182,7 @@ impl Stage {
     /// Sends a message and prints its fate.
     async fn say(&mut self, message: Message, tally: &mut Tally) -> Result<(), DemoError> {
         let source = message.source.as_str();
-        let client = self
-            .clients
-            .get(source)
-            .expect("the story knows all participants");
+        let client = self.clients.get(source).expect("the story knows them all");
         let sent_at = Instant::now();
         if let Some(order_id) = order_of_connector(&message) {
             let order = OpenOrder { order_id, sent_at };

@@ -7,7 +7,6 @@ use tickwire::limits::READ_BUFFER_BYTES;
 
 use crate::cli::split::{Piece, SplitError, Splitter};
 
-/// A source of messages.
 #[derive(Debug)]
 pub enum Input {
     File(String),
@@ -18,7 +17,7 @@ pub enum Input {
 #[derive(Debug)]
 pub enum Event<'a> {
     Piece(Piece<'a>),
-    /// All that was read so far has been given, to the end of the input or not.
+    /// Nothing more is at hand.
     Idle,
 }
 
@@ -38,14 +37,12 @@ pub enum InputError {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Amount {
     pub messages: u64,
-    /// Bytes of messages.
     pub bytes: u64,
     /// There is more, of unknown amount.
     pub open_ended: bool,
 }
 
 impl Input {
-    /// The input that an argument names.
     pub fn new(argument: impl AsRef<str>) -> Self {
         match argument.as_ref() {
             "-" => Self::Stdin,
@@ -67,12 +64,12 @@ impl Input {
         &self,
         mut take: impl FnMut(Event<'_>) -> io::Result<()>,
     ) -> Result<(), InputError> {
-        self.read(|event| match event {
-            Ok(event) => take(event).map_err(InputError::Stopped),
-            Err(error) => Err(InputError::NotMessages {
-                name: self.name().to_owned(),
-                error,
-            }),
+        let not_messages = |error| InputError::NotMessages {
+            name: self.name().to_owned(),
+            error,
+        };
+        self.each_piece_or_fault(|event| {
+            take(event.map_err(not_messages)?).map_err(InputError::Stopped)
         })
     }
 
@@ -80,30 +77,13 @@ impl Input {
     /// whenever there is neither at hand.
     pub fn each_piece_or_fault(
         &self,
-        mut take: impl FnMut(Result<Event<'_>, SplitError>) -> io::Result<()>,
-    ) -> Result<(), InputError> {
-        self.read(|event| take(event).map_err(InputError::Stopped))
-    }
-
-    fn read(
-        &self,
-        take: impl FnMut(Result<Event<'_>, SplitError>) -> Result<(), InputError>,
-    ) -> Result<(), InputError> {
-        match self {
-            Self::File(path) => {
-                let file = File::open(path).map_err(|error| self.unreadable(error))?;
-                self.read_from(file, take)
-            }
-            Self::Stdin => self.read_from(io::stdin().lock(), take),
-        }
-    }
-
-    fn read_from(
-        &self,
-        mut reader: impl Read,
         mut take: impl FnMut(Result<Event<'_>, SplitError>) -> Result<(), InputError>,
     ) -> Result<(), InputError> {
-        let mut splitter = Splitter::new();
+        let mut reader: Box<dyn Read> = match self {
+            Self::File(path) => Box::new(File::open(path).map_err(|error| self.unreadable(error))?),
+            Self::Stdin => Box::new(io::stdin().lock()),
+        };
+        let mut splitter = Splitter::default();
         let mut bytes = vec![0; READ_BUFFER_BYTES];
         loop {
             let count = match reader.read(&mut bytes) {
@@ -133,23 +113,20 @@ impl Input {
     }
 }
 
-/// Reads all files once, so that one that can't be sent whole is found before
-/// anything is sent. Inputs that can be read only once, pipes and standard input,
-/// are left alone.
+/// Reads all files once, so that a broken one is found before anything is sent.
+/// Pipes and standard input, which can be read only once, are left alone.
 pub fn look_through(inputs: &[Input]) -> Result<Amount, InputError> {
     let mut amount = Amount::default();
     for input in inputs {
-        let rereadable = match input {
-            Input::File(path) => {
-                let metadata = std::fs::metadata(path).map_err(|error| input.unreadable(error))?;
-                if metadata.is_dir() {
-                    return Err(input.unreadable(io::ErrorKind::IsADirectory.into()));
-                }
-                metadata.is_file()
-            }
-            Input::Stdin => false,
+        let Input::File(path) = input else {
+            amount.open_ended = true;
+            continue;
         };
-        if !rereadable {
+        let metadata = std::fs::metadata(path).map_err(|error| input.unreadable(error))?;
+        if metadata.is_dir() {
+            return Err(input.unreadable(io::ErrorKind::IsADirectory.into()));
+        }
+        if !metadata.is_file() {
             amount.open_ended = true;
             continue;
         }

@@ -1,9 +1,9 @@
 //! The answers of messages that were sent, and the fates of all of them.
 //!
-//! Answers leave in the order of the messages, so each is matched to the first
-//! message that it can be about: messages may repeat their ids. An accepted
-//! `ack` gets no answer of its own. That it was routed shows once something
-//! behind it is answered, in the end the fence.
+//! Answers come in the order of the messages, so each is about the first message
+//! that it can be about: messages may repeat their ids. An accepted `ack` gets no
+//! answer. That it was routed shows an answer to something behind it, in the end
+//! to the fence.
 
 use std::collections::VecDeque;
 
@@ -12,8 +12,7 @@ use tickwire::ids::MsgId;
 /// A message that was sent and not answered yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SentMessage {
-    /// The id by which an answer will name it: none if the server won't be
-    /// able to read one.
+    /// Its id, if the server can read one.
     pub msg_id: Option<MsgId>,
     /// It is an `ack`, which is answered only when it is refused.
     pub is_ack: bool,
@@ -21,11 +20,9 @@ pub struct SentMessage {
     pub is_hello: bool,
     /// The bytes sent up to its end.
     pub end: u64,
-    /// Its target, if that can be read.
     pub target: Option<Box<str>>,
     /// The index of its input.
     pub input: usize,
-    /// Its line there.
     pub line: u64,
 }
 
@@ -34,10 +31,9 @@ pub struct SentMessage {
 pub struct Tally {
     pub sent: u64,
     pub acknowledged: u64,
-    /// Acks that were routed: they get no answer of their own.
+    /// Acks that were routed.
     pub routed: u64,
-    /// Accepted without an ack, because a `hello` among the messages asked for
-    /// none.
+    /// Accepted without an ack, as a `hello` among the messages had asked.
     pub silent: u64,
     pub refused: u64,
     pub unanswered: u64,
@@ -48,13 +44,11 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Returns whether every message was accepted and delivered.
     pub fn is_clean(&self) -> bool {
         self.refused == 0 && self.unanswered == 0 && self.undelivered == 0
     }
 }
 
-/// The messages that wait for their answers.
 #[derive(Debug, Default)]
 pub struct Ledger {
     waiting: VecDeque<SentMessage>,
@@ -62,7 +56,7 @@ pub struct Ledger {
     silent: bool,
     /// The connection is lost, so nothing is sent any more.
     over: bool,
-    tally: Tally,
+    pub tally: Tally,
 }
 
 impl Ledger {
@@ -85,9 +79,7 @@ impl Ledger {
     pub fn acknowledged(&mut self, msg_id: &MsgId) -> bool {
         let answered = |sent: &SentMessage| !sent.is_ack && sent.msg_id.as_ref() == Some(msg_id);
         let waited = self.take(answered).is_some();
-        if waited {
-            self.tally.acknowledged += 1;
-        }
+        self.tally.acknowledged += u64::from(waited);
         waited
     }
 
@@ -105,16 +97,6 @@ impl Ledger {
         self.silent = !acks;
     }
 
-    /// Notes that `count` receivers missed an acknowledged message.
-    pub fn dropped(&mut self, count: u64) {
-        self.tally.dropped += count;
-    }
-
-    /// Notes that `count` acknowledged messages were given up.
-    pub fn undelivered(&mut self, count: u64) {
-        self.tally.undelivered += count;
-    }
-
     /// Takes an error, and returns the message that it is about. Without
     /// `msg_id` that is the first of which no id can be read.
     pub fn refused(&mut self, msg_id: Option<&MsgId>) -> Option<SentMessage> {
@@ -128,17 +110,11 @@ impl Ledger {
         self.pass(self.waiting.len());
     }
 
-    /// Notes that no more answers will arrive. Returns the messages that wait
-    /// for some, in the order in which they were sent.
+    /// Notes that no more answers will arrive. Returns the messages without one.
     pub fn lost(&mut self) -> VecDeque<SentMessage> {
         self.over = true;
         self.tally.unanswered += self.waiting.len() as u64;
         std::mem::take(&mut self.waiting)
-    }
-
-    /// The fates so far.
-    pub fn tally(&self) -> Tally {
-        self.tally
     }
 
     /// The number of messages of known fate.
@@ -146,8 +122,7 @@ impl Ledger {
         self.tally.sent - self.waiting.len() as u64
     }
 
-    /// Takes the first message that is `wanted`; those before it will not be
-    /// answered any more.
+    /// Takes the first `wanted` message. Those before it get no answer any more.
     fn take(&mut self, wanted: impl Fn(&SentMessage) -> bool) -> Option<SentMessage> {
         let at = self.waiting.iter().position(wanted)?;
         self.pass(at);
@@ -214,11 +189,11 @@ mod tests {
     fn an_ack_that_nothing_names_was_routed_once_the_fence_is_answered() {
         let mut ledger = ledger([message(1, 1), ack(2, 2), message(3, 3)]);
         ledger.acknowledged(&id(1));
-        assert_eq!(ledger.tally().routed, 0);
+        assert_eq!(ledger.tally.routed, 0);
         assert_eq!(ledger.settled(), 1);
         ledger.acknowledged(&id(3));
         ledger.fenced();
-        let tally = ledger.tally();
+        let tally = ledger.tally;
         assert_eq!(
             tally,
             Tally {
@@ -236,8 +211,8 @@ mod tests {
         let mut ledger = ledger([ack(1, 1)]);
         assert_eq!(ledger.settled(), 0);
         ledger.fenced();
-        assert_eq!(ledger.tally().routed, 1);
-        assert!(ledger.tally().is_clean());
+        assert_eq!(ledger.tally.routed, 1);
+        assert!(ledger.tally.is_clean());
     }
 
     #[test]
@@ -246,9 +221,9 @@ mod tests {
         ledger.acknowledged(&id(1));
         assert_eq!(ledger.refused(Some(&id(2))).unwrap().line, 2);
         ledger.fenced();
-        assert_eq!(ledger.tally().refused, 1);
-        assert_eq!(ledger.tally().routed, 0);
-        assert!(!ledger.tally().is_clean());
+        assert_eq!(ledger.tally.refused, 1);
+        assert_eq!(ledger.tally.routed, 0);
+        assert!(!ledger.tally.is_clean());
     }
 
     #[test]
@@ -258,9 +233,9 @@ mod tests {
         assert_eq!(ledger.refused(Some(&id(1))).unwrap().line, 2);
         ledger.acknowledged(&id(1));
         ledger.fenced();
-        assert_eq!(ledger.tally().acknowledged, 2);
-        assert_eq!(ledger.tally().refused, 1);
-        assert_eq!(ledger.tally().unanswered, 0);
+        assert_eq!(ledger.tally.acknowledged, 2);
+        assert_eq!(ledger.tally.refused, 1);
+        assert_eq!(ledger.tally.unanswered, 0);
     }
 
     #[test]
@@ -268,8 +243,8 @@ mod tests {
         let mut ledger = ledger([ack(1, 1), message(1, 2)]);
         ledger.acknowledged(&id(1));
         ledger.fenced();
-        assert_eq!(ledger.tally().acknowledged, 1);
-        assert_eq!(ledger.tally().routed, 1);
+        assert_eq!(ledger.tally.acknowledged, 1);
+        assert_eq!(ledger.tally.routed, 1);
     }
 
     #[test]
@@ -280,17 +255,17 @@ mod tests {
         assert_eq!(ledger.refused(None).unwrap().line, 3);
         assert_eq!(ledger.refused(None), None);
         ledger.fenced();
-        assert_eq!(ledger.tally().refused, 2);
+        assert_eq!(ledger.tally.refused, 2);
     }
 
     #[test]
     fn what_answers_pass_over_is_unanswered() {
         let mut ledger = ledger([message(1, 1), message(2, 2), message(3, 3)]);
         ledger.acknowledged(&id(2));
-        assert_eq!(ledger.tally().unanswered, 1);
+        assert_eq!(ledger.tally.unanswered, 1);
         ledger.fenced();
-        assert_eq!(ledger.tally().unanswered, 2);
-        assert!(!ledger.tally().is_clean());
+        assert_eq!(ledger.tally.unanswered, 2);
+        assert!(!ledger.tally.is_clean());
     }
 
     #[test]
@@ -304,7 +279,7 @@ mod tests {
         ledger.expect_acks(true);
         ledger.acknowledged(&id(6));
         ledger.fenced();
-        let tally = ledger.tally();
+        let tally = ledger.tally;
         assert_eq!((tally.silent, tally.refused), (1, 1), "3; 4");
         assert_eq!(
             (tally.acknowledged, tally.unanswered),
@@ -318,8 +293,8 @@ mod tests {
         let mut ledger = ledger([message(1, 1), ack(2, 2)]);
         ledger.acknowledged(&id(1));
         ledger.lost();
-        assert_eq!(ledger.tally().unanswered, 1);
-        assert_eq!(ledger.tally().routed, 0);
+        assert_eq!(ledger.tally.unanswered, 1);
+        assert_eq!(ledger.tally.routed, 0);
     }
 
     #[test]
@@ -329,7 +304,7 @@ mod tests {
         let lost: Vec<_> = ledger.lost().into_iter().map(|sent| sent.line).collect();
         assert_eq!(lost, [2, 3]);
         ledger.sent(message(4, 4));
-        assert_eq!((ledger.tally().sent, ledger.tally().unanswered), (3, 2));
+        assert_eq!((ledger.tally.sent, ledger.tally.unanswered), (3, 2));
     }
 
     #[test]
@@ -367,6 +342,6 @@ mod tests {
         assert_eq!(ledger.settled(), 0);
         ledger.acknowledged(&id(1));
         ledger.fenced();
-        assert_eq!(ledger.tally().acknowledged, 1);
+        assert_eq!(ledger.tally.acknowledged, 1);
     }
 }

@@ -23,7 +23,6 @@ mod mismatch;
 mod output;
 mod reader;
 
-/// Prints messages until enough have come, or there is no connection to be had.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let name = Name::new(&arguments.name)
         .map_err(|error| Failure::usage(format!("{:?}: {error}", arguments.name)))?;
@@ -42,8 +41,8 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     })
 }
 
-/// Runs `work`, and waits for nothing that it has left behind: a lookup of a
-/// host can't be cancelled, and may hang for long in a thread of the runtime.
+/// Runs `work`, and waits for nothing that it has left behind: the lookup of a
+/// host can't be cancelled, and may hang for long.
 fn run_to_end<T>(runtime: Runtime, work: impl Future<Output = T>) -> T {
     let outcome = runtime.block_on(work);
     runtime.shutdown_background();

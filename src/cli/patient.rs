@@ -4,12 +4,10 @@ use std::io::{self, ErrorKind, Write};
 use std::thread;
 use std::time::Duration;
 
-/// The time until it tries again.
 const DELAY: Duration = Duration::from_millis(5);
 
-/// A stream that waits for room, as a stream does by itself unless somebody has
-/// set `O_NONBLOCK`. All processes at a terminal or a pipe share that flag, so it
-/// isn't this program's choice.
+/// A stream that waits for room, though somebody has set `O_NONBLOCK`: all
+/// processes at a terminal or a pipe share that flag.
 #[derive(Debug)]
 pub struct PatientWriter<W>(pub W);
 

@@ -108,7 +108,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         shared.ledger().fenced();
     }
     report.finish();
-    let tally = shared.ledger().tally();
+    let tally = shared.ledger().tally;
     report.summary(&tally)?;
     if let Some(reason) = lost {
         // The writer may wait for more input, which has no use any more, or for
@@ -256,14 +256,14 @@ fn take_answer(message: ServerMessage, shared: &Shared, report: &Report) -> bool
         for msg_id in body.covered().filter_map(id) {
             answered |= ledger.acknowledged(&msg_id);
         }
-        ledger.dropped(body.dropped());
+        ledger.tally.dropped += body.dropped();
         return answered;
     }
     let code = body.code.unwrap_or_default();
     let reason = body.message.unwrap_or_default();
     let known = ErrorCode::from_text(&code);
     if known == Some(ErrorCode::Undelivered) {
-        shared.ledger().undelivered(body.details.count.unwrap_or(1));
+        shared.ledger().tally.undelivered += body.details.count.unwrap_or(1);
         report.notice(&code, &reason);
         return false;
     }
@@ -277,7 +277,7 @@ fn take_answer(message: ServerMessage, shared: &Shared, report: &Report) -> bool
     let answered = sent.is_some();
     match sent {
         Some(sent) => report.refused(RefusedMessage {
-            input: sent.input,
+            file: report.file(sent.input),
             line: sent.line,
             code,
             field: body.details.field,
@@ -290,6 +290,9 @@ fn take_answer(message: ServerMessage, shared: &Shared, report: &Report) -> bool
     answered
 }
 
+const ROUTED: &str = "routed (an ack gets no answer of its own)";
+const SILENT: &str = "accepted in silence (a hello among them asked for no acks)";
+
 /// Returns one line with the fates of all messages.
 fn summary(tally: &Tally) -> String {
     let unless_none = |begin, count: u64, text| match count {
@@ -299,16 +302,8 @@ fn summary(tally: &Tally) -> String {
     [
         format!("{} sent: {} acknowledged", tally.sent, tally.acknowledged),
         unless_none(" (", tally.dropped, "times missed by a receiver)"),
-        unless_none(
-            ", ",
-            tally.routed,
-            "routed (an ack gets no answer of its own)",
-        ),
-        unless_none(
-            ", ",
-            tally.silent,
-            "accepted in silence (a hello among them asked for no acks)",
-        ),
+        unless_none(", ", tally.routed, ROUTED),
+        unless_none(", ", tally.silent, SILENT),
         format!(", {} refused", tally.refused),
         unless_none(", ", tally.undelivered, "given up before delivery"),
         unless_none(", ", tally.unanswered, "unanswered"),

@@ -1,17 +1,15 @@
 //! Splitting files and streams into the messages that stand in them.
 //!
 //! A file holds objects one after another: one pretty-printed object, several,
-//! or JSON Lines. [`Splitter`] only finds where each object begins and ends,
-//! by its brackets and strings, and leaves the judgement of its content to the
-//! caller. So a message with a `NaN` in it can be sent, and refused, as it stands.
+//! or JSON Lines. [`Splitter`] only finds where each object begins and ends, by
+//! its brackets and strings: a message with a `NaN` in it can be sent, and refused.
 //!
 //! Use: [`push`](Splitter::push) bytes and take pieces with
 //! [`next`](Splitter::next) until there is none, again and again. At the end of
 //! the input call [`end`](Splitter::end), and take the rest.
 //!
 //! Text that is no message is an error, behind which the splitter goes on at the
-//! next line that begins with `{`. It keeps the bytes of one message at most,
-//! and discards those that it passes over.
+//! next line that begins with `{`. It keeps the bytes of one message at most.
 
 use std::fmt;
 
@@ -29,7 +27,6 @@ pub struct Position {
 }
 
 impl Position {
-    /// The start of a file.
     pub const START: Self = Self { line: 1, column: 1 };
 
     /// Returns the position behind `bytes`, if they begin here.
@@ -48,6 +45,12 @@ impl Position {
     }
 }
 
+impl Default for Position {
+    fn default() -> Self {
+        Self::START
+    }
+}
+
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)
@@ -57,7 +60,7 @@ impl fmt::Display for Position {
 /// One object as it stands in the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Piece<'a> {
-    /// The object's bytes, from `{` to `}`.
+    /// The bytes from `{` to `}`.
     pub json: &'a [u8],
     pub position: Position,
 }
@@ -70,7 +73,6 @@ pub struct SplitError {
     pub problem: Problem,
 }
 
-/// A fault of an input.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     #[error("not JSON: expected a message, an object that begins with {{, found {0}")]
@@ -101,7 +103,7 @@ pub enum Problem {
 }
 
 /// Finds the objects in bytes that arrive bit by bit.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Splitter {
     buffer: Vec<u8>,
     /// The start of the object that is being looked at, or of the unread bytes.
@@ -119,29 +121,12 @@ pub struct Splitter {
     string: Option<usize>,
     /// The search for the next message, behind a broken one.
     lost: Option<LineSearch>,
-    /// Nothing was looked at yet.
-    fresh: bool,
-    /// No further bytes will come.
+    /// Something was looked at.
+    begun: bool,
     ended: bool,
 }
 
 impl Splitter {
-    /// A splitter at the beginning of a file.
-    pub fn new() -> Self {
-        Self {
-            buffer: Vec::new(),
-            begin: 0,
-            given: 0,
-            at: 0,
-            position: Position::START,
-            closing: Vec::new(),
-            string: None,
-            lost: None,
-            fresh: true,
-            ended: false,
-        }
-    }
-
     /// Takes the next bytes of the input.
     pub fn push(&mut self, bytes: &[u8]) {
         self.pass(self.given);
@@ -164,25 +149,22 @@ impl Splitter {
     /// The next text is no message. The next call goes on behind it.
     pub fn next(&mut self) -> Result<Option<Piece<'_>>, SplitError> {
         self.pass(self.given);
-        match self.find() {
-            Ok(true) => {
-                self.given = self.at;
-                Ok(Some(Piece {
-                    json: &self.buffer[self.begin..self.at],
-                    position: self.position,
-                }))
-            }
-            Ok(false) => Ok(None),
-            Err(error) => {
-                self.closing.clear();
-                self.string = None;
-                self.lost = Some(LineSearch::default());
-                // Not at the position of the error: a missing end of one message is
-                // often noticed only within the next.
-                self.pass(self.begin + 1);
-                Err(error)
-            }
+        let found = self.find().inspect_err(|_| {
+            self.closing.clear();
+            self.string = None;
+            self.lost = Some(LineSearch::default());
+            // Not at the position of the error: a missing end of one message is
+            // often noticed only within the next.
+            self.pass(self.begin + 1);
+        })?;
+        if !found {
+            return Ok(None);
         }
+        self.given = self.at;
+        Ok(Some(Piece {
+            json: &self.buffer[self.begin..self.at],
+            position: self.position,
+        }))
     }
 
     /// Looks for an object. Returns whether all of it is there.
@@ -224,7 +206,7 @@ impl Splitter {
             self.lost = None;
             self.pass(self.begin + line);
         }
-        if self.fresh {
+        if !self.begun {
             let head = &self.buffer[..self.buffer.len().min(2)];
             if matches!(head, [] | [0xFE | 0xFF]) && !self.ended {
                 return Ok(false);
@@ -232,7 +214,7 @@ impl Splitter {
             if head == b"\xFF\xFE" || head == b"\xFE\xFF" {
                 return Err(self.error(0, Problem::Utf16));
             }
-            self.fresh = false;
+            self.begun = true;
         }
         self.pass_separators();
         match self.buffer.get(self.begin) {
@@ -246,9 +228,7 @@ impl Splitter {
             Some(b',') => Err(self.error(self.begin, Problem::Comma)),
             // A character of which only a part has arrived, or another.
             Some(_) => match str::from_utf8(&self.buffer[self.begin..]) {
-                Err(error)
-                    if error.valid_up_to() == 0 && error.error_len().is_none() && !self.ended =>
-                {
+                Err(e) if e.valid_up_to() == 0 && e.error_len().is_none() && !self.ended => {
                     Ok(false)
                 }
                 _ => Err(self.not_an_object()),
@@ -301,13 +281,11 @@ impl Splitter {
                 found => {
                     let expected = self.closing.pop().expect("an object is open");
                     if found != expected {
-                        return Err(self.broken(
-                            here,
-                            Problem::Mismatched {
-                                found: char::from(found),
-                                expected: char::from(expected),
-                            },
-                        ));
+                        let problem = Problem::Mismatched {
+                            found: char::from(found),
+                            expected: char::from(expected),
+                        };
+                        return Err(self.broken(here, problem));
                     }
                     if self.closing.is_empty() {
                         return Ok(true);
@@ -341,8 +319,7 @@ impl Splitter {
     }
 
     /// Returns the error of an object that shows at `at` to be broken. If a line
-    /// between its beginning and there could begin a message, the object was
-    /// probably broken off before that line.
+    /// before could begin a message, the object was probably broken off there.
     fn broken(&self, at: usize, problem: Problem) -> SplitError {
         let mut search = LineSearch::default();
         match search.find(&self.buffer[self.begin + 1..at]) {

@@ -1,26 +1,21 @@
-//! Being told to stop: ctrl-c, and where there are such signals SIGTERM, and
-//! SIGHUP when a terminal closes.
+//! Being told to stop: by ctrl-c, SIGTERM, or SIGHUP when a terminal closes.
 //!
-//! A signal that was ignored when the process began stays ignored: `nohup`
-//! does that to SIGHUP, and a shell without job control to the SIGINT of its
-//! background processes.
+//! A signal that was ignored when the process began stays ignored: `nohup` does
+//! that to SIGHUP, and a shell without job control to SIGINT in the background.
 
 use std::io;
 
-/// Waits for the process to be told to stop. From its making on, the signals
-/// no longer end the process by themselves.
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The signals that tell the process to stop. They no longer end it by themselves.
+#[cfg(unix)]
 #[derive(Debug)]
 pub struct StopSignal {
-    #[cfg(unix)]
-    interrupt: Option<tokio::signal::unix::Signal>,
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    hangup: Option<tokio::signal::unix::Signal>,
-    #[cfg(unix)]
+    interrupt: Option<Signal>,
+    terminate: Signal,
+    hangup: Option<Signal>,
     on_hangup: OnHangup,
-    #[cfg(not(unix))]
-    interrupt: tokio::signal::windows::CtrlC,
 }
 
 /// The meaning of a SIGHUP.
@@ -29,10 +24,10 @@ pub struct StopSignal {
 enum OnHangup {
     /// None: the process was started with it ignored.
     StayIgnored,
-    /// The process's terminal has closed: an end in order.
+    /// The process's terminal has closed.
     Stop,
-    /// There is no terminal that could close. It is how services are told to
-    /// read their settings again, which this one doesn't.
+    /// There is no terminal. Services are told so to read their settings again,
+    /// which this one doesn't.
     Note,
 }
 
@@ -51,7 +46,6 @@ impl OnHangup {
 impl StopSignal {
     /// Takes the signals over. Call it within a runtime, once.
     pub fn new() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
         // All that was inherited is read before anything is changed. A closed
         // terminal is the process's no longer, so this can't wait for SIGHUP.
         let on_hangup = OnHangup::of(is_ignored(libc::SIGHUP)?, has_terminal());
@@ -66,7 +60,7 @@ impl StopSignal {
     }
 
     /// Waits until the process is told to stop. Calls `ignored` for each SIGHUP
-    /// that doesn't tell so.
+    /// that doesn't.
     pub async fn received(&mut self, ignored: impl Fn()) {
         loop {
             tokio::select! {
@@ -80,9 +74,8 @@ impl StopSignal {
         }
     }
 
-    /// Waits until the process is told to stop once more. A SIGHUP doesn't tell
-    /// so: of one closed terminal there may be several, from the kernel and
-    /// from the shell.
+    /// Waits until the process is told to stop once more. A SIGHUP doesn't: for
+    /// one closed terminal there may be several, from the kernel and the shell.
     pub async fn received_again(&mut self) {
         tokio::select! {
             () = next(&mut self.interrupt) => {}
@@ -93,23 +86,19 @@ impl StopSignal {
 
 /// Waits for the next of a signal that is heeded, or for ever.
 #[cfg(unix)]
-async fn next(signal: &mut Option<tokio::signal::unix::Signal>) {
+async fn next(signal: &mut Option<Signal>) {
     match signal {
-        Some(signal) => {
-            signal.recv().await;
-        }
+        Some(signal) => drop(signal.recv().await),
         None => std::future::pending().await,
     }
 }
 
-/// Returns whether the process has a controlling terminal. `/dev/tty` is that
-/// terminal, and can't be opened without one.
+/// Returns whether the process has a controlling terminal: that is `/dev/tty`.
 #[cfg(unix)]
 fn has_terminal() -> bool {
     std::fs::File::open("/dev/tty").is_ok()
 }
 
-/// Returns whether `signal` is ignored at present.
 #[cfg(unix)]
 #[allow(unsafe_code, reason = "the standard library can't tell")]
 fn is_ignored(signal: libc::c_int) -> io::Result<bool> {
@@ -124,23 +113,23 @@ fn is_ignored(signal: libc::c_int) -> io::Result<bool> {
     Ok(unsafe { present.assume_init() }.sa_sigaction == libc::SIG_IGN)
 }
 
+/// The same where ctrl-c is all there is.
+#[cfg(not(unix))]
+#[derive(Debug)]
+pub struct StopSignal(tokio::signal::windows::CtrlC);
+
 #[cfg(not(unix))]
 impl StopSignal {
-    /// Takes the signal over. Call it within a runtime.
     pub fn new() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: tokio::signal::windows::ctrl_c()?,
-        })
+        tokio::signal::windows::ctrl_c().map(Self)
     }
 
-    /// Waits until the process is told to stop. There is no signal to ignore.
     pub async fn received(&mut self, _ignored: impl Fn()) {
-        self.interrupt.recv().await;
+        self.0.recv().await;
     }
 
-    /// Waits until the process is told to stop once more.
     pub async fn received_again(&mut self) {
-        self.interrupt.recv().await;
+        self.0.recv().await;
     }
 }
 

@@ -23,10 +23,8 @@ pub fn line(message: &Message, round_trip: Duration) -> String {
 /// Returns the line of a message with a summary of its own.
 pub fn line_saying(message: &Message, round_trip: Duration, summary: &str) -> String {
     let style = colour(&message.payload);
-    let target = message
-        .target
-        .as_ref()
-        .map_or("everyone", |name| name.as_str());
+    let target = message.target.as_ref();
+    let target = target.map_or("everyone", |name| name.as_str());
     format!(
         "{DIM}{:>8}{DIM:#}  {:>19} → {:<19}  {style}{:<20}{style:#}  {summary}",
         milliseconds(round_trip),
@@ -102,11 +100,8 @@ fn event_summary(event: &IngestEvent) -> String {
             group.oco_group.order_ids.join(", ")
         ),
         DomainEvent::Batch(batch) => {
-            let kinds: Vec<_> = batch
-                .events
-                .iter()
-                .map(|event| event.event_type.as_str())
-                .collect();
+            let kinds = batch.events.iter().map(|event| event.event_type.as_str());
+            let kinds: Vec<_> = kinds.collect();
             format!("{}: {}", batch.event, kinds.join(", "))
         }
         _ => String::new(),

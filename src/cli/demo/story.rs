@@ -1,5 +1,5 @@
-//! The messages of the demo's participants: the platform's eleven examples, told
-//! again and again with other values.
+//! The messages of the participants: the platform's eleven examples, with other
+//! values each time.
 
 use serde_json::json;
 use tickwire::ids::NameError;
@@ -29,8 +29,8 @@ const BATCHES: &str = "batch-processor";
 
 type Act = fn(&mut Story) -> Result<Message, NameError>;
 
-/// The messages of one round. The eleventh example, an `ack`, is missing here: the
-/// gateway says it when it gets an order.
+/// The messages of one round, without the eleventh example: the gateway sends an
+/// `ack` when it gets an order.
 const ROUND: [Act; 20] = [
     Story::heartbeat,
     Story::bar,
@@ -54,7 +54,6 @@ const ROUND: [Act; 20] = [
     Story::batch,
 ];
 
-/// An instrument, and its price.
 #[derive(Debug)]
 struct Instrument {
     symbol: &'static str,
@@ -62,7 +61,6 @@ struct Instrument {
     decimals: usize,
 }
 
-/// The story so far.
 #[derive(Debug)]
 pub struct Story {
     random: SplitMix,
@@ -76,7 +74,6 @@ pub struct Story {
 }
 
 impl Story {
-    /// The story of `seed`.
     pub fn new(seed: u64) -> Self {
         let instrument = |symbol, price, decimals| Instrument {
             symbol,
@@ -113,10 +110,7 @@ impl Story {
     }
 
     fn execution(&mut self) -> Result<Message, NameError> {
-        let order = match self.order.take() {
-            Some(order) => order,
-            None => self.new_order(),
-        };
+        let order = self.order.take().unwrap_or_else(|| self.new_order());
         let execution = self.execution_of(order);
         Message::execution(CONNECTOR, GATEWAY, &self.run_id, execution)
     }
@@ -157,11 +151,8 @@ impl Story {
             "client_ip": format!("192.168.1.{}", 100 + self.random.below(100)),
         });
         let text = "Failed to process order: Invalid quantity";
-        Message::new(
-            GATEWAY,
-            LOGS,
-            log(Level::Error, "order_handler", text, &meta),
-        )
+        let record = log(Level::Error, "order_handler", text, &meta);
+        Message::new(GATEWAY, LOGS, record)
     }
 
     /// Everybody is alive, one after another.
@@ -238,14 +229,13 @@ impl Story {
         self.next_order += 1;
         let side = [Side::Buy, Side::Sell][self.random.below(2) as usize].clone();
         let quantity = decimal((1 + self.random.below(2_000)) as f64 / 1_000.0, 3);
-        let limit = self.random.below(4) > 0;
+        let price = (self.random.below(4) > 0).then(|| decimal(price, decimals));
+        let order_type = price
+            .as_ref()
+            .map_or(OrderType::Market, |_| OrderType::Limit);
         Order {
-            order_type: Some(if limit {
-                OrderType::Limit
-            } else {
-                OrderType::Market
-            }),
-            price: limit.then(|| decimal(price, decimals)),
+            order_type: Some(order_type),
+            price,
             ..Order::new(order_id, symbol, side, quantity)
         }
     }
@@ -272,12 +262,12 @@ impl Story {
         let instrument = &mut self.instruments[chosen];
         let before = instrument.price;
         instrument.price *= 1.0 + swing / 500.0;
-        (
-            instrument.symbol,
-            before,
-            instrument.price,
-            instrument.decimals,
-        )
+        let Instrument {
+            symbol,
+            price,
+            decimals,
+        } = *instrument;
+        (symbol, before, price, decimals)
     }
 }
 

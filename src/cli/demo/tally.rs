@@ -1,14 +1,12 @@
 //! The summary of the demo.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::time::Duration;
 
 use tickwire::wire::Message;
 
 use super::line::{kind, milliseconds};
 
-/// Counts of the messages exchanged.
 #[derive(Debug, Default)]
 pub struct Tally {
     by_kind: BTreeMap<String, u64>,
@@ -18,7 +16,6 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Messages in all.
     pub fn messages(&self) -> u64 {
         self.by_kind.values().sum()
     }
@@ -35,7 +32,6 @@ impl Tally {
         self.confirmed += 1;
     }
 
-    /// Counts a message that the server refused.
     pub fn refused(&mut self, message: &Message) {
         self.count(message);
         self.refused += 1;
@@ -49,26 +45,22 @@ impl Tally {
             elapsed.as_secs_f64()
         );
         for (kind, count) in &self.by_kind {
-            writeln!(text, "{count:>6}  {kind}").expect("a String takes everything");
+            text += &format!("{count:>6}  {kind}\n");
         }
-        write!(
-            text,
+        text += &format!(
             "{} acknowledged by the server, {} orders confirmed by their receiver, \
              {} refused, {deliveries} deliveries",
             self.round_trips.len(),
             self.confirmed,
             self.refused
-        )
-        .expect("a String takes everything");
+        );
         if !self.round_trips.is_empty() {
             self.round_trips.sort_unstable();
-            write!(
-                text,
+            text += &format!(
                 "\nround trip of a message and its ack: p50 {}, p99 {}",
                 milliseconds(percentile(&self.round_trips, 50)),
                 milliseconds(percentile(&self.round_trips, 99))
-            )
-            .expect("a String takes everything");
+            );
         }
         text
     }

@@ -1,10 +1,9 @@
 //! The patience of `send` with a server that does nothing.
 //!
-//! Two clocks run. One waits for answers: it runs while some are owed to messages
-//! that the kernel has taken, and each answer sets it back. The other waits for
-//! the kernel to take bytes: it runs while some wait, and each byte taken sets it
-//! back. Other messages set back neither: a server that goes on writing and reads
-//! nothing is as good as gone.
+//! One clock waits for answers: it runs while some are owed to messages that the
+//! kernel has taken, and each sets it back. Another waits for the kernel to take
+//! bytes: it runs while some wait, and each taken sets it back. Other messages set
+//! back neither: a server that writes and reads nothing is as good as gone.
 
 use std::time::{Duration, Instant};
 
@@ -12,12 +11,10 @@ use tickwire::limits::{FRAME_BYTES_MAX_MAX, SILENCE_UNTOLD_MIN, STALL_TIMEOUT_MA
 
 /// The longest time until an answer, or until the kernel takes a byte.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// The most bytes that are read once the limit is up: a receive buffer holds no
-/// more.
+/// Bytes that are still read when the limit is up: a receive buffer holds no more.
 const LAST_LOOK_BYTES: usize = FRAME_BYTES_MAX_MAX;
 
-/// The limit of both clocks. A server may pause a sender for `stall_timeout`,
-/// and must not be taken for silent because of that.
+/// The limit of both clocks: not below a pause that the server may make.
 pub fn limit(answer_timeout: Duration, stall_timeout: Option<Duration>) -> Duration {
     let pauses = stall_timeout.map_or(SILENCE_UNTOLD_MIN, |stall| {
         stall.min(STALL_TIMEOUT_MAX).saturating_mul(2)
@@ -47,7 +44,6 @@ pub enum Lack {
     Reading,
 }
 
-/// The two clocks.
 #[derive(Debug)]
 pub struct Patience {
     limit: Duration,
@@ -68,8 +64,7 @@ struct LastLook {
 }
 
 impl Patience {
-    /// Clocks that stand still, are up after `limit`, and are looked at every
-    /// `tick` or more often.
+    /// Clocks that are up after `limit`, and looked at every `tick` or more often.
     pub fn new(limit: Duration, tick: Duration) -> Self {
         Self {
             limit,
@@ -86,10 +81,9 @@ impl Patience {
         self.limit
     }
 
-    /// Takes note of the events up to `now`. Returns the lack for which to give
-    /// up, if any, but not before a last look, for a tick and until there is
-    /// nothing more to read: while this program was stopped, or its machine
-    /// suspended, the clocks ran on, and answers may have come.
+    /// Takes note of the events up to `now`. Returns the lack for which to give up,
+    /// but not before a last look, for a tick and until all is read: while this
+    /// program was stopped the clocks ran on, and answers may have come.
     pub fn observe(&mut self, now: Instant, seen: &Observation) -> Option<Lack> {
         let moved = seen.taken != self.taken;
         self.taken = seen.taken;

@@ -16,13 +16,9 @@ const MANY_MESSAGES: u64 = 1_000;
 /// Progress is shown for more bytes than this.
 const MANY_BYTES: u64 = 1024 * 1024;
 
-/// A message that was refused.
 #[derive(Debug, Serialize)]
 pub struct RefusedMessage {
-    /// The index of its input.
-    #[serde(skip)]
-    pub input: usize,
-    /// Its line there.
+    pub file: String,
     pub line: u64,
     pub code: String,
     pub field: Option<String>,
@@ -44,12 +40,11 @@ pub struct Report {
 /// The lists of the JSON summary.
 #[derive(Debug, Default, Serialize)]
 struct Lists {
-    refusals: Vec<ListedRefusal>,
+    refusals: Vec<RefusedMessage>,
     /// Messages of unknown fate.
     unknown: Vec<UnansweredMessage>,
 }
 
-/// A message without an answer in the JSON summary.
 #[derive(Debug, Serialize)]
 struct UnansweredMessage {
     file: String,
@@ -58,26 +53,16 @@ struct UnansweredMessage {
     msg_id: Option<String>,
 }
 
-/// A refusal in the JSON summary.
-#[derive(Debug, Serialize)]
-struct ListedRefusal {
-    file: String,
-    #[serde(flatten)]
-    refused: RefusedMessage,
-}
-
 impl Report {
     /// A report about `inputs` of together `amount`.
     pub fn new(inputs: &[Input], amount: Amount, json: bool) -> Arc<Self> {
         let many = amount.messages > MANY_MESSAGES || amount.bytes > MANY_BYTES;
         let bar = if many && !amount.open_ended {
             // Draws to standard error, and only if that is a terminal.
-            ProgressBar::new(amount.messages).with_style(
-                ProgressStyle::with_template(
-                    "{bar:32} {human_pos}/{human_len} answered, {per_sec}",
-                )
-                .expect("a template of indicatif's own words"),
-            )
+            let template = "{bar:32} {human_pos}/{human_len} answered, {per_sec}";
+            let style = ProgressStyle::with_template(template);
+            ProgressBar::new(amount.messages)
+                .with_style(style.expect("a template of indicatif's own words"))
         } else {
             ProgressBar::hidden()
         };
@@ -88,6 +73,11 @@ impl Report {
         })
     }
 
+    /// The name of the input with this index.
+    pub fn file(&self, input: usize) -> String {
+        self.inputs[input].clone()
+    }
+
     /// Shows that `settled` messages have been answered.
     pub fn progress(&self, settled: u64) {
         self.bar.set_position(settled);
@@ -95,26 +85,20 @@ impl Report {
 
     /// Says that a message was refused, or notes it for the summary.
     pub fn refused(&self, refused: RefusedMessage) {
-        let file = &self.inputs[refused.input];
         if let Some(mut lists) = self.lists() {
-            lists.refusals.push(ListedRefusal {
-                file: file.clone(),
-                refused,
-            });
-            return;
+            return lists.refusals.push(refused);
         }
         let RefusedMessage {
+            file,
             line,
             code,
-            field,
             reason,
-            target,
             ..
-        } = refused;
-        let field = field.map_or_else(String::new, |field| format!(" {field}"));
-        let target = target.map_or_else(String::new, |target| {
-            format!(" (to {})", target.escape_debug())
-        });
+        } = &refused;
+        let field = refused.field.as_ref().map(|field| format!(" {field}"));
+        let target = refused.target.as_ref();
+        let target = target.map(|target| format!(" (to {})", target.escape_debug()));
+        let (field, target) = (field.unwrap_or_default(), target.unwrap_or_default());
         self.bar.suspend(|| {
             say(format_args!(
                 "{file}:{line}: {ERROR}{code}{ERROR:#}{field}: {reason}{target}"
@@ -124,11 +108,8 @@ impl Report {
 
     /// Passes on an error that is about the connection.
     pub fn notice(&self, code: &str, reason: &str) {
-        self.bar.suspend(|| {
-            say(format_args!(
-                "the server says {ERROR}{code}{ERROR:#}: {reason}"
-            ))
-        });
+        let line = format!("the server says {ERROR}{code}{ERROR:#}: {reason}");
+        self.bar.suspend(|| say(format_args!("{line}")));
     }
 
     /// Says that the fate of `messages`, which will get no answer, is unknown, or
@@ -138,7 +119,7 @@ impl Report {
             lists.unknown = messages
                 .iter()
                 .map(|sent| UnansweredMessage {
-                    file: self.inputs[sent.input].clone(),
+                    file: self.file(sent.input),
                     line: sent.line,
                     target: sent.target.clone(),
                     msg_id: sent.msg_id.map(|msg_id| msg_id.to_string()),
@@ -153,7 +134,6 @@ impl Report {
         });
     }
 
-    /// Takes the progress away.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }

@@ -15,14 +15,12 @@ use crate::cli::input::{Event, Input, InputError};
 use crate::cli::ledger::SentMessage;
 use crate::cli::split::Piece;
 
-/// Reads inputs and writes frames.
 pub struct Writer {
     stream: TcpStream,
     out: Vec<u8>,
     /// Bytes that have left `out`.
     flushed: u64,
-    /// Reads from a message as much as the server can read, too. A fault of the
-    /// payload doesn't matter: the server can still name the message.
+    /// Reads as much of a message as the server can, whatever its payload.
     parser: Parser,
     frame_bytes_max: usize,
     shared: Arc<Shared>,
@@ -30,7 +28,6 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// A writer to a server that takes frames of `frame_bytes_max`.
     pub fn new(
         stream: TcpStream,
         frame_bytes_max: usize,
@@ -48,8 +45,8 @@ impl Writer {
         }
     }
 
-    /// Sends all inputs, then the fence. The messages before an error of an input
-    /// are sent, and the fence too, so that their fate becomes known.
+    /// Sends all inputs, then the fence, also after an error of an input: so the fate
+    /// of the messages before it becomes known.
     pub fn send_all(mut self, inputs: &[Input], fence: &[u8]) -> Result<(), InputError> {
         let mut result = Ok(());
         for (index, input) in inputs.iter().enumerate() {
@@ -79,7 +76,7 @@ impl Writer {
         if piece.json.len() > self.frame_bytes_max {
             self.shared.ledger().refused_unsent();
             self.report.refused(RefusedMessage {
-                input,
+                file: self.report.file(input),
                 line,
                 code: ErrorCode::FrameTooLarge.as_str().to_owned(),
                 field: None,

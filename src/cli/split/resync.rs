@@ -1,5 +1,4 @@
-//! The places where a new message surely or probably begins, by which the
-//! splitter finds its way again after one that is broken.
+//! The places where a new message surely or probably begins, behind a broken one.
 
 use tickwire::limits::JSON_DEPTH_MAX;
 use tickwire::wire::internal::is_white_space;
@@ -43,9 +42,9 @@ impl LineSearch {
     }
 }
 
-/// Returns whether the `{` behind `before` begins a message although the object
-/// that `before` begins with is still open, its brackets `closing`: it begins a
-/// line, and no JSON could have an object there, or none that a server takes.
+/// Returns whether the `{` behind `before` begins a message, although the object at
+/// the start of `before` lacks the brackets `closing`: it begins a line, and no
+/// JSON that a server takes could have an object there.
 pub fn begins_anew(before: &[u8], closing: &[u8]) -> bool {
     let before = trim_end(before, |byte| BOM.contains(&byte));
     if !matches!(before.last(), Some(&(b'\n' | RECORD_SEPARATOR))) {

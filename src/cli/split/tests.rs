@@ -6,7 +6,7 @@ type Split = Result<Vec<(String, u64, u64)>, SplitError>;
 
 /// Returns the pieces of `input`, pushed in parts of `size` bytes.
 fn found_in_parts(input: &[u8], size: usize) -> Vec<Result<(String, u64, u64), SplitError>> {
-    let mut splitter = Splitter::new();
+    let mut splitter = Splitter::default();
     let mut found = Vec::new();
     let mut take_all = |splitter: &mut Splitter| {
         while let Some(next) = splitter.next().transpose() {
@@ -206,7 +206,7 @@ fn an_object_inside_another_may_begin_a_line() {
 
 #[test]
 fn passes_over_an_endless_message_in_bounded_memory() {
-    let mut splitter = Splitter::new();
+    let mut splitter = Splitter::default();
     splitter.push(b"{}\n{\"a\": \"");
     assert!(splitter.next().unwrap().is_some());
     let part = vec![b'x'; 1 << 20];
@@ -243,7 +243,7 @@ fn lines_that_never_close_what_they_open_are_passed_quickly() {
 
 #[test]
 fn gives_what_came_before_an_error() {
-    let mut splitter = Splitter::new();
+    let mut splitter = Splitter::default();
     splitter.push(b"{} x");
     assert!(splitter.next().unwrap().is_some());
     assert!(splitter.next().is_err());
