@@ -29,7 +29,6 @@ pub struct Body {
     granted: Value,
 }
 
-/// The two forms of `dropped`.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Dropped {
@@ -62,7 +61,6 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The longest pause for a full queue, if the server tells.
     pub fn stall_timeout(&self) -> Option<Duration> {
         self.stall_timeout_ms.as_u64().map(Duration::from_millis)
     }

@@ -18,7 +18,6 @@ mod streams;
 
 pub use self::arguments::Arguments;
 
-/// Runs the load and prints its results.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let (mode, common) = match &arguments.mode {
         None => ("throughput", &arguments.throughput.load.common),

@@ -14,11 +14,8 @@ use tickwire::wire::write_frame;
 use super::answer::{Body, ServerMessage};
 use super::frames::{Frames, is_timeout};
 
-/// The longest time to find a host's addresses.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest time until a server accepts a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest time until a server welcomes a connection.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
@@ -39,16 +36,13 @@ pub enum ConnectionError {
     },
 }
 
-/// A connection that was welcomed.
 #[derive(Debug)]
 pub struct BlockingClient {
     pub stream: TcpStream,
     pub frames: Frames<TcpStream>,
     /// The server's own name, the `source` of its answers.
     pub server: String,
-    /// The largest frame that the server takes.
     pub frame_bytes_max: usize,
-    /// The longest pause for a full queue, if the server tells.
     pub stall_timeout: Option<Duration>,
 }
 
@@ -93,7 +87,6 @@ pub fn now() -> String {
 }
 
 impl BlockingClient {
-    /// Connects to `to`, says hello and waits for the welcome.
     pub fn connect(to: &str, source: &Name, options: Options) -> Result<Self, ConnectionError> {
         let stream = connect(to)?;
         let unreachable = |error| ConnectionError::Unreachable {
@@ -189,7 +182,6 @@ impl BlockingClient {
     }
 }
 
-/// Opens a plain connection to `to`.
 pub fn connect(to: &str) -> Result<TcpStream, ConnectionError> {
     let addresses = resolve(to, RESOLVE_TIMEOUT, |to| {
         to.to_socket_addrs().map(Iterator::collect)

@@ -8,10 +8,9 @@ use tickwire::limits::FRAME_BYTES_MAX_DEFAULT;
 use tickwire::wire::{ErrorCode, Parser, Refusal, Validation, locate};
 
 use super::input::{Event, Input, InputError};
-use super::split::{self, Piece, Position, SplitError};
+use super::split::{self, Position, SplitError};
 use super::{ERROR, Failure, Outcome, print, say_error};
 
-/// The beginning of the result in JSON.
 const JSON_BEGIN: &str = "{\"problems\":[";
 
 const EXAMPLES: &str = "\
@@ -109,12 +108,14 @@ fn check(
             Ok(Event::Piece(piece)) => {
                 findings.messages += 1;
                 if let Err(refusal) = judge(&mut parser, piece.json) {
-                    findings.add(&refused(input, piece, &refusal));
+                    let at = locate(piece.json, &refusal).unwrap_or(0);
+                    let position = piece.position.after(&piece.json[..at]);
+                    findings.add(&problem(input, position, &refusal));
                 }
             }
             Err(fault) => {
                 findings.messages += 1;
-                findings.add(&no_message(input, &fault, &fault.problem.to_string()));
+                findings.add(&problem(input, fault.position, &refusal_of(&fault)));
             }
             Ok(Event::Idle) if findings.unshown.is_empty() => {}
             Ok(Event::Idle) => {
@@ -140,13 +141,11 @@ fn judge(parser: &mut Parser, frame: &[u8]) -> Result<(), Refusal> {
     parser.parse(frame).map(|_| ())
 }
 
-fn refused<'a>(input: &'a Input, piece: Piece<'_>, refusal: &'a Refusal) -> Problem<'a> {
-    let at = locate(piece.json, refusal).unwrap_or(0);
-    let Position { line, column } = piece.position.after(&piece.json[..at]);
+fn problem<'a>(input: &'a Input, position: Position, refusal: &'a Refusal) -> Problem<'a> {
     Problem {
         file: input.name(),
-        line,
-        column,
+        line: position.line,
+        column: position.column,
         code: refusal.code.as_str(),
         field: refusal.field.as_deref(),
         message: &refusal.reason,
@@ -154,21 +153,13 @@ fn refused<'a>(input: &'a Input, piece: Piece<'_>, refusal: &'a Refusal) -> Prob
     }
 }
 
-/// Returns the problem of text in the place of a message.
-fn no_message<'a>(input: &'a Input, fault: &SplitError, message: &'a str) -> Problem<'a> {
+/// Returns the refusal of text in the place of a message.
+fn refusal_of(fault: &SplitError) -> Refusal {
     let code = match fault.problem {
         split::Problem::TooLarge => ErrorCode::FrameTooLarge,
         _ => ErrorCode::InvalidJson,
     };
-    Problem {
-        file: input.name(),
-        line: fault.position.line,
-        column: fault.position.column,
-        code: code.as_str(),
-        field: None,
-        message,
-        msg_id: None,
-    }
+    Refusal::new(code, fault.problem.to_string())
 }
 
 impl Findings {
@@ -189,7 +180,6 @@ impl Findings {
         self.unshown += &format!("{position}: {ERROR}{code}{ERROR:#}{field}: {message}\n");
     }
 
-    /// Adds the counts: nothing more will be found.
     fn end(&mut self) {
         let (messages, wrong) = (self.messages, self.wrong);
         if self.json {

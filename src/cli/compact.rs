@@ -8,14 +8,12 @@ pub fn append_compact(json: &[u8], out: &mut Vec<u8>) {
     out.reserve(json.len());
     let mut rest = json;
     loop {
-        // Outside strings: copy all but white space, up to the next quote.
         let Some(quote) = memchr::memchr(b'"', rest) else {
             out.extend(rest.iter().filter(|byte| !is_white_space(**byte)));
             return;
         };
         let (between, string) = rest.split_at(quote);
         out.extend(between.iter().filter(|byte| !is_white_space(**byte)));
-        // Inside the string: copy it whole.
         let end = string_end(string, 1).map_or(string.len(), |end| end.quote + 1);
         out.extend_from_slice(&string[..end]);
         rest = &string[end..];

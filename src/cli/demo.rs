@@ -117,7 +117,6 @@ async fn demonstrate(arguments: &Arguments) -> Result<(), DemoError> {
 
 struct Stage {
     clients: HashMap<&'static str, Client>,
-    /// Orders that were not confirmed yet.
     orders: HashMap<MsgId, OpenOrder>,
     news: mpsc::UnboundedReceiver<News>,
     deliveries: Arc<AtomicU64>,
@@ -131,16 +130,12 @@ struct OpenOrder {
 
 #[derive(Debug)]
 enum News {
-    /// The connector got an ack for one of its orders.
     Confirmed(Message, Instant),
-    /// The server had something to say.
     Notice(&'static str, String),
-    /// A connection ended.
     Lost(&'static str),
 }
 
 impl Stage {
-    /// Connects all participants.
     async fn open(address: &str) -> Result<Self, DemoError> {
         let (tell, news) = mpsc::unbounded_channel();
         let deliveries = Arc::new(AtomicU64::new(0));
@@ -228,7 +223,6 @@ impl Stage {
     }
 }
 
-/// One of the nine, where it receives.
 struct Participant {
     name: &'static str,
     client: Client,

@@ -18,7 +18,6 @@ pub struct Frames<R> {
     reader: R,
     codec: FrameCodec,
     unread: BytesMut,
-    /// Room for one read.
     chunk: Box<[u8]>,
     /// The last read got less than there was room for.
     emptied: bool,
@@ -35,7 +34,6 @@ impl<R: Read> Frames<R> {
         }
     }
 
-    /// Gives `frames` again before all others.
     pub fn put_back(&mut self, frames: &[Bytes]) {
         let behind = self.unread.split();
         for frame in frames {

@@ -21,7 +21,6 @@ pub enum Event<'a> {
     Idle,
 }
 
-/// The reason why an input could not be read to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
     #[error("{name}: {error}")]
@@ -50,7 +49,6 @@ impl Input {
         }
     }
 
-    /// Its name in reports.
     pub fn name(&self) -> &str {
         match self {
             Self::File(path) => path,

@@ -9,7 +9,6 @@ use std::collections::VecDeque;
 
 use tickwire::ids::MsgId;
 
-/// A message that was sent and not answered yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SentMessage {
     /// Its id, if the server can read one.
@@ -26,12 +25,10 @@ pub struct SentMessage {
     pub line: u64,
 }
 
-/// The fates of the messages, counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Tally {
     pub sent: u64,
     pub acknowledged: u64,
-    /// Acks that were routed.
     pub routed: u64,
     /// Accepted without an ack, as a `hello` among the messages had asked.
     pub silent: u64,
@@ -60,7 +57,6 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Notes a message that is about to be sent.
     pub fn sent(&mut self, message: SentMessage) {
         if self.over {
             return;
@@ -69,7 +65,6 @@ impl Ledger {
         self.waiting.push_back(message);
     }
 
-    /// Notes a message that can't be sent at all.
     pub fn refused_unsent(&mut self) {
         self.tally.sent += 1;
         self.tally.refused += 1;
@@ -83,16 +78,14 @@ impl Ledger {
         waited
     }
 
-    /// Returns whether a message among the first `taken` bytes still has to be
-    /// answered, accepted or not.
+    /// Returns whether a message among the first `taken` bytes is yet to be answered.
     pub fn is_owed(&self, taken: u64) -> bool {
         let answered = |sent: &SentMessage| sent.is_hello || !(sent.is_ack || self.silent);
         let mut taken = self.waiting.iter().take_while(|sent| sent.end <= taken);
         taken.any(answered)
     }
 
-    /// Notes whether accepted messages get acks from here on. The `hello` that
-    /// chose was answered last.
+    /// Notes whether accepted messages get acks behind the last one answered.
     pub fn expect_acks(&mut self, acks: bool) {
         self.silent = !acks;
     }
@@ -105,7 +98,6 @@ impl Ledger {
         Some(sent)
     }
 
-    /// Notes that all answers have arrived.
     pub fn fenced(&mut self) {
         self.pass(self.waiting.len());
     }

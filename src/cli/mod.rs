@@ -1,7 +1,6 @@
 //! The command line: one file a command.
 //!
-//! This is part of the binary, so it uses the library as any other program
-//! would, and the library knows no argument parser.
+//! It uses the library as any other program would.
 //!
 //! Standard output carries the result of a command, standard error all words about
 //! it. A command returns [`Outcome`] or a [`Failure`], and only [`main`] turns them
@@ -27,7 +26,6 @@ mod ledger;
 mod listen;
 mod log;
 mod patient;
-mod random;
 mod send;
 mod serve;
 mod settings;
@@ -120,7 +118,6 @@ enum Command {
     Bench(Box<bench::Arguments>),
 }
 
-/// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let arguments = CommandLine::parse();
     let command = arguments.command.unwrap_or(Command::Serve(arguments.serve));
@@ -149,12 +146,10 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The style of errors.
 pub const ERROR: Style = AnsiColor::Red.on_default().bold();
 /// The style of explanations.
 pub const DIM: Style = Style::new().dimmed();
 
-/// Writes an error to standard error.
 pub fn say_error(error: &dyn std::fmt::Display) {
     let _ = PatientWriter(io::stderr()).write_all(&error_line(error));
 }
@@ -192,7 +187,6 @@ fn write_out(text: std::fmt::Arguments<'_>) -> io::Result<()> {
     out.flush()
 }
 
-/// `text` with its colours, or without.
 fn rendered(text: std::fmt::Arguments<'_>, choice: ColorChoice) -> Vec<u8> {
     let mut stream = AutoStream::new(Vec::new(), choice);
     stream

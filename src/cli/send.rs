@@ -138,13 +138,10 @@ fn prepare(stream: &TcpStream, tick: Duration) -> io::Result<()> {
     Ok(())
 }
 
-/// The state that the two threads share.
 #[derive(Debug, Default)]
 struct Shared {
     ledger: Mutex<Ledger>,
-    /// Bytes that the kernel has taken.
     taken: AtomicU64,
-    /// Bytes wait for the kernel.
     unwritten: AtomicBool,
     /// The fence was written, which is always answered.
     fence_sent: AtomicBool,
@@ -293,7 +290,6 @@ fn take_answer(message: ServerMessage, shared: &Shared, report: &Report) -> bool
 const ROUTED: &str = "routed (an ack gets no answer of its own)";
 const SILENT: &str = "accepted in silence (a hello among them asked for no acks)";
 
-/// Returns one line with the fates of all messages.
 fn summary(tally: &Tally) -> String {
     let unless_none = |begin, count: u64, text| match count {
         0 => String::new(),

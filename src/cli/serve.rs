@@ -175,7 +175,6 @@ fn unknown_variable(variable: &str) -> String {
     )
 }
 
-/// Returns advice about a server that doesn't start.
 fn explain(error: StartError) -> Failure {
     match error {
         StartError::Listen { address, source } => {

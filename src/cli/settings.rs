@@ -37,17 +37,13 @@ pub struct Settings {
     origins: BTreeMap<String, Origin>,
 }
 
-/// The settings of the command line.
 #[derive(Debug, Default)]
 pub struct Flags<'a> {
     pub config: Option<&'a Path>,
-    /// Settings that were given, by key.
     pub settings: Vec<(&'static str, &'a str)>,
 }
 
 impl Settings {
-    /// Joins the layers and checks the result.
-    ///
     /// # Errors
     /// The first thing that is wrong, with where it stands.
     pub fn load(

@@ -27,8 +27,6 @@ pub struct Position {
 }
 
 impl Position {
-    pub const START: Self = Self { line: 1, column: 1 };
-
     /// Returns the position behind `bytes`, if they begin here.
     pub fn after(self, bytes: &[u8]) -> Self {
         let breaks = memchr::memchr_iter(b'\n', bytes).count() as u64;
@@ -47,7 +45,7 @@ impl Position {
 
 impl Default for Position {
     fn default() -> Self {
-        Self::START
+        Self { line: 1, column: 1 }
     }
 }
 
@@ -65,7 +63,6 @@ pub struct Piece<'a> {
     pub position: Position,
 }
 
-/// The reason why an input can't be split into messages.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{position}: {problem}")]
 pub struct SplitError {
@@ -127,7 +124,6 @@ pub struct Splitter {
 }
 
 impl Splitter {
-    /// Takes the next bytes of the input.
     pub fn push(&mut self, bytes: &[u8]) {
         self.pass(self.given);
         self.buffer.drain(..self.begin);
@@ -167,7 +163,6 @@ impl Splitter {
         }))
     }
 
-    /// Looks for an object. Returns whether all of it is there.
     fn find(&mut self) -> Result<bool, SplitError> {
         if self.closing.is_empty() && !self.find_begin()? {
             return Ok(false);
@@ -185,7 +180,6 @@ impl Splitter {
         }
     }
 
-    /// Moves `begin` on to `to`.
     fn pass(&mut self, to: usize) {
         debug_assert!(self.begin <= to && to <= self.buffer.len());
         if to > self.begin {

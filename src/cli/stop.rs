@@ -84,7 +84,6 @@ impl StopSignal {
     }
 }
 
-/// Waits for the next of a signal that is heeded, or for ever.
 #[cfg(unix)]
 async fn next(signal: &mut Option<Signal>) {
     match signal {

@@ -14,7 +14,6 @@ pub fn check(old: &str, new: &str) -> Result<(), String> {
     }
 }
 
-/// Makes a table of the figures of both, and of their ratios.
 pub fn table(old: &Report, new: &Report) -> Result<String, String> {
     check(&old.mode, &new.mode)?;
     let mut text = String::new();

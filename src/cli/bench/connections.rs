@@ -20,7 +20,6 @@ use crate::cli::Failure;
 use crate::cli::answer::ServerMessage;
 use crate::cli::blocking_client::{self, ConnectionError};
 
-/// The time that a heartbeat may wait for its ack.
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);
 /// The idle time before the costs are taken.
 const IDLE_TIME: Duration = Duration::from_millis(500);
@@ -47,7 +46,6 @@ enum OpenError {
     Unanswered(io::Error),
 }
 
-/// Runs `connections`.
 pub fn run(arguments: &Connections) -> Result<Report, Failure> {
     let count = arguments.connections;
     if let Some(ports) = local_ports()
@@ -63,12 +61,10 @@ pub fn run(arguments: &Connections) -> Result<Report, Failure> {
     Ok(report(&setup, count, &opened))
 }
 
-/// The connections that were opened, and their costs.
 struct Opened {
     count: u64,
     /// Those that the server closed while they were idle.
     closed: u64,
-    /// The time that opening took.
     opening: Duration,
     /// Processor time while they were opened.
     cpu: Cpu,

@@ -24,7 +24,6 @@ pub struct Report {
     tickwire_bench: u64,
     pub mode: String,
     pub time: String,
-    /// The version of the program that measured.
     pub version: String,
     pub machine: Machine,
     pub options: Map<String, Value>,
@@ -34,7 +33,6 @@ pub struct Report {
     pub latency_us: Map<String, Value>,
     /// Everything that did not go as it should.
     pub faults: Vec<String>,
-    /// The line above the figures for people.
     #[serde(skip)]
     title: String,
     /// The figures for people.
@@ -45,7 +43,6 @@ pub struct Report {
 /// The facts that make a machine's figures differ from another's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
-    /// The processor's name.
     cpu: String,
     /// Those that this program may use.
     cores: usize,
@@ -108,7 +105,6 @@ impl Report {
         self.figures.insert(name.to_owned(), value.into());
     }
 
-    /// Adds a line for people.
     pub fn line(&mut self, label: &str, text: &str) {
         writeln!(self.lines, "{label:<15}{text}").expect("a String takes everything");
     }
@@ -146,7 +142,6 @@ impl Report {
         format!("{}\n{}", self.title, self.lines)
     }
 
-    /// The result for programs.
     pub fn json(&self) -> String {
         serde_json::to_string_pretty(self).expect("nothing in it can fail to be JSON") + "\n"
     }

@@ -11,7 +11,6 @@ use crate::cli::input::{Event, Input, InputError};
 /// Numbers in other widths must not make a message longer than a frame may be.
 const MESSAGE_BYTES_MAX: usize = FRAME_BYTES_MAX_MAX / 4;
 
-/// A reason why no load can be made of `--message`.
 #[derive(Debug, thiserror::Error)]
 pub enum SelectionError {
     #[error("--message {0}: no such file, and none of {names}, mix, escaped-order", names = names())]

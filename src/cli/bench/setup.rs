@@ -70,7 +70,6 @@ impl Setup {
         }
     }
 
-    /// Connects under `name` with these acks.
     pub fn connect(&self, name: &Name, acks: Acks) -> Result<BlockingClient, ConnectError> {
         let mut options = Options::new();
         // A server that knows no others need not be asked for the usual.

@@ -18,7 +18,6 @@ use super::streams::{self, Plan};
 use super::{one_at_a_time, selection};
 use crate::cli::Failure;
 
-/// Connections beside those of the throughput.
 const CONNECTIONS_BESIDE: u64 = 8;
 
 /// The ratios that are judged: their names, labels and bounds.
@@ -60,7 +59,6 @@ pub fn run(arguments: &StalledPeer) -> Result<Report, Failure> {
     Ok(runs.report(&pairs))
 }
 
-/// All measurements.
 struct Runs<'a> {
     arguments: &'a StalledPeer,
     selection: Selection,
@@ -166,7 +164,6 @@ fn p99<'a>(report: &'a Report, latency: &str) -> Option<&'a Value> {
     report.latency_us.get(latency)?.get("p99")
 }
 
-/// Adds a ratio and the fate of its bound.
 fn judge(report: &mut Report, name: &str, label: &str, limit: Limit, ratio: Option<Estimate>) {
     let interval = ratio.filter(Estimate::is_interval);
     for (figure, value) in [

@@ -34,7 +34,6 @@ pub fn line_saying(message: &Message, round_trip: Duration, summary: &str) -> St
     )
 }
 
-/// Returns a duration as people compare it.
 pub fn milliseconds(duration: Duration) -> String {
     format!("{:.2} ms", duration.as_secs_f64() * 1_000.0)
 }
@@ -50,7 +49,6 @@ fn colour(payload: &Payload) -> Style {
     colour.on_default()
 }
 
-/// Returns the content of a message in a few words.
 fn summary(message: &Message) -> String {
     match &message.payload {
         Payload::IngestEvent(event) => event_summary(event),

@@ -9,8 +9,6 @@ use tickwire::wire::{
     Target, Timestamp,
 };
 
-use crate::cli::random::SplitMix;
-
 /// The platform's participants: every name in the example messages.
 pub const PARTICIPANTS: [&str; 9] = [
     CONNECTOR, GATEWAY, FEED, TRADES, LOGS, HEALTH, STRATEGIES, ORDERS, BATCHES,
@@ -80,7 +78,7 @@ impl Story {
             price,
             decimals,
         };
-        let mut random = SplitMix::new(seed);
+        let mut random = SplitMix(seed);
         Self {
             run_id: format!("run-{}", 100 + random.below(900)),
             random,
@@ -96,7 +94,6 @@ impl Story {
         }
     }
 
-    /// Returns the next message, of any participant.
     pub fn next(&mut self) -> Message {
         let message = ROUND[self.step % ROUND.len()](self);
         self.step += 1;
@@ -286,6 +283,30 @@ fn decimal(value: f64, decimals: usize) -> Number {
     format!("{value:.decimals$}")
         .parse()
         .expect("a finite decimal is a number of JSON")
+}
+
+/// Numbers that look random: Sebastiano Vigna's splitmix64.
+#[derive(Debug)]
+struct SplitMix(u64);
+
+impl SplitMix {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// Returns a number below `limit`.
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    /// Returns a number from -1 to 1.
+    fn swing(&mut self) -> f64 {
+        self.below(2_001) as f64 / 1_000.0 - 1.0
+    }
 }
 
 #[cfg(test)]

@@ -37,7 +37,6 @@ impl Tally {
         self.refused += 1;
     }
 
-    /// Returns the summary for people.
     pub fn summary(&mut self, deliveries: u64, elapsed: Duration) -> String {
         let mut text = format!(
             "{} messages in {:.1} s\n",

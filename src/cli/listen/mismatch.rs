@@ -22,7 +22,6 @@ pub struct Mismatch {
 }
 
 impl Mismatch {
-    /// Returns the conditions that may be meant otherwise, if there are any.
     pub fn of(conditions: &[Condition]) -> Option<Self> {
         let (numbers, others): (Vec<_>, Vec<_>) =
             conditions.iter().cloned().partition(|condition| {

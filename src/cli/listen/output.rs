@@ -22,11 +22,9 @@ pub enum EarlyEnd {
     Output(#[from] io::Error),
 }
 
-/// Messages as lines, or as frames.
 pub struct Output<'a, W> {
     out: W,
     arguments: &'a Arguments,
-    /// The line at hand.
     line: Vec<u8>,
 }
 

@@ -45,8 +45,6 @@ enum PauseEnd {
 }
 
 impl BackgroundWriter {
-    /// Starts the thread that writes to `out`.
-    ///
     /// # Errors
     /// The system has no thread left.
     pub fn start(out: impl Write + Send + 'static, style: Style) -> io::Result<Self> {
@@ -110,8 +108,7 @@ impl Shared {
         }
     }
 
-    /// Waits for the next lines to be written. Returns whether there are any before
-    /// the end.
+    /// Waits for the next lines to be written; `false` at the end.
     fn next(&self, buffer: &mut WriteBuffer) -> bool {
         let mut state = self.lock();
         loop {

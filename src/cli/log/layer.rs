@@ -82,7 +82,6 @@ impl io::Write for LineWriter<'_> {
     }
 }
 
-/// The fields of an event that sums are made of.
 #[derive(Debug, Default)]
 struct Fields {
     what: String,

@@ -7,7 +7,6 @@ use tickwire::limits::{LOG_BYTES_MAX, LOG_RESERVE_BYTES};
 /// The cost of a line beside its text: its place, and the allocator's own bytes.
 const LINE_OVERHEAD_BYTES: usize = 48;
 
-/// The part of the queue that a line may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Share {
     /// All but the reserve.
@@ -24,14 +23,12 @@ pub struct LineQueue {
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Item {
-    /// A line, with its end.
     Line(Box<[u8]>),
     /// The number of lines that were dropped at this place.
     Dropped(u64),
 }
 
 impl LineQueue {
-    /// Returns whether a line of `bytes` fits.
     pub fn has_room(&self, bytes: usize, share: Share) -> bool {
         let bytes_max = match share {
             Share::Ordinary => LOG_BYTES_MAX - LOG_RESERVE_BYTES,

@@ -9,7 +9,6 @@ use tickwire::limits::LOG_LOSS_NAMES_MAX;
 /// The subject of a line about a loss.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Loss {
-    /// The line's message.
     pub what: String,
     pub name: Option<String>,
 }
@@ -20,8 +19,7 @@ struct Sum {
     count: u64,
 }
 
-/// Losses summed up. At most [`LOG_LOSS_NAMES_MAX`] sums, and one of the
-/// rest.
+/// Losses in at most [`LOG_LOSS_NAMES_MAX`] sums, and one of the rest.
 #[derive(Debug, Default)]
 pub struct Losses {
     sums: BTreeMap<Loss, Sum>,
@@ -52,12 +50,10 @@ impl Losses {
         self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
     }
 
-    /// The time from which the sums are to be written, if there are any.
     pub fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    /// Takes the text of the next sum.
     pub fn take(&mut self) -> Option<String> {
         if let Some((loss, sum)) = self.sums.pop_first() {
             return Some(format!("{loss} {sum}"));

@@ -9,7 +9,6 @@ use std::time::Instant;
 use super::background_writer::BackgroundWriter;
 use super::losses::Loss;
 
-/// Has panics written to `writer` from now on.
 pub fn write_to(writer: BackgroundWriter) {
     panic::set_hook(Box::new(move |panic| {
         let text = text(panic);

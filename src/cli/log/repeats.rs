@@ -7,22 +7,19 @@ use std::time::Instant;
 use tickwire::limits::{LOG_REPEAT_INTERVAL, LOG_REPEATS_MAX};
 
 /// Lines that repeat, by callsite `P`. There is a bounded number of callsites.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Repeats<P> {
     callsites: HashMap<P, Interval>,
 }
 
-/// The lines of a callsite in its interval.
 #[derive(Debug)]
 struct Interval {
     until: Instant,
     written: u32,
     held_back: u64,
-    /// The last text that was held back.
     last: String,
 }
 
-/// Lines that were held back, as one.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Sum<P> {
     pub callsite: P,
@@ -30,16 +27,7 @@ pub struct Sum<P> {
     pub last: String,
 }
 
-impl<P> Default for Repeats<P> {
-    fn default() -> Self {
-        Self {
-            callsites: HashMap::new(),
-        }
-    }
-}
-
 impl<P: Copy + Eq + Hash> Repeats<P> {
-    /// Returns whether a line from `callsite` is to be written.
     pub fn admit(&mut self, callsite: P, now: Instant) -> bool {
         let interval = self.interval(callsite, now);
         let admitted = interval.written < LOG_REPEATS_MAX;
@@ -47,7 +35,6 @@ impl<P: Copy + Eq + Hash> Repeats<P> {
         admitted
     }
 
-    /// Holds back a line from `callsite` that says `text`.
     pub fn hold_back(&mut self, callsite: P, text: String, now: Instant) {
         let interval = self.interval(callsite, now);
         interval.held_back += 1;
@@ -69,7 +56,6 @@ impl<P: Copy + Eq + Hash> Repeats<P> {
         interval
     }
 
-    /// The time at which the next sum is to be written.
     pub fn due(&self) -> Option<Instant> {
         let intervals = self.callsites.values();
         let held_back = intervals.filter(|interval| interval.held_back > 0);

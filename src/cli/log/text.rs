@@ -7,8 +7,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use super::repeats::Sum;
 
-/// A callsite that writes lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Callsite {
     pub target: &'static str,
     pub file: Option<&'static str>,

@@ -58,7 +58,6 @@ impl WriteBuffer {
         self.bytes.extend_from_slice(line);
     }
 
-    /// Writes as much as `out` takes.
     pub fn write(&mut self, out: &mut impl Write) -> Progress {
         while let Some(rest) = self.bytes.get(self.written..)
             && !rest.is_empty()

@@ -30,14 +30,12 @@ pub struct Observation {
     pub answered: bool,
     /// Bytes wait to be taken by the kernel.
     pub unwritten: bool,
-    /// Bytes that the kernel has taken in all.
     pub taken: u64,
     pub read: usize,
     /// All was read that had come by then.
     pub read_all: bool,
 }
 
-/// The work that a server has not done for too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lack {
     Answers,
@@ -59,7 +57,6 @@ pub struct Patience {
 #[derive(Debug)]
 struct LastLook {
     since: Instant,
-    /// The bytes that may still be read.
     left: usize,
 }
 
@@ -76,7 +73,6 @@ impl Patience {
         }
     }
 
-    /// The time that each clock may run.
     pub fn limit(&self) -> Duration {
         self.limit
     }
@@ -108,24 +104,21 @@ impl Patience {
     }
 }
 
-/// The time since something should have happened.
+/// The time from which something should have happened.
 #[derive(Debug, Default)]
-struct Clock {
-    since: Option<Instant>,
-}
+struct Clock(Option<Instant>);
 
 impl Clock {
     fn observe(&mut self, now: Instant, runs: bool, set_back: bool) {
-        match self.since {
-            _ if !runs => self.since = None,
+        match self.0 {
+            _ if !runs => self.0 = None,
             Some(_) if !set_back => {}
-            _ => self.since = Some(now),
+            _ => self.0 = Some(now),
         }
     }
 
     fn is_up(&self, now: Instant, limit: Duration) -> bool {
-        self.since
-            .is_some_and(|since| now.saturating_duration_since(since) >= limit)
+        (self.0).is_some_and(|since| now.saturating_duration_since(since) >= limit)
     }
 }
 

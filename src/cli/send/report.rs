@@ -11,9 +11,8 @@ use crate::cli::input::{Amount, Input};
 use crate::cli::ledger::{SentMessage, Tally};
 use crate::cli::{ERROR, Failure, print, say};
 
-/// Progress is shown for more messages than this.
+/// Progress is shown for more than this.
 const MANY_MESSAGES: u64 = 1_000;
-/// Progress is shown for more bytes than this.
 const MANY_BYTES: u64 = 1024 * 1024;
 
 #[derive(Debug, Serialize)]
@@ -37,7 +36,6 @@ pub struct Report {
     json: Option<Mutex<Lists>>,
 }
 
-/// The lists of the JSON summary.
 #[derive(Debug, Default, Serialize)]
 struct Lists {
     refusals: Vec<RefusedMessage>,
@@ -54,7 +52,6 @@ struct UnansweredMessage {
 }
 
 impl Report {
-    /// A report about `inputs` of together `amount`.
     pub fn new(inputs: &[Input], amount: Amount, json: bool) -> Arc<Self> {
         let many = amount.messages > MANY_MESSAGES || amount.bytes > MANY_BYTES;
         let bar = if many && !amount.open_ended {
@@ -78,7 +75,6 @@ impl Report {
         self.inputs[input].clone()
     }
 
-    /// Shows that `settled` messages have been answered.
     pub fn progress(&self, settled: u64) {
         self.bar.set_position(settled);
     }
@@ -112,8 +108,7 @@ impl Report {
         self.bar.suspend(|| say(format_args!("{line}")));
     }
 
-    /// Says that the fate of `messages`, which will get no answer, is unknown, or
-    /// notes them for the summary.
+    /// Says that the fate of `messages` is unknown, or notes it for the summary.
     pub fn unanswered(&self, messages: &VecDeque<SentMessage>) {
         if let Some(mut lists) = self.lists() {
             lists.unknown = messages
@@ -138,7 +133,6 @@ impl Report {
         self.bar.finish_and_clear();
     }
 
-    /// Prints the fates of all messages.
     pub fn summary(&self, tally: &Tally) -> Result<(), Failure> {
         #[derive(Serialize)]
         struct Summary<'a> {
@@ -163,8 +157,8 @@ impl Report {
     }
 }
 
-/// Returns a line for each input that has messages without an answer. Answers
-/// come in order, so these are the last that were sent.
+/// Returns a line for each input with messages of unknown fate: the last ones, for
+/// answers come in order.
 fn unknown_fates(inputs: &[String], messages: &VecDeque<SentMessage>) -> Vec<String> {
     let of = |input: usize| messages.iter().filter(move |sent| sent.input == input);
     let line = |(input, file): (usize, &String)| {

@@ -3,10 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
-/// The prefix of the variables that tickwire reads.
 pub const PREFIX: &str = "TICKWIRE_";
 
-/// Returns the variable that sets `key`.
 pub fn variable(key: &str) -> String {
     let key = key.replace('.', "__").to_ascii_uppercase();
     format!("{PREFIX}{key}")
@@ -14,7 +12,6 @@ pub fn variable(key: &str) -> String {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// No layer gives a value.
     Default,
     File(PathBuf, u64),
     Variable(String),
@@ -55,7 +52,6 @@ pub enum ValueKind {
 }
 
 impl Assignment {
-    /// The value as an error shows it.
     pub fn shown(&self) -> String {
         match self.kind {
             ValueKind::Untyped | ValueKind::Text => format!("{:?}", self.text),

@@ -10,8 +10,7 @@ use std::path::PathBuf;
 use super::assignment::{Assignment, Origin, PREFIX, ValueKind};
 use super::error::{SettingsError, is_known, nearest, unknown};
 
-/// The variable that names the configuration file. Not a setting, for a file
-/// can't name itself.
+/// The variable that names the configuration file, which is no setting.
 const CONFIG: &str = "TICKWIRE_CONFIG";
 
 #[derive(Debug, Default)]
@@ -27,8 +26,7 @@ pub struct Environment {
 /// file gives a value that nobody has filled in.
 ///
 /// # Errors
-/// A variable that is nearly a setting, or a value of a setting that is not
-/// Unicode.
+/// A variable that is nearly a setting, or a setting's value that is not Unicode.
 pub fn read(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Environment, SettingsError> {
@@ -94,11 +92,9 @@ fn is_foreign(name: &str, value: &str) -> bool {
 /// Returns whether `text` is like `7411_TCP` or `7411_TCP_ADDR`.
 fn is_port_and_protocol(text: &str) -> bool {
     let mut parts = text.splitn(3, '_');
-    let port = parts.next().unwrap_or_default();
-    let protocol = parts.next().unwrap_or_default();
-    port.parse::<u16>().is_ok()
-        && matches!(protocol, "TCP" | "UDP" | "SCTP")
-        && parts.next() != Some("")
+    let port = parts.next().and_then(|port| port.parse::<u16>().ok());
+    let protocol = parts.next();
+    port.is_some() && matches!(protocol, Some("TCP" | "UDP" | "SCTP")) && parts.next() != Some("")
 }
 
 #[cfg(test)]

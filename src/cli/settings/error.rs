@@ -45,7 +45,6 @@ pub enum SettingsError {
 }
 
 impl SettingsError {
-    /// A value that is not allowed.
     pub fn not_allowed(given: Assignment, allowed: String) -> Self {
         Self::Value {
             value: given.shown(),
@@ -60,14 +59,12 @@ pub fn is_known(key: &str) -> bool {
     Key::named(key).is_some() || names::is_known(key)
 }
 
-/// Returns the setting that was probably meant by `key`.
 pub fn nearest(key: &str) -> Option<String> {
     let known = keys::all().map(Key::name);
     let nearest = names::nearest_of(known, key).map(str::to_owned);
     nearest.or_else(|| names::nearest(key))
 }
 
-/// Returns the error of a key that is no setting.
 pub fn unknown(key: String, origin: Origin) -> SettingsError {
     let spelled = |key: &str| match &origin {
         Origin::Variable(_) => variable(key),

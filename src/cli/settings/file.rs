@@ -25,7 +25,7 @@ pub fn read(path: &Path, named_by: &'static str) -> Result<Vec<Assignment>, Sett
 pub fn values(text: &str, path: &Path) -> Result<Vec<Assignment>, SettingsError> {
     let table = DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(text.len(), |span| span.start);
-        let position = Position::START.after(text.get(..at).unwrap_or(text).as_bytes());
+        let position = Position::default().after(text.get(..at).unwrap_or(text).as_bytes());
         SettingsError::NotToml {
             path: path.to_owned(),
             line: position.line,
@@ -39,7 +39,7 @@ pub fn values(text: &str, path: &Path) -> Result<Vec<Assignment>, SettingsError>
     values.sort_by_key(|(start, ..)| *start);
     let assignment = |(start, key, value): Value<'_, '_>| {
         let (value, kind) = text_of(value);
-        let line = Position::START.after(&text.as_bytes()[..start]).line;
+        let line = Position::default().after(&text.as_bytes()[..start]).line;
         Assignment {
             key,
             text: value,

@@ -7,7 +7,6 @@ use super::{Settings, names};
 const INDENT: usize = 20;
 const WIDTH: usize = 80;
 
-/// Returns a setting's text and default.
 pub fn text(key: Key) -> String {
     let text = key.text().replace('`', "");
     match default(key) {
@@ -29,7 +28,6 @@ pub fn list() -> String {
         .collect()
 }
 
-/// Returns the list of the settings of single names.
 pub fn list_of_names() -> String {
     let keys = names::KEYS.iter();
     keys.map(|key| entry(key.name, key.text)).collect()

@@ -32,7 +32,6 @@ pub enum Key {
     Log,
 }
 
-/// Returns all settings in the order in which they are shown.
 pub fn all() -> impl Iterator<Item = Key> {
     let own = |setting: &Setting| (setting.key() == "name").then_some(Key::Threads);
     SETTINGS
@@ -42,12 +41,10 @@ pub fn all() -> impl Iterator<Item = Key> {
 }
 
 impl Key {
-    /// Returns the setting with this dotted name.
     pub fn named(name: &str) -> Option<Self> {
         all().find(|key| key.name() == name)
     }
 
-    /// The dotted name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Server(setting) => setting.key(),

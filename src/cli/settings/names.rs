@@ -9,10 +9,8 @@ use super::Settings;
 use super::assignment::Assignment;
 use super::keys::{number, quoted, shown_size, size};
 
-/// The prefix of the keys of these settings.
 const PREFIX: &str = "names.";
 
-/// A setting of the queue of one name.
 pub struct NameKey {
     /// Its key, behind the name.
     pub name: &'static str,
@@ -81,7 +79,6 @@ pub fn set(settings: &mut Settings, given: &Assignment) -> Option<Result<(), Str
     }))
 }
 
-/// Returns whether `key` is a setting of a name.
 pub fn is_known(key: &str) -> bool {
     parts(key).is_some()
 }
