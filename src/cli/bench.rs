@@ -23,7 +23,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         None => ("throughput", &arguments.throughput.load.common),
         Some(Mode::Throughput(mode)) => ("throughput", &mode.load.common),
         Some(Mode::Paced(mode)) => ("paced", &mode.load.common),
-        Some(Mode::OneAtATime(mode)) => ("one-at-a-time", &mode.load.common),
+        Some(Mode::OneAtATime(mode)) => ("one-at-a-time", &mode.common),
         Some(Mode::FanOut(mode)) => ("fan-out", &mode.common),
         Some(Mode::Connections(mode)) => ("connections", &mode.common),
         Some(Mode::StalledPeer(mode)) => ("stalled-peer", &mode.common),

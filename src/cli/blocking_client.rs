@@ -6,10 +6,9 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use serde_json::{Map, Value, json};
 use tickwire::ids::{MsgId, Name};
-use tickwire::limits::{FRAME_BYTES_MAX_MAX, LISTEN_DEFAULT, PROTOCOL_VERSION};
-use tickwire::wire::write_frame;
+use tickwire::limits::{FRAME_BYTES_MAX_MAX, LISTEN_DEFAULT};
+use tickwire::wire::{Hello, Message, write_frame};
 
 use super::answer::{Body, ServerMessage};
 use super::frames::{Frames, is_timeout};
@@ -56,45 +55,31 @@ pub fn address(text: &str) -> Result<String, String> {
     }
 }
 
-/// The options of a `hello`. Without any it claims its source as a name.
-pub type Options = Map<String, Value>;
-
-/// The options of a `hello` that claims no name.
-pub fn nothing_claimed() -> Options {
-    Options::from_iter([("register".to_owned(), false.into())])
+/// The `hello` of a connection that claims no name.
+pub fn nothing_claimed() -> Hello {
+    Hello {
+        register: Some(false),
+        ..Hello::default()
+    }
 }
 
-/// Returns a `hello` as a frame, and its id.
-pub fn hello(source: &Name, mut payload: Options) -> (MsgId, Vec<u8>) {
-    let msg_id = MsgId::from(uuid::Uuid::new_v4());
-    payload.insert("protocol".to_owned(), PROTOCOL_VERSION.into());
-    let json = json!({
-        "msg_id": msg_id.as_str(),
-        "msg_type": "hello",
-        "timestamp": now(),
-        "source": source.as_str(),
-        "target": null,
-        "payload": payload,
-    });
+/// Returns `hello` as a frame, and its id.
+pub fn hello_frame(source: &Name, hello: Hello) -> (MsgId, Vec<u8>) {
+    let message = Message::hello(source, hello).expect("a name is one");
     let mut frame = Vec::new();
-    write_frame(&mut frame, json.to_string().as_bytes()).expect("a hello fits a frame");
-    (msg_id, frame)
-}
-
-/// The current time as messages carry it.
-pub fn now() -> String {
-    chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+    write_frame(&mut frame, message.to_json().as_bytes()).expect("a hello fits a frame");
+    (message.msg_id, frame)
 }
 
 impl BlockingClient {
-    pub fn connect(to: &str, source: &Name, options: Options) -> Result<Self, ConnectionError> {
+    pub fn connect(to: &str, source: &Name, hello: Hello) -> Result<Self, ConnectionError> {
         let stream = connect(to)?;
         let unreachable = |error| ConnectionError::Unreachable {
             to: to.to_owned(),
             error,
         };
         stream.set_nodelay(true).map_err(unreachable)?;
-        let (hello_id, frame) = hello(source, options);
+        let (hello_id, frame) = hello_frame(source, hello);
         (&stream).write_all(&frame).map_err(unreachable)?;
         let frames = Frames::new(stream.try_clone().map_err(unreachable)?);
         let mut client = Self {

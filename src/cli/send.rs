@@ -90,7 +90,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let patience = Patience::new(limit, tick);
 
     let report = Report::new(&inputs, amount, arguments.json);
-    let (fence_id, fence) = blocking_client::hello(&source, nothing_claimed());
+    let (fence_id, fence) = blocking_client::hello_frame(&source, nothing_claimed());
     let shared = Arc::new(Shared::default());
     let stream = client.stream.try_clone().map_err(Failure::failed)?;
     let writer = Writer::new(

@@ -1,5 +1,6 @@
 //! The command line of `tickwire bench`.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -123,7 +124,7 @@ pub enum Mode {
     Paced(Paced),
     /// Each message when the one before has arrived: the round trip
     #[command(after_long_help = ONE_AT_A_TIME_HELP)]
-    OneAtATime(OneAtATime),
+    OneAtATime(LoadArguments),
     /// One broadcaster, many receivers
     #[command(after_long_help = FAN_OUT_HELP)]
     FanOut(FanOut),
@@ -164,13 +165,6 @@ pub struct Paced {
     pub load: LoadArguments,
 }
 
-/// `one-at-a-time`
-#[derive(Debug, Args)]
-pub struct OneAtATime {
-    #[command(flatten)]
-    pub load: LoadArguments,
-}
-
 /// `fan-out`
 #[derive(Debug, Args)]
 pub struct FanOut {
@@ -202,12 +196,10 @@ pub struct Connections {
 #[derive(Debug, Args)]
 pub struct StalledPeer {
     /// How often to measure with and without them
-    #[arg(long, value_name = "N", default_value_t = 20,
-        value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = within(1..=1_000))]
     pub pairs: u64,
     /// How long each of the three runs of either half sends
-    #[arg(long, value_name = "S", default_value_t = 1,
-        value_parser = clap::value_parser!(u64).range(1..=60))]
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = within(1..=60))]
     pub seconds: u64,
     /// Connections that send to those that read
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = connections())]
@@ -239,8 +231,7 @@ pub struct LoadArguments {
 #[derive(Debug, Args)]
 pub struct ExtentArguments {
     /// How long to send
-    #[arg(long, value_name = "S", default_value_t = 5,
-        value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, value_name = "S", default_value_t = 5, value_parser = within(1..=86_400))]
     pub seconds: u64,
     /// How many messages to send, instead of for how long
     #[arg(long, value_name = "N", conflicts_with = "seconds",
@@ -285,8 +276,12 @@ pub struct Common {
     pub compare: Vec<PathBuf>,
 }
 
+fn within(range: RangeInclusive<u64>) -> RangedU64ValueParser {
+    clap::value_parser!(u64).range(range)
+}
+
 fn connections() -> RangedU64ValueParser {
-    clap::value_parser!(u64).range(1..=1_000_000)
+    within(1..=1_000_000)
 }
 
 fn acks() -> impl TypedValueParser<Value = Acks> {

@@ -8,15 +8,14 @@ use tickwire_load::process::CpuClock;
 use tickwire_load::progress::{Progress, number};
 use tickwire_load::protocol::Acks;
 
-use super::arguments::OneAtATime;
+use super::arguments::LoadArguments;
 use super::report::{Report, counted, rate};
 use super::selection;
 use super::setup::Setup;
 use super::streams::{Plan, prepare};
 use crate::cli::Failure;
 
-pub fn run(arguments: &OneAtATime) -> Result<Report, Failure> {
-    let load = &arguments.load;
+pub fn run(load: &LoadArguments) -> Result<Report, Failure> {
     let plan = Plan::new("one-at-a-time", &load.messages, load.extent.extent());
     let selection = selection::of(plan.message, false).map_err(Failure::usage)?;
     let setup = Setup::new(load.common.to.as_deref(), 4)?;

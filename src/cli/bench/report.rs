@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tickwire::wire::Timestamp;
 use tickwire_load::drive::Extent;
 use tickwire_load::latency::Latency;
 use tickwire_load::machine;
@@ -18,7 +19,7 @@ const FORM: u64 = 1;
 /// Below this the load's processor time is known too coarsely to be divided.
 const CPU_MIN: Duration = Duration::from_millis(200);
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// [`FORM`].
     tickwire_bench: u64,
@@ -41,7 +42,7 @@ pub struct Report {
 }
 
 /// The facts that make a machine's figures differ from another's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     cpu: String,
     /// Those that this program may use.
@@ -69,16 +70,11 @@ impl Report {
         Self {
             tickwire_bench: FORM,
             mode: mode.to_owned(),
-            time: crate::cli::blocking_client::now(),
+            time: Timestamp::now().to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             machine: Machine::this(),
-            options: Map::new(),
-            counts: Map::new(),
-            figures: Map::new(),
-            latency_us: Map::new(),
-            faults: Vec::new(),
             title,
-            lines: String::new(),
+            ..Self::default()
         }
     }
 
@@ -181,6 +177,12 @@ pub fn check_folder(path: &Path) -> Result<(), String> {
 /// The number of things in a second.
 pub fn rate(count: u64, time: Duration) -> f64 {
     count as f64 / time.as_secs_f64().max(1e-9)
+}
+
+/// Words such as `1 sender` or `2,000 senders`.
+pub fn some(count: u64, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", number(count))
 }
 
 /// A number of things and their rate as people read them.

@@ -4,15 +4,13 @@ use std::process::Command;
 
 use tickwire::ids::Name;
 use tickwire::limits::CONNECTIONS_MAX_DEFAULT;
-use tickwire::wire::ErrorCode;
+use tickwire::wire::{ErrorCode, Hello};
 use tickwire_load::process::Process;
 use tickwire_load::protocol::{Acks, Fence, Party};
 use tickwire_load::server::{Ready, Server, StartError};
 
 use crate::cli::Failure;
-use crate::cli::blocking_client::{
-    self, BlockingClient, ConnectionError, Options, nothing_claimed,
-};
+use crate::cli::blocking_client::{self, BlockingClient, ConnectionError, nothing_claimed};
 
 /// Files that a process has open beside its connections.
 const FILES_BESIDE: u64 = 40;
@@ -71,12 +69,12 @@ impl Setup {
     }
 
     pub fn connect(&self, name: &Name, acks: Acks) -> Result<BlockingClient, ConnectError> {
-        let mut options = Options::new();
-        // A server that knows no others need not be asked for the usual.
-        if acks != Acks::Each {
-            options.insert("acks".to_owned(), acks.as_str().into());
-        }
-        BlockingClient::connect(&self.to, name, options).map_err(|error| match error {
+        let hello = Hello {
+            // A server that knows no others need not be asked for the usual.
+            acks: (acks != Acks::Each).then(|| acks.as_str().into()),
+            ..Hello::default()
+        };
+        BlockingClient::connect(&self.to, name, hello).map_err(|error| match error {
             ConnectionError::Refused { code, .. } if code == ErrorCode::LimitExceeded.as_str() => {
                 ConnectError::Full
             }
@@ -127,7 +125,7 @@ pub fn name(text: &str) -> Name {
 
 /// Hands the connection of `name` over to a load.
 pub fn party(peer: BlockingClient, name: &Name) -> Party {
-    let (id, frame) = blocking_client::hello(name, Options::new());
+    let (id, frame) = blocking_client::hello_frame(name, Hello::default());
     Party {
         stream: peer.stream,
         unread: peer.frames.into_unread(),

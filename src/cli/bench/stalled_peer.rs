@@ -6,13 +6,13 @@ use std::time::Duration;
 use serde_json::Value;
 use tickwire_load::drive::Extent;
 use tickwire_load::messages::Selection;
-use tickwire_load::progress::{Progress, number};
+use tickwire_load::progress::Progress;
 use tickwire_load::protocol::Acks;
 use tickwire_load::stall::{Stall, StalledPair, Tally};
 use tickwire_load::statistics::{Estimate, Limit, Verdict};
 
 use super::arguments::StalledPeer;
-use super::report::Report;
+use super::report::{Report, some};
 use super::setup::{Setup, name, party};
 use super::streams::{self, Plan};
 use super::{one_at_a_time, selection};
@@ -91,25 +91,24 @@ impl Runs<'_> {
     }
 
     fn measure(&mut self) -> Result<Figures, Failure> {
-        let StalledPeer {
-            senders,
-            receivers,
-            rate,
-            seconds,
-            ref messages,
-            ..
-        } = *self.arguments;
-        let extent = Extent::Time(Duration::from_secs(seconds));
+        let arguments = self.arguments;
+        let extent = Extent::Time(Duration::from_secs(arguments.seconds));
+        let plan = |mode| Plan::new(mode, &arguments.messages, extent);
         let stream = |mode, rate| Plan {
-            senders,
-            receivers,
+            senders: arguments.senders,
+            receivers: arguments.receivers,
             rate,
-            ..Plan::new(mode, messages, extent)
+            ..plan(mode)
         };
-        let single = Plan::new("one-at-a-time", messages, extent);
+        let single = plan("one-at-a-time");
         let (selection, setup, hidden) = (&self.selection, &self.setup, Progress::hidden);
         let throughput = streams::measure(&stream("throughput", None), selection, setup, hidden)?;
-        let paced = streams::measure(&stream("paced", Some(rate)), selection, setup, hidden)?;
+        let paced = streams::measure(
+            &stream("paced", Some(arguments.rate)),
+            selection,
+            setup,
+            hidden,
+        )?;
         let single = one_at_a_time::measure(&single, selection, setup, hidden)?;
         let figures = [
             throughput.figures.get("messages_per_second"),
@@ -129,13 +128,9 @@ impl Runs<'_> {
 
     fn report(self, pairs: &[(Figures, Figures)]) -> Report {
         let arguments = self.arguments;
-        let pairs_in_words = match arguments.pairs {
-            1 => "1 pair".to_owned(),
-            pairs => format!("{} pairs", number(pairs)),
-        };
         let title = format!(
-            "stalled-peer: {pairs_in_words} of runs with and without two receivers that don't \
-             read, through {}",
+            "stalled-peer: {} of runs with and without two receivers that don't read, through {}",
+            some(arguments.pairs, "pair"),
             self.setup.shown()
         );
         let mut report = Report::new("stalled-peer", title);

@@ -9,7 +9,7 @@ use tickwire_load::progress::{Progress, number};
 use tickwire_load::protocol::{Acks, Framed};
 
 use super::arguments::{Common, FanOut, MessageArguments, Paced, Throughput};
-use super::report::{Report, counted, rate};
+use super::report::{Report, counted, rate, some};
 use super::selection;
 use super::setup::{Setup, name, party};
 use crate::cli::Failure;
@@ -225,10 +225,6 @@ fn rates(report: &mut Report, plan: &Plan<'_>, totals: &Totals, outcome: &Outcom
 }
 
 fn title(plan: &Plan<'_>, setup: &Setup, load: &Load, sent: u64) -> String {
-    let some = |count: u64, noun: &str| match count {
-        1 => format!("1 {noun}"),
-        _ => format!("{} {noun}s", number(count)),
-    };
     let rate = plan.rate.map(|rate| format!(" at {}/s", number(rate)));
     let senders = match plan.is_broadcast {
         true => "1 broadcaster".to_owned(),

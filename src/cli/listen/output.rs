@@ -111,13 +111,12 @@ pub fn say_if_more_is_taken(arguments: &Arguments, welcome: &Welcome) {
 
 #[cfg(test)]
 pub mod tests {
-    use tickwire::wire::{Message, write_frame};
+    use tickwire::wire::{Message, Timestamp, write_frame};
     use tickwire::{Client, ClientConfig};
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::super::arguments::tests::arguments;
     use super::*;
-    use crate::cli::blocking_client;
 
     const MESSAGE: &[u8] = b"{ \"source\": \"a\",\n \"msg_type\": \"x\", \"payload\": {} }";
 
@@ -140,7 +139,7 @@ pub mod tests {
             "server":{{"name":"tickwire","version":"0"}},
             "limits":{{"frame_bytes":9999,"queue_bytes":9999,"queue_messages":9}}}}}}"#,
             hello.msg_id,
-            blocking_client::now()
+            Timestamp::now()
         );
         let mut bytes = Vec::new();
         for frame in [&[welcome.as_bytes()], frames].concat() {

@@ -70,6 +70,7 @@ impl Key {
             Self::Server(setting) => return set(setting.value(&mut settings.server), given),
             Self::Threads => {
                 settings.threads = number(given)
+                    .ok()
                     .filter(|threads| (1..=THREADS_MAX).contains(threads))
                     .ok_or_else(|| format!("must be a whole number between 1 and {THREADS_MAX}"))?;
             }
@@ -102,7 +103,7 @@ fn set(value: Value<'_>, given: &Assignment) -> Result<(), String> {
             *value = Name::new(name).map_err(|error| error.to_string())?;
         }
         Value::Size(value) => *value = size(given)?,
-        Value::Count(value) => *value = number(given).ok_or("must be a whole number")?,
+        Value::Count(value) => *value = number(given)?,
         Value::Duration(value) => {
             *value = with_unit(given, units::duration, units::DURATION_FORM)?;
         }
@@ -203,11 +204,13 @@ fn says_which_lines(filter: &str) -> bool {
 }
 
 /// Reads a whole number. In a file it may not stand in quotes.
-pub fn number(given: &Assignment) -> Option<usize> {
-    match given.kind {
-        ValueKind::Untyped | ValueKind::Number => usize::try_from(units::number(&given.text)?).ok(),
+pub fn number(given: &Assignment) -> Result<usize, String> {
+    let number = match given.kind {
+        ValueKind::Untyped | ValueKind::Number => units::number(&given.text),
         ValueKind::Text | ValueKind::Texts | ValueKind::Other => None,
-    }
+    };
+    let number = number.and_then(|number| usize::try_from(number).ok());
+    number.ok_or_else(|| "must be a whole number".to_owned())
 }
 
 pub fn size(given: &Assignment) -> Result<usize, String> {

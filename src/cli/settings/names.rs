@@ -24,19 +24,13 @@ pub const KEYS: &[NameKey] = &[
     NameKey {
         name: "queue_bytes",
         text: "The bytes that the queue may hold.",
-        set: |own, given| {
-            own.queue_bytes = Some(size(given)?);
-            Ok(())
-        },
+        set: |own, given| size(given).map(|bytes| own.queue_bytes = Some(bytes)),
         show: |own| own.queue_bytes.map(shown_size),
     },
     NameKey {
         name: "queue_messages",
         text: "The messages that the queue may hold.",
-        set: |own, given| {
-            own.queue_messages = Some(number(given).ok_or("must be a whole number")?);
-            Ok(())
-        },
+        set: |own, given| number(given).map(|count| own.queue_messages = Some(count)),
         show: |own| own.queue_messages.map(|messages| messages.to_string()),
     },
     NameKey {
