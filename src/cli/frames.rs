@@ -19,8 +19,8 @@ pub struct Frames<R> {
     codec: FrameCodec,
     unread: BytesMut,
     chunk: Box<[u8]>,
-    /// The last read got less than there was room for.
-    emptied: bool,
+    /// The last read left nothing that had come by then.
+    pub has_read_all: bool,
 }
 
 impl<R: Read> Frames<R> {
@@ -30,7 +30,7 @@ impl<R: Read> Frames<R> {
             codec: FrameCodec::new(FRAME_BYTES_MAX_MAX),
             unread: BytesMut::new(),
             chunk: vec![0; READ_BUFFER_BYTES].into(),
-            emptied: false,
+            has_read_all: false,
         }
     }
 
@@ -42,8 +42,7 @@ impl<R: Read> Frames<R> {
         self.unread.extend_from_slice(&behind);
     }
 
-    /// Returns the bytes read and not given yet: frames with their prefixes, the
-    /// last of them perhaps in part.
+    /// Returns the bytes read and not given yet: frames, the last perhaps in part.
     pub fn into_unread(self) -> Vec<u8> {
         self.unread.into()
     }
@@ -53,21 +52,15 @@ impl<R: Read> Frames<R> {
         self.codec.decode(&mut self.unread)
     }
 
-    /// Returns whether neither a frame nor an error is at hand, so that a reader
-    /// has to wait.
+    /// Returns whether a reader has to wait for a frame or an error.
     pub fn is_drained(&self) -> bool {
         let next = frame_state(&self.unread, FRAME_BYTES_MAX_MAX);
         matches!(next, Ok(FrameState::Partial { .. }))
     }
 
-    /// Returns whether the last read left nothing that had come by then.
-    pub fn has_read_all(&self) -> bool {
-        self.emptied
-    }
-
     /// Reads once. Returns the bytes read, 0 at the end of the stream.
     pub fn fill(&mut self) -> io::Result<usize> {
-        self.emptied = true;
+        self.has_read_all = true;
         let read = loop {
             match self.reader.read(&mut self.chunk) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -75,7 +68,7 @@ impl<R: Read> Frames<R> {
             }
         };
         self.unread.extend_from_slice(&self.chunk[..read]);
-        self.emptied = read < self.chunk.len();
+        self.has_read_all = read < self.chunk.len();
         Ok(read)
     }
 }

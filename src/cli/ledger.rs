@@ -13,9 +13,9 @@ use tickwire::ids::MsgId;
 pub struct SentMessage {
     /// Its id, if the server can read one.
     pub msg_id: Option<MsgId>,
-    /// It is an `ack`, which is answered only when it is refused.
+    /// An `ack` is answered only when it is refused.
     pub is_ack: bool,
-    /// It is a `hello`, which is answered even if it asks for no acks.
+    /// A `hello` is answered even if it asks for no acks.
     pub is_hello: bool,
     /// The bytes sent up to its end.
     pub end: u64,
@@ -90,8 +90,8 @@ impl Ledger {
         self.silent = !acks;
     }
 
-    /// Takes an error, and returns the message that it is about. Without
-    /// `msg_id` that is the first of which no id can be read.
+    /// Takes an error, and returns the message that it is about; without `msg_id`
+    /// the first of which no id can be read.
     pub fn refused(&mut self, msg_id: Option<&MsgId>) -> Option<SentMessage> {
         let sent = self.take(|sent| sent.msg_id.as_ref() == msg_id)?;
         self.tally.refused += 1;

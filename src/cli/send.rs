@@ -111,8 +111,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let tally = shared.ledger().tally;
     report.summary(&tally)?;
     if let Some(reason) = lost {
-        // The writer may wait for more input, which has no use any more, or for
-        // a server that takes nothing.
+        // The writer may still wait for input, or for a server that takes nothing.
         return Err(Failure::failed(reason));
     }
     // Past the fence there is nothing left to write.
@@ -141,7 +140,9 @@ fn prepare(stream: &TcpStream, tick: Duration) -> io::Result<()> {
 #[derive(Debug, Default)]
 struct Shared {
     ledger: Mutex<Ledger>,
+    /// Bytes that the kernel has taken.
     taken: AtomicU64,
+    /// Others wait for it.
     unwritten: AtomicBool,
     /// The fence was written, which is always answered.
     fence_sent: AtomicBool,
@@ -198,8 +199,7 @@ fn read_answers(
         let read = read_once(client)?;
         let mut answered = false;
         while let Some(frame) = client.frames.next_at_hand()? {
-            // Nothing else should come: this connection has no name and no
-            // subscription.
+            // Nothing else should come to a connection without a name.
             let Some(message) = ServerMessage::of(&client.server, &frame) else {
                 continue;
             };
@@ -214,13 +214,13 @@ fn read_answers(
         let seen = Observation {
             answered,
             read,
-            read_all: client.frames.has_read_all(),
+            read_all: client.frames.has_read_all,
             ..shared.seen()
         };
         match patience.observe(Instant::now(), &seen) {
             None => {}
-            Some(Lack::Answers) => return Err(Interruption::Unanswered(patience.limit())),
-            Some(Lack::Reading) => return Err(Interruption::NotReading(patience.limit())),
+            Some(Lack::Answers) => return Err(Interruption::Unanswered(patience.limit)),
+            Some(Lack::Reading) => return Err(Interruption::NotReading(patience.limit)),
         }
     }
 }
@@ -265,8 +265,7 @@ fn take_answer(message: ServerMessage, shared: &Shared, report: &Report) -> bool
         return false;
     }
     let msg_id = body.details.msg_id.as_deref().and_then(id);
-    // An error that names no message and finds no fault with a frame is about
-    // the connection.
+    // Another error is about the connection.
     let about_a_message = msg_id.is_some() || known.is_some_and(ErrorCode::is_invalid_frame);
     let sent = about_a_message
         .then(|| shared.ledger().refused(msg_id.as_ref()))

@@ -112,8 +112,7 @@ impl Settings {
     }
 
     fn set(&mut self, given: Assignment) -> Result<(), SettingsError> {
-        // TOML refuses most keys that stand twice, but `[names.a.b]` and
-        // `[names."a.b"]` are two sections to it.
+        // To TOML `[names.a.b]` and `[names."a.b"]` are two sections.
         if let (Origin::File(..), Some(first @ Origin::File(..))) =
             (&given.origin, self.origins.get(&given.key))
         {

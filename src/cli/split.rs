@@ -4,10 +4,6 @@
 //! or JSON Lines. [`Splitter`] only finds where each object begins and ends, by
 //! its brackets and strings: a message with a `NaN` in it can be sent, and refused.
 //!
-//! Use: [`push`](Splitter::push) bytes and take pieces with
-//! [`next`](Splitter::next) until there is none, again and again. At the end of
-//! the input call [`end`](Splitter::end), and take the rest.
-//!
 //! Text that is no message is an error, behind which the splitter goes on at the
 //! next line that begins with `{`. It keeps the bytes of one message at most.
 
@@ -134,7 +130,7 @@ impl Splitter {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Notes that the input ends behind the bytes pushed.
+    /// Notes that the input ends here. There may be pieces left.
     pub fn end(&mut self) {
         self.ended = true;
     }
@@ -230,8 +226,8 @@ impl Splitter {
         }
     }
 
-    /// Passes over white space, record separators and byte order marks: files
-    /// that were put together have such a mark before each.
+    /// Passes over white space, record separators and byte order marks, also of
+    /// files that were put together.
     fn pass_separators(&mut self) {
         loop {
             let rest = &self.buffer[self.begin..];
@@ -247,8 +243,7 @@ impl Splitter {
         }
     }
 
-    /// Looks on for the bracket that closes the object. Returns whether it is
-    /// there.
+    /// Looks on for the end of the object. Returns whether it is there.
     fn find_end(&mut self) -> Result<bool, SplitError> {
         loop {
             if let Some(start) = self.string {

@@ -46,8 +46,7 @@ impl OnHangup {
 impl StopSignal {
     /// Takes the signals over. Call it within a runtime, once.
     pub fn new() -> io::Result<Self> {
-        // All that was inherited is read before anything is changed. A closed
-        // terminal is the process's no longer, so this can't wait for SIGHUP.
+        // Before anything is changed. A closed terminal is the process's no longer.
         let on_hangup = OnHangup::of(is_ignored(libc::SIGHUP)?, has_terminal());
         let heeds_interrupt = !is_ignored(libc::SIGINT)?;
         let take = |taken: bool, kind| taken.then(|| signal(kind)).transpose();
@@ -102,8 +101,7 @@ fn has_terminal() -> bool {
 #[allow(unsafe_code, reason = "the standard library can't tell")]
 fn is_ignored(signal: libc::c_int) -> io::Result<bool> {
     let mut present = std::mem::MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: without a new action nothing is changed, and there is room for
-    // the present one.
+    // SAFETY: nothing is changed, and there is room for the present action.
     let result = unsafe { libc::sigaction(signal, std::ptr::null(), present.as_mut_ptr()) };
     if result != 0 {
         return Err(io::Error::last_os_error());

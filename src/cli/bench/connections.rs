@@ -81,7 +81,7 @@ fn open_all(setup: &Setup, count: u64) -> Result<Opened, OpenError> {
     let names = names("idle", count as usize + 1);
     let mut open = |name: &str| {
         let heartbeat = heartbeats.next_for(Some(name), Target::Keep);
-        open(setup.address(), &heartbeat.json)
+        open(&setup.to, &heartbeat.json)
     };
     // The first one makes the server allocate everything that it has only once.
     let _first = open(&names[count as usize])?;

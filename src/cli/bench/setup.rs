@@ -19,7 +19,7 @@ const FILES_BESIDE: u64 = 40;
 pub struct Setup {
     /// The server, if it was started for this run.
     own: Option<Server>,
-    to: String,
+    pub to: String,
     /// Its process, if that is on this machine and may be looked at.
     pub process: Option<Process>,
 }
@@ -46,10 +46,6 @@ impl Setup {
             to: to.to_owned(),
             process,
         })
-    }
-
-    pub fn address(&self) -> &str {
-        &self.to
     }
 
     /// The server in the result for people.

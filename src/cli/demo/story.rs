@@ -1,5 +1,4 @@
-//! The messages of the participants: the platform's eleven examples, with other
-//! values each time.
+//! The messages of the participants: the platform's eleven examples, varied.
 
 use serde_json::json;
 use tickwire::ids::NameError;
@@ -27,8 +26,7 @@ const BATCHES: &str = "batch-processor";
 
 type Act = fn(&mut Story) -> Result<Message, NameError>;
 
-/// The messages of one round, without the eleventh example: the gateway sends an
-/// `ack` when it gets an order.
+/// The messages of a round. An `ack` is sent by the gateway for each order.
 const ROUND: [Act; 20] = [
     Story::heartbeat,
     Story::bar,
@@ -251,8 +249,7 @@ impl Story {
         }
     }
 
-    /// Moves a price a little. Returns its instrument, the price before and after,
-    /// and its decimals.
+    /// Moves a price. Returns its symbol, the price before and after, its decimals.
     fn moved_price(&mut self) -> (&'static str, f64, f64, usize) {
         let swing = self.random.swing();
         let chosen = self.random.below(self.instruments.len() as u64) as usize;

@@ -89,8 +89,11 @@ pub fn pointer(text: &str) -> Result<String, String> {
     Ok(escaped.map(|key| format!("/{key}")).collect())
 }
 
-/// Reads the value that a field is compared with: a number, `true`, `false` or
-/// `null` as such, everything else as a text, and a text in quotes in any case.
+pub fn begins_a_number(c: char) -> bool {
+    c == '-' || c.is_ascii_digit()
+}
+
+/// Reads a value: a number, `true`, `false` or `null` as such, all else as a text.
 fn value(text: &str, operator: &Operator) -> Result<FilterValue, String> {
     if text.starts_with('"') {
         return serde_json::from_str::<String>(text)
@@ -106,8 +109,8 @@ fn value(text: &str, operator: &Operator) -> Result<FilterValue, String> {
             "only numbers and texts have an order: for the text write \"{text}\" in quotes"
         ));
     }
-    let is_number = text.starts_with(|c: char| c == '-' || c.is_ascii_digit())
-        && serde_json::from_str::<FilterValue>(text).is_ok();
+    let is_number =
+        text.starts_with(begins_a_number) && serde_json::from_str::<FilterValue>(text).is_ok();
     if constant || is_number {
         return serde_json::from_str(text).map_err(|error| error.to_string());
     }

@@ -11,7 +11,7 @@ use tickwire::ids::Name;
 use tickwire::wire::{Condition, FilterValue, Operator, Subscribe};
 use tickwire::{Client, ClientConfig};
 
-use super::condition::OPERATORS;
+use super::condition::{OPERATORS, begins_a_number};
 use super::say;
 
 /// Conditions that compare with a number, and the others beside them.
@@ -23,13 +23,11 @@ pub struct Mismatch {
 
 impl Mismatch {
     pub fn of(conditions: &[Condition]) -> Option<Self> {
-        let (numbers, others): (Vec<_>, Vec<_>) =
-            conditions.iter().cloned().partition(|condition| {
-                let spelled = condition.value.as_ref().map(FilterValue::as_str);
-                spelled.is_some_and(|value| {
-                    value.starts_with(|first: char| first == '-' || first.is_ascii_digit())
-                })
-            });
+        let is_number = |condition: &Condition| {
+            let value = condition.value.as_ref().map(FilterValue::as_str);
+            value.is_some_and(|value| value.starts_with(begins_a_number))
+        };
+        let (numbers, others): (Vec<_>, _) = conditions.iter().cloned().partition(is_number);
         (!numbers.is_empty()).then_some(Self { numbers, others })
     }
 

@@ -96,8 +96,7 @@ impl<'a, W: Write> Output<'a, W> {
     }
 }
 
-/// Tells of messages beyond `--count`, where the server may hand them over and
-/// they may be lost.
+/// Tells that messages beyond `--count` may be lost, where the server hands them over.
 pub fn say_if_more_is_taken(arguments: &Arguments, welcome: &Welcome) {
     if let Some(count) = arguments.count
         && welcome.granted.window.is_none()

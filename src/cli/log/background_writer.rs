@@ -83,8 +83,7 @@ impl BackgroundWriter {
         }
     }
 
-    /// Ends it, and waits until all is written or nobody reads the stream, at most
-    /// for `timeout`.
+    /// Ends it, and waits at most for `timeout` for readers to take all.
     pub fn finish(&self, timeout: Duration) {
         self.end();
         let is_busy = |state: &mut State| !state.is_idle && !state.is_gone;

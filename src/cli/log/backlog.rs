@@ -23,8 +23,7 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// Returns whether `callsite` is to write its line, of `text`. If not, it is
-    /// summed up with others like it.
+    /// Returns whether `callsite` is to write its line; if not, it is summed up.
     pub fn admit(
         &mut self,
         callsite: Callsite,
@@ -38,8 +37,7 @@ impl Backlog {
         admitted
     }
 
-    /// Returns whether `callsite` is to write its line about a loss. If not, it is
-    /// summed up.
+    /// Does the same with a line about a loss.
     pub fn admit_loss(
         &mut self,
         callsite: Callsite,
@@ -75,7 +73,7 @@ impl Backlog {
 
     /// The time at which the next sum is due.
     pub fn due(&self) -> Option<Instant> {
-        let due = [self.losses.due(), self.repeats.due()];
+        let due = [self.losses.due, self.repeats.due()];
         due.into_iter().flatten().min()
     }
 
@@ -88,7 +86,7 @@ impl Backlog {
         }
         let is_due = |due: Instant| now.is_none_or(|now| due <= now);
         while buffer.room() > 0
-            && self.losses.due().is_some_and(is_due)
+            && self.losses.due.is_some_and(is_due)
             && let Some(text) = self.losses.take()
         {
             buffer.add(style.loss(&text).as_bytes());

@@ -24,7 +24,8 @@ struct Sum {
 pub struct Losses {
     sums: BTreeMap<Loss, Sum>,
     others: Sum,
-    due: Option<Instant>,
+    /// The time from which the sums are to be written, if there are any.
+    pub due: Option<Instant>,
 }
 
 impl Loss {
@@ -37,8 +38,7 @@ impl Loss {
 }
 
 impl Losses {
-    /// Adds a line about `count` lost messages, whose sum is to be written from
-    /// `due` on.
+    /// Adds a line about `count` lost messages, to be told of from `due` on.
     pub fn add(&mut self, loss: Loss, count: u64, due: Instant) {
         let has_room = self.sums.len() < LOG_LOSS_NAMES_MAX || self.sums.contains_key(&loss);
         let sum = match has_room {
@@ -48,10 +48,6 @@ impl Losses {
         sum.lines += 1;
         sum.count = sum.count.saturating_add(count);
         self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
-    }
-
-    pub fn due(&self) -> Option<Instant> {
-        self.due
     }
 
     pub fn take(&mut self) -> Option<String> {
@@ -66,10 +62,9 @@ impl Losses {
 
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
         match &self.name {
-            Some(name) => write!(f, " target={name}"),
-            None => Ok(()),
+            Some(name) => write!(f, "{} target={name}", self.what),
+            None => f.write_str(&self.what),
         }
     }
 }
@@ -108,7 +103,7 @@ mod tests {
                 "undelivered target=b count=7 summed_lines=2",
             ]
         );
-        assert_eq!(losses.due(), None);
+        assert_eq!(losses.due, None);
     }
 
     #[test]
@@ -134,6 +129,6 @@ mod tests {
         losses.add(of("a"), 1, later);
         losses.add(of("a"), 1, now);
         losses.add(of("a"), 1, later);
-        assert_eq!(losses.due(), Some(now));
+        assert_eq!(losses.due, Some(now));
     }
 }

@@ -39,9 +39,6 @@ impl Drop for Log {
 }
 
 /// Has the process log to standard error the events that `filter` admits.
-///
-/// # Errors
-/// The system has no thread left.
 pub fn start(filter: &str) -> io::Result<Log> {
     let coloured = AutoStream::choice(&io::stderr()) != ColorChoice::Never;
     let style = match coloured {
@@ -65,8 +62,7 @@ pub fn start(filter: &str) -> io::Result<Log> {
     Ok(Log(writer))
 }
 
-/// Writes `text` to standard output without waiting for its reader. A parent that
-/// doesn't want to know it is no reason not to serve.
+/// Writes `text` to standard output, and doesn't wait for its reader.
 pub fn announce(text: &str) -> Option<Log> {
     write_out(unlocked(io::stdout()), text.as_bytes())
 }

@@ -44,8 +44,7 @@ impl WriteBuffer {
         self.bytes.is_empty()
     }
 
-    /// Returns the bytes that may be added. An empty buffer takes a line of any
-    /// length.
+    /// Returns the bytes that may be added. The first line may have any length.
     pub fn room(&self) -> usize {
         match self.bytes.len() {
             0 => usize::MAX,

@@ -44,7 +44,7 @@ pub enum Lack {
 
 #[derive(Debug)]
 pub struct Patience {
-    limit: Duration,
+    pub limit: Duration,
     answers: Clock,
     writing: Clock,
     taken: u64,
@@ -71,10 +71,6 @@ impl Patience {
             tick,
             last_look: None,
         }
-    }
-
-    pub fn limit(&self) -> Duration {
-        self.limit
     }
 
     /// Takes note of the events up to `now`. Returns the lack for which to give up,

@@ -45,8 +45,7 @@ impl Writer {
         }
     }
 
-    /// Sends all inputs, then the fence, also after an error of an input: so the fate
-    /// of the messages before it becomes known.
+    /// Sends all inputs, and the fence also after an error of an input.
     pub fn send_all(mut self, inputs: &[Input], fence: &[u8]) -> Result<(), InputError> {
         let mut result = Ok(());
         for (index, input) in inputs.iter().enumerate() {
@@ -60,8 +59,7 @@ impl Writer {
             }
         }
         self.out.extend_from_slice(fence);
-        // A failed write needs no word here: the reader of the answers learns why
-        // the connection ended.
+        // The reader of the answers learns why the connection ended.
         let _ = self.flush();
         self.shared.fence_sent.store(true, Ordering::Release);
         match result {
@@ -125,8 +123,7 @@ impl Writer {
         written
     }
 
-    /// Writes all of `out`, however long it takes: the reader of the answers
-    /// decides when it is too long.
+    /// Writes all of `out`. The reader of the answers decides when it takes too long.
     fn write_all(&self) -> io::Result<()> {
         let mut rest = &self.out[..];
         while !rest.is_empty() {

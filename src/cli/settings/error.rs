@@ -56,7 +56,7 @@ impl SettingsError {
 }
 
 pub fn is_known(key: &str) -> bool {
-    Key::named(key).is_some() || names::is_known(key)
+    Key::named(key).is_some() || names::parts(key).is_some()
 }
 
 pub fn nearest(key: &str) -> Option<String> {

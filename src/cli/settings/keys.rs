@@ -153,8 +153,8 @@ fn addresses(given: &Assignment) -> Result<Vec<String>, String> {
     })
 }
 
-/// Reads a list of texts. A variable or a flag gives it as JSON, `["a", "b"]`, or
-/// plainly: then `split` takes it apart, or returns `None` where it may not guess.
+/// Reads a list of texts. In a variable or a flag it is JSON, `["a", "b"]`, or plain:
+/// then `split` takes it apart, or returns `None` where it may not guess.
 fn texts(
     given: &Assignment,
     form: &str,

@@ -57,7 +57,7 @@ const OVERFLOWS: [(&str, Overflow); 3] = [
 ];
 
 /// Returns the name and its setting, if `key` is about a name.
-fn parts(key: &str) -> Option<(&str, &'static NameKey)> {
+pub fn parts(key: &str) -> Option<(&str, &'static NameKey)> {
     let (name, key) = key.strip_prefix(PREFIX)?.rsplit_once('.')?;
     let key = KEYS.iter().find(|known| known.name == key)?;
     Some((name, key))
@@ -73,17 +73,11 @@ pub fn set(settings: &mut Settings, given: &Assignment) -> Option<Result<(), Str
     }))
 }
 
-pub fn is_known(key: &str) -> bool {
-    parts(key).is_some()
-}
-
 /// Returns the key meant by `key`, if that is about a name and nearly right, as
 /// with single underscores for the two of a variable.
 pub fn nearest(key: &str) -> Option<String> {
-    let Some((name, wrong)) = key
-        .strip_prefix(PREFIX)
-        .and_then(|rest| rest.rsplit_once('.'))
-    else {
+    let rest = key.strip_prefix(PREFIX);
+    let Some((name, wrong)) = rest.and_then(|rest| rest.rsplit_once('.')) else {
         let rest = key.strip_prefix("names")?.strip_prefix(['.', '_'])?;
         let mut known = KEYS.iter().map(|known| known.name);
         let known = known.find(|known| rest.ends_with(known))?;
