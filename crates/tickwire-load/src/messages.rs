@@ -173,7 +173,7 @@ impl Variants {
         assert!(!templates.is_empty(), "there must be a message");
         Self {
             templates,
-            random: Random(seed),
+            random: Random::new(seed),
             given: 0,
             surplus: 0,
         }
@@ -287,9 +287,14 @@ pub fn compact(json: &str) -> Vec<u8> {
 /// Sebastiano Vigna's splitmix64: numbers that look random and are the same
 /// everywhere.
 #[derive(Debug)]
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
+    /// The numbers of `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -298,7 +303,8 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, limit: u64) -> u64 {
+    /// The next number, brought below `limit`.
+    pub fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }
 

@@ -7,6 +7,7 @@ use tickwire::wire::{
     OcoGroup, OcoGroupEvent, Order, OrderType, RawObject, Side, StrategyEvent, StrategyInstance,
     Target, Timestamp,
 };
+use tickwire_load::messages::Random;
 
 /// The platform's participants: every name in the example messages.
 pub const PARTICIPANTS: [&str; 9] = [
@@ -59,7 +60,7 @@ struct Instrument {
 
 #[derive(Debug)]
 pub struct Story {
-    random: SplitMix,
+    random: Random,
     step: usize,
     heartbeats: usize,
     run_id: String,
@@ -76,7 +77,7 @@ impl Story {
             price,
             decimals,
         };
-        let mut random = SplitMix(seed);
+        let mut random = Random::new(seed);
         Self {
             run_id: format!("run-{}", 100 + random.below(900)),
             random,
@@ -132,7 +133,7 @@ impl Story {
         let meta = json!({
             "trade_id": format!("trade-{}", 100 + self.random.below(900)),
             "run_id": self.run_id,
-            "pnl": (self.random.swing() * 5_000.0).round() / 100.0,
+            "pnl": (self.swing() * 5_000.0).round() / 100.0,
             "duration_ms": 1_000 + self.random.below(90_000),
         });
         let text = "Trade reconstructed successfully";
@@ -218,6 +219,11 @@ impl Story {
         Message::batch(BATCHES, GATEWAY, &self.run_id, batch)
     }
 
+    /// Returns a number from -1 to 1.
+    fn swing(&mut self) -> f64 {
+        self.random.below(2_001) as f64 / 1_000.0 - 1.0
+    }
+
     fn new_order(&mut self) -> Order {
         let (symbol, _, price, decimals) = self.moved_price();
         let order_id = format!("ord-{}", self.next_order);
@@ -251,7 +257,7 @@ impl Story {
 
     /// Moves a price. Returns its symbol, the price before and after, its decimals.
     fn moved_price(&mut self) -> (&'static str, f64, f64, usize) {
-        let swing = self.random.swing();
+        let swing = self.swing();
         let chosen = self.random.below(self.instruments.len() as u64) as usize;
         let instrument = &mut self.instruments[chosen];
         let before = instrument.price;
@@ -280,30 +286,6 @@ fn decimal(value: f64, decimals: usize) -> Number {
     format!("{value:.decimals$}")
         .parse()
         .expect("a finite decimal is a number of JSON")
-}
-
-/// Numbers that look random: Sebastiano Vigna's splitmix64.
-#[derive(Debug)]
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// Returns a number below `limit`.
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    /// Returns a number from -1 to 1.
-    fn swing(&mut self) -> f64 {
-        self.below(2_001) as f64 / 1_000.0 - 1.0
-    }
 }
 
 #[cfg(test)]

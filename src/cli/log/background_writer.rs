@@ -45,6 +45,8 @@ enum PauseEnd {
 }
 
 impl BackgroundWriter {
+    /// Starts the thread that writes to `out`.
+    ///
     /// # Errors
     /// The system has no thread left.
     pub fn start(out: impl Write + Send + 'static, style: Style) -> io::Result<Self> {
@@ -83,7 +85,7 @@ impl BackgroundWriter {
         }
     }
 
-    /// Ends it, and waits at most for `timeout` for readers to take all.
+    /// Ends it. Waits at most for `timeout`, until all is written or nobody reads.
     pub fn finish(&self, timeout: Duration) {
         self.end();
         let is_busy = |state: &mut State| !state.is_idle && !state.is_gone;
