@@ -1,5 +1,7 @@
 //! Small types that carry the proof that their content was checked.
 
+mod fresh;
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -189,6 +191,26 @@ impl MsgId {
                 right & ((hyphen & is_hyphen) | ((hyphen ^ 1) & (digit | letter)))
             });
         (right == 1).then_some(Self(*text))
+    }
+
+    /// Makes a fresh id that sorts by time: a UUID of version 7. In a thread each is
+    /// greater than the one before.
+    #[must_use]
+    pub fn fresh() -> Self {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Self::fresh_at(since.unwrap_or_default())
+    }
+
+    /// Makes a fresh id that is random as a whole: a UUID of version 4.
+    #[must_use]
+    pub fn random() -> Self {
+        uuid::Uuid::new_v4().into()
+    }
+
+    /// Makes a fresh id for the time `unix` since 1970.
+    #[must_use]
+    pub(crate) fn fresh_at(unix: std::time::Duration) -> Self {
+        fresh::fresh(unix).into()
     }
 
     /// The id that `text` spells, which was already found to be one.

@@ -130,7 +130,9 @@ struct OpenOrder {
 
 #[derive(Debug)]
 enum News {
-    Confirmed(Message, Instant),
+    /// The connector got an ack for one of its orders.
+    Confirmed(Box<Message>, Instant),
+    /// The server had something to say.
     Notice(&'static str, String),
     Lost(&'static str),
 }
@@ -264,7 +266,8 @@ impl Participant {
             return None;
         }
         let is_ack = matches!(message.payload, Payload::Ack(_));
-        (self.name == CONNECTOR && is_ack).then(|| News::Confirmed(message, Instant::now()))
+        (self.name == CONNECTOR && is_ack)
+            .then(|| News::Confirmed(Box::new(message), Instant::now()))
     }
 }
 

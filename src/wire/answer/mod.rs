@@ -12,7 +12,6 @@ pub use self::batch_ack::BatchAck;
 pub use self::reader::ServerMessage;
 #[cfg(any(feature = "server", feature = "client"))]
 pub(crate) use self::reader::{Answer, AnswerReader};
-use self::template::AnswerTime;
 pub use self::template::{AckTemplate, AnswerIds};
 pub(crate) use self::writer::{AnswerWriter, ErrorDetails};
 use crate::limits::FRAME_PREFIX_BYTES;

@@ -2,12 +2,12 @@
 
 use std::io::Write;
 
-use chrono::{DateTime, Datelike, Timelike};
 use uuid::Uuid;
 
 use super::set_prefix;
 use crate::ids::{MsgId, Name};
 use crate::limits::FRAME_PREFIX_BYTES;
+use crate::wire::message::MillisText;
 
 /// An ack to one sender, with gaps for its ids and its time.
 #[derive(Debug, Clone)]
@@ -66,9 +66,9 @@ impl AckTemplate {
             return;
         }
         self.unix_ms = Some(unix_ms);
-        let time = AnswerTime::from_unix_ms(unix_ms);
+        let time = MillisText::from_unix_ms(unix_ms);
         for at in [self.timestamp_at, self.payload_timestamp_at] {
-            self.frame[at..at + AnswerTime::LEN].copy_from_slice(&time.0);
+            self.frame[at..at + MillisText::LEN].copy_from_slice(time.as_bytes());
         }
     }
 
@@ -173,41 +173,6 @@ fn hex_digits(number: u32) -> [u8; 8] {
     (values + u64::from(b'0') * EACH + letters * to_letters).to_be_bytes()
 }
 
-/// A time as answers spell it: `2026-01-03T12:41:00.000Z`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct AnswerTime([u8; Self::LEN]);
-
-impl AnswerTime {
-    const LEN: usize = 24;
-
-    /// The time `unix_ms` milliseconds after 1970, moved into the years 0 to 9999.
-    pub(super) fn from_unix_ms(unix_ms: i64) -> Self {
-        const FIRST: i64 = -62_167_219_200_000;
-        const LAST: i64 = 253_402_300_799_999;
-        let time = DateTime::from_timestamp_millis(unix_ms.clamp(FIRST, LAST))
-            .expect("chrono covers the years 0 to 9999");
-        let mut text = *b"0000-00-00T00:00:00.000Z";
-        let mut put = |at: usize, digits: usize, mut value: u32| {
-            for place in (at..at + digits).rev() {
-                text[place] = b'0' + (value % 10) as u8;
-                value /= 10;
-            }
-        };
-        put(0, 4, time.year().unsigned_abs());
-        put(5, 2, time.month());
-        put(8, 2, time.day());
-        put(11, 2, time.hour());
-        put(14, 2, time.minute());
-        put(17, 2, time.second());
-        put(20, 3, time.nanosecond() / 1_000_000);
-        Self(text)
-    }
-
-    pub(super) fn as_str(&self) -> &str {
-        str::from_utf8(&self.0).expect("digits and punctuation are ASCII")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,30 +239,5 @@ mod tests {
             assert_eq!(id.get_version_num(), 8);
             assert!(seen.insert(id));
         }
-    }
-
-    #[test]
-    fn writes_times_as_chrono_does() {
-        for ms in [
-            0,
-            1,
-            951_782_399_999,
-            951_782_400_000,
-            1_767_444_060_123,
-            -1,
-        ] {
-            let expected = DateTime::from_timestamp_millis(ms)
-                .unwrap()
-                .to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-            assert_eq!(AnswerTime::from_unix_ms(ms).as_str(), expected);
-        }
-        assert_eq!(
-            AnswerTime::from_unix_ms(i64::MAX).as_str(),
-            "9999-12-31T23:59:59.999Z"
-        );
-        assert_eq!(
-            AnswerTime::from_unix_ms(i64::MIN).as_str(),
-            "0000-01-01T00:00:00.000Z"
-        );
     }
 }

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::{AnswerIds, AnswerTime, set_prefix};
+use super::{AnswerIds, set_prefix};
 use crate::ids::Name;
 use crate::limits::FRAME_PREFIX_BYTES;
-use crate::wire::message::Welcome;
+use crate::wire::message::{MillisText, Welcome};
 use crate::wire::refusal::ErrorCode;
 
 /// The details of an error, beside its code and message.
@@ -98,7 +98,7 @@ impl AnswerWriter<'_> {
     ) {
         let start = out.len();
         out.extend_from_slice(&[0; FRAME_PREFIX_BYTES]);
-        let timestamp = AnswerTime::from_unix_ms(self.unix_ms);
+        let timestamp = MillisText::from_unix_ms(self.unix_ms);
         let answer = Answer {
             msg_id: self.ids.next_string(),
             msg_type,

@@ -1,12 +1,11 @@
 //! Constructors of messages: a fresh id, the current time, and the fields of a type.
 
 use std::convert::Infallible;
-
-use uuid::Uuid;
+use std::time::Duration;
 
 use super::{
     Ack, DomainEvent, ErrorReport, Heartbeat, Hello, IngestEvent, Level, LogRecord, Message,
-    Payload, Timestamp, UnknownFields,
+    Payload, Timestamp, UnknownFields, unix_time,
 };
 use crate::ids::{MsgId, Name, NameError};
 
@@ -21,7 +20,9 @@ pub enum Target {
 }
 
 impl Message {
-    /// A message with a fresh id and the current time.
+    /// A message with a fresh id and the current time. The id is a UUID of version 7:
+    /// ids sort by time. For one that tells no time, set `msg_id` to a
+    /// [`MsgId::random`].
     ///
     /// # Errors
     /// `source` or `target` is not a name.
@@ -30,9 +31,21 @@ impl Message {
         target: impl TryInto<Target, Error: Into<NameError>>,
         payload: impl Into<Payload>,
     ) -> Result<Self, NameError> {
+        let now = unix_time();
+        Self::at(now, Timestamp::at(now), source, target, payload)
+    }
+
+    /// A message of the time `unix` after 1970, which `timestamp` spells.
+    fn at(
+        unix: Duration,
+        timestamp: Timestamp,
+        source: impl TryInto<Name, Error: Into<NameError>>,
+        target: impl TryInto<Target, Error: Into<NameError>>,
+        payload: impl Into<Payload>,
+    ) -> Result<Self, NameError> {
         Ok(Self {
-            msg_id: MsgId::from(Uuid::new_v4()),
-            timestamp: Timestamp::now(),
+            msg_id: MsgId::fresh_at(unix),
+            timestamp,
             source: source.try_into().map_err(Into::into)?,
             target: target.try_into().map_err(Into::into)?.into(),
             payload: payload.into(),
@@ -67,15 +80,16 @@ impl Message {
         event: impl Into<DomainEvent>,
     ) -> Result<Self, NameError> {
         let event = event.into();
-        let now = Timestamp::now();
+        let unix = unix_time();
+        let now = Timestamp::at(unix);
         let payload = IngestEvent::new(
             run_id,
             event.event_type(),
             now.clone(),
-            now,
+            now.clone(),
             event.to_payload_json(),
         );
-        Self::new(source, target, payload)
+        Self::at(unix, now, source, target, payload)
     }
 
     /// A sign of life, for `health-monitor`.

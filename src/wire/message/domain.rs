@@ -45,11 +45,10 @@ macro_rules! domain_events {
             /// The object that stands for this in `payload_json`.
             #[must_use]
             pub fn to_payload_json(&self) -> RawObject {
-                let object = match self {
-                    $(Self::$variant(entity) => RawObject::of(entity),)*
-                    Self::Other { payload_json, .. } => Ok(payload_json.clone()),
-                };
-                object.expect("entities are written as objects")
+                match self {
+                    $(Self::$variant(entity) => RawObject::of_fields(entity),)*
+                    Self::Other { payload_json, .. } => payload_json.clone(),
+                }
             }
 
             /// Reads the event in `payload_json`.

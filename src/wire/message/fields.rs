@@ -212,6 +212,28 @@ macro_rules! fields {
             }
         }
 
+        impl $name {
+            /// Returns whether the field `key` is written from a field of the struct.
+            fn writes(&self, key: &str) -> bool {
+                $(key == stringify!($req) ||)*
+                $($((key == $crate::wire::message::fields::key_of!($opt $($opt_key)?) && self.$opt.is_some()) ||)*)?
+                false
+            }
+        }
+
+        impl $crate::wire::message::WriteJson for $name {
+            fn write_json(&self, out: &mut Vec<u8>) {
+                let mut object = $crate::wire::message::ObjectWriter::begin(out);
+                $(object.member(concat!("\"", stringify!($req), "\":"), &self.$req);)*
+                $($(if let Some(value) = &self.$opt {
+                    let key = concat!("\"", $crate::wire::message::fields::key_of!($opt $($opt_key)?), "\":");
+                    object.member(key, value);
+                })*)?
+                object.unknown(&self.unknown, |key| self.writes(key));
+                object.end();
+            }
+        }
+
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 use serde::ser::SerializeMap;
@@ -220,11 +242,7 @@ macro_rules! fields {
                 $($(if let Some(value) = &self.$opt {
                     map.serialize_entry($crate::wire::message::fields::key_of!($opt $($opt_key)?), value)?;
                 })*)?
-                self.unknown.write(&mut map, |key| {
-                    $(key == stringify!($req) ||)*
-                    $($((key == $crate::wire::message::fields::key_of!($opt $($opt_key)?) && self.$opt.is_some()) ||)*)?
-                    false
-                })?;
+                self.unknown.write(&mut map, |key| self.writes(key))?;
                 map.end()
             }
         }

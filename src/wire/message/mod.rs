@@ -9,13 +9,15 @@ mod hello;
 mod number;
 mod payload;
 mod raw_object;
+mod short_text;
 mod subscription;
 mod timestamp;
 mod words;
+mod write_json;
 
 use std::fmt;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use serde::Deserialize;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -32,11 +34,17 @@ pub use raw_object::{RawObject, RawObjectError};
 pub use subscription::{
     Condition, FilterValue, Operator, Subscribe, SubscriptionMode, Unsubscribe,
 };
+pub(crate) use timestamp::{MillisText, unix_time};
 pub use timestamp::{Timestamp, TimestampError};
 pub use words::UnknownWord;
+use write_json::ObjectWriter;
+pub(crate) use write_json::WriteJson;
 
 use crate::ids::{MsgId, Name};
 use crate::limits::FRAME_PREFIX_BYTES;
+
+/// Room for the JSON of a message; more is made as it is needed.
+const JSON_BYTES_USUAL: usize = 512;
 
 /// A message, read or to be written.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -102,7 +110,9 @@ impl Message {
     /// The message's JSON, compact.
     #[must_use]
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("a message can be written")
+        let mut json = Vec::with_capacity(JSON_BYTES_USUAL);
+        self.write_json(&mut json);
+        String::from_utf8(json).expect("its parts are texts")
     }
 
     /// The message as a frame: its JSON after its length.
@@ -118,17 +128,16 @@ impl Message {
     /// The message as a frame of at most `frame_bytes_max` bytes, or else how many they
     /// are, without the prefix.
     pub(crate) fn to_frame_within(&self, frame_bytes_max: usize) -> Result<Bytes, usize> {
-        let mut frame = BytesMut::with_capacity(512).writer();
-        frame.get_mut().put_bytes(0, FRAME_PREFIX_BYTES);
-        serde_json::to_writer(&mut frame, self).expect("a message can be written");
-        let mut frame = frame.into_inner();
+        let mut frame = Vec::with_capacity(JSON_BYTES_USUAL);
+        frame.extend_from_slice(&[0; FRAME_PREFIX_BYTES]);
+        self.write_json(&mut frame);
         let json_bytes = frame.len() - FRAME_PREFIX_BYTES;
         let prefix = u32::try_from(json_bytes).map_err(|_| json_bytes)?;
         if json_bytes > frame_bytes_max {
             return Err(json_bytes);
         }
         frame[..FRAME_PREFIX_BYTES].copy_from_slice(&prefix.to_be_bytes());
-        Ok(frame.freeze())
+        Ok(frame.into())
     }
 
     /// The message's type, as it stands on the wire.
@@ -174,7 +183,7 @@ impl TryFrom<RawMessage> for Message {
     type Error = MessageError;
     fn try_from(raw: RawMessage) -> Result<Self, MessageError> {
         Ok(Self {
-            payload: Payload::read(&raw.msg_type, raw.payload.as_raw())?,
+            payload: Payload::read(&raw.msg_type, raw.payload.as_str())?,
             msg_id: raw.msg_id,
             timestamp: raw.timestamp,
             source: raw.source,
@@ -195,12 +204,35 @@ impl Serialize for Message {
             map.serialize_entry("target", target)?;
         }
         map.serialize_entry("payload", &self.payload)?;
-        self.unknown.write(&mut map, |key| match key {
+        self.unknown.write(&mut map, |key| self.writes(key))?;
+        map.end()
+    }
+}
+
+impl WriteJson for Message {
+    fn write_json(&self, out: &mut Vec<u8>) {
+        let mut object = ObjectWriter::begin(out);
+        object.member(r#""msg_id":"#, &self.msg_id);
+        object.member(r#""msg_type":"#, self.msg_type());
+        object.member(r#""timestamp":"#, &self.timestamp);
+        object.member(r#""source":"#, &self.source);
+        if let Some(target) = &self.target {
+            object.member(r#""target":"#, target);
+        }
+        object.member(r#""payload":"#, &self.payload);
+        object.unknown(&self.unknown, |key| self.writes(key));
+        object.end();
+    }
+}
+
+impl Message {
+    /// Returns whether the field `key` is written from a field of the struct.
+    fn writes(&self, key: &str) -> bool {
+        match key {
             "msg_id" | "msg_type" | "timestamp" | "source" | "payload" => true,
             "target" => self.target.is_some(),
             _ => false,
-        })?;
-        map.end()
+        }
     }
 }
 

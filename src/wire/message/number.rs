@@ -3,14 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
+
+use super::short_text::ShortText;
 
 /// A JSON number as it was spelled, be it `45000.0`, `1e400` or 25 digits. Numbers are
 /// equal if they are spelled alike; compare [`Number::to_f64`] to compare values.
-#[derive(Clone, Serialize)]
-#[serde(transparent)]
-pub struct Number(Box<RawValue>);
+#[derive(Clone)]
+pub struct Number(ShortText);
 
 /// The reason why a value is not a [`Number`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -28,7 +29,7 @@ impl Number {
     /// The number as it was spelled.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        self.0.get()
+        self.0.as_str()
     }
 
     /// The nearest `f64`; infinite if the number is too large for one.
@@ -51,10 +52,10 @@ impl FromStr for Number {
     fn from_str(text: &str) -> Result<Self, NumberError> {
         // White space around a number would be valid JSON, but isn't a number.
         let no_space = text.ends_with(|last: char| last.is_ascii_digit());
-        RawValue::from_string(text.to_owned())
+        serde_json::from_str::<&RawValue>(text)
             .ok()
             .filter(|raw| no_space && is_number(raw) && raw.get().len() == text.len())
-            .map(Self)
+            .map(|raw| Self(raw.get().into()))
             .ok_or(NumberError::Grammar)
     }
 }
@@ -72,7 +73,8 @@ impl TryFrom<f64> for Number {
         if !value.is_finite() {
             return Err(NumberError::NotFinite);
         }
-        Ok(Self(written(&value)))
+        let text = serde_json::to_string(&value).expect("a finite number can be written");
+        Ok(Self(text.as_str().into()))
     }
 }
 
@@ -80,16 +82,12 @@ macro_rules! from_integers {
     ($($integer:ty)*) => {$(
         impl From<$integer> for Number {
             fn from(value: $integer) -> Self {
-                Self(written(&value))
+                Self(itoa::Buffer::new().format(value).into())
             }
         }
     )*};
 }
 from_integers!(i32 u32 i64 u64);
-
-fn written(value: &impl Serialize) -> Box<RawValue> {
-    serde_json::value::to_raw_value(value).expect("a finite number can be written")
-}
 
 /// Among JSON values only numbers begin like this.
 fn is_number(raw: &RawValue) -> bool {
@@ -103,11 +101,18 @@ impl fmt::Display for Number {
     }
 }
 
+impl Serialize for Number {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue = serde_json::from_str(self.as_str()).expect("a number is JSON");
+        raw.serialize(serializer)
+    }
+}
+
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <Box<RawValue>>::deserialize(deserializer)?;
         if is_number(&raw) {
-            Ok(Self(raw))
+            Ok(Self(raw.get().into()))
         } else {
             Err(serde::de::Error::custom("must be a number"))
         }

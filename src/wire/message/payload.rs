@@ -2,11 +2,12 @@
 
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
-use serde_json::value::RawValue;
 
 use super::fields::fields;
 use super::words::closed_words;
-use super::{Hello, MessageError, RawObject, Subscribe, Timestamp, Unsubscribe, Welcome};
+use super::{
+    Hello, MessageError, RawObject, Subscribe, Timestamp, Unsubscribe, Welcome, WriteJson,
+};
 use crate::ids::{MsgId, Name};
 use crate::wire::refusal::ErrorCode;
 
@@ -29,13 +30,20 @@ macro_rules! payloads {
                 }
             }
 
-            pub(super) fn read(msg_type: &str, payload: &RawValue) -> Result<Self, MessageError> {
-                let payload = payload.get();
+            pub(super) fn read(msg_type: &str, payload: &str) -> Result<Self, MessageError> {
                 let read = match msg_type {
                     $($msg_type => serde_json::from_str(payload).map(Self::$variant),)*
                     _ => return Err(MessageError::UnknownType(msg_type.into())),
                 };
                 read.map_err(|error| MessageError::in_object("payload", &error))
+            }
+        }
+
+        impl WriteJson for Payload {
+            fn write_json(&self, out: &mut Vec<u8>) {
+                match self {
+                    $(Self::$variant(payload) => payload.write_json(out),)*
+                }
             }
         }
 
@@ -222,15 +230,18 @@ impl Ack {
             _ => Vec::new(),
         };
         let dropped = dropped.into_iter().chain(std::iter::repeat(0));
-        let ack_of = |(msg_id, dropped)| {
-            let mut ack = Self::new(msg_id, self.timestamp.clone());
-            if dropped > 0 {
-                let written = ack.unknown.insert("dropped", &dropped);
-                written.expect("a number can always be written as JSON");
-            }
-            ack
-        };
+        let ack_of =
+            |(msg_id, dropped)| Self::new(msg_id, self.timestamp.clone()).with_dropped(dropped);
         covered.into_iter().zip(dropped).map(ack_of).collect()
+    }
+
+    /// Says that `dropped` receivers missed the message, if any did.
+    pub(crate) fn with_dropped(mut self, dropped: u64) -> Self {
+        if dropped > 0 {
+            let written = self.unknown.insert("dropped", &dropped);
+            written.expect("a number can always be written as JSON");
+        }
+        self
     }
 
     fn field<T: DeserializeOwned>(&self, name: &str) -> Option<T> {

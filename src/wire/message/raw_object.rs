@@ -1,13 +1,18 @@
 //! JSON objects kept as text.
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::WriteJson;
+
 /// A JSON object as its sender spelled it. Two are equal if they are spelled alike.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(try_from = "Box<RawValue>")]
-pub struct RawObject(Box<RawValue>);
+pub struct RawObject(String);
+
+/// Bytes that have room from the start: an order has 90, a strategy 300.
+const ROOM: usize = 256;
 
 /// A value that is not written as a JSON object.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +32,24 @@ impl RawObject {
     /// # Errors
     /// It can't be written, or is not written as an object.
     pub fn of(value: &(impl Serialize + ?Sized)) -> Result<Self, RawObjectError> {
-        Self::try_from(serde_json::value::to_raw_value(value)?)
+        Self::from_json(serde_json::to_string(value)?)
+    }
+
+    /// The object as which a struct of fields is written.
+    pub(super) fn of_fields(fields: &impl WriteJson) -> Self {
+        let mut json = Vec::with_capacity(ROOM);
+        fields.write_json(&mut json);
+        let object = String::from_utf8(json).expect("its parts are texts");
+        debug_assert!(object.starts_with('{'));
+        Self(object)
+    }
+
+    /// Takes one JSON value, if it is an object.
+    fn from_json(json: String) -> Result<Self, RawObjectError> {
+        match json.starts_with('{') {
+            true => Ok(Self(json)),
+            false => Err(RawObjectError::NotAnObject),
+        }
     }
 
     /// The object that `text` spells.
@@ -49,12 +71,6 @@ impl RawObject {
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        self.0.get()
-    }
-
-    /// The raw value.
-    #[must_use]
-    pub fn as_raw(&self) -> &RawValue {
         &self.0
     }
 }
@@ -62,11 +78,7 @@ impl RawObject {
 impl TryFrom<Box<RawValue>> for RawObject {
     type Error = RawObjectError;
     fn try_from(raw: Box<RawValue>) -> Result<Self, RawObjectError> {
-        if raw.get().starts_with('{') {
-            Ok(Self(raw))
-        } else {
-            Err(RawObjectError::NotAnObject)
-        }
+        Self::from_json(Box::<str>::from(raw).into())
     }
 }
 
@@ -79,6 +91,13 @@ impl Default for RawObject {
 
 impl From<RawObject> for Box<RawValue> {
     fn from(object: RawObject) -> Self {
-        object.0
+        RawValue::from_string(object.0).expect("an object is JSON")
+    }
+}
+
+impl Serialize for RawObject {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue = serde_json::from_str(&self.0).expect("an object is JSON");
+        raw.serialize(serializer)
     }
 }

@@ -2,17 +2,23 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::{Duration, SystemTime};
 
-use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
-use serde::{Deserialize, Serialize};
+use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
+use serde::{Deserialize, Serialize, Serializer};
 
+use super::short_text::ShortText;
 use crate::wire::rules::is_timestamp;
 
 /// An RFC 3339 timestamp as it was spelled, with `Z` or an offset. Two are equal if they
 /// are spelled alike; compare [`Timestamp::to_utc`] to compare instants.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(try_from = "Box<str>")]
-pub struct Timestamp(Box<str>);
+pub struct Timestamp(ShortText);
+
+/// A time in milliseconds as text: `2026-01-03T12:41:00.000Z`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MillisText([u8; Self::LEN]);
 
 /// A text that is not an RFC 3339 timestamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -25,17 +31,27 @@ impl Timestamp {
     /// a router learns a client's messages only once.
     #[must_use]
     pub fn now() -> Self {
-        Utc::now().trunc_subsecs(3).into()
+        Self::at(unix_time())
+    }
+
+    /// The time `unix` after 1970, in milliseconds.
+    pub(crate) fn at(unix: Duration) -> Self {
+        Self::from_unix_ms(i64::try_from(unix.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// The time `unix_ms` milliseconds after 1970, moved into the years 0 to 9999.
+    pub(crate) fn from_unix_ms(unix_ms: i64) -> Self {
+        Self(MillisText::from_unix_ms(unix_ms).as_str().into())
     }
 
     /// Checks `text` and keeps it.
     ///
     /// # Errors
     /// It is not an RFC 3339 timestamp.
-    pub fn new(text: impl Into<Box<str>>) -> Result<Self, TimestampError> {
-        let text = text.into();
+    pub fn new(text: impl AsRef<str>) -> Result<Self, TimestampError> {
+        let text = text.as_ref();
         match is_timestamp(text.as_bytes()) {
-            true => Ok(Self(text)),
+            true => Ok(Self(text.into())),
             false => Err(TimestampError),
         }
     }
@@ -43,13 +59,13 @@ impl Timestamp {
     /// The timestamp as it was spelled.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 
     /// The instant that it names, to the nanosecond.
     #[must_use]
     pub fn to_utc(&self) -> DateTime<Utc> {
-        DateTime::parse_from_rfc3339(&self.0)
+        DateTime::parse_from_rfc3339(self.as_str())
             .expect("chrono reads whatever the check lets through")
             .to_utc()
     }
@@ -68,7 +84,48 @@ impl From<DateTime<Utc>> for Timestamp {
             nanos if nanos % 1_000 == 0 => SecondsFormat::Micros,
             _ => SecondsFormat::Nanos,
         };
-        Self(time.to_rfc3339_opts(digits, true).into())
+        Self(time.to_rfc3339_opts(digits, true).as_str().into())
+    }
+}
+
+/// Returns the time since 1970; none if the clock stands before that.
+pub(crate) fn unix_time() -> Duration {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.unwrap_or_default()
+}
+
+impl MillisText {
+    pub(crate) const LEN: usize = 24;
+
+    /// The time `unix_ms` milliseconds after 1970, moved into the years 0 to 9999.
+    pub(crate) fn from_unix_ms(unix_ms: i64) -> Self {
+        const FIRST: i64 = -62_167_219_200_000;
+        const LAST: i64 = 253_402_300_799_999;
+        let time = DateTime::from_timestamp_millis(unix_ms.clamp(FIRST, LAST))
+            .expect("chrono covers the years 0 to 9999");
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let mut put = |at: usize, digits: usize, mut value: u32| {
+            for place in (at..at + digits).rev() {
+                text[place] = b'0' + (value % 10) as u8;
+                value /= 10;
+            }
+        };
+        put(0, 4, time.year().unsigned_abs());
+        put(5, 2, time.month());
+        put(8, 2, time.day());
+        put(11, 2, time.hour());
+        put(14, 2, time.minute());
+        put(17, 2, time.second());
+        put(20, 3, time.nanosecond() / 1_000_000);
+        Self(text)
+    }
+
+    pub(crate) const fn as_bytes(&self) -> &[u8; Self::LEN] {
+        &self.0
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).expect("digits and punctuation are ASCII")
     }
 }
 
@@ -88,13 +145,19 @@ impl FromStr for Timestamp {
 
 impl fmt::Debug for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -116,6 +179,31 @@ mod tests {
         assert_eq!(
             Timestamp::from(spelled.to_utc()).as_str(),
             "2026-01-03T12:41:00.100Z"
+        );
+    }
+
+    #[test]
+    fn writes_times_as_chrono_does() {
+        for ms in [
+            0,
+            1,
+            951_782_399_999,
+            951_782_400_000,
+            1_767_444_060_123,
+            -1,
+        ] {
+            let expected = DateTime::from_timestamp_millis(ms)
+                .unwrap()
+                .to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+            assert_eq!(MillisText::from_unix_ms(ms).as_str(), expected);
+        }
+        assert_eq!(
+            MillisText::from_unix_ms(i64::MAX).as_str(),
+            "9999-12-31T23:59:59.999Z"
+        );
+        assert_eq!(
+            MillisText::from_unix_ms(i64::MIN).as_str(),
+            "0000-01-01T00:00:00.000Z"
         );
     }
 

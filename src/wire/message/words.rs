@@ -109,6 +109,12 @@ macro_rules! written_as_word {
             }
         }
 
+        impl $crate::wire::message::WriteJson for $name {
+            fn write_json(&self, out: &mut Vec<u8>) {
+                self.as_str().write_json(out);
+            }
+        }
+
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(self.as_str())

@@ -10,6 +10,35 @@ fn reading_and_writing_an_example_loses_nothing() {
 }
 
 #[test]
+fn a_message_is_written_as_serde_would_write_it() {
+    use crate::wire::testing::generate::{Seed, message};
+    let mut compared = 0;
+    let generated = (0..20_000).map(|seed| message(&mut Seed::new(seed)));
+    for json in generated.chain(MESSAGES.map(str::to_owned)) {
+        let Ok(message) = Message::from_json(json.as_bytes()) else {
+            continue;
+        };
+        compared += 1;
+        assert_eq!(message.to_json(), serde_json::to_string(&message).unwrap());
+        if let Payload::IngestEvent(event) = &message.payload
+            && let Ok(domain) = event.domain()
+        {
+            let by_serde = match &domain {
+                DomainEvent::Order(event) => serde_json::to_string(event),
+                DomainEvent::OcoGroup(event) => serde_json::to_string(event),
+                DomainEvent::Execution(event) => serde_json::to_string(event),
+                DomainEvent::MarketData(event) => serde_json::to_string(event),
+                DomainEvent::Strategy(event) => serde_json::to_string(event),
+                DomainEvent::Batch(event) => serde_json::to_string(event),
+                DomainEvent::Other { payload_json, .. } => serde_json::to_string(payload_json),
+            };
+            assert_eq!(domain.to_payload_json().as_str(), by_serde.unwrap());
+        }
+    }
+    assert!(compared > 2_000, "only {compared} messages could be read");
+}
+
+#[test]
 fn every_event_among_the_examples_has_a_type_that_loses_nothing() {
     for (what, json) in EXAMPLES.into_iter().zip(MESSAGES) {
         let Payload::IngestEvent(event) = read(json).payload else {
