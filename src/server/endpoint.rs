@@ -22,7 +22,7 @@ use crate::ids::{Name, NameError};
 use crate::limits::FRAME_PREFIX_BYTES;
 use crate::router::{Attention, Halt, Pause, Session};
 use crate::sync::lock;
-use crate::wire::{self, Ack, Answer, AnswerReader, ErrorCode, Message, Payload};
+use crate::wire::{self, Ack, Answer, AnswerReader, ErrorCode, Message, Payload, Timestamp};
 
 /// Why an endpoint can't be attached.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -83,8 +83,18 @@ struct State {
 pub(super) struct Endpoints(Mutex<Vec<Weak<Endpoint>>>);
 
 enum Admission {
-    Answered(Option<Answer>),
+    Decided(Fate),
     Paused(Pause),
+}
+
+/// The fate of a frame that was not refused.
+enum Fate {
+    /// Accepted; so many receivers missed it.
+    Accepted(u32),
+    /// A request that was carried out, with its ack.
+    CarriedOut(Ack),
+    /// An `ack`, which has no answer.
+    Routed,
 }
 
 pub(super) fn attach(
@@ -95,6 +105,7 @@ pub(super) fn attach(
         return Err(AttachError::Stopping);
     }
     let mut session = shared.router.connect();
+    session.acknowledge_by_values();
     if name == shared.config.router.name {
         return Err(AttachError::ServerName(name));
     }
@@ -170,9 +181,16 @@ impl Endpoint {
         if let Some(Halt::Pause(pause)) = step.halt {
             return Ok(Admission::Paused(pause));
         }
+        if let Some(missed) = session.drain_accepted().last() {
+            return Ok(Admission::Decided(Fate::Accepted(missed)));
+        }
         // Unlike a connection, an endpoint may send any number of invalid frames.
         let answer = self.answers_in(&session.take_answers()).next();
-        Ok(Admission::Answered(answer))
+        match answer {
+            Some(Answer::Error(report)) => Err(SendError::Refused(report)),
+            Some(Answer::Ack(ack)) => Ok(Admission::Decided(Fate::CarriedOut(ack))),
+            None => Ok(Admission::Decided(Fate::Routed)),
+        }
     }
 
     fn answers_in<'a>(&'a self, frames: &'a [u8]) -> impl Iterator<Item = Answer> + 'a {
@@ -182,17 +200,13 @@ impl Endpoint {
         })
     }
 
-    /// Sends a frame and gives the answer; an `ack` that was routed has none.
-    async fn send_frame(&self, mut frame: BytesMut) -> Result<Option<Ack>, SendError> {
+    /// Sends a frame, and waits for room if need be.
+    async fn send_frame(&self, mut frame: BytesMut) -> Result<Fate, SendError> {
         let mut turn = None;
         loop {
             let pause = match self.admit(&mut frame)? {
                 Admission::Paused(pause) => pause,
-                Admission::Answered(None) => return Ok(None),
-                Admission::Answered(Some(Answer::Ack(ack))) => return Ok(Some(ack)),
-                Admission::Answered(Some(Answer::Error(report))) => {
-                    return Err(SendError::Refused(report));
-                }
+                Admission::Decided(fate) => return Ok(fate),
             };
             if turn.is_none() {
                 turn = Some(self.waiting.lock().await);
@@ -233,8 +247,15 @@ impl EndpointSender {
         if matches!(message.payload, Payload::Ack(_)) {
             return Err(SendError::NeverAnswered);
         }
-        let answer = self.endpoint.send_frame(self.frame(message)?).await?;
-        answer.ok_or(SendError::FateUnknown)
+        match self.endpoint.send_frame(self.frame(message)?).await? {
+            Fate::Accepted(missed) => {
+                let now = self.endpoint.shared.clock.now();
+                let accepted_at = Timestamp::from_unix_ms(now.unix_ms);
+                Ok(Ack::new(message.msg_id, accepted_at).with_dropped(missed.into()))
+            }
+            Fate::CarriedOut(ack) => Ok(ack),
+            Fate::Routed => Err(SendError::NeverAnswered),
+        }
     }
 
     /// Sends a message and drops its ack; also an `ack`, which has none.

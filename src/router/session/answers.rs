@@ -53,6 +53,9 @@ pub(crate) struct Answers {
     /// Waiting bytes beyond which no more input is taken.
     bytes_max: usize,
     ack_options: AckOptions,
+    /// Inside the process acks are values: for each accepted message, the number of
+    /// receivers that missed it. `None` for a connection.
+    accepted: Option<Vec<u32>>,
     /// The ack that several messages share. It is open only while frames are taken:
     /// every reader of `out` finds whole frames.
     batch: Option<Box<BatchAck>>,
@@ -70,6 +73,7 @@ impl Answers {
             unix_ms: 0,
             bytes_max: CONTROL_LANE_BYTES,
             ack_options: AckOptions::default(),
+            accepted: None,
             batch: None,
             senders: Recent::default(),
         }
@@ -198,11 +202,29 @@ impl Answers {
         messages: &[MsgId],
         missed: &[u32],
     ) {
+        if let Some(accepted) = &mut self.accepted {
+            let missed = missed.iter().copied().chain(std::iter::repeat(0));
+            accepted.extend(missed.take(messages.len()));
+            return;
+        }
         match self.ack_options.acks {
             Acks::Batch => self.ack_together(first_name, messages, missed),
             Acks::None => {}
             _ => self.ack_each(sender, messages, missed),
         }
+    }
+
+    /// Acknowledges by values from now on, for a participant inside the process.
+    pub(crate) fn acknowledge_by_values(&mut self) {
+        self.accepted = Some(Vec::new());
+    }
+
+    /// Takes the acks that are values: for each message accepted since the last call,
+    /// the number of receivers that missed it.
+    pub(crate) fn drain_accepted(&mut self) -> impl Iterator<Item = u32> {
+        self.accepted
+            .iter_mut()
+            .flat_map(|accepted| accepted.drain(..))
     }
 
     /// Acknowledges messages of one sender, each by an ack of its own.

@@ -271,6 +271,18 @@ impl Session {
         written
     }
 
+    /// Acknowledges messages by values from now on, for a participant inside the
+    /// process. What is refused is still answered by a frame, and so are requests.
+    pub fn acknowledge_by_values(&mut self) {
+        self.answers.acknowledge_by_values();
+    }
+
+    /// Takes the acks that are values, in the order of the messages: for each that was
+    /// accepted since the last call, the number of receivers that missed it.
+    pub fn drain_accepted(&mut self) -> impl Iterator<Item = u32> {
+        self.answers.drain_accepted()
+    }
+
     /// Takes the waiting answers, as whole frames, for a participant inside the
     /// process.
     #[must_use]
