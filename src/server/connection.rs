@@ -31,8 +31,8 @@ use crate::ids::MsgId;
 use crate::limits;
 use crate::router::{Attention, Halt, Now, Pause, Progress, Session, Step};
 
-/// Buffers read before the output that follows is written, unless something is
-/// gathered for subscribers: their entries grow with each read.
+/// Buffers read before output is written, unless messages are gathered for
+/// subscribers: entries with more messages cost less.
 const READS_PER_ROUND: usize = 4;
 /// Rounds of reading and writing before others get their turn.
 const ROUNDS_PER_TURN: usize = 2;
@@ -359,7 +359,7 @@ impl Connection {
         };
         let waits_for_frame = matches!(self.intake, Intake::Open) && !self.input.is_empty();
         if !waits_for_frame {
-            // Nothing has begun, or it begins with a frame that was complete.
+            // Either no bytes are left, or the first frame in them is complete.
             self.frame.end();
         } else if step.consumed > 0 {
             self.frame.begin(now.mono, self.input.len());

@@ -54,7 +54,8 @@ pub struct EndpointSender {
 /// it has not returned wait for the next owner, or are reported to their senders.
 pub struct EndpointReceiver {
     endpoint: Arc<Endpoint>,
-    /// Frames not yet handed out: broadcasts only; others would be lost with this.
+    /// Broadcasts that were taken from the session and not handed out. Other messages
+    /// are taken one by one: here they would be lost with the receiver.
     run: Bytes,
     notices: VecDeque<Event>,
     /// Nothing follows the frames and notices that are here.

@@ -73,8 +73,7 @@ impl Input {
             return self.poll_read_large(cx, stream, session, round, now);
         }
         let mut buffer = round.take_buffer();
-        // A read buffer is empty when it is taken, and larger than the rest of
-        // another.
+        // The rest came from a read buffer, so it fits into an empty one.
         buffer.extend_from_slice(&self.rest);
         let room = room.min(READ_BUFFER_BYTES.saturating_sub(buffer.len()));
         let read = poll_read_up_to(cx, stream, &mut buffer, room);

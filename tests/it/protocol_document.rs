@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::Value;
-use tickwire::wire::{ErrorCode, Parser, Validation};
+use tickwire::wire::{ErrorCode, Kind, Parser, Validation};
 
 use crate::conformance::MESSAGES;
 use crate::python::python;
@@ -136,16 +136,8 @@ fn the_documents_messages_are_valid() {
             kinds.insert(kind);
         }
     }
-    for kind in [
-        "ingest_event",
-        "log_record",
-        "heartbeat",
-        "error",
-        "ack",
-        "hello",
-        "welcome",
-    ] {
-        assert!(kinds.contains(kind), "no example of {kind}");
+    for kind in Kind::WORDS.iter().chain(&["welcome"]) {
+        assert!(kinds.contains(*kind), "no example of {kind}");
     }
 }
 

@@ -8,9 +8,9 @@
 //! The ids belong to the mailbox of the connection's first name and go with it to
 //! a connection that resumes. The earlier connection goes on using them, so that
 //! both know the messages that still arrive there. Both admit and queue messages
-//! under [`AcceptedIds::lock_order`]. So neither can find a message new that the
-//! other is about to accept; nor find one known that the other has yet to queue,
-//! and overtake it with the next.
+//! under [`AcceptedIds::lock_order`]. Without it, one of them could find a message new
+//! that the other is about to accept, or know a message that the other has not queued
+//! yet and overtake it.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Weak};

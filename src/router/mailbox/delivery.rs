@@ -28,7 +28,7 @@ pub(crate) struct Delivery<'a> {
 }
 
 impl<'a> Delivery<'a> {
-    /// Begins a delivery to the owner.
+    /// Begins a delivery to the owner, and takes entries out of the queue for it.
     pub(super) fn begin(mailbox: &'a Mailbox, mut in_flight: MutexGuard<'a, InFlight>) -> Self {
         in_flight.fill(&mailbox.queue);
         Self { mailbox, in_flight }
@@ -56,7 +56,7 @@ impl<'a> Delivery<'a> {
         Some((frame, others_follow))
     }
 
-    /// See [`InFlight::offer`].
+    /// Adds the next bytes to `slices`: see [`InFlight::offer`].
     pub(crate) fn offer<'s>(&'s self, slices: &mut Slices<'s>, most: usize) -> usize {
         self.in_flight.offer(slices, most)
     }
@@ -66,8 +66,8 @@ impl<'a> Delivery<'a> {
         self.in_flight.ahead()
     }
 
-    /// Gives back the room of the frames that are wholly written, also of an entry
-    /// that isn't. Returns whether a frame is now partly written.
+    /// Gives back the room of all written frames, also of those at the front of an entry
+    /// that is partly written. Returns whether a frame is partly written.
     pub(crate) fn cut(&mut self) -> bool {
         let messages = self.in_flight.cut();
         self.mailbox.release(messages, 0);
@@ -230,8 +230,7 @@ impl InFlight {
         slices.fill(parts, self.written, most)
     }
 
-    /// The oldest frame, which none is written before. To be called only while
-    /// none is partly written.
+    /// The oldest frame. To be called only while no frame is partly written.
     pub(crate) fn first_frame(&mut self) -> Option<Bytes> {
         debug_assert!(!self.is_partial(), "an entry is being written");
         let head = self.entries.front_mut()?;

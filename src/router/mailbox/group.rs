@@ -129,10 +129,9 @@ impl Group {
         membership
     }
 
-    /// Takes a member out. Its entries that are not wholly written go back; it
-    /// finishes a frame that it has begun, which goes back as well. Returns the
-    /// number of messages that it had wholly written of an entry it had begun, and
-    /// whether it was the last member.
+    /// Takes a member out. Its unwritten frames go back. A frame that it has begun is
+    /// finished by it, and goes back whole as well. Returns the number of messages in
+    /// front of that frame, in the same entry, and whether it was the last member.
     pub(super) fn leave(&self, membership: &Membership, pool: &Mutex<InFlight>) -> (usize, bool) {
         let mut in_flight = lock(&membership.in_flight);
         membership.left.store(true, Ordering::Release);
@@ -368,9 +367,9 @@ impl Binding {
         }
     }
 
-    /// The member that a message is bound to; `None` if it has no key. It is the
-    /// member that hashes to the largest number together with the key: when one
-    /// joins or leaves, only the keys move that it gets or had.
+    /// The member that a message is bound to; `None` if the message has no key. Each
+    /// member is hashed together with the key, and the largest number wins: a member
+    /// that joins or leaves moves no other keys than its own.
     fn member_of(&mut self, json: &[u8], members: &[Member]) -> Option<usize> {
         let key = match self.values.read(&self.probe, json, None).get(0)? {
             Value::Null => self.hasher.hash_one(()),

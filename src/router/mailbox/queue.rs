@@ -187,8 +187,9 @@ impl Queue {
 
     /// Takes reservations again. To be called only while nobody can end the queue.
     pub(crate) fn reopen(&self) {
-        // Also where it is open: a producer that notes a drop either comes before
-        // this, and is seen, or sees all that was done before this.
+        // A write also where the queue is open: a producer that notes a drop comes
+        // either before this write, which then sees the drop, or behind it, and sees
+        // the new owner.
         self.state.fetch_and(!CLOSED, Ordering::AcqRel);
     }
 

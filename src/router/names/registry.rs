@@ -1,7 +1,7 @@
 //! The names with their mailboxes and owners.
 //!
-//! A session looks a target up once, and keeps the mailbox: that tells by itself
-//! when it is no longer valid.
+//! A session looks a target up once, and keeps the mailbox. A mailbox without an owner
+//! refuses reservations, and the session looks the name up again.
 //!
 //! A change of owners holds the lock of [`Lingering`], so that these changes come
 //! one after the other. Messages never wait for it.

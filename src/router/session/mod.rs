@@ -1,7 +1,7 @@
 //! The session of one connection: input, answers, output.
 //!
 //! Consecutive frames of the same kind, source and target are a *run*. A run is
-//! admitted, refused or answered as one, and forwarded as one slice. At an event for
+//! admitted in one step, as far as its queue has room. At an event for
 //! a full queue, the session stops in front of the event: the answers so far may
 //! leave, and the caller hands the rest of the input in again.
 

@@ -3,6 +3,9 @@
 //! Each frame is checked, by the learned shapes or else by the parser. Consecutive
 //! frames of the same kind, source and target are a *run*, which is admitted as one
 //! when it ends.
+//!
+//! `impl Read` goes on in `admission` (runs), in `resume` (runs of a connection whose
+//! accepted ids are kept) and in `control` (requests to tickwire itself).
 
 use std::ops::Range;
 use std::sync::Arc;

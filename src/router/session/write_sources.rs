@@ -63,9 +63,9 @@ impl Written {
 
 impl<'a> WriteSource<'a> {
     /// Returns the mail of a name, if there is any and the name wasn't lost. The
-    /// first source of a write waits while another thread is at the mailbox. Any
-    /// further source is then left out ([`Claim::try_deliver`]), until the next
-    /// write: there will be one, as this write has something to write.
+    /// first source of a write waits while another thread is at the mailbox; a further
+    /// one is left out ([`Claim::try_deliver`]). The next write takes it: where a first
+    /// source has something to write, another write follows.
     pub(super) fn of_mail(claim: &'a Claim, is_first: bool, room: Option<usize>) -> Option<Self> {
         if !claim.mailbox.has_mail() {
             return None;

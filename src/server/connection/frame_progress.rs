@@ -11,7 +11,8 @@ pub(super) struct FrameProgress(Option<Frame>);
 /// milliseconds since the start of the server: every connection holds one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Frame {
-    /// When it would have begun without holds; while held, how long it ran.
+    /// While the clock runs, the time at which it would have started without holds.
+    /// While it is held, its reading.
     clock_ms: u64,
     /// The time on its clock when the last bytes arrived.
     heard_ms: u64,

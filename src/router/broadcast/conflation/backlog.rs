@@ -30,8 +30,8 @@ pub(super) struct Backlog {
     pub(super) bytes: usize,
     /// Whether messages are in flight.
     pub(super) is_writing: bool,
-    /// The keys of the messages in flight, but for those of which an
-    /// unconflated message has come since.
+    /// The keys of the messages in flight. A key is taken out when an unconflated
+    /// message with it arrives.
     in_flight: Vec<u32>,
 }
 

@@ -128,7 +128,7 @@ fn payload_of(kind: Kind) -> &'static str {
         ),
         Kind::Heartbeat => r#"{"status":"alive","timestamp":"2026-01-03T12:41:00Z"}"#,
         Kind::Error => r#"{"code":"X","message":"y"}"#,
-        _ => concat!(
+        Kind::Ack | Kind::Hello | Kind::Subscribe | Kind::Unsubscribe => concat!(
             r#"{"acknowledged_msg_id":"550e8400-e29b-41d4-a716-446655440000","#,
             r#""timestamp":"2026-01-03T12:41:00Z"}"#
         ),

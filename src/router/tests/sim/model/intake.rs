@@ -257,7 +257,10 @@ impl Model {
                     }
                 }
             }
-            _ => self.refuse(connection, number, "QUEUE_FULL", true),
+            (Kind::IngestEvent, Overflow::Refuse)
+            | (Kind::Ack | Kind::Error | Kind::Hello | Kind::Subscribe | Kind::Unsubscribe, _) => {
+                self.refuse(connection, number, "QUEUE_FULL", true)
+            }
         }
     }
 
