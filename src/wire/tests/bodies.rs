@@ -20,6 +20,21 @@ fn shapes_and_parser_agree_on_frames_side_by_side() {
     }
 }
 
+/// A repeated key that is too long for a refusal is shortened there, not by the judge.
+#[test]
+fn parser_and_judge_agree_on_long_repeated_keys() {
+    for bytes in [79, 80, 81, 200] {
+        let key = "k".repeat(bytes);
+        for frame in [
+            format!(r#"{{"{key}":1,"{key}":2}}"#),
+            MESSAGES[0].replacen('{', &format!(r#"{{"{key}":1,"{key}":2,"#), 1),
+            MESSAGES[0].replace(r#""run_id""#, &format!(r#""{key}":1,"{key}":2,"run_id""#)),
+        ] {
+            parser_and_judge_agree_on(frame.as_bytes());
+        }
+    }
+}
+
 #[test]
 fn streams_decode_however_they_are_cut_and_broken() {
     for number in seeds(5_000) {
