@@ -6,6 +6,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use crate::limits::NAME_BYTES_MAX;
 
@@ -156,6 +157,12 @@ impl std::str::FromStr for Name {
     }
 }
 
+/// Returns the time since 1970; none if the clock stands before that.
+pub(crate) fn unix_time() -> Duration {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.unwrap_or_default()
+}
+
 /// The id of a message: 36 bytes of a hyphenated UUID, in either case. Kept as the
 /// sender wrote it, because answers repeat it letter by letter.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -197,8 +204,7 @@ impl MsgId {
     /// greater than the one before.
     #[must_use]
     pub fn fresh() -> Self {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        Self::fresh_at(since.unwrap_or_default())
+        Self::fresh_at(unix_time())
     }
 
     /// Makes a fresh id that is random as a whole: a UUID of version 4.
@@ -209,7 +215,7 @@ impl MsgId {
 
     /// Makes a fresh id for the time `unix` since 1970.
     #[must_use]
-    pub(crate) fn fresh_at(unix: std::time::Duration) -> Self {
+    pub(crate) fn fresh_at(unix: Duration) -> Self {
         fresh::fresh(unix).into()
     }
 

@@ -8,7 +8,6 @@
 //! ids lie between two.
 
 use std::cell::RefCell;
-use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -30,6 +29,10 @@ thread_local! {
 
 /// The number of forks that lie between the first process and this one.
 static FORKS: AtomicU64 = AtomicU64::new(0);
+
+/// Has forks counted once a process.
+#[cfg(unix)]
+static WATCH: std::sync::Once = std::sync::Once::new();
 
 /// The state of one thread.
 #[derive(Debug)]
@@ -62,7 +65,8 @@ fn seeded() -> StdRng {
 
 impl Generator {
     fn new() -> Self {
-        watch_forks();
+        #[cfg(unix)]
+        WATCH.call_once(watch_forks);
         Self {
             tick: 0,
             tail: 0,
@@ -96,22 +100,13 @@ fn tick(unix: Duration) -> u64 {
     millis * TICKS_PER_MILLI + part
 }
 
-/// Has forks counted from now on.
-fn watch_forks() {
-    static WATCH: Once = Once::new();
-    WATCH.call_once(|| {
-        #[cfg(unix)]
-        watch();
-    });
-}
-
 /// Has the system call `count` in each process that is forked off this one.
 #[cfg(unix)]
 #[allow(
     unsafe_code,
     reason = "asking for the process id instead would be a system call for each id"
 )]
-fn watch() {
+fn watch_forks() {
     extern "C" fn count() {
         FORKS.fetch_add(1, Ordering::Relaxed);
     }

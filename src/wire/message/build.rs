@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::{
     Ack, DomainEvent, ErrorReport, Heartbeat, Hello, IngestEvent, Level, LogRecord, Message,
-    Payload, Timestamp, UnknownFields, unix_time,
+    Payload, Timestamp, UnknownFields,
 };
-use crate::ids::{MsgId, Name, NameError};
+use crate::ids::{MsgId, Name, NameError, unix_time};
 
 /// The target of a message. An argument `impl TryInto<Target>` can be a text, a [`Name`] or [`Target::Everyone`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]

@@ -34,7 +34,7 @@ pub use raw_object::{RawObject, RawObjectError};
 pub use subscription::{
     Condition, FilterValue, Operator, Subscribe, SubscriptionMode, Unsubscribe,
 };
-pub(crate) use timestamp::{MillisText, unix_time};
+pub(crate) use timestamp::MillisText;
 pub use timestamp::{Timestamp, TimestampError};
 pub use words::UnknownWord;
 use write_json::ObjectWriter;

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::short_text::ShortText;
+use crate::ids::unix_time;
 use crate::wire::rules::is_timestamp;
 
 /// An RFC 3339 timestamp as it was spelled, with `Z` or an offset. Two are equal if they
@@ -86,12 +87,6 @@ impl From<DateTime<Utc>> for Timestamp {
         };
         Self(time.to_rfc3339_opts(digits, true).as_str().into())
     }
-}
-
-/// Returns the time since 1970; none if the clock stands before that.
-pub(crate) fn unix_time() -> Duration {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.unwrap_or_default()
 }
 
 impl MillisText {
