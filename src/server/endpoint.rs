@@ -84,12 +84,12 @@ struct State {
 pub(super) struct Endpoints(Mutex<Vec<Weak<Endpoint>>>);
 
 enum Admission {
-    Decided(Fate),
+    Decided(Decision),
     Paused(Pause),
 }
 
-/// The fate of a frame that was not refused.
-enum Fate {
+/// The decision about a frame that was not refused.
+enum Decision {
     /// Accepted; so many receivers missed it.
     Accepted(u32),
     /// A request that was carried out, with its ack.
@@ -183,14 +183,14 @@ impl Endpoint {
             return Ok(Admission::Paused(pause));
         }
         if let Some(missed) = session.drain_accepted().last() {
-            return Ok(Admission::Decided(Fate::Accepted(missed)));
+            return Ok(Admission::Decided(Decision::Accepted(missed)));
         }
         // Unlike a connection, an endpoint may send any number of invalid frames.
         let answer = self.answers_in(&session.take_answers()).next();
         match answer {
             Some(Answer::Error(report)) => Err(SendError::Refused(report)),
-            Some(Answer::Ack(ack)) => Ok(Admission::Decided(Fate::CarriedOut(ack))),
-            None => Ok(Admission::Decided(Fate::Routed)),
+            Some(Answer::Ack(ack)) => Ok(Admission::Decided(Decision::CarriedOut(ack))),
+            None => Ok(Admission::Decided(Decision::Routed)),
         }
     }
 
@@ -202,12 +202,12 @@ impl Endpoint {
     }
 
     /// Sends a frame, and waits for room if need be.
-    async fn send_frame(&self, mut frame: BytesMut) -> Result<Fate, SendError> {
+    async fn send_frame(&self, mut frame: BytesMut) -> Result<Decision, SendError> {
         let mut turn = None;
         loop {
             let pause = match self.admit(&mut frame)? {
                 Admission::Paused(pause) => pause,
-                Admission::Decided(fate) => return Ok(fate),
+                Admission::Decided(decision) => return Ok(decision),
             };
             if turn.is_none() {
                 turn = Some(self.waiting.lock().await);
@@ -249,13 +249,13 @@ impl EndpointSender {
             return Err(SendError::NeverAnswered);
         }
         match self.endpoint.send_frame(self.frame(message)?).await? {
-            Fate::Accepted(missed) => {
+            Decision::Accepted(missed) => {
                 let now = self.endpoint.shared.clock.now();
                 let accepted_at = Timestamp::from_unix_ms(now.unix_ms);
                 Ok(Ack::new(message.msg_id, accepted_at).with_dropped(missed.into()))
             }
-            Fate::CarriedOut(ack) => Ok(ack),
-            Fate::Routed => Err(SendError::NeverAnswered),
+            Decision::CarriedOut(ack) => Ok(ack),
+            Decision::Routed => Err(SendError::FateUnknown),
         }
     }
 

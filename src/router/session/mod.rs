@@ -272,7 +272,7 @@ impl Session {
     }
 
     /// Acknowledges messages by values from now on, for a participant inside the
-    /// process. What is refused is still answered by a frame, and so are requests.
+    /// process. Refusals and requests are still answered by frames.
     pub fn acknowledge_by_values(&mut self) {
         self.answers.acknowledge_by_values();
     }

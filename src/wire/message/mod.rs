@@ -90,7 +90,7 @@ pub enum MessageError {
 impl Message {
     /// Reads one message from its JSON, without a length prefix.
     ///
-    /// The server refuses more: what is nested too deep, and repeated unknown keys.
+    /// The server refuses more: values that are nested too deep, and repeated unknown keys.
     ///
     /// # Errors
     /// `json` is not one JSON object, or breaks a rule of the envelope or of its type.

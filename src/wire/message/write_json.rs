@@ -16,7 +16,7 @@ pub(crate) trait WriteJson {
 /// Writes an object, member by member.
 pub(super) struct ObjectWriter<'a> {
     out: &'a mut Vec<u8>,
-    /// What comes before the next member.
+    /// The character in front of the next member.
     separator: u8,
 }
 
