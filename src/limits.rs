@@ -248,7 +248,6 @@ pub const INBOUND_BYTES_MAX_DEFAULT: usize = 64 * 1024 * 1024;
 /// How often keepalive asks whether an idle peer is still there.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
-// That each default of a setting is within its bounds is a test of `config`.
 const _: () = {
     // A queue must be able to keep its reserve and still take ordinary messages.
     assert!(QUEUE_MESSAGES_MIN / QUEUE_RESERVE_DIVISOR >= 1);
