@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::process::Stdio;
+use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tempfile::NamedTempFile;
@@ -11,7 +12,7 @@ use tokio::process::Command;
 
 use crate::draft::Draft;
 use crate::process::{Serve, tickwire};
-use crate::raw_client::RawClient;
+use crate::raw_client::{RawClient, within};
 
 /// Starts `command` with its log in a file.
 async fn logging(command: &mut Command) -> (Serve, NamedTempFile) {
@@ -120,6 +121,26 @@ fn next_descriptor(process: u32) -> u64 {
     (0..).find(|number| !used.contains(number)).expect("one")
 }
 
+/// Waits until the process has closed the copy of its standard output by which it
+/// has announced itself: its number would be free once more.
+async fn announcement_done(process: u32) {
+    let target = |entry: std::io::Result<std::fs::DirEntry>| {
+        // A file may be closed meanwhile.
+        std::fs::read_link(entry.ok()?.path()).ok()
+    };
+    let stdout = std::fs::read_link(format!("/proc/{process}/fd/1")).expect("it is open");
+    let copies = async {
+        loop {
+            let folder = std::fs::read_dir(format!("/proc/{process}/fd")).expect("it runs");
+            if folder.filter_map(target).filter(|at| *at == stdout).count() == 1 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    within("the announcement's end", copies).await;
+}
+
 fn limit_descriptors(process: u32, limit: Option<u64>) -> Rlimit {
     let pid = Pid::from_raw(process.try_into().expect("small"));
     let limit = Rlimit {
@@ -143,6 +164,7 @@ async fn who_comes_when_no_descriptor_is_left_is_told_so() {
         let peer = try_to_join(&serve, number).await;
         served.push(peer.map_err(|_| "refused").expect("it is served"));
     }
+    announcement_done(serve.id()).await;
     let before = limit_descriptors(serve.id(), Some(next_descriptor(serve.id())));
     for number in 3..23 {
         let peer = try_to_join(&serve, number).await;
