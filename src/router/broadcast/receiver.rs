@@ -16,8 +16,7 @@ pub(crate) struct BroadcastReceiver {
     pub(crate) handle: Arc<ConnectionHandle>,
     /// Broadcasts that wait. They are lost when the connection ends.
     pub(crate) queue: Queue,
-    /// The queue used instead once the connection has subscribed to the latest
-    /// only.
+    /// The queue used instead once the connection has subscribed to the latest only.
     conflated: OnceLock<Box<ConflatedQueue>>,
     /// Whether the budget counts the queue.
     is_counted: AtomicBool,
@@ -37,7 +36,6 @@ impl BroadcastReceiver {
         }
     }
 
-    /// The id of the connection.
     pub(crate) fn id(&self) -> ConnectionId {
         self.handle.id()
     }
@@ -126,10 +124,9 @@ impl BroadcastReceiver {
         capacity: Capacity,
     ) -> Result<usize, Closed> {
         self.handle.budget.ask_for_share(&self.share);
-        let own = self.queue.load();
-        let others = self.handle.charged_bytes().saturating_sub(own.bytes());
+        let charged = self.handle.charged_bytes();
         let allowance = self.handle.budget.allowance();
-        let granted = (self.queue).reserve_within(sizes, total, capacity, allowance, others);
+        let granted = (self.queue).reserve_within(sizes, total, capacity, allowance, charged);
         self.release_share();
         granted
     }
@@ -171,24 +168,18 @@ impl BroadcastReceiver {
         let own = conflated.bytes();
         let others = self.handle.charged_bytes().saturating_sub(own);
         let allowance = self.handle.budget.allowance();
-        let bytes = capacity.bytes.min(allowance.of_queue(own, others));
-        match own == 0 && !allowance.takes(size, own, others, true) {
-            true => Capacity {
-                bytes: 0,
-                messages: 0,
-            },
-            false => Capacity { bytes, ..capacity },
+        if own == 0 && !allowance.takes(size, own, others, true) {
+            return Capacity::default();
         }
+        let bytes = capacity.bytes.min(allowance.of_queue(own, others));
+        Capacity { bytes, ..capacity }
     }
 
     /// Gives the share back, if no broadcast waits.
     #[inline]
     pub(crate) fn release_share(&self) {
-        if self.queue.load().is_empty()
-            && self
-                .conflated_queue()
-                .is_none_or(|conflated| conflated.bytes() == 0)
-        {
+        let conflated = self.conflated_queue();
+        if self.queue.load().is_empty() && conflated.is_none_or(|queue| queue.bytes() == 0) {
             self.handle.budget.release_share(&self.share);
         }
     }
@@ -220,8 +211,6 @@ impl Drop for BroadcastReceiver {
 
 impl fmt::Debug for BroadcastReceiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("BroadcastReceiver")
-            .field(&self.id())
-            .finish()
+        write!(f, "BroadcastReceiver({:?})", self.id())
     }
 }

@@ -95,7 +95,11 @@ impl Claim {
         // Nothing is taken from the queue for that: a member's window may have no
         // room for it, and the other members would wait.
         match &self.membership {
-            None => self.mailbox.shrink(self.epoch),
+            None => {
+                if let Ok(mut in_flight) = self.mailbox.consume(self.epoch) {
+                    in_flight.shrink();
+                }
+            }
             Some(membership) => lock(&membership.in_flight).shrink(),
         }
     }

@@ -23,8 +23,8 @@ pub type Write<'a> = &'a mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>;
 /// The right to write the entries of a mailbox.
 #[derive(Debug)]
 pub(crate) struct Delivery<'a> {
-    mailbox: &'a Mailbox,
-    in_flight: MutexGuard<'a, InFlight>,
+    pub(super) mailbox: &'a Mailbox,
+    pub(crate) in_flight: MutexGuard<'a, InFlight>,
 }
 
 impl<'a> Delivery<'a> {
@@ -32,16 +32,6 @@ impl<'a> Delivery<'a> {
     pub(super) fn begin(mailbox: &'a Mailbox, mut in_flight: MutexGuard<'a, InFlight>) -> Self {
         in_flight.fill(&mailbox.queue);
         Self { mailbox, in_flight }
-    }
-
-    /// Begins a delivery to a member of a group, of the entries that it has taken.
-    pub(super) fn of_member(mailbox: &'a Mailbox, in_flight: MutexGuard<'a, InFlight>) -> Self {
-        Self { mailbox, in_flight }
-    }
-
-    /// Returns whether there is nothing to write.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.in_flight.is_empty()
     }
 
     /// Takes the oldest frame, for an owner inside the process, and returns it with
@@ -54,16 +44,6 @@ impl<'a> Delivery<'a> {
             self.cut();
         }
         Some((frame, others_follow))
-    }
-
-    /// Adds the next bytes to `slices`: see [`InFlight::offer`].
-    pub(crate) fn offer<'s>(&'s self, slices: &mut Slices<'s>, most: usize) -> usize {
-        self.in_flight.offer(slices, most)
-    }
-
-    /// See [`InFlight::ahead`].
-    pub(crate) fn ahead(&self) -> impl Iterator<Item = Ahead> + '_ {
-        self.in_flight.ahead()
     }
 
     /// Gives back the room of all written frames, also of those at the front of an entry
@@ -87,14 +67,14 @@ impl<'a> Delivery<'a> {
 /// Entries that were taken from a queue and are being written.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
-    entries: VecDeque<Entry>,
+    pub(crate) entries: VecDeque<Entry>,
     /// Bytes of the first entry that are written; always fewer than it has.
     written: usize,
 }
 
 /// The slices offered to one vectored write.
 #[derive(Debug, Default)]
-pub(crate) struct Slices<'a>(SmallVec<[IoSlice<'a>; SLICES_MAX]>);
+pub(crate) struct Slices<'a>(pub(crate) SmallVec<[IoSlice<'a>; SLICES_MAX]>);
 
 impl<'a> Slices<'a> {
     /// Adds the parts but for the first `skip` bytes, as far as there is room, and
@@ -130,11 +110,6 @@ impl<'a> Slices<'a> {
             self.0.push(IoSlice::new(part));
         }
         has_room
-    }
-
-    /// The slices.
-    pub(crate) fn as_slice(&self) -> &[IoSlice<'a>] {
-        &self.0
     }
 }
 
@@ -175,19 +150,9 @@ impl InFlight {
         self.entries.extend(std::iter::from_fn(|| queue.pop()));
     }
 
-    /// Adds an entry behind those that were taken.
-    pub(crate) fn push(&mut self, entry: Entry) {
-        self.entries.push_back(entry);
-    }
-
     /// Forgets the entries that are not begun.
     pub(crate) fn forget(&mut self) {
         self.entries.truncate(usize::from(self.is_partial()));
-    }
-
-    /// The number of entries that were taken and are not written.
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
     }
 
     /// Takes entries from `next`: as many as one write can have and `bytes_max`

@@ -1,36 +1,23 @@
 //! The mailbox of a name: everything addressed to the name, in order, until its
 //! owner has taken it.
 //!
-//! Producers reserve, enqueue and wake, without a lock. The consumer's side is
-//! behind a mutex that only the owner, a takeover and the end of the name take:
-//! it guards the ownership and the entries that are being written. The mailbox
-//! survives a takeover; the epoch tells the present owner from earlier ones.
-//! When its owner leaves, the mailbox is closed and *lingers* with its contents
-//! until the name is claimed again or ended.
+//! Producers reserve, enqueue and wake, without a lock. A mutex that only the owner,
+//! a takeover and the end of the name take guards the ownership and the entries that
+//! are being written. The epoch tells the present owner from earlier ones. When its
+//! owner leaves, the mailbox is closed and *lingers* with its contents until the name
+//! is claimed again or ended.
 
-/// The right of a connection to receive from a mailbox.
 mod claim;
-/// Writing the entries of a mailbox to its owner.
 mod delivery;
-/// Notices of dropped messages, which end up as reports in the queue.
 mod drop_notice;
-/// Frames that are queued together, and how a read is cut into them.
 mod entry;
-/// The bytes of an entry: a slice of a read, or a copy.
 mod entry_bytes;
-/// The number of messages that a connection may be handed.
 pub(crate) mod flow_window;
-/// A name that several connections share.
 mod group;
-/// Changes of owner.
 mod ownership;
-/// An event that waits for room.
 mod pause;
-/// The bounded queue without locks.
 mod queue;
-/// The contents of a queue, in one word, and the rules of their bounds.
 pub(crate) mod queue_state;
-/// Reports of messages that were given up.
 mod undelivered;
 
 pub(crate) use claim::{Claim, Excluded, Ownership};
@@ -50,7 +37,6 @@ use group::{Group, Membership};
 use queue_state::QueueState;
 
 use crate::budget::{Budget, Share};
-use crate::config::Overflow;
 use crate::ids::{ConnectionId, Epoch, Name};
 use crate::router::connection::accepted_ids::AcceptedIds;
 use crate::router::connection::{Charged, ConnectionHandle};
@@ -62,8 +48,7 @@ use crate::sync::{ArcSwapOption, AtomicU64, Mutex, MutexGuard, Ordering, lock};
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     name: Name,
-    rules: QueueRules,
-    /// Counts the messages that are given up.
+    pub(crate) rules: QueueRules,
     counters: Arc<Counters>,
     queue: Queue,
     /// The connection to wake. Changed under the consumer's lock only.
@@ -76,9 +61,7 @@ pub(crate) struct Mailbox {
     /// The connections that share the name. Made for the first of them.
     group: OnceLock<Box<Group>>,
     waiters: Waiters,
-    /// Counts the bytes that are queued.
     budget: Arc<Budget>,
-    /// The queue's share of the budget.
     share: Share,
     /// Counts how often the queue has fallen below half, or was emptied.
     relieved: AtomicU64,
@@ -121,8 +104,7 @@ impl Mailbox {
 
     /// The mailbox as its owner's account refers to it.
     pub(crate) fn charge(self: &Arc<Self>) -> Weak<dyn Charged> {
-        let charged: Weak<Self> = Arc::downgrade(self);
-        charged
+        Arc::downgrade(self) as Weak<Self>
     }
 
     pub(crate) fn name(&self) -> &Name {
@@ -187,11 +169,6 @@ impl Mailbox {
         }
     }
 
-    /// The fate of events that don't fit.
-    pub(crate) fn overflow(&self) -> Overflow {
-        self.rules.overflow
-    }
-
     /// Has `waker` woken when the queue has fallen below three quarters, or its
     /// owner left. The caller must try again after this call.
     pub(crate) fn wait_for_room(&self, id: ConnectionId, waker: &Waker) {
@@ -210,8 +187,9 @@ impl Mailbox {
         let state = self.queue.load();
         state.is_closed()
             || state.is_below(self.rules.capacity.part(3, 4))
-                && (self.queue).fits(size, self.rules.capacity_of(QueuePart::Ordinary))
-                && self.has_memory(size)
+                && self.fits(size, QueuePart::Ordinary)
+                && (!self.budget.is_short()
+                    || state.takes(size, self.budget.allowance(), self.charged_to_owner()))
     }
 
     /// The number of times that the queue has fallen below half, or was emptied.
@@ -245,11 +223,10 @@ impl Mailbox {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return None,
         };
-        Some(if self.is_owned_at(epoch) {
+        let is_owner = self.is_owned_at(epoch).then_some(in_flight);
+        Some(is_owner.map_or(Err(NotOwner), |in_flight| {
             Ok(Delivery::begin(self, in_flight))
-        } else {
-            Err(NotOwner)
-        })
+        }))
     }
 
     /// Begins a delivery to a member of the group.
@@ -262,14 +239,10 @@ impl Mailbox {
         if membership.has_left() {
             return Err(NotOwner);
         }
-        Ok(Delivery::of_member(self, in_flight))
-    }
-
-    /// Gives back the buffers that the owner doesn't need while it is idle.
-    fn shrink(&self, epoch: Epoch) {
-        if let Ok(mut in_flight) = self.consume(epoch) {
-            in_flight.shrink();
-        }
+        Ok(Delivery {
+            mailbox: self,
+            in_flight,
+        })
     }
 
     /// Locks the consumer's side, for the owner of `epoch`.
@@ -313,21 +286,17 @@ impl Mailbox {
         part: QueuePart,
     ) -> Result<usize, Closed> {
         self.budget.ask_for_share(&self.share);
-        let capacity = self.rules.capacity_of(part);
+        let (capacity, charged) = (self.rules.capacity_of(part), self.charged_to_owner());
         let allowance = self.budget.allowance();
-        let others = self.others_of_account();
-        let granted = (self.queue).reserve_within(sizes, total, capacity, allowance, others);
+        let granted = (self.queue).reserve_within(sizes, total, capacity, allowance, charged);
         self.release_share();
         granted
     }
 
-    /// Bytes that the owner's other queues hold.
-    fn others_of_account(&self) -> usize {
-        let own = self.queue.load().bytes();
+    /// Bytes that all queues of the owner hold.
+    fn charged_to_owner(&self) -> usize {
         let owner = self.owner.load();
-        owner
-            .as_ref()
-            .map_or(0, |owner| owner.charged_bytes().saturating_sub(own))
+        owner.as_ref().map_or(0, |owner| owner.charged_bytes())
     }
 
     /// Gives the share back, if the queue is empty.
@@ -337,18 +306,10 @@ impl Mailbox {
         }
     }
 
-    /// Returns whether the account may have a frame of `size` bytes more now.
-    fn has_memory(&self, size: u32) -> bool {
-        !self.budget.is_short() || {
-            let (allowance, others) = (self.budget.allowance(), self.others_of_account());
-            self.queue.load().takes(size, allowance, others)
-        }
-    }
-
     /// Returns whether the queue would take a frame of `size` bytes if the server
     /// had memory for it.
     #[cold]
-    pub(crate) fn lacks_memory_only(&self, size: u32, part: QueuePart) -> bool {
+    pub(crate) fn fits(&self, size: u32, part: QueuePart) -> bool {
         self.queue.fits(size, self.rules.capacity_of(part))
     }
 }

@@ -68,26 +68,27 @@ impl Queue {
         }
     }
 
-    /// Reserves within `allowance` as well, for an account that holds `others`
-    /// bytes beside this queue.
+    /// Reserves within `allowance` as well, for an account that holds `charged` bytes.
     pub(crate) fn reserve_within(
         &self,
         sizes: &[u32],
         total: usize,
         capacity: Capacity,
         allowance: Allowance,
-        others: usize,
+        charged: usize,
     ) -> Result<usize, Closed> {
         let state = self.load();
         if state.is_closed() {
             return Err(Closed);
         }
-        let takes = |&size: &u32| state.takes(size, allowance, others);
+        let takes = |&size: &u32| state.takes(size, allowance, charged);
         if !sizes.first().is_some_and(takes) {
             return Ok(0);
         }
-        let bytes = allowance.of_queue(state.bytes(), others);
-        let bytes = bytes.min(capacity.bytes);
+        let others = charged.saturating_sub(state.bytes());
+        let bytes = allowance
+            .of_queue(state.bytes(), others)
+            .min(capacity.bytes);
         self.reserve(sizes, total, Capacity { bytes, ..capacity })
     }
 

@@ -5,13 +5,12 @@ use crate::config::{Overflow, RouterConfig};
 use crate::limits::{QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, QUEUE_RESERVE_DIVISOR};
 
 /// The most that a queue may hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Capacity {
     pub(crate) bytes: usize,
     pub(crate) messages: usize,
 }
 
-/// The capacity of a queue whose name has no rules of its own.
 impl From<&RouterConfig> for Capacity {
     fn from(config: &RouterConfig) -> Self {
         Self {
@@ -48,7 +47,6 @@ pub(crate) enum QueuePart {
 }
 
 impl QueueRules {
-    /// The capacity of `part`.
     #[inline]
     pub(super) fn capacity_of(&self, part: QueuePart) -> Capacity {
         match part {
@@ -112,8 +110,9 @@ impl QueueState {
     }
 
     /// Returns whether `allowance` admits a message of `size` bytes to this queue,
-    /// where the account holds `others` beside it.
-    pub(crate) fn takes(self, size: u32, allowance: Allowance, others: usize) -> bool {
+    /// where the account holds `charged` bytes.
+    pub(crate) fn takes(self, size: u32, allowance: Allowance, charged: usize) -> bool {
+        let others = charged.saturating_sub(self.bytes());
         allowance.takes(size as usize, self.bytes(), others, self.messages() == 0)
     }
 

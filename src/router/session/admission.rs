@@ -256,7 +256,7 @@ impl Read<'_> {
         let run = &self.scratch.run;
         let (msg_id, size) = (run.ids[index], run.sizes[index]);
         let overflow = match Fate::of(run.kind).at_full_queue {
-            AtFullQueue::AsConfigured => mailbox.overflow(),
+            AtFullQueue::AsConfigured => mailbox.rules.overflow,
             AtFullQueue::Drop => Overflow::Drop,
             AtFullQueue::Refuse => Overflow::Refuse,
         };
@@ -289,7 +289,7 @@ impl Read<'_> {
         let run = &self.scratch.run;
         let target = String::from_utf8_lossy(self.session.routes.target(run.route));
         let (shortage, reason) = if mailbox
-            .lacks_memory_only(run.sizes[index], Fate::of(run.kind).part)
+            .fits(run.sizes[index], Fate::of(run.kind).part)
         {
             let reason = format!(
                 "the server's memory is used up, and the queue of {target:?} has its share of \

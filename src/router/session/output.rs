@@ -6,7 +6,7 @@ use std::io::{self, IoSlice};
 use bytes::{Buf, Bytes};
 
 use super::answers::Answers;
-use super::write_sources::{SOURCES_AT_ONCE, WriteSource, WriteSources, finish_mail};
+use super::write_sources::{SOURCES_AT_ONCE, WriteSource, WriteSources, finish_mail, write_once};
 use crate::router::broadcast::{BroadcastReceiver, ConflatedInFlight, ConflatedQueue, Keys};
 use crate::router::mailbox::flow_window::Window;
 use crate::router::mailbox::{Claim, Entry, EntryBytes, InFlight, KeptFrame, NotOwner, Write};
@@ -112,7 +112,7 @@ impl Output {
         if ahead == 0 && sources.is_empty() {
             return Ok(None);
         }
-        let Some(written) = sources.write(answers.unwritten(), room, write)? else {
+        let Some(written) = write_once(&mut sources, answers.unwritten(), room, write)? else {
             return Ok(None);
         };
         drop(sources);
@@ -136,7 +136,7 @@ impl Output {
         let room = self.window.map(|_| 0);
         let (in_flight, conflated) = (&mut self.broadcasts, &mut self.conflated);
         if let Some(source) = WriteSource::of_partial_broadcasts(in_flight, conflated, receiver) {
-            let written = WriteSources::of(source).write(&[], room, write)?;
+            let written = write_once(&mut [source], &[], room, write)?;
             return Ok(written.map(|written| written.count_in(&mut self.window).bytes));
         }
         if let Some(claim) = self.partial.take() {
@@ -225,8 +225,7 @@ impl Output {
     /// Takes the next run of broadcasts.
     fn take_broadcasts(&mut self, receiver: &BroadcastReceiver) -> Option<Bytes> {
         if let Some(entry) = self.broadcasts.pop(&receiver.queue) {
-            let (frames, charge) = (entry.messages as usize, entry.charge);
-            receiver.release(frames, charge);
+            receiver.release(entry.messages as usize, entry.charge);
             return Some(entry.bytes.into());
         }
         let taken = self.conflated.take_one(receiver.conflated_queue()?);
@@ -250,7 +249,7 @@ impl Output {
     /// of messages in the conflated queue.
     pub(crate) fn waiting_broadcasts(&self, receiver: &BroadcastReceiver) -> usize {
         let conflated = receiver.conflated_queue();
-        self.broadcasts.len() + conflated.map_or(0, ConflatedQueue::waiting)
+        self.broadcasts.entries.len() + conflated.map_or(0, ConflatedQueue::waiting)
     }
 
     /// Adds a message of a snapshot behind the broadcasts that were taken. It takes
@@ -266,7 +265,7 @@ impl Output {
             Some(queue) => {
                 queue.push_snapshot(bytes, keys);
             }
-            None => self.broadcasts.push(Entry {
+            None => self.broadcasts.entries.push_back(Entry {
                 bytes,
                 messages: 0,
                 order: 0,

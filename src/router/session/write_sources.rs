@@ -12,8 +12,7 @@ use crate::router::mailbox::{Claim, Delivery, InFlight, NotOwner, Slices, Write}
 pub(super) const SOURCES_AT_ONCE: usize = 8;
 
 /// The sources of one write: the first source first, until the write has enough.
-#[derive(Debug, Default)]
-pub(super) struct WriteSources<'a>(SmallVec<[WriteSource<'a>; SOURCES_AT_ONCE]>);
+pub(super) type WriteSources<'a> = SmallVec<[WriteSource<'a>; SOURCES_AT_ONCE]>;
 
 /// A source of bytes to write.
 #[derive(Debug)]
@@ -46,8 +45,8 @@ pub(super) fn finish_mail(
     room: Option<usize>,
     write: Write<'_>,
 ) -> Result<io::Result<Option<Written>>, NotOwner> {
-    let mut sources = WriteSources::of(WriteSource::Mail(claim, claim.deliver()?));
-    Ok(sources.write(&[], room, write))
+    let source = WriteSource::Mail(claim, claim.deliver()?);
+    Ok(write_once(&mut [source], &[], room, write))
 }
 
 impl Written {
@@ -75,7 +74,9 @@ impl<'a> WriteSource<'a> {
             false => claim.try_deliver()?,
         };
         // A message that is just being queued wakes the connection.
-        let delivery = delivery.ok().filter(|delivery| !delivery.is_empty())?;
+        let delivery = delivery
+            .ok()
+            .filter(|delivery| !delivery.in_flight.is_empty())?;
         Some(Self::Mail(claim, delivery))
     }
 
@@ -117,7 +118,7 @@ impl<'a> WriteSource<'a> {
         let within = |room| self.count(|ahead| flow_window::bytes_within(ahead, room));
         let bytes_max = room.map_or(usize::MAX, within);
         match self {
-            Self::Mail(_, delivery) => delivery.offer(slices, bytes_max),
+            Self::Mail(_, delivery) => delivery.in_flight.offer(slices, bytes_max),
             Self::Broadcasts(in_flight, _) => in_flight.offer(slices, bytes_max),
             Self::Conflated(taken, ..) => taken.offer(slices, bytes_max),
         }
@@ -127,7 +128,7 @@ impl<'a> WriteSource<'a> {
     #[cold]
     fn count(&self, of: impl FnOnce(&mut dyn Iterator<Item = Ahead>) -> usize) -> usize {
         match self {
-            Self::Mail(_, delivery) => of(&mut delivery.ahead()),
+            Self::Mail(_, delivery) => of(&mut delivery.in_flight.ahead()),
             Self::Broadcasts(in_flight, _) => of(&mut in_flight.ahead()),
             Self::Conflated(taken, ..) => of(&mut taken.ahead()),
         }
@@ -167,63 +168,43 @@ impl<'a> WriteSource<'a> {
     }
 }
 
-impl<'a> WriteSources<'a> {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Adds a source behind the others.
-    pub(super) fn push(&mut self, source: WriteSource<'a>) {
-        self.0.push(source);
-    }
-
-    /// Creates a list of one source.
-    pub(super) fn of(source: WriteSource<'a>) -> Self {
-        Self(smallvec::smallvec![source])
-    }
-
-    /// Offers `ahead`, and then the sources, to `write` once, and accounts for the
-    /// bytes it took. Returns `None` if there is nothing to offer. Where only
-    /// `room` messages may be begun, there is one source at most.
-    pub(super) fn write(
-        &mut self,
-        ahead: &[u8],
-        room: Option<usize>,
-        write: Write<'_>,
-    ) -> io::Result<Option<Written>> {
-        let mut offered = [0; SOURCES_AT_ONCE];
-        let bytes = {
-            let mut slices = Slices::default();
-            slices.push(ahead);
-            for (source, offered) in self.0.iter().zip(&mut offered) {
-                *offered = source.offer(&mut slices, room);
-            }
-            if slices.as_slice().is_empty() {
-                return Ok(None);
-            }
-            write(slices.as_slice())?
-        };
-        let mut written = Written {
-            bytes,
-            ..Written::default()
-        };
-        let mut left = written.bytes.saturating_sub(ahead.len());
-        for (source, offered) in self.0.iter_mut().zip(offered) {
-            let own = left.min(offered);
-            left -= own;
-            if room.is_some() {
-                written.begun += source.count(|ahead| flow_window::begun_by(ahead, own));
-                source.advance(own);
-                written.partial = source.cut();
-                continue;
-            }
-            // A run can be partly written only at the place where the write ended.
-            written.partial = written.partial.or(source.advance(own));
+/// Offers `ahead`, and then the sources, to `write` once, and accounts for the
+/// bytes it took. Returns `None` if there is nothing to offer. Where only
+/// `room` messages may be begun, there is one source at most.
+pub(super) fn write_once(
+    sources: &mut [WriteSource<'_>],
+    ahead: &[u8],
+    room: Option<usize>,
+    write: Write<'_>,
+) -> io::Result<Option<Written>> {
+    let mut offered = [0; SOURCES_AT_ONCE];
+    let bytes = {
+        let mut slices = Slices::default();
+        slices.push(ahead);
+        for (source, offered) in sources.iter().zip(&mut offered) {
+            *offered = source.offer(&mut slices, room);
         }
-        Ok(Some(written))
+        if slices.0.is_empty() {
+            return Ok(None);
+        }
+        write(&slices.0)?
+    };
+    let mut written = Written {
+        bytes,
+        ..Written::default()
+    };
+    let mut left = written.bytes.saturating_sub(ahead.len());
+    for (source, offered) in sources.iter_mut().zip(offered) {
+        let own = left.min(offered);
+        left -= own;
+        if room.is_some() {
+            written.begun += source.count(|ahead| flow_window::begun_by(ahead, own));
+            source.advance(own);
+            written.partial = source.cut();
+            continue;
+        }
+        // A run can be partly written only at the place where the write ended.
+        written.partial = written.partial.or(source.advance(own));
     }
+    Ok(Some(written))
 }
