@@ -12,8 +12,7 @@ use arc_swap::{ArcSwap, Guard};
 use super::subscriptions::{Subscription, SubscriptionIndex};
 use crate::ids::ConnectionId;
 use crate::router::broadcast::receiver::BroadcastReceiver;
-use crate::sync::lock;
-use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 use crate::wire::filter::Pointer;
 
 /// The connections that hear broadcasts, as of one generation of [`Hearers`].
@@ -55,15 +54,6 @@ struct Member {
 }
 
 impl Member {
-    fn new(receiver: &Arc<BroadcastReceiver>) -> Self {
-        Self {
-            receiver: Arc::clone(receiver),
-            names: 0,
-            subscriptions: Arc::default(),
-            wants_none: false,
-        }
-    }
-
     /// Its subscriptions, if it hears anything. None at all mean all broadcasts.
     fn heard(&self) -> Option<Arc<[Arc<Subscription>]>> {
         let hears = !self.wants_none && (self.names > 0 || !self.subscriptions.is_empty());
@@ -140,7 +130,12 @@ impl Hearers {
     fn change(&self, receiver: &Arc<BroadcastReceiver>, change: impl FnOnce(&mut Member)) {
         receiver.join();
         let mut table = lock(&self.table);
-        let new = || Member::new(receiver);
+        let new = || Member {
+            receiver: Arc::clone(receiver),
+            names: 0,
+            subscriptions: Arc::default(),
+            wants_none: false,
+        };
         table.members.entry(receiver.id()).or_insert_with(new);
         self.change_known(&mut table, receiver.id(), change);
     }

@@ -1,17 +1,5 @@
 //! Broadcasts: the connections that hear them, and the way of each message to
 //! each of these.
-//!
-//! - `subscriptions`: the subscriptions of a connection, and the index that finds
-//!   those that match a message.
-//! - `receiver`: the [`BroadcastReceiver`], all queues of broadcasts for one
-//!   connection.
-//! - `conflation`: the queue of a connection that has subscribed to the latest
-//!   only.
-//! - `audience`: all connections that hear broadcasts, as of one moment.
-//! - `snapshots`: the last broadcast for each value of a key, for late
-//!   subscribers.
-//! - `run`: a run of broadcasts on its way to all receivers.
-//! - `fan_out`: the broadcasts of one read, sorted by subscriber and queued.
 
 mod audience;
 mod conflation;

@@ -1,7 +1,4 @@
 //! Names and their owners.
-//!
-//! - `registry`: the [`Registry`], all names with their mailboxes and owners.
-//! - `lingering`: the mailboxes that wait for their next owner.
 
 mod lingering;
 mod registry;

@@ -288,9 +288,7 @@ impl Read<'_> {
     fn refuse_queue_full(&mut self, index: usize, mailbox: &Mailbox) {
         let run = &self.scratch.run;
         let target = String::from_utf8_lossy(self.session.routes.target(run.route));
-        let (shortage, reason) = if mailbox
-            .fits(run.sizes[index], Fate::of(run.kind).part)
-        {
+        let (shortage, reason) = if mailbox.fits(run.sizes[index], Fate::of(run.kind).part) {
             let reason = format!(
                 "the server's memory is used up, and the queue of {target:?} has its share of \
                  it: send it again later"

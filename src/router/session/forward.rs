@@ -38,7 +38,7 @@ pub(crate) struct Forward {
     everyone: Parts,
     receivers: Vec<Receiver>,
     /// `receivers` are those of this read.
-    knows_audience: bool,
+    pub(super) knows_audience: bool,
     /// The messages for connections with subscriptions.
     pub(super) fan_out: FanOut,
 }
@@ -69,11 +69,6 @@ impl Forward {
             self.named.len() - 1
         });
         &mut self.named[index].parts
-    }
-
-    /// Returns whether the audience of this read was already set.
-    pub(crate) fn knows_audience(&self) -> bool {
-        self.knows_audience
     }
 
     /// Sets the receivers of the broadcasts of this read: all but the sender.
@@ -174,7 +169,7 @@ impl Forward {
     fn pins(&self, block_bytes: usize) -> bool {
         self.named.iter().any(|batch| batch.parts.pins(block_bytes))
             || !self.receivers.is_empty() && self.everyone.pins(block_bytes)
-            || pins(self.fan_out.longest(), block_bytes)
+            || pins(self.fan_out.longest_stretch, block_bytes)
     }
 
     /// Queues the broadcasts for connections without subscriptions.

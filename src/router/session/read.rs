@@ -326,7 +326,7 @@ impl<'a> Read<'a> {
     /// its broadcasts or snapshots keep some of them.
     fn has_filters(&mut self) -> bool {
         let forward = &mut self.scratch.forward;
-        if !forward.knows_audience() {
+        if !forward.knows_audience {
             let id = self.session.handle.id();
             let shared = &self.session.shared;
             // The pass first: while it is held, the audience stays as found.

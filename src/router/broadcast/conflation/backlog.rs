@@ -85,7 +85,8 @@ impl Backlog {
         let older = replaceable.and_then(|slot| self.message(slot));
         let freed = older.map_or(0, |older| older.charge);
         let has_room = capacity.is_none_or(|capacity| self.has_room(bytes, freed, capacity));
-        let pushed = if has_room {
+        let mut pushed = PushOutcome::Dropped;
+        if has_room {
             self.discharge(freed);
             let replaced = match replaceable {
                 Some(slot) => {
@@ -96,10 +97,8 @@ impl Backlog {
                 }
                 None => self.append(ids, frame, capacity),
             };
-            PushOutcome::Queued { replaced }
-        } else {
-            PushOutcome::Dropped
-        };
+            pushed = PushOutcome::Queued { replaced };
+        }
         if !self.is_writing {
             self.keys.tidy();
         }
@@ -125,11 +124,9 @@ impl Backlog {
     fn replaceable(&self, ids: &KeyIds) -> Option<SlotRef> {
         let mut slots = ids.iter().map(|id| self.keys.newest(id));
         let slot = slots.next()??;
-        if slots.any(|other| other != Some(slot)) {
-            return None;
-        }
-        let older = self.message(slot)?;
-        (older.keys.iter().all(|id| ids.contains(id))).then_some(slot)
+        let has_no_others = |older: &Message| older.keys.iter().all(|id| ids.contains(id));
+        let is_newest_of_all = slots.all(|other| other == Some(slot));
+        (is_newest_of_all && has_no_others(self.message(slot)?)).then_some(slot)
     }
 
     /// Appends a message. Returns how many older ones it replaced.
@@ -164,7 +161,9 @@ impl Backlog {
         slot: SlotRef,
         capacity: Option<Capacity>,
     ) -> Message {
-        self.point_to(slot, &keys);
+        for id in keys.iter() {
+            self.keys.set_newest(id, Some(slot));
+        }
         let frame = frame();
         let charge = capacity.map_or(0, |_| held_bytes(&frame));
         self.messages += usize::from(charge > 0);
@@ -188,13 +187,6 @@ impl Backlog {
         let messages = self.messages - usize::from(freed > 0);
         capacity.messages > 0 && messages == 0
             || messages < capacity.messages && self.bytes - freed + bytes <= capacity.bytes
-    }
-
-    /// Records that the message in `slot` is the newest of `keys`.
-    fn point_to(&mut self, slot: SlotRef, keys: &KeyIds) {
-        for id in keys.iter() {
-            self.keys.set_newest(id, Some(slot));
-        }
     }
 
     /// Takes a key from the message in `slot`, which is no longer the newest of
@@ -277,7 +269,6 @@ impl Backlog {
         true
     }
 
-    /// Ends a write: no message is in flight.
     pub(super) fn end_write(&mut self) {
         self.is_writing = false;
         self.in_flight.clear();

@@ -1,11 +1,6 @@
 //! The broadcasts of a connection that has subscribed to the latest only: while
 //! it is behind, a newer message replaces the older one with the same key.
 //!
-//! - `keys`: the keys, as small numbers, and the newest message of each.
-//! - `backlog`: the messages that wait, in the order of their delivery.
-//! - `queue`: the [`ConflatedQueue`], the backlog behind a lock.
-//! - `in_flight`: [`ConflatedInFlight`], the messages taken out for one write.
-//!
 //! A connection gets this queue with its first subscription of mode `latest`.
 //! From then on all its broadcasts go through it, so that none overtakes
 //! another.

@@ -1,8 +1,5 @@
-//! A backlog behind a lock, between the senders of broadcasts and their
-//! receiver.
-//!
-//! The lock is held while a message is copied in, or while some are taken out,
-//! and never while they are written.
+//! A backlog behind a lock, which is held while a message is copied in, or while some
+//! are taken out, and never while they are written.
 
 use std::collections::VecDeque;
 use std::iter::once;
@@ -13,8 +10,7 @@ use crate::budget::Budget;
 use crate::router::broadcast::subscriptions::Keys;
 use crate::router::mailbox::queue_state::Capacity;
 use crate::router::mailbox::{DropNotice, EntryBytes};
-use crate::sync::lock;
-use crate::sync::{AtomicUsize, Mutex, Ordering};
+use crate::sync::{AtomicUsize, Mutex, Ordering, lock};
 
 /// Bytes that are taken out for one write, but for the last message.
 const TAKEN_BYTES_MAX: usize = 64 * 1024;
@@ -66,26 +62,23 @@ impl ConflatedQueue {
     ) -> PushOutcome {
         let frame = message.frame;
         let copy = || EntryBytes::copy(frame, once(0..frame.len()), frame.len(), &self.budget);
-        let mut backlog = lock(&self.backlog);
-        let pushed = if message.is_conflated {
-            backlog.push(frame.len(), copy, message.keys, Some(capacity))
-        } else {
-            backlog.detach_keys(message.keys);
-            backlog.push(frame.len(), copy, &Keys::default(), Some(capacity))
-        };
-        if pushed == PushOutcome::Dropped {
-            backlog.note_dropped(notice());
-        }
-        self.publish(&backlog);
-        pushed
+        self.change(|backlog| {
+            let pushed = if message.is_conflated {
+                backlog.push(frame.len(), copy, message.keys, Some(capacity))
+            } else {
+                backlog.detach_keys(message.keys);
+                backlog.push(frame.len(), copy, &Keys::default(), Some(capacity))
+            };
+            if pushed == PushOutcome::Dropped {
+                backlog.note_dropped(notice());
+            }
+            pushed
+        })
     }
 
     /// Pushes a message of a snapshot. It takes no room.
     pub(crate) fn push_snapshot(&self, frame: EntryBytes, keys: &Keys) -> PushOutcome {
-        let mut backlog = lock(&self.backlog);
-        let pushed = backlog.push(0, || frame, keys, None);
-        self.publish(&backlog);
-        pushed
+        self.change(|backlog| backlog.push(0, || frame, keys, None))
     }
 
     /// Whether anything waits.
@@ -102,51 +95,52 @@ impl ConflatedQueue {
     /// write.
     #[inline(never)]
     pub(super) fn take(&self, taken: &mut VecDeque<Message>, most: usize) {
-        let mut backlog = lock(&self.backlog);
-        let mut bytes = 0;
-        while taken.len() < most && bytes < TAKEN_BYTES_MAX {
-            let Some(message) = backlog.take() else { break };
-            bytes += message.frame.len();
-            taken.push_back(message);
-        }
-        backlog.is_writing = true;
-        self.publish(&backlog);
+        self.change(|backlog| {
+            let mut bytes = 0;
+            while taken.len() < most && bytes < TAKEN_BYTES_MAX {
+                let Some(message) = backlog.take() else { break };
+                bytes += message.frame.len();
+                taken.push_back(message);
+            }
+            backlog.is_writing = true;
+        });
     }
 
     /// Takes back `unwritten` messages, the last first, and ends the write.
     /// Returns how many of them were replaced meanwhile: those are gone.
     #[inline(never)]
     pub(super) fn give_back(&self, unwritten: impl Iterator<Item = Message>) -> u64 {
-        let mut backlog = lock(&self.backlog);
-        let mut replaced = 0;
-        for message in unwritten {
-            replaced += u64::from(!backlog.give_back(message));
-        }
-        backlog.end_write();
-        self.publish(&backlog);
-        replaced
+        self.change(|backlog| {
+            let replaced = unwritten.map(|message| u64::from(!backlog.give_back(message)));
+            let replaced = replaced.sum();
+            backlog.end_write();
+            replaced
+        })
     }
 
     /// Gives back the room of `messages` written messages, charged `charge` in
     /// all.
     pub(super) fn release(&self, messages: usize, charge: usize) {
         if messages > 0 {
-            let mut backlog = lock(&self.backlog);
-            backlog.messages -= messages;
-            backlog.bytes -= charge;
-            self.publish(&backlog);
+            self.change(|backlog| {
+                backlog.messages -= messages;
+                backlog.bytes -= charge;
+            });
         }
     }
 
     /// Drops all that waits, and refuses everything from now on.
     pub(crate) fn close(&self) {
-        let mut backlog = lock(&self.backlog);
-        backlog.close();
-        self.publish(&backlog);
+        self.change(Backlog::close);
     }
 
-    fn publish(&self, backlog: &Backlog) {
+    /// Changes the backlog, and publishes its new size.
+    #[inline]
+    fn change<R>(&self, change: impl FnOnce(&mut Backlog) -> R) -> R {
+        let mut backlog = lock(&self.backlog);
+        let changed = change(&mut backlog);
         self.waiting.store(backlog.waiting(), Ordering::Release);
         self.bytes.store(backlog.bytes, Ordering::Release);
+        changed
     }
 }

@@ -16,8 +16,8 @@ pub(super) struct ConflatedFanOut {
     pub(super) matches: Vec<(u32, ConflatedBy)>,
     keys: Keys,
     waiting: Waiting,
-    /// Messages that were replaced.
-    replaced: u64,
+    /// Messages that were replaced in this run.
+    pub(super) replaced: u64,
 }
 
 /// The subscribers to be woken, each once.
@@ -40,11 +40,6 @@ impl Waiting {
 }
 
 impl ConflatedFanOut {
-    #[inline]
-    pub(super) fn has_matches(&self) -> bool {
-        !self.matches.is_empty()
-    }
-
     /// Pushes the current message into the queue of each subscriber. Adds its
     /// index in the run to `missed` for each queue without room.
     #[inline(never)]
@@ -105,10 +100,5 @@ impl ConflatedFanOut {
             self.waiting.is_listed[subscriber as usize] = false;
             subscribers[subscriber as usize].handle.wake();
         }
-    }
-
-    /// The number of messages replaced since the last call.
-    pub(super) fn take_replaced(&mut self) -> u64 {
-        std::mem::take(&mut self.replaced)
     }
 }

@@ -1,9 +1,8 @@
 //! The fan-out of broadcasts to subscribers and to snapshots.
 //!
-//! The values of each broadcast are read once, and the index names the
-//! subscribers that it matches. A read often has one or two messages for each of
-//! a hundred subscribers. So a [`Batch`] for each subscriber gathers the matches
-//! of a few reads, and [`FanOut::flush`] queues them as one entry.
+//! A read often has one or two messages for each of a hundred subscribers. So a
+//! [`Batch`] for each subscriber gathers the matches of a few reads, and
+//! [`FanOut::flush`] queues them as one entry.
 //!
 //! Messages for a conflated queue are not gathered: whether they fit depends on
 //! the messages that wait there.
@@ -48,8 +47,8 @@ pub(crate) struct FanOut {
     with_stretch: Vec<u32>,
     /// The subscribers with a batch that is not empty.
     waiting: Vec<u32>,
-    /// The size of the longest stretch.
-    longest_stretch: usize,
+    /// The size of the longest stretch that may be queued as a slice of the input.
+    pub(crate) longest_stretch: usize,
     dropped: DroppedMessages,
     conflated: ConflatedFanOut,
     kept: KeptFrames,
@@ -76,7 +75,7 @@ impl FanOut {
     /// Whether there is anything for [`Self::clear`] to do.
     #[inline]
     pub(crate) fn is_in_use(&self) -> bool {
-        self.audience.is_some() || self.kept.pass.is_some()
+        self.is_active() || self.holds_pass()
     }
 
     /// Whether messages are gathered for subscribers.
@@ -102,8 +101,7 @@ impl FanOut {
 
     /// Sets the audience of this read.
     pub(crate) fn set_audience(&mut self, audience: &Arc<Audience>, sender: ConnectionId) {
-        let known = self.audience.as_ref();
-        if known.is_some_and(|known| Arc::ptr_eq(known, audience)) {
+        if (self.audience.as_ref()).is_some_and(|known| Arc::ptr_eq(known, audience)) {
             return;
         }
         // Before this read: a subscriber may get its broadcasts through another
@@ -112,7 +110,7 @@ impl FanOut {
         self.audience = None;
         let Some(index) = &audience.index else { return };
         self.own_index = index.subscriber(sender);
-        let subscribers = index.subscribers().len();
+        let subscribers = index.subscribers.len();
         if self.batches.len() < subscribers {
             self.batches.resize_with(subscribers, Batch::default);
         }
@@ -140,9 +138,9 @@ impl FanOut {
             index: run.ids.len().saturating_sub(1) as u32,
         };
         let json = &run.input[frame.start + FRAME_PREFIX_BYTES..frame.end];
-        let view = self.values.read(index.probe(), json, slots);
-        let (own_index, matched, conflated) =
-            (self.own_index, &mut self.matched, &mut self.conflated);
+        let view = self.values.read(&index.probe, json, slots);
+        let own_index = self.own_index;
+        let (matched, conflated) = (&mut self.matched, &mut self.conflated);
         index.each_match(view, |subscriber, mode| {
             if Some(subscriber) != own_index {
                 match mode {
@@ -151,11 +149,11 @@ impl FanOut {
                 }
             }
         });
-        if conflated.has_matches() {
+        if !conflated.matches.is_empty() {
             let (missed, context) = (&mut self.dropped.missed, context());
-            conflated.deliver(span, view, run, index.subscribers(), &context, missed);
+            conflated.deliver(span, view, run, &index.subscribers, &context, missed);
         }
-        if !index.kept().is_empty() {
+        if !index.kept.is_empty() {
             self.kept.note(span, view, index);
         }
     }
@@ -179,7 +177,7 @@ impl FanOut {
         } = self;
         let index = audience.as_ref().and_then(|known| known.index.as_deref());
         let Some(index) = index else { return 0 };
-        let subscribers = index.subscribers();
+        let subscribers = &index.subscribers;
         // All at once, not message by message: independent steps in a row overlap
         // in the processor.
         for (subscriber, span) in matched.drain(..) {
@@ -210,12 +208,7 @@ impl FanOut {
                 missed[index as usize] += 1;
             }
         }
-        self.conflated.take_replaced()
-    }
-
-    /// The size of the longest stretch that may be queued as a slice of the input.
-    pub(crate) fn longest(&self) -> usize {
-        self.longest_stretch
+        std::mem::take(&mut self.conflated.replaced)
     }
 
     /// Queues the stretches that are slices of the input, gathers the others, and
@@ -227,7 +220,7 @@ impl FanOut {
         };
         self.dropped.queue();
         for subscriber in self.with_stretch.drain(..) {
-            let receiver = &index.subscribers()[subscriber as usize];
+            let receiver = &index.subscribers[subscriber as usize];
             self.batches[subscriber as usize].commit(receiver, cut);
         }
         if let Some(pass) = &self.kept.pass
@@ -243,14 +236,17 @@ impl FanOut {
         self.kept.frames.clear();
         self.kept.keys.clear();
         if self.waiting.is_empty() && !self.conflated.is_waiting() {
-            self.kept.pass = None;
-            self.audience = None;
+            self.release_audience();
         }
     }
 
     /// Queues all that is gathered.
     pub(crate) fn flush(&mut self) {
         self.queue_gathered();
+        self.release_audience();
+    }
+
+    fn release_audience(&mut self) {
         self.kept.pass = None;
         self.audience = None;
     }
@@ -261,20 +257,20 @@ impl FanOut {
             return;
         };
         for subscriber in self.waiting.drain(..) {
-            let receiver = &index.subscribers()[subscriber as usize];
+            let receiver = &index.subscribers[subscriber as usize];
             self.batches[subscriber as usize].queue(receiver);
         }
-        self.conflated.wake(index.subscribers());
+        self.conflated.wake(&index.subscribers);
     }
 }
 
 impl KeptFrames {
     #[inline(never)]
     fn note(&mut self, span: MessageSpan, view: View<'_>, index: &SubscriptionIndex) {
-        for (pointer, kept) in index.kept().iter().enumerate() {
-            let value = view.get(kept.slot as usize);
-            if self.keys.add(pointer as u32, value.as_ref()) {
-                self.frames.push((pointer as u32, span.range()));
+        for (pointer, &slot) in (0..).zip(&index.kept) {
+            let value = view.get(slot as usize);
+            if self.keys.add(pointer, value.as_ref()) {
+                self.frames.push((pointer, span.range()));
             }
         }
     }

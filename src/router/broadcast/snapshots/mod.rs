@@ -88,7 +88,7 @@ impl Snapshots {
         if store.position(key).is_some() {
             return Ok(());
         }
-        if store.pointer_count() == SNAPSHOT_KEYS_MAX {
+        if store.pointers.len() == SNAPSHOT_KEYS_MAX {
             return Err(Refusal::new(
                 ErrorCode::LimitExceeded,
                 format!(

@@ -17,7 +17,7 @@ const NONE: u32 = u32::MAX;
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Store {
-    pointers: Vec<ByValue>,
+    pub(super) pointers: Vec<ByValue>,
     /// A list linked by index, from the least to the most recently updated.
     kept: Vec<Kept>,
     first: u32,
@@ -29,7 +29,7 @@ pub(super) struct Store {
 }
 
 #[derive(Debug)]
-struct ByValue {
+pub(super) struct ByValue {
     pointer: Pointer,
     indices: HashMap<Box<[u8]>, u32>,
 }
@@ -63,10 +63,6 @@ impl Store {
             limits: (messages, bytes),
             budget: Arc::clone(budget),
         }
-    }
-
-    pub(super) fn pointer_count(&self) -> usize {
-        self.pointers.len()
     }
 
     pub(super) fn add_pointer(&mut self, pointer: Pointer) {

@@ -1,13 +1,12 @@
 //! An index over all subscriptions of a server, which finds those that match a
 //! message.
 //!
-//! The fields in question are read once a message. A subscription with a
-//! condition `eq` or `in` is indexed by the values of one such condition. So a
-//! message meets only the subscriptions that ask for its value: a hundred
-//! subscribers with a hundred symbols cost one lookup. Other conditions are
-//! checked on these alone. Subscriptions without such a condition are checked one
-//! by one.
+//! The fields in question are read once a message. A subscription with a condition
+//! `eq` or `in` is indexed by the values of one such condition: a hundred subscribers
+//! with a hundred symbols cost one lookup. Its other conditions are checked only on a
+//! match. Subscriptions without such a condition are checked one by one.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::slice;
 use std::sync::Arc;
@@ -20,15 +19,17 @@ use crate::wire::filter::{Condition, Field, Pointer, Probe, Scalar, ValueMap, Vi
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct SubscriptionIndex {
-    probe: Probe,
+    /// The reader of the fields in question.
+    pub(crate) probe: Probe,
     /// The subscribers, sorted by connection.
-    subscribers: Box<[Arc<BroadcastReceiver>]>,
+    pub(crate) subscribers: Box<[Arc<BroadcastReceiver>]>,
     /// The subscriptions of all, by subscriber and in the order of the requests.
     subscriptions: Box<[CompiledSubscription]>,
     tables: Box<[Table]>,
     /// The subscriptions that are in no table.
     unindexed: Box<[u32]>,
-    kept: Box<[Kept]>,
+    /// The keys of snapshots: the slot of the value of each.
+    pub(crate) kept: Box<[u32]>,
 }
 
 /// The way of a match to its subscriber.
@@ -56,13 +57,6 @@ struct CompiledSubscription {
     /// The conditions that no table answers: the slot of the field, and the index
     /// of the condition.
     rest: Box<[(u32, u32)]>,
-}
-
-/// A key of snapshots.
-#[derive(Debug)]
-pub(crate) struct Kept {
-    /// The slot of its value.
-    pub(crate) slot: u32,
 }
 
 /// The subscriptions by the values that they ask for in one field.
@@ -131,8 +125,12 @@ impl Compiler<'_> {
     /// Adds a subscriber that gets all broadcasts.
     fn add_everything(&mut self, subscriber: u32, conflates: bool) {
         self.unindexed.push(self.compiled.len() as u32);
-        let everything = CompiledSubscription::everything(subscriber, conflates);
-        self.compiled.push(everything);
+        self.compiled.push(CompiledSubscription {
+            subscriber,
+            mode: DeliveryMode::new(conflates, None),
+            subscription: None,
+            rest: Box::default(),
+        });
     }
 
     /// Adds a subscription: to the table of its most selective condition, if it
@@ -202,46 +200,26 @@ impl SubscriptionIndex {
             unindexed,
             ..
         } = compiler;
-        let kept = kept.iter().map(|pointer| Kept {
-            slot: fields.slot(&Field::At(pointer.clone())),
-        });
+        let kept = kept.iter().map(|key| fields.slot(&Field::At(key.clone())));
+        let kept = kept.collect();
         let tables = tables.into_iter().map(|(slot, by_value)| Table {
             slot,
             by_value: by_value.map(Candidates::from),
         });
         Self {
-            kept: kept.collect(),
+            kept,
             subscriptions: compiled.into(),
             tables: tables.collect(),
             unindexed: unindexed.into(),
-            subscribers: subscribers
-                .into_iter()
-                .map(|(receiver, _)| receiver)
-                .collect(),
+            subscribers: subscribers.into_iter().map(|known| known.0).collect(),
             probe: Probe::new(fields.list),
         }
     }
 
-    /// The reader of the fields in question.
-    pub(crate) fn probe(&self) -> &Probe {
-        &self.probe
-    }
-
-    /// The subscribers, sorted by connection.
-    pub(crate) fn subscribers(&self) -> &[Arc<BroadcastReceiver>] {
-        &self.subscribers
-    }
-
-    /// The keys of snapshots.
-    pub(crate) fn kept(&self) -> &[Kept] {
-        &self.kept
-    }
-
     /// The index of a connection among the subscribers, if it is one.
     pub(crate) fn subscriber(&self, id: ConnectionId) -> Option<u32> {
-        let found = self
-            .subscribers
-            .binary_search_by_key(&id.0, |receiver| receiver.id().0);
+        let by_id = |receiver: &Arc<BroadcastReceiver>| receiver.id().0;
+        let found = self.subscribers.binary_search_by_key(&id.0, by_id);
         found.ok().map(|index| index as u32)
     }
 
@@ -291,15 +269,6 @@ impl DeliveryMode {
 }
 
 impl CompiledSubscription {
-    fn everything(subscriber: u32, conflates: bool) -> Self {
-        Self {
-            subscriber,
-            mode: DeliveryMode::new(conflates, None),
-            subscription: None,
-            rest: Box::default(),
-        }
-    }
-
     #[inline]
     fn rest_holds(&self, values: View<'_>) -> bool {
         // Most often, and the subscription needn't be loaded then.
@@ -349,8 +318,7 @@ fn variety(subscribers: &[Subscriber]) -> HashMap<&Field, HashSet<&Scalar>> {
     variety
 }
 
-/// The index of the condition that a subscription is indexed by, if it has such a
-/// condition.
+/// The index of the condition that a subscription is indexed by, if any.
 fn most_selective(
     conditions: &[Condition],
     variety: &HashMap<&Field, HashSet<&Scalar>>,
@@ -361,7 +329,6 @@ fn most_selective(
         // The fewer of the field's values lead here, the better.
         Some((at, variety / values))
     });
-    indexable
-        .max_by_key(|(at, score)| (*score, std::cmp::Reverse(*at)))
-        .map(|(at, _)| at)
+    let best = indexable.max_by_key(|(at, score)| (*score, Reverse(*at)));
+    best.map(|(at, _)| at)
 }

@@ -1,9 +1,4 @@
 //! Subscriptions to broadcasts.
-//!
-//! - `list`: the [`Subscriptions`] of one connection.
-//! - `index`: the [`SubscriptionIndex`] over those of all connections, which finds
-//!   the ones that match a message.
-//! - `key`: the [`Keys`] of conflation and of snapshots.
 
 mod index;
 mod key;
