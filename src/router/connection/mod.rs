@@ -103,7 +103,6 @@ impl ConnectionHandle {
         queues.map(|queue| queue.charged_bytes()).sum()
     }
 
-    /// Charges `queue` to the account.
     pub(crate) fn charge(&self, queue: Weak<dyn Charged>) {
         let mut account = lock(&self.account);
         // Most connections have one name, and hear broadcasts.
@@ -113,7 +112,6 @@ impl ConnectionHandle {
         account.push(queue);
     }
 
-    /// Takes `queue` off the account.
     pub(crate) fn discharge(&self, queue: &Weak<dyn Charged>) {
         lock(&self.account).retain(|known| !known.ptr_eq(queue));
     }
@@ -138,7 +136,6 @@ impl ConnectionHandle {
         self.has_reports.load(Ordering::Acquire)
     }
 
-    /// Takes all reports.
     pub(crate) fn take_reports(&self) -> Vec<Report> {
         if !self.has_reports() {
             return Vec::new();
@@ -148,21 +145,11 @@ impl ConnectionHandle {
         std::mem::take(&mut *reports)
     }
 
-    /// Takes the reports of messages given up: target, count and first id of each.
-    pub(crate) fn take_undelivered(&self) -> Vec<(Name, u64, Option<MsgId>)> {
-        let mut taken = Vec::new();
-        lock(&self.reports).retain(|report| match report {
-            Report::Undelivered {
-                target,
-                count,
-                first_msg_id,
-            } => {
-                taken.push((target.clone(), *count, *first_msg_id));
-                false
-            }
-            Report::NameTakenOver(_) => true,
-        });
-        taken
+    /// Takes the reports of messages given up.
+    pub(crate) fn take_undelivered(&self) -> Vec<Report> {
+        let is_undelivered = |report: &mut Report| matches!(report, Report::Undelivered { .. });
+        let mut reports = lock(&self.reports);
+        reports.extract_if(.., is_undelivered).collect()
     }
 
     /// The ids of its accepted messages, as long as they are kept.
@@ -188,25 +175,23 @@ impl Report {
     /// Adds `later` to this report, if both are about one target. Returns whether
     /// they are.
     fn absorb(&mut self, later: &Self) -> bool {
-        match (self, later) {
-            (
-                Self::Undelivered { target, count, .. },
-                Self::Undelivered {
-                    target: later_target,
-                    count: more,
-                    ..
-                },
-            ) if target == later_target => {
-                *count += more;
-                true
-            }
-            _ => false,
+        if let Self::Undelivered { target, count, .. } = self
+            && let Self::Undelivered {
+                target: name,
+                count: more,
+                ..
+            } = later
+            && target == name
+        {
+            *count += more;
+            return true;
         }
+        false
     }
 }
 
 impl fmt::Debug for ConnectionHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ConnectionHandle").field(&self.id).finish()
+        write!(f, "ConnectionHandle({:?})", self.id)
     }
 }

@@ -50,7 +50,6 @@ impl Lingering {
         !self.linger.is_zero()
     }
 
-    /// The number of lingering mailboxes.
     pub(crate) fn count(&self) -> usize {
         self.waiting.len()
     }

@@ -19,8 +19,7 @@ use crate::ids::Name;
 use crate::router::broadcast::{BroadcastReceiver, Hearers};
 use crate::router::mailbox::{Claim, Excluded, Mailbox, Ownership, QueueRules};
 use crate::stats::Counters;
-use crate::sync::Mutex;
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -38,7 +37,6 @@ pub(crate) struct Registry {
     rules: QueueRules,
     /// The rules of names that have their own.
     rules_by_name: HashMap<Name, QueueRules>,
-    /// The bound of all queues together.
     budget: Arc<Budget>,
     counters: Arc<Counters>,
 }
@@ -82,12 +80,10 @@ impl Registry {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// The number of owned names.
     pub(crate) fn name_count(&self) -> usize {
         self.owned.load(Ordering::Relaxed)
     }
 
-    /// The number of lingering mailboxes.
     pub(crate) fn lingering_count(&self) -> usize {
         lock(&self.lingering).count()
     }
@@ -124,9 +120,8 @@ impl Registry {
         let mut lingering = lock(&self.lingering);
         for (index, name) in names.iter().enumerate() {
             if let Some(mailbox) = self.names.get(name.as_bytes()) {
-                mailbox
-                    .check(&receiver.handle, ownership)
-                    .map_err(|why| (index, why))?;
+                let checked = mailbox.check(&receiver.handle, ownership);
+                checked.map_err(|why| (index, why))?;
             }
         }
         let (mut kept, given_up): (Vec<_>, Vec<_>) =
@@ -163,10 +158,8 @@ impl Registry {
         receiver: &Arc<BroadcastReceiver>,
         ownership: &Ownership,
     ) -> Claim {
-        let known = self
-            .names
-            .get(name.as_bytes())
-            .map(|known| Arc::clone(&known));
+        let known = self.names.get(name.as_bytes());
+        let known = known.map(|known| Arc::clone(&known));
         let mailbox = known.unwrap_or_else(|| {
             let rules = self.rules_by_name.get(name).unwrap_or(&self.rules);
             let counters = Arc::clone(&self.counters);
@@ -176,7 +169,7 @@ impl Registry {
             mailbox
         });
         let was_free = mailbox.is_lingering();
-        let claim = match ownership {
+        let (epoch, membership) = match ownership {
             Ownership::Sole => {
                 let (epoch, old) = mailbox.take_over(&receiver.handle);
                 if let Some(old) = old {
@@ -184,19 +177,11 @@ impl Registry {
                     self.hearers.lost_name(old.id());
                 }
                 receiver.handle.charge(mailbox.charge());
-                Claim {
-                    mailbox,
-                    epoch,
-                    membership: None,
-                }
+                (epoch, None)
             }
             Ownership::Group { key } => {
                 let (epoch, membership) = mailbox.join(&receiver.handle, key.as_ref());
-                Claim {
-                    mailbox,
-                    epoch,
-                    membership: Some(membership),
-                }
+                (epoch, Some(membership))
             }
         };
         self.hearers.gained_name(receiver);
@@ -205,7 +190,11 @@ impl Registry {
             self.owned.fetch_add(1, Ordering::Relaxed);
             self.generation.fetch_add(1, Ordering::AcqRel);
         }
-        claim
+        Claim {
+            mailbox,
+            epoch,
+            membership,
+        }
     }
 
     /// Gives a name up, unless it was taken over. Messages that are still queued

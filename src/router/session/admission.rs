@@ -8,7 +8,6 @@ use super::answers::SenderIndex;
 use super::claiming::NameState;
 use super::read::{Read, ReadScratch, Stopped};
 use super::routes::{Destination, RouteIndex};
-use super::stalls::Verdict;
 use super::{Halt, Session};
 use crate::config::Overflow;
 use crate::ids::MsgId;
@@ -236,7 +235,8 @@ impl Read<'_> {
             self.accept(frames, &[]);
             let ReadScratch { run, forward, .. } = &mut *self.scratch;
             if let Some(mailbox) = self.session.routes.mailbox(route) {
-                forward.add_named(mailbox, run.start..run.start + bytes, granted as u32);
+                let range = run.start..run.start + bytes;
+                forward.parts_of(mailbox).add(range, granted as u32);
                 if fate.at_full_queue == AtFullQueue::AsConfigured {
                     self.session.stalls.admitted(mailbox, self.now);
                 }
@@ -267,12 +267,12 @@ impl Read<'_> {
                 let server = &self.session.shared.config.name;
                 let notice =
                     DropNotice::new(server, Some(mailbox.name()), msg_id, self.now.unix_ms);
-                self.scratch.forward.add_dropped(mailbox, notice);
+                self.scratch.forward.parts_of(mailbox).add_dropped(notice);
             }
             Overflow::Pause => {
                 let timeout = self.session.shared.config.stall_timeout;
-                let verdict = self.session.stalls.full(mailbox, self.now, timeout);
-                if let Verdict::PauseUntil(deadline) = verdict {
+                let wait = self.session.stalls.full(mailbox, self.now, timeout);
+                if let Some(deadline) = wait {
                     let id = self.session.handle.id();
                     let pause = Pause::new(mailbox, id, size, deadline, msg_id);
                     return Err(Stopped::halt(run.start, Halt::Pause(pause)));

@@ -4,7 +4,6 @@
 //! Room is reserved while the frames are taken, in their order, so that each can be
 //! answered. The bytes are queued once, at the end of the read.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
@@ -12,7 +11,7 @@ use bytes::{Buf, BytesMut};
 use crate::ids::ConnectionId;
 use crate::router::broadcast::{Audience, BroadcastContext, BroadcastReceiver, FanOut, RunView};
 use crate::router::connection::ConnectionHandle;
-use crate::router::mailbox::{Cut, DropNotice, Mailbox, Parts, PartsWithDrops, pins};
+use crate::router::mailbox::{Cut, Mailbox, Parts, PartsWithDrops, pins};
 
 /// The frames for one name.
 #[derive(Debug)]
@@ -44,21 +43,9 @@ pub(crate) struct Forward {
 }
 
 impl Forward {
-    /// Adds messages for which room in `mailbox` is reserved.
+    /// Finds or begins the parts that a name gets. Room for them must be reserved.
     #[inline]
-    pub(crate) fn add_named(&mut self, mailbox: &Arc<Mailbox>, range: Range<usize>, messages: u32) {
-        self.parts_of(mailbox).add(range, messages);
-    }
-
-    /// Adds messages that were dropped for a name, behind its parts so far.
-    #[cold]
-    pub(crate) fn add_dropped(&mut self, mailbox: &Arc<Mailbox>, dropped: DropNotice) {
-        self.parts_of(mailbox).add_dropped(dropped);
-    }
-
-    /// Finds or begins the batch of a name.
-    #[inline]
-    fn parts_of(&mut self, mailbox: &Arc<Mailbox>) -> &mut PartsWithDrops {
+    pub(super) fn parts_of(&mut self, mailbox: &Arc<Mailbox>) -> &mut PartsWithDrops {
         let mut batches = self.named.iter();
         let known = batches.rposition(|batch| Arc::ptr_eq(&batch.mailbox, mailbox));
         let index = known.unwrap_or_else(|| {

@@ -260,7 +260,7 @@ impl Session {
         let (claims, receiver) = (&self.claims, &self.receiver);
         let written = (self.output).transmit(&mut self.answers, claims, receiver, budget, write);
         self.count_answers();
-        let replaced = self.output.take_replaced();
+        let replaced = std::mem::take(&mut self.output.replaced);
         if replaced > 0 {
             let done = Stats {
                 conflated: replaced,
@@ -333,7 +333,7 @@ impl Session {
         self.shared.registry.hearers.leave(&self.receiver);
         self.accepted_ids = None;
         self.receiver.close_broadcasts();
-        self.output.forget_broadcasts();
+        self.output.broadcasts.forget();
     }
 }
 

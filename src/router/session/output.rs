@@ -29,10 +29,10 @@ pub(crate) struct Output {
     unfinished: Option<Bytes>,
     /// The name with a run that is partly written.
     partial: Option<Claim>,
-    broadcasts: InFlight,
+    pub(super) broadcasts: InFlight,
     conflated: ConflatedInFlight,
     /// Messages that were replaced while others were being written.
-    replaced: u64,
+    pub(super) replaced: u64,
     /// The index of the source that comes first in the next write, so that none
     /// starves another.
     next_source: usize,
@@ -235,16 +235,6 @@ impl Output {
 
     // ---- snapshots ----
 
-    /// Takes all queued broadcasts, so that they are written before the snapshot.
-    pub(crate) fn fill_broadcasts(&mut self, receiver: &BroadcastReceiver) {
-        self.broadcasts.fill_whole(&receiver.queue);
-    }
-
-    /// Gives up the broadcasts that were taken and not begun, at the end of the input.
-    pub(crate) fn forget_broadcasts(&mut self) {
-        self.broadcasts.forget();
-    }
-
     /// Returns the number of runs that were taken out of the queue of broadcasts, and
     /// of messages in the conflated queue.
     pub(crate) fn waiting_broadcasts(&self, receiver: &BroadcastReceiver) -> usize {
@@ -273,12 +263,6 @@ impl Output {
                 origin: None,
             }),
         }
-    }
-
-    /// Returns the number of messages that were replaced while others were being
-    /// written, since the last call.
-    pub(crate) fn take_replaced(&mut self) -> u64 {
-        std::mem::take(&mut self.replaced)
     }
 
     /// Frees the buffers that an idle connection doesn't need.

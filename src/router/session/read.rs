@@ -56,11 +56,6 @@ impl ReadScratch {
     pub fn begin(&mut self) -> Gathering<'_> {
         Gathering(self)
     }
-
-    /// Queues the gathered messages.
-    pub(super) fn flush(&mut self) {
-        self.forward.fan_out.flush();
-    }
 }
 
 /// A row of reads that gathers their messages for subscribers, so that several
@@ -85,7 +80,7 @@ impl Gathering<'_> {
 
 impl Drop for Gathering<'_> {
     fn drop(&mut self) {
-        self.0.flush();
+        self.0.forward.fan_out.flush();
     }
 }
 
@@ -114,7 +109,15 @@ impl Session {
             // queued.
             let accepted_ids = self.accepted_ids.clone();
             let _order = accepted_ids.as_deref().map(AcceptedIds::lock_order);
-            let (taken, stop) = match Read::new(self, scratch, input, now).take_frames() {
+            let frames = Read {
+                shapes: self.shared.shapes.load(),
+                session: self,
+                scratch,
+                input,
+                now,
+            }
+            .take_frames();
+            let (taken, stop) = match frames {
                 Ok(taken) => (taken, None),
                 Err(Stopped { at, why }) => (at, Some(why)),
             };
@@ -122,7 +125,7 @@ impl Session {
             scratch.forward.commit(input, taken, &self.handle);
             consumed += taken;
             if accepted_ids.is_some() || matches!(stop, Some(Stop::QueueFirst)) {
-                scratch.flush();
+                scratch.forward.fan_out.flush();
             }
             match stop {
                 Some(Stop::QueueFirst) => {}
@@ -172,22 +175,7 @@ impl Stopped {
     }
 }
 
-impl<'a> Read<'a> {
-    pub(super) fn new(
-        session: &'a mut Session,
-        scratch: &'a mut ReadScratch,
-        input: &'a [u8],
-        now: Now,
-    ) -> Self {
-        Self {
-            shapes: session.shared.shapes.load(),
-            session,
-            scratch,
-            input,
-            now,
-        }
-    }
-
+impl Read<'_> {
     /// Takes the complete frames, and returns their bytes.
     pub(super) fn take_frames(&mut self) -> Result<usize, Stopped> {
         let frame_bytes_max = self.session.shared.config.frame_bytes_max;

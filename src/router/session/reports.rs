@@ -23,26 +23,8 @@ impl Session {
     pub(super) fn answer_reports(&mut self, reports: Vec<Report>) -> Attention {
         let mut lost_name = false;
         for report in reports {
-            match report {
-                Report::NameTakenOver(name) => {
-                    lost_name = true;
-                    let details = ErrorDetails {
-                        name: Some(Some(name.as_str())),
-                        ..ErrorDetails::default()
-                    };
-                    self.answers.error(
-                        Some(name.as_str()),
-                        ErrorCode::NameTakenOver,
-                        "another connection took this name over with a hello; don't reconnect",
-                        &details,
-                    );
-                }
-                Report::Undelivered {
-                    target,
-                    count,
-                    first_msg_id,
-                } => self.answer_undelivered(&target, count, first_msg_id),
-            }
+            lost_name |= matches!(report, Report::NameTakenOver(_));
+            self.answer_report(&report);
         }
         self.claims.retain(Claim::is_current);
         if lost_name && self.claims.is_empty() {
@@ -52,27 +34,33 @@ impl Session {
         }
     }
 
-    /// Tells the client of accepted messages that were given up.
-    pub(super) fn answer_undelivered(
-        &mut self,
-        target: &Name,
-        count: u64,
-        first_msg_id: Option<MsgId>,
-    ) {
-        let details = ErrorDetails {
-            target: Some(target.as_str()),
-            count: Some(count),
-            first_msg_id: first_msg_id.as_ref().map(MsgId::as_str),
-            ..ErrorDetails::default()
-        };
-        let name = self.name();
-        self.answers.error(
-            name.as_ref().map(Name::as_str),
-            ErrorCode::Undelivered,
-            "accepted messages could not be delivered: the owner of their target left, and no \
-             other came in time",
-            &details,
-        );
+    pub(super) fn answer_report(&mut self, report: &Report) {
+        match report {
+            Report::NameTakenOver(name) => {
+                let name = Some(name.as_str());
+                let details = ErrorDetails {
+                    name: Some(name),
+                    ..ErrorDetails::default()
+                };
+                let reason = "another connection took this name over with a hello; don't reconnect";
+                (self.answers).error(name, ErrorCode::NameTakenOver, reason, &details);
+            }
+            Report::Undelivered {
+                target,
+                count,
+                first_msg_id,
+            } => {
+                let details = ErrorDetails {
+                    target: Some(target.as_str()),
+                    count: Some(*count),
+                    first_msg_id: first_msg_id.as_ref().map(MsgId::as_str),
+                    ..ErrorDetails::default()
+                };
+                let reason = "accepted messages could not be delivered: the owner of their target \
+                              left, and no other came in time";
+                self.tell(ErrorCode::Undelivered, reason, &details);
+            }
+        }
     }
 
     /// Tells the client the reason of the close that follows, and the message that
@@ -83,8 +71,13 @@ impl Session {
             msg_id: msg_id.as_ref().map(MsgId::as_str),
             ..ErrorDetails::default()
         };
+        self.tell(code, reason, &details);
+    }
+
+    /// Answers with an error about the whole connection.
+    fn tell(&mut self, code: ErrorCode, reason: &str, details: &ErrorDetails<'_>) {
         let name = self.name();
-        self.answers
-            .error(name.as_ref().map(Name::as_str), code, reason, &details);
+        let target = name.as_ref().map(Name::as_str);
+        self.answers.error(target, code, reason, details);
     }
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use super::Session;
 use super::admission::Fate;
 use super::read::{Read, Stopped};
-use crate::ids::MsgId;
 use crate::router::connection::accepted_ids::AcceptedIds;
 use crate::router::mailbox::Claim;
 use crate::wire::{ErrorCode, HelloRequest, Refusal, Shortage};
@@ -21,11 +20,8 @@ impl Session {
 
     /// Returns whether messages of an earlier connection are recognised.
     pub(super) fn has_resumed(&self) -> bool {
-        self.is_resumable()
-            && self
-                .accepted_ids
-                .as_ref()
-                .is_some_and(|ids| ids.recognizes())
+        let ids = self.accepted_ids.as_ref();
+        self.is_resumable() && ids.is_some_and(|ids| ids.recognizes())
     }
 
     /// Makes the connection resumable or not, after a `hello` has set its names. An
@@ -74,8 +70,8 @@ impl Session {
     /// that was given up is new when it is sent again.
     fn answer_all_undelivered(&mut self) {
         if self.handle.has_reports() {
-            for (target, count, first_msg_id) in self.handle.take_undelivered() {
-                self.answer_undelivered(&target, count, first_msg_id);
+            for report in self.handle.take_undelivered() {
+                self.answer_report(&report);
             }
         }
     }
@@ -117,13 +113,7 @@ impl Read<'_> {
         is_recognized: bool,
     ) {
         self.session.invalid_in_a_row = 0;
-        let run = &self.scratch.run;
-        if run.ids.iter().any(|&id| accepted.knows(id)) {
-            self.session.acknowledge(run, &run.ids, &[]);
-            self.session.done.duplicates += 1;
-        } else if !accepted.has_room_for(1, &self.session.shared.budget) {
-            self.refuse_unremembered();
-        } else {
+        if self.may_admit_one(accepted) {
             if accepted.recognizes() {
                 self.session.answer_all_undelivered();
             }
@@ -133,14 +123,24 @@ impl Read<'_> {
         self.scratch.run.clear();
     }
 
-    /// Refuses the only frame of the run. There is no memory for its id, and an
-    /// accepted message must be known when it is sent again.
-    #[cold]
-    fn refuse_unremembered(&mut self) {
+    /// Returns whether the only frame of the run may be admitted. If not, it is answered
+    /// here: it is known already, or there is no memory for its id, and an accepted
+    /// message must be known when it is sent again.
+    fn may_admit_one(&mut self, accepted: &AcceptedIds) -> bool {
+        let run = &self.scratch.run;
+        if run.ids.iter().any(|&id| accepted.knows(id)) {
+            self.session.acknowledge(run, &run.ids, &[]);
+            self.session.done.duplicates += 1;
+            return false;
+        }
+        if accepted.has_room_for(1, &self.session.shared.budget) {
+            return true;
+        }
         let message = "the server's memory is used up, and it couldn't remember this message for \
                        when you resume: send it again later";
         let refusal = Refusal::new(ErrorCode::QueueFull, message).for_want_of(Shortage::Memory);
         self.refuse_of_run(0, refusal);
+        false
     }
 
     /// Admits each frame of the run as a run of its own.
@@ -152,7 +152,10 @@ impl Read<'_> {
             let frame = start..start + size as usize;
             start = frame.end;
             self.scratch.run.begin(&frame, msg_id, &whole);
-            admitted = self.admit_one(accepted, msg_id);
+            if self.may_admit_one(accepted) {
+                self.session.answer_all_undelivered();
+                admitted = self.admit_run();
+            }
             if admitted.is_err() {
                 break;
             }
@@ -160,20 +163,5 @@ impl Read<'_> {
         // The buffers are used again.
         self.scratch.run = whole;
         admitted
-    }
-
-    /// Admits the only frame of the run.
-    fn admit_one(&mut self, accepted: &AcceptedIds, msg_id: MsgId) -> Result<(), Stopped> {
-        if accepted.knows(msg_id) {
-            self.session.acknowledge(&self.scratch.run, &[msg_id], &[]);
-            self.session.done.duplicates += 1;
-            return Ok(());
-        }
-        if !accepted.has_room_for(1, &self.session.shared.budget) {
-            self.refuse_unremembered();
-            return Ok(());
-        }
-        self.session.answer_all_undelivered();
-        self.admit_run()
     }
 }

@@ -9,15 +9,6 @@ use std::time::Duration;
 use crate::router::mailbox::Mailbox;
 use crate::router::now::Now;
 
-/// The verdict on an event for a full queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// It waits, until this monotonic time at most.
-    PauseUntil(Duration),
-    /// It has waited long enough.
-    Refuse,
-}
-
 #[derive(Debug)]
 struct Stall {
     mailbox: Arc<Mailbox>,
@@ -52,9 +43,15 @@ impl Stalls {
         }
     }
 
-    /// Decides on an event for a full queue.
+    /// Returns the monotonic time until which an event for a full queue waits at most,
+    /// or `None` if it has waited long enough and is to be refused.
     #[cold]
-    pub(crate) fn full(&mut self, mailbox: &Arc<Mailbox>, now: Now, timeout: Duration) -> Verdict {
+    pub(crate) fn full(
+        &mut self,
+        mailbox: &Arc<Mailbox>,
+        now: Now,
+        timeout: Duration,
+    ) -> Option<Duration> {
         self.forget_relieved();
         let known = self.0.iter().position(|s| Arc::ptr_eq(&s.mailbox, mailbox));
         let index = known.unwrap_or_else(|| {
@@ -70,11 +67,11 @@ impl Stalls {
         let since = *stall.since.get_or_insert(now.mono);
         let deadline = since.saturating_add(timeout.saturating_sub(stall.paused));
         if now.mono < deadline {
-            return Verdict::PauseUntil(deadline);
+            return Some(deadline);
         }
         stall.paused += now.mono.saturating_sub(since);
         stall.since = None;
-        Verdict::Refuse
+        None
     }
 
     /// Forgets the sums of queues that have fallen below half.
@@ -113,8 +110,8 @@ mod tests {
         let (gone, other) = (mailbox("gone"), mailbox("other"));
         let mut stalls = Stalls::default();
         let timeout = Duration::from_secs(2);
-        let verdict = stalls.full(&gone, Now::default(), timeout);
-        assert_eq!(verdict, Verdict::PauseUntil(timeout));
+        let wait = stalls.full(&gone, Now::default(), timeout);
+        assert_eq!(wait, Some(timeout));
         gone.release_owner();
         stalls.full(&other, Now::default(), timeout);
         assert_eq!(

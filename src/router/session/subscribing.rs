@@ -40,7 +40,7 @@ impl Session {
             let subscription = self.subscriptions.add(request, json.len())?;
             self.announce_subscriptions(conflates);
             // Broadcasts that are queued already are older than the snapshot.
-            self.output.fill_broadcasts(&self.receiver);
+            self.output.broadcasts.fill_whole(&self.receiver.queue);
             let frames = snapshots.take(&key, self.receiver.id());
             Ok::<_, Refusal>((subscription, frames))
         });

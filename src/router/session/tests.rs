@@ -43,7 +43,7 @@ impl ReadScratch {
     }
 
     pub(crate) fn queue_gathered(&mut self) {
-        self.flush();
+        self.forward.fan_out.flush();
     }
 
     pub(crate) fn hints(&mut self) -> &mut Hints {
