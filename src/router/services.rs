@@ -88,7 +88,6 @@ impl Log {
     }
 }
 
-/// See the [module](self).
 #[derive(Debug, Default)]
 pub(crate) struct Services {
     seen: DashMap<Name, Seen>,

@@ -39,7 +39,6 @@ pub(crate) struct Hearers {
 struct Table {
     /// Hearers in a fixed order, so that tests can be repeated.
     members: BTreeMap<ConnectionId, Member>,
-    /// The keys of snapshots.
     snapshot_keys: Vec<Pointer>,
 }
 
@@ -67,7 +66,6 @@ impl Member {
 }
 
 impl Hearers {
-    /// The current audience.
     pub(crate) fn audience(&self) -> Guard<Arc<Audience>> {
         let known = self.audience.load();
         if known.generation == self.generation.load(Ordering::Acquire) {
@@ -83,12 +81,10 @@ impl Hearers {
         renewed
     }
 
-    /// Counts one name more for `receiver`.
     pub(crate) fn gained_name(&self, receiver: &Arc<BroadcastReceiver>) {
         self.change(receiver, |member| member.names += 1);
     }
 
-    /// Counts one name less for the connection `id`.
     pub(crate) fn lost_name(&self, id: ConnectionId) {
         let mut table = lock(&self.table);
         self.change_known(&mut table, id, |member| {
@@ -96,7 +92,6 @@ impl Hearers {
         });
     }
 
-    /// Replaces the subscriptions of `receiver`.
     pub(crate) fn subscribe(
         &self,
         receiver: &Arc<BroadcastReceiver>,
@@ -105,7 +100,6 @@ impl Hearers {
         self.change(receiver, |member| member.subscriptions = subscriptions);
     }
 
-    /// Sets whether `receiver` wants no broadcasts.
     pub(crate) fn want_none(&self, receiver: &Arc<BroadcastReceiver>, none: bool) {
         self.change(receiver, |member| member.wants_none = none);
     }
@@ -120,7 +114,6 @@ impl Hearers {
         });
     }
 
-    /// Adds a key of snapshots.
     pub(crate) fn keep(&self, key: Pointer) {
         let mut table = lock(&self.table);
         table.snapshot_keys.push(key);

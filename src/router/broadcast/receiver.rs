@@ -11,7 +11,6 @@ use crate::router::mailbox::queue_state::Capacity;
 use crate::router::mailbox::{Closed, Cut, DropNotice, Entry, Parts, Queue};
 use crate::sync::{AtomicBool, Ordering};
 
-/// See the [module](self).
 pub(crate) struct BroadcastReceiver {
     pub(crate) handle: Arc<ConnectionHandle>,
     /// Broadcasts that wait. They are lost when the connection ends.
@@ -25,7 +24,6 @@ pub(crate) struct BroadcastReceiver {
 }
 
 impl BroadcastReceiver {
-    /// Makes the receiver of a connection that hears nothing yet.
     pub(crate) fn new(handle: &Arc<ConnectionHandle>) -> Self {
         Self {
             handle: Arc::clone(handle),
@@ -72,7 +70,6 @@ impl BroadcastReceiver {
         self.conflated.get().is_some()
     }
 
-    /// The conflated queue, if broadcasts go through one.
     #[inline]
     pub(crate) fn conflated_queue(&self) -> Option<&ConflatedQueue> {
         self.conflated.get().map(|conflated| &**conflated)

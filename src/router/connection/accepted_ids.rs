@@ -23,7 +23,6 @@ use crate::limits::RESUME_IDS_MAX;
 use crate::router::connection::{ConnectionHandle, Report};
 use crate::sync::{Mutex, MutexGuard, lock};
 
-/// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct AcceptedIds {
     order: Mutex<()>,
@@ -46,7 +45,6 @@ struct Ids {
 }
 
 impl AcceptedIds {
-    /// Makes an empty set of ids.
     pub(crate) fn new(user: &Arc<ConnectionHandle>) -> Self {
         Self::with_capacity(user, RESUME_IDS_MAX)
     }
@@ -107,12 +105,10 @@ impl AcceptedIds {
         ids.count();
     }
 
-    /// Returns whether remembered messages are recognised.
     pub(crate) fn recognizes(&self) -> bool {
         lock(&self.ids).index.is_some()
     }
 
-    /// Bytes of memory that the ids take.
     pub(crate) fn bytes(&self) -> usize {
         lock(&self.ids).bytes()
     }
@@ -133,7 +129,6 @@ impl AcceptedIds {
 
     // ---- the ids ----
 
-    /// Remembers accepted messages.
     pub(crate) fn remember(&self, messages: &[MsgId]) {
         let mut ids = lock(&self.ids);
         for &message in messages {

@@ -33,7 +33,6 @@ pub(crate) trait Charged: Send + Sync {
     fn charged_bytes(&self) -> usize;
 }
 
-/// See the [module](self).
 pub(crate) struct ConnectionHandle {
     id: ConnectionId,
     /// Counts the memory of its queues.

@@ -54,7 +54,6 @@ impl Claim {
         }
     }
 
-    /// Returns whether the name is owned in this way.
     pub(crate) fn is(&self, ownership: &Ownership) -> bool {
         match (ownership, &self.membership) {
             (Ownership::Sole, None) => true,

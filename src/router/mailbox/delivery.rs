@@ -20,7 +20,6 @@ const SLICES_MAX: usize = 64;
 /// [`io::ErrorKind::WouldBlock`].
 pub type Write<'a> = &'a mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>;
 
-/// The right to write the entries of a mailbox.
 #[derive(Debug)]
 pub(crate) struct Delivery<'a> {
     pub(super) mailbox: &'a Mailbox,

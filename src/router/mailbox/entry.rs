@@ -29,7 +29,6 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// The report that messages were dropped.
     pub(super) fn drop_notice(notice: &DropNotice) -> Self {
         let report = notice.report();
         Self {
@@ -208,7 +207,6 @@ impl<'a> Cut<'a> {
         matches!(self.input, CutInput::Shared(_))
     }
 
-    /// The whole input.
     pub(crate) fn input(&self) -> &[u8] {
         match &self.input {
             CutInput::Shared(input) => input,

@@ -24,7 +24,6 @@ thread_local! {
     static BUFFERS: RefCell<Buffers> = const { RefCell::new(Buffers::new()) };
 }
 
-/// The buffers that a thread keeps.
 struct Buffers {
     #[allow(
         clippy::vec_box,
@@ -112,7 +111,6 @@ impl Frame {
         fits
     }
 
-    /// Bytes of the buffer.
     pub(crate) fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
@@ -126,7 +124,6 @@ impl Deref for Frame {
     }
 }
 
-/// See the [module](self).
 #[derive(Debug)]
 pub(crate) enum EntryBytes {
     /// A slice, which keeps its input in memory.

@@ -28,12 +28,10 @@ impl Window {
         Self { size, handed: 0 }
     }
 
-    /// The number of messages that the connection asked for.
     pub(crate) fn size(self) -> u32 {
         self.size
     }
 
-    /// The number of messages that may be handed over now.
     pub(crate) fn room(self) -> usize {
         self.size.saturating_sub(self.handed) as usize
     }

@@ -27,7 +27,6 @@ use crate::wire::filter::{Field, Finite, Pointer, Probe, Value, Values};
 /// An entry has fewer messages than this, and is cut into no more pieces.
 const MESSAGES_MAX: u64 = 1 << 24;
 
-/// The membership of a connection in a group.
 #[derive(Debug)]
 pub(crate) struct Membership {
     pub(crate) handle: Arc<ConnectionHandle>,
@@ -36,7 +35,6 @@ pub(crate) struct Membership {
     left: AtomicBool,
 }
 
-/// See the [module](self).
 #[derive(Debug, Default)]
 pub(crate) struct Group(Mutex<State>);
 
@@ -69,14 +67,12 @@ struct Binding {
 }
 
 impl Membership {
-    /// Returns whether the member has left the group.
     pub(crate) fn has_left(&self) -> bool {
         self.left.load(Ordering::Acquire)
     }
 }
 
 impl Group {
-    /// The members' connections.
     pub(super) fn connections(&self) -> Vec<Arc<ConnectionHandle>> {
         let state = lock(&self.0);
         let handles = state.members.iter().map(|member| &member.membership.handle);
@@ -262,14 +258,12 @@ impl State {
         pool.give_back(left);
     }
 
-    /// Puts entries back in their order.
     fn give_back(pool: &mut InFlight, entries: impl IntoIterator<Item = Entry>) {
         let mut all: Vec<Entry> = entries.into_iter().chain(pool.take_all()).collect();
         all.sort_by_key(|entry| entry.order);
         pool.give_back(all);
     }
 
-    /// The index of a member among all.
     fn index_of(&self, membership: &Membership) -> usize {
         let mut members = self.members.iter();
         let own = members.position(|member| std::ptr::eq(&*member.membership, membership));

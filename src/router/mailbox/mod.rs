@@ -44,7 +44,6 @@ use crate::stats::Counters;
 use crate::sync::waiters::Waiters;
 use crate::sync::{ArcSwapOption, AtomicU64, Mutex, MutexGuard, Ordering, lock};
 
-/// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     name: Name,
@@ -70,12 +69,10 @@ pub(crate) struct Mailbox {
     accepted_ids: ArcSwapOption<AcceptedIds>,
 }
 
-/// The caller no longer owns the name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotOwner;
 
 impl Mailbox {
-    /// Makes the mailbox of a name that nobody owns.
     pub(crate) fn new(
         name: Name,
         rules: QueueRules,
@@ -197,7 +194,6 @@ impl Mailbox {
         self.relieved.load(Ordering::Acquire)
     }
 
-    /// The messages and bytes that are reserved or queued.
     pub(crate) fn load(&self) -> QueueState {
         self.queue.load()
     }
@@ -229,7 +225,6 @@ impl Mailbox {
         }))
     }
 
-    /// Begins a delivery to a member of the group.
     fn deliver_to_member<'s>(
         &'s self,
         membership: &'s Membership,

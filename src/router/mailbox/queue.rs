@@ -19,11 +19,9 @@ use super::queue_state::{CLOSED, Capacity, DROPPED, ENDED, QueueState};
 use crate::budget::Allowance;
 use crate::sync::{AtomicU64, Mutex, OnceLock, Ordering, SegQueue, fence, lock};
 
-/// The queue was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Closed;
 
-/// See the [module](self).
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     /// A [`QueueState`] of everything that is reserved or queued.

@@ -30,7 +30,6 @@ impl Capacity {
     }
 }
 
-/// The rules of a name's queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct QueueRules {
     pub(crate) capacity: Capacity,
@@ -58,7 +57,6 @@ impl QueueRules {
     }
 }
 
-/// What a queue holds at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct QueueState(pub(crate) u64);
 

@@ -12,7 +12,6 @@ use crate::router::connection::{ConnectionHandle, Report};
 use crate::stats::{Counters, Stats};
 use crate::wire;
 
-/// See the [module](self).
 #[derive(Debug, Default)]
 pub(crate) struct Undeliverable(HashMap<ConnectionId, SenderLoss>);
 

@@ -10,7 +10,6 @@ use crate::ids::Name;
 use crate::limits::{LINGERING_BYTES_MAX, LINGERING_NAMES_MAX};
 use crate::router::mailbox::Mailbox;
 
-/// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Lingering {
     linger: Duration,
@@ -23,7 +22,6 @@ pub(crate) struct Lingering {
     bytes_max: usize,
 }
 
-/// A mailbox that waits for an owner.
 #[derive(Debug)]
 struct Waiting {
     mailbox: Arc<Mailbox>,

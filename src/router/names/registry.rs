@@ -21,7 +21,6 @@ use crate::router::mailbox::{Claim, Excluded, Mailbox, Ownership, QueueRules};
 use crate::stats::Counters;
 use crate::sync::{Mutex, lock};
 
-/// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Registry {
     /// The mailboxes of names that are owned or linger.

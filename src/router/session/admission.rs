@@ -40,7 +40,6 @@ enum AtFullQueue {
     Refuse,
 }
 
-/// A service that sees messages.
 #[derive(Debug, Clone, Copy)]
 enum Service {
     HealthMonitor,
@@ -121,7 +120,6 @@ impl Default for Run {
 }
 
 impl Run {
-    /// Returns the run as a broadcast.
     pub(super) fn view<'a>(&'a self, input: &'a [u8]) -> RunView<'a> {
         RunView {
             input,
@@ -153,7 +151,6 @@ impl Run {
         self.push(frame, msg_id);
     }
 
-    /// Returns the bytes of some of the frames.
     #[inline]
     pub(super) fn bytes_of(&self, frames: &Range<usize>) -> usize {
         if frames.len() == self.sizes.len() {
@@ -304,7 +301,6 @@ impl Read<'_> {
         self.refuse_of_run(index, refusal);
     }
 
-    /// Admits the run as broadcasts.
     pub(super) fn admit_broadcast(&mut self) {
         let ReadScratch {
             run,
@@ -375,7 +371,6 @@ impl Read<'_> {
         }
     }
 
-    /// Shows accepted frames of the run to a service.
     fn show(&self, service: Service, frames: Range<usize>) {
         let run = &self.scratch.run;
         let services = &self.session.shared.services;
@@ -394,7 +389,6 @@ impl Read<'_> {
         }
     }
 
-    /// Refuses the frame `index` of the run.
     pub(super) fn refuse_of_run(&mut self, index: usize, refusal: Refusal) {
         let run = &self.scratch.run;
         let refusal = Refusal {

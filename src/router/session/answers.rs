@@ -41,7 +41,6 @@ impl Default for AckOptions {
     }
 }
 
-/// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Answers {
     server: Name,

@@ -27,7 +27,6 @@ impl Session {
         self.retry_claim();
     }
 
-    /// Claims the wanted name, if it is free by now.
     pub(super) fn retry_claim(&mut self) {
         if let NameState::Wanted(name) = &self.name_state
             && let Some(claim) = self.shared.registry.claim_if_free(name, &self.receiver)

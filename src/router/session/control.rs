@@ -184,7 +184,6 @@ impl Session {
         self.answers.welcome(source.as_str(), &welcome);
     }
 
-    /// Returns the options in force.
     fn granted(&self, register: bool) -> Granted {
         let acks = self.answers.ack_options();
         let key = match &self.ownership {

@@ -13,7 +13,6 @@ use crate::router::broadcast::{Audience, BroadcastContext, BroadcastReceiver, Fa
 use crate::router::connection::ConnectionHandle;
 use crate::router::mailbox::{Cut, Mailbox, Parts, PartsWithDrops, pins};
 
-/// The frames for one name.
 #[derive(Debug)]
 struct NamedBatch {
     mailbox: Arc<Mailbox>,
@@ -28,7 +27,6 @@ struct Receiver {
     own: Option<PartsWithDrops>,
 }
 
-/// See the [module](self).
 #[derive(Debug, Default)]
 pub(crate) struct Forward {
     named: Vec<NamedBatch>,
@@ -183,7 +181,6 @@ impl Forward {
         }
     }
 
-    /// Forgets all gathered messages.
     pub(crate) fn clear(&mut self) {
         for mut batch in self.named.drain(..) {
             batch.parts.clear();

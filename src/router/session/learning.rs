@@ -13,7 +13,6 @@ const FRUITLESS_MAX: u8 = 32;
 /// connection without repeating frames pays a hundredth for it.
 const REST_FRAMES: u16 = 1_024;
 
-/// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Learning {
     /// Shapes that may still be learned.
@@ -62,7 +61,6 @@ impl Learning {
         std::mem::take(&mut self.news)
     }
 
-    /// Notes the outcome of an attempt.
     pub(crate) fn note(&mut self, learned: LearnOutcome) {
         match learned {
             LearnOutcome::Shape(_) => {

@@ -22,7 +22,6 @@ pub enum Progress {
     More,
 }
 
-/// See the [module](self).
 #[derive(Debug, Default)]
 pub(crate) struct Output {
     /// The rest of a frame of a name that was lost.
@@ -167,7 +166,6 @@ impl Output {
 
     // ---- the window ----
 
-    /// Returns the size of the window, if there is one.
     pub(crate) fn window(&self) -> Option<u32> {
         self.window.map(Window::size)
     }
@@ -222,7 +220,6 @@ impl Output {
         None
     }
 
-    /// Takes the next run of broadcasts.
     fn take_broadcasts(&mut self, receiver: &BroadcastReceiver) -> Option<Bytes> {
         if let Some(entry) = self.broadcasts.pop(&receiver.queue) {
             receiver.release(entry.messages as usize, entry.charge);
@@ -265,7 +262,6 @@ impl Output {
         }
     }
 
-    /// Frees the buffers that an idle connection doesn't need.
     pub(crate) fn shrink(&mut self, claims: &[Claim]) {
         for claim in claims {
             claim.shrink();

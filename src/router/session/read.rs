@@ -141,7 +141,6 @@ impl Session {
     }
 }
 
-/// The read in progress.
 pub(super) struct Read<'a> {
     pub(super) session: &'a mut Session,
     pub(super) scratch: &'a mut ReadScratch,
@@ -151,7 +150,6 @@ pub(super) struct Read<'a> {
     shapes: Guard<Arc<Table>>,
 }
 
-/// A read stopped within its input.
 #[derive(Debug)]
 pub(super) struct Stopped {
     /// The place in the input up to which it is done.
@@ -159,7 +157,6 @@ pub(super) struct Stopped {
     pub(super) why: Stop,
 }
 
-/// The reason to stop within the input.
 #[derive(Debug)]
 pub(super) enum Stop {
     Halt(Halt),
@@ -367,7 +364,6 @@ impl Session {
         })
     }
 
-    /// Returns the terms for all broadcasts of a read.
     pub(super) fn broadcast_context(&self, now: Now) -> BroadcastContext<'_> {
         let config = &self.shared.config;
         BroadcastContext {

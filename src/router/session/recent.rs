@@ -15,12 +15,10 @@ pub(super) struct Place {
     number: u32,
 }
 
-/// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Recent<T> {
     /// The rows, each with its number.
     rows: Vec<(u32, T)>,
-    /// Rows that were added so far.
     added: u32,
 }
 
@@ -34,7 +32,6 @@ impl<T> Default for Recent<T> {
 }
 
 impl<T> Recent<T> {
-    /// Finds a row.
     pub(super) fn find(&self, is_wanted: impl Fn(&T) -> bool) -> Option<Place> {
         let index = self.rows.iter().position(|(_, row)| is_wanted(row))?;
         Some(Place {
@@ -66,7 +63,6 @@ impl<T> Recent<T> {
         (*number == place.number).then_some(row)
     }
 
-    /// All rows.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.rows.iter_mut().map(|(_, row)| row)
     }

@@ -16,15 +16,12 @@ pub(crate) enum Destination {
     /// The queue of a name with an owner. If the owner has just left, the mailbox
     /// refuses reservations.
     Mailbox(Arc<Mailbox>),
-    /// A service inside tickwire.
     Service,
-    /// The server itself.
     Server,
     /// None: no connection owns the name.
     Nobody,
 }
 
-/// A resolved target.
 #[derive(Debug)]
 struct Route {
     /// `None` is everyone.
@@ -34,16 +31,13 @@ struct Route {
     generation: u64,
 }
 
-/// The place of a resolved target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct RouteIndex(Place);
 
-/// See the [module](self).
 #[derive(Debug, Default)]
 pub(crate) struct Routes(Recent<Route>);
 
 impl Routes {
-    /// Returns whether the route at `index` leads to `target`.
     #[inline]
     pub(crate) fn leads_to(&self, index: RouteIndex, target: Option<&[u8]>) -> bool {
         let route = self.0.get(index.0);
@@ -54,7 +48,6 @@ impl Routes {
         &self.0[index.0].to
     }
 
-    /// Returns the queue that the route leads to, if it leads to one.
     #[inline]
     pub(crate) fn mailbox(&self, index: RouteIndex) -> Option<&Arc<Mailbox>> {
         match self.destination(index) {

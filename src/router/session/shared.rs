@@ -14,7 +14,6 @@ use crate::stats::Counters;
 use crate::wire::Shapes;
 use crate::wire::filter::Pointer;
 
-/// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct RouterShared {
     pub(in crate::router) config: RouterConfig,
@@ -28,7 +27,6 @@ pub(crate) struct RouterShared {
 }
 
 impl RouterShared {
-    /// Creates the part of a router without connections.
     pub(in crate::router) fn new(config: RouterConfig) -> Self {
         let counters = Arc::default();
         let budget = Arc::new(Budget::new(config.memory_max));
@@ -52,7 +50,6 @@ impl RouterShared {
     }
 }
 
-/// Creates a registry with the rules of `config`.
 fn registry(config: &RouterConfig, budget: &Arc<Budget>, counters: &Arc<Counters>) -> Registry {
     let rules = |own: &NameConfig| QueueRules {
         capacity: Capacity {

@@ -51,7 +51,6 @@ impl Session {
         Ok(())
     }
 
-    /// Ends a subscription.
     pub(super) fn unsubscribe(&mut self, json: &[u8]) -> Result<(), Refusal> {
         let request = UnsubscribeRequest::read(json)?;
         if !self.subscriptions.remove(&request.id) {

@@ -8,18 +8,14 @@ use crate::router::broadcast::{BroadcastReceiver, ConflatedInFlight, ConflatedQu
 use crate::router::mailbox::flow_window::{self, Ahead, Window};
 use crate::router::mailbox::{Claim, Delivery, InFlight, NotOwner, Slices, Write};
 
-/// The most sources that one write takes from.
 pub(super) const SOURCES_AT_ONCE: usize = 8;
 
 /// The sources of one write: the first source first, until the write has enough.
 pub(super) type WriteSources<'a> = SmallVec<[WriteSource<'a>; SOURCES_AT_ONCE]>;
 
-/// A source of bytes to write.
 #[derive(Debug)]
 pub(super) enum WriteSource<'a> {
-    /// The mail of a name.
     Mail(&'a Claim, Delivery<'a>),
-    /// Broadcasts.
     Broadcasts(&'a mut InFlight, &'a BroadcastReceiver),
     /// Broadcasts of which newer ones replace older ones.
     Conflated(
@@ -29,7 +25,6 @@ pub(super) enum WriteSource<'a> {
     ),
 }
 
-/// The outcome of one write.
 #[derive(Debug, Default)]
 pub(super) struct Written {
     pub(super) bytes: usize,

@@ -13,13 +13,11 @@ use crate::router::mailbox::{DropNotice, EntryBytes};
 /// Vacant slots that are tolerated before the others move up.
 const VACANT_MAX: usize = 64;
 
-/// See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     is_closed: bool,
     /// The slots in the order of delivery; a vacant one is `None`.
     slots: VecDeque<Option<Slot>>,
-    /// The number of vacant slots.
     vacant: usize,
     /// The first slot.
     first: SlotRef,
@@ -28,7 +26,6 @@ pub(super) struct Backlog {
     pub(super) messages: usize,
     /// The charge of all that waits or is in flight.
     pub(super) bytes: usize,
-    /// Whether messages are in flight.
     pub(super) is_writing: bool,
     /// The keys of the messages in flight. A key is taken out when an unconflated
     /// message with it arrives.
@@ -53,7 +50,6 @@ pub(super) struct Message {
     keys: KeyIds,
 }
 
-/// The outcome of pushing a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PushOutcome {
     /// The message waits, and this many older ones are gone.
@@ -175,7 +171,6 @@ impl Backlog {
         }
     }
 
-    /// Gives back the room of one message.
     fn discharge(&mut self, charge: usize) {
         self.messages -= usize::from(charge > 0);
         self.bytes -= charge;
@@ -219,7 +214,6 @@ impl Backlog {
         }
     }
 
-    /// Takes the next message out, to be written.
     pub(super) fn take(&mut self) -> Option<Message> {
         loop {
             let slot = self.slots.pop_front()?;
@@ -333,13 +327,11 @@ impl Message {
         }
     }
 
-    /// Whether it is the report of a drop.
     pub(super) fn is_report(&self) -> bool {
         self.charge == 0 && !matches!(self.frame, EntryBytes::Kept(..))
     }
 }
 
-/// The memory that a frame holds.
 fn held_bytes(frame: &EntryBytes) -> usize {
     frame.copied_bytes().unwrap_or(frame.len()).max(1)
 }

@@ -15,7 +15,6 @@ use crate::sync::{AtomicUsize, Mutex, Ordering, lock};
 /// Bytes that are taken out for one write, but for the last message.
 const TAKEN_BYTES_MAX: usize = 64 * 1024;
 
-/// See the [module](self).
 #[derive(Debug, Default)]
 pub(crate) struct ConflatedQueue {
     /// Messages and notices that wait; readable without the lock.
@@ -39,7 +38,6 @@ pub(crate) struct NewMessage<'a> {
 }
 
 impl ConflatedQueue {
-    /// Makes an empty queue with its copies counted in `budget`.
     pub(crate) fn within(budget: &Arc<Budget>) -> Self {
         Self {
             budget: Arc::clone(budget),
@@ -81,12 +79,10 @@ impl ConflatedQueue {
         self.change(|backlog| backlog.push(0, || frame, keys, None))
     }
 
-    /// Whether anything waits.
     pub(crate) fn has_mail(&self) -> bool {
         self.waiting() > 0
     }
 
-    /// The number of messages and notices that wait.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Acquire)
     }

@@ -51,7 +51,6 @@ impl Stretch {
     }
 }
 
-/// A match.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MessageSpan {
     /// The start and the end in the input, prefix included.
@@ -68,7 +67,6 @@ impl MessageSpan {
 }
 
 impl Batch {
-    /// Whether it has no messages.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.stretch.frames == 0 && self.gathered_frames == 0
@@ -176,7 +174,6 @@ impl Batch {
         }
     }
 
-    /// The size of the stretch.
     pub(super) fn stretch_bytes(&self) -> usize {
         self.stretch.len() as usize
     }

@@ -25,7 +25,6 @@ use crate::wire::filter::{Values, View};
 use batch::{Batch, DroppedMessages, MessageSpan};
 use conflated::ConflatedFanOut;
 
-/// See the [module](self).
 #[derive(Debug, Default)]
 pub(crate) struct FanOut {
     /// The audience of this read and of all that is gathered; `None` without
@@ -99,7 +98,6 @@ impl FanOut {
         }
     }
 
-    /// Sets the audience of this read.
     pub(crate) fn set_audience(&mut self, audience: &Arc<Audience>, sender: ConnectionId) {
         if (self.audience.as_ref()).is_some_and(|known| Arc::ptr_eq(known, audience)) {
             return;

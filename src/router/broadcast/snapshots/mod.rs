@@ -26,7 +26,6 @@ use crate::router::mailbox::KeptFrame;
 use crate::wire::filter::Pointer;
 use crate::wire::{ErrorCode, Refusal};
 
-/// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Snapshots {
     /// Whether anything is kept.
@@ -56,7 +55,6 @@ struct GateState {
 }
 
 impl Snapshots {
-    /// Makes an empty store that is counted in `budget`.
     pub(crate) fn within(budget: &Arc<Budget>) -> Self {
         Self {
             active: AtomicBool::new(false),

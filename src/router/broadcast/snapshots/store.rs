@@ -14,7 +14,6 @@ const OVERHEAD_BYTES: usize = 192;
 /// The index that stands for no neighbour.
 const NONE: u32 = u32::MAX;
 
-/// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Store {
     pub(super) pointers: Vec<ByValue>,
@@ -72,7 +71,6 @@ impl Store {
         });
     }
 
-    /// The index of a pointer.
     pub(super) fn position(&self, pointer: &Pointer) -> Option<usize> {
         let mut pointers = self.pointers.iter();
         pointers.position(|known| known.pointer == *pointer)

@@ -16,7 +16,6 @@ use crate::ids::ConnectionId;
 use crate::router::broadcast::receiver::BroadcastReceiver;
 use crate::wire::filter::{Condition, Field, Pointer, Probe, Scalar, ValueMap, View};
 
-/// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct SubscriptionIndex {
     /// The reader of the fields in question.
@@ -97,7 +96,6 @@ impl Candidates {
     }
 }
 
-/// A subscription that asks for a value.
 #[derive(Debug, Clone, Copy)]
 struct Candidate {
     /// The index of the subscription.

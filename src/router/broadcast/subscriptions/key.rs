@@ -23,7 +23,6 @@ impl Keys {
         self.ends.clear();
     }
 
-    /// The keys in the order in which they were added.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         (0..self.ends.len()).map(|index| self.get(index))
     }

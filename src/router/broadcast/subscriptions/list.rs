@@ -15,7 +15,6 @@ pub(crate) struct Subscription {
     id: String,
     pub(crate) filter: Filter,
     pub(crate) delivery: SubscriptionMode,
-    /// The size of the request.
     bytes: usize,
 }
 
