@@ -53,9 +53,7 @@ impl<'a> Delivery<'a> {
         self.in_flight.is_partial()
     }
 
-    /// Accounts for `bytes` of the offer that were written. Returns whether an
-    /// entry is now partly written: its rest must go to the connection before
-    /// anything else.
+    /// Accounts for `bytes` that were written: see [`InFlight::is_partial`].
     pub(crate) fn advance(&mut self, bytes: usize) -> bool {
         let (messages, charge) = self.in_flight.advance(bytes);
         self.mailbox.release(messages, charge);
@@ -98,8 +96,7 @@ impl<'a> Slices<'a> {
         bytes
     }
 
-    /// Adds `part` behind the others, unless it is empty. Returns whether there
-    /// was room.
+    /// Adds `part`, unless it is empty. Returns whether there was room.
     pub(crate) fn push(&mut self, part: &'a [u8]) -> bool {
         if part.is_empty() {
             return true;
@@ -122,8 +119,7 @@ pub(crate) struct BrokenOff {
 }
 
 impl InFlight {
-    /// Returns whether the first entry is partly written: its rest must go to the
-    /// connection before anything else.
+    /// Returns whether an entry is partly written: its rest must be written next.
     pub(crate) fn is_partial(&self) -> bool {
         self.written > 0
     }
@@ -187,8 +183,7 @@ impl InFlight {
         std::mem::take(&mut self.entries)
     }
 
-    /// Adds the next bytes to `slices`, as far as there is room, and `most` bytes
-    /// at most. Returns their number.
+    /// Adds the next bytes, `most` at most, to `slices`. Returns their number.
     pub(crate) fn offer<'a>(&'a self, slices: &mut Slices<'a>, most: usize) -> usize {
         let parts = self.entries.iter().map(|entry| &entry.bytes[..]);
         slices.fill(parts, self.written, most)
@@ -239,8 +234,7 @@ impl InFlight {
         self.entries.split_off(index)
     }
 
-    /// Accounts for `bytes` more that were written. Returns the messages and the
-    /// charge that this sets free.
+    /// Accounts for `bytes` more. Returns the messages and the charge set free.
     pub(crate) fn advance(&mut self, bytes: usize) -> (usize, usize) {
         let mut messages = 0;
         let mut charge = 0;
@@ -264,15 +258,13 @@ impl InFlight {
         }
     }
 
-    /// Takes the oldest entry that was taken before. No entry may be partly
-    /// written.
+    /// Takes the oldest entry taken before. None may be partly written.
     pub(crate) fn take_first(&mut self) -> Option<Entry> {
         debug_assert!(!self.is_partial(), "an entry is being written");
         self.entries.pop_front()
     }
 
-    /// Takes the oldest entry, from `queue` if none was taken before. No entry may
-    /// be partly written.
+    /// Like [`Self::take_first`], and from `queue` if none was taken before.
     pub(crate) fn pop(&mut self, queue: &Queue) -> Option<Entry> {
         self.take_first().or_else(|| queue.pop())
     }

@@ -1,5 +1,4 @@
-//! Entries of queues: frames that are queued together, and how the parts of a read
-//! become entries.
+//! Entries of queues, and how the parts of a read become entries.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -183,8 +182,7 @@ enum CutInput<'a> {
 }
 
 impl<'a> Cut<'a> {
-    /// Cuts `input`, a part of a block of `block_bytes` bytes that some entry
-    /// keeps in memory.
+    /// Cuts `input`, a part of a block of `block_bytes` that some entry keeps.
     pub(crate) fn sharing(input: Bytes, block_bytes: usize, budget: &'a Arc<Budget>) -> Self {
         Self {
             input: CutInput::Shared(budget.pin(input, block_bytes)),
@@ -214,8 +212,7 @@ impl<'a> Cut<'a> {
         }
     }
 
-    /// A range as a slice of the input, if it is large enough to keep the input
-    /// in memory.
+    /// A range as a slice of the input, if it [`pins`] that.
     pub(crate) fn slice(
         &self,
         range: Range<usize>,

@@ -85,8 +85,7 @@ impl Group {
         state.binding.as_ref().map(|binding| binding.key.clone())
     }
 
-    /// Wakes all members, each time another one first. Any that can write takes the
-    /// next entries.
+    /// Wakes all members, each time another one first. Any may take the next entries.
     pub(super) fn wake(&self) {
         let mut state = lock(&self.0);
         let count = state.members.len();
@@ -146,8 +145,7 @@ impl Group {
         (broken_off.messages, was_last)
     }
 
-    /// Takes the next entries for a member, if it has written all that it took
-    /// before. A member that may be handed only `room` messages takes no more.
+    /// Takes the next entries, `room` messages at most, once the earlier are written.
     pub(super) fn fill<'s>(
         &self,
         membership: &'s Membership,
@@ -164,8 +162,7 @@ impl Group {
         in_flight
     }
 
-    /// Takes up to [`GROUP_TAKE_BYTES`] for a member. No other member takes
-    /// anything while the returned guard is held.
+    /// Takes up to [`GROUP_TAKE_BYTES`]. No other member takes any under the guard.
     fn take_for(
         &self,
         membership: &Membership,
@@ -189,8 +186,7 @@ impl Group {
         state
     }
 
-    /// Takes entries for a member until it has `room` messages, and gives back those
-    /// beyond that it had taken before.
+    /// Takes entries up to `room` messages, and gives back those beyond.
     #[cold]
     fn fill_within(
         &self,
@@ -227,8 +223,7 @@ impl Group {
 }
 
 impl State {
-    /// Gives back entries that were bound to members, before a member joins or
-    /// leaves: that changes the binding.
+    /// Gives back bound entries, before a member joins or leaves: it rebinds them.
     fn unbind(&mut self, pool: &Mutex<InFlight>) {
         let mut pool = lock(pool);
         let bound = self.members.iter_mut();

@@ -84,8 +84,7 @@ impl Mailbox {
         (Epoch(self.epoch.load(Ordering::Acquire)), membership)
     }
 
-    /// Takes a member out of the group. Returns whether it was the last: then the
-    /// caller is to release the mailbox.
+    /// Takes a member out. Returns whether it was the last: release the mailbox then.
     pub(crate) fn leave(&self, membership: &Membership) -> bool {
         let (messages, was_last) = self.group().leave(membership, &self.consumer);
         self.release(messages, 0);

@@ -66,7 +66,7 @@ impl Queue {
         }
     }
 
-    /// Reserves within `allowance` as well, for an account that holds `charged` bytes.
+    /// Reserves within `allowance` as well, for an account charged with `charged` bytes.
     pub(crate) fn reserve_within(
         &self,
         sizes: &[u32],

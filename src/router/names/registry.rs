@@ -41,8 +41,7 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Makes an empty registry. A mailbox waits for `linger` after its owner has
-    /// left.
+    /// Makes an empty registry. A mailbox waits for `linger` after its owner left.
     pub(crate) fn new(
         rules: QueueRules,
         rules_by_name: HashMap<Name, QueueRules>,

@@ -1,5 +1,4 @@
-//! Admission of a run: its frames are accepted, refused or dropped, and each is
-//! answered.
+//! Admission of a run: each frame is accepted, refused or dropped, and answered.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -176,10 +175,7 @@ impl Run {
 }
 
 impl Read<'_> {
-    /// Admits the run, if there is one.
-    ///
-    /// # Errors
-    /// An event must wait.
+    /// Admits the run, if there is one. Fails if an event must wait.
     #[inline]
     pub(super) fn admit(&mut self) -> Result<(), Stopped> {
         if self.scratch.run.is_empty() {
@@ -244,10 +240,8 @@ impl Read<'_> {
         Ok(())
     }
 
-    /// Drops or refuses the frame `index` of the run, for which the queue is full.
-    ///
-    /// # Errors
-    /// An event must wait.
+    /// Drops or refuses the frame `index`, for which the queue is full. Fails if it
+    /// must wait.
     #[cold]
     fn admit_full(&mut self, mailbox: &Arc<Mailbox>, index: usize) -> Result<(), Stopped> {
         let run = &self.scratch.run;
@@ -318,8 +312,7 @@ impl Read<'_> {
         self.scratch.missed = missed;
     }
 
-    /// Admits the frames from `first` on, of which no queue is the target: they go
-    /// to a service, to the server itself, or nowhere.
+    /// Admits the frames from `first` on to a service, the server itself, or nobody.
     fn admit_inside(&mut self, first: usize) {
         let run = &self.scratch.run;
         let all = first..run.ids.len();
@@ -349,8 +342,7 @@ impl Read<'_> {
         }
     }
 
-    /// Accepts frames of the run. `missed` counts, by frame, the receivers that
-    /// missed it.
+    /// Accepts frames; `missed` counts, for each, the receivers that missed it.
     fn accept(&mut self, frames: Range<usize>, missed: &[u32]) {
         let run = &self.scratch.run;
         let session = &mut *self.session;

@@ -16,8 +16,7 @@ use crate::wire::{
 };
 
 impl Read<'_> {
-    /// Carries out a control message. Stops the read before or behind it where the
-    /// messages gathered so far must be queued first.
+    /// Carries out a control message. Stops where gathered messages must be queued first.
     pub(super) fn control(
         &mut self,
         frame: &Range<usize>,
@@ -46,10 +45,7 @@ impl Read<'_> {
 }
 
 impl Session {
-    /// Carries out a control message and answers it.
-    ///
-    /// # Errors
-    /// The connection is to be closed.
+    /// Carries out and answers a control message. Fails if the connection must close.
     fn control(&mut self, header: &Header, sender: SenderIndex, json: &[u8]) -> Result<(), Halt> {
         let source = self.answers.sender_name(sender).clone();
         // The reports come first: a client that takes a name back by this `hello`

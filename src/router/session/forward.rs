@@ -111,8 +111,7 @@ impl Forward {
         }
     }
 
-    /// Queues all gathered messages, and takes the first `consumed` bytes off the
-    /// input.
+    /// Queues all gathered messages, and takes `consumed` bytes off the input.
     pub(crate) fn commit(
         &mut self,
         input: &mut BytesMut,

@@ -32,11 +32,9 @@ pub(crate) struct Output {
     conflated: ConflatedInFlight,
     /// Messages that were replaced while others were being written.
     pub(super) replaced: u64,
-    /// The index of the source that comes first in the next write, so that none
-    /// starves another.
+    /// The first source of the next write, so that none starves another.
     next_source: usize,
-    /// The window, if there is one. Then a run that is partly written is cut behind
-    /// the frame that is.
+    /// With a window, a run that is partly written is cut behind the frame that is.
     pub(super) window: Option<Window>,
 }
 
@@ -187,8 +185,7 @@ impl Output {
         give_back(claims);
     }
 
-    /// Releases messages of the window. Returns whether there was no room for others
-    /// before.
+    /// Releases messages of the window. Returns whether there was no room before.
     pub(crate) fn release(&mut self, messages: usize) -> bool {
         (self.window.as_mut()).is_some_and(|window| window.release(messages))
     }
@@ -232,15 +229,13 @@ impl Output {
 
     // ---- snapshots ----
 
-    /// Returns the number of runs that were taken out of the queue of broadcasts, and
-    /// of messages in the conflated queue.
+    /// Returns the number of taken runs of broadcasts and of conflated messages.
     pub(crate) fn waiting_broadcasts(&self, receiver: &BroadcastReceiver) -> usize {
         let conflated = receiver.conflated_queue();
         self.broadcasts.entries.len() + conflated.map_or(0, ConflatedQueue::waiting)
     }
 
-    /// Adds a message of a snapshot behind the broadcasts that were taken. It takes
-    /// no room in their queue.
+    /// Adds a message of a snapshot, which takes no room, behind the taken broadcasts.
     pub(crate) fn add_snapshot(
         &mut self,
         receiver: &BroadcastReceiver,
@@ -270,8 +265,7 @@ impl Output {
     }
 }
 
-/// Returns the indices of all sources, beginning with `first`: those of `claims`, and
-/// behind them one for broadcasts.
+/// Returns the indices of all sources from `first` on: `claims`, then one for broadcasts.
 #[inline]
 fn in_turn(first: usize, claims: &[Claim]) -> impl Iterator<Item = usize> + use<> {
     let count = claims.len() + 1;

@@ -91,8 +91,7 @@ impl Session {
         scratch.begin().read(self, input, now)
     }
 
-    /// Takes the complete frames at the front of `input`. Messages for subscribers
-    /// may stay in the scratch buffers until these are flushed.
+    /// Takes the complete frames. Messages for subscribers may stay in `scratch`.
     pub(super) fn read(
         &mut self,
         scratch: &mut ReadScratch,
@@ -204,8 +203,7 @@ impl Read<'_> {
         }
     }
 
-    /// Checks one frame, and adds it to the run, or admits the run and begins
-    /// another.
+    /// Checks one frame, and adds it to the run or begins another.
     #[inline]
     fn take_frame(&mut self, frame: &Range<usize>) -> Result<(), Stopped> {
         let from = frame.start + FRAME_PREFIX_BYTES;

@@ -1,10 +1,8 @@
-//! A short list of what a session has looked up lately, so that most messages cost no
-//! lookup.
+//! A short list of the rows that a session has looked up lately.
 
 use std::ops::{Index, IndexMut};
 
-/// The most rows of a list. Most connections have one target and one source; one that
-/// speaks for others has a few.
+/// The most rows: most connections need one, one that speaks for others a few.
 const ROWS_MAX: usize = 8;
 
 /// The place of a row, until another row takes it: then looking it up is a bug.

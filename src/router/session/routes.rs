@@ -1,5 +1,4 @@
-//! The targets that a session has resolved lately, so that most messages cost no
-//! lookup.
+//! The targets that a session has resolved lately: most messages cost no lookup.
 
 use std::sync::Arc;
 

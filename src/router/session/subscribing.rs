@@ -1,5 +1,4 @@
-//! Requests about broadcasts: `subscribe`, `unsubscribe`, and the option
-//! `broadcasts` of `hello`.
+//! Requests about broadcasts: `subscribe`, `unsubscribe`, `broadcasts` of `hello`.
 
 use std::sync::Arc;
 
@@ -64,8 +63,7 @@ impl Session {
         Ok(())
     }
 
-    /// Sets whether the connection wants no broadcasts, whatever it owns and
-    /// subscribes to.
+    /// Sets whether it wants no broadcasts, whatever it owns and subscribes to.
     pub(super) fn want_no_broadcasts(&mut self, none: bool) {
         if none != self.wants_no_broadcasts {
             self.wants_no_broadcasts = none;

@@ -75,8 +75,7 @@ impl<'a> WriteSource<'a> {
         Some(Self::Mail(claim, delivery))
     }
 
-    /// Returns the broadcasts, if there are any. Those that were queued before the
-    /// connection conflated come first.
+    /// Returns the broadcasts, if any: first those queued before it conflated.
     pub(super) fn of_broadcasts(
         in_flight: &'a mut InFlight,
         conflated: &'a mut ConflatedInFlight,
@@ -107,8 +106,7 @@ impl<'a> WriteSource<'a> {
         Some(Self::Conflated(conflated, queue, receiver))
     }
 
-    /// Offers the bytes of the source, at most `room` messages beyond one that is
-    /// begun, and returns their number.
+    /// Offers bytes, at most `room` messages beyond a begun one. Returns their number.
     fn offer<'s>(&'s self, slices: &mut Slices<'s>, room: Option<usize>) -> usize {
         let within = |room| self.count(|ahead| flow_window::bytes_within(ahead, room));
         let bytes_max = room.map_or(usize::MAX, within);
@@ -129,8 +127,7 @@ impl<'a> WriteSource<'a> {
         }
     }
 
-    /// Cuts a run that is partly written behind the frame that is. Returns the
-    /// name of that frame, if it is mail.
+    /// Cuts a run behind its partly written frame. Returns the name of that, if mail.
     #[cold]
     fn cut(&mut self) -> Option<Claim> {
         match self {
@@ -144,8 +141,7 @@ impl<'a> WriteSource<'a> {
         }
     }
 
-    /// Notes that `bytes` were written. Returns the name, if the source is mail with
-    /// a run that is partly written.
+    /// Notes written bytes. Returns the name, if a run of mail is now partly written.
     fn advance(&mut self, bytes: usize) -> Option<Claim> {
         match self {
             Self::Mail(claim, delivery) => delivery.advance(bytes).then(|| claim.clone()),

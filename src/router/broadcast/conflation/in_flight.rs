@@ -24,8 +24,7 @@ pub(crate) struct ConflatedInFlight {
 }
 
 impl ConflatedInFlight {
-    /// Whether the first message is partly written. Its rest must be the next
-    /// thing that the connection writes.
+    /// Whether a message is partly written: its rest must be written next.
     pub(crate) fn is_partial(&self) -> bool {
         self.written > 0
     }
@@ -42,8 +41,7 @@ impl ConflatedInFlight {
         }
     }
 
-    /// Adds unwritten bytes to `slices`, `most` at most, as far as these have
-    /// room. Returns how many it added.
+    /// Adds the next bytes, `most` at most, to `slices`. Returns their number.
     pub(crate) fn offer<'a>(&'a self, slices: &mut Slices<'a>, most: usize) -> usize {
         let parts = self.messages.iter().map(|message| &message.frame[..]);
         slices.fill(parts, self.written, most)
@@ -77,8 +75,7 @@ impl ConflatedInFlight {
         queue.release(count, charge);
     }
 
-    /// Gives the messages back of which nothing is written. Returns how many of
-    /// them were replaced meanwhile.
+    /// Gives the unwritten messages back. Returns how many were replaced meanwhile.
     pub(crate) fn give_back(&mut self, queue: &ConflatedQueue) -> u64 {
         if !std::mem::take(&mut self.has_taken) {
             return 0;

@@ -63,8 +63,7 @@ impl Snapshots {
         }
     }
 
-    /// Gives a pass for a read of `sender`, if anything is kept. Take it before
-    /// the audience is read.
+    /// Gives a pass, if anything is kept. Take it before the audience is read.
     #[inline]
     pub(crate) fn pass(self: &Arc<Self>, sender: ConnectionId) -> Option<Pass> {
         self.active.load(Ordering::Acquire).then(|| {
@@ -117,8 +116,7 @@ impl Snapshots {
 }
 
 impl Pass {
-    /// Keeps frames of `input`: each has the index of its pointer, its range and
-    /// its key.
+    /// Keeps frames of `input`: each has the index of its pointer, its range, its key.
     pub(crate) fn keep(&self, frames: &[(u32, Range<usize>)], keys: &Keys, input: &[u8]) {
         let mut store = lock(&self.snapshots.store);
         for ((pointer, range), key) in frames.iter().zip(keys.iter()) {
