@@ -159,8 +159,8 @@ fn take_of(claim: &Claim) -> Option<Vec<u8>> {
 fn entry_of(mut delivery: Delivery<'_>) -> Option<Vec<u8>> {
     let entry = {
         let mut slices = Slices::default();
-        delivery.offer(&mut slices, usize::MAX);
-        slices.as_slice().first()?.to_vec()
+        delivery.in_flight.offer(&mut slices, usize::MAX);
+        slices.0.first()?.to_vec()
     };
     delivery.advance(entry.len());
     Some(entry)

@@ -219,10 +219,10 @@ impl Mailbox {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return None,
         };
-        let is_owner = self.is_owned_at(epoch).then_some(in_flight);
-        Some(is_owner.map_or(Err(NotOwner), |in_flight| {
-            Ok(Delivery::begin(self, in_flight))
-        }))
+        if !self.is_owned_at(epoch) {
+            return Some(Err(NotOwner));
+        }
+        Some(Ok(Delivery::begin(self, in_flight)))
     }
 
     fn deliver_to_member<'s>(

@@ -83,10 +83,9 @@ impl Queue {
         if !sizes.first().is_some_and(takes) {
             return Ok(0);
         }
-        let others = charged.saturating_sub(state.bytes());
-        let bytes = allowance
-            .of_queue(state.bytes(), others)
-            .min(capacity.bytes);
+        let own = state.bytes();
+        let bytes = allowance.of_queue(own, charged.saturating_sub(own));
+        let bytes = bytes.min(capacity.bytes);
         self.reserve(sizes, total, Capacity { bytes, ..capacity })
     }
 

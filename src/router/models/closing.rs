@@ -141,8 +141,8 @@ fn a_frame_that_is_begun_when_the_name_is_taken_over_arrives_once() {
                 let mut write = || -> Result<(), NotOwner> {
                     let mut delivery = mailbox.deliver(first)?;
                     let mut slices = Slices::default();
-                    delivery.offer(&mut slices, usize::MAX);
-                    let next: Option<&io::IoSlice<'_>> = slices.as_slice().first();
+                    delivery.in_flight.offer(&mut slices, usize::MAX);
+                    let next: Option<&io::IoSlice<'_>> = slices.0.first();
                     let part = next.map_or(&[][..], |next| &next[..next.len().min(3)]);
                     written.extend_from_slice(part);
                     let count = part.len();

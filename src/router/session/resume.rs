@@ -133,14 +133,19 @@ impl Read<'_> {
             self.session.done.duplicates += 1;
             return false;
         }
-        if accepted.has_room_for(1, &self.session.shared.budget) {
-            return true;
+        let has_room = accepted.has_room_for(1, &self.session.shared.budget);
+        if !has_room {
+            self.refuse_unremembered();
         }
+        has_room
+    }
+
+    #[cold]
+    fn refuse_unremembered(&mut self) {
         let message = "the server's memory is used up, and it couldn't remember this message for \
                        when you resume: send it again later";
         let refusal = Refusal::new(ErrorCode::QueueFull, message).for_want_of(Shortage::Memory);
         self.refuse_of_run(0, refusal);
-        false
     }
 
     /// Admits each frame of the run as a run of its own.
