@@ -206,13 +206,13 @@ impl Mailbox {
         !self.queue.load().is_empty()
     }
 
-    /// See [`Claim::deliver`](super::Claim::deliver).
+    /// See [`Claim::deliver`].
     pub(crate) fn deliver(&self, epoch: Epoch) -> Result<Delivery<'_>, NotOwner> {
         self.consume(epoch)
             .map(|in_flight| Delivery::begin(self, in_flight))
     }
 
-    /// See [`Claim::try_deliver`](super::Claim::try_deliver).
+    /// See [`Claim::try_deliver`].
     fn try_deliver(&self, epoch: Epoch) -> Option<Result<Delivery<'_>, NotOwner>> {
         let in_flight = match self.consumer.try_lock() {
             Ok(in_flight) => in_flight,
