@@ -243,18 +243,23 @@ async fn a_standard_output_that_nobody_reads_is_no_reason_not_to_serve() {
         writer.into(),
         to_closed.into(),
     ];
-    for stdout in streams {
-        let mut command = serve(Stdio::inherit());
-        let mut child = command.stdout(stdout).spawn().expect("starts");
-        let id = child.id().expect("it runs");
-        let address = listening(id).await;
-        let mut peer = RawClient::owning(address, &["peer"]).await;
-        signal_to(id, "-TERM").await;
-        peer.expect_last_words("SERVER_SHUTTING_DOWN").await;
-        let status = within("serve to end", child.wait()).await;
-        assert_eq!(status.expect("it is ours").code(), Some(0));
+    let servers = streams.map(|stdout| tokio::spawn(serves_without_a_reader(stdout)));
+    for server in servers {
+        server.await.expect("no panic");
     }
     drop(reader);
+}
+
+async fn serves_without_a_reader(stdout: Stdio) {
+    let mut command = serve(Stdio::inherit());
+    let mut child = command.stdout(stdout).spawn().expect("starts");
+    let id = child.id().expect("it runs");
+    let address = listening(id).await;
+    let mut peer = RawClient::owning(address, &["peer"]).await;
+    signal_to(id, "-TERM").await;
+    peer.expect_last_words("SERVER_SHUTTING_DOWN").await;
+    let status = within("serve to end", child.wait()).await;
+    assert_eq!(status.expect("it is ours").code(), Some(0));
 }
 
 // A reader that shares its end of the pipe with a program that set it so.

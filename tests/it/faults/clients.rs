@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 
 use super::proxy::{Ending, Link, Plan};
 use crate::hostile::Random;
-use crate::raw_client::within;
+use crate::raw_client::{DEADLINE, within};
 
 /// The faults of one client's connections, one after the other.
 struct Network {
@@ -57,6 +57,7 @@ impl Network {
         // Answers stay out for as long as the network likes.
         let config = config
             .answer_timeout(Duration::from_secs(3600))
+            .connect_timeout(DEADLINE)
             .reconnect_delays(Duration::from_millis(1), Duration::from_millis(20));
         let connecting = Client::connect_through(self.server, dial, config);
         let connected = within("the welcome", connecting).await;
