@@ -3,6 +3,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+#[cfg(unix)]
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -70,6 +72,9 @@ impl Link {
     /// ends it before it is armed.
     pub async fn to(server: SocketAddr, plan: Plan) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        // A peer with a buffer of few KiB gets whole segments: with those of 64 KiB
+        // its window has room for none, and each part waits for a timer.
+        limit_segments(&listener);
         let address = listener.local_addr().expect("it is bound");
         let (arm, armed) = oneshot::channel();
         let task = tokio::spawn(async move {
@@ -108,15 +113,22 @@ async fn connect(server: SocketAddr, buffer_bytes: usize) -> TcpStream {
     narrowed.expect("a size of a buffer");
     // Within the machine a segment has 64 KiB, and the sender's kernel takes
     // twenty of them; with these it takes some 50 KB, so that queues are used.
-    #[cfg(unix)]
-    SockRef::from(&socket)
-        .set_tcp_mss(SEGMENT_BYTES)
-        .expect("a size of a segment");
+    limit_segments(&socket);
     let stream = within("connect", socket.connect(server)).await;
     let stream = stream.expect("the server listens");
     stream.set_nodelay(true).expect("TCP takes TCP_NODELAY");
     stream
 }
+
+#[cfg(unix)]
+fn limit_segments(socket: &impl AsFd) {
+    SockRef::from(socket)
+        .set_tcp_mss(SEGMENT_BYTES)
+        .expect("a size of a segment");
+}
+
+#[cfg(not(unix))]
+fn limit_segments<T>(_: &T) {}
 
 fn set_up(peer: &TcpStream, buffer_bytes: usize) {
     peer.set_nodelay(true).expect("TCP takes TCP_NODELAY");
