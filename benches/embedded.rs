@@ -4,19 +4,22 @@
 //! One way is counted from before a message is sent until its receiver has it. Both
 //! tasks share one thread there (`current thread`) or have one each (`two workers`).
 
+use std::future::Future;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use tickwire::events::Event;
 use tickwire::server::{EndpointReceiver, EndpointSender};
-use tickwire::wire::{Message, Number, Order, OrderType, Side};
+use tickwire::wire::{Message, Number, Order, OrderType, Side, ValidFrame};
 use tickwire::{Server, ServerHandle};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
 /// Messages sent in a row where throughput is measured.
 const BURST: u64 = 2_000;
+/// Messages of a batch.
+const BATCH: usize = 200;
 
 fn order(number: u64) -> Order {
     Order {
@@ -70,65 +73,106 @@ impl Pair {
         }
     }
 
-    /// Sends `count` messages that `make` makes, one after the other has arrived.
-    fn one_way(&mut self, count: u64, make: impl Fn(u64) -> Message + Send + 'static) -> Duration {
+    /// Sends `count` messages, one after the other has arrived: typed orders, or `json`.
+    fn one_way(&mut self, count: u64, json: Option<String>) -> Duration {
         let mut receiver = self.receiver.take().expect("given back");
         let sender = self.sender.clone();
         let (arrived, mut arrivals) = mpsc::channel(1);
-        let receiving = self.runtime.spawn(async move {
+        let receiving = async move {
             for _ in 0..count {
-                let Some(Event::Message(inbound)) = receiver.receive().await else {
-                    panic!("a message was lost");
-                };
-                black_box(inbound.json());
-                arrived
-                    .send(Instant::now())
-                    .await
-                    .expect("the sender waits");
+                receive(&mut receiver).await;
+                let now = Instant::now();
+                arrived.send(now).await.expect("the sender waits");
             }
             receiver
-        });
-        let sending = self.runtime.spawn(async move {
+        };
+        let sending = async move {
             let mut all = Duration::ZERO;
             for number in 0..count {
-                let message = make(number);
+                let message = message(number);
                 let sent = Instant::now();
-                sender.post(&message).await.expect("accepted");
+                let posted = match &json {
+                    None => sender.post(&message).await,
+                    Some(json) => sender.post_json(json.as_bytes()).await,
+                };
+                posted.expect("accepted");
                 all += arrivals.recv().await.expect("it arrives") - sent;
             }
             all
-        });
-        self.runtime.block_on(async {
-            let all = sending.await.expect("no panic");
-            self.receiver = Some(receiving.await.expect("no panic"));
-            all
-        })
+        };
+        self.run(receiving, sending)
     }
 
-    /// Sends [`BURST`] messages in a row, `count` times.
-    fn burst(&mut self, count: u64, make: impl Fn(u64) -> Message + Send + 'static) -> Duration {
+    /// Has `send` send `count` times [`BURST`] messages in a row.
+    fn burst<S: Future<Output = ()> + Send + 'static>(
+        &mut self,
+        count: u64,
+        send: impl FnOnce(EndpointSender, u64) -> S,
+    ) -> Duration {
         let mut receiver = self.receiver.take().expect("given back");
-        let sender = self.sender.clone();
         let start = Instant::now();
-        let receiving = self.runtime.spawn(async move {
+        let sending = send(self.sender.clone(), count * BURST);
+        let receiving = async move {
             for _ in 0..count * BURST {
-                let Some(Event::Message(inbound)) = receiver.receive().await else {
-                    panic!("a message was lost");
-                };
-                black_box(inbound.json());
+                receive(&mut receiver).await;
             }
             receiver
-        });
-        let sending = self.runtime.spawn(async move {
-            for number in 0..count * BURST {
-                sender.post(&make(number)).await.expect("accepted");
-            }
-        });
-        self.runtime.block_on(async {
-            sending.await.expect("no panic");
-            self.receiver = Some(receiving.await.expect("no panic"));
-        });
+        };
+        self.run(receiving, sending);
         start.elapsed()
+    }
+
+    /// Runs the two tasks, and returns what `sending` does.
+    fn run<T: Send + 'static>(
+        &mut self,
+        receiving: impl Future<Output = EndpointReceiver> + Send + 'static,
+        sending: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        let receiving = self.runtime.spawn(receiving);
+        let sending = self.runtime.spawn(sending);
+        self.runtime.block_on(async {
+            let outcome = sending.await.expect("no panic");
+            self.receiver = Some(receiving.await.expect("no panic"));
+            outcome
+        })
+    }
+}
+
+async fn receive(receiver: &mut EndpointReceiver) {
+    let Some(Event::Message(inbound)) = receiver.receive().await else {
+        panic!("a message was lost");
+    };
+    black_box(inbound.json());
+}
+
+/// Sends messages one at a time.
+async fn post(sender: EndpointSender, count: u64) {
+    for number in 0..count {
+        let message = message(number);
+        sender.post(&message).await.expect("accepted");
+    }
+}
+
+/// Makes typed orders and sends them in batches.
+async fn post_in_batches(sender: EndpointSender, count: u64) {
+    let mut batch = sender.batch();
+    for number in 0..count {
+        batch.push_message(&message(number)).expect("small");
+        if batch.len() == BATCH || number + 1 == count {
+            batch.post_all().await.expect("accepted");
+        }
+    }
+}
+
+/// Sends prepared frames in batches, each with a fresh id.
+async fn post_prepared(sender: EndpointSender, count: u64) {
+    let frame = ValidFrame::new(&message(7)).expect("valid");
+    let mut batch = sender.batch();
+    for number in 0..count {
+        batch.push(&frame).expect("small");
+        if batch.len() == BATCH || number + 1 == count {
+            batch.post_all().await.expect("accepted");
+        }
     }
 }
 
@@ -142,11 +186,20 @@ fn endpoints(c: &mut Criterion) {
         let mut pair = Pair::new(runtime.expect("a runtime"));
         group.throughput(Throughput::Elements(1));
         group.bench_function(format!("one way, typed orders, {name}"), |b| {
-            b.iter_custom(|count| pair.one_way(count, message));
+            b.iter_custom(|count| pair.one_way(count, None));
+        });
+        group.bench_function(format!("one way, JSON passed on, {name}"), |b| {
+            b.iter_custom(|count| pair.one_way(count, Some(message(7).to_json())));
         });
         group.throughput(Throughput::Elements(BURST));
         group.bench_function(format!("in a row, typed orders, {name}"), |b| {
-            b.iter_custom(|count| pair.burst(count, message));
+            b.iter_custom(|count| pair.burst(count, post));
+        });
+        group.bench_function(format!("in batches, typed orders, {name}"), |b| {
+            b.iter_custom(|count| pair.burst(count, post_in_batches));
+        });
+        group.bench_function(format!("in batches, prepared frames, {name}"), |b| {
+            b.iter_custom(|count| pair.burst(count, post_prepared));
         });
         pair.runtime.block_on(pair.server.shutdown());
     }

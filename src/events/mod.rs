@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::wire::{ErrorReport, Message, MessageError, Welcome};
+use crate::ids::MsgId;
+use crate::wire::{self, ErrorReport, Kind, Message, MessageError, Welcome};
 
 /// An event of a connection.
 #[derive(Debug)]
@@ -107,6 +108,18 @@ impl Inbound {
         self.json
     }
 
+    /// The message's id; `None` of what is no message of tickwire's protocol.
+    #[must_use]
+    pub fn msg_id(&self) -> Option<MsgId> {
+        wire::msg_id_in(&self.json)
+    }
+
+    /// The message's type; `None` likewise.
+    #[must_use]
+    pub fn kind(&self) -> Option<Kind> {
+        wire::kind_in(&self.json)
+    }
+
     /// Reads the message.
     ///
     /// # Errors
@@ -115,6 +128,15 @@ impl Inbound {
         Message::from_json(&self.json)
     }
 }
+
+/// A blocking call would hold up the runtime of its thread. Await the call that is not
+/// blocking, or use a thread that was spawned by the standard library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "this thread belongs to a runtime, which a blocking call would hold up: await the \
+     endpoint's own call instead, or use a thread of your own"
+)]
+pub struct InsideRuntime;
 
 /// The fate of a message that was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -138,6 +160,9 @@ pub enum SendError {
         /// The largest that the server takes.
         limit: usize,
     },
+    /// A blocking call from a thread of a runtime; nothing was sent.
+    #[error(transparent)]
+    InsideRuntime(#[from] InsideRuntime),
     /// An `ack` is never acknowledged, and was not sent: post it.
     #[error("an ack is never acknowledged, so nothing was sent: post it instead")]
     NeverAnswered,

@@ -66,7 +66,7 @@ use bytes::Bytes;
 
 pub use crate::config::{NameConfig, Overflow, RouterConfig};
 pub use mailbox::Pause;
-pub use mailbox::Write;
+pub use mailbox::{Taken, Write};
 pub use now::Now;
 pub use services::{HEALTH_MONITOR, LOG_AGGREGATOR, Liveness};
 pub use session::output::Progress;

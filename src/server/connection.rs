@@ -355,7 +355,7 @@ impl Connection {
                 Intake::Paused(pause)
             }
             Some(Halt::AnswersFull) => Intake::AnswersFull,
-            Some(Halt::Close) => return Err(End::Settled),
+            Some(Halt::Close | Halt::Refused) => return Err(End::Settled),
         };
         let waits_for_frame = matches!(self.intake, Intake::Open) && !self.input.is_empty();
         if !waits_for_frame {

@@ -19,7 +19,9 @@ use std::io;
 
 pub use crate::config::{ConfigError, ServerBuilder, ServerConfig};
 pub use descriptors::raise_descriptor_limit;
-pub use endpoint::{AttachError, EndpointReceiver, EndpointSender};
+pub use endpoint::{
+    AttachError, Batch, BlockingReceiver, BlockingSender, EndpointReceiver, EndpointSender,
+};
 pub use failure::ServerFailure;
 pub use handle::ServerHandle;
 

@@ -1,10 +1,8 @@
 //! Whole frames side by side, as the entries of queues hold them, checked before.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
-use serde::Deserialize;
-
+use super::head::msg_id_in;
 use crate::ids::MsgId;
 use crate::limits::FRAME_PREFIX_BYTES;
 
@@ -32,14 +30,7 @@ pub(crate) fn msg_ids(run: &[u8]) -> impl Iterator<Item = MsgId> + '_ {
 
 /// The `msg_id` of one frame of a run.
 fn msg_id(run: &[u8], frame: Range<usize>) -> Option<MsgId> {
-    #[derive(Deserialize)]
-    struct OnlyId<'a> {
-        #[serde(borrow)]
-        msg_id: Cow<'a, str>,
-    }
-    let json = run.get(frame.start + FRAME_PREFIX_BYTES..frame.end)?;
-    let only: OnlyId<'_> = serde_json::from_slice(json).ok()?;
-    MsgId::from_text(only.msg_id.as_bytes())
+    msg_id_in(run.get(frame.start + FRAME_PREFIX_BYTES..frame.end)?)
 }
 
 #[cfg(test)]

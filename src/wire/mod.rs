@@ -11,6 +11,11 @@ mod envelope;
 pub(crate) mod filter;
 mod frame;
 mod frames;
+#[cfg_attr(
+    not(any(feature = "server", feature = "client")),
+    allow(dead_code, reason = "programs ask for the type")
+)]
+mod head;
 mod json;
 mod message;
 mod parser;
@@ -21,6 +26,11 @@ mod shape;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod testing;
+#[cfg_attr(
+    not(feature = "server"),
+    allow(dead_code, reason = "the server sends them")
+)]
+mod valid_frame;
 mod words;
 
 pub(crate) use answer::{AckTemplate, AnswerIds, AnswerWriter, BatchAck, ErrorDetails};
@@ -32,7 +42,11 @@ pub use codec::{FrameCodec, FrameCodecError};
 pub use envelope::{Envelope, Header, Kind, Names, Span, Validation};
 pub use frame::{FrameError, FrameState, frame_prefix, frame_state, write_frame};
 pub(crate) use frames::{first_msg_id, frames, msg_ids};
+#[cfg(any(feature = "server", feature = "client"))]
+pub(crate) use head::{kind_in, msg_id_in};
 pub use json::{line_and_column, locate};
+#[cfg(any(feature = "server", test, fuzzing))]
+pub(crate) use message::MillisText;
 pub use message::{
     Ack, Acks, Bar, Batch, BatchedEvent, Broadcasts, Condition, DomainEvent, ErrorReport,
     EventType, Execution, FilterValue, Granted, GrantedLimits, Heartbeat, Hello, IngestEvent,
@@ -44,7 +58,9 @@ pub use message::{
 pub use parser::Parser;
 pub use refusal::{ErrorCode, Refusal, Shortage};
 pub(crate) use request::{HelloRequest, Mode, SubscribeRequest, UnsubscribeRequest};
-pub(crate) use shape::{Hints, LearnOutcome, Shapes, Slots, Table};
+pub(crate) use shape::{Hints, LearnOutcome, ShapeMatch, Shapes, Slots, Table};
+pub(crate) use valid_frame::KnownFrame;
+pub use valid_frame::ValidFrame;
 
 /// Parts that the binary and the benchmarks need as well; no stable interface.
 #[doc(hidden)]

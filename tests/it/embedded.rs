@@ -1,6 +1,9 @@
 //! A server inside another program: its handle, and endpoints that skip TCP but
 //! meet the same rules.
 
+mod blocking;
+mod prepared;
+
 use std::time::Duration;
 
 use serde_json::Value;

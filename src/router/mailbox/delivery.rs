@@ -13,12 +13,23 @@ use super::queue::Queue;
 use crate::sync::MutexGuard;
 use crate::wire;
 
+/// A frame that is handed out may keep this many bytes alive for each of its own.
+const PINNED_PER_BYTE_MAX: usize = 4;
 /// Most slices handed to one vectored write.
 const SLICES_MAX: usize = 64;
 
 /// A non-blocking vectored write. Returns the number of bytes taken, or
 /// [`io::ErrorKind::WouldBlock`].
 pub type Write<'a> = &'a mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>;
+
+/// Frames for a participant inside the process.
+#[derive(Debug)]
+pub struct Taken {
+    /// One message or report, or several broadcasts, prefixes included.
+    pub frames: Bytes,
+    /// It is the server's report of messages that were dropped.
+    pub is_report: bool,
+}
 
 #[derive(Debug)]
 pub(crate) struct Delivery<'a> {
@@ -36,13 +47,24 @@ impl<'a> Delivery<'a> {
     /// Takes the oldest frame, for an owner inside the process, and returns it with
     /// whether others of its entry follow. Those are still the queue's: they go to
     /// the next owner, or are reported.
-    pub(crate) fn take_frame(&mut self) -> Option<(Bytes, bool)> {
-        let frame = self.in_flight.first_frame()?;
-        let others_follow = self.advance(frame.len());
+    pub(crate) fn take_frame(&mut self) -> Option<(Taken, bool)> {
+        if let Some(entry) = self.in_flight.take_single() {
+            self.mailbox.release(entry.messages as usize, entry.charge);
+            let is_report = !entry.holds_messages();
+            let frames = match keeps_too_much(entry.bytes.len(), entry.charge) {
+                true => Bytes::copy_from_slice(&entry.bytes),
+                false => entry.bytes.into(),
+            };
+            return Some((Taken { frames, is_report }, false));
+        }
+        let frames = self.in_flight.first_frame()?;
+        let others_follow = self.advance(frames.len());
         if others_follow {
             self.cut();
         }
-        Some((frame, others_follow))
+        // A report is an entry of its own.
+        let is_report = false;
+        Some((Taken { frames, is_report }, others_follow))
     }
 
     /// Gives back the room of all written frames, also of those at the front of an entry
@@ -59,6 +81,12 @@ impl<'a> Delivery<'a> {
         self.mailbox.release(messages, charge);
         self.in_flight.is_partial()
     }
+}
+
+/// Returns whether a program that keeps a frame of `bytes` bytes would keep much more
+/// memory with it than that.
+fn keeps_too_much(bytes: usize, charge: usize) -> bool {
+    bytes < charge / PINNED_PER_BYTE_MAX
 }
 
 /// Entries that were taken from a queue and are being written.
@@ -189,11 +217,22 @@ impl InFlight {
         slices.fill(parts, self.written, most)
     }
 
+    /// Takes the oldest entry, if it is a single frame that nothing is written of.
+    fn take_single(&mut self) -> Option<Entry> {
+        let head = self.entries.front()?;
+        let frame = wire::frames(&head.bytes).next()?;
+        let is_single = self.written == 0 && frame.end == head.bytes.len();
+        is_single.then(|| self.entries.pop_front())?
+    }
+
     /// The oldest frame. To be called only while no frame is partly written.
     pub(crate) fn first_frame(&mut self) -> Option<Bytes> {
         debug_assert!(!self.is_partial(), "an entry is being written");
         let head = self.entries.front_mut()?;
         let end = wire::frames(&head.bytes).next()?.end;
+        if keeps_too_much(end, head.charge) {
+            return Some(Bytes::copy_from_slice(&head.bytes[..end]));
+        }
         let mut frame = Bytes::from(head.bytes.share());
         frame.truncate(end);
         Some(frame)

@@ -21,8 +21,8 @@ pub(crate) mod queue_state;
 mod undelivered;
 
 pub(crate) use claim::{Claim, Excluded, Ownership};
-pub use delivery::Write;
 pub(crate) use delivery::{Delivery, InFlight, Slices};
+pub use delivery::{Taken, Write};
 pub(crate) use drop_notice::DropNotice;
 pub(crate) use entry::{Cut, Entry, Parts, PartsWithDrops, pins};
 pub(crate) use entry_bytes::{Copied, EntryBytes, Frame, KeptFrame};

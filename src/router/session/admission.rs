@@ -194,11 +194,13 @@ impl Read<'_> {
     #[inline]
     pub(super) fn admit_run(&mut self) -> Result<(), Stopped> {
         match self.session.routes.destination(self.scratch.run.route) {
-            Destination::Everyone => self.admit_broadcast(),
-            Destination::Mailbox(_) => return self.admit_named(),
+            Destination::Everyone => {
+                self.admit_broadcast();
+                Ok(())
+            }
+            Destination::Mailbox(_) => self.admit_named(),
             _ => self.admit_inside(0),
         }
-        Ok(())
     }
 
     /// Admits frames to the queue of a name.
@@ -209,8 +211,7 @@ impl Read<'_> {
         while first < self.scratch.run.ids.len() {
             let run = &self.scratch.run;
             let Some(mailbox) = self.session.routes.mailbox(route) else {
-                self.admit_inside(first);
-                return Ok(());
+                return self.admit_inside(first);
             };
             let Ok(granted) = mailbox.reserve(&run.sizes[first..], run.total, fate.part) else {
                 // The owner left; perhaps the name has another by now.
@@ -251,7 +252,7 @@ impl Read<'_> {
             AtFullQueue::Drop => Overflow::Drop,
             AtFullQueue::Refuse => Overflow::Refuse,
         };
-        match overflow {
+        let refused = match overflow {
             Overflow::Drop => {
                 self.accept(index..index + 1, &[1]);
                 self.session.done.dropped += 1;
@@ -259,6 +260,7 @@ impl Read<'_> {
                 let notice =
                     DropNotice::new(server, Some(mailbox.name()), msg_id, self.now.unix_ms);
                 self.scratch.forward.parts_of(mailbox).add_dropped(notice);
+                Ok(())
             }
             Overflow::Pause => {
                 let timeout = self.session.shared.config.stall_timeout;
@@ -268,15 +270,15 @@ impl Read<'_> {
                     let pause = Pause::new(mailbox, id, size, deadline, msg_id);
                     return Err(Stopped::halt(run.start, Halt::Pause(pause)));
                 }
-                self.refuse_queue_full(index, mailbox);
+                self.refuse_queue_full(index, mailbox)
             }
             Overflow::Refuse => self.refuse_queue_full(index, mailbox),
-        }
+        };
         self.scratch.run.advance(size as usize);
-        Ok(())
+        refused.map_err(|halt| Stopped::halt(self.scratch.run.start, halt))
     }
 
-    fn refuse_queue_full(&mut self, index: usize, mailbox: &Mailbox) {
+    fn refuse_queue_full(&mut self, index: usize, mailbox: &Mailbox) -> Result<(), Halt> {
         let run = &self.scratch.run;
         let target = String::from_utf8_lossy(self.session.routes.target(run.route));
         let (shortage, reason) = if mailbox.fits(run.sizes[index], Fate::of(run.kind).part) {
@@ -292,7 +294,7 @@ impl Read<'_> {
             (Shortage::Queue, reason)
         };
         let refusal = Refusal::new(ErrorCode::QueueFull, reason).for_want_of(shortage);
-        self.refuse_of_run(index, refusal);
+        self.refuse_of_run(index, refusal)
     }
 
     pub(super) fn admit_broadcast(&mut self) {
@@ -313,7 +315,7 @@ impl Read<'_> {
     }
 
     /// Admits the frames from `first` on to a service, the server itself, or nobody.
-    fn admit_inside(&mut self, first: usize) {
+    fn admit_inside(&mut self, first: usize) -> Result<(), Stopped> {
         let run = &self.scratch.run;
         let all = first..run.ids.len();
         match self.session.routes.destination(run.route) {
@@ -336,10 +338,14 @@ impl Read<'_> {
                 };
                 for index in all {
                     let refusal = Refusal::new(ErrorCode::TargetUnavailable, reason.clone());
-                    self.refuse_of_run(index, refusal);
+                    let refused = self.refuse_of_run(index, refusal);
+                    let run = &mut self.scratch.run;
+                    run.advance(run.sizes[index] as usize);
+                    refused.map_err(|halt| Stopped::halt(run.start, halt))?;
                 }
             }
         }
+        Ok(())
     }
 
     /// Accepts frames; `missed` counts, for each, the receivers that missed it.
@@ -381,15 +387,16 @@ impl Read<'_> {
         }
     }
 
-    pub(super) fn refuse_of_run(&mut self, index: usize, refusal: Refusal) {
+    /// Refuses the frame `index` of the run.
+    pub(super) fn refuse_of_run(&mut self, index: usize, refusal: Refusal) -> Result<(), Halt> {
         let run = &self.scratch.run;
         let refusal = Refusal {
             msg_id: Some(run.ids[index]),
             source: Some(self.session.answers.sender_name(run.sender).clone()),
             ..refusal
         };
-        // The frame is valid: its refusal never ends the connection.
-        let _ = self.session.refuse(&refusal);
+        // The frame is valid: its refusal never ends a connection.
+        self.session.refuse(&refusal)
     }
 }
 

@@ -218,6 +218,10 @@ impl Answers {
         self.accepted = Some(Vec::new());
     }
 
+    pub(crate) fn are_by_values(&self) -> bool {
+        self.accepted.is_some()
+    }
+
     /// Takes the acks that are values: for each message accepted since the last call,
     /// the number of receivers that missed it.
     pub(crate) fn drain_accepted(&mut self) -> impl Iterator<Item = u32> {

@@ -28,7 +28,6 @@ use std::io;
 use std::sync::Arc;
 use std::task::Waker;
 
-use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::budget::Purpose;
@@ -37,7 +36,7 @@ use crate::limits::REFUSED_IN_A_ROW_MAX;
 use crate::router::broadcast::{BroadcastReceiver, Subscriptions};
 use crate::router::connection::ConnectionHandle;
 use crate::router::connection::accepted_ids::AcceptedIds;
-use crate::router::mailbox::{Claim, Ownership, Pause, Write};
+use crate::router::mailbox::{Claim, Ownership, Pause, Taken, Write};
 use crate::stats::Stats;
 use crate::wire::{ErrorCode, ErrorDetails, Refusal};
 use answers::Answers;
@@ -68,6 +67,8 @@ pub enum Halt {
     AnswersFull,
     /// The connection is to be closed once its answers are written.
     Close,
+    /// The last message taken was refused; of a participant inside the process only.
+    Refused,
 }
 
 /// The outcome of [`Session::handle_reports`].
@@ -208,10 +209,14 @@ impl Session {
     /// Answers a frame with an error.
     ///
     /// # Errors
-    /// Too many invalid frames in a row end the connection.
+    /// Too many invalid frames in a row end the connection. Inside the process each
+    /// refusal ends the read: the messages behind are the program's again.
     fn refuse(&mut self, refusal: &Refusal) -> Result<(), Halt> {
         self.done.refused += 1;
         self.answers.refuse(refusal);
+        if self.answers.are_by_values() {
+            return Err(Halt::Refused);
+        }
         if !refusal.code.is_invalid_frame() {
             self.invalid_in_a_row = 0;
             return Ok(());
@@ -272,7 +277,8 @@ impl Session {
     }
 
     /// Acknowledges messages by values from now on, for a participant inside the
-    /// process. Refusals and requests are still answered by frames.
+    /// process. Refusals and requests are still answered by frames, and a read ends
+    /// behind a message that is refused.
     pub fn acknowledge_by_values(&mut self) {
         self.answers.acknowledge_by_values();
     }
@@ -296,7 +302,7 @@ impl Session {
     /// run of broadcasts, for a participant inside the process. Frames that are not
     /// taken go to the next owner, or are reported to their senders.
     #[must_use]
-    pub fn take_next(&mut self) -> Option<Bytes> {
+    pub fn take_next(&mut self) -> Option<Taken> {
         self.output.take_next(&self.claims, &self.receiver)
     }
 

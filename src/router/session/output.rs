@@ -9,7 +9,9 @@ use super::answers::Answers;
 use super::write_sources::{SOURCES_AT_ONCE, WriteSource, WriteSources, finish_mail, write_once};
 use crate::router::broadcast::{BroadcastReceiver, ConflatedInFlight, ConflatedQueue, Keys};
 use crate::router::mailbox::flow_window::Window;
-use crate::router::mailbox::{Claim, Entry, EntryBytes, InFlight, KeptFrame, NotOwner, Write};
+use crate::router::mailbox::{
+    Claim, Entry, EntryBytes, InFlight, KeptFrame, NotOwner, Taken, Write,
+};
 
 /// The state in which a write ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,28 +205,31 @@ impl Output {
         &mut self,
         claims: &[Claim],
         receiver: &BroadcastReceiver,
-    ) -> Option<Bytes> {
+    ) -> Option<Taken> {
         for index in in_turn(self.next_source, claims) {
             let taken = match claims.get(index) {
                 Some(claim) => claim.deliver().ok().and_then(|mut mail| mail.take_frame()),
                 None => self.take_broadcasts(receiver).map(|run| (run, false)),
             };
-            if let Some((frames, others_follow)) = taken {
+            if let Some((taken, others_follow)) = taken {
                 self.next_source = if others_follow { index } else { index + 1 };
-                return Some(frames);
+                return Some(taken);
             }
         }
         None
     }
 
-    fn take_broadcasts(&mut self, receiver: &BroadcastReceiver) -> Option<Bytes> {
+    fn take_broadcasts(&mut self, receiver: &BroadcastReceiver) -> Option<Taken> {
         if let Some(entry) = self.broadcasts.pop(&receiver.queue) {
             receiver.release(entry.messages as usize, entry.charge);
-            return Some(entry.bytes.into());
+            let is_report = !entry.holds_messages();
+            let frames = entry.bytes.into();
+            return Some(Taken { frames, is_report });
         }
         let taken = self.conflated.take_one(receiver.conflated_queue()?);
         receiver.release_share();
-        taken
+        let is_report = false;
+        taken.map(|frames| Taken { frames, is_report })
     }
 
     // ---- snapshots ----

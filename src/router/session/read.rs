@@ -8,6 +8,7 @@
 //! accepted ids are kept) and in `control` (requests to tickwire itself).
 
 use std::ops::Range;
+use std::slice;
 use std::sync::Arc;
 
 use arc_swap::Guard;
@@ -23,7 +24,8 @@ use crate::router::broadcast::BroadcastContext;
 use crate::router::connection::accepted_ids::AcceptedIds;
 use crate::router::now::Now;
 use crate::wire::{
-    ErrorCode, FrameState, Header, Hints, Parser, Refusal, Table, Validation, frame_state,
+    ErrorCode, FrameState, Header, Hints, KnownFrame, Parser, Refusal, ShapeMatch, Table,
+    Validation, frame_state,
 };
 
 /// The buffers of [`Session::receive`]. One a thread is enough: between reads a
@@ -68,7 +70,20 @@ pub struct Gathering<'a>(&'a mut ReadScratch);
 impl Gathering<'_> {
     /// Takes the complete frames at the front of `input`, for `session`.
     pub fn read(&mut self, session: &mut Session, input: &mut BytesMut, now: Now) -> Step {
-        session.read(self.0, input, now)
+        session.read(self.0, input, &[], now)
+    }
+
+    /// The same for a participant inside the process, with what it knows of the first
+    /// frames.
+    #[cfg(feature = "server")]
+    pub(crate) fn read_known(
+        &mut self,
+        session: &mut Session,
+        input: &mut BytesMut,
+        known: &[KnownFrame],
+        now: Now,
+    ) -> Step {
+        session.read(self.0, input, known, now)
     }
 
     /// Returns whether something is gathered that grows with the next read.
@@ -96,8 +111,10 @@ impl Session {
         &mut self,
         scratch: &mut ReadScratch,
         input: &mut BytesMut,
+        known: &[KnownFrame],
         now: Now,
     ) -> Step {
+        let mut known = known.iter();
         scratch.parser.set_validation(self.shared.config.validation);
         self.answers.set_time(now);
         self.answers.set_short(self.shared.budget.is_short());
@@ -113,6 +130,7 @@ impl Session {
                 session: self,
                 scratch,
                 input,
+                known: std::mem::take(&mut known),
                 now,
             }
             .take_frames();
@@ -145,6 +163,8 @@ pub(super) struct Read<'a> {
     pub(super) scratch: &'a mut ReadScratch,
     /// The received bytes that are not taken.
     pub(super) input: &'a [u8],
+    /// Frames that were checked before, the first of the input.
+    known: slice::Iter<'a, KnownFrame>,
     pub(super) now: Now,
     shapes: Guard<Arc<Table>>,
 }
@@ -208,23 +228,28 @@ impl Read<'_> {
     fn take_frame(&mut self, frame: &Range<usize>) -> Result<(), Stopped> {
         let from = frame.start + FRAME_PREFIX_BYTES;
         let json = &self.input[from..frame.end];
-        let seconds = self.seconds();
-        let hints = &mut self.scratch.hints;
-        let known = hints.recognize(&self.shapes, &self.input[from..], json.len(), seconds);
-        let is_recognized = known.is_some();
-        let header = match known {
-            Some(known) => Header {
+        let mut is_recognized = false;
+        let header = if let Some(KnownFrame {
+            header: Some(header),
+            ..
+        }) = self.known.next()
+        {
+            *header
+        } else if let Some(known) = self.recognize(from, json.len()) {
+            is_recognized = true;
+            Header {
                 kind: known.kind,
                 names: known.names,
                 msg_id: known.msg_id(json).expect("it was recognised there"),
-            },
-            None => match self.parse(json) {
+            }
+        } else {
+            match self.parse(json) {
                 Ok(header) => header,
                 Err(refusal) => {
                     self.admit()?;
                     return self.refuse(frame.end, &refusal);
                 }
-            },
+            }
         };
         if self.continues_run(json, &header) {
             self.scratch.run.push(frame, header.msg_id);
@@ -239,6 +264,13 @@ impl Read<'_> {
             }
         }
         Ok(())
+    }
+
+    #[inline]
+    fn recognize(&mut self, from: usize, len: usize) -> Option<ShapeMatch> {
+        let seconds = self.seconds();
+        let hints = &mut self.scratch.hints;
+        hints.recognize(&self.shapes, &self.input[from..], len, seconds)
     }
 
     /// Checks a frame that no shape recognised, and learns from it.

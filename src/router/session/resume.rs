@@ -145,7 +145,8 @@ impl Read<'_> {
         let message = "the server's memory is used up, and it couldn't remember this message for \
                        when you resume: send it again later";
         let refusal = Refusal::new(ErrorCode::QueueFull, message).for_want_of(Shortage::Memory);
-        self.refuse_of_run(0, refusal);
+        // No connection ends by it, and only connections resume.
+        let _ = self.refuse_of_run(0, refusal);
     }
 
     /// Admits each frame of the run as a run of its own.

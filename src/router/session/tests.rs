@@ -21,7 +21,7 @@ impl Session {
         input: &mut BytesMut,
         now: Now,
     ) -> Step {
-        self.read(scratch, input, now)
+        self.read(scratch, input, &[], now)
     }
 
     pub(crate) fn receiver(&self) -> &Arc<BroadcastReceiver> {

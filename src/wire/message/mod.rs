@@ -15,6 +15,8 @@ mod timestamp;
 mod words;
 mod write_json;
 
+#[cfg(feature = "server")]
+use std::cell::RefCell;
 use std::fmt;
 
 use bytes::Bytes;
@@ -42,6 +44,8 @@ pub(crate) use write_json::WriteJson;
 
 use crate::ids::{MsgId, Name};
 use crate::limits::FRAME_PREFIX_BYTES;
+#[cfg(feature = "server")]
+use crate::limits::READ_BUFFER_BYTES;
 
 /// Room for the JSON of a message; more is made as it is needed.
 const JSON_BYTES_USUAL: usize = 512;
@@ -129,15 +133,42 @@ impl Message {
     /// are, without the prefix.
     pub(crate) fn to_frame_within(&self, frame_bytes_max: usize) -> Result<Bytes, usize> {
         let mut frame = Vec::with_capacity(JSON_BYTES_USUAL);
+        self.write_frame(&mut frame, frame_bytes_max)?;
+        Ok(frame.into())
+    }
+
+    /// Hands the same frame to `take`, in a buffer of this thread.
+    #[cfg(feature = "server")]
+    pub(crate) fn encode_within(
+        &self,
+        frame_bytes_max: usize,
+        take: impl FnOnce(&[u8]),
+    ) -> Result<(), usize> {
+        thread_local! {
+            static ENCODED: RefCell<Vec<u8>> = RefCell::default();
+        }
+        ENCODED.with_borrow_mut(|frame| {
+            frame.clear();
+            let written = self.write_frame(frame, frame_bytes_max);
+            if written.is_ok() {
+                take(frame);
+            }
+            // One large message must not keep its memory for good.
+            frame.shrink_to(READ_BUFFER_BYTES);
+            written
+        })
+    }
+
+    fn write_frame(&self, frame: &mut Vec<u8>, frame_bytes_max: usize) -> Result<(), usize> {
         frame.extend_from_slice(&[0; FRAME_PREFIX_BYTES]);
-        self.write_json(&mut frame);
+        self.write_json(frame);
         let json_bytes = frame.len() - FRAME_PREFIX_BYTES;
         let prefix = u32::try_from(json_bytes).map_err(|_| json_bytes)?;
         if json_bytes > frame_bytes_max {
             return Err(json_bytes);
         }
         frame[..FRAME_PREFIX_BYTES].copy_from_slice(&prefix.to_be_bytes());
-        Ok(frame.into())
+        Ok(())
     }
 
     /// The message's type, as it stands on the wire.

@@ -37,10 +37,11 @@ impl Timestamp {
 
     /// The time `unix` after 1970, in milliseconds.
     pub(crate) fn at(unix: Duration) -> Self {
-        Self::from_unix_ms(i64::try_from(unix.as_millis()).unwrap_or(i64::MAX))
+        Self(MillisText::at(unix).as_str().into())
     }
 
     /// The time `unix_ms` milliseconds after 1970, moved into the years 0 to 9999.
+    #[cfg(feature = "server")]
     pub(crate) fn from_unix_ms(unix_ms: i64) -> Self {
         Self(MillisText::from_unix_ms(unix_ms).as_str().into())
     }
@@ -91,6 +92,11 @@ impl From<DateTime<Utc>> for Timestamp {
 
 impl MillisText {
     pub(crate) const LEN: usize = 24;
+
+    /// The time `unix` after 1970, in milliseconds.
+    pub(crate) fn at(unix: Duration) -> Self {
+        Self::from_unix_ms(i64::try_from(unix.as_millis()).unwrap_or(i64::MAX))
+    }
 
     /// The time `unix_ms` milliseconds after 1970, moved into the years 0 to 9999.
     pub(crate) fn from_unix_ms(unix_ms: i64) -> Self {

@@ -15,9 +15,14 @@ pub(crate) mod vary;
 use self::filters::FilterHarness;
 use self::generate::Seed;
 use self::judge::{Refused, judge};
+use self::tree::Tree;
 use self::vary::{Variation, behind, edit, vary};
 use super::shape::Harness;
-use super::{ErrorCode, FrameError, FrameState, Kind, Parser, Validation, frame_state, locate};
+use super::{
+    ErrorCode, FrameError, FrameState, Kind, MillisText, Parser, ValidFrame, Validation,
+    frame_state, locate,
+};
+use crate::ids::MsgId;
 use crate::limits::{FILTER_TEXT_BYTES_MAX, FRAME_PREFIX_BYTES};
 
 /// Fails if shapes learned from some frames in `data` and the parser differ. Frames
@@ -191,6 +196,46 @@ pub(super) fn parser_and_judge_agree(parsers: &mut [Parser; 2], frame: &[u8]) ->
         accepted |= verdict.is_ok();
     }
     accepted
+}
+
+/// Fails if a [`ValidFrame`] of the JSON `data`, as it is sent, is not what the parser
+/// accepts, or differs from `data` in more than its id and its timestamp.
+pub fn valid_frames_are_accepted(data: &[u8]) {
+    let mut parser = Parser::new(Validation::Payload);
+    let accepted = parser.parse(data);
+    let frame = match ValidFrame::from_json(data) {
+        Ok(frame) => frame,
+        Err(refusal) => {
+            let is_control = accepted.is_ok_and(|header| header.kind.is_control());
+            assert!(is_control || parser.parse(data).is_err(), "{refusal}");
+            return;
+        }
+    };
+    assert!(accepted.is_ok());
+    for (frame, keeps_timestamp) in [(frame.clone(), false), (frame.keeping_timestamp(), true)] {
+        let (id, mut out) = (MsgId::fresh(), Vec::new());
+        let known = frame.append(&mut out, id, &MillisText::from_unix_ms(1_767_444_060_000));
+        assert_eq!(known.bytes, out.len());
+        let limit = u32::MAX as usize;
+        let len = frame.json_bytes();
+        assert_eq!(frame_state(&out, limit), Ok(FrameState::Complete { len }));
+        let json = &out[FRAME_PREFIX_BYTES..];
+        let mut checked = Parser::new(Validation::Payload);
+        let header = checked.parse(json).expect("it was valid");
+        assert_eq!((header.msg_id, header.kind), (id, frame.kind()));
+        if let Some(known) = known.header {
+            assert_eq!((known.msg_id, known.kind), (header.msg_id, header.kind));
+            assert_eq!(known.names, header.names);
+        }
+        let text = |json: &[u8]| str::from_utf8(json).expect("it was valid").to_owned();
+        let (sent, given) = (Tree::read(&text(json)), Tree::read(&text(data)));
+        let differs = |key: &str| sent.first(key) != given.first(key);
+        assert_eq!(sent.pointers(), given.pointers());
+        for key in ["msg_type", "source", "target", "payload"] {
+            assert!(!differs(key), "{key}");
+        }
+        assert!(!keeps_timestamp || !differs("timestamp"));
+    }
 }
 
 /// The platform's eleven example messages.

@@ -6,7 +6,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// JSON as it stands there: repeated keys and spellings of numbers included.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum Tree {
     Null,
     Bool(bool),

@@ -10,6 +10,7 @@ mod bodies;
 mod forms;
 mod json;
 mod rules;
+mod valid_frames;
 mod wording;
 
 pub(super) const ID: &str = "550e8400-e29b-41d4-a716-446655440000";

@@ -214,7 +214,7 @@ fn numbers_that_an_f64_confuses_are_not_the_same_key() {
 fn a_client_inside_the_process_takes_what_waits_in_the_queue() {
     let (_router, mut slow, mut sender) = latest_bars();
     let _ = sender.say_all(&[bar(1, "sender", "A", 1), bar(2, "sender", "A", 2)]);
-    let run = slow.session.take_next().unwrap();
+    let run = slow.session.take_next().unwrap().frames;
     assert_eq!(ids(&messages(&run)), id_list([2]));
     assert!(slow.session.take_next().is_none());
 }

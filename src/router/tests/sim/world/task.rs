@@ -274,7 +274,7 @@ impl World {
             None => Intake::Open,
             Some(Halt::Pause(pause)) => Intake::Paused(pause),
             Some(Halt::AnswersFull) => Intake::AnswersFull,
-            Some(Halt::Close) => return Took::End(End::Orderly),
+            Some(Halt::Close | Halt::Refused) => return Took::End(End::Orderly),
         };
         Took::Something
     }
