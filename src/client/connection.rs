@@ -21,8 +21,11 @@ use super::session::Session;
 use super::shared::frame_bytes_max;
 use super::silence::{self, SilenceCheck};
 use super::{Disconnect, Event, SendError, ending};
-use crate::ids::MsgId;
-use crate::wire::{Ack, Answer, AnswerReader, ErrorCode, ErrorReport, FrameCodec, FrameCodecError};
+use crate::ids::{MsgId, Name};
+use crate::wire::{
+    Ack, Answer, AnswerReader, ErrorCode, ErrorReport, FrameCodec, FrameCodecError, SpelledAck,
+    SpelledAcks, Welcome,
+};
 
 /// Frames read in a row before writing has a turn.
 const FRAMES_A_TURN: usize = 256;
@@ -75,13 +78,17 @@ impl<'a> Connection<'a> {
             mut frames,
             mut writer,
             early,
+            welcome,
             ..
         } = welcomed;
-        early.into_iter().for_each(|frame| self.take_in(frame));
+        let mut acks = acks_of(&welcome, &self.session.shared.name);
+        for frame in early {
+            self.take_in(&mut acks, frame);
+        }
         let end = tokio::select! {
             // Reading first: a write that fails doesn't tell how much was taken.
             biased;
-            end = self.read(&mut frames) => end,
+            end = self.read(&mut acks, &mut frames) => end,
             end = self.write_to_the_end(&mut writer, outbox) => end,
             end = self.close_deadline() => end,
             end = self.watch_for_silence() => end,
@@ -93,13 +100,14 @@ impl<'a> Connection<'a> {
 
     async fn read<R: AsyncRead + Unpin>(
         &self,
+        acks: &mut SpelledAcks,
         frames: &mut FramedRead<R, FrameCodec>,
     ) -> Disconnect {
         loop {
             for _ in 0..FRAMES_A_TURN {
                 self.wait_for_room().await;
                 match frames.next().await {
-                    Some(Ok(frame)) => self.take_in(frame),
+                    Some(Ok(frame)) => self.take_in(acks, frame),
                     Some(Err(FrameCodecError::Io(error))) => return Disconnect::Broken(error),
                     Some(Err(FrameCodecError::Frame(error))) => return Disconnect::Framing(error),
                     None => return Disconnect::ByServer,
@@ -120,8 +128,11 @@ impl<'a> Connection<'a> {
         signs.go_on_reading(Instant::now());
     }
 
-    fn take_in(&self, frame: Bytes) {
+    fn take_in(&self, acks: &mut SpelledAcks, frame: Bytes) {
         self.session.signs.read();
+        if let Some(ack) = acks.read(&frame) {
+            return self.on_spelled_ack(&ack);
+        }
         match self.reader.answer_in(&frame) {
             None if self.answers_a_probe(&frame) => {}
             None => self.session.inbox.deliver(frame),
@@ -144,6 +155,13 @@ impl<'a> Connection<'a> {
         // It may have been given up.
         drop(self.session.state().unanswered.take(&id));
         true
+    }
+
+    fn on_spelled_ack(&self, ack: &SpelledAck<'_>) {
+        self.session.signs.answered();
+        for (id, dropped) in ack.covered() {
+            self.resolve(&id, Ok(ack.of(id, dropped)));
+        }
     }
 
     fn on_ack(&self, ack: Ack) {
@@ -271,4 +289,15 @@ impl<'a> Connection<'a> {
         sleep(self.session.config.close_timeout).await;
         Disconnect::Broken(io::ErrorKind::TimedOut.into())
     }
+}
+
+/// The acks that a server writes to a connection of `source`: each by itself to the
+/// source of its message, many together to the first name.
+fn acks_of(welcome: &Welcome, source: &Name) -> SpelledAcks {
+    let first = welcome.names.first();
+    let other = (first != Some(source)).then_some(first);
+    SpelledAcks::new(
+        &welcome.server.name,
+        [Some(source)].into_iter().chain(other),
+    )
 }

@@ -36,6 +36,8 @@ mod words;
 pub(crate) use answer::{AckTemplate, AnswerIds, AnswerWriter, BatchAck, ErrorDetails};
 #[cfg(any(feature = "server", feature = "client"))]
 pub(crate) use answer::{Answer, AnswerReader};
+#[cfg(feature = "client")]
+pub(crate) use answer::{SpelledAck, SpelledAcks};
 #[cfg(feature = "codec")]
 #[cfg_attr(docsrs, doc(cfg(feature = "codec")))]
 pub use codec::{FrameCodec, FrameCodecError};

@@ -4,6 +4,8 @@
 mod batch_ack;
 #[cfg(any(feature = "server", feature = "client"))]
 mod reader;
+#[cfg(feature = "client")]
+mod spelled;
 mod template;
 mod writer;
 
@@ -12,6 +14,8 @@ pub use self::batch_ack::BatchAck;
 pub use self::reader::ServerMessage;
 #[cfg(any(feature = "server", feature = "client"))]
 pub(crate) use self::reader::{Answer, AnswerReader};
+#[cfg(feature = "client")]
+pub(crate) use self::spelled::{SpelledAck, SpelledAcks};
 pub use self::template::{AckTemplate, AnswerIds};
 pub(crate) use self::writer::{AnswerWriter, ErrorDetails};
 use crate::limits::FRAME_PREFIX_BYTES;

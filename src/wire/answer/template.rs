@@ -98,6 +98,19 @@ impl AckTemplate {
         set_prefix(out, start);
     }
 
+    /// The parts before its id, its time, the id of the message and the time in its
+    /// payload, without the length prefix.
+    #[cfg(feature = "client")]
+    pub(super) fn fixed_parts(&self) -> [&[u8]; 4] {
+        let Self { frame, .. } = self;
+        [
+            &frame[FRAME_PREFIX_BYTES..self.msg_id_at],
+            &frame[self.msg_id_at + MsgId::LEN..self.timestamp_at],
+            &frame[self.timestamp_at + MillisText::LEN..self.acknowledged_at],
+            &frame[self.acknowledged_at + MsgId::LEN..self.payload_timestamp_at],
+        ]
+    }
+
     /// Appends an ack without a message's id and without [`AckTemplate::END`].
     pub(super) fn append_open(&self, out: &mut Vec<u8>, ids: &mut AnswerIds) {
         let start = out.len();
