@@ -1,14 +1,17 @@
 //! The messages under way: handed to a connection, and not yet answered. They stay
-//! in the order in which they were first handed over, across connections.
+//! in the order in which they were first handed over, across connections. Answers
+//! nearly always come in that order, so an id is compared with the first message's.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+mod ids;
+mod ring;
+
 use std::time::Duration;
 
 use bytes::Bytes;
-use smallvec::SmallVec;
 use tokio::time::Instant;
 
+use self::ids::Ids;
+use self::ring::Ring;
 use super::outgoing::{Outgoing, Purpose};
 use super::subscriptions::Change;
 use crate::ids::MsgId;
@@ -18,9 +21,11 @@ use crate::wire::Message;
 #[derive(Debug, Default)]
 pub(super) struct Unanswered {
     /// By position, which counts up as messages are handed over.
-    under_way: BTreeMap<u64, UnderWay>,
-    /// Positions by the id of the answer: nearly always one, answered in order.
-    positions: HashMap<MsgId, Positions>,
+    under_way: Ring<UnderWay>,
+    /// The messages that are to be answered.
+    due: usize,
+    /// Their positions by id, as far as an answer has come out of order.
+    ids: Ids,
     next_position: u64,
     /// The positions before this were handed to the connection that stands.
     handed_before: u64,
@@ -35,8 +40,6 @@ struct UnderWay {
     /// By when it must be answered. Later positions have no earlier deadlines.
     deadline: Instant,
 }
-
-type Positions = SmallVec<[u64; 1]>;
 
 impl Unanswered {
     pub(super) fn new(timeout: Duration) -> Self {
@@ -59,26 +62,26 @@ impl Unanswered {
 
     /// Returns whether the connection owes an answer, after so many in all.
     pub(super) fn is_owed(&self, answers: u64) -> bool {
-        let first = self.under_way.first_key_value();
-        first.is_some_and(|(position, _)| *position < self.handed_before)
+        let first = self.under_way.first();
+        first.is_some_and(|(position, _)| position < self.handed_before)
             || self.given_up_at == Some(answers)
     }
 
     /// Returns whether no answer is due.
     pub(super) fn is_empty(&self) -> bool {
-        self.positions.is_empty()
+        self.due == 0
     }
 
     /// The number of messages of the program under way.
     pub(super) fn messages(&self) -> usize {
-        let all = self.under_way.values();
-        all.filter(|it| it.message.purpose == Purpose::Message)
+        let all = self.under_way.iter();
+        all.filter(|(_, it)| it.message.purpose == Purpose::Message)
             .count()
     }
 
     pub(super) fn first_position(&self) -> Option<u64> {
-        let (position, _) = self.under_way.first_key_value()?;
-        Some(*position)
+        let (position, _) = self.under_way.first()?;
+        Some(position)
     }
 
     pub(super) fn next_position(&self) -> u64 {
@@ -90,24 +93,37 @@ impl Unanswered {
         let position = self.next_position;
         self.next_position += 1;
         message.set_handed(true);
-        add_position(&mut self.positions, message.answered_as, position);
+        self.due += usize::from(message.answered_as.is_some());
         let deadline = now.checked_add(self.timeout);
         let deadline = deadline.unwrap_or_else(|| now + CLIENT_DURATION_MAX);
         self.under_way
-            .insert(position, UnderWay { message, deadline });
+            .push(position, UnderWay { message, deadline });
         position
     }
 
     /// The message that an answer to `id` answers.
     pub(super) fn take(&mut self, id: &MsgId) -> Option<Outgoing> {
-        let position = *self.positions.get(id)?.first()?;
+        let (first_position, first) = self.under_way.first()?;
+        let position = match first.message.answered_as == Some(*id) {
+            true => first_position,
+            false => self.position_of(id)?,
+        };
         self.remove(position)
+    }
+
+    /// The first position of the id of an answer that came out of order.
+    fn position_of(&mut self, id: &MsgId) -> Option<u64> {
+        for (position, it) in self.under_way.range(self.ids.before()..self.next_position) {
+            self.ids.add(it.message.answered_as, position);
+        }
+        self.ids.all_before(self.next_position);
+        self.ids.first(id)
     }
 
     /// Notes that all of the message at `position` was handed over. Returns the bytes
     /// of room that are free again: it may never be answered, or need not be kept.
     pub(super) fn handed_over(&mut self, position: u64, keep: bool) -> u32 {
-        let Some(UnderWay { message, .. }) = self.under_way.get_mut(&position) else {
+        let Some(UnderWay { message, .. }) = self.under_way.get_mut(position) else {
             return 0;
         };
         if message.answered_as.is_none() {
@@ -135,20 +151,22 @@ impl Unanswered {
         let mut positions = self.under_way.range(from..end);
         let (position, under_way) = positions
             .find(|(_, it)| !it.message.frame.is_empty() && it.message.is_change() == change)?;
-        Some((*position, &under_way.message))
+        Some((position, &under_way.message))
     }
 
     /// Gives the changes other ids and frames: no server must take them for known ones.
     pub(super) fn renew_changes(&mut self, renew: impl Fn(&Change) -> Message) {
-        for (position, UnderWay { message, .. }) in &mut self.under_way {
+        for (position, UnderWay { message, .. }) in self.under_way.iter_mut() {
             let Purpose::Change(change) = &message.purpose else {
                 continue;
             };
             let renewed = renew(change);
             message.frame = renewed.to_frame();
             let former = message.answered_as.replace(renewed.msg_id);
-            remove_position(&mut self.positions, former, *position);
-            add_position(&mut self.positions, message.answered_as, *position);
+            if position < self.ids.before() {
+                self.ids.remove(former, position);
+                self.ids.add(message.answered_as, position);
+            }
         }
     }
 
@@ -159,7 +177,7 @@ impl Unanswered {
 
     pub(super) fn take_where(&mut self, meets: impl Fn(&Outgoing) -> bool) -> Vec<Outgoing> {
         let all = self.under_way.iter();
-        let positions = all.filter(|(_, it)| meets(&it.message)).map(|(at, _)| *at);
+        let positions = all.filter(|(_, it)| meets(&it.message)).map(|(at, _)| at);
         let positions: Vec<u64> = positions.collect();
         (positions.into_iter())
             .filter_map(|position| self.remove(position))
@@ -167,21 +185,24 @@ impl Unanswered {
     }
 
     fn remove(&mut self, position: u64) -> Option<Outgoing> {
-        let UnderWay { message, .. } = self.under_way.remove(&position)?;
-        remove_position(&mut self.positions, message.answered_as, position);
+        let UnderWay { message, .. } = self.under_way.remove(position)?;
+        self.due -= usize::from(message.answered_as.is_some());
+        if position < self.ids.before() {
+            self.ids.remove(message.answered_as, position);
+        }
         Some(message)
     }
 
     /// The time by which the next answer must come, if one is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let (_, first) = self.under_way.first_key_value()?;
+        let (_, first) = self.under_way.first()?;
         Some(first.deadline)
     }
 
     /// Takes out the messages with late answers, after so many answers in all.
     pub(super) fn take_late(&mut self, now: Instant, answers: u64) -> Vec<Outgoing> {
         let mut late = Vec::new();
-        while let Some((&position, first)) = self.under_way.first_key_value()
+        while let Some((position, first)) = self.under_way.first()
             && first.deadline <= now
         {
             if position < self.handed_before {
@@ -190,22 +211,6 @@ impl Unanswered {
             late.extend(self.remove(position));
         }
         late
-    }
-}
-
-fn add_position(all: &mut HashMap<MsgId, Positions>, id: Option<MsgId>, position: u64) {
-    if let Some(id) = id {
-        all.entry(id).or_default().push(position);
-    }
-}
-
-fn remove_position(all: &mut HashMap<MsgId, Positions>, id: Option<MsgId>, position: u64) {
-    let Some(Entry::Occupied(mut positions)) = id.map(|id| all.entry(id)) else {
-        return;
-    };
-    positions.get_mut().retain(|own| *own != position);
-    if positions.get().is_empty() {
-        positions.remove();
     }
 }
 
