@@ -1,19 +1,16 @@
 //! Saying hello and being welcomed.
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio_util::codec::FramedRead;
 
 use super::ConnectError;
+use super::input::Input;
 use crate::ids::Name;
-use crate::limits::{FRAME_BYTES_MAX_MAX, READ_BUFFER_BYTES};
-use crate::wire::{
-    ErrorCode, ErrorReport, FrameCodec, FrameCodecError, Hello, Message, Payload, Welcome,
-};
+use crate::limits::FRAME_BYTES_MAX_MAX;
+use crate::wire::{ErrorCode, ErrorReport, FrameCodecError, Hello, Message, Payload, Welcome};
 
 pub(super) struct Welcomed<S> {
-    pub frames: FramedRead<ReadHalf<S>, FrameCodec>,
+    pub input: Input<ReadHalf<S>>,
     pub writer: WriteHalf<S>,
     pub welcome: Welcome,
     /// The hello that was welcomed: less than asked, if the server can't do more.
@@ -30,10 +27,9 @@ pub(super) async fn greet<S: AsyncRead + AsyncWrite + Send + 'static>(
 ) -> Result<Welcomed<S>, ConnectError> {
     let (reader, writer) = tokio::io::split(stream);
     // The server's limit isn't known yet; memory follows the bytes received.
-    let codec = FrameCodec::new(FRAME_BYTES_MAX_MAX);
     let mut greeting = Greeting {
         address,
-        frames: FramedRead::with_capacity(reader, codec, READ_BUFFER_BYTES),
+        input: Input::new(reader, FRAME_BYTES_MAX_MAX),
         writer,
         early: Vec::new(),
     };
@@ -50,7 +46,7 @@ pub(super) async fn greet<S: AsyncRead + AsyncWrite + Send + 'static>(
     Ok(Welcomed {
         welcome: welcome?,
         hello: said,
-        frames: greeting.frames,
+        input: greeting.input,
         writer: greeting.writer,
         early: greeting.early,
     })
@@ -67,7 +63,7 @@ fn asks_too_much(hello: &Hello, report: &ErrorReport) -> bool {
 
 struct Greeting<'a, S> {
     address: &'a str,
-    frames: FramedRead<ReadHalf<S>, FrameCodec>,
+    input: Input<ReadHalf<S>>,
     writer: WriteHalf<S>,
     early: Vec<Bytes>,
 }
@@ -79,7 +75,7 @@ impl<S: AsyncRead + AsyncWrite> Greeting<'_, S> {
         // A server that is full may answer and close without reading the hello.
         let written = self.writer.write_all(&hello.to_frame()).await;
         let mut parting_word = None;
-        while let Some(frame) = self.frames.next().await {
+        while let Some(frame) = self.input.next().await {
             let frame = match frame {
                 Ok(frame) => frame,
                 Err(error) => {

@@ -98,6 +98,7 @@ mod ending;
 mod error;
 mod flush;
 mod greet;
+mod input;
 mod outbox;
 mod outgoing;
 mod receiver;

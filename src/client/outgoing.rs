@@ -109,7 +109,7 @@ impl Waiter {
         (waiter, receiver)
     }
 
-    fn tell(&mut self, outcome: Outcome) {
+    pub(super) fn tell(&mut self, outcome: Outcome) {
         if let Some(sender) = self.outcome.take() {
             // A future that was dropped has given the answer up.
             let _ = sender.send(outcome);

@@ -1,6 +1,6 @@
 //! The stream of events that the program receives.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
@@ -8,15 +8,19 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_core::Stream;
 use tokio::sync::{Notify, mpsc};
+use tokio::task::coop::consume_budget;
 
 use super::Handle;
+use super::input::Run;
 use crate::events::{Event, Inbound};
 
 /// The events, in order: a stream of [`Event`]s that ends when there won't be
 /// another connection. Dropping it means that nothing is to be received; the
 /// connection stays open while there is a client.
 pub struct Receiver {
-    events: mpsc::UnboundedReceiver<(Event, usize)>,
+    items: mpsc::UnboundedReceiver<Item>,
+    /// Messages that are to be received before the next item.
+    run: Run,
     backlog: Arc<Backlog>,
     /// Keeps the connection open.
     _handle: Arc<Handle>,
@@ -36,32 +40,53 @@ pub(super) struct Backlog {
     changed: Notify,
 }
 
+/// What waits in the stream.
+#[derive(Debug)]
+enum Item {
+    Event(Event),
+    /// Messages that arrived together.
+    Messages(Run),
+}
+
 /// The end of the stream at which the session puts events in.
 #[derive(Debug)]
 pub(super) struct Inbox {
-    events: mpsc::UnboundedSender<(Event, usize)>,
+    items: mpsc::UnboundedSender<Item>,
     backlog: Arc<Backlog>,
 }
 
 /// The cost of an event beyond its bytes: many small ones are bounded too.
 const EVENT_BYTES: usize = 128;
 
+/// The cost of a message with so many bytes of JSON.
+pub(super) const fn message_cost(json_bytes: usize) -> usize {
+    EVENT_BYTES + json_bytes
+}
+
+fn cost_of(event: &Event) -> usize {
+    match event {
+        Event::Message(inbound) => message_cost(inbound.json().len()),
+        _ => EVENT_BYTES,
+    }
+}
+
 pub(super) fn inbox(
     bytes_idle: usize,
     bytes_max: usize,
 ) -> (Inbox, impl FnOnce(Arc<Handle>) -> Receiver) {
-    let (sender, events) = mpsc::unbounded_channel();
+    let (sender, items) = mpsc::unbounded_channel();
     let backlog = Arc::new(Backlog {
         bytes_idle,
         bytes_max,
         ..Backlog::default()
     });
     let inbox = Inbox {
-        events: sender,
+        items: sender,
         backlog: backlog.clone(),
     };
     let receiver = move |handle| Receiver {
-        events,
+        items,
+        run: Run::default(),
         backlog,
         _handle: handle,
     };
@@ -71,9 +96,15 @@ pub(super) fn inbox(
 impl Inbox {
     /// Puts a message in, if there still is a receiver.
     pub(super) fn deliver(&self, json: Bytes) {
-        let cost = EVENT_BYTES + json.len();
         self.backlog.messages.fetch_add(1, Ordering::Relaxed);
-        self.put(Event::Message(Inbound::new(json)), cost);
+        self.push(Event::Message(Inbound::new(json)));
+    }
+
+    /// Puts in `count` messages that cost so much together.
+    pub(super) fn deliver_run(&self, run: Run, count: usize, cost: usize) {
+        let messages = &self.backlog.messages;
+        messages.fetch_add(count as u64, Ordering::Relaxed);
+        self.put(Item::Messages(run), cost);
     }
 
     /// The number of messages that were delivered, on all connections.
@@ -82,25 +113,28 @@ impl Inbox {
     }
 
     pub(super) fn push(&self, event: Event) {
-        self.put(event, EVENT_BYTES);
+        let cost = cost_of(&event);
+        self.put(Item::Event(event), cost);
     }
 
-    fn put(&self, event: Event, cost: usize) {
+    fn put(&self, item: Item, cost: usize) {
         self.backlog.bytes.fetch_add(cost, Ordering::Relaxed);
         // A receiver that was dropped wants nothing.
-        let _ = self.events.send((event, cost));
+        let _ = self.items.send(item);
     }
 
-    pub(super) fn has_room(&self, answer_due: impl Fn() -> bool) -> bool {
-        let bytes = self.backlog.bytes.load(Ordering::Acquire);
+    /// Returns whether there is room behind messages that cost `more` and are still to be
+    /// put in.
+    pub(super) fn has_room(&self, more: usize, answer_due: impl Fn() -> bool) -> bool {
+        let bytes = self.backlog.bytes.load(Ordering::Acquire) + more;
         bytes < self.backlog.bytes_idle
             || (bytes < self.backlog.bytes_max && answer_due())
-            || self.events.is_closed()
+            || self.items.is_closed()
     }
 
     /// Waits until more may be read; [`Inbox::look_again`] asks `answer_due` again.
     pub(super) async fn room(&self, answer_due: impl Fn() -> bool) {
-        while !self.has_room(&answer_due) {
+        while !self.has_room(0, &answer_due) {
             // A change since the line above is kept for whoever asks next.
             self.backlog.changed.notified().await;
         }
@@ -120,9 +154,21 @@ impl Receiver {
     }
 
     fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
-        let Some((event, cost)) = ready!(self.events.poll_recv(context)) else {
-            return Poll::Ready(None);
+        let event = loop {
+            if !self.run.is_empty() {
+                // As each message did that came by itself: others get a turn.
+                ready!(pin!(consume_budget()).poll(context));
+            }
+            if let Some(json) = self.run.next() {
+                break Event::Message(Inbound::new(json));
+            }
+            match ready!(self.items.poll_recv(context)) {
+                Some(Item::Event(event)) => break event,
+                Some(Item::Messages(run)) => self.run = run,
+                None => return Poll::Ready(None),
+            }
         };
+        let cost = cost_of(&event);
         let before = self.backlog.bytes.fetch_sub(cost, Ordering::Release);
         // Only then can the task be waiting for room.
         if before >= self.backlog.bytes_idle {
@@ -142,7 +188,7 @@ impl Stream for Receiver {
 impl Drop for Receiver {
     fn drop(&mut self) {
         // First closed, then told: the task may be waiting for room.
-        self.events.close();
+        self.items.close();
         self.backlog.changed.notify_one();
     }
 }

@@ -266,7 +266,12 @@ impl Session {
 
     /// Returns whether reading must go on although the program doesn't receive.
     pub(super) fn answer_due(&self) -> bool {
-        !self.state().unanswered.is_empty() || self.shared.closing.is_cancelled()
+        self.is_answer_due(&self.state())
+    }
+
+    /// The same of a state that is locked.
+    pub(super) fn is_answer_due(&self, state: &State) -> bool {
+        !state.unanswered.is_empty() || self.shared.closing.is_cancelled()
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

@@ -126,9 +126,21 @@ impl Shared {
 
     /// Gives back the room that a message took.
     pub(super) fn give_back(&self, message: &Outgoing) {
-        self.unanswered_room
-            .add_permits(usize::from(message.takes_room()));
-        self.queue_room.add_permits(message.queued_bytes as usize);
+        self.give_back_all(
+            usize::from(message.takes_room()),
+            message.queued_bytes as usize,
+        );
+    }
+
+    /// Gives back the room that `messages` with frames of `bytes` took.
+    pub(super) fn give_back_all(&self, messages: usize, bytes: usize) {
+        // Even for nothing it would lock.
+        if messages > 0 {
+            self.unanswered_room.add_permits(messages);
+        }
+        if bytes > 0 {
+            self.queue_room.add_permits(bytes);
+        }
     }
 
     pub(super) fn change(&self, change: &Change) -> Message {

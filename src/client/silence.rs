@@ -126,16 +126,14 @@ struct Unread {
 }
 
 impl Signs {
-    pub(super) fn answered(&self) {
-        count(&self.answers, 1);
-    }
-
     pub(super) fn answers(&self) -> u64 {
         self.answers.load(Ordering::Relaxed)
     }
 
-    pub(super) fn read(&self) {
-        count(&self.read, 1);
+    /// Notes that frames were read, and how many of them were answers.
+    pub(super) fn read(&self, frames: usize, answers: usize) {
+        count(&self.read, frames as u64);
+        count(&self.answers, answers as u64);
     }
 
     /// The number of frames.
@@ -360,10 +358,10 @@ mod tests {
     fn every_frame_of_a_server_that_parts_is_a_sign_of_life() {
         let signs = Signs::default();
         let [before, parting] = [false, true].map(|parting| signs.sample(true, parting));
-        signs.read();
+        signs.read(1, 0);
         assert_eq!(signs.sample(true, false), before);
         assert_ne!(signs.sample(true, true), parting);
-        signs.answered();
+        signs.read(1, 1);
         assert_ne!(signs.sample(true, false), before);
     }
 }

@@ -33,11 +33,11 @@ pub mod testing;
 mod valid_frame;
 mod words;
 
+#[cfg(feature = "client")]
+pub(crate) use answer::SpelledAcks;
 pub(crate) use answer::{AckTemplate, AnswerIds, AnswerWriter, BatchAck, ErrorDetails};
 #[cfg(any(feature = "server", feature = "client"))]
 pub(crate) use answer::{Answer, AnswerReader};
-#[cfg(feature = "client")]
-pub(crate) use answer::{SpelledAck, SpelledAcks};
 #[cfg(feature = "codec")]
 #[cfg_attr(docsrs, doc(cfg(feature = "codec")))]
 pub use codec::{FrameCodec, FrameCodecError};

@@ -42,6 +42,33 @@ async fn a_flush_waits_for_the_answers_to_all_before_and_to_nothing_after() {
     sent.await.unwrap().unwrap();
 }
 
+// The answers on both sides of the flush arrive in one read.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_after_a_flush_is_told_to_the_next_however_the_answers_arrive() {
+    let (client, mut receiver, mut peer) = connected(config()).await;
+    client.post(note("1")).await.unwrap();
+    client.post(note("2")).await.unwrap();
+    let flush = flushing(&client);
+    settle_down().await;
+    client.post(note("3")).await.unwrap();
+    let [first, second, third] = heard(&mut peer).await;
+    let answers = [
+        error("QUEUE_FULL", Some(&first)),
+        Message::ack_of(SERVER, &second).unwrap(),
+        error("QUEUE_FULL", Some(&third)),
+    ];
+    for answer in answers {
+        let json = Bytes::from(answer.to_json());
+        peer.frames.feed(json).await.unwrap();
+    }
+    SinkExt::<Bytes>::flush(&mut peer.frames).await.unwrap();
+    assert_eq!(flush.await.unwrap(), not_accepted(1, 0, 0));
+    assert_eq!(client.flush().await, not_accepted(1, 0, 0));
+    for _ in 0..2 {
+        assert_eq!(notice(&mut receiver).await, "QUEUE_FULL");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_flush_tells_how_many_posts_were_refused_and_each_once() {
     let (client, mut receiver, mut peer) = connected(config()).await;

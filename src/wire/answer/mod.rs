@@ -15,7 +15,7 @@ pub use self::reader::ServerMessage;
 #[cfg(any(feature = "server", feature = "client"))]
 pub(crate) use self::reader::{Answer, AnswerReader};
 #[cfg(feature = "client")]
-pub(crate) use self::spelled::{SpelledAck, SpelledAcks};
+pub(crate) use self::spelled::SpelledAcks;
 pub use self::template::{AckTemplate, AnswerIds};
 pub(crate) use self::writer::{AnswerWriter, ErrorDetails};
 use crate::limits::FRAME_PREFIX_BYTES;
