@@ -7,10 +7,11 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use super::greet::{Welcomed, greet};
 use super::outbox::Outbox;
+use super::queue::Queue;
 use super::session::Session;
 use super::shared::Shared;
 use super::{Client, ClientConfig, ConnectError, Handle, Receiver, dial, receiver};
@@ -64,13 +65,13 @@ impl Client {
         let first = first.map_err(|failed| failed.error)?;
         let again = config.reconnect.then_some(dialer);
 
-        let (outgoing, queue) = mpsc::unbounded_channel();
+        let queue = Arc::new(Queue::default());
         let (ended_sender, ended) = watch::channel(None);
         let (inbox, receiver) = receiver::inbox(config.inbound_bytes, config.inbound_bytes_max);
         let shared = Arc::new(Shared::new(name, first.welcome.clone(), &config, ended));
         let session = Session::new(shared.clone(), config, registration, inbox, ended_sender);
-        tokio::spawn(session.run(first, again, Outbox::new(queue)));
-        let handle = Arc::new(Handle { shared, outgoing });
+        tokio::spawn(session.run(first, again, Outbox::new(Arc::clone(&queue))));
+        let handle = Arc::new(Handle { shared, queue });
         let client = Self {
             handle: handle.clone(),
         };

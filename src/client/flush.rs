@@ -108,7 +108,7 @@ impl Client {
             opened,
             _turn: turn,
         };
-        if self.handle.outgoing.send(Queued::Fence(fence)).is_ok()
+        if self.handle.queue.put(Queued::Fence(fence))
             && let Ok(posted) = posted.await
         {
             return posted.outcome();

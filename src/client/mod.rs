@@ -101,6 +101,7 @@ mod greet;
 mod input;
 mod outbox;
 mod outgoing;
+mod queue;
 mod receiver;
 mod registration;
 mod session;
@@ -112,8 +113,6 @@ mod unanswered;
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::sync::{SemaphorePermit, mpsc};
-
 pub use config::ClientConfig;
 pub use error::{CloseError, ConnectError, FlushError};
 pub use receiver::Receiver;
@@ -124,6 +123,7 @@ use crate::ids::Name;
 use crate::limits::CLIENT_QUEUE_BYTES;
 use crate::wire::{Ack, Message, Payload, Subscribe, Welcome};
 use outgoing::{Outgoing, Purpose, Queued, Waiter};
+use queue::Queue;
 use shared::{Shared, room};
 use subscriptions::Change;
 
@@ -136,7 +136,7 @@ pub struct Client {
 /// Keeps the connection open: the client's clones and its receiver hold it.
 struct Handle {
     shared: Arc<Shared>,
-    outgoing: mpsc::UnboundedSender<Queued>,
+    queue: Arc<Queue>,
 }
 
 impl Client {
@@ -268,31 +268,26 @@ impl Client {
             .to_frame_within(limit)
             .map_err(|bytes| SendError::TooLarge { bytes, limit })?;
 
-        // An answer to others doesn't wait until the client is answered itself.
-        let (_turn, one_message) = match answered_as {
-            Some(_) => (
-                Some(room(&shared.turn, 1).await?),
-                Some(room(&shared.unanswered_room, 1).await?),
-            ),
-            None => (None, None),
-        };
         // One message larger than the whole queue waits until it is empty.
         let queued_bytes = frame.len().min(CLIENT_QUEUE_BYTES) as u32;
-        let its_bytes = room(&shared.queue_room, queued_bytes).await?;
-        // Given back once it is written, or answered.
-        let permits = one_message.into_iter().chain([its_bytes]);
-        permits.for_each(SemaphorePermit::forget);
-
-        self.handle
-            .outgoing
-            .send(Queued::Message(Outgoing {
-                frame,
-                queued_bytes,
-                answered_as,
-                waiter,
-                purpose,
-            }))
-            .map_err(|_| SendError::Closed)
+        // Held until the message is queued: nobody overtakes it.
+        let _place = match answered_as {
+            Some(_) if shared.take_room(queued_bytes) => None,
+            Some(_) => Some(shared.wait_for_room(queued_bytes).await?),
+            // An answer to others doesn't wait until the client is answered itself.
+            None => {
+                room(&shared.queue_room, queued_bytes).await?.forget();
+                None
+            }
+        };
+        let queued = self.handle.queue.put(Queued::Message(Outgoing {
+            frame,
+            queued_bytes,
+            answered_as,
+            waiter,
+            purpose,
+        }));
+        queued.then_some(()).ok_or(SendError::Closed)
     }
 }
 

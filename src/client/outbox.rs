@@ -2,21 +2,23 @@
 //! being handed over. Those that one connection didn't get in full go to the next.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
+use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc;
 
 use super::outgoing::{Outgoing, Queued};
+use super::queue::Queue;
 use crate::limits::READ_BUFFER_BYTES;
 
 /// Messages before they are handed to a connection, oldest first.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    queue: mpsc::UnboundedReceiver<Queued>,
-    /// Messages that an earlier connection gave back.
-    returned: VecDeque<Queued>,
+    queue: Arc<Queue>,
+    /// Messages that were taken from the queue or that an earlier connection gave back.
+    taken: VecDeque<Queued>,
     pub batch: Batch,
 }
 
@@ -33,31 +35,34 @@ pub(super) struct Batch {
 }
 
 impl Outbox {
-    pub(super) fn new(queue: mpsc::UnboundedReceiver<Queued>) -> Self {
+    pub(super) fn new(queue: Arc<Queue>) -> Self {
         Self {
             queue,
-            returned: VecDeque::new(),
+            taken: VecDeque::new(),
             batch: Batch::default(),
         }
     }
 
     /// The next in the queue; `None` after the last. Safe to drop.
     pub(super) async fn next(&mut self) -> Option<Queued> {
-        match self.returned.pop_front() {
-            Some(next) => Some(next),
-            None => self.queue.recv().await,
+        if self.taken.is_empty() {
+            let taken = &mut self.taken;
+            poll_fn(|context| self.queue.poll_take(taken, context)).await;
         }
+        self.taken.pop_front()
     }
 
     /// The next in the queue, if something waits.
     pub(super) fn next_at_hand(&mut self) -> Option<Queued> {
-        let returned = self.returned.pop_front();
-        returned.or_else(|| self.queue.try_recv().ok())
+        if self.taken.is_empty() {
+            self.queue.take(&mut self.taken);
+        }
+        self.taken.pop_front()
     }
 
     /// Puts something back in front of all others.
     pub(super) fn put_back(&mut self, first: Queued) {
-        self.returned.push_front(first);
+        self.taken.push_front(first);
     }
 
     pub(super) fn close(&mut self) {
@@ -73,6 +78,12 @@ impl Outbox {
             Queued::Fence(_) => None,
         });
         messages.collect()
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        drop(self.give_up());
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) struct Shared {
     pub name: Name,
     welcome: Mutex<Arc<Welcome>>,
     frame_bytes_max: AtomicUsize,
+    /// Messages that wait for room, or for their turn.
+    in_line: AtomicUsize,
     /// Held by the message that gets room next: messages get it in the order in
     /// which they asked. Closed, as the next two, when nothing more can be sent.
     pub turn: Semaphore,
@@ -41,6 +43,18 @@ pub(super) struct LeftBehind {
     pub unsent: usize,
     /// Those that no flush was told of.
     pub posted: Posted,
+}
+
+/// The place of a message in the line of those that wait for room.
+pub(super) struct Place<'a> {
+    in_line: &'a AtomicUsize,
+    _turn: Option<SemaphorePermit<'a>>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.in_line.fetch_sub(1, Ordering::Release);
+    }
 }
 
 /// The largest frame that a server takes, without its length.
@@ -69,6 +83,7 @@ impl Shared {
             name,
             frame_bytes_max: AtomicUsize::new(frame_bytes_max(&welcome)),
             welcome: Mutex::new(Arc::new(welcome)),
+            in_line: AtomicUsize::new(0),
             turn: Semaphore::new(1),
             unanswered_room: Semaphore::new(config.unanswered_max),
             queue_room: Semaphore::new(CLIENT_QUEUE_BYTES),
@@ -122,6 +137,39 @@ impl Shared {
                  ends now; flush or close it first"
             );
         }
+    }
+
+    /// Takes the room for a message with a frame of `bytes`, if nobody waits for room
+    /// and there is enough; returns whether it did. The room is given back once the
+    /// message is written, or answered.
+    pub(super) fn take_room(&self, bytes: u32) -> bool {
+        if self.in_line.load(Ordering::Acquire) > 0 {
+            return false;
+        }
+        let Ok(message) = self.unanswered_room.try_acquire() else {
+            return false;
+        };
+        let Ok(bytes) = self.queue_room.try_acquire_many(bytes) else {
+            return false;
+        };
+        message.forget();
+        bytes.forget();
+        true
+    }
+
+    /// Waits for that room. The message has its place until it is queued.
+    pub(super) async fn wait_for_room(&self, bytes: u32) -> Result<Place<'_>, SendError> {
+        self.in_line.fetch_add(1, Ordering::Relaxed);
+        let mut place = Place {
+            in_line: &self.in_line,
+            _turn: None,
+        };
+        place._turn = Some(room(&self.turn, 1).await?);
+        let message = room(&self.unanswered_room, 1).await?;
+        let bytes = room(&self.queue_room, bytes).await?;
+        message.forget();
+        bytes.forget();
+        Ok(place)
     }
 
     /// Gives back the room that a message took.

@@ -11,6 +11,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 use super::super::flush::Fence;
 use super::super::outbox::Outbox;
 use super::super::outgoing::{Outgoing, Purpose, Queued};
+use super::super::session::State;
 use super::super::{Disconnect, SendError};
 use super::Connection;
 use crate::limits::{CLOSE_WRITE_TIMEOUT, FRAME_PREFIX_BYTES};
@@ -134,58 +135,49 @@ impl Connection<'_> {
 
     /// Puts messages into the batch, beginning with `next`.
     fn fill(&self, outbox: &mut Outbox, mut next: Option<Queued>) {
+        if next.is_none() {
+            return;
+        }
+        let now = Instant::now();
+        let mut state = self.session.state();
+        let none_was_due = state.unanswered.is_empty();
         while let Some(first) = next {
             match first {
-                Queued::Message(message) => self.put(outbox, message),
-                Queued::Fence(fence) => self.put_up(fence),
+                Queued::Message(message) => self.put(&mut state, outbox, message, now),
+                Queued::Fence(fence) => put_up(&mut state, fence),
             }
             next = match outbox.batch.is_full() {
                 true => None,
                 false => outbox.next_at_hand(),
             };
         }
-    }
-
-    /// Lets a flush wait for all messages that were handed over before.
-    fn put_up(&self, fence: Fence) {
-        let mut state = self.session.state();
-        let position = state.unanswered.next_position();
-        state.fences.put_up(position, fence);
-        state.open_fences();
-    }
-
-    fn put(&self, outbox: &mut Outbox, mut message: Outgoing) {
-        // The server was another when the message was sent.
-        if !self.takes(&message.frame) {
-            let bytes = message.frame.len() - FRAME_PREFIX_BYTES;
-            let limit = self.frame_bytes_max;
-            self.session.shared.give_back(&message);
-            if message.is_posted() {
-                self.session.state().fences.posted.unsent += 1;
-                tracing::warn!(
-                    bytes,
-                    limit,
-                    "a message was dropped that is larger than the server takes"
-                );
-            }
-            message.resolve(Err(SendError::TooLarge { bytes, limit }));
-            return;
-        }
-        let frame = message.frame.clone();
-        let position = self.await_answer(message);
-        outbox.batch.put(&frame, Some(position));
-    }
-
-    /// Notes that a message is about to be written, so that an answer is due.
-    fn await_answer(&self, message: Outgoing) -> u64 {
-        let mut state = self.session.state();
-        let none_was_due = state.unanswered.is_empty();
-        let position = state.unanswered.insert(message, Instant::now());
         drop(state);
         if none_was_due {
             self.session.inbox.look_again();
         }
-        position
+    }
+
+    /// Puts a message into the batch, and notes that an answer is due.
+    fn put(&self, state: &mut State, outbox: &mut Outbox, mut message: Outgoing, now: Instant) {
+        if self.takes(&message.frame) {
+            let position = state.unanswered.next_position();
+            outbox.batch.put(&message.frame, Some(position));
+            state.unanswered.insert(message, now);
+            return;
+        }
+        // The server was another when the message was sent.
+        let bytes = message.frame.len() - FRAME_PREFIX_BYTES;
+        let limit = self.frame_bytes_max;
+        self.session.shared.give_back(&message);
+        if message.is_posted() {
+            state.fences.posted.unsent += 1;
+            tracing::warn!(
+                bytes,
+                limit,
+                "a message was dropped that is larger than the server takes"
+            );
+        }
+        message.resolve(Err(SendError::TooLarge { bytes, limit }));
     }
 
     fn beat(&self, outbox: &mut Outbox) {
@@ -205,7 +197,14 @@ impl Connection<'_> {
     /// Puts a message of this connection alone into the batch.
     fn put_own(&self, outbox: &mut Outbox, message: &Message, purpose: Purpose) {
         outbox.batch.put(&message.to_frame(), None);
-        self.await_answer(Outgoing::of_connection(message.msg_id, purpose));
+        let message = Outgoing::of_connection(message.msg_id, purpose);
+        let mut state = self.session.state();
+        let none_was_due = state.unanswered.is_empty();
+        state.unanswered.insert(message, Instant::now());
+        drop(state);
+        if none_was_due {
+            self.session.inbox.look_again();
+        }
     }
 
     /// Ends the batch as far as it was written. A message that wasn't handed
@@ -234,6 +233,13 @@ impl Connection<'_> {
             outbox.put_back(Queued::Message(message));
         }
     }
+}
+
+/// Lets a flush wait for all messages that were handed over before.
+fn put_up(state: &mut State, fence: Fence) {
+    let position = state.unanswered.next_position();
+    state.fences.put_up(position, fence);
+    state.open_fences();
 }
 
 fn every(period: Duration, first: Instant) -> Interval {
