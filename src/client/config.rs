@@ -68,6 +68,7 @@ impl ClientConfig {
             inbound_bytes: limits::INBOUND_BYTES_DEFAULT,
             inbound_bytes_max: limits::INBOUND_BYTES_MAX_DEFAULT,
         }
+        .batch_acks(true)
     }
 
     setters! {
@@ -131,7 +132,7 @@ impl ClientConfig {
 
     /// Whether the server is to acknowledge many messages at once, which saves most
     /// of the bytes of its answers. Each send still gets an ack of its own, which
-    /// says as much. Default: no.
+    /// says as much, and no answer waits for others. Default: yes.
     #[must_use]
     pub fn batch_acks(mut self, batch: bool) -> Self {
         self.hello.acks = batch.then_some(Acks::Batch);

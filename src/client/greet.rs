@@ -34,17 +34,15 @@ pub(super) async fn greet<S: AsyncRead + AsyncWrite + Send + 'static>(
         early: Vec::new(),
     };
     let mut said = hello;
-    let welcome = match greeting.say(source, &said).await {
-        Err(ConnectError::Refused(report)) if asks_too_much(&said, &report) => {
+    let welcome = loop {
+        match greeting.say(source, &said).await {
             // An older server: the connection still stands.
-            said.resumable = None;
-            said.resume = None;
-            greeting.say(source, &said).await
+            Err(ConnectError::Refused(report)) if ask_for_less(&mut said, &report) => {}
+            welcome => break welcome?,
         }
-        welcome => welcome,
     };
     Ok(Welcomed {
-        welcome: welcome?,
+        welcome,
         hello: said,
         input: greeting.input,
         writer: greeting.writer,
@@ -52,13 +50,23 @@ pub(super) async fn greet<S: AsyncRead + AsyncWrite + Send + 'static>(
     })
 }
 
-/// Returns whether the server refuses no more than to remember.
-fn asks_too_much(hello: &Hello, report: &ErrorReport) -> bool {
-    let asked = hello.resumable.is_some() || hello.resume.is_some();
-    let of_memory = |field| field == "payload.resumable" || field == "payload.resume";
-    asked
-        && report.known_code() == Some(ErrorCode::ProtocolUnsupported)
-        && report.field().is_some_and(of_memory)
+/// Asks no more for the option that a server doesn't know, if the client can do without:
+/// returns whether it asks for less now.
+fn ask_for_less(hello: &mut Hello, report: &ErrorReport) -> bool {
+    if report.known_code() != Some(ErrorCode::ProtocolUnsupported) {
+        return false;
+    }
+    match report.field().as_deref() {
+        Some("payload.resumable" | "payload.resume") => {
+            let resumable = hello.resumable.take().is_some();
+            hello.resume.take().is_some() || resumable
+        }
+        Some("payload.acks" | "payload.ack_details") => {
+            let acks = hello.acks.take().is_some();
+            hello.ack_details.take().is_some() || acks
+        }
+        _ => false,
+    }
 }
 
 struct Greeting<'a, S> {

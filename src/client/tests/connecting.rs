@@ -33,11 +33,7 @@ async fn says_hello_over_tcp_and_is_welcomed() {
     };
     let (hello, client) = tokio::join!(server, program);
     assert_eq!(hello.source.as_str(), "quantower-connector");
-    let expected = Hello {
-        resumable: Some(true),
-        ..Hello::default()
-    };
-    assert_eq!(hello_in(&hello), &expected);
+    assert_eq!(hello_in(&hello), &usual_hello());
     assert_eq!(client.name(), &hello.source);
     assert_eq!(client.welcome().server.name.as_str(), SERVER);
 }
@@ -91,10 +87,25 @@ async fn an_older_server_is_asked_for_less_on_the_same_connection() {
             assert_eq!(hello_in(hello).resumable, Some(true));
             peer.say(refusal_of(field, hello)).await;
             let hello = peer.welcome().await;
-            assert_eq!(hello_in(&hello), &Hello::default());
+            let rest = Hello {
+                resumable: None,
+                ..usual_hello()
+            };
+            assert_eq!(hello_in(&hello), &rest);
         });
         let (client, _receiver) = connection.await.unwrap();
         assert!(!client.is_closed());
+    }
+    for field in ["payload.acks", "payload.ack_details"] {
+        let connection = connecting_to(async |peer, hello| {
+            peer.say(refusal_of(field, hello)).await;
+            let hello = peer.hear().await.unwrap();
+            assert_eq!(hello_in(&hello).resumable, Some(true));
+            peer.say(refusal_of("payload.resumable", &hello)).await;
+            let hello = peer.welcome().await;
+            assert_eq!(hello_in(&hello), &Hello::default());
+        });
+        assert!(connection.await.is_ok());
     }
     // It asks only once for less.
     let connection = connecting_to(async |peer, hello| {
@@ -103,6 +114,16 @@ async fn an_older_server_is_asked_for_less_on_the_same_connection() {
         peer.say(refusal_of("payload.resumable", &hello)).await;
     });
     assert!(matches!(connection.await, Err(ConnectError::Refused(_))));
+}
+
+/// The hello of a client without options of its own.
+fn usual_hello() -> Hello {
+    Hello {
+        acks: Some(crate::wire::Acks::Batch),
+        ack_details: Some(true),
+        resumable: Some(true),
+        ..Hello::default()
+    }
 }
 
 fn refusal_of(field: &str, hello: &Message) -> Message {
