@@ -18,6 +18,36 @@ async fn messages_arrive_byte_for_byte_and_in_order() {
     assert_eq!(text_of(&second.message().unwrap()).trim(), "second");
 }
 
+/// Bytes that share their buffer with others keep all of it alive.
+#[tokio::test]
+async fn a_message_that_the_program_keeps_keeps_no_others_alive() {
+    let (client, receiver, mut peer) = connected(config()).await;
+    let server = async {
+        let asked = peer.hear().await.unwrap();
+        for number in 0..400 {
+            if number == 200 {
+                peer.ack(&asked).await;
+            }
+            let json = Bytes::from(from_gateway(&number.to_string()).to_json());
+            peer.frames.feed(json).await.unwrap();
+        }
+        SinkExt::<Bytes>::flush(&mut peer.frames).await.unwrap();
+    };
+    let (answer, ()) = join(client.send(note("among them")), server).await;
+    answer.unwrap();
+    let events: Vec<Event> = receiver.take(400).collect().await;
+    let mut kept = Vec::new();
+    for (number, event) in events.into_iter().enumerate() {
+        let Event::Message(inbound) = event else {
+            panic!("{event:?}");
+        };
+        let text = inbound.message().unwrap();
+        assert_eq!(text_of(&text).trim(), number.to_string());
+        kept.push(inbound.into_json());
+    }
+    assert!(kept.iter().all(Bytes::is_unique));
+}
+
 #[tokio::test]
 async fn what_the_server_reports_comes_at_its_place_in_the_stream() {
     let (_client, mut receiver, mut peer) = connected(config()).await;
