@@ -7,6 +7,7 @@ use self::report::Report;
 use super::{Failure, Outcome, print, say};
 
 mod arguments;
+mod client;
 mod compare;
 mod connections;
 mod one_at_a_time;
@@ -23,7 +24,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         None => ("throughput", &arguments.throughput.load.common),
         Some(Mode::Throughput(mode)) => ("throughput", &mode.load.common),
         Some(Mode::Paced(mode)) => ("paced", &mode.load.common),
-        Some(Mode::OneAtATime(mode)) => ("one-at-a-time", &mode.common),
+        Some(Mode::OneAtATime(mode)) => ("one-at-a-time", &mode.load.common),
         Some(Mode::FanOut(mode)) => ("fan-out", &mode.common),
         Some(Mode::Connections(mode)) => ("connections", &mode.common),
         Some(Mode::StalledPeer(mode)) => ("stalled-peer", &mode.common),

@@ -9,13 +9,15 @@
 //! - [`messages`], [`load`]: the messages, ready to be written.
 //! - [`protocol`], [`frame`]: the languages of the servers.
 //! - [`drive`]: senders and receivers at full speed or at a rate;
-//!   [`one_at_a_time`]; [`stall`]: receivers that don't read.
+//!   [`one_at_a_time`]; [`stall`]: receivers that don't read; [`clients`]: through the
+//!   client library of a server.
 //! - [`count`], [`latency`], [`statistics`]: the results.
 //! - [`server`], [`process`], [`machine`], [`progress`]: everything around.
 
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
+pub mod clients;
 mod connection;
 pub mod count;
 pub mod drive;

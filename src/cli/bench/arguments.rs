@@ -18,6 +18,7 @@ Examples:
   tickwire bench --senders 4 --receivers 4 --message mix --acks batch
   tickwire bench paced --rate 50000 --connections 100
   tickwire bench one-at-a-time
+  tickwire bench --client                          as programs send: the library's own client
   tickwire bench fan-out --receivers 100
   tickwire bench connections --connections 10000
   tickwire bench --stalled-peer                    do receivers that don't read slow others?
@@ -31,7 +32,12 @@ the exit code is 1 if any was lost, refused, out of order or not answered.
 Messages are prepared beforehand, ten thousand different ones or more, with \
 other ids and numbers of other lengths. Without --to a server is started in a \
 process of its own, and ended at the end. CPU times are those of the processes; \
-the server's is known if it runs on this machine.";
+the server's is known if it runs on this machine.
+
+With --client one client of the library posts to another, in one runtime with a \
+thread a core, and as many messages are under way as the client allows without an \
+answer. Each is a copy of a typed message under a fresh id, which the client encodes; \
+so it shows the speed of a program, and without --client that of the server.";
 
 const MESSAGE_HELP: &str = "\
 What to send: order, execution, market-data, info-log, error-log, heartbeat, error, ack, strategy, \
@@ -54,10 +60,15 @@ const ONE_AT_A_TIME_HELP: &str = "\
 Examples:
   tickwire bench one-at-a-time
   tickwire bench one-at-a-time --message heartbeat --messages 20000
+  tickwire bench one-at-a-time --client
 
 Writes one message, waits until it has arrived at the receiver and its ack at \
 the sender, and only then writes the next. Two figures come of it: from writing \
-to the arrival of the message, and to the arrival of both.";
+to the arrival of the message, and to the arrival of both.
+
+With --client one client of the library sends to another, and the figure is that of \
+`send` until its ack: what a program waits that awaits each message. Acks among the \
+messages are left out, for they are never answered.";
 
 const FAN_OUT_HELP: &str = "\
 Examples:
@@ -124,7 +135,7 @@ pub enum Mode {
     Paced(Paced),
     /// Each message when the one before has arrived: the round trip
     #[command(after_long_help = ONE_AT_A_TIME_HELP)]
-    OneAtATime(LoadArguments),
+    OneAtATime(OneAtATime),
     /// One broadcaster, many receivers
     #[command(after_long_help = FAN_OUT_HELP)]
     FanOut(FanOut),
@@ -145,6 +156,19 @@ pub struct Throughput {
     /// Connections that receive
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = connections())]
     pub receivers: u64,
+    /// Through the library's client, as programs send: one to one
+    #[arg(long, conflicts_with_all = ["senders", "receivers"])]
+    pub client: bool,
+    #[command(flatten)]
+    pub load: LoadArguments,
+}
+
+/// `one-at-a-time`
+#[derive(Debug, Args)]
+pub struct OneAtATime {
+    /// Through the library's client, as programs send: each `send` awaited
+    #[arg(long)]
+    pub client: bool,
     #[command(flatten)]
     pub load: LoadArguments,
 }

@@ -1,5 +1,6 @@
 //! One message at a time: each is sent when that before has been answered.
 
+use tickwire_load::clients::Work;
 use tickwire_load::drive::{self, Pace};
 use tickwire_load::frame::PREFIX_BYTES;
 use tickwire_load::messages::Selection;
@@ -8,15 +9,20 @@ use tickwire_load::process::CpuClock;
 use tickwire_load::progress::{Progress, number};
 use tickwire_load::protocol::Acks;
 
-use super::arguments::LoadArguments;
+use super::arguments::OneAtATime;
+use super::client;
 use super::report::{Report, counted, rate};
 use super::selection;
 use super::setup::Setup;
 use super::streams::{Plan, prepare};
 use crate::cli::Failure;
 
-pub fn run(load: &LoadArguments) -> Result<Report, Failure> {
+pub fn run(arguments: &OneAtATime) -> Result<Report, Failure> {
+    let load = &arguments.load;
     let plan = Plan::new("one-at-a-time", &load.messages, load.extent.extent());
+    if arguments.client {
+        return client::run(&plan, Work::OneAtATime, &load.common);
+    }
     let selection = selection::of(plan.message, false).map_err(Failure::usage)?;
     let setup = Setup::new(load.common.to.as_deref(), 4)?;
     measure(&plan, &selection, &setup, || Progress::of_load(plan.extent))
@@ -52,6 +58,7 @@ pub fn measure(
     );
     let mut report = Report::new(plan.mode, title);
     report.option("server", setup.option());
+    report.option("client", false);
     report.option("message", plan.message);
     report.option("acks", plan.acks.as_str());
     report.extent(plan.extent);

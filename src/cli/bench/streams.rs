@@ -1,5 +1,6 @@
 //! The modes in which messages stream: throughput, paced and fan-out.
 
+use tickwire_load::clients::Work;
 use tickwire_load::drive::{self, Extent, Outcome, Pace, Parties, Schedule, Totals};
 use tickwire_load::frame::PREFIX_BYTES;
 use tickwire_load::load::{Load, Receivers, names};
@@ -9,6 +10,7 @@ use tickwire_load::progress::{Progress, number};
 use tickwire_load::protocol::{Acks, Framed};
 
 use super::arguments::{Common, FanOut, MessageArguments, Paced, Throughput};
+use super::client;
 use super::report::{Report, counted, rate, some};
 use super::selection;
 use super::setup::{Setup, name, party};
@@ -52,6 +54,9 @@ pub fn throughput(arguments: &Throughput) -> Result<Report, Failure> {
         receivers: arguments.receivers,
         ..Plan::new("throughput", &load.messages, load.extent.extent())
     };
+    if arguments.client {
+        return client::run(&plan, Work::Throughput, &load.common);
+    }
     run(&plan, &load.common)
 }
 
@@ -148,21 +153,27 @@ pub fn prepare(
         limit = limit.min(peer.frame_bytes_max);
         parties.senders.push(party(peer, &sender));
     }
-    if load.json_bytes_max() > limit {
-        return Err(Failure::usage(format!(
-            "--message {}: its messages have up to {} bytes, and the server takes {limit}: start \
-             it with a larger TICKWIRE_FRAME_BYTES_MAX",
-            plan.message,
-            load.json_bytes_max(),
-        )));
-    }
+    check_size(plan.message, &load, limit)?;
     Ok((load, parties))
+}
+
+/// Checks that the server takes frames as large as those of the load.
+pub fn check_size(message: &str, load: &Load, limit: usize) -> Result<(), Failure> {
+    if load.json_bytes_max() <= limit {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "--message {message}: its messages have up to {} bytes, and the server takes {limit}: \
+         start it with a larger TICKWIRE_FRAME_BYTES_MAX",
+        load.json_bytes_max(),
+    )))
 }
 
 fn report(plan: &Plan<'_>, setup: &Setup, load: &Load, outcome: &Outcome<'_>, cpu: Cpu) -> Report {
     let totals = outcome.totals();
     let mut report = Report::new(plan.mode, title(plan, setup, load, outcome.sent));
     report.option("server", setup.option());
+    report.option("client", false);
     report.option("message", plan.message);
     report.option("acks", plan.acks.as_str());
     report.option("senders", plan.senders);

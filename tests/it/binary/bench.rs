@@ -99,6 +99,28 @@ async fn one_at_a_time_sees_each_message_and_its_ack() {
 }
 
 #[tokio::test]
+async fn the_librarys_clients_are_measured_as_programs_use_them() {
+    let serve = Serve::start(&[]).await;
+    let to = &*serve.address.to_string();
+    for (message, acks, acknowledged) in [("order", "each", 5_500), ("mix", "batch", 5_000)] {
+        let arguments = ["--client", "--to", to, "--messages", "5500"];
+        let rest = ["--message", message, "--acks", acks];
+        let result = result(&[&arguments[..], &rest].concat()).await;
+        assert_eq!(result["mode"], "throughput");
+        assert_eq!(result["options"]["client"], true);
+        assert_eq!(count(&result, "delivered"), 5_500);
+        assert_eq!(count(&result, "acknowledged"), acknowledged);
+        assert!(result["figures"]["acks_per_second"].as_f64() > Some(0.0));
+    }
+    let arguments = ["one-at-a-time", "--client", "--messages", "330"];
+    let result = result(&[&arguments[..], &["--message", "mix"]].concat()).await;
+    // Acks are left out, for nothing answers them.
+    assert_eq!(count(&result, "delivered"), 330);
+    assert_eq!(count(&result, "acknowledged"), 330);
+    assert!(result["latency_us"]["answer"]["p99"].as_f64() > Some(0.0));
+}
+
+#[tokio::test]
 async fn a_broadcast_reaches_every_receiver_and_nothing_is_dropped() {
     let arguments = ["fan-out", "--receivers", "20", "--messages", "6000"];
     let result = result(&arguments).await;
@@ -189,6 +211,10 @@ async fn wrong_use_gets_one_line_that_says_what_to_change() {
     assert_one_line(&outcome, 2, "none of order, execution");
     let outcome = bench(&["fan-out", "--message", "ack"]).await;
     assert_one_line(&outcome, 2, "choose another message");
+    let outcome = bench(&["--client", "--acks", "none"]).await;
+    assert_one_line(&outcome, 2, "choose each or batch");
+    let outcome = bench(&["one-at-a-time", "--client", "--message", "ack"]).await;
+    assert_one_line(&outcome, 2, "an ack is never answered");
     let outcome = bench(&["--save", "/nowhere/at/all.json"]).await;
     assert_one_line(&outcome, 2, "in a folder that exists");
     #[cfg(target_os = "linux")]
@@ -202,6 +228,11 @@ async fn wrong_use_gets_one_line_that_says_what_to_change() {
     let outcome = bench(&["paced", "--rate", "0"]).await;
     assert_eq!(outcome.code, Some(2));
     assert!(outcome.stderr.contains("1 or more"), "{outcome:?}");
+    for senders in [&["--client", "--senders", "2"][..], &["paced", "--client"]] {
+        let outcome = bench(senders).await;
+        assert_eq!(outcome.code, Some(2));
+        assert!(outcome.stderr.contains("'--client'"), "{outcome:?}");
+    }
 }
 
 #[tokio::test]
