@@ -14,6 +14,7 @@ use tickwire_load::one_at_a_time;
 use tickwire_load::process::CpuClock;
 use tickwire_load::protocol::{Acks, IO_TIMEOUT, Protocol, SUBJECT};
 
+use crate::clients;
 use crate::figures::{Figures, Metric};
 use crate::machine::Cores;
 use crate::options::Pace;
@@ -98,6 +99,10 @@ impl<'a> Arena<'a> {
             self.servers.insert(place, opened);
         }
         let server = &self.servers[&place].server;
+        if let Experiment::Clients(work) = self.experiment {
+            let tickwire = &Self::found(self.found, Kind::Tickwire)?.program;
+            return clients::run(server, contestant, work, tickwire, self.cores, self.pace);
+        }
         let load = (self.loads)
             .entry(kind)
             .or_insert_with(|| load(self.experiment, kind.protocol()));
@@ -109,15 +114,22 @@ impl<'a> Arena<'a> {
     }
 
     fn start(&self, kind: Kind) -> Result<Running, String> {
-        Self::start_one(self.found, kind, self.cores)
+        match self.experiment {
+            Experiment::Clients(_) => {
+                Self::found(self.found, kind)?.start_beside_clients(self.cores)
+            }
+            _ => Self::start_one(self.found, kind, self.cores),
+        }
     }
 
     /// Starts one of the servers that were found.
     pub fn start_one(found: &[Found], kind: Kind, cores: Cores) -> Result<Running, String> {
+        Self::found(found, kind)?.start(cores)
+    }
+
+    fn found(found: &[Found], kind: Kind) -> Result<&Found, String> {
         let found = found.iter().find(|found| found.kind == kind);
-        found
-            .ok_or_else(|| format!("{} is not on this machine", kind.label()))?
-            .start(cores)
+        found.ok_or_else(|| format!("{} is not on this machine", kind.label()))
     }
 }
 

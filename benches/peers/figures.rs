@@ -12,6 +12,8 @@ pub enum Metric {
     CpuMicros,
     /// Processor time of the load for a message, µs: the bound of its own speed.
     LoadMicros,
+    /// Processor time of server and clients together for a message, µs.
+    BothMicros,
     /// The time from the write to the arrival for half of the messages, µs.
     P50Micros,
     /// The same for 99 of 100.
@@ -39,7 +41,7 @@ pub fn figure_text(metric: Metric, estimate: &Estimate) -> String {
 pub fn scale(metric: Metric) -> (f64, usize) {
     match metric {
         Metric::PerSecond => (1e3, 0),
-        Metric::CpuMicros | Metric::LoadMicros => (1.0, 2),
+        Metric::CpuMicros | Metric::LoadMicros | Metric::BothMicros => (1.0, 2),
         Metric::P50Micros | Metric::P99Micros => (1.0, 1),
         Metric::BytesPerConnection => (1024.0, 1),
     }
@@ -49,8 +51,8 @@ pub fn scale(metric: Metric) -> (f64, usize) {
 pub fn unit(metric: Metric) -> &'static str {
     match metric {
         Metric::PerSecond => "k/s",
-        Metric::CpuMicros | Metric::LoadMicros | Metric::P50Micros | Metric::P99Micros => "µs",
         Metric::BytesPerConnection => "KiB",
+        _ => "µs",
     }
 }
 

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 use tickwire_load::machine::Machine;
 use tickwire_load::process::Process;
 
+/// The congestion control of new connections, as the system has it.
+const CONGESTION: &str = "/proc/sys/net/ipv4/tcp_congestion_control";
+
 /// A core for the servers and another for the load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cores {
@@ -51,6 +54,23 @@ impl Cores {
         command.args(["-c", &self.server.to_string()]).arg(program);
         command
     }
+
+    /// A command that runs `program` on both cores.
+    pub fn on_both(self, program: &Path) -> Command {
+        let mut command = Command::new("taskset");
+        let cores = format!("{},{}", self.server, self.load);
+        command.args(["-c", &cores]).arg(program);
+        command
+    }
+}
+
+/// The system's default congestion control.
+pub fn congestion() -> String {
+    let name = std::fs::read_to_string(CONGESTION).unwrap_or_default();
+    match name.trim() {
+        "" => "unknown".to_owned(),
+        name => name.to_owned(),
+    }
 }
 
 /// Finds a program: at `given`, or in the path or the system's own folders.
@@ -81,6 +101,7 @@ pub fn describe(cores: Cores) -> Value {
         "memory_gib": machine.memory_kib.map(|kib| kib.div_ceil(1 << 20)),
         "kernel": machine.kernel,
         "system": machine.system,
+        "congestion_control": congestion(),
         "server_core": cores.server,
         "load_core": cores.load,
     })

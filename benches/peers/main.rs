@@ -10,9 +10,12 @@
 mod against;
 mod arena;
 mod charts;
+mod clients;
 mod copy_loop;
 mod figures;
 mod machine;
+mod namespace;
+mod nats_clients;
 mod options;
 mod publish;
 mod report;
@@ -37,7 +40,21 @@ fn main() -> ExitCode {
             Err(error) => fail(&format!("the copy loop can't listen: {error}"), 1),
         };
     }
+    if std::env::args().nth(1).as_deref() == Some(nats_clients::ARGUMENT) {
+        let arguments: Vec<String> = std::env::args().skip(2).collect();
+        return match nats_clients::run(&arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(text) => fail(&text, 1),
+        };
+    }
     let options = Options::parse();
+    if let Some(name) = &options.congestion {
+        match namespace::enter(name) {
+            Ok(namespace::Place::Inside) => {}
+            Ok(namespace::Place::Left(code)) => return code,
+            Err(text) => return fail(&text, 1),
+        }
+    }
     let rows = match chosen_rows(&options.only) {
         Ok(rows) => rows,
         Err(text) => return fail(&text, 2),
@@ -89,9 +106,9 @@ fn chosen_rows(words: &[String]) -> Result<Vec<Row>, String> {
 
 fn list(rows: &[Row]) {
     for row in rows {
-        say(&format!("{:<18} {}", row.id, row.work));
+        say(&format!("{:<26} {}", row.id, row.work));
         for bound in &row.bounds {
-            say(&format!("{:<18} {}", "", bound.text()));
+            say(&format!("{:<26} {}", "", bound.text()));
         }
     }
 }

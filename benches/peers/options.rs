@@ -56,6 +56,9 @@ pub struct Options {
     /// The servers' core and the load's
     #[arg(long, value_name = "SERVER,LOAD", default_value = "0,1", value_parser = cores)]
     pub cores: Cores,
+    /// One congestion control for all: in a network of its own, whose default it is
+    #[arg(long, value_name = "NAME")]
+    pub congestion: Option<String>,
     /// Where the figures and charts go [default: target/peers]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

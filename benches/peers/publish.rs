@@ -84,7 +84,7 @@ fn machine_text(machine: &Value, found: &[Found], rounds: u32) -> String {
     let rivals: Vec<String> = rivals.map(Found::text).collect();
     format!(
         "Measured on {}, {} cores{}, {} GiB of memory, {}, Linux {}; every server on core {}, the \
-         load on core {}. {rounds} interleaved rounds, against {}.",
+         load on core {}, congestion control {}. {rounds} interleaved rounds, against {}.",
         text("processor"),
         machine["cores"],
         if machine["virtual"] == true {
@@ -97,6 +97,7 @@ fn machine_text(machine: &Value, found: &[Found], rounds: u32) -> String {
         text("kernel"),
         machine["server_core"],
         machine["load_core"],
+        text("congestion_control"),
         rivals.join(", "),
     )
 }
@@ -127,7 +128,8 @@ fn bounds_table(reports: &[RowReport]) -> String {
 }
 
 fn figures_table(reports: &[RowReport]) -> String {
-    let kinds: Vec<Kind> = [Kind::CopyLoop].into_iter().chain(RIVALS).collect();
+    let kinds = [Kind::CopyLoop].into_iter().chain(RIVALS);
+    let kinds: Vec<Kind> = kinds.chain([Kind::JetStream]).collect();
     let mut table = "| row | unit | tickwire |".to_owned();
     for kind in &kinds {
         let _ = write!(table, " {} |", kind.label());

@@ -144,7 +144,10 @@ impl RowReport {
                 let ratio = ratio.map(|ratio| format!("{:.2} × {of}", ratio.median));
                 let _ = write!(text, "  {:>16}", ratio.unwrap_or_default());
             }
-            if let (Some(cpu), Metric::PerSecond) = (line.cpu_micros, self.row.metric) {
+            if let Some(cpu) = line
+                .cpu_micros
+                .filter(|_| self.row.metric != Metric::CpuMicros)
+            {
                 let _ = write!(text, "  {:>6.3} µs CPU", cpu.median);
             }
             if let Some(load) = line.load_micros {

@@ -35,6 +35,17 @@ pub enum Experiment {
     IdleMemory,
     /// One to one beside many that do nothing.
     IdleNeighbours,
+    /// Order events from one client library to another.
+    Clients(ClientWork),
+}
+
+/// The way in which clients send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ClientWork {
+    /// As fast as they may.
+    Throughput,
+    /// The next is sent when the last has been answered.
+    OneAtATime,
 }
 
 /// A server and its use.
@@ -111,6 +122,7 @@ pub struct Row {
 
 const COPY_LOOP: Contestant = Contestant::of(Kind::CopyLoop);
 const NATS: Contestant = Contestant::of(Kind::Nats);
+const JETSTREAM: Contestant = Contestant::of(Kind::JetStream);
 const REDIS: Contestant = Contestant::of(Kind::Redis);
 const RUMQTTD: Contestant = Contestant::of(Kind::Rumqttd);
 const MOSQUITTO: Contestant = Contestant::of(Kind::Mosquitto);
@@ -158,6 +170,7 @@ pub fn all() -> Vec<Row> {
         rows.push(row.at_least(1.3, Reference::FasterOf(NATS, REDIS)));
     }
     rows.extend(idle());
+    rows.extend(clients());
     rows
 }
 
@@ -224,6 +237,54 @@ fn idle() -> [Row; 2] {
             .at_most(4096.0, Reference::Itself)
             .showing(&[NATS, REDIS]),
         crowded.at_least(0.95, Reference::One(TICKWIRE)),
+    ]
+}
+
+/// Client libraries: tickwire's own, and async-nats for NATS.
+fn clients() -> [Row; 6] {
+    let row = |id: &str, work: &str, clients, acks, metric| {
+        let (id, work) = (format!("clients/{id}"), format!("client → client, {work}"));
+        let mut row = Row::new(&id, &work, Experiment::Clients(clients), metric);
+        row.subject.acks = acks;
+        row
+    };
+    let (each, batch) = (Acks::Each, Acks::Batch);
+    let (stream, single) = (ClientWork::Throughput, ClientWork::OneAtATime);
+    let posted = "orders posted, an ack each";
+    let in_batches = "orders posted, acks in batches";
+    let awaited = "one order at a time, an ack, a reply or JetStream's ack awaited";
+    let cpu = |work: &str| format!("{work}: CPU of server and clients");
+    let nats = Reference::One(NATS);
+    let p50 = row(
+        "one-at-a-time/p50",
+        &format!("{awaited}: p50"),
+        single,
+        each,
+        Metric::P50Micros,
+    );
+    let p99 = row(
+        "one-at-a-time/p99",
+        &format!("{awaited}: p99"),
+        single,
+        each,
+        Metric::P99Micros,
+    );
+    let shown = [NATS, JETSTREAM];
+    [
+        row("each", posted, stream, each, Metric::PerSecond).at_least(1.5, nats),
+        row("batch", in_batches, stream, batch, Metric::PerSecond).at_least(2.0, nats),
+        row("cpu", &cpu(posted), stream, each, Metric::BothMicros).showing(&[NATS]),
+        p50.at_most(0.8, nats)
+            .at_most(0.8, Reference::One(JETSTREAM)),
+        p99.showing(&shown),
+        row(
+            "one-at-a-time/cpu",
+            &cpu(awaited),
+            single,
+            each,
+            Metric::BothMicros,
+        )
+        .showing(&shown),
     ]
 }
 

@@ -23,6 +23,8 @@ pub enum Kind {
     OtherTickwire,
     /// NATS core.
     Nats,
+    /// NATS with JetStream, for clients that want acks.
+    JetStream,
     /// Redis pub/sub.
     Redis,
     /// An MQTT broker in Rust.
@@ -42,6 +44,7 @@ impl Kind {
             Self::Tickwire => ("tickwire", "tickwire", &Framed::Tickwire),
             Self::OtherTickwire => ("other tickwire", "tickwire", &Framed::Tickwire),
             Self::Nats => ("NATS", "nats-server", &Nats),
+            Self::JetStream => ("JetStream", "nats-server", &Nats),
             Self::Redis => ("Redis", "redis-server", &Redis),
             Self::Rumqttd => ("rumqttd", "rumqttd", &Mqtt),
             Self::Mosquitto => ("Mosquitto", "mosquitto", &Mqtt),
@@ -97,12 +100,26 @@ impl Found {
 
     /// Starts it on its core.
     pub fn start(&self, cores: Cores) -> Result<Running, String> {
-        self.try_start(cores)
+        let mut command = cores.on_server_core(&self.program);
+        match self.kind {
+            Kind::Tickwire | Kind::OtherTickwire => command.env("TICKWIRE_THREADS", "1"),
+            Kind::Nats => command.env("GOMAXPROCS", "1"),
+            _ => &mut command,
+        };
+        self.start_as(command)
+    }
+
+    /// Starts it on both cores, with as many threads as it takes by itself.
+    pub fn start_beside_clients(&self, cores: Cores) -> Result<Running, String> {
+        self.start_as(cores.on_both(&self.program))
+    }
+
+    fn start_as(&self, command: Command) -> Result<Running, String> {
+        self.try_start(command)
             .map_err(|reason| format!("{}: {reason}", self.kind.label()))
     }
 
-    fn try_start(&self, cores: Cores) -> Result<Running, String> {
-        let mut command = cores.on_server_core(&self.program);
+    fn try_start(&self, mut command: Command) -> Result<Running, String> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         command.current_dir(folder.path());
         command.stderr(Stdio::null());
@@ -113,7 +130,7 @@ impl Found {
                 Ready::Says
             }
             Kind::Tickwire | Kind::OtherTickwire => {
-                command.args(["serve", "--listen", "127.0.0.1:0", "--threads", "1"]);
+                command.args(["serve", "--listen", "127.0.0.1:0"]);
                 Ready::Says
             }
             _ => {
@@ -157,7 +174,7 @@ impl Running {
     }
 }
 
-/// One core each, nothing on disk, and no limit at which a receiver would be cut
+/// Nothing on disk, and no limit at which a receiver would be cut
 /// off.
 fn configure_rival(
     kind: Kind,
@@ -168,8 +185,13 @@ fn configure_rival(
     let (host, port) = (address.ip().to_string(), address.port().to_string());
     match kind {
         Kind::Nats => {
-            command.env("GOMAXPROCS", "1");
             command.args(["-a", &host, "-p", &port]);
+        }
+        Kind::JetStream => {
+            // The stream itself is asked for in memory.
+            command
+                .args(["-a", &host, "-p", &port, "-js", "-sd"])
+                .arg(folder);
         }
         Kind::Redis => {
             command.args(["--port", &port, "--bind", &host]);

@@ -47,6 +47,12 @@ impl<'a> Session<'a> {
         let mut reports: Vec<RowReport> = Vec::new();
         let mut experiments: Vec<Experiment> = rows.iter().map(|row| row.experiment).collect();
         experiments.dedup();
+        if experiments
+            .iter()
+            .any(|experiment| matches!(experiment, Experiment::Clients(_)))
+        {
+            say(&congestion_text());
+        }
         for experiment in experiments {
             let of_it = |row: &&Row| row.experiment == experiment;
             let rows: Vec<&Row> = rows.iter().filter(of_it).collect();
@@ -142,6 +148,18 @@ impl<'a> Session<'a> {
     }
 }
 
+/// The congestion control of connections between clients and servers: libraries take
+/// the system's default, and tickwire's server takes Reno.
+fn congestion_text() -> String {
+    match machine::congestion().as_str() {
+        default @ ("reno" | "cubic") => format!("congestion control of all clients: {default}\n"),
+        default => format!(
+            "the system's congestion control is {default}, and tickwire's server takes reno: \
+             --congestion reno has one for all\n"
+        ),
+    }
+}
+
 /// The reason why an experiment can't be made here, if there is one.
 fn too_many_files(experiment: Experiment) -> Option<String> {
     let connections = match experiment {
@@ -186,7 +204,15 @@ fn find_servers(options: &Options) -> Result<Vec<Found>, String> {
             _ => &options.mosquitto,
         };
         match Found::find(kind, given.as_deref()) {
-            Some(server) => found.push(server),
+            Some(server) => {
+                if kind == Kind::Nats {
+                    found.push(Found {
+                        kind: Kind::JetStream,
+                        ..server.clone()
+                    });
+                }
+                found.push(server);
+            }
             None => say(&format!(
                 "{}: no {} on this machine, so it is skipped",
                 kind.label(),
