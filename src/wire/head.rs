@@ -14,9 +14,9 @@ const TYPE_SECOND: &[u8] = b"\",\"msg_type\":\"";
 /// The fields that a message of other spelling is read for.
 #[derive(Deserialize)]
 struct Head<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     msg_id: Cow<'a, str>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     msg_type: Cow<'a, str>,
 }
 
