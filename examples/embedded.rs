@@ -1,50 +1,34 @@
-//! A server and a participant in one program: the participant joins without
-//! TCP, everybody else by connecting.
+//! The fast way inside a program: orders that are checked once and sent many times,
+//! without TCP. Whoever else connects, over TCP, meets the same rules.
 //!
-//! Run it with `cargo run --example embedded`.
+//! Run it with `cargo run --release --example embedded`.
 
+use tickwire::Server;
 use tickwire::events::Event;
-use tickwire::wire::{Message, Number, Order, Side};
-use tickwire::{Client, ClientConfig, Server};
+use tickwire::wire::{Message, Order, Side, ValidFrame};
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = Server::builder().listen("127.0.0.1:0").start().await?;
-    println!("listening on {}", server.local_addr());
+    let (strategy, _) = server.attach("strategy")?;
+    let (_, mut orders) = server.attach("order-manager")?;
 
-    // The order manager lives in this process.
-    let (manager, mut orders) = server.attach("order-manager")?;
+    let order = Order::new("ord-1", "BTCUSDT", Side::Buy, 1);
+    let message = Message::order("strategy", "order-manager", "run-1", order)?;
+    let prepared = ValidFrame::new(&message)?;
 
-    // A connector comes over TCP, here from the same program.
-    let config = ClientConfig::new("quantower-connector");
-    let (connector, mut confirmations) = Client::connect(server.local_addr(), config).await?;
-    let order = Order::new("ord-1", "BTCUSDT", Side::Buy, "0.1".parse::<Number>()?);
-    let message = Message::order(connector.name(), "order-manager", "run-1", order)?;
-    let ack = connector.send(message).await?;
-    println!(
-        "connector: tickwire has accepted {}",
-        ack.acknowledged_msg_id
-    );
+    let mut batch = strategy.batch();
+    for _ in 0..1_000 {
+        batch.push(&prepared)?; // a fresh id each time
+    }
+    batch.post_all().await?; // all of them were accepted
 
-    // The manager receives it and confirms it with an ack of its own.
-    let Some(Event::Message(inbound)) = orders.receive().await else {
-        return Err("the order did not arrive".into());
-    };
-    let received = inbound.message()?;
-    println!(
-        "order manager: got {} from {}",
-        received.msg_id, received.source
-    );
-    manager
-        .post(&Message::ack_of(manager.name(), &received)?)
-        .await?;
-
-    let Some(Event::Message(inbound)) = confirmations.receive().await else {
-        return Err("the confirmation did not arrive".into());
-    };
-    println!("connector: {} has confirmed it", inbound.message()?.source);
-
-    connector.close().await?;
+    for _ in 0..1_000 {
+        if let Some(Event::Message(inbound)) = orders.receive().await {
+            let (kind, id) = (inbound.kind(), inbound.msg_id());
+            println!("got {kind:?} {id:?}, {} bytes", inbound.json().len());
+        }
+    }
     server.shutdown().await;
     Ok(())
 }

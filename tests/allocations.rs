@@ -206,6 +206,53 @@ fn allocations_a_broadcast(latest: bool) -> f64 {
     counted as f64 / (READS * FRAMES_A_READ) as f64
 }
 
+/// Messages of a batch between two endpoints of a server.
+#[cfg(feature = "server")]
+const BATCH: u64 = 128;
+
+#[cfg(feature = "server")]
+#[test]
+fn a_prepared_frame_between_endpoints_costs_one_allocation() {
+    use tickwire::Server;
+    use tickwire::events::Event;
+    use tickwire::wire::{Message, Order, Side, ValidFrame};
+
+    const ROUNDS: usize = 200;
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().build().expect("a runtime");
+    let (counted, received) = runtime.block_on(async {
+        let server = Server::builder().listen("127.0.0.1:0").start().await;
+        let server = server.expect("a free port");
+        let (sender, _) = server.attach("a").expect("a free name");
+        let (_, mut receiver) = server.attach("b").expect("a free name");
+        let order = Order::new("ord-456", "BTCUSDT", Side::Buy, 1);
+        let message = Message::order("a", "b", "run-123", order).expect("names");
+        let frame = ValidFrame::new(&message).expect("valid");
+        let mut batch = sender.batch();
+        let (mut counted, mut received) = (0, 0);
+        for round in 0..ROUNDS {
+            let before = ALLOCATIONS.get();
+            for _ in 0..BATCH {
+                batch.push(&frame).expect("small");
+            }
+            batch.post_all().await.expect("accepted");
+            for _ in 0..BATCH {
+                let event = receiver.receive().await;
+                assert!(matches!(event, Some(Event::Message(_))), "{event:?}");
+            }
+            if round >= ROUNDS / 2 {
+                counted += ALLOCATIONS.get() - before;
+                received += BATCH;
+            }
+        }
+        (counted, received)
+    });
+    let allocations = counted as f64 / received as f64;
+    println!("{allocations:.4} allocations a prepared frame");
+    // The frame that is received, and little beside it.
+    assert!(allocations <= 1.0 + ALLOCATIONS_A_MESSAGE, "{allocations}");
+}
+
 #[test]
 fn a_broadcast_to_subscribers_costs_next_to_no_allocation() {
     for latest in [false, true] {

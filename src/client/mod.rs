@@ -113,15 +113,17 @@ mod unanswered;
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 pub use config::ClientConfig;
 pub use error::{CloseError, ConnectError, FlushError};
 pub use receiver::Receiver;
 
 pub use crate::events::{Disconnect, Event, Inbound, Reconnection, SendError, Silence};
 
-use crate::ids::Name;
-use crate::limits::CLIENT_QUEUE_BYTES;
-use crate::wire::{Ack, Message, Payload, Subscribe, Welcome};
+use crate::ids::{MsgId, Name, unix_time};
+use crate::limits::{CLIENT_QUEUE_BYTES, FRAME_PREFIX_BYTES};
+use crate::wire::{Ack, Kind, Message, MillisText, Payload, Subscribe, ValidFrame, Welcome};
 use outgoing::{Outgoing, Purpose, Queued, Waiter};
 use queue::Queue;
 use shared::{Shared, room};
@@ -180,6 +182,49 @@ impl Client {
     /// The message can't be sent, or the connection is closed.
     pub async fn post(&self, message: Message) -> Result<(), SendError> {
         self.enqueue(&message, Purpose::Message, None).await
+    }
+
+    /// Sends a frame with a fresh id, once there is room, and waits for the server's
+    /// answer, which names the id; else as [`Client::send`]. To be sent again under the
+    /// same id a message must be a [`Message`].
+    ///
+    /// # Errors
+    /// The fate of a message that was not accepted.
+    pub async fn send_frame(&self, frame: &ValidFrame) -> Result<Ack, SendError> {
+        if frame.kind() == Kind::Ack {
+            return Err(SendError::NeverAnswered);
+        }
+        let (waiter, answer) = Waiter::new();
+        self.enqueue_fresh(frame, Some(waiter)).await?;
+        answer.await.unwrap_or(Err(SendError::FateUnknown))
+    }
+
+    /// Sends a frame with a fresh id without waiting for the answer, and returns the id;
+    /// else as [`Client::post`].
+    ///
+    /// # Errors
+    /// The message can't be sent, or the connection is closed.
+    pub async fn post_frame(&self, frame: &ValidFrame) -> Result<MsgId, SendError> {
+        self.enqueue_fresh(frame, None).await
+    }
+
+    async fn enqueue_fresh(
+        &self,
+        frame: &ValidFrame,
+        waiter: Option<Waiter>,
+    ) -> Result<MsgId, SendError> {
+        let (bytes, limit) = (frame.json_bytes(), self.handle.shared.frame_bytes_max());
+        if bytes > limit {
+            return Err(SendError::TooLarge { bytes, limit });
+        }
+        let now = unix_time();
+        let id = MsgId::fresh_at(now);
+        let mut out = Vec::with_capacity(FRAME_PREFIX_BYTES + bytes);
+        let _ = frame.append(&mut out, id, &MillisText::at(now));
+        let answered_as = (frame.kind() != Kind::Ack).then_some(id);
+        self.enqueue_frame(out.into(), answered_as, Purpose::Message, waiter)
+            .await?;
+        Ok(id)
     }
 
     /// Subscribes to broadcasts that meet the conditions, in place of an earlier
@@ -267,7 +312,19 @@ impl Client {
         let frame = message
             .to_frame_within(limit)
             .map_err(|bytes| SendError::TooLarge { bytes, limit })?;
+        self.enqueue_frame(frame, answered_as, purpose, waiter)
+            .await
+    }
 
+    /// Queues a frame once there is room.
+    async fn enqueue_frame(
+        &self,
+        frame: Bytes,
+        answered_as: Option<MsgId>,
+        purpose: Purpose,
+        waiter: Option<Waiter>,
+    ) -> Result<(), SendError> {
+        let shared = &self.handle.shared;
         // One message larger than the whole queue waits until it is empty.
         let queued_bytes = frame.len().min(CLIENT_QUEUE_BYTES) as u32;
         // Held until the message is queued: nobody overtakes it.

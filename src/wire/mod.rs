@@ -28,7 +28,7 @@ mod shape;
 pub mod testing;
 #[cfg_attr(
     not(feature = "server"),
-    allow(dead_code, reason = "the server sends them")
+    allow(dead_code, reason = "programs send them")
 )]
 mod valid_frame;
 mod words;
@@ -47,7 +47,7 @@ pub(crate) use frames::{first_msg_id, frames, msg_ids};
 #[cfg(any(feature = "server", feature = "client"))]
 pub(crate) use head::{kind_in, msg_id_in};
 pub use json::{line_and_column, locate};
-#[cfg(any(feature = "server", test, fuzzing))]
+#[cfg(any(feature = "server", feature = "client", test, fuzzing))]
 pub(crate) use message::MillisText;
 pub use message::{
     Ack, Acks, Bar, Batch, BatchedEvent, Broadcasts, Condition, DomainEvent, ErrorReport,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tickwire::ServerHandle;
 use tickwire::client::{Client, ClientConfig, Disconnect, Event, Receiver, SendError};
-use tickwire::wire::{Condition, Message, Subscribe};
+use tickwire::wire::{Condition, Message, Subscribe, ValidFrame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -222,6 +222,44 @@ async fn an_order_whose_ack_was_lost_is_sent_again_and_delivered_once() {
     let answer = within("the ack", sending).await.expect("no panic");
     answer.expect("accepted, and remembered");
     assert_nothing_else_arrives(client, gateway).await;
+}
+
+#[tokio::test]
+async fn a_prepared_frame_arrives_as_often_as_it_is_sent_across_a_connection_that_resumes() {
+    const TIMES: usize = 1_000;
+    let (server, front, mut gateway) = start_with_a_gateway().await;
+    let (client, mut receiver) = connect(front.address, config("me")).await;
+    let frame = ValidFrame::new(&read(&Draft::order("me", "gateway"))).expect("valid");
+    let gathering = tokio::spawn(async move {
+        let mut ids = Vec::new();
+        for _ in 0..TIMES {
+            ids.push(gateway.receive().await.text("/msg_id").to_owned());
+        }
+        (ids, gateway)
+    });
+    let mut sent = Vec::new();
+    for number in 0..TIMES {
+        if number == TIMES / 3 {
+            client.flush().await.expect("accepted");
+            // What follows is accepted, and its acks are lost.
+            front.hold_back_answers();
+        }
+        if number == TIMES / 2 {
+            front.lead_to(server.local_addr());
+        }
+        let id = client.post_frame(&frame).await.expect("queued");
+        sent.push(id.to_string());
+    }
+    let (_, unknown) = reconnected(&mut receiver).await;
+    assert_eq!(unknown, 0, "the server vouches for them");
+    within("the answers", client.flush())
+        .await
+        .expect("accepted");
+    let ack = client.send_frame(&frame).await.expect("accepted");
+    let (ids, mut gateway) = within("all of them", gathering).await.expect("no panic");
+    assert_eq!(ids, sent, "in their order, none twice");
+    let last = gateway.receive().await;
+    assert_eq!(last.text("/msg_id"), ack.acknowledged_msg_id.as_str());
 }
 
 #[tokio::test]

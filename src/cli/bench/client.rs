@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use tickwire::Client;
 use tickwire::client::{ClientConfig, Event, Receiver};
-use tickwire::ids::MsgId;
-use tickwire::wire::{Message, Payload};
+use tickwire::wire::{Kind, ValidFrame};
 use tickwire_load::clients::{self, Outcome, Work};
 use tickwire_load::frame::PREFIX_BYTES;
 use tickwire_load::load::{Load, Receivers, names};
@@ -28,38 +27,31 @@ const REASON_WAIT: Duration = Duration::from_millis(100);
 struct Sending {
     client: Client,
     events: Receiver,
-    messages: Vec<Prepared>,
-}
-
-/// A message and the bytes of its JSON.
-struct Prepared {
-    message: Message,
-    bytes: usize,
+    messages: Vec<ValidFrame>,
 }
 
 impl Sending {
-    /// Returns a message under an id of its own, and its bytes.
-    fn next(&self, number: u64) -> (Message, usize) {
+    /// Returns the next message, which is sent under an id of its own.
+    fn next(&self, number: u64) -> &ValidFrame {
         let index = number % self.messages.len() as u64;
-        let Prepared { message, bytes } = &self.messages[index as usize];
-        let mut message = message.clone();
-        message.msg_id = MsgId::fresh();
-        (message, *bytes)
+        &self.messages[index as usize]
     }
 }
 
 impl clients::Sender for Sending {
     async fn post(&mut self, number: u64) -> Result<usize, String> {
-        let (message, bytes) = self.next(number);
-        let posted = self.client.post(message).await;
-        posted.map(|()| bytes).map_err(|error| error.to_string())
+        let frame = self.next(number);
+        let posted = self.client.post_frame(frame).await;
+        posted
+            .map(|_| frame.json_bytes())
+            .map_err(|error| error.to_string())
     }
 
     async fn send(&mut self, number: u64) -> Result<usize, String> {
-        let (message, bytes) = self.next(number);
-        let ack = self.client.send(message).await;
+        let frame = self.next(number);
+        let ack = self.client.send_frame(frame).await;
         match ack.map_err(|error| error.to_string())?.dropped() {
-            0 => Ok(bytes),
+            0 => Ok(frame.json_bytes()),
             _ => Err("the server dropped a message: the queue of its target is full".to_owned()),
         }
     }
@@ -175,20 +167,19 @@ fn connect(
     Ok((sending, receiving))
 }
 
-/// Makes typed messages of a load. Acks can't be awaited, so they are left out where
+/// Prepares the messages of a load. Acks can't be awaited, so they are left out where
 /// each message is.
-fn prepare(load: &Load, work: Work, shown: &str) -> Result<Vec<Prepared>, Failure> {
+fn prepare(load: &Load, work: Work, shown: &str) -> Result<Vec<ValidFrame>, Failure> {
     let stream = &load.streams[0];
     let mut messages = Vec::with_capacity(stream.messages());
     for index in 0..stream.messages() {
         let json = &stream.published(index as u64)[PREFIX_BYTES..];
-        let message = Message::from_json(json)
-            .map_err(|error| Failure::usage(format!("--message {shown}: {error}")))?;
-        if work == Work::OneAtATime && matches!(message.payload, Payload::Ack(_)) {
+        let frame = ValidFrame::from_json(json)
+            .map_err(|refusal| Failure::usage(format!("--message {shown}: {refusal}")))?;
+        if work == Work::OneAtATime && frame.kind() == Kind::Ack {
             continue;
         }
-        let bytes = message.to_json().len();
-        messages.push(Prepared { message, bytes });
+        messages.push(frame);
     }
     if messages.is_empty() {
         return Err(Failure::usage(format!(

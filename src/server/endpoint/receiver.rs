@@ -73,8 +73,12 @@ impl EndpointReceiver {
     /// The next frame of the run, without its prefix.
     fn next_frame(&mut self) -> Option<Bytes> {
         let frame = wire::frames(&self.run).next()?;
-        let json = self.run.slice(frame.start + FRAME_PREFIX_BYTES..frame.end);
-        self.run.advance(frame.end);
+        // The last one is taken whole: to share it would cost an allocation.
+        let mut json = match frame.end == self.run.len() {
+            true => std::mem::take(&mut self.run),
+            false => self.run.split_to(frame.end),
+        };
+        json.advance(FRAME_PREFIX_BYTES);
         Some(json)
     }
 
