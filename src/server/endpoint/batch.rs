@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::time::Duration;
 
 use bytes::BytesMut;
 
@@ -38,8 +37,6 @@ pub struct Batch {
     messages: usize,
     /// A buffer for the next chunk.
     spare: Chunk,
-    /// The latest time in milliseconds after 1970, as text.
-    stamp: Option<(u128, MillisText)>,
 }
 
 /// Frames side by side, as a read from a socket would have them.
@@ -59,7 +56,6 @@ impl Batch {
             chunks: VecDeque::new(),
             messages: 0,
             spare: Chunk::default(),
-            stamp: None,
         }
     }
 
@@ -83,9 +79,8 @@ impl Batch {
         self.sender.check_size(frame.json_bytes())?;
         let now = unix_time();
         let id = MsgId::fresh_at(now);
-        let stamp = self.stamp_at(now);
         let chunk = self.chunk_for(frame.json_bytes());
-        let known = frame.append(&mut chunk.frames, id, &stamp);
+        let known = frame.append(&mut chunk.frames, id, &MillisText::at(now));
         chunk.known.push(known);
         self.messages += 1;
         Ok(id)
@@ -163,16 +158,6 @@ impl Batch {
             endpoint.wait_for_room(pause).await;
         }
         Ok(())
-    }
-
-    /// The timestamp of `now`, which is most often that of the message before.
-    #[inline]
-    fn stamp_at(&mut self, now: Duration) -> MillisText {
-        let millis = now.as_millis();
-        match self.stamp {
-            Some((of, stamp)) if of == millis => stamp,
-            _ => self.stamp.insert((millis, MillisText::at(now))).1,
-        }
     }
 
     /// The chunk for a frame with so many bytes of JSON.

@@ -78,6 +78,12 @@ impl TryFrom<f64> for Number {
     }
 }
 
+impl Number {
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
 macro_rules! from_integers {
     ($($integer:ty)*) => {$(
         impl From<$integer> for Number {

@@ -9,12 +9,29 @@ use smallvec::SmallVec;
 const IN_PLACE: usize = 24;
 
 /// A text that stays as it was spelled.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(super) struct ShortText(SmallVec<[u8; IN_PLACE]>);
 
 impl ShortText {
     pub(super) fn as_str(&self) -> &str {
         str::from_utf8(&self.0).expect("it was made of a text")
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Keeps `text`, which must be ASCII.
+    pub(super) fn of_ascii(text: &[u8]) -> Self {
+        debug_assert!(text.is_ascii());
+        Self(SmallVec::from_slice(text))
+    }
+}
+
+// The derived one would copy byte by byte.
+impl Clone for ShortText {
+    fn clone(&self) -> Self {
+        Self(SmallVec::from_slice(&self.0))
     }
 }
 

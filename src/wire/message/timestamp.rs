@@ -1,5 +1,6 @@
 //! Timestamps that keep their spelling.
 
+use std::cell::Cell;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -37,7 +38,7 @@ impl Timestamp {
 
     /// The time `unix` after 1970, in milliseconds.
     pub(crate) fn at(unix: Duration) -> Self {
-        Self(MillisText::at(unix).as_str().into())
+        Self(ShortText::of_ascii(MillisText::at(unix).as_bytes()))
     }
 
     /// The time `unix_ms` milliseconds after 1970, moved into the years 0 to 9999.
@@ -56,6 +57,10 @@ impl Timestamp {
             true => Ok(Self(text.into())),
             false => Err(TimestampError),
         }
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
     }
 
     /// The timestamp as it was spelled.
@@ -93,9 +98,20 @@ impl From<DateTime<Utc>> for Timestamp {
 impl MillisText {
     pub(crate) const LEN: usize = 24;
 
-    /// The time `unix` after 1970, in milliseconds.
+    /// The time `unix` after 1970, in milliseconds: in a thread most often that of the
+    /// message before.
     pub(crate) fn at(unix: Duration) -> Self {
-        Self::from_unix_ms(i64::try_from(unix.as_millis()).unwrap_or(i64::MAX))
+        thread_local! {
+            static LATEST: Cell<(i64, MillisText)> = Cell::new((0, MillisText::from_unix_ms(0)));
+        }
+        let unix_ms = i64::try_from(unix.as_millis()).unwrap_or(i64::MAX);
+        let (latest, text) = LATEST.get();
+        if latest == unix_ms {
+            return text;
+        }
+        let text = Self::from_unix_ms(unix_ms);
+        LATEST.set((unix_ms, text));
+        text
     }
 
     /// The time `unix_ms` milliseconds after 1970, moved into the years 0 to 9999.

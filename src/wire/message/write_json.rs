@@ -62,15 +62,15 @@ impl WriteJson for str {
         if self.bytes().fold(false, |any, byte| any | escapes(byte)) {
             return by_serde(self, out);
         }
-        write_quoted(self, out);
+        write_quoted(self.as_bytes(), out);
     }
 }
 
 /// Writes a text that has nothing to escape.
 #[inline]
-fn write_quoted(text: &str, out: &mut Vec<u8>) {
+fn write_quoted(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
-    out.extend_from_slice(text.as_bytes());
+    out.extend_from_slice(text);
     out.push(b'"');
 }
 
@@ -95,7 +95,7 @@ macro_rules! quoted {
     ($($type:ty),*) => {$(
         impl WriteJson for $type {
             fn write_json(&self, out: &mut Vec<u8>) {
-                write_quoted(self.as_str(), out);
+                write_quoted(self.as_bytes(), out);
             }
         }
     )*};
@@ -106,12 +106,12 @@ macro_rules! as_spelled {
     ($($type:ty: $text:ident),*) => {$(
         impl WriteJson for $type {
             fn write_json(&self, out: &mut Vec<u8>) {
-                out.extend_from_slice(self.$text().as_bytes());
+                out.extend_from_slice(self.$text().as_ref());
             }
         }
     )*};
 }
-as_spelled!(Number: as_str, RawObject: as_str, FilterValue: as_str, RawValue: get);
+as_spelled!(Number: as_bytes, RawObject: as_str, FilterValue: as_str, RawValue: get);
 
 macro_rules! rarely_written {
     ($($type:ty),*) => {$(
