@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::class::{self, Classes};
 use super::layout::SlotType;
-use super::sample::{Sample, Width, digits_of};
+use super::sample::{Sample, Spelling, Width, digits_of};
 use super::{Block, HeaderPositions, Position, Segment, Shape, ShapeSlots, SlotPosition, Variable};
 use crate::limits::{NAME_BYTES_MAX, SHAPE_BYTES_MAX, SHAPE_VARIABLES_MAX};
 
@@ -48,8 +48,8 @@ impl Builder {
             let start = self.position();
             match *width {
                 Width::Fixed => self.fixed(slot.slot_type, text)?,
-                Width::Varying { beyond_ascii } => {
-                    self.end_segment(variable_of(slot.slot_type, beyond_ascii)?, *frame.get(at)?);
+                Width::Varying(spelling) => {
+                    self.end_segment(variable_of(slot.slot_type, spelling)?, *frame.get(at)?);
                 }
             }
             positions.push(SlotPosition {
@@ -175,10 +175,11 @@ impl Builder {
     }
 }
 
-fn variable_of(slot_type: SlotType, beyond_ascii: bool) -> Option<Variable> {
-    Some(match (slot_type, beyond_ascii) {
-        (SlotType::Text, false) => Variable::Ascii,
-        (SlotType::Text, true) => Variable::Text,
+fn variable_of(slot_type: SlotType, spelling: Spelling) -> Option<Variable> {
+    Some(match (slot_type, spelling) {
+        (SlotType::Text, Spelling::Ascii) => Variable::Ascii,
+        (SlotType::Text, Spelling::BeyondAscii) => Variable::Text,
+        (SlotType::Text, Spelling::Escaped) => Variable::EscapedText,
         (SlotType::Name, _) => Variable::Name,
         (SlotType::Number, _) => Variable::Number,
         (SlotType::Timestamp, _) => Variable::Timestamp,

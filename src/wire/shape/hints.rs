@@ -93,10 +93,11 @@ impl Hints {
     }
 
     /// The slots of the last frame, of `len` bytes, if [`Hints::recognize`] recognised
-    /// it by the same table.
+    /// it by the same table and it has no escapes.
     #[inline]
     pub(crate) fn slots<'a>(&'a self, table: &'a Table, len: usize) -> Option<Slots<'a>> {
-        (self.offsets.shape != 0).then_some(Slots {
+        let spells_values = self.offsets.shape != 0 && !self.offsets.has_escapes;
+        spells_values.then_some(Slots {
             table,
             // The shape that recognises a frame is the likeliest afterwards.
             index: self.by_length[len % LENGTHS][0],

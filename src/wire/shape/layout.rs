@@ -8,9 +8,8 @@
 use std::hash::{BuildHasher, Hasher};
 use std::ops::Range;
 
-use memchr::memchr;
-
 use crate::wire::envelope::{Kind, Validation};
+use crate::wire::json::string_end;
 use crate::wire::rules::{self, Rule};
 
 /// The type of the values in a slot.
@@ -49,7 +48,8 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Reads the layout of an accepted frame of `kind` without backslashes.
+    /// Reads the layout of an accepted frame of `kind`. `None` if an escape stands
+    /// anywhere but in a [`SlotType::Text`].
     pub(super) fn read(frame: &[u8], kind: Kind, validation: Validation) -> Option<Self> {
         let mut reader = Reader {
             frame,
@@ -156,24 +156,29 @@ impl Reader<'_> {
     /// Reads a key or a string value; the container tells which.
     fn string(&mut self) -> Option<()> {
         let start = self.at + 1;
-        // The frame has no escapes: any quote ends the string.
-        let end = start + memchr(b'"', self.frame.get(start..)?)?;
+        let end = string_end(self.frame, start)?;
+        // A text that something is compared with must be spelled in one way.
+        let plain = (!end.has_escapes).then_some(());
+        let end = end.quote;
         self.at = end;
         let container = self.containers.last_mut()?;
         if container.expects_key {
             container.expects_key = false;
             container.key = start..end;
-            return Some(());
+            return plain;
         }
         let next = self.slots.len();
         let slot_type = match self.rule() {
             // The words of a rule stay literal.
-            Some(Rule::OneOf(_)) => return Some(()),
+            Some(Rule::OneOf(_)) => return plain,
             Some(Rule::MsgId) => SlotType::Uuid,
             Some(Rule::Timestamp) => SlotType::Timestamp,
             Some(Rule::Name) => SlotType::Name,
             _ => SlotType::Text,
         };
+        if slot_type != SlotType::Text {
+            plain?;
+        }
         if self.containers.len() == 1 {
             match self.key_of(0)? {
                 b"msg_id" => self.msg_id = Some(next),

@@ -17,6 +17,7 @@
 #[cfg(target_arch = "x86_64")]
 use super::avx2::{self, Avx2};
 use super::class::{self, Classes};
+use super::escape;
 use super::{Block, Offsets, Segment, Shape, ShapeMatch, SlotPosition, Variable};
 use crate::ids::Name;
 use crate::limits::{NAME_BYTES_MAX, SHAPE_FRAME_BYTES_MAX};
@@ -137,6 +138,7 @@ pub(super) fn fits(
     offsets: &mut Offsets,
 ) -> bool {
     let mut at = 0;
+    offsets.has_escapes = false;
     for (segment, start) in shape.segments.iter().zip(&mut offsets.of_segment) {
         let end = at + segment.bytes as usize;
         *start = at as u32;
@@ -159,7 +161,12 @@ pub(super) fn fits(
         if segment.variable == Variable::End {
             return end == len;
         }
-        at = match variable_end(simd, segment, bytes, end, len) {
+        let next = if segment.variable == Variable::EscapedText {
+            escape::text_end(simd, bytes, end, len, &mut offsets.has_escapes)
+        } else {
+            variable_end(simd, segment, bytes, end, len)
+        };
+        at = match next {
             Some(next) => next,
             None => return false,
         };
@@ -194,7 +201,7 @@ fn fits_fixed_part(simd: impl Simd, blocks: &[Block], last_mask: u32, bytes: &[u
 }
 
 #[inline(always)]
-fn chunk(bytes: &[u8], at: usize) -> Option<&Chunk> {
+pub(super) fn chunk(bytes: &[u8], at: usize) -> Option<&Chunk> {
     bytes.get(at..)?.first_chunk()
 }
 
@@ -234,7 +241,9 @@ fn variable_end(
             let others = simd.outside(text, class::DIGIT) & inside;
             is_plain_number(text, end, others) || is_number(text.get(..end as usize)?)
         }
-        Variable::Timestamp | Variable::End => is_valid(variable, text.get(..end as usize)?),
+        Variable::Timestamp | Variable::EscapedText | Variable::End => {
+            is_valid(variable, text.get(..end as usize)?)
+        }
     };
     right.then_some(at + end as usize)
 }
@@ -251,7 +260,8 @@ fn long_variable_end(variable: Variable, terminator: u8, rest: &[u8]) -> Option<
 fn is_valid(variable: Variable, text: &[u8]) -> bool {
     let all = |classes| text.iter().all(|&byte| class::is(byte, classes));
     match variable {
-        Variable::End => false,
+        // Neither has a value that comes here.
+        Variable::End | Variable::EscapedText => false,
         Variable::Ascii => all(class::STRING),
         Variable::Number => is_number(text),
         Variable::Timestamp => rules::is_timestamp(text),

@@ -15,7 +15,10 @@
 //!   words that a rule enumerates stay fixed.
 //! - A string's position admits printable ASCII without quote and backslash. A
 //!   variable that has had characters beyond ASCII admits those as well, checked as
-//!   UTF-8. Frames with backslashes are not learned.
+//!   UTF-8; one that has had escapes admits these too, each checked ([`escape`]).
+//! - Keys, names, ids, timestamps and enumerated words have no escapes. The slots of a
+//!   frame with escapes are not given out ([`Hints::slots`]): their bytes are not the
+//!   values.
 //! - A sample byte outside its own classes is not learned ([`build`]).
 //! - Numbers keep JSON's grammar, timestamps the calendar, names their length.
 //! - Every end is compared with the frame's end ([`matcher`]).
@@ -26,6 +29,7 @@
 mod avx2;
 mod build;
 mod class;
+mod escape;
 mod hints;
 mod layout;
 mod matcher;
@@ -133,6 +137,8 @@ enum Variable {
     Ascii,
     /// The text of a string, with characters beyond ASCII.
     Text,
+    /// The text of a string, with characters beyond ASCII and escapes.
+    EscapedText,
     /// A participant's name.
     Name,
     /// A number.
@@ -177,6 +183,8 @@ pub(crate) struct Offsets {
     of_segment: [u32; SHAPE_VARIABLES_MAX + 2],
     /// The number of the shape that recognised the frame; 0 if none did.
     shape: u64,
+    /// Whether a value of the frame has an escape.
+    has_escapes: bool,
 }
 
 impl Default for Offsets {
@@ -184,6 +192,7 @@ impl Default for Offsets {
         Self {
             of_segment: [0; SHAPE_VARIABLES_MAX + 2],
             shape: 0,
+            has_escapes: false,
         }
     }
 }

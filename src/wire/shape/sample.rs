@@ -16,10 +16,18 @@ pub(super) enum Width {
     /// The sample's, and in a number or a timestamp the same punctuation.
     Fixed,
     /// Any width.
-    Varying {
-        /// Whether characters beyond ASCII were seen.
-        beyond_ascii: bool,
-    },
+    Varying(Spelling),
+}
+
+/// The bytes that the values of a slot have had. Each admits those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Spelling {
+    /// Printable ASCII without backslashes.
+    Ascii,
+    /// Characters beyond ASCII as well.
+    BeyondAscii,
+    /// Escapes as well.
+    Escaped,
 }
 
 /// A frame from which a shape is built, and the widths that its values have had.
@@ -35,8 +43,8 @@ pub(super) struct Sample {
 impl Sample {
     /// Reads a frame. `None` if no shape can be learned from it.
     pub(super) fn read(frame: &[u8], header: &Header, validation: Validation) -> Option<Self> {
-        let plain = !header.names.in_scratch && memchr::memchr(b'\\', frame).is_none();
-        if !plain || header.kind.is_control() || frame.len() > SHAPE_FRAME_BYTES_MAX {
+        let read_elsewhere = header.names.in_scratch;
+        if read_elsewhere || header.kind.is_control() || frame.len() > SHAPE_FRAME_BYTES_MAX {
             return None;
         }
         let layout = Layout::read(frame, header.kind, validation)?;
@@ -68,9 +76,7 @@ impl Sample {
                 (Width::Fixed, Width::Fixed) if same_pattern(slot.slot_type, text, other_text) => {
                     Width::Fixed
                 }
-                (one, other) => Width::Varying {
-                    beyond_ascii: one.is_beyond_ascii() || other.is_beyond_ascii(),
-                },
+                (one, other) => Width::Varying(one.spelling().max(other.spelling())),
             };
             changed |= widened != self.widths[at];
             self.widths[at] = widened;
@@ -105,23 +111,29 @@ impl Sample {
 }
 
 impl Width {
-    fn is_beyond_ascii(self) -> bool {
-        self == Self::Varying { beyond_ascii: true }
+    fn spelling(self) -> Spelling {
+        match self {
+            // A fixed part holds ASCII only.
+            Self::Fixed => Spelling::Ascii,
+            Self::Varying(spelling) => spelling,
+        }
     }
 }
 
 /// The width of one slot at first. `None` if no shape can hold its text.
 fn width(slot: &Slot, text: &[u8]) -> Option<Width> {
-    let (classes, width) = match slot.slot_type {
-        // A fixed part holds ASCII only.
-        SlotType::Text | SlotType::Name if !text.is_ascii() => (
-            class::STRING | class::BEYOND_ASCII,
-            Width::Varying { beyond_ascii: true },
-        ),
-        _ => (class::STRING, Width::Fixed),
-    };
-    let fits = text.iter().all(|&byte| class::is(byte, classes));
-    fits.then_some(width)
+    let all = |classes| text.iter().all(|&byte| class::is(byte, classes));
+    match slot.slot_type {
+        _ if all(class::STRING) => Some(Width::Fixed),
+        SlotType::Text | SlotType::Name if all(class::STRING | class::BEYOND_ASCII) => {
+            Some(Width::Varying(Spelling::BeyondAscii))
+        }
+        // The matcher decides whether it can hold these.
+        SlotType::Text if memchr::memchr(b'\\', text).is_some() => {
+            Some(Width::Varying(Spelling::Escaped))
+        }
+        _ => None,
+    }
 }
 
 /// Returns whether two values of a slot have their punctuation in the same places.

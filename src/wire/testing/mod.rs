@@ -5,6 +5,7 @@
 
 #![cfg_attr(not(test), allow(dead_code, reason = "tests use more of it"))]
 
+mod escapes;
 mod filter_judge;
 pub(crate) mod filters;
 pub(crate) mod generate;
@@ -45,10 +46,14 @@ pub fn shapes_and_parser_agree(data: &[u8]) {
                 Variation::SameWidth,
                 Variation::Valid,
                 Variation::Wild,
+                Variation::Escaped,
                 Variation::Wild,
             ] {
                 let varied = vary(&mut seed, frame, variation);
                 harness.hold(&varied, &behind(&mut seed, frame, 0));
+                if variation == Variation::Escaped {
+                    harness.teach(&varied);
+                }
                 let edited = edit(&mut seed, varied);
                 harness.hold(&edited, &behind(&mut seed, frame, 0));
             }
@@ -71,7 +76,13 @@ pub fn filters_and_judge_agree(data: &[u8]) {
         let mut seed = Seed::new(frame.iter().fold(0, sum));
         harness.hold(frame, &[]);
         harness.hold(frame, data);
-        for variation in [Variation::SameWidth, Variation::Valid, Variation::Wild] {
+        for variation in [
+            Variation::SameWidth,
+            Variation::Valid,
+            Variation::Escaped,
+            Variation::Escaped,
+            Variation::Wild,
+        ] {
             let varied = vary(&mut seed, frame, variation);
             harness.hold(&varied, &behind(&mut seed, frame, 0));
         }

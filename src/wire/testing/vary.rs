@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use super::escapes::{broken, escaped, respelled};
 use super::generate::{NASTY, Seed, mutate};
 
 /// A string (without its quotes) or a number of a frame.
@@ -22,6 +23,8 @@ pub(crate) enum Variation {
     Ascii,
     /// Valid values of the same sort, of any width, in any script.
     Valid,
+    /// The same, with escapes in texts that look like nothing else.
+    Escaped,
     /// Anything, much of it invalid.
     Wild,
 }
@@ -31,8 +34,19 @@ pub(crate) fn vary(seed: &mut Seed, frame: &[u8], variation: Variation) -> Vec<u
     let mut out = Vec::with_capacity(frame.len() + 64);
     let mut at = 0;
     let one_in = 1 + seed.below(16);
+    let mut key: &[u8] = b"";
     for token in tokens(frame) {
         let text = &frame[token.range.clone()];
+        if token.is_key {
+            key = text;
+        }
+        let variation = match variation {
+            // With an escape in a name no frame is learned from.
+            Variation::Escaped if matches!(key, b"source" | b"target") && !seed.once_in(16) => {
+                Variation::Valid
+            }
+            variation => variation,
+        };
         let keep = match variation {
             Variation::Wild => !seed.once_in(one_in) || token.is_key && !seed.once_in(40),
             _ => token.is_key || words().any(|word| word == text),
@@ -147,7 +161,7 @@ fn tokens(frame: &[u8]) -> Vec<Token> {
 
 fn value(seed: &mut Seed, old: &[u8], is_text: bool, variation: Variation) -> Vec<u8> {
     if variation == Variation::Wild {
-        return match seed.below(8) {
+        return match seed.below(10) {
             // Something of quite another sort.
             0 => other_sort(seed),
             1 => {
@@ -158,6 +172,9 @@ fn value(seed: &mut Seed, old: &[u8], is_text: bool, variation: Variation) -> Ve
             }
             2 => edit_digits(seed, old),
             3..5 => same_width(seed, old, is_text, true),
+            5 if is_text => broken(seed),
+            6 if is_text => respelled(seed, old),
+            7 => value(seed, old, is_text, Variation::Escaped),
             _ => value(seed, old, is_text, Variation::Valid),
         };
     }
@@ -168,6 +185,8 @@ fn value(seed: &mut Seed, old: &[u8], is_text: bool, variation: Variation) -> Ve
         number(seed)
     } else if is_moment(old) {
         timestamp(seed)
+    } else if variation == Variation::Escaped && seed.once_in(2) {
+        escaped(seed)
     } else {
         text(seed, variation == Variation::Ascii)
     }

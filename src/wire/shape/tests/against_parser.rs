@@ -14,7 +14,8 @@ fn like(seed: &mut Seed, model: &[u8]) -> Vec<u8> {
     let variation = match seed.below(8) {
         0 | 1 => Variation::SameWidth,
         2 => Variation::Ascii,
-        3 | 4 => Variation::Valid,
+        3 => Variation::Valid,
+        4 => Variation::Escaped,
         _ => Variation::Wild,
     };
     let varied = vary(seed, model, variation);
@@ -41,8 +42,8 @@ fn knowing(messages: &[Vec<u8>], validation: Validation) -> Harness {
     let seed = &mut Seed::new(1);
     for message in messages {
         harness.teach(message);
-        for _ in 0..4 {
-            let varied = vary(seed, message, Variation::Valid);
+        for variation in [Variation::Valid, Variation::Escaped].repeat(4) {
+            let varied = vary(seed, message, variation);
             harness.teach(&varied);
         }
     }
@@ -67,8 +68,12 @@ fn agrees_with_the_parser_on_mutated_messages() {
         let mut harness = Harness::new(validations[mode]);
         harness.teach(&model);
         for _ in 0..seed.below(5) {
-            let variation =
-                [Variation::SameWidth, Variation::Ascii, Variation::Valid][seed.below(3)];
+            let variation = seed.pick(&[
+                Variation::SameWidth,
+                Variation::Ascii,
+                Variation::Valid,
+                Variation::Escaped,
+            ]);
             let varied = vary(seed, &model, variation);
             harness.teach(&varied);
         }
@@ -99,12 +104,16 @@ fn agrees_with_the_parser_on_mutated_messages() {
 fn agrees_with_the_parser_on_every_byte_at_every_place_of_every_message() {
     for message in MESSAGES {
         let message = compact(message).into_bytes();
-        for widened in [false, true] {
+        for lessons in [
+            &[][..],
+            &[Variation::Valid; 6],
+            &[Variation::Valid, Variation::Escaped].repeat(6),
+        ] {
             let mut harness = Harness::new(Validation::Payload);
             let seed = &mut Seed::new(7);
             assert!(harness.teach(&message));
-            for _ in 0..if widened { 6 } else { 0 } {
-                let varied = vary(seed, &message, Variation::Valid);
+            for variation in lessons {
+                let varied = vary(seed, &message, *variation);
                 harness.teach(&varied);
             }
             let behind = [message.as_slice(); 2].concat();
@@ -127,8 +136,8 @@ fn agrees_with_the_parser_on_a_frame_cut_at_every_place() {
         let mut harness = Harness::new(Validation::Payload);
         let seed = &mut Seed::new(7);
         harness.teach(&message);
-        for _ in 0..5 {
-            let varied = vary(seed, &message, Variation::Valid);
+        for variation in [Variation::Valid, Variation::Escaped].repeat(5) {
+            let varied = vary(seed, &message, variation);
             harness.teach(&varied);
         }
         let longest = [message.as_slice(); 2].concat();

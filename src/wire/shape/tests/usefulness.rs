@@ -52,7 +52,11 @@ fn frames_of_the_learned_widths_are_all_recognised() {
 fn a_few_frames_of_varying_widths_are_enough_for_those_that_follow() {
     let (mut held, mut recognized) = (0, 0);
     for (number, message) in spellings().into_iter().enumerate() {
-        for (variation, lessons) in [(Variation::Ascii, 8), (Variation::Valid, 40)] {
+        for (variation, lessons) in [
+            (Variation::Ascii, 8),
+            (Variation::Valid, 40),
+            (Variation::Escaped, 40),
+        ] {
             let seed = &mut Seed::new(number as u64);
             let mut harness = Harness::new(Validation::Payload);
             for frame in some_like(seed, &message, variation, lessons) {

@@ -5,6 +5,7 @@
 use super::*;
 use crate::wire::testing::judge;
 
+mod escapes;
 mod header;
 mod structure;
 mod values;

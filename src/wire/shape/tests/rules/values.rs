@@ -82,27 +82,6 @@ fn splice(frame: &str, from: &str, to: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn learns_nothing_from_a_frame_with_a_backslash() {
-    let order = compact(MESSAGES[0]);
-    for (from, to) in [
-        ("BTCUSDT", "BTC\\u0055SDT"),
-        ("quantower", "\\u0071uantower"),
-        ("\"symbol\"", "\"s\\u0079mbol\""),
-        ("\"source\"", "\"s\\u006furce\""),
-        ("BTCUSDT", "\\\\"),
-        ("BTCUSDT", "\\\""),
-    ] {
-        let frame = with(&order, from, to);
-        let mut harness = Harness::new(Validation::Payload);
-        for _ in 0..3 {
-            assert_eq!(harness.learn(frame.as_bytes()), Some(LearnOutcome::Nothing));
-        }
-        // Nor does a shape that was learned from another frame take it.
-        all_miss(&order, &[(from, to)]);
-    }
-}
-
-#[test]
 fn a_model_byte_admits_no_others_of_a_class_that_it_is_not_in() {
     // DEL is valid JSON, but nothing that a string position may hold.
     for text in ["BTC\u{7f}SDT", "\u{7f}", "é\u{7f}"] {
