@@ -6,9 +6,9 @@
 use std::arch::x86_64::{
     __m128i, __m256i, _mm_cmpgt_epi16, _mm_loadu_si128, _mm_maddubs_epi16, _mm_movemask_epi8,
     _mm_or_si128, _mm_set1_epi8, _mm_setr_epi8, _mm_setr_epi16, _mm_shuffle_epi8, _mm_sub_epi8,
-    _mm256_and_si256, _mm256_andnot_si256, _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8,
-    _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
-    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_testz_si256,
+    _mm256_and_si256, _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_loadu_si256,
+    _mm256_max_epu8, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
+    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_sub_epi8,
 };
 
 use super::class::{self, BY_HIGH, BY_LOW};
@@ -73,6 +73,18 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn beyond_ascii(self, text: &Chunk) -> u32 {
+        // SAFETY: an `Avx2` exists only where the processor has AVX2.
+        unsafe { beyond_ascii(text) }
+    }
+
+    #[inline(always)]
+    fn other_than_digits(self, text: &Chunk) -> u32 {
+        // SAFETY: an `Avx2` exists only where the processor has AVX2.
+        unsafe { other_than_digits(text) }
+    }
+
+    #[inline(always)]
     fn is_date_and_time(self, text: &Chunk) -> bool {
         // SAFETY: an `Avx2` exists only where the processor has AVX2.
         unsafe { is_date_and_time(text) }
@@ -87,22 +99,30 @@ fn all_fit(text: &[Chunk], blocks: &[Block], last_mask: u32) -> bool {
     else {
         return text.len() == blocks.len();
     };
-    let last = _mm256_movemask_epi8(misfits(last_text, last_block)).cast_unsigned() & last_mask;
-    let mut before = _mm256_setzero_si256();
+    let last = zeros(reasons(last_text, last_block)) & last_mask;
+    let mut before = _mm256_set1_epi8(-1);
     for (text, block) in text.iter().zip(blocks) {
-        before = _mm256_or_si256(before, misfits(text, block));
+        before = _mm256_min_epu8(before, reasons(text, block));
     }
-    last == 0 && _mm256_testz_si256(before, before) == 1
+    last == 0 && zeros(before) == 0
 }
 
+/// Of each byte the reasons why it fits: zero if it doesn't.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn misfits(text: &Chunk, block: &Block) -> __m256i {
+fn reasons(text: &Chunk, block: &Block) -> __m256i {
     let text = load(text);
     let equal = _mm256_cmpeq_epi8(text, load(&block.sample));
     let common = _mm256_and_si256(classes_of(text), load(&block.classes));
-    let in_none = _mm256_cmpeq_epi8(common, _mm256_setzero_si256());
-    _mm256_andnot_si256(equal, in_none)
+    _mm256_or_si256(equal, common)
+}
+
+/// The mask of the bytes that are zero.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn zeros(bytes: __m256i) -> u32 {
+    let zero = _mm256_cmpeq_epi8(bytes, _mm256_setzero_si256());
+    _mm256_movemask_epi8(zero).cast_unsigned()
 }
 
 #[inline]
@@ -116,20 +136,34 @@ fn equal(text: &Chunk, byte: u8) -> u32 {
 #[target_feature(enable = "avx2")]
 fn outside(text: &Chunk, classes: class::Classes) -> u32 {
     let wanted = _mm256_set1_epi8(classes.cast_signed());
-    let common = _mm256_and_si256(classes_of(load(text)), wanted);
-    let in_none = _mm256_cmpeq_epi8(common, _mm256_setzero_si256());
-    _mm256_movemask_epi8(in_none).cast_unsigned()
+    zeros(_mm256_and_si256(classes_of(load(text)), wanted))
 }
 
-/// The classes of 32 bytes, by two lookups of nibbles.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn beyond_ascii(text: &Chunk) -> u32 {
+    // The highest bit of each byte.
+    _mm256_movemask_epi8(load(text)).cast_unsigned()
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn other_than_digits(text: &Chunk) -> u32 {
+    let nine = _mm256_set1_epi8(9);
+    let value = _mm256_sub_epi8(load(text), _mm256_set1_epi8(b'0'.cast_signed()));
+    let digits = _mm256_cmpeq_epi8(_mm256_max_epu8(value, nine), nine);
+    !_mm256_movemask_epi8(digits).cast_unsigned()
+}
+
+/// The classes of 32 bytes, by two lookups of nibbles; none of a byte beyond ASCII.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn classes_of(text: __m256i) -> __m256i {
     let nibble = _mm256_set1_epi8(0x0F);
-    let low = _mm256_and_si256(text, nibble);
     let high = _mm256_and_si256(_mm256_srli_epi16::<4>(text), nibble);
     _mm256_and_si256(
-        _mm256_shuffle_epi8(both_halves(&BY_LOW), low),
+        // The lookup takes the low nibble, and gives zero where the highest bit is set.
+        _mm256_shuffle_epi8(both_halves(&BY_LOW), text),
         _mm256_shuffle_epi8(both_halves(&BY_HIGH), high),
     )
 }

@@ -148,7 +148,7 @@ impl Builder {
 
     /// Ends the fixed part with a variable. `terminator` is the byte behind that.
     fn end_segment(&mut self, variable: Variable, terminator: u8) {
-        let (block, time) = (self.blocks.len() as u16, self.times.len() as u16);
+        let (blocks, times) = (self.blocks.len(), self.fixed_times.len() as u16);
         let chunks = self.fixed_part.chunks(BLOCK);
         self.blocks.extend(chunks.map(|chunk| {
             let mut block = Block::default();
@@ -165,9 +165,9 @@ impl Builder {
         };
         self.segments.push(Segment {
             bytes: self.fixed_part.len() as u32,
-            blocks: (block, self.blocks.len() as u16),
+            blocks: (self.blocks.len() - blocks) as u16,
             last_mask: u32::MAX >> (BLOCK - in_last),
-            times: (time, self.times.len() as u16),
+            times,
             terminator,
             variable,
         });

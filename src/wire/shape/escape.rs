@@ -22,7 +22,7 @@ pub(super) fn text_end(
     let (mut at, mut is_ascii) = (start, true);
     while at < len {
         let text = chunk(bytes, at)?;
-        let beyond_ascii = !simd.outside(text, class::BEYOND_ASCII);
+        let beyond_ascii = simd.beyond_ascii(text);
         // Quotes, backslashes, and control characters.
         let mut stops = simd.outside(text, class::STRING) & !beyond_ascii;
         let mut next = at + Block::BYTES;

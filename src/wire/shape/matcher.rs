@@ -29,7 +29,7 @@ pub(super) const LOOKAHEAD: usize = Block::BYTES;
 
 /// Returns whether the frame of `len` bytes at the front of `bytes`, with
 /// [`LOOKAHEAD`] bytes behind it, has the shape. Then [`header_of`] gives its header.
-#[inline]
+#[inline(always)]
 pub(super) fn matches(shape: &Shape, bytes: &[u8], len: usize, offsets: &mut Offsets) -> bool {
     let small = shape.frame_bytes_min as usize <= len && len <= SHAPE_FRAME_BYTES_MAX;
     let fits = small && bytes.len() >= len + LOOKAHEAD && fits_here(shape, bytes, len, offsets);
@@ -38,7 +38,7 @@ pub(super) fn matches(shape: &Shape, bytes: &[u8], len: usize, offsets: &mut Off
 }
 
 /// [`fits`] by the instructions of this processor.
-#[inline]
+#[inline(always)]
 fn fits_here(shape: &Shape, bytes: &[u8], len: usize, offsets: &mut Offsets) -> bool {
     #[cfg(target_arch = "x86_64")]
     if let Some(avx2) = Avx2::detect() {
@@ -74,8 +74,14 @@ pub(super) trait Simd: Copy {
     /// Returns the mask of the bytes that equal `byte`.
     fn equal(self, text: &Chunk, byte: u8) -> u32;
 
-    /// Returns the mask of the bytes that are of none of `classes`.
+    /// Returns the mask of the bytes that are of none of `classes`, classes of ASCII.
     fn outside(self, text: &Chunk, classes: Classes) -> u32;
+
+    /// Returns the mask of the bytes beyond ASCII.
+    fn beyond_ascii(self, text: &Chunk) -> u32;
+
+    /// Returns the mask of the bytes that are no digits.
+    fn other_than_digits(self, text: &Chunk) -> u32;
 
     /// Returns whether the first 19 bytes, digits and separators in place, are a date
     /// and a time.
@@ -112,6 +118,16 @@ impl Simd for Portable {
     }
 
     #[inline]
+    fn beyond_ascii(self, text: &Chunk) -> u32 {
+        bits(|at| !text[at].is_ascii())
+    }
+
+    #[inline]
+    fn other_than_digits(self, text: &Chunk) -> u32 {
+        bits(|at| !text[at].is_ascii_digit())
+    }
+
+    #[inline]
     fn is_date_and_time(self, text: &Chunk) -> bool {
         text.first_chunk().is_some_and(rules::is_date_and_time)
     }
@@ -137,27 +153,29 @@ pub(super) fn fits(
     len: usize,
     offsets: &mut Offsets,
 ) -> bool {
+    let (mut blocks, mut times) = (&*shape.blocks, &*shape.times);
     let mut at = 0;
     offsets.has_escapes = false;
     for (segment, start) in shape.segments.iter().zip(&mut offsets.of_segment) {
-        let end = at + segment.bytes as usize;
         *start = at as u32;
-        let (Some(blocks), Some(times), Some(text)) = (
-            part(&shape.blocks, segment.blocks),
-            part(&shape.times, segment.times),
-            bytes.get(at..),
-        ) else {
+        let (Some(own_blocks), Some(text)) = (front(&mut blocks, segment.blocks), bytes.get(at..))
+        else {
             return false;
         };
-        if end > len || !fits_fixed_part(simd, blocks, segment.last_mask, text) {
+        if !fits_fixed_part(simd, own_blocks, segment.last_mask, text) {
             return false;
         }
-        for &time in times {
-            let text = chunk(bytes, at + time as usize);
-            if !text.is_some_and(|text| simd.is_date_and_time(text)) {
+        if segment.times > 0 {
+            let is_time = |&time: &u32| {
+                chunk(text, time as usize).is_some_and(|text| simd.is_date_and_time(text))
+            };
+            let own_times = front(&mut times, segment.times);
+            if !own_times.is_some_and(|own_times| own_times.iter().all(is_time)) {
                 return false;
             }
         }
+        // Compared with `len` once the last variable has ended.
+        let end = at + segment.bytes as usize;
         if segment.variable == Variable::End {
             return end == len;
         }
@@ -174,9 +192,12 @@ pub(super) fn fits(
     false
 }
 
+/// Takes the first `count` items off `rest`. `None` if there are fewer.
 #[inline(always)]
-fn part<T>(all: &[T], (start, end): (u16, u16)) -> Option<&[T]> {
-    all.get(usize::from(start)..usize::from(end))
+fn front<'a, T>(rest: &mut &'a [T], count: u16) -> Option<&'a [T]> {
+    let (front, behind) = rest.split_at_checked(usize::from(count))?;
+    *rest = behind;
+    Some(front)
 }
 
 #[inline(always)]
@@ -207,7 +228,7 @@ pub(super) fn chunk(bytes: &[u8], at: usize) -> Option<&Chunk> {
 
 /// Finds the end of the value that begins at `at`, at the first terminator.
 /// `None` if the value is not of the variable's type. The end may lie beyond the
-/// frame: then the next fixed part doesn't fit.
+/// frame: then the last fixed part ends behind it.
 #[inline(always)]
 fn variable_end(
     simd: impl Simd,
@@ -238,7 +259,7 @@ fn variable_end(
                 || is_valid(variable, text.get(..end as usize)?)
         }
         Variable::Number => {
-            let others = simd.outside(text, class::DIGIT) & inside;
+            let others = simd.other_than_digits(text) & inside;
             is_plain_number(text, end, others) || is_number(text.get(..end as usize)?)
         }
         Variable::Timestamp | Variable::EscapedText | Variable::End => {

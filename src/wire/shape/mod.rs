@@ -117,12 +117,12 @@ impl Block {
 struct Segment {
     /// The bytes of the fixed part; at least one.
     bytes: u32,
-    /// The fixed part's blocks: the first, and the one behind the last.
-    blocks: (u16, u16),
+    /// The number of the fixed part's blocks. They follow those of the segment before.
+    blocks: u16,
     /// The mask of the positions that are used in the last block.
     last_mask: u32,
-    /// The fixed part's timestamps, likewise.
-    times: (u16, u16),
+    /// The number of the fixed part's timestamps, likewise.
+    times: u16,
     /// The byte behind the variable.
     terminator: u8,
     variable: Variable,
@@ -177,10 +177,13 @@ impl SlotPosition {
     }
 }
 
+/// The length of [`Offsets`], a power of two: a position is found without a branch.
+const OFFSETS: usize = (SHAPE_VARIABLES_MAX + 2).next_power_of_two();
+
 /// The starts of a shape's segments in the frame at hand.
 #[derive(Debug, Clone)]
 pub(crate) struct Offsets {
-    of_segment: [u32; SHAPE_VARIABLES_MAX + 2],
+    of_segment: [u32; OFFSETS],
     /// The number of the shape that recognised the frame; 0 if none did.
     shape: u64,
     /// Whether a value of the frame has an escape.
@@ -190,7 +193,7 @@ pub(crate) struct Offsets {
 impl Default for Offsets {
     fn default() -> Self {
         Self {
-            of_segment: [0; SHAPE_VARIABLES_MAX + 2],
+            of_segment: [0; OFFSETS],
             shape: 0,
             has_escapes: false,
         }
@@ -201,8 +204,7 @@ impl Offsets {
     /// The offset of a position from the frame's start.
     #[inline(always)]
     fn at(&self, position: Position) -> u32 {
-        let start = self.of_segment.get(position.segment as usize).copied();
-        start.unwrap_or_default() + position.offset
+        self.of_segment[position.segment as usize % OFFSETS] + position.offset
     }
 }
 
