@@ -161,7 +161,7 @@ impl FieldSource {
                 Some(place) => Self::Text(place),
                 None => Self::Word(sample.get(range.clone())?.into()),
             },
-            // Frames with escapes are not learned.
+            // A text with escapes is read by a scan.
             FieldHit::Unescaped(_) => return None,
         })
     }
