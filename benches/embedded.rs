@@ -122,7 +122,7 @@ impl Pair {
         start.elapsed()
     }
 
-    /// Runs the two tasks, and returns what `sending` does.
+    /// Runs the two tasks, and returns the result of `sending`.
     fn run<T: Send + 'static>(
         &mut self,
         receiving: impl Future<Output = EndpointReceiver> + Send + 'static,

@@ -59,7 +59,7 @@ pub fn run(
     )
 }
 
-/// Returns what a process prints; ends it where it takes longer than `patience`.
+/// Returns the output of a process, which is ended if it takes longer than `patience`.
 fn output(mut command: Command, patience: Duration) -> Result<String, String> {
     command
         .stdin(Stdio::null())

@@ -1,5 +1,5 @@
-//! A network of its own for the whole comparison, whose default congestion control all
-//! servers and clients share. The system's stays as it is.
+//! The network namespace of a comparison. Its default congestion control is that of all
+//! servers and clients; the system's stays as it is.
 
 use std::process::{Command, ExitCode, Stdio};
 

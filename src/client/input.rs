@@ -20,7 +20,7 @@ pub(super) struct Input<R> {
 #[derive(Debug)]
 pub(super) struct Buffer {
     bytes: BytesMut,
-    /// Bytes of the allocation behind `bytes`: what a slice of it keeps alive.
+    /// Bytes of the allocation behind `bytes`, all of which a slice keeps alive.
     allocated: usize,
     frame_bytes_max: usize,
 }

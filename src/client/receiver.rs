@@ -40,7 +40,7 @@ pub(super) struct Backlog {
     changed: Notify,
 }
 
-/// What waits in the stream.
+/// Events and messages that wait in the stream.
 #[derive(Debug)]
 enum Item {
     Event(Event),

@@ -103,7 +103,7 @@ impl Tally {
     }
 }
 
-/// What both tasks and the watching thread know.
+/// The state that both tasks share with the watching thread.
 #[derive(Debug)]
 struct Shared {
     start: Instant,

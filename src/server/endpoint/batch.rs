@@ -8,10 +8,13 @@ use bytes::BytesMut;
 use super::sender::{EndpointSender, read};
 use crate::events::SendError;
 use crate::ids::{MsgId, unix_time};
-use crate::limits::READ_BUFFER_BYTES;
+use crate::limits::{FRAME_PREFIX_BYTES, READ_BUFFER_BYTES};
 use crate::router::{Halt, Pause};
 use crate::server::input::ThreadBuffers;
 use crate::wire::{KnownFrame, Message, MillisText, Payload, ValidFrame};
+
+/// The room in a chunk for a message that is not encoded yet: enough for most.
+const MESSAGE_BYTES_USUAL: usize = 1024;
 
 /// Messages that an endpoint sends together. They are accepted in their order, and
 /// leave the batch as they are: what is in it was not sent.
@@ -112,7 +115,7 @@ impl Batch {
             return Err(SendError::OfTheConnection);
         }
         let sender = self.sender.clone();
-        let chunk = self.chunk_for(0);
+        let chunk = self.chunk_for(MESSAGE_BYTES_USUAL);
         let before = chunk.frames.len();
         let encoded = sender.write(message, &mut chunk.frames);
         let bytes = chunk.frames.len() - before;
@@ -132,8 +135,9 @@ impl Batch {
     /// not accepted.
     ///
     /// # Errors
-    /// The first message that is not accepted, which then is no longer in the batch.
-    /// Those before it were accepted, those behind it are still there.
+    /// The first message that is not accepted. Those before it were accepted, those
+    /// behind it are still in the batch, and so is itself if the server has stopped
+    /// ([`SendError::Closed`]).
     pub async fn post_all(&mut self) -> Result<(), SendError> {
         let endpoint = self.sender.endpoint.clone();
         let mut turn = None;
@@ -162,8 +166,8 @@ impl Batch {
 
     /// The chunk for a frame with so many bytes of JSON.
     fn chunk_for(&mut self, json_bytes: usize) -> &mut Chunk {
-        // Two frames that are small need no look at their sizes.
-        let has_room = |chunk: &Chunk| chunk.frames.len() + json_bytes + 64 <= READ_BUFFER_BYTES;
+        let bytes = FRAME_PREFIX_BYTES + json_bytes;
+        let has_room = |chunk: &Chunk| chunk.frames.len() + bytes <= READ_BUFFER_BYTES;
         if !self.chunks.back().is_some_and(has_room) {
             let mut chunk = std::mem::take(&mut self.spare);
             chunk.frames.reserve(READ_BUFFER_BYTES);
