@@ -119,15 +119,21 @@ impl Batch {
         let before = chunk.frames.len();
         let encoded = sender.write(message, &mut chunk.frames);
         let bytes = chunk.frames.len() - before;
-        if encoded.is_ok() {
-            chunk.known.push(KnownFrame {
-                header: None,
-                bytes,
-            });
-            self.messages += 1;
+        match encoded {
+            Ok(_) => {
+                let header = None;
+                chunk.known.push(KnownFrame { header, bytes });
+                self.messages += 1;
+                Ok(())
+            }
+            Err(error) => {
+                // The chunk may have been made for it.
+                if chunk.known.is_empty() {
+                    self.chunks.pop_back();
+                }
+                Err(error)
+            }
         }
-        self.chunks.retain(|chunk| !chunk.known.is_empty());
-        encoded.map(|_| ())
     }
 
     /// Sends all messages and drops their acks. Waits while a queue is full; after each

@@ -232,6 +232,17 @@ async fn large_and_small_frames_of_a_batch_arrive_whole_and_in_order() {
         let json = String::from_utf8(frame.json().to_vec()).expect("valid");
         due.push(json.replacen(old.as_str(), id.as_str(), 1));
     }
+    // Refused at once, whether or not a chunk was begun for them.
+    let too_large = message(&Draft::order("a", "b").padded(20 * 1024 * 1024));
+    for batch in [&mut batch, &mut sender.batch()] {
+        let before = batch.len();
+        let refused = batch.push_message(&too_large);
+        assert!(
+            matches!(refused, Err(SendError::TooLarge { .. })),
+            "{refused:?}"
+        );
+        assert_eq!(batch.len(), before);
+    }
     let sending = tokio::spawn(async move { batch.post_all().await });
     for json in due {
         let inbound = receive(&mut incoming).await;
