@@ -171,6 +171,7 @@ impl ServerHandle {
         phases.done(Phase::Stopping).await;
         if phases.now() < Phase::GivingUp {
             phases.begin(Phase::Draining);
+            self.shared.endpoints.begin_draining();
             let drained = timeout(
                 self.shared.config.drain_timeout,
                 phases.done(Phase::Draining),

@@ -335,6 +335,35 @@ async fn an_endpoint_that_lost_its_name_does_not_hold_up_the_end_of_the_server()
 }
 
 #[tokio::test]
+async fn a_receiver_that_nobody_asks_again_does_not_hold_up_the_end_of_the_server() {
+    let server = start_server_with(|server| server.drain_timeout(Duration::from_secs(3_600))).await;
+    let mut peer = RawClient::speaking_for_others(server.local_addr()).await;
+    // One has received all, the other does while the server waits for it.
+    let (_, mut first) = server.attach("first").expect("attached");
+    let (_, mut second) = server.attach("second").expect("attached");
+    let orders = ["first", "second", "second"].map(|name| Draft::order("peer", name));
+    for order in &orders {
+        peer.ask_acked(order).await;
+    }
+    assert_eq!(receive(&mut first).await, orders[0].frame());
+    let stopping = tokio::spawn({
+        let server = server.clone();
+        async move { server.shutdown().await }
+    });
+    while server.attach("late").is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!stopping.is_finished(), "two orders are queued");
+    for order in &orders[1..] {
+        assert_eq!(receive(&mut second).await, order.frame());
+    }
+    within("shutdown", stopping).await.expect("no panic");
+    assert_eq!(receive_notice(&mut first).await, "SERVER_SHUTTING_DOWN");
+    assert_eq!(receive_notice(&mut second).await, "SERVER_SHUTTING_DOWN");
+    peer.expect_last_words("SERVER_SHUTTING_DOWN").await;
+}
+
+#[tokio::test]
 async fn an_endpoint_that_waits_for_room_does_not_outlast_the_server() {
     let server = start_with_small_queues(Duration::from_secs(3_600)).await;
     let _slow = RawClient::owning_narrow(server.local_addr(), &["slow"]).await;

@@ -9,19 +9,21 @@ mod receiver;
 mod sender;
 
 use std::fmt;
+use std::io::{ErrorKind, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 pub use batch::Batch;
 pub use blocking::{BlockingReceiver, BlockingSender};
 pub use receiver::EndpointReceiver;
 pub use sender::EndpointSender;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::ServerShared;
 use super::phase::Phase;
 use crate::events::SendError;
 use crate::ids::{Name, NameError};
 use crate::limits::FRAME_PREFIX_BYTES;
-use crate::router::Session;
+use crate::router::{Progress, Session};
 use crate::sync::lock;
 use crate::wire::{self, Answer, AnswerReader};
 
@@ -56,6 +58,8 @@ struct State {
     session: Session,
     /// The server takes no more input.
     is_stopped: bool,
+    /// Holds the end of the draining phase up while messages are queued.
+    draining: Option<TaskTrackerToken>,
 }
 
 /// The endpoints of a server, for its shutdown.
@@ -77,7 +81,7 @@ pub(super) fn attach(
     session
         .own(&name)
         .map_err(|_| AttachError::Group(name.clone()))?;
-    let mut permits = shared.phases.join(session.id(), session.waker());
+    let permits = shared.phases.join(session.id(), session.waker());
     let endpoint = Arc::new(Endpoint {
         name,
         reader: AnswerReader::of(&shared.config.router.name),
@@ -85,6 +89,7 @@ pub(super) fn attach(
         state: Mutex::new(State {
             session,
             is_stopped: false,
+            draining: permits.draining,
         }),
         waiting: tokio::sync::Mutex::default(),
     });
@@ -93,7 +98,7 @@ pub(super) fn attach(
     if shared.phases.now() != Phase::Running {
         return Err(AttachError::Stopping);
     }
-    let receiver = EndpointReceiver::new(&endpoint, permits.draining.take());
+    let receiver = EndpointReceiver::new(&endpoint);
     Ok((EndpointSender { endpoint }, receiver))
 }
 
@@ -116,9 +121,25 @@ impl Endpoints {
         self.each(|state| state.is_stopped = true);
     }
 
+    /// Waits for none that has nothing queued: its program may never ask again.
+    pub(super) fn begin_draining(&self) {
+        self.each(State::note_drained);
+    }
+
     /// Gives up the messages that the endpoints have not received.
     pub(super) fn give_up(&self) {
         self.each(|state| state.session.end_input());
+    }
+}
+
+impl State {
+    /// Lets the draining phase end, if nothing is queued here any more.
+    fn note_drained(&mut self) {
+        // Writes nothing, and so learns whether there is anything to write.
+        let mut refuse = |_: &[IoSlice<'_>]| Err(ErrorKind::WouldBlock.into());
+        if let Ok((_, Progress::Idle)) = self.session.transmit(1, &mut refuse) {
+            self.draining = None;
+        }
     }
 }
 

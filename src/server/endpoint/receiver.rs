@@ -8,9 +8,8 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 use futures_core::Stream;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::Endpoint;
+use super::{Endpoint, State};
 use crate::events::{Event, Inbound};
 use crate::limits::FRAME_PREFIX_BYTES;
 use crate::router::{Attention, Session};
@@ -31,19 +30,16 @@ pub struct EndpointReceiver {
     notices: VecDeque<Event>,
     /// Nothing follows the frames and notices that are here.
     has_ended: bool,
-    /// Holds the end of the draining phase up.
-    draining: Option<TaskTrackerToken>,
 }
 
 impl EndpointReceiver {
-    pub(super) fn new(endpoint: &Arc<Endpoint>, draining: Option<TaskTrackerToken>) -> Self {
+    pub(super) fn new(endpoint: &Arc<Endpoint>) -> Self {
         Self {
             endpoint: Arc::clone(endpoint),
             run: Bytes::new(),
             run_is_report: false,
             notices: VecDeque::new(),
             has_ended: false,
-            draining,
         }
     }
 
@@ -61,7 +57,6 @@ impl EndpointReceiver {
                 return Poll::Ready(Some(self.event_of(json)));
             }
             if self.has_ended {
-                self.draining = None;
                 return Poll::Ready(None);
             }
             if !self.look(cx) {
@@ -96,17 +91,18 @@ impl EndpointReceiver {
     fn look(&mut self, cx: &Context<'_>) -> bool {
         let endpoint = Arc::clone(&self.endpoint);
         let mut state = endpoint.state();
-        let session = &mut state.session;
         // Most often there is more, and no need to be woken.
-        if self.look_once(&endpoint, session) {
+        if self.look_once(&endpoint, &mut state) {
             return true;
         }
-        session.register(cx.waker());
-        self.look_once(&endpoint, session)
+        state.session.register(cx.waker());
+        self.look_once(&endpoint, &mut state)
     }
 
-    fn look_once(&mut self, endpoint: &Endpoint, session: &mut Session) -> bool {
+    fn look_once(&mut self, endpoint: &Endpoint, state: &mut State) -> bool {
         let now = || endpoint.shared.clock.now();
+        let phase = endpoint.shared.phases.now();
+        let session = &mut state.session;
         if session.has_reports() {
             self.has_ended = session.handle_reports(now()) == Attention::Close;
             self.take_notices(session);
@@ -114,11 +110,10 @@ impl EndpointReceiver {
         if let Some(run) = session.take_next() {
             self.run = run.frames;
             self.run_is_report = run.is_report;
+            if phase >= Phase::Draining {
+                state.note_drained();
+            }
             return true;
-        }
-        let phase = endpoint.shared.phases.now();
-        if phase >= Phase::Draining {
-            self.draining = None;
         }
         if phase == Phase::Closing && !self.has_ended {
             self.has_ended = true;
@@ -149,7 +144,9 @@ impl Stream for EndpointReceiver {
 
 impl Drop for EndpointReceiver {
     fn drop(&mut self) {
-        self.endpoint.state().session.end_input();
+        let mut state = self.endpoint.state();
+        state.session.end_input();
+        state.draining = None;
     }
 }
 
