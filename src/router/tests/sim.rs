@@ -14,6 +14,9 @@ mod model;
 mod world;
 
 use std::env;
+use std::num::NonZero;
+use std::ops::Range;
+use std::sync::Mutex;
 use std::thread;
 
 use self::model::Met;
@@ -66,6 +69,40 @@ fn run(seed: u64, trace: bool) -> Option<Met> {
     simulation.expect("a thread").join().ok()
 }
 
+/// Runs the simulations of `seeds`, one on each processor at a time, and adds up
+/// the cases that they met. The error is a seed that fails.
+fn run_all(seeds: Range<u64>) -> Result<Met, u64> {
+    let next = Mutex::new(seeds);
+    let work = || -> Result<Met, u64> {
+        let mut met = Met::new();
+        loop {
+            let seed = next.lock().unwrap().next();
+            let Some(seed) = seed else { return Ok(met) };
+            let Some(more) = run(seed, false) else {
+                // The others end with the seed that they are at.
+                *next.lock().unwrap() = 0..0;
+                return Err(seed);
+            };
+            add(&mut met, more);
+        }
+    };
+    thread::scope(|scope| {
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        let workers: Vec<_> = (0..processors).map(|_| scope.spawn(work)).collect();
+        let mut met = Met::new();
+        for worker in workers {
+            add(&mut met, worker.join().expect("only simulations fail")?);
+        }
+        Ok(met)
+    })
+}
+
+fn add(met: &mut Met, more: Met) {
+    for (what, times) in more {
+        *met.entry(what).or_default() += times;
+    }
+}
+
 fn number(variable: &str) -> Option<u64> {
     let text = env::var(variable).ok()?;
     Some(text.parse().expect("a number"))
@@ -81,15 +118,9 @@ fn keeps_every_promise_whatever_the_network_does() {
     }
     let first = number("TICKWIRE_SEEDS_FROM").unwrap_or(0);
     let seeds = number("TICKWIRE_SEEDS").unwrap_or(SEEDS);
-    let mut met = Met::new();
-    for seed in first..first + seeds {
-        let Some(more) = run(seed, false) else {
-            panic!("seed {seed} fails: TICKWIRE_SEED={seed} tells each step of it");
-        };
-        for (what, times) in more {
-            *met.entry(what).or_default() += times;
-        }
-    }
+    let met = run_all(first..first + seeds).unwrap_or_else(|seed| {
+        panic!("seed {seed} fails: TICKWIRE_SEED={seed} tells each step of it")
+    });
     eprintln!("met in {seeds} runs: {met:#?}");
     let missing = CASES.iter().find(|case| !met.contains_key(*case));
     assert!(

@@ -1,15 +1,16 @@
 //! The matcher on processors with AVX2: 32 bytes at once.
 //!
 //! Unsafe are calls of functions compiled for AVX2, which an [`Avx2`] proves to be
-//! there, and loads from references to arrays.
+//! there, and bytes that become vectors.
 
 use std::arch::x86_64::{
-    __m128i, __m256i, _mm_cmpgt_epi16, _mm_loadu_si128, _mm_maddubs_epi16, _mm_movemask_epi8,
-    _mm_or_si128, _mm_set1_epi8, _mm_setr_epi8, _mm_setr_epi16, _mm_shuffle_epi8, _mm_sub_epi8,
-    _mm256_and_si256, _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_loadu_si256,
-    _mm256_max_epu8, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
-    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_sub_epi8,
+    __m128i, __m256i, _mm_cmpgt_epi16, _mm_maddubs_epi16, _mm_movemask_epi8, _mm_or_si128,
+    _mm_set1_epi8, _mm_setr_epi8, _mm_setr_epi16, _mm_shuffle_epi8, _mm_sub_epi8, _mm256_and_si256,
+    _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_max_epu8, _mm256_min_epu8,
+    _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8, _mm256_setzero_si256,
+    _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_sub_epi8,
 };
+use std::mem::transmute;
 
 use super::class::{self, BY_HIGH, BY_LOW};
 use super::matcher::{self, Chunk, Simd};
@@ -195,16 +196,16 @@ fn both_halves(table: &[u8; 16]) -> __m256i {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-#[allow(unsafe_code, reason = "intrinsics load from pointers")]
+#[allow(unsafe_code, reason = "a vector is made of bytes")]
 fn load(bytes: &[u8; Block::BYTES]) -> __m256i {
-    // SAFETY: the reference covers the 32 bytes; the load needs no alignment.
-    unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+    // SAFETY: any 32 bytes are a vector.
+    unsafe { transmute::<[u8; 32], __m256i>(*bytes) }
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-#[allow(unsafe_code, reason = "intrinsics load from pointers")]
+#[allow(unsafe_code, reason = "a vector is made of bytes")]
 fn load_half(bytes: &[u8; 16]) -> __m128i {
-    // SAFETY: the reference covers the 16 bytes; the load needs no alignment.
-    unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+    // SAFETY: any 16 bytes are a vector.
+    unsafe { transmute::<[u8; 16], __m128i>(*bytes) }
 }

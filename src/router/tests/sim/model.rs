@@ -21,6 +21,8 @@ mod windows;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
+use foldhash::fast::FixedState;
+
 use self::accepted_ids::AcceptedIds;
 use self::latest::Latest;
 use self::names::{Claiming, Held, Ownership};
@@ -37,8 +39,8 @@ use crate::wire::Kind;
 pub(super) struct Model {
     config: RouterConfig,
     records: Vec<Record>,
-    by_frame: HashMap<Vec<u8>, usize>,
-    by_id: HashMap<String, usize>,
+    by_frame: HashMap<Vec<u8>, usize, FixedState>,
+    by_id: HashMap<String, usize, FixedState>,
     names: BTreeMap<String, Held>,
     /// Names without an owner for which something is kept, in the order in
     /// which they lost it, and until when.
@@ -184,8 +186,8 @@ impl Model {
         Self {
             config: config.clone(),
             records: Vec::new(),
-            by_frame: HashMap::new(),
-            by_id: HashMap::new(),
+            by_frame: HashMap::default(),
+            by_id: HashMap::default(),
             names: BTreeMap::new(),
             lingering: Vec::new(),
             connections: Vec::new(),

@@ -1,7 +1,6 @@
 //! One connection: its client, the kernel's buffers in between, and the state
 //! of its task.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ pub(in super::super) struct Connection {
     pub(super) name: &'static str,
     pub(super) wakes: Arc<Wakes>,
     // The client.
-    pub(super) outgoing: VecDeque<u8>,
+    pub(super) outgoing: BytesMut,
     /// Messages that it says, and where each ends in its stream.
     pub(super) said: Vec<(u64, usize)>,
     pub(super) said_bytes: u64,
@@ -30,7 +29,7 @@ pub(in super::super) struct Connection {
     /// It wants to be resumable.
     pub(super) is_resumable: bool,
     // The kernel.
-    pub(super) inbound: VecDeque<u8>,
+    pub(super) inbound: BytesMut,
     /// Bytes that were written and not yet read.
     pub(super) outbound: usize,
     pub(super) kernel_bytes: usize,
@@ -75,14 +74,14 @@ impl Connection {
             session: Some(session),
             name: "",
             wakes,
-            outgoing: VecDeque::new(),
+            outgoing: BytesMut::new(),
             said: Vec::new(),
             said_bytes: 0,
             hung_up: false,
             reads: true,
             read_bytes: 0,
             is_resumable: false,
-            inbound: VecDeque::new(),
+            inbound: BytesMut::new(),
             outbound: 0,
             kernel_bytes,
             line: Line::Stands,
@@ -110,7 +109,7 @@ impl Connection {
     }
 
     pub(super) fn say(&mut self, number: usize, frame: &[u8]) {
-        self.outgoing.extend(frame);
+        self.outgoing.extend_from_slice(frame);
         self.said_bytes += frame.len() as u64;
         self.said.push((self.said_bytes, number));
     }
@@ -131,7 +130,8 @@ impl Connection {
             return 0;
         }
         let bytes = bytes.min(self.outgoing.len());
-        self.inbound.extend(self.outgoing.drain(..bytes));
+        let sent = self.outgoing.split_to(bytes);
+        self.inbound.extend_from_slice(&sent);
         self.wake_reader();
         bytes
     }

@@ -171,7 +171,7 @@ impl World {
         let connection = &mut self.connections[index];
         let mut input = BytesMut::with_capacity(connection.rest.len() + bytes + spare);
         input.extend_from_slice(&connection.rest);
-        input.extend(connection.inbound.drain(..bytes));
+        input.extend_from_slice(&connection.inbound.split_to(bytes));
         let step = self.hand_in(index, &mut input);
         let rest = &mut self.connections[index].rest;
         rest.clear();
