@@ -46,6 +46,8 @@ pub mod events;
 pub mod ids;
 pub mod limits;
 pub mod loss;
+#[cfg(any(feature = "server", feature = "client"))]
+mod poller;
 pub mod router;
 #[cfg(feature = "server")]
 #[cfg_attr(docsrs, doc(cfg(feature = "server")))]

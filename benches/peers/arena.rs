@@ -10,7 +10,7 @@ use tickwire_load::count::Counting;
 use tickwire_load::drive::{self, Extent, Pace as Tempo, Parties, Plan, Schedule, Window};
 use tickwire_load::load::{Load, Receivers};
 use tickwire_load::messages::{Example, Selection, Target};
-use tickwire_load::one_at_a_time;
+use tickwire_load::one_at_a_time::{self, Waiting};
 use tickwire_load::process::CpuClock;
 use tickwire_load::protocol::{Acks, IO_TIMEOUT, Protocol, SUBJECT};
 
@@ -18,7 +18,9 @@ use crate::clients;
 use crate::figures::{Figures, Metric};
 use crate::machine::Cores;
 use crate::options::Pace;
-use crate::rows::{Contestant, Experiment, IDLE_CONNECTIONS, NEIGHBOURS, PACED_PER_SECOND};
+use crate::rows::{
+    Contestant, Experiment, IDLE_CONNECTIONS, NEIGHBOURS, PACED_PER_SECOND, POLLED_NEIGHBOURS,
+};
 use crate::server::{Found, Kind, Running};
 
 /// The names to which the eleven messages go.
@@ -46,7 +48,7 @@ pub struct Arena<'a> {
     found: &'a [Found],
     cores: Cores,
     pace: Pace,
-    servers: HashMap<(Kind, bool), Place>,
+    servers: HashMap<Contestant, Place>,
     loads: HashMap<Kind, Load>,
 }
 
@@ -74,8 +76,9 @@ impl<'a> Arena<'a> {
     /// state is unknown.
     pub fn run(&mut self, contestant: Contestant) -> Result<Figures, String> {
         let outcome = self.try_run(contestant);
-        if outcome.is_err() {
-            self.servers.remove(&(contestant.kind, contestant.crowded));
+        // One that polls for its neighbours would take the core from the others.
+        if outcome.is_err() || contestant.polls {
+            self.servers.remove(&contestant.place());
         }
         outcome
     }
@@ -83,14 +86,15 @@ impl<'a> Arena<'a> {
     fn try_run(&mut self, contestant: Contestant) -> Result<Figures, String> {
         let kind = contestant.kind;
         if self.experiment == Experiment::IdleMemory {
-            return idle_memory(&self.start(kind)?);
+            return idle_memory(&self.start(contestant)?);
         }
-        let place = (kind, contestant.crowded);
+        let place = contestant.place();
         if !self.servers.contains_key(&place) {
-            let server = self.start(kind)?;
-            let neighbours = match contestant.crowded {
-                true => open_idle(&server, NEIGHBOURS)?,
-                false => Vec::new(),
+            let server = self.start(contestant)?;
+            let neighbours = match (contestant.crowded, contestant.polls) {
+                (true, true) => open_idle(&server, POLLED_NEIGHBOURS)?,
+                (true, false) => open_idle(&server, NEIGHBOURS)?,
+                (false, _) => Vec::new(),
             };
             let opened = Place {
                 server,
@@ -108,13 +112,15 @@ impl<'a> Arena<'a> {
             .or_insert_with(|| load(self.experiment, kind.protocol()));
         let plan = plan(self.experiment, self.pace, contestant, load);
         match self.experiment {
-            Experiment::OneAtATime => run_one_at_a_time(server, load, &plan),
+            Experiment::OneAtATime => run_one_at_a_time(server, load, &plan, contestant),
             experiment => run_stream(server, load, &plan, experiment, contestant.acks),
         }
     }
 
-    fn start(&self, kind: Kind) -> Result<Running, String> {
+    fn start(&self, contestant: Contestant) -> Result<Running, String> {
+        let kind = contestant.kind;
         match self.experiment {
+            _ if contestant.polls => Self::found(self.found, kind)?.start_polling(self.cores),
             Experiment::Clients(_) => {
                 Self::found(self.found, kind)?.start_beside_clients(self.cores)
             }
@@ -245,11 +251,20 @@ fn run_stream(
     Ok(figures)
 }
 
-fn run_one_at_a_time(server: &Running, load: &Load, plan: &Plan) -> Result<Figures, String> {
+fn run_one_at_a_time(
+    server: &Running,
+    load: &Load,
+    plan: &Plan,
+    contestant: Contestant,
+) -> Result<Figures, String> {
+    let waiting = match contestant.polls {
+        true => Waiting::Polling,
+        false => Waiting::Asleep,
+    };
     let mut parties = connect(server, load, Experiment::OneAtATime, Acks::None)?;
     let ends = parties.senders.pop().zip(parties.receivers.pop());
     let (sender, receiver) = ends.expect("there is one of each");
-    let run = one_at_a_time::run(load, sender, receiver, plan, |_, _| {});
+    let run = one_at_a_time::run(load, sender, receiver, plan, waiting, |_, _| {});
     let (outcome, stop) = run.map_err(|error| error.to_string())?;
     match stop {
         Some(stop) => Err(stop.to_string()),

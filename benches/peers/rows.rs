@@ -12,6 +12,8 @@ pub const PACED_PER_SECOND: u32 = 46_500;
 pub const IDLE_CONNECTIONS: usize = 5_000;
 /// Idle connections beside one that is busy.
 pub const NEIGHBOURS: usize = 10_000;
+/// The same beside a server that polls.
+pub const POLLED_NEIGHBOURS: usize = 1_000;
 /// The copy loop must be so much faster than NATS, or the load itself is
 /// measured.
 pub const COPY_LOOP_BY_NATS_MIN: f64 = 3.5;
@@ -57,6 +59,8 @@ pub struct Contestant {
     pub acks: Acks,
     /// Whether many idle connections are open beside.
     pub crowded: bool,
+    /// Whether it and its clients look at their sockets without pause.
+    pub polls: bool,
 }
 
 impl Contestant {
@@ -66,6 +70,15 @@ impl Contestant {
             kind,
             acks: Acks::None,
             crowded: false,
+            polls: false,
+        }
+    }
+
+    /// The one whose server it shares: acks are the sender's.
+    pub const fn place(self) -> Self {
+        Self {
+            acks: Acks::None,
+            ..self
         }
     }
 
@@ -73,6 +86,8 @@ impl Contestant {
     pub fn label(self) -> String {
         let label = self.kind.label();
         match (self.kind, self.acks) {
+            _ if self.polls && self.crowded => format!("{label}, polling, with neighbours"),
+            _ if self.polls => format!("{label}, polling"),
             _ if self.crowded => format!("{label}, with neighbours"),
             (Kind::Tickwire | Kind::OtherTickwire, Acks::Each) => format!("{label}, acks each"),
             (Kind::Tickwire | Kind::OtherTickwire, Acks::Batch) => format!("{label}, acks batch"),
@@ -131,6 +146,10 @@ const CROWDED: Contestant = Contestant {
     crowded: true,
     ..TICKWIRE
 };
+const POLLING: Contestant = Contestant {
+    polls: true,
+    ..TICKWIRE
+};
 
 /// All rows, those of an experiment side by side.
 pub fn all() -> Vec<Row> {
@@ -147,6 +166,7 @@ pub fn all() -> Vec<Row> {
                 .showing(&[NATS, REDIS, RUMQTTD, MOSQUITTO]),
         );
     }
+    rows.extend(polling());
     for connections in [10, 1_000] {
         let work = format!(
             "{} orders a second over {} connections to one receiver, no acks: server CPU",
@@ -216,6 +236,30 @@ fn throughput() -> Vec<Row> {
             each,
             0.85,
         ),
+    ]
+}
+
+/// The server and both ends look at their sockets without pause; the copy loop and
+/// its ends sleep.
+fn polling() -> [Row; 2] {
+    let row = |subject: Contestant, id: &str, beside: &str| {
+        let id = format!("one-at-a-time/{id}");
+        let work = format!("1 → 1, one order at a time, no acks, busy polling{beside}: p50");
+        let mut row = Row::new(&id, &work, Experiment::OneAtATime, Metric::P50Micros);
+        row.subject = subject;
+        row.at_most(0.5, Reference::One(COPY_LOOP))
+    };
+    let crowded = Contestant {
+        crowded: true,
+        ..POLLING
+    };
+    let beside = format!(
+        ", beside {} idle connections",
+        grouped(POLLED_NEIGHBOURS as f64, 0)
+    );
+    [
+        row(POLLING, "polling", ""),
+        row(crowded, "polling-neighbours", &beside),
     ]
 }
 

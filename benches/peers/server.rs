@@ -98,6 +98,13 @@ impl Found {
         format!("{} {}", self.kind.label(), self.version)
     }
 
+    /// Starts it on its core, with a thread that polls its sockets.
+    pub fn start_polling(&self, cores: Cores) -> Result<Running, String> {
+        let mut command = cores.on_server_core(&self.program);
+        command.envs([("TICKWIRE_THREADS", "1"), ("TICKWIRE_BUSY_POLL", "1")]);
+        self.start_as(command)
+    }
+
     /// Starts it on its core.
     pub fn start(&self, cores: Cores) -> Result<Running, String> {
         let mut command = cores.on_server_core(&self.program);

@@ -21,6 +21,7 @@ pub fn after_help() -> String {
 Examples:
   tickwire serve
   tickwire serve --listen 0.0.0.0:7411 --threads 4
+  tickwire serve --busy-poll            a core at 100 % for the least latency
   tickwire serve --config tickwire.toml
   TICKWIRE_QUEUE_BYTES=64MiB tickwire serve
   tickwire serve --print-config > tickwire.toml    a file to start from
@@ -66,6 +67,9 @@ pub struct Arguments {
     pub name: Option<String>,
     #[arg(long, value_name = "N", help = flag_help("threads"))]
     pub threads: Option<String>,
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1")]
+    #[arg(require_equals = true, help = flag_help("busy_poll") + " Without N: 1")]
+    pub busy_poll: Option<String>,
     /// A TOML file with settings
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -206,6 +210,7 @@ impl Arguments {
             ("listen", &listen),
             ("name", &self.name),
             ("threads", &self.threads),
+            ("busy_poll", &self.busy_poll),
         ];
         let flags = Flags {
             config: self.config.as_deref(),

@@ -1,6 +1,7 @@
 //! Reaching a server, for the first time and again.
 
 use std::io;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::greet::{Welcomed, greet};
 use super::outbox::Outbox;
@@ -16,6 +18,7 @@ use super::session::Session;
 use super::shared::Shared;
 use super::{Client, ClientConfig, ConnectError, Handle, Receiver, dial, receiver};
 use crate::ids::Name;
+use crate::poller::Poller;
 use crate::wire::Hello;
 
 impl Client {
@@ -54,11 +57,31 @@ impl Client {
         F: Future<Output = io::Result<S>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
-        let mut dialer = Dialer {
+        let dialer = Dialer {
             address: address.to_string(),
             dial: Box::new(move || dial().boxed()),
             timeout: config.connect_timeout,
         };
+        if !config.busy_poll {
+            return Self::connect_here(dialer, config, None).await;
+        }
+        let poller = Poller::start().map_err(ConnectError::Poll)?;
+        let handle = poller.handle().clone();
+        let connecting = handle.spawn(Self::connect_here(dialer, config, Some(poller)));
+        // Who doesn't wait for it to the end wants no connection.
+        match AbortOnDropHandle::new(connecting).await {
+            Ok(connected) => connected,
+            Err(error) => resume_unwind(error.into_panic()),
+        }
+    }
+
+    /// Connects on the runtime that this is called in, which is that of `poller` if
+    /// there is one.
+    async fn connect_here<S: AsyncRead + AsyncWrite + Send + 'static>(
+        mut dialer: Dialer<S>,
+        config: ClientConfig,
+        poller: Option<Poller>,
+    ) -> Result<(Self, Receiver), ConnectError> {
         let registration = config.registration()?;
         let name = registration.source.clone();
         let first = dialer.attempt(&name, registration.hello()).await;
@@ -69,7 +92,14 @@ impl Client {
         let (ended_sender, ended) = watch::channel(None);
         let (inbox, receiver) = receiver::inbox(config.inbound_bytes, config.inbound_bytes_max);
         let shared = Arc::new(Shared::new(name, first.welcome.clone(), &config, ended));
-        let session = Session::new(shared.clone(), config, registration, inbox, ended_sender);
+        let session = Session::new(
+            shared.clone(),
+            config,
+            registration,
+            inbox,
+            ended_sender,
+            poller,
+        );
         tokio::spawn(session.run(first, again, Outbox::new(Arc::clone(&queue))));
         let handle = Arc::new(Handle { shared, queue });
         let client = Self {

@@ -19,6 +19,7 @@ use super::outbox::Outbox;
 use super::session::Session;
 use super::shared::frame_bytes_max;
 use super::silence::{self, SilenceCheck};
+use crate::poller::{Connected, Poller};
 
 pub(super) struct Connection<'a> {
     session: &'a Session,
@@ -34,6 +35,8 @@ pub(super) struct Connection<'a> {
     parting: CancellationToken,
     /// Cancelled when it has said why, and that there is no coming back.
     doomed: CancellationToken,
+    /// Keeps the thread that polls from sleeping, if there is one.
+    _connected: Option<Connected>,
 }
 
 impl<'a> Connection<'a> {
@@ -54,6 +57,7 @@ impl<'a> Connection<'a> {
             repeats_before: state.unanswered.next_position(),
             parting: CancellationToken::new(),
             doomed: CancellationToken::new(),
+            _connected: session.poller.as_ref().map(Poller::connected),
         }
     }
 

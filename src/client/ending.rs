@@ -49,8 +49,9 @@ pub(super) fn of_attempt(error: ConnectError) -> Option<Disconnect> {
         | ConnectError::Unreachable { .. }
         | ConnectError::Timeout { .. }
         | ConnectError::ClosedByServer { .. }
-        // Names are checked before the client first connects.
-        | ConnectError::InvalidName(_) => None,
+        // These come before the client first connects.
+        | ConnectError::InvalidName(_)
+        | ConnectError::Poll(_) => None,
     }
 }
 

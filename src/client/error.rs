@@ -13,6 +13,9 @@ pub enum ConnectError {
     /// A name in the configuration is none.
     #[error("the client's configuration: {0}")]
     InvalidName(#[from] NameError),
+    /// The thread of a client that polls can't be started.
+    #[error("can't start the thread that polls: {0}")]
+    Poll(#[source] io::Error),
     /// The server can't be reached, or the connection broke.
     #[error("can't reach {address}: {error}")]
     Unreachable {

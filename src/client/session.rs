@@ -28,6 +28,7 @@ use super::subscriptions::Subscriptions;
 use super::unanswered::Unanswered;
 use super::{ClientConfig, ConnectError, Disconnect, Event, Reconnection, ending};
 use crate::limits::RECONNECT_STABLE;
+use crate::poller::Poller;
 use crate::sync::lock;
 
 pub(super) struct Session {
@@ -35,6 +36,8 @@ pub(super) struct Session {
     pub config: ClientConfig,
     pub inbox: Inbox,
     pub signs: Signs,
+    /// The thread that it runs on, if that is its own.
+    pub poller: Option<Poller>,
     state: Mutex<State>,
     /// Told when there won't be another connection.
     ended: watch::Sender<Option<LeftBehind>>,
@@ -64,11 +67,13 @@ impl Session {
         registration: Registration,
         inbox: Inbox,
         ended: watch::Sender<Option<LeftBehind>>,
+        poller: Option<Poller>,
     ) -> Self {
         Self {
             shared,
             inbox,
             signs: Signs::default(),
+            poller,
             state: Mutex::new(State {
                 registration,
                 unanswered: Unanswered::new(config.answer_timeout),

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use super::machine;
 use crate::limits;
 use crate::wire::filter::Pointer;
 
@@ -50,6 +51,20 @@ pub(super) fn within<T: PartialOrd + fmt::Debug>(
         let allowed = format!("must be between {min} and {:?}{unit}", allowed.end());
         Err(ConfigError::new(key, value, allowed))
     }
+}
+
+/// The rule of a number of threads that never sleep: more than one a core would only
+/// wait for each other.
+pub(super) fn cores(key: &'static str, threads: &usize) -> Result<(), ConfigError> {
+    let cores = *machine::CORES;
+    if *threads <= cores {
+        return Ok(());
+    }
+    let allowed = format!(
+        "must be between 0 and {cores}, the cores that this process may use (its CPU affinity and \
+         its cgroup's quota count)"
+    );
+    Err(ConfigError::new(key, threads, allowed))
 }
 
 pub(super) fn pointers(key: &'static str, pointers: &Vec<String>) -> Result<(), ConfigError> {

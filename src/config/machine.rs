@@ -1,8 +1,11 @@
-//! The memory that this process may have, of the machine or its control group.
+//! The memory and the cores that this process may have, of the machine or its control
+//! group.
 
 use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+use std::thread;
 
 use crate::limits::{MEMORY_MAX_DIVISOR, MEMORY_MAX_FALLBACK, MEMORY_MAX_MIN};
 
@@ -11,6 +14,11 @@ pub(super) struct GroupLimit {
     pub(super) bytes: usize,
     pub(super) file: PathBuf,
 }
+
+/// The cores by the process's affinity and the quota of its control groups; one where
+/// the system doesn't say.
+pub(super) static CORES: LazyLock<usize> =
+    LazyLock::new(|| thread::available_parallelism().map_or(1, NonZero::get));
 
 /// The smallest limit of this process's control groups, if they have one.
 pub(super) static GROUP_LIMIT: LazyLock<Option<GroupLimit>> = LazyLock::new(|| {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::check::{ConfigError, addresses, anything, pointers, within};
+use super::check::{ConfigError, addresses, anything, cores, pointers, within};
 use super::define::{self, settings};
 use crate::ids::Name;
 #[cfg(feature = "server")]
@@ -69,6 +69,12 @@ settings! {
         first_message_timeout: Duration = limits::FIRST_MESSAGE_TIMEOUT_DEFAULT
             => Duration,
             within(limits::FIRST_MESSAGE_TIMEOUT_MIN..=limits::FIRST_MESSAGE_TIMEOUT_MAX, "");
+
+        /// The threads that look at the sockets of their connections without pause while
+        /// anybody is connected, each of which keeps a core at 100 %: no message waits
+        /// for a thread to wake. At most as many as the process may use cores. 0: none.
+        busy_poll: usize = 0
+            => Count, cores;
 
         /// The bytes a second at which a frame must come in the mean, once it has
         /// taken 10 s.

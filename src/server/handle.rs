@@ -16,6 +16,7 @@ use super::endpoint::{self, AttachError, EndpointReceiver, EndpointSender};
 use super::failure::{self, ServerFailure};
 use super::listener::Acceptor;
 use super::phase::Phase;
+use super::pollers::Pollers;
 use super::repeated::Repeated;
 use super::{ServerConfig, ServerShared, StartError, binding};
 use crate::ids::Name;
@@ -33,6 +34,8 @@ pub struct ServerHandle {
     shared: Arc<ServerShared>,
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// Cancelled when the shutdown is over.
+    stopped: CancellationToken,
     /// Whoever shuts down holds the lock; others wait for it.
     accepting: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
@@ -45,12 +48,30 @@ pub(super) async fn start(config: ServerConfig) -> Result<ServerHandle, StartErr
         address: config.listen.join(", "),
         source,
     })?;
+    let count = config.busy_poll;
+    let pollers = Pollers::start(count).map_err(|source| StartError::Poll { count, source })?;
+    let pollers = Arc::new(pollers);
     let spare = Spare::take();
     let slots = descriptors::slots(config.connections_max);
     let shared = Arc::new(ServerShared::new(config, slots));
     let tasks = TaskTracker::new();
     let stop = CancellationToken::new();
-    let acceptor = Acceptor::new(listeners, Arc::clone(&shared), tasks.clone(), spare);
+    let stopped = CancellationToken::new();
+    // They end with the server, or with the runtime that it was started on.
+    tokio::spawn({
+        let (pollers, stopped) = (Arc::clone(&pollers), stopped.clone());
+        async move {
+            stopped.cancelled().await;
+            drop(pollers);
+        }
+    });
+    let acceptor = Acceptor::new(
+        listeners,
+        Arc::clone(&shared),
+        tasks.clone(),
+        pollers,
+        spare,
+    );
     let accepting = acceptor.run(stop.clone());
     let accepting = failure::watch(shared.clone(), ServerFailure::Accepting, accepting);
     let accepting = tokio::spawn(accepting);
@@ -65,6 +86,7 @@ pub(super) async fn start(config: ServerConfig) -> Result<ServerHandle, StartErr
         shared,
         tasks,
         stop,
+        stopped,
         accepting: Arc::new(Mutex::new(Some(accepting))),
     })
 }
@@ -191,6 +213,7 @@ impl ServerHandle {
         phases.begin(Phase::Closing);
         self.tasks.close();
         self.tasks.wait().await;
+        self.stopped.cancel();
     }
 }
 

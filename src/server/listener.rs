@@ -16,8 +16,10 @@ use super::ServerShared;
 use super::connection::Connection;
 use super::descriptors::{self, Spare};
 use super::failure::ServerFailure;
+use super::pollers::Pollers;
 use super::socket;
 use crate::limits::{ACCEPT_BACKOFF_FIRST, ACCEPT_BACKOFF_MAX, REFUSAL_HOLD};
+use crate::poller::Poller;
 
 /// Accepts the connections of its listeners, and serves or refuses them.
 pub(super) struct Acceptor {
@@ -27,6 +29,7 @@ pub(super) struct Acceptor {
     shared: Arc<ServerShared>,
     /// Knows the task of each connection.
     tasks: TaskTracker,
+    pollers: Arc<Pollers>,
     spare: Spare,
     backoff: Duration,
 }
@@ -36,6 +39,7 @@ impl Acceptor {
         listeners: Vec<TcpListener>,
         shared: Arc<ServerShared>,
         tasks: TaskTracker,
+        pollers: Arc<Pollers>,
         spare: Spare,
     ) -> Self {
         Self {
@@ -43,6 +47,7 @@ impl Acceptor {
             first: 0,
             shared,
             tasks,
+            pollers,
             spare,
             backoff: ACCEPT_BACKOFF_FIRST,
         }
@@ -90,10 +95,15 @@ impl Acceptor {
     }
 
     fn admit(&self, stream: TcpStream) {
-        if let Err(error) = socket::set_up(&stream) {
-            tracing::debug!(%error, "a connection was gone before it was served");
-            return;
-        }
+        let poller = self.pollers.least_connected();
+        let set_up = socket::set_up(&stream);
+        let stream = match set_up.and_then(|()| Pollers::hand_over(stream, poller)) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::debug!(%error, "a connection was gone before it was served");
+                return;
+            }
+        };
         let slots = &self.shared.slots;
         let now = self.shared.clock.mono();
         let ending = slots.enter(now);
@@ -101,10 +111,24 @@ impl Acceptor {
         let connection = Box::new(Connection::new(stream, Arc::clone(&self.shared), ending));
         if is_refused {
             self.shared.accept_log.refused(now, slots.served_max());
-            self.tasks.spawn(connection.refuse());
+            self.spawn(connection.refuse(), poller);
         } else {
-            self.tasks.spawn(connection.run());
+            self.spawn(connection.run(), poller);
         }
+    }
+
+    /// Spawns the task of a connection where its socket is.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static, poller: Option<&Poller>) {
+        let Some(poller) = poller else {
+            self.tasks.spawn(task);
+            return;
+        };
+        let connected = poller.connected();
+        let task = async {
+            task.await;
+            drop(connected);
+        };
+        self.tasks.spawn_on(task, poller.handle());
     }
 
     /// Accepts and refuses a connection with the descriptor that is kept for

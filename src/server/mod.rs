@@ -11,6 +11,7 @@ mod handle;
 mod input;
 mod listener;
 mod phase;
+mod pollers;
 mod repeated;
 mod slots;
 mod socket;
@@ -76,6 +77,14 @@ pub enum StartError {
     Listen {
         /// The address as it was given.
         address: String,
+        /// The operating system's error.
+        source: io::Error,
+    },
+    /// The threads of `busy_poll` can't be started.
+    #[error("can't start {count} threads that poll: {source}")]
+    Poll {
+        /// The value of `busy_poll`.
+        count: usize,
         /// The operating system's error.
         source: io::Error,
     },

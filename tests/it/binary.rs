@@ -9,6 +9,8 @@ mod listen;
 mod listening;
 #[cfg(target_os = "linux")]
 mod log;
+#[cfg(target_os = "linux")]
+mod polling;
 mod send;
 #[cfg(unix)]
 mod signals;

@@ -127,6 +127,8 @@ async fn run(seed: u64, who: Who) -> Sums {
     let linger_ms = [0, 100, 30_000][usize::try_from(random.below(3)).expect("small")];
     let server = start_server_with(|server| {
         server
+            // Some look at their sockets without pause.
+            .busy_poll(usize::from(seed.is_multiple_of(4)))
             .linger(Duration::from_millis(linger_ms))
             .queue_messages(16 << random.below(4))
             .queue_bytes(64 * 1024)

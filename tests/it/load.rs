@@ -10,7 +10,7 @@ use tickwire_load::drive::{self, Extent, Outcome, Pace, Parties, Plan, Schedule}
 use tickwire_load::frame;
 use tickwire_load::load::{Load, Receivers};
 use tickwire_load::messages::{Example, Selection, Target};
-use tickwire_load::one_at_a_time;
+use tickwire_load::one_at_a_time::{self, Waiting};
 use tickwire_load::protocol::{Acks, Fence, Framed, Party, Protocol, SUBJECT};
 use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
@@ -214,12 +214,15 @@ fn one_at_a_time_has_a_latency_for_each_message() {
     let local = Local::start();
     let load = load(&Selection::Mix, 1, Receivers::One(Target::Name(SUBJECT)));
     let plan = Plan::exact(messages(330), Acks::Each);
-    let (sender, receiver) = (local.sender(Acks::Each), local.receiver(SUBJECT));
-    let (outcome, stop) = one_at_a_time::run(&load, sender, receiver, &plan, |_, _| {}).unwrap();
-    assert!(stop.is_none(), "{stop:?}");
-    assert_eq!((outcome.sent, outcome.arrivals.units()), (330, 330));
-    assert_eq!(outcome.arrival.count(), 330);
-    // One in eleven is an ack.
-    assert_eq!(outcome.both.count(), 300);
+    for waiting in [Waiting::Asleep, Waiting::Polling] {
+        let (sender, receiver) = (local.sender(Acks::Each), local.receiver(SUBJECT));
+        let run = one_at_a_time::run(&load, sender, receiver, &plan, waiting, |_, _| {});
+        let (outcome, stop) = run.unwrap();
+        assert!(stop.is_none(), "{stop:?}");
+        assert_eq!((outcome.sent, outcome.arrivals.units()), (330, 330));
+        assert_eq!(outcome.arrival.count(), 330);
+        // One in eleven is an ack.
+        assert_eq!(outcome.both.count(), 300);
+    }
     local.stop();
 }

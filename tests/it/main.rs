@@ -25,6 +25,7 @@ mod losses;
 mod memory;
 mod messages;
 mod names;
+mod polling;
 mod protocol_document;
 mod queues;
 #[cfg(feature = "client")]

@@ -1,5 +1,6 @@
 //! One message at a time: each is sent when the one before has arrived and been
-//! answered. Blocking sockets and one thread, as a plain client has them.
+//! answered. One thread, which sleeps until its sockets have something, as a plain
+//! client does, or looks at them without pause.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -54,21 +55,35 @@ pub enum Stop {
     Write(#[from] io::Error),
 }
 
-/// A blocking connection, and the bytes that are not taken yet.
+/// The way in which the ends wait for bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waiting {
+    /// They sleep until the system wakes them.
+    Asleep,
+    /// They look at the socket again and again, at 100 % of a core.
+    Polling,
+}
+
+/// A connection, and the bytes that are not taken yet.
 struct Line {
     stream: TcpStream,
+    waiting: Waiting,
+    patience: Duration,
     buffer: Vec<u8>,
     held: usize,
 }
 
 impl Line {
-    fn new(party: Party, patience: Duration) -> io::Result<Self> {
+    fn new(party: Party, patience: Duration, waiting: Waiting) -> io::Result<Self> {
         party.stream.set_read_timeout(Some(patience))?;
+        party.stream.set_nonblocking(waiting == Waiting::Polling)?;
         let mut buffer = party.unread;
         let held = buffer.len();
         buffer.resize(held + READ_BYTES, 0);
         Ok(Self {
             stream: party.stream,
+            waiting,
+            patience,
             buffer,
             held,
         })
@@ -80,6 +95,7 @@ impl Line {
         &mut self,
         mut take: impl FnMut(&[u8]) -> Result<(usize, bool), Broken>,
     ) -> Result<bool, Broken> {
+        let start = Instant::now();
         loop {
             let (taken, is_there) = take(&self.buffer[..self.held])?;
             self.buffer.copy_within(taken..self.held, 0);
@@ -94,6 +110,8 @@ impl Line {
                 Ok(0) => return Err(Broken::Closed),
                 Ok(bytes) => self.held += bytes,
                 Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock
+                        if self.waiting == Waiting::Polling && start.elapsed() < self.patience => {}
                     ErrorKind::WouldBlock | ErrorKind::TimedOut => return Ok(false),
                     ErrorKind::Interrupted => {}
                     _ => return Err(error.into()),
@@ -112,14 +130,15 @@ struct Exchange<'a> {
     outcome: Outcome<'a>,
 }
 
-/// Sends the first stream of `load` from `sender` to `receiver` as `plan` says,
-/// and calls `watch` with the messages so far from time to time. Latencies
+/// Sends the first stream of `load` from `sender` to `receiver` as `plan` says, both
+/// `waiting` in that way, and calls `watch` with the messages so far from time to time. Latencies
 /// count from the window of the plan on. Returns the reason for an early end too.
 pub fn run<'a>(
     load: &'a Load,
     sender: Party,
     receiver: Party,
     plan: &Plan,
+    waiting: Waiting,
     watch: impl FnMut(u64, Duration),
 ) -> io::Result<(Outcome<'a>, Option<Stop>)> {
     let fence = sender.fence.as_ref().map(|fence| fence.frame.clone());
@@ -133,8 +152,8 @@ pub fn run<'a>(
     };
     let mut exchange = Exchange {
         stream: &load.streams[0],
-        sender: Line::new(sender, plan.patience)?,
-        receiver: Line::new(receiver, plan.patience)?,
+        sender: Line::new(sender, plan.patience, waiting)?,
+        receiver: Line::new(receiver, plan.patience, waiting)?,
         patience: plan.patience,
         outcome,
     };
@@ -222,6 +241,7 @@ impl Exchange<'_> {
     fn look_at_answers(&mut self) {
         // Only to word a failure: if it can't be waited, nothing is added.
         let _ = self.sender.stream.set_read_timeout(Some(LAST_LOOK));
+        self.sender.patience = LAST_LOOK;
         let replies = &mut self.outcome.replies;
         let _ = (self.sender).read_until(|read| Ok((replies.take(read)?, false)));
     }

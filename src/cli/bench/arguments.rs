@@ -60,6 +60,7 @@ const ONE_AT_A_TIME_HELP: &str = "\
 Examples:
   tickwire bench one-at-a-time
   tickwire bench one-at-a-time --message heartbeat --messages 20000
+  tickwire bench one-at-a-time --busy-poll
   tickwire bench one-at-a-time --client
 
 Writes one message, waits until it has arrived at the receiver and its ack at \
@@ -68,7 +69,11 @@ to the arrival of the message, and to the arrival of both.
 
 With --client one client of the library sends to another, and the figure is that of \
 `send` until its ack: what a program waits that awaits each message. Acks among the \
-messages are left out, for they are never answered.";
+messages are left out, for they are never answered.
+
+With --busy-poll nobody sleeps while waiting for a message: neither this program nor the \
+server that it starts. One with --to is asked to by its own `serve --busy-poll`. Each \
+keeps a core at 100 %; with --client each client keeps one, and they share those there are.";
 
 const FAN_OUT_HELP: &str = "\
 Examples:
@@ -169,6 +174,9 @@ pub struct OneAtATime {
     /// Through the library's client, as programs send: each `send` awaited
     #[arg(long)]
     pub client: bool,
+    /// Look at the sockets without pause, here and, unless --to, in the server
+    #[arg(long)]
+    pub busy_poll: bool,
     #[command(flatten)]
     pub load: LoadArguments,
 }

@@ -94,7 +94,12 @@ fn told(event: &Event) -> String {
 }
 
 /// Measures one client that sends to another.
-pub fn run(plan: &Plan<'_>, work: Work, common: &Common) -> Result<Report, Failure> {
+pub fn run(
+    plan: &Plan<'_>,
+    work: Work,
+    busy_poll: bool,
+    common: &Common,
+) -> Result<Report, Failure> {
     if plan.acks == Acks::None {
         return Err(Failure::usage(
             "--acks none: the client waits for every answer; choose each or batch, or leave out \
@@ -102,7 +107,7 @@ pub fn run(plan: &Plan<'_>, work: Work, common: &Common) -> Result<Report, Failu
         ));
     }
     let selection = selection::of(plan.message, false).map_err(Failure::usage)?;
-    let setup = Setup::new(common.to.as_deref(), 2)?;
+    let setup = Setup::with_pollers(common.to.as_deref(), 2, usize::from(busy_poll))?;
     let runtime = clients::runtime().map_err(Failure::failed)?;
     let (sender, receiver) = (names("tx", 1), names("rx", 1));
     let receivers = Receivers::InTurn(&receiver);
@@ -119,6 +124,7 @@ pub fn run(plan: &Plan<'_>, work: Work, common: &Common) -> Result<Report, Failu
         [&sender[0], &receiver[0]],
         &setup,
         &runtime,
+        busy_poll,
     )?;
     let bar = Progress::of_load(plan.extent);
     let clock = CpuClock::start(setup.process.clone());
@@ -127,7 +133,9 @@ pub fn run(plan: &Plan<'_>, work: Work, common: &Common) -> Result<Report, Failu
     });
     let cpu = clock.stop();
     drop(bar);
-    Ok(report(plan, work, &setup, &load, &outcome, cpu))
+    let mut report = report(plan, work, &setup, &load, &outcome, cpu);
+    report.option("busy_poll", busy_poll);
+    Ok(report)
 }
 
 /// Connects both clients, and makes the messages of the one that sends.
@@ -138,11 +146,13 @@ fn connect(
     [sender, receiver]: [&str; 2],
     setup: &Setup,
     runtime: &Runtime,
+    busy_poll: bool,
 ) -> Result<(Sending, Receiving), Failure> {
     let connect = |name: &str| {
         let config = ClientConfig::new(name)
             .batch_acks(plan.acks == Acks::Batch)
-            .reconnect(false);
+            .reconnect(false)
+            .busy_poll(busy_poll);
         let connected = runtime.block_on(Client::connect(setup.to.as_str(), config));
         connected.map_err(Failure::failed)
     };

@@ -4,7 +4,7 @@ use tickwire_load::clients::Work;
 use tickwire_load::drive::{self, Pace};
 use tickwire_load::frame::PREFIX_BYTES;
 use tickwire_load::messages::Selection;
-use tickwire_load::one_at_a_time;
+use tickwire_load::one_at_a_time::{self, Waiting};
 use tickwire_load::process::CpuClock;
 use tickwire_load::progress::{Progress, number};
 use tickwire_load::protocol::Acks;
@@ -21,11 +21,18 @@ pub fn run(arguments: &OneAtATime) -> Result<Report, Failure> {
     let load = &arguments.load;
     let plan = Plan::new("one-at-a-time", &load.messages, load.extent.extent());
     if arguments.client {
-        return client::run(&plan, Work::OneAtATime, &load.common);
+        return client::run(&plan, Work::OneAtATime, arguments.busy_poll, &load.common);
     }
     let selection = selection::of(plan.message, false).map_err(Failure::usage)?;
-    let setup = Setup::new(load.common.to.as_deref(), 4)?;
-    measure(&plan, &selection, &setup, || Progress::of_load(plan.extent))
+    let pollers = usize::from(arguments.busy_poll);
+    let setup = Setup::with_pollers(load.common.to.as_deref(), 4, pollers)?;
+    let waiting = match arguments.busy_poll {
+        true => Waiting::Polling,
+        false => Waiting::Asleep,
+    };
+    measure(&plan, &selection, &setup, waiting, || {
+        Progress::of_load(plan.extent)
+    })
 }
 
 /// Connects, and drives the load. The bar begins with it.
@@ -33,6 +40,7 @@ pub fn measure(
     plan: &Plan<'_>,
     selection: &Selection,
     setup: &Setup,
+    waiting: Waiting,
     bar: impl FnOnce() -> Progress,
 ) -> Result<Report, Failure> {
     let (load, mut parties) = prepare(plan, selection, setup)?;
@@ -41,9 +49,16 @@ pub fn measure(
     let drive_plan = drive::Plan::exact(Pace::FlatOut(plan.extent), plan.acks);
     let bar = bar();
     let clock = CpuClock::start(setup.process.clone());
-    let run = one_at_a_time::run(&load, sender, receiver, &drive_plan, |sent, elapsed| {
-        bar.show(sent, elapsed);
-    });
+    let run = one_at_a_time::run(
+        &load,
+        sender,
+        receiver,
+        &drive_plan,
+        waiting,
+        |sent, elapsed| {
+            bar.show(sent, elapsed);
+        },
+    );
     let cpu = clock.stop();
     drop(bar);
     let (outcome, stop) = run.map_err(Failure::failed)?;
@@ -59,6 +74,7 @@ pub fn measure(
     let mut report = Report::new(plan.mode, title);
     report.option("server", setup.option());
     report.option("client", false);
+    report.option("busy_poll", waiting == Waiting::Polling);
     report.option("message", plan.message);
     report.option("acks", plan.acks.as_str());
     report.extent(plan.extent);

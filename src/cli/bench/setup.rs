@@ -27,9 +27,18 @@ pub struct Setup {
 impl Setup {
     /// Finds the server `to`, or starts one, for so many connections.
     pub fn new(to: Option<&str>, connections: u64) -> Result<Self, Failure> {
+        Self::with_pollers(to, connections, 0)
+    }
+
+    /// The same, with a server that has so many threads that poll if it is started.
+    pub fn with_pollers(
+        to: Option<&str>,
+        connections: u64,
+        pollers: usize,
+    ) -> Result<Self, Failure> {
         check_files(&Process::this(), "this process", connections).map_err(Failure::usage)?;
         let Some(to) = to else {
-            let own = start(connections).map_err(Failure::failed)?;
+            let own = start(connections, pollers).map_err(Failure::failed)?;
             return Ok(Self {
                 to: own.address().to_string(),
                 process: Some(own.process()),
@@ -80,7 +89,7 @@ impl Setup {
 }
 
 /// Starts a `tickwire serve` for so many connections on a free port.
-fn start(connections: u64) -> Result<Server, String> {
+fn start(connections: u64, pollers: usize) -> Result<Server, String> {
     const REMEDY: &str = "Start `tickwire serve` and pass --to";
     let failed = |error| match error {
         StartError::Spawn(error) => format!("can't start a server: {error}. {REMEDY}"),
@@ -96,6 +105,7 @@ fn start(connections: u64) -> Result<Server, String> {
         }
     }
     command.env("TICKWIRE_LOG", "warn");
+    command.env("TICKWIRE_BUSY_POLL", pollers.to_string());
     let connections_max = connections + 16;
     if connections_max > CONNECTIONS_MAX_DEFAULT as u64 {
         command.env("TICKWIRE_CONNECTIONS_MAX", connections_max.to_string());

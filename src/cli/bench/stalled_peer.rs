@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tickwire_load::drive::Extent;
 use tickwire_load::messages::Selection;
+use tickwire_load::one_at_a_time::Waiting;
 use tickwire_load::progress::Progress;
 use tickwire_load::protocol::Acks;
 use tickwire_load::stall::{Stall, StalledPair, Tally};
@@ -109,7 +110,7 @@ impl Runs<'_> {
             setup,
             hidden,
         )?;
-        let single = one_at_a_time::measure(&single, selection, setup, hidden)?;
+        let single = one_at_a_time::measure(&single, selection, setup, Waiting::Asleep, hidden)?;
         let figures = [
             throughput.figures.get("messages_per_second"),
             p99(&paced, "from_due"),

@@ -55,7 +55,7 @@ pub fn throughput(arguments: &Throughput) -> Result<Report, Failure> {
         ..Plan::new("throughput", &load.messages, load.extent.extent())
     };
     if arguments.client {
-        return client::run(&plan, Work::Throughput, &load.common);
+        return client::run(&plan, Work::Throughput, false, &load.common);
     }
     run(&plan, &load.common)
 }

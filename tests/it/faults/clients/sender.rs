@@ -79,6 +79,7 @@ pub async fn run(
 
 fn config(number: u64, Resumable(resumable): Resumable, random: &mut Random) -> ClientConfig {
     let mut config = ClientConfig::new(source(number))
+        .busy_poll(number == 0)
         .resumable(resumable)
         .batch_acks(random.below(2) == 0);
     if random.below(2) == 0 {
