@@ -45,6 +45,8 @@ pub mod config;
 pub mod events;
 pub mod ids;
 pub mod limits;
+#[cfg(any(feature = "server", feature = "client"))]
+mod loopback;
 pub mod loss;
 #[cfg(any(feature = "server", feature = "client"))]
 mod poller;

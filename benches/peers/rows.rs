@@ -234,7 +234,7 @@ fn throughput() -> Vec<Row> {
             "1 → 1, order events with escapes and non-ASCII text, an ack each",
             Experiment::Escaped,
             each,
-            0.85,
+            1.2,
         ),
     ]
 }

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 #[cfg(target_os = "linux")]
 use crate::limits::CLIENT_UNSENT_BYTES;
 use crate::limits::{CONNECT_ADDRESSES_MAX, CONNECT_STAGGER, KEEPALIVE_INTERVAL};
+use crate::loopback;
 
 /// Connects to the server at `address`, trying all its addresses within `timeout`.
 pub(super) async fn tcp(address: String, timeout: Duration) -> io::Result<TcpStream> {
@@ -27,6 +28,7 @@ pub(super) async fn tcp(address: String, timeout: Duration) -> io::Result<TcpStr
         .with_interval(KEEPALIVE_INTERVAL);
     let socket = socket2::SockRef::from(&stream);
     socket.set_tcp_keepalive(&keepalive)?;
+    loopback::set_up(&stream);
     // Bytes that lie unsent in the kernel can't have been answered.
     #[cfg(target_os = "linux")]
     let _ = socket.set_tcp_notsent_lowat(CLIENT_UNSENT_BYTES);

@@ -6,6 +6,8 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
+use crate::loopback;
+
 /// An idle peer is asked whether it lives after so long.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 /// And again after so long, while it doesn't answer.
@@ -13,9 +15,6 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// After so many questions without an answer it is dead.
 #[cfg(not(windows))]
 const KEEPALIVE_RETRIES: u32 = 3;
-
-/// Bytes that the kernel holds of a faster local sender: more leave the caches.
-const LOCAL_RECEIVE_BUFFER_BYTES: usize = 1024 * 1024;
 
 /// Lets small messages leave at once, and finds a peer that vanished while idle.
 pub(super) fn set_up(stream: &TcpStream) -> io::Result<()> {
@@ -26,20 +25,8 @@ pub(super) fn set_up(stream: &TcpStream) -> io::Result<()> {
     #[cfg(not(windows))]
     let keepalive = keepalive.with_retries(KEEPALIVE_RETRIES);
     SockRef::from(stream).set_tcp_keepalive(&keepalive)?;
-    if stream.peer_addr()?.ip().is_loopback() {
-        stay_within_the_machine(stream);
-    }
+    loopback::set_up(stream);
     Ok(())
-}
-
-/// Sets a connection within this machine up, as far as the system lets us: no
-/// network can be congested, and no delay asks for large TCP windows.
-fn stay_within_the_machine(stream: &TcpStream) {
-    let socket = SockRef::from(stream);
-    let _ = socket.set_recv_buffer_size(LOCAL_RECEIVE_BUFFER_BYTES);
-    // BBR, the default of some systems, costs a timer for every few segments.
-    #[cfg(target_os = "linux")]
-    let _ = socket.set_tcp_congestion(b"reno");
 }
 
 /// The time since the peer acknowledged anything, while segments, or probes of a
