@@ -68,7 +68,7 @@ impl Client {
         let poller = Poller::start().map_err(ConnectError::Poll)?;
         let handle = poller.handle().clone();
         let connecting = handle.spawn(Self::connect_here(dialer, config, Some(poller)));
-        // Who doesn't wait for it to the end wants no connection.
+        // A caller that gives up wants no connection.
         match AbortOnDropHandle::new(connecting).await {
             Ok(connected) => connected,
             Err(error) => resume_unwind(error.into_panic()),
