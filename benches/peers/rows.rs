@@ -74,7 +74,7 @@ impl Contestant {
         }
     }
 
-    /// The one whose server it shares: acks are the sender's.
+    /// The contestant without its acks: those that differ in acks alone share a server.
     pub const fn place(self) -> Self {
         Self {
             acks: Acks::None,

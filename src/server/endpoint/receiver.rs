@@ -115,6 +115,9 @@ impl EndpointReceiver {
             }
             return true;
         }
+        if phase >= Phase::Draining {
+            state.draining = None;
+        }
         if phase == Phase::Closing && !self.has_ended {
             self.has_ended = true;
             let reason = "the server stops";
