@@ -84,7 +84,7 @@ impl<'a> Connection<'a> {
             end = self.watch_for_silence() => end,
             never = self.session.expire_answers() => match never {},
         };
-        self.end_batch(outbox);
+        self.end_output(outbox);
         end
     }
 

@@ -108,7 +108,10 @@ impl Client {
             opened,
             _turn: turn,
         };
-        if self.handle.queue.put(Queued::Fence(fence))
+        if self
+            .handle
+            .queue
+            .put(0, |batch| batch.items.push(Queued::Fence(fence)))
             && let Ok(posted) = posted.await
         {
             return posted.outcome();

@@ -90,6 +90,7 @@
 //! is discarded then.
 
 mod backoff;
+mod batch;
 mod config;
 mod connect;
 mod connection;
@@ -113,7 +114,7 @@ mod unanswered;
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use tokio::task::coop::{consume_budget, has_budget_remaining};
 
 pub use config::ClientConfig;
 pub use error::{CloseError, ConnectError, FlushError};
@@ -122,9 +123,10 @@ pub use receiver::Receiver;
 pub use crate::events::{Disconnect, Event, Inbound, Reconnection, SendError, Silence};
 
 use crate::ids::{MsgId, Name, unix_time};
-use crate::limits::{CLIENT_QUEUE_BYTES, FRAME_PREFIX_BYTES};
+use crate::limits::FRAME_PREFIX_BYTES;
 use crate::wire::{Ack, Kind, Message, MillisText, Payload, Subscribe, ValidFrame, Welcome};
-use outgoing::{Outgoing, Purpose, Queued, Waiter};
+use batch::Batch;
+use outgoing::{Outgoing, Purpose, Waiter, queued_bytes};
 use queue::Queue;
 use shared::{Shared, room};
 use subscriptions::Change;
@@ -219,11 +221,15 @@ impl Client {
         }
         let now = unix_time();
         let id = MsgId::fresh_at(now);
-        let mut out = Vec::with_capacity(FRAME_PREFIX_BYTES + bytes);
-        let _ = frame.append(&mut out, id, &MillisText::at(now));
         let answered_as = (frame.kind() != Kind::Ack).then_some(id);
-        self.enqueue_frame(out.into(), answered_as, Purpose::Message, waiter)
-            .await?;
+        let bytes = FRAME_PREFIX_BYTES + bytes;
+        self.put(answered_as.is_some(), bytes, |batch| {
+            let message = Outgoing::new(bytes, answered_as, Purpose::Message, waiter);
+            batch.put(message, bytes, |out| {
+                frame.append(out, id, &MillisText::at(now));
+            });
+        })
+        .await?;
         Ok(id)
     }
 
@@ -312,38 +318,34 @@ impl Client {
         let frame = message
             .to_frame_within(limit)
             .map_err(|bytes| SendError::TooLarge { bytes, limit })?;
-        self.enqueue_frame(frame, answered_as, purpose, waiter)
-            .await
+        self.put(answered_as.is_some(), frame.len(), |batch| {
+            let message = Outgoing::new(frame.len(), answered_as, purpose, waiter);
+            batch.put_copy(message, &frame);
+        })
+        .await
     }
 
-    /// Queues a frame once there is room.
-    async fn enqueue_frame(
+    /// Has a message with a frame of `bytes` put into the queue, once there is room.
+    async fn put(
         &self,
-        frame: Bytes,
-        answered_as: Option<MsgId>,
-        purpose: Purpose,
-        waiter: Option<Waiter>,
+        is_answered: bool,
+        bytes: usize,
+        put: impl FnOnce(&mut Batch),
     ) -> Result<(), SendError> {
         let shared = &self.handle.shared;
-        // One message larger than the whole queue waits until it is empty.
-        let queued_bytes = frame.len().min(CLIENT_QUEUE_BYTES) as u32;
+        let queued_bytes = queued_bytes(bytes);
         // Held until the message is queued: nobody overtakes it.
-        let _place = match answered_as {
-            Some(_) if shared.take_room(queued_bytes) => None,
-            Some(_) => Some(shared.wait_for_room(queued_bytes).await?),
+        let _place = if !is_answered {
             // An answer to others doesn't wait until the client is answered itself.
-            None => {
-                room(&shared.queue_room, queued_bytes).await?.forget();
-                None
-            }
+            room(&shared.queue_room, queued_bytes).await?.forget();
+            None
+        } else if has_budget_remaining() && shared.take_room(queued_bytes) {
+            consume_budget().await;
+            None
+        } else {
+            Some(shared.wait_for_room(queued_bytes).await?)
         };
-        let queued = self.handle.queue.put(Queued::Message(Outgoing {
-            frame,
-            queued_bytes,
-            answered_as,
-            waiter,
-            purpose,
-        }));
+        let queued = self.handle.queue.put(bytes, put);
         queued.then_some(()).ok_or(SendError::Closed)
     }
 }

@@ -1,14 +1,13 @@
-//! The messages that wait to be handed to a connection, and the batch that is
+//! The messages that wait to be handed to a connection, and the frames that are
 //! being handed over. Those that one connection didn't get in full go to the next.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 
-use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
+use super::batch::Batch;
 use super::outgoing::{Outgoing, Queued};
 use super::queue::Queue;
 use crate::limits::READ_BUFFER_BYTES;
@@ -17,19 +16,23 @@ use crate::limits::READ_BUFFER_BYTES;
 #[derive(Debug)]
 pub(super) struct Outbox {
     queue: Arc<Queue>,
-    /// Messages that were taken from the queue or that an earlier connection gave back.
-    taken: VecDeque<Queued>,
-    pub batch: Batch,
+    /// Messages that an earlier connection gave back.
+    returned: Option<Batch>,
+    pub output: Output,
 }
 
-/// Frames that are written together.
+/// Frames that are being written.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
-    buffer: BytesMut,
-    /// Bytes put in since it was empty.
-    bytes: usize,
-    /// Messages that no connection was handed before: position, and end in bytes.
-    fresh: Vec<(u64, usize)>,
+pub(super) struct Output {
+    /// A batch whose messages are under way, or frames that never go back.
+    pub batch: Batch,
+    /// The position of the first message of the batch; the others follow.
+    pub first: u64,
+    /// The positions of those that are never answered.
+    pub never_answered: Vec<u64>,
+    /// Bytes of room that are free again once it is written.
+    pub queued_bytes: usize,
+    written: usize,
     /// A write failed, and it isn't known how much the writer took.
     failed: bool,
 }
@@ -38,31 +41,26 @@ impl Outbox {
     pub(super) fn new(queue: Arc<Queue>) -> Self {
         Self {
             queue,
-            taken: VecDeque::new(),
-            batch: Batch::default(),
+            returned: None,
+            output: Output::default(),
         }
     }
 
-    /// The next in the queue; `None` after the last. Safe to drop.
-    pub(super) async fn next(&mut self) -> Option<Queued> {
-        if self.taken.is_empty() {
-            let taken = &mut self.taken;
-            poll_fn(|context| self.queue.poll_take(taken, context)).await;
+    /// The next messages; `None` after the last. Safe to drop.
+    pub(super) async fn next(&mut self) -> Option<Batch> {
+        if let Some(returned) = self.returned.take() {
+            return Some(returned);
         }
-        self.taken.pop_front()
+        let used = &mut self.output.batch;
+        poll_fn(|context| self.queue.poll_take(used, context)).await
     }
 
-    /// The next in the queue, if something waits.
-    pub(super) fn next_at_hand(&mut self) -> Option<Queued> {
-        if self.taken.is_empty() {
-            self.queue.take(&mut self.taken);
+    /// Puts messages back in front of all others.
+    pub(super) fn put_back(&mut self, batch: Batch) {
+        if !batch.is_empty() {
+            debug_assert!(self.returned.is_none(), "one batch is written at a time");
+            self.returned = Some(batch);
         }
-        self.taken.pop_front()
-    }
-
-    /// Puts something back in front of all others.
-    pub(super) fn put_back(&mut self, first: Queued) {
-        self.taken.push_front(first);
     }
 
     pub(super) fn close(&mut self) {
@@ -72,8 +70,11 @@ impl Outbox {
     /// Takes out the messages that wait, and drops the fences.
     pub(super) fn give_up(&mut self) -> Vec<Outgoing> {
         self.close();
-        let queued = std::iter::from_fn(|| self.next_at_hand());
-        let messages = queued.filter_map(|next| match next {
+        let queue = &self.queue;
+        let queued = std::iter::from_fn(|| queue.take(&mut Batch::default()));
+        let batches = self.returned.take().into_iter().chain(queued);
+        let messages = batches.flat_map(|batch| batch.items);
+        let messages = messages.filter_map(|next| match next {
             Queued::Message(message) => Some(message),
             Queued::Fence(_) => None,
         });
@@ -87,21 +88,18 @@ impl Drop for Outbox {
     }
 }
 
-impl Batch {
-    /// Puts in a frame: of a message at the position `fresh`, or one that never goes back.
-    pub(super) fn put(&mut self, frame: &[u8], fresh: Option<u64>) {
-        self.buffer.extend_from_slice(frame);
-        self.bytes += frame.len();
-        self.fresh
-            .extend(fresh.map(|position| (position, self.bytes)));
+impl Output {
+    /// Puts in a frame that never goes back.
+    pub(super) fn put(&mut self, frame: &[u8]) {
+        self.batch.bytes.extend_from_slice(frame);
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.buffer.is_empty()
+        self.batch.bytes.is_empty()
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.buffer.len() >= READ_BUFFER_BYTES
+        self.batch.bytes.len() >= READ_BUFFER_BYTES
     }
 
     /// Hands all of it to `writer`, and calls `took` with the bytes of each write.
@@ -110,29 +108,44 @@ impl Batch {
         writer: &mut W,
         mut took: impl FnMut(usize),
     ) -> io::Result<()> {
-        while self.buffer.has_remaining() {
-            let written = match writer.write_buf(&mut self.buffer).await {
+        while let Some(rest @ [_, ..]) = self.batch.bytes.get(self.written..) {
+            let written = match writer.write(rest).await {
                 Ok(0) => Err(io::ErrorKind::WriteZero.into()),
                 written => written,
             };
             self.failed = written.is_err();
-            took(written?);
+            let written = written?;
+            self.written += written;
+            took(written);
         }
         writer.flush().await
     }
 
-    /// Ends the batch; tells `resolve` of each fresh message, the newest first, whether
-    /// all of it was handed over.
-    pub(super) fn end(&mut self, mut resolve: impl FnMut(u64, bool)) {
+    /// The messages before this position were handed over in full.
+    pub(super) fn handed_before(&self) -> u64 {
+        self.first + self.handed_over() as u64
+    }
+
+    /// The other messages, each with its frame.
+    pub(super) fn not_handed_over(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let messages = (self.first..).zip(self.batch.frames());
+        messages.skip(self.handed_over())
+    }
+
+    fn handed_over(&self) -> usize {
         let handed = match self.failed {
-            true => self.bytes,
-            false => self.bytes - self.buffer.remaining(),
+            true => self.batch.bytes.len(),
+            false => self.written,
         };
-        for (position, end) in self.fresh.drain(..).rev() {
-            resolve(position, end <= handed);
-        }
-        self.buffer.clear();
-        self.bytes = 0;
+        self.batch.ends.partition_point(|end| *end <= handed)
+    }
+
+    /// Ends with everything, and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.batch.clear();
+        self.never_answered.clear();
+        self.queued_bytes = 0;
+        self.written = 0;
         self.failed = false;
     }
 }

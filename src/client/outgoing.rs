@@ -1,12 +1,12 @@
 //! A message on its way out, and the send that waits for its outcome.
 
-use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::SendError;
 use super::flush::Fence;
 use super::subscriptions::Change;
 use crate::ids::MsgId;
+use crate::limits::CLIENT_QUEUE_BYTES;
 use crate::wire::Ack;
 
 pub(super) type Outcome = Result<Ack, SendError>;
@@ -14,9 +14,7 @@ pub(super) type Outcome = Result<Ack, SendError>;
 /// A message on its way to the writer, or under way.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    /// The message with its length; empty once it can't be written again.
-    pub frame: Bytes,
-    /// Bytes taken from the room for frames, to be given back.
+    /// Bytes taken from the room for frames, to be given back once it is answered.
     pub queued_bytes: u32,
     /// The id under which an answer is due; `None` for an ack.
     pub answered_as: Option<MsgId>,
@@ -44,11 +42,32 @@ pub(super) enum Purpose {
     OfTheClient,
 }
 
+/// The room that a frame of so many bytes takes: one larger than the whole queue waits
+/// until that is empty.
+pub(super) fn queued_bytes(frame_bytes: usize) -> u32 {
+    frame_bytes.min(CLIENT_QUEUE_BYTES) as u32
+}
+
 impl Outgoing {
+    /// A message with a frame of so many bytes.
+    #[inline]
+    pub(super) fn new(
+        frame_bytes: usize,
+        answered_as: Option<MsgId>,
+        purpose: Purpose,
+        waiter: Option<Waiter>,
+    ) -> Self {
+        Self {
+            queued_bytes: queued_bytes(frame_bytes),
+            answered_as,
+            waiter,
+            purpose,
+        }
+    }
+
     /// A message of this connection only: it takes no room, and isn't written again.
     pub(super) fn of_connection(id: MsgId, purpose: Purpose) -> Self {
         Self {
-            frame: Bytes::new(),
             queued_bytes: 0,
             answered_as: Some(id),
             waiter: None,
@@ -136,7 +155,6 @@ mod tests {
         for (handed, expected) in [(false, SendError::Closed), (true, SendError::FateUnknown)] {
             let (waiter, mut outcome) = Waiter::new();
             let mut message = Outgoing {
-                frame: Bytes::new(),
                 queued_bytes: 0,
                 answered_as: None,
                 waiter: Some(waiter),

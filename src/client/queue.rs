@@ -1,13 +1,14 @@
 //! The queue between the sends, on any thread, and the session's task.
 //!
-//! The task takes all that waits at once. A send wakes it only if it sleeps.
+//! The sends fill batches, and the task takes one at a time. A send wakes it only if it
+//! sleeps.
 
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
-use super::outgoing::Queued;
+use super::batch::Batch;
 use crate::sync::lock;
 
 /// See the [module](self).
@@ -18,20 +19,25 @@ pub(super) struct Queue {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    items: VecDeque<Queued>,
+    /// Only the last takes more.
+    batches: VecDeque<Batch>,
+    /// An empty batch with memory for the next.
+    spare: Option<Batch>,
     is_closed: bool,
     /// The task, if it sleeps.
     sleeper: Option<Waker>,
 }
 
 impl Queue {
-    /// Puts an item in; returns whether the queue was open.
-    pub(super) fn put(&self, item: Queued) -> bool {
+    /// Has something put into a batch that takes another frame of so many bytes; returns
+    /// whether the queue was open.
+    #[inline]
+    pub(super) fn put(&self, bytes: usize, put: impl FnOnce(&mut Batch)) -> bool {
         let mut waiting = self.waiting();
         if waiting.is_closed {
             return false;
         }
-        waiting.items.push_back(item);
+        put(waiting.batch_for(bytes));
         let sleeper = waiting.sleeper.take();
         drop(waiting);
         if let Some(sleeper) = sleeper {
@@ -45,24 +51,17 @@ impl Queue {
         self.waiting().is_closed = true;
     }
 
-    /// Takes all that waits into `items`, which is empty.
-    pub(super) fn take(&self, items: &mut VecDeque<Queued>) {
-        mem::swap(&mut self.waiting().items, items);
+    /// Takes the first batch, and leaves `used`, which is empty, for its memory.
+    pub(super) fn take(&self, used: &mut Batch) -> Option<Batch> {
+        self.waiting().take(used)
     }
 
-    /// The same, once there is something; `false` if there won't be.
-    pub(super) fn poll_take(
-        &self,
-        items: &mut VecDeque<Queued>,
-        context: &Context<'_>,
-    ) -> Poll<bool> {
+    /// The same, once there is one; `None` if there won't be.
+    pub(super) fn poll_take(&self, used: &mut Batch, context: &Context<'_>) -> Poll<Option<Batch>> {
         let mut waiting = self.waiting();
-        if !waiting.items.is_empty() {
-            mem::swap(&mut waiting.items, items);
-            return Poll::Ready(true);
-        }
-        if waiting.is_closed {
-            return Poll::Ready(false);
+        let batch = waiting.take(used);
+        if batch.is_some() || waiting.is_closed {
+            return Poll::Ready(batch);
         }
         match &mut waiting.sleeper {
             Some(sleeper) => sleeper.clone_from(context.waker()),
@@ -76,16 +75,36 @@ impl Queue {
     }
 }
 
+impl Waiting {
+    /// The batch that a frame of so many bytes goes to.
+    #[inline]
+    fn batch_for(&mut self, bytes: usize) -> &mut Batch {
+        if !self.batches.back().is_some_and(|last| last.has_room(bytes)) {
+            let next = self.spare.take().unwrap_or_default();
+            self.batches.push_back(next);
+        }
+        let last = self.batches.len() - 1;
+        &mut self.batches[last]
+    }
+
+    fn take(&mut self, used: &mut Batch) -> Option<Batch> {
+        let first = self.batches.pop_front()?;
+        if self.spare.is_none() {
+            self.spare = Some(mem::take(used));
+        }
+        Some(first)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
 
-    use bytes::Bytes;
-
     use super::super::outgoing::{Outgoing, Purpose};
     use super::*;
+    use crate::limits::READ_BUFFER_BYTES;
 
     #[derive(Default)]
     struct Count(AtomicUsize);
@@ -96,14 +115,14 @@ mod tests {
         }
     }
 
-    fn item(bytes: u32) -> Queued {
-        Queued::Message(Outgoing {
-            frame: Bytes::new(),
-            queued_bytes: bytes,
-            answered_as: None,
-            waiter: None,
-            purpose: Purpose::Message,
-        })
+    fn put(queue: &Queue, frame: &[u8]) -> bool {
+        let message = Outgoing::new(frame.len(), None, Purpose::Message, None);
+        queue.put(frame.len(), |batch| batch.put_copy(message, frame))
+    }
+
+    fn frames(batch: &Batch) -> Vec<&[u8]> {
+        assert_eq!(batch.items.len(), batch.ends.len());
+        batch.frames().collect()
     }
 
     #[test]
@@ -111,39 +130,54 @@ mod tests {
         let (queue, count) = (Queue::default(), Arc::new(Count::default()));
         let waker = Waker::from(count.clone());
         let context = Context::from_waker(&waker);
-        let mut items = VecDeque::new();
-        assert!(queue.put(item(1)));
-        assert_eq!(queue.poll_take(&mut items, &context), Poll::Ready(true));
-        assert_eq!(items.drain(..).count(), 1);
+        let mut used = Batch::default();
+        assert!(put(&queue, b"first"));
+        let taken = queue.poll_take(&mut used, &context).map(Option::unwrap);
+        assert!(matches!(taken, Poll::Ready(batch) if frames(&batch) == [b"first"]));
         for _ in 0..2 {
-            assert_eq!(queue.poll_take(&mut items, &context), Poll::Pending);
+            assert!(queue.poll_take(&mut used, &context).is_pending());
         }
         assert_eq!(count.0.load(Ordering::Relaxed), 0);
-        for bytes in 0..3 {
-            assert!(queue.put(item(bytes)));
+        for frame in ["a", "bc", "d"] {
+            assert!(put(&queue, frame.as_bytes()));
         }
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
-        queue.take(&mut items);
-        let order: Vec<u32> = items
-            .drain(..)
-            .map(|item| match item {
-                Queued::Message(message) => message.queued_bytes,
-                Queued::Fence(_) => u32::MAX,
-            })
-            .collect();
-        assert_eq!(order, [0, 1, 2]);
+        let batch = queue.take(&mut used).unwrap();
+        assert_eq!(frames(&batch), [&b"a"[..], b"bc", b"d"]);
     }
 
     #[test]
     fn gives_out_all_that_was_put_in_before_it_was_closed() {
         let queue = Queue::default();
         let context = Context::from_waker(Waker::noop());
-        let mut items = VecDeque::new();
-        assert!(queue.put(item(1)));
+        let mut used = Batch::default();
+        assert!(put(&queue, b"first"));
         queue.close();
-        assert!(!queue.put(item(2)));
-        assert_eq!(queue.poll_take(&mut items, &context), Poll::Ready(true));
-        assert_eq!(items.drain(..).count(), 1);
-        assert_eq!(queue.poll_take(&mut items, &context), Poll::Ready(false));
+        assert!(!put(&queue, b"second"));
+        let taken = queue.poll_take(&mut used, &context).map(Option::unwrap);
+        assert!(matches!(taken, Poll::Ready(batch) if frames(&batch) == [b"first"]));
+        assert!(matches!(
+            queue.poll_take(&mut used, &context),
+            Poll::Ready(None)
+        ));
+    }
+
+    #[test]
+    fn a_batch_is_as_large_as_a_read_or_holds_one_frame_that_is_larger() {
+        let queue = Queue::default();
+        let large = vec![b'x'; READ_BUFFER_BYTES + 1];
+        let half = &large[..READ_BUFFER_BYTES / 2];
+        for frame in [half, half, b"y", &large, b"z"] {
+            assert!(put(&queue, frame));
+        }
+        let mut used = Batch::default();
+        for expected in [&[half, half][..], &[b"y"], &[&large], &[b"z"]] {
+            let mut batch = queue.take(&mut used).unwrap();
+            assert_eq!(frames(&batch), expected);
+            batch.clear();
+            assert!(batch.bytes.capacity() <= READ_BUFFER_BYTES);
+            used = batch;
+        }
+        assert!(queue.take(&mut used).is_none());
     }
 }

@@ -165,6 +165,8 @@ impl Shared {
             _turn: None,
         };
         place._turn = Some(room(&self.turn, 1).await?);
+        // Others of the runtime get a turn now and then; the place in the line is kept.
+        tokio::task::coop::consume_budget().await;
         let message = room(&self.unanswered_room, 1).await?;
         let bytes = room(&self.queue_room, bytes).await?;
         message.forget();

@@ -1,16 +1,17 @@
 //! The writing half of a connection: messages that earlier ones were handed,
 //! the queue, and messages of the client itself.
 
-use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use std::{io, mem};
 
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 
+use super::super::batch::Batch;
 use super::super::flush::Fence;
 use super::super::outbox::Outbox;
-use super::super::outgoing::{Outgoing, Purpose, Queued};
+use super::super::outgoing::{Outgoing, Purpose, Queued, queued_bytes};
 use super::super::session::State;
 use super::super::{Disconnect, SendError};
 use super::Connection;
@@ -66,12 +67,14 @@ impl Connection<'_> {
                     continue;
                 }
                 next = outbox.next() => match next {
-                    Some(message) => Some(message),
+                    Some(batch) => Some(batch),
                     None => break,
                 },
             };
-            self.fill(outbox, next);
-            self.write_batch(writer, outbox).await?;
+            if let Some(batch) = next {
+                self.begin(outbox, batch);
+            }
+            self.write_output(writer, outbox).await?;
             self.session.state().unanswered.all_handed_over();
         }
         writer.shutdown().await
@@ -91,29 +94,29 @@ impl Connection<'_> {
         for changes in [true, false] {
             let mut from = 0;
             loop {
-                while !outbox.batch.is_full() {
+                while !outbox.output.is_full() {
                     let state = self.session.state();
                     let unanswered = &state.unanswered;
                     let next = unanswered.to_repeat(from, self.repeats_before, changes);
-                    let Some((position, message)) = next else {
+                    let Some((position, frame)) = next else {
                         break;
                     };
                     from = position + 1;
-                    if self.takes(&message.frame) {
-                        outbox.batch.put(&message.frame, None);
+                    if self.takes(frame) {
+                        outbox.output.put(frame);
                     }
                 }
-                if outbox.batch.is_empty() {
+                if outbox.output.is_empty() {
                     break;
                 }
-                self.write_batch(writer, outbox).await?;
+                self.write_output(writer, outbox).await?;
             }
         }
         self.session.state().unanswered.all_handed_over();
         Ok(())
     }
 
-    async fn write_batch<W: AsyncWrite + Unpin>(
+    async fn write_output<W: AsyncWrite + Unpin>(
         &self,
         writer: &mut W,
         outbox: &mut Outbox,
@@ -121,11 +124,11 @@ impl Connection<'_> {
         let signs = &self.session.signs;
         signs.set_waiting(true);
         outbox
-            .batch
+            .output
             .write(writer, |bytes| signs.took(bytes))
             .await?;
         signs.set_waiting(false);
-        self.end_batch(outbox);
+        self.end_output(outbox);
         Ok(())
     }
 
@@ -133,51 +136,74 @@ impl Connection<'_> {
         frame.len() <= self.frame_bytes_max.saturating_add(FRAME_PREFIX_BYTES)
     }
 
-    /// Puts messages into the batch, beginning with `next`.
-    fn fill(&self, outbox: &mut Outbox, mut next: Option<Queued>) {
-        if next.is_none() {
-            return;
+    /// Begins to write a batch, and notes that answers to its messages are due.
+    fn begin(&self, outbox: &mut Outbox, mut batch: Batch) {
+        if !batch.frames().all(|frame| self.takes(frame)) {
+            batch = self.without_too_large(batch);
         }
         let now = Instant::now();
         let mut state = self.session.state();
         let none_was_due = state.unanswered.is_empty();
-        while let Some(first) = next {
-            match first {
-                Queued::Message(message) => self.put(&mut state, outbox, message, now),
-                Queued::Fence(fence) => put_up(&mut state, fence),
-            }
-            next = match outbox.batch.is_full() {
-                true => None,
-                false => outbox.next_at_hand(),
+        let output = &mut outbox.output;
+        output.first = state.unanswered.next_position();
+        let mut items = mem::take(&mut batch.items);
+        for item in items.drain(..) {
+            let mut message = match item {
+                Queued::Message(message) => message,
+                Queued::Fence(fence) => {
+                    put_up(&mut state, fence);
+                    continue;
+                }
             };
+            let is_answered = message.answered_as.is_some();
+            let is_kept = is_answered && (self.keeps || message.is_change());
+            if !is_kept {
+                output.queued_bytes += mem::take(&mut message.queued_bytes) as usize;
+            }
+            let position = state.unanswered.insert(message, now);
+            output
+                .never_answered
+                .extend((!is_answered).then_some(position));
         }
         drop(state);
+        batch.items = items;
+        output.batch = batch;
         if none_was_due {
             self.session.inbox.look_again();
         }
     }
 
-    /// Puts a message into the batch, and notes that an answer is due.
-    fn put(&self, state: &mut State, outbox: &mut Outbox, mut message: Outgoing, now: Instant) {
-        if self.takes(&message.frame) {
-            let position = state.unanswered.next_position();
-            outbox.batch.put(&message.frame, Some(position));
-            state.unanswered.insert(message, now);
-            return;
-        }
-        // The server was another when the message was sent.
-        let bytes = message.frame.len() - FRAME_PREFIX_BYTES;
+    /// Drops the messages that are too large for this server: it was another when they
+    /// were sent.
+    #[cold]
+    fn without_too_large(&self, mut batch: Batch) -> Batch {
         let limit = self.frame_bytes_max;
-        self.session.shared.give_back(&message);
-        if message.is_posted() {
-            state.fences.posted.unsent += 1;
-            tracing::warn!(
-                bytes,
-                limit,
-                "a message was dropped that is larger than the server takes"
-            );
+        let mut rest = Batch::default();
+        let items = mem::take(&mut batch.items);
+        let mut frames = batch.frames();
+        for item in items {
+            let Queued::Message(mut message) = item else {
+                rest.items.push(item);
+                continue;
+            };
+            let frame = frames.next().unwrap_or_default();
+            if self.takes(frame) {
+                rest.put_copy(message, frame);
+                continue;
+            }
+            let bytes = frame.len() - FRAME_PREFIX_BYTES;
+            self.session.shared.give_back(&message);
+            if message.is_posted() {
+                self.session.state().fences.posted.unsent += 1;
+                tracing::warn!(
+                    bytes,
+                    limit,
+                    "a message was dropped that is larger than the server takes"
+                );
+            }
+            message.resolve(Err(SendError::TooLarge { bytes, limit }));
         }
-        message.resolve(Err(SendError::TooLarge { bytes, limit }));
+        rest
     }
 
     fn beat(&self, outbox: &mut Outbox) {
@@ -196,7 +222,7 @@ impl Connection<'_> {
 
     /// Puts a message of this connection alone into the batch.
     fn put_own(&self, outbox: &mut Outbox, message: &Message, purpose: Purpose) {
-        outbox.batch.put(&message.to_frame(), None);
+        outbox.output.put(&message.to_frame());
         let message = Outgoing::of_connection(message.msg_id, purpose);
         let mut state = self.session.state();
         let none_was_due = state.unanswered.is_empty();
@@ -207,31 +233,40 @@ impl Connection<'_> {
         }
     }
 
-    /// Ends the batch as far as it was written. A message that wasn't handed
+    /// Ends the output as far as it was written. A message that wasn't handed
     /// over in full can't have been accepted: it goes back.
-    pub(super) fn end_batch(&self, outbox: &mut Outbox) {
+    pub(super) fn end_output(&self, outbox: &mut Outbox) {
         let mut state = self.session.state();
-        let mut free_bytes = 0;
-        // The newest come first.
-        let mut not_handed = Vec::new();
-        let mut fences = Vec::new();
-        outbox.batch.end(|position, handed| {
-            if handed {
-                free_bytes += state.unanswered.handed_over(position, self.keeps) as usize;
-            } else if let Some(message) = state.unanswered.take_back(position) {
-                not_handed.push(message);
-                fences.extend(state.fences.take_behind(position).into_iter().rev());
+        let output = &mut outbox.output;
+        let handed_before = output.handed_before();
+        let done = output.never_answered.iter();
+        for position in done.take_while(|position| **position < handed_before) {
+            state.unanswered.remove(*position);
+        }
+        let mut free_bytes = output.queued_bytes;
+        let mut returned = Batch::default();
+        for (position, frame) in output.not_handed_over() {
+            let Some(mut message) = state.unanswered.take_back(position) else {
+                continue;
+            };
+            if message.queued_bytes == 0 {
+                message.queued_bytes = queued_bytes(frame.len());
+                free_bytes -= message.queued_bytes as usize;
             }
-        });
+            returned.put_copy(message, frame);
+        }
+        if !returned.is_empty() {
+            let behind = state.fences.take_behind(handed_before);
+            returned.items.extend(behind.into_iter().map(Queued::Fence));
+        }
+        if self.keeps && !output.batch.ends.is_empty() {
+            state.unanswered.keep(output.first, &mut output.batch);
+        }
         state.open_fences();
         drop(state);
-        self.session.shared.queue_room.add_permits(free_bytes);
-        for fence in fences {
-            outbox.put_back(Queued::Fence(fence));
-        }
-        for message in not_handed {
-            outbox.put_back(Queued::Message(message));
-        }
+        output.clear();
+        outbox.put_back(returned);
+        self.session.shared.give_back_all(0, free_bytes);
     }
 }
 

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::StreamExt;
 use futures_util::future::{join, join_all};
@@ -61,6 +62,33 @@ async fn answers_find_their_sends_in_any_order() {
             Err(other) => panic!("{other:?}"),
         }
     }
+}
+
+/// On a runtime of one thread, with room for all: only the program itself can stop.
+#[tokio::test]
+async fn a_program_that_posts_without_a_pause_gives_others_a_turn() {
+    let (client, _receiver, _peer) = connected(config()).await;
+    let posted = Arc::new(AtomicUsize::new(0));
+    let posting = tokio::spawn({
+        let posted = Arc::clone(&posted);
+        let frame = ValidFrame::new(&note("again")).unwrap();
+        async move {
+            for _ in 0..1_000 {
+                client.post_frame(&frame).await.unwrap();
+                posted.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    });
+    let mut turns = 0;
+    while !posting.is_finished() {
+        let before = posted.load(Ordering::Relaxed);
+        tokio::task::yield_now().await;
+        let more = posted.load(Ordering::Relaxed) - before;
+        assert!(more <= 200, "{more} posts in a row");
+        turns += 1;
+    }
+    assert_eq!(posted.load(Ordering::Relaxed), 1_000);
+    assert!(turns > 5);
 }
 
 // More at once than a task does before tokio makes it yield; and where room for

@@ -47,11 +47,6 @@ impl<T> Ring<T> {
         Some((slot.position, slot.value.as_ref()?))
     }
 
-    pub(super) fn get_mut(&mut self, position: u64) -> Option<&mut T> {
-        let index = self.index_of(position)?;
-        self.slots.get_mut(index)?.value.as_mut()
-    }
-
     pub(super) fn remove(&mut self, position: u64) -> Option<T> {
         let index = self.index_of(position)?;
         let value = self.slots.get_mut(index)?.value.take()?;
@@ -129,7 +124,6 @@ mod tests {
         let values: Vec<_> = ring.iter_mut().map(|(at, value)| (at, *value)).collect();
         assert_eq!(values, pairs(model));
         assert_eq!(ring.first().map(|(at, _)| at), model.keys().next().copied());
-        assert_eq!(ring.get_mut(position), model.get_mut(&position));
         let some = position / 2..position.saturating_add(20);
         let in_ring: Vec<_> = ring.range(some.clone()).map(|(at, _)| at).collect();
         let in_model: Vec<_> = model.range(some).map(|(at, _)| *at).collect();
