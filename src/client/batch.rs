@@ -6,6 +6,9 @@ use std::iter::once;
 use super::outgoing::{Outgoing, Queued};
 use crate::limits::READ_BUFFER_BYTES;
 
+/// Empty batches that are kept in one place for their memory.
+pub(super) const SPARE_BATCHES_MAX: usize = 4;
+
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct Batch {

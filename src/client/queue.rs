@@ -8,7 +8,8 @@ use std::mem;
 use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
-use super::batch::Batch;
+use super::batch::{Batch, SPARE_BATCHES_MAX};
+use crate::limits::READ_BUFFER_BYTES;
 use crate::sync::lock;
 
 /// See the [module](self).
@@ -21,8 +22,8 @@ pub(super) struct Queue {
 struct Waiting {
     /// Only the last takes more.
     batches: VecDeque<Batch>,
-    /// An empty batch with memory for the next.
-    spare: Option<Batch>,
+    /// Empty batches with memory for the next.
+    spares: Vec<Batch>,
     is_closed: bool,
     /// The task, if it sleeps.
     sleeper: Option<Waker>,
@@ -80,7 +81,11 @@ impl Waiting {
     #[inline]
     fn batch_for(&mut self, bytes: usize) -> &mut Batch {
         if !self.batches.back().is_some_and(|last| last.has_room(bytes)) {
-            let next = self.spare.take().unwrap_or_default();
+            let mut next = self.spares.pop().unwrap_or_default();
+            if !self.batches.is_empty() {
+                // The one before is full, and so will this be.
+                next.bytes.reserve_exact(READ_BUFFER_BYTES);
+            }
             self.batches.push_back(next);
         }
         let last = self.batches.len() - 1;
@@ -89,8 +94,8 @@ impl Waiting {
 
     fn take(&mut self, used: &mut Batch) -> Option<Batch> {
         let first = self.batches.pop_front()?;
-        if self.spare.is_none() {
-            self.spare = Some(mem::take(used));
+        if self.spares.len() < SPARE_BATCHES_MAX {
+            self.spares.push(mem::take(used));
         }
         Some(first)
     }
@@ -104,7 +109,6 @@ mod tests {
 
     use super::super::outgoing::{Outgoing, Purpose};
     use super::*;
-    use crate::limits::READ_BUFFER_BYTES;
 
     #[derive(Default)]
     struct Count(AtomicUsize);

@@ -46,8 +46,6 @@ pub(super) struct Unanswered {
 #[derive(Debug)]
 struct UnderWay {
     message: Outgoing,
-    /// Its frame, if it is not among the [`Kept`]; empty unless it is to be written again.
-    copy: Box<[u8]>,
     /// By when it must be answered. Later positions have no earlier deadlines.
     deadline: Instant,
 }
@@ -108,12 +106,8 @@ impl Unanswered {
         self.queued_bytes += message.queued_bytes as usize;
         let deadline = now.checked_add(self.timeout);
         let deadline = deadline.unwrap_or_else(|| now + CLIENT_DURATION_MAX);
-        let under_way = UnderWay {
-            message,
-            copy: Box::default(),
-            deadline,
-        };
-        self.under_way.push(position, under_way);
+        self.under_way
+            .push(position, UnderWay { message, deadline });
         position
     }
 
@@ -147,28 +141,23 @@ impl Unanswered {
     /// together, until they are answered. Leaves an empty batch for more.
     pub(super) fn keep(&mut self, first: u64, batch: &mut Batch) {
         self.kept.push(first, batch);
-        self.let_go();
+        self.kept.drop_before(self.first_due());
+        self.keep_in_proportion();
     }
 
-    /// Lets go of frames that nobody needs. What is kept has at most twice the size of
-    /// what may be needed: a message that stays for long doesn't keep its whole batch.
+    /// Holds at most twice the bytes that may be needed, and a little: a message that stays
+    /// for long doesn't keep its whole batch.
     #[inline]
-    fn let_go(&mut self) {
-        let first = self.first_position().unwrap_or(self.next_position);
-        self.kept.drop_before(first);
-        if self.kept.bytes() > 2 * self.queued_bytes + KEPT_BYTES_MIN {
-            self.copy_out();
+    fn keep_in_proportion(&mut self) {
+        if self.kept.batch_bytes() > 2 * self.queued_bytes + KEPT_BYTES_MIN {
+            let positions = self.under_way.iter().map(|(position, _)| position);
+            self.kept.copy_out(positions);
         }
     }
 
-    #[cold]
-    fn copy_out(&mut self) {
-        for (position, under_way) in self.under_way.iter_mut() {
-            if under_way.copy.is_empty() {
-                under_way.copy = self.kept.frame(position).unwrap_or_default().into();
-            }
-        }
-        self.kept.clear();
+    /// The position of the first message under way, or of the next.
+    fn first_due(&self) -> u64 {
+        self.first_position().unwrap_or(self.next_position)
     }
 
     /// The first message from `from` to before `end` that is to be written again, with its
@@ -179,11 +168,7 @@ impl Unanswered {
             if it.message.is_change() != change {
                 return None;
             }
-            let frame = match &*it.copy {
-                [] => self.kept.frame(position)?,
-                copy => copy,
-            };
-            Some((position, frame))
+            Some((position, self.kept.frame(position)?))
         })
     }
 
@@ -194,7 +179,7 @@ impl Unanswered {
                 continue;
             };
             let renewed = renew(change);
-            it.copy = (&*renewed.to_frame()).into();
+            self.kept.put(position, &renewed.to_frame());
             let former = it.message.answered_as.replace(renewed.msg_id);
             if position < self.ids.before() {
                 self.ids.remove(former, position);
@@ -224,7 +209,8 @@ impl Unanswered {
         if position < self.ids.before() {
             self.ids.remove(message.answered_as, position);
         }
-        self.let_go();
+        self.kept.remove(position, self.first_due());
+        self.keep_in_proportion();
         Some(message)
     }
 

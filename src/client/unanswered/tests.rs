@@ -127,7 +127,7 @@ fn a_message_that_stays_does_not_keep_the_frames_beside_it() {
             assert!(table.take(&id(n + 1_000 * round)).is_some());
         }
         let needed = staying.len() * FRAME;
-        assert!(table.kept.bytes() <= 2 * needed + KEPT_BYTES_MIN);
+        assert!(table.kept.batch_bytes() <= 2 * needed + KEPT_BYTES_MIN);
     }
     let mut from = 0;
     for position in staying {
