@@ -1,6 +1,7 @@
 //! Small types that carry the proof that their content was checked.
 
 mod fresh;
+mod hex;
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -241,15 +242,13 @@ impl MsgId {
 
 impl From<uuid::Uuid> for MsgId {
     fn from(id: uuid::Uuid) -> Self {
-        let mut text = [0; 36];
-        id.hyphenated().encode_lower(&mut text);
-        Self(text)
+        Self(hex::spell(id.as_u128()))
     }
 }
 
 impl From<MsgId> for uuid::Uuid {
     fn from(id: MsgId) -> Self {
-        Self::try_parse_ascii(&id.0).expect("a checked UUID")
+        Self::from_u128(hex::number(&id.0))
     }
 }
 
