@@ -283,7 +283,7 @@ impl Connection {
             }
             Intake::Open => {}
         }
-        let clock = self.shared.clock;
+        let clock = &self.shared.clock;
         let read = self
             .input
             .poll_read(cx, &mut self.stream, &mut self.session, round, || {

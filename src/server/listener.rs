@@ -62,7 +62,7 @@ impl Acceptor {
 
     /// Accepts one connection, or waits after a failure. May be dropped while it waits.
     async fn accept_one(&mut self) {
-        let clock = self.shared.clock;
+        let clock = &self.shared.clock;
         self.shared.slots.room(|| clock.mono()).await;
         match poll_fn(|cx| self.poll_accept(cx)).await {
             Ok(stream) => {
@@ -74,7 +74,8 @@ impl Acceptor {
                 tracing::debug!(%error, "a connection was gone before it was accepted");
             }
             Err(error) => {
-                self.shared.accept_log.failed(clock.mono(), &error);
+                let now = self.shared.clock.mono();
+                self.shared.accept_log.failed(now, &error);
                 if !(descriptors::are_used_up(&error) && self.refuse_by_spare().await) {
                     self.back_off().await;
                 }

@@ -18,7 +18,7 @@ impl Connection {
             self.timers.set(Timer::Frame, frame);
             let first_message = self.first_message_deadline();
             self.timers.set(Timer::FirstMessage, first_message);
-            ready!(self.timers.poll_expiry(cx, self.shared.clock));
+            ready!(self.timers.poll_expiry(cx, &self.shared.clock));
             if let Some(turn) = self.meet_deadlines(self.shared.clock.mono()) {
                 return Poll::Ready(turn);
             }

@@ -81,7 +81,7 @@ impl TimerTable {
     }
 
     /// Waits until the first timer expires.
-    pub(super) fn poll_expiry(&mut self, cx: &mut Context<'_>, clock: Clock) -> Poll<()> {
+    pub(super) fn poll_expiry(&mut self, cx: &mut Context<'_>, clock: &Clock) -> Poll<()> {
         let first = self.expiry_ns.into_iter().min().filter(|ns| *ns != NEVER);
         let Some(first) = first.map(Duration::from_nanos) else {
             // To wake for nothing is cheaper than another sleep at every read.
@@ -125,7 +125,7 @@ mod tests {
         timers.set(Timer::Memory, Duration::ZERO);
         timers.stop(Timer::Memory);
         timers.set(Timer::FirstMessage, Duration::MAX);
-        poll_fn(|cx| timers.poll_expiry(cx, clock)).await;
+        poll_fn(|cx| timers.poll_expiry(cx, &clock)).await;
         assert_eq!(clock.mono(), SECOND);
         let expired = Timer::ALL.map(|timer| timers.take_expired(timer, SECOND));
         assert_eq!(expired.iter().filter(|expired| **expired).count(), 1);
@@ -138,9 +138,9 @@ mod tests {
         let clock = Clock::start();
         let mut timers = TimerTable::new();
         timers.set(Timer::Frame, SECOND);
-        assert!(futures_util::poll!(poll_fn(|cx| timers.poll_expiry(cx, clock))).is_pending());
+        assert!(futures_util::poll!(poll_fn(|cx| timers.poll_expiry(cx, &clock))).is_pending());
         timers.stop(Timer::Frame);
-        let waiting = poll_fn(|cx| timers.poll_expiry(cx, clock));
+        let waiting = poll_fn(|cx| timers.poll_expiry(cx, &clock));
         assert!(tokio::time::timeout(3_600 * SECOND, waiting).await.is_err());
     }
 }
