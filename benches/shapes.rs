@@ -67,7 +67,11 @@ fn learn(stream: &Stream, shapes: &Shapes, parser: &mut Parser, hints: &mut Hint
 fn checks(c: &mut Criterion) {
     let each = Example::ALL.map(|example| (example.name(), Selection::One(example)));
     let mut group = c.benchmark_group("check");
-    for (name, selection) in each.into_iter().chain([("mix", Selection::Mix)]) {
+    let others = [
+        ("mix", Selection::Mix),
+        ("escaped order", Selection::EscapedOrder),
+    ];
+    for (name, selection) in each.into_iter().chain(others) {
         let stream = Stream::of(&selection);
         let mut parser = Parser::new(Validation::Payload);
         let (shapes, mut hints) = (Shapes::new(Validation::Payload), Hints::default());

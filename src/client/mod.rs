@@ -124,7 +124,9 @@ pub use crate::events::{Disconnect, Event, Inbound, Reconnection, SendError, Sil
 
 use crate::ids::{MsgId, Name, unix_time};
 use crate::limits::FRAME_PREFIX_BYTES;
-use crate::wire::{Ack, Kind, Message, MillisText, Payload, Subscribe, ValidFrame, Welcome};
+use crate::wire::{
+    Ack, Head, Kind, Message, MillisText, Payload, Subscribe, ValidFrame, Welcome, check_envelope,
+};
 use batch::Batch;
 use outgoing::{Outgoing, Purpose, Waiter, queued_bytes};
 use queue::Queue;
@@ -208,6 +210,64 @@ impl Client {
     /// The message can't be sent, or the connection is closed.
     pub async fn post_frame(&self, frame: &ValidFrame) -> Result<MsgId, SendError> {
         self.enqueue_fresh(frame, None).await
+    }
+
+    /// Sends the JSON of a message as it is, once there is room, and waits for the server's
+    /// answer; else as [`Client::send`]. For a gateway that has its messages as JSON: its
+    /// envelope is checked here, its payload by the server.
+    ///
+    /// # Errors
+    /// The fate of a message that was not accepted. [`SendError::Refused`] also says what
+    /// is wrong with the JSON.
+    pub async fn send_json(&self, json: &[u8]) -> Result<Ack, SendError> {
+        let head = self.check(json)?;
+        if head.kind == Kind::Ack {
+            return Err(SendError::NeverAnswered);
+        }
+        let (waiter, answer) = Waiter::new();
+        self.enqueue_json(json, head, Some(waiter)).await?;
+        answer.await.unwrap_or(Err(SendError::FateUnknown))
+    }
+
+    /// Sends the JSON of a message as it is, without waiting for the answer; else as
+    /// [`Client::post`].
+    ///
+    /// # Errors
+    /// The message can't be sent, or the connection is closed. [`SendError::Refused`] says
+    /// what is wrong with the JSON.
+    pub async fn post_json(&self, json: &[u8]) -> Result<(), SendError> {
+        let head = self.check(json)?;
+        self.enqueue_json(json, head, None).await
+    }
+
+    fn check(&self, json: &[u8]) -> Result<Head, SendError> {
+        let (bytes, limit) = (json.len(), self.handle.shared.frame_bytes_max());
+        if bytes > limit {
+            return Err(SendError::TooLarge { bytes, limit });
+        }
+        let head = check_envelope(json).map_err(|refusal| SendError::Refused((&refusal).into()))?;
+        match head.kind.is_control() {
+            true => Err(SendError::OfTheConnection),
+            false => Ok(head),
+        }
+    }
+
+    async fn enqueue_json(
+        &self,
+        json: &[u8],
+        head: Head,
+        waiter: Option<Waiter>,
+    ) -> Result<(), SendError> {
+        let answered_as = (head.kind != Kind::Ack).then_some(head.msg_id);
+        let bytes = FRAME_PREFIX_BYTES + json.len();
+        self.put(answered_as.is_some(), bytes, |batch| {
+            let message = Outgoing::new(bytes, answered_as, Purpose::Message, waiter);
+            batch.put(message, bytes, |out| {
+                out.extend_from_slice(&(json.len() as u32).to_be_bytes());
+                out.extend_from_slice(json);
+            });
+        })
+        .await
     }
 
     async fn enqueue_fresh(

@@ -5,6 +5,8 @@
 //! `docs/architecture.md` says what each file and folder holds.
 
 mod answer;
+#[cfg(feature = "client")]
+mod checker;
 #[cfg(feature = "codec")]
 mod codec;
 mod envelope;
@@ -38,6 +40,8 @@ pub(crate) use answer::SpelledAcks;
 pub(crate) use answer::{AckTemplate, AnswerIds, AnswerWriter, BatchAck, ErrorDetails};
 #[cfg(any(feature = "server", feature = "client"))]
 pub(crate) use answer::{Answer, AnswerReader};
+#[cfg(feature = "client")]
+pub(crate) use checker::{Head, check_envelope};
 #[cfg(feature = "codec")]
 #[cfg_attr(docsrs, doc(cfg(feature = "codec")))]
 pub use codec::{FrameCodec, FrameCodecError};

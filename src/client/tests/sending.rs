@@ -64,6 +64,73 @@ async fn answers_find_their_sends_in_any_order() {
     }
 }
 
+#[tokio::test]
+async fn json_is_sent_byte_for_byte_and_answered_under_its_own_id() {
+    let (client, _receiver, mut peer) = connected(config()).await;
+    let message = note("as it is");
+    // Another spelling than the library's.
+    let json = message.to_json().replace("\":", "\" : ");
+    let server = async {
+        let heard = peer.hear_json().await;
+        assert_eq!(heard, json);
+        peer.ack(&message).await;
+        peer.hear_json().await
+    };
+    let sends = async {
+        let ack = client.send_json(json.as_bytes()).await;
+        client.post_json(json.as_bytes()).await.unwrap();
+        ack
+    };
+    let (ack, posted) = join(sends, server).await;
+    assert_eq!(ack.unwrap().acknowledged_msg_id, message.msg_id);
+    assert_eq!(posted, json);
+}
+
+#[tokio::test]
+async fn json_that_is_no_message_is_refused_and_not_sent() {
+    let (client, _receiver, mut peer) = connected(config()).await;
+    let good = note("x").to_json();
+    for (json, code, field) in [
+        ("", "INVALID_JSON", None),
+        ("{} {}", "INVALID_JSON", None),
+        (
+            &good.replace("msg_type", "type"),
+            "INVALID_ENVELOPE",
+            Some("msg_type"),
+        ),
+    ] {
+        let posted = client.post_json(json.as_bytes()).await;
+        let sent = client.send_json(json.as_bytes()).await.map(|_| ());
+        for outcome in [posted, sent] {
+            match outcome {
+                Err(SendError::Refused(report)) => {
+                    assert_eq!(report.code, code);
+                    assert_eq!(report.field().as_deref(), field);
+                    assert!(!report.message.is_empty());
+                }
+                other => panic!("{json}: {other:?}"),
+            }
+        }
+    }
+    let hello = Message::hello(client.name(), Hello::default())
+        .unwrap()
+        .to_json();
+    let outcome = client.post_json(hello.as_bytes()).await;
+    assert_eq!(outcome, Err(SendError::OfTheConnection));
+    let ack = Message::ack_of("somebody", &note("y")).unwrap().to_json();
+    let outcome = client.send_json(ack.as_bytes()).await;
+    assert_eq!(outcome, Err(SendError::NeverAnswered));
+    let large = vec![b' '; client.welcome().limits.frame_bytes as usize + 1];
+    let outcome = client.post_json(&large).await;
+    assert!(
+        matches!(outcome, Err(SendError::TooLarge { .. })),
+        "{outcome:?}"
+    );
+    // An ack is posted.
+    client.post_json(ack.as_bytes()).await.unwrap();
+    assert_eq!(peer.hear_json().await, ack, "the first that was sent");
+}
+
 /// On a runtime of one thread, with room for all: only the program itself can stop.
 #[tokio::test]
 async fn a_program_that_posts_without_a_pause_gives_others_a_turn() {

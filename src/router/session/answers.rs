@@ -8,8 +8,7 @@ use crate::ids::{MsgId, Name};
 use crate::limits::{CONTROL_LANE_BYTES, CONTROL_LANE_SHORT_BYTES};
 use crate::router::now::Now;
 use crate::wire::{
-    AckTemplate, Acks, AnswerIds, AnswerWriter, BatchAck, ErrorCode, ErrorDetails, Refusal,
-    Shortage, Welcome,
+    AckTemplate, Acks, AnswerIds, AnswerWriter, BatchAck, ErrorCode, ErrorDetails, Refusal, Welcome,
 };
 
 /// A source that this session has seen.
@@ -269,12 +268,7 @@ impl Answers {
 
     /// Answers a refused frame with its error.
     pub(crate) fn refuse(&mut self, refusal: &Refusal) {
-        let details = ErrorDetails {
-            msg_id: refusal.msg_id.as_ref().map(MsgId::as_str),
-            field: refusal.field.as_deref(),
-            reason: refusal.shortage.map(Shortage::as_str),
-            ..ErrorDetails::default()
-        };
+        let details = ErrorDetails::of(refusal);
         let target = refusal.source.as_ref().map(Name::as_str);
         self.error(target, refusal.code, &refusal.reason, &details);
     }

@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use super::{AnswerIds, set_prefix};
-use crate::ids::Name;
+use crate::ids::{MsgId, Name};
 use crate::limits::FRAME_PREFIX_BYTES;
-use crate::wire::message::{MillisText, Welcome};
-use crate::wire::refusal::ErrorCode;
+use crate::wire::message::{ErrorReport, MillisText, RawObject, Welcome};
+use crate::wire::refusal::{ErrorCode, Refusal, Shortage};
 
 /// The details of an error, beside its code and message.
 #[derive(Debug, Default, Serialize)]
@@ -36,6 +36,28 @@ pub struct ErrorDetails<'a> {
     /// The last of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_msg_id: Option<&'a str>,
+}
+
+impl<'a> ErrorDetails<'a> {
+    /// The details of the error that answers a refused frame.
+    pub(crate) fn of(refusal: &'a Refusal) -> Self {
+        Self {
+            msg_id: refusal.msg_id.as_ref().map(MsgId::as_str),
+            field: refusal.field.as_deref(),
+            reason: refusal.shortage.map(Shortage::as_str),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<&Refusal> for ErrorReport {
+    /// The report that a server answers a refused message with.
+    fn from(refusal: &Refusal) -> Self {
+        Self {
+            details: RawObject::of(&ErrorDetails::of(refusal)).ok(),
+            ..Self::new(refusal.code.as_str(), refusal.reason.clone())
+        }
+    }
 }
 
 /// A writer of errors and welcomes.

@@ -42,7 +42,7 @@ impl Timestamp {
     }
 
     /// The time `unix_ms` milliseconds after 1970, moved into the years 0 to 9999.
-    #[cfg(feature = "server")]
+    #[cfg(any(feature = "server", feature = "client"))]
     pub(crate) fn from_unix_ms(unix_ms: i64) -> Self {
         Self(MillisText::from_unix_ms(unix_ms).as_str().into())
     }
