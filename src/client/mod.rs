@@ -133,6 +133,9 @@ use queue::Queue;
 use shared::{Shared, room};
 use subscriptions::Change;
 
+/// Bytes, posted or received, that use up one of the 128 units that a task of tokio's has in a turn.
+const BYTES_PER_BUDGET: usize = 1024;
+
 /// A client's connection to a server, for sending. Clones share it.
 #[derive(Clone)]
 pub struct Client {
@@ -395,17 +398,24 @@ impl Client {
         let shared = &self.handle.shared;
         let queued_bytes = queued_bytes(bytes);
         // Held until the message is queued: nobody overtakes it.
-        let _place = if !is_answered {
+        let mut _place = None;
+        let mut has_budget = false;
+        if !is_answered {
             // An answer to others doesn't wait until the client is answered itself.
             room(&shared.queue_room, queued_bytes).await?.forget();
-            None
         } else if has_budget_remaining() && shared.take_room(queued_bytes) {
-            consume_budget().await;
-            None
+            has_budget = true;
         } else {
-            Some(shared.wait_for_room(queued_bytes).await?)
-        };
-        let queued = self.handle.queue.put(bytes, put);
+            _place = Some(shared.wait_for_room(queued_bytes).await?);
+        }
+        let queued = self.handle.queue.put(bytes, |batch| {
+            put(batch);
+            has_budget &= batch.bytes.len() % BYTES_PER_BUDGET < bytes;
+        });
+        if has_budget {
+            // It doesn't wait: once queued, the message must not seem unsent.
+            consume_budget().await;
+        }
         queued.then_some(()).ok_or(SendError::Closed)
     }
 }

@@ -10,8 +10,8 @@ use futures_core::Stream;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::coop::consume_budget;
 
-use super::Handle;
 use super::input::Run;
+use super::{BYTES_PER_BUDGET, Handle};
 use crate::events::{Event, Inbound};
 
 /// The events, in order: a stream of [`Event`]s that ends when there won't be
@@ -21,6 +21,8 @@ pub struct Receiver {
     items: mpsc::UnboundedReceiver<Item>,
     /// Messages that are to be received before the next item.
     run: Run,
+    /// Bytes received since budget was last used up for them.
+    unpaid: usize,
     backlog: Arc<Backlog>,
     /// Keeps the connection open.
     _handle: Arc<Handle>,
@@ -87,6 +89,7 @@ pub(super) fn inbox(
     let receiver = move |handle| Receiver {
         items,
         run: Run::default(),
+        unpaid: 0,
         backlog,
         _handle: handle,
     };
@@ -155,11 +158,13 @@ impl Receiver {
 
     fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
         let event = loop {
-            if !self.run.is_empty() {
+            if !self.run.is_empty() && self.unpaid >= BYTES_PER_BUDGET {
                 // As each message did that came by itself: others get a turn.
                 ready!(pin!(consume_budget()).poll(context));
+                self.unpaid = 0;
             }
             if let Some(json) = self.run.next() {
+                self.unpaid += json.len();
                 break Event::Message(Inbound::new(json));
             }
             match ready!(self.items.poll_recv(context)) {

@@ -134,13 +134,14 @@ async fn json_that_is_no_message_is_refused_and_not_sent() {
 /// On a runtime of one thread, with room for all: only the program itself can stop.
 #[tokio::test]
 async fn a_program_that_posts_without_a_pause_gives_others_a_turn() {
+    const POSTS: usize = 4_000;
     let (client, _receiver, _peer) = connected(config()).await;
     let posted = Arc::new(AtomicUsize::new(0));
     let posting = tokio::spawn({
         let posted = Arc::clone(&posted);
         let frame = ValidFrame::new(&note("again")).unwrap();
         async move {
-            for _ in 0..1_000 {
+            for _ in 0..POSTS {
                 client.post_frame(&frame).await.unwrap();
                 posted.fetch_add(1, Ordering::Relaxed);
             }
@@ -151,11 +152,11 @@ async fn a_program_that_posts_without_a_pause_gives_others_a_turn() {
         let before = posted.load(Ordering::Relaxed);
         tokio::task::yield_now().await;
         let more = posted.load(Ordering::Relaxed) - before;
-        assert!(more <= 200, "{more} posts in a row");
+        assert!(more <= POSTS / 4, "{more} posts in a row");
         turns += 1;
     }
-    assert_eq!(posted.load(Ordering::Relaxed), 1_000);
-    assert!(turns > 5);
+    assert_eq!(posted.load(Ordering::Relaxed), POSTS);
+    assert!(turns > 4);
 }
 
 // More at once than a task does before tokio makes it yield; and where room for
