@@ -167,8 +167,10 @@ async fn every_send_resolves_once_and_nothing_is_doubled_whatever_happens() {
 async fn live(seed: u64) -> (Vec<(MsgId, Result<Ack, SendError>)>, World) {
     let mut random = Random::new(seed);
     let mut world = World::default();
-    let config = config().unanswered_max(1 + random.below(30));
-    let (dial, mut network) = network(300 + random.below(3000));
+    // Large messages fill more than a batch.
+    let scale = [1, 1, 1, 22][seed as usize % 4];
+    let config = config().unanswered_max(1 + scale.min(3) * random.below(30));
+    let (dial, mut network) = network(scale * (300 + random.below(3000)));
     // The first connection must come about.
     let server = async {
         let mut lives = 3 + random.below(30);
@@ -179,8 +181,8 @@ async fn live(seed: u64) -> (Vec<(MsgId, Result<Ack, SendError>)>, World) {
             lives = lives.saturating_sub(1);
             let first = world.remembered.is_none() && world.delivered.is_empty();
             let mut bytes = match first {
-                true => (1000 + random.below(3000), 1000 + random.below(3000)),
-                false => (random.below(6000), random.below(6000)),
+                true => (1000 + scale * random.below(3000), 1000 + random.below(3000)),
+                false => (scale * random.below(6000), random.below(6000)),
             };
             if lives == 0 {
                 bytes = (usize::MAX, usize::MAX);
@@ -200,7 +202,7 @@ async fn live(seed: u64) -> (Vec<(MsgId, Result<Ack, SendError>)>, World) {
         let connected = Client::connect_through("the network", dial, config).await;
         let (client, receiver) = connected.unwrap();
         let sends = (0..MESSAGES).map(|n| {
-            let message = note(&format!("{n:<80}"));
+            let message = note(&format!("{n:<width$}", width = 80 * scale));
             let id = message.msg_id;
             let send = client.send(message);
             async move { (id, send.await) }
