@@ -26,6 +26,7 @@ use tokio_util::codec::Framed;
 
 use super::*;
 use crate::ids::MsgId;
+use crate::limits::{CLIENT_QUEUE_BYTES, UNANSWERED_MAX_DEFAULT};
 use crate::wire::{
     ErrorReport, FrameCodec, Granted, GrantedLimits, Hello, RawObject, ServerIdentity, Target,
 };
@@ -290,6 +291,14 @@ async fn notice(receiver: &mut Receiver) -> String {
         Some(Event::Notice(report)) => report.code,
         other => panic!("no notice: {other:?}"),
     }
+}
+
+/// Whatever happened to the messages, each has given its room back, once.
+fn assert_all_room_is_free(client: &Client, unanswered_max: usize) {
+    let shared = &client.handle.shared;
+    assert_eq!(shared.queue_room.available_permits(), CLIENT_QUEUE_BYTES);
+    let messages = shared.unanswered_room.available_permits();
+    assert_eq!(messages, unanswered_max);
 }
 
 /// Long enough, in paused time, for everything to happen that can.

@@ -169,7 +169,8 @@ async fn live(seed: u64) -> (Vec<(MsgId, Result<Ack, SendError>)>, World) {
     let mut world = World::default();
     // Large messages fill more than a batch.
     let scale = [1, 1, 1, 22][seed as usize % 4];
-    let config = config().unanswered_max(1 + scale.min(3) * random.below(30));
+    let unanswered_max = 1 + scale.min(3) * random.below(30);
+    let config = config().unanswered_max(unanswered_max);
     let (dial, mut network) = network(scale * (300 + random.below(3000)));
     // The first connection must come about.
     let server = async {
@@ -218,6 +219,9 @@ async fn live(seed: u64) -> (Vec<(MsgId, Result<Ack, SendError>)>, World) {
         let (outcomes, ()) = tokio::join!(outcomes, closing);
         let flushed = client.flush().await;
         assert_eq!(flushed, Ok(()), "seed {seed}: nothing was posted");
+        if !client.is_closed() {
+            assert_all_room_is_free(&client, unanswered_max);
+        }
         drop(receiver);
         outcomes
     };

@@ -171,6 +171,7 @@ async fn a_message_that_no_connection_got_in_full_is_sent_on_the_next() {
             }
         }
     }
+    assert_all_room_is_free(&client, UNANSWERED_MAX_DEFAULT);
 }
 
 #[tokio::test(start_paused = true)]
