@@ -12,6 +12,7 @@
 //! - [`server`], [`client`]: the asynchronous shell around the rest.
 //! - [`events`]: the events and errors that server and client have in common.
 //! - [`router`]: the owners of names, and the way of each message.
+//! - [`journal`]: a log of frames that survives a crash.
 //! - [`wire`]: frames, the checks, typed messages, answers.
 //! - [`config`]: every setting of a server, a row each.
 //! - [`ids`], [`limits`]: small checked types, and every limit in one file.
@@ -44,6 +45,7 @@ pub mod config;
 #[cfg_attr(docsrs, doc(cfg(any(feature = "server", feature = "client"))))]
 pub mod events;
 pub mod ids;
+pub mod journal;
 pub mod limits;
 #[cfg(any(feature = "server", feature = "client"))]
 mod loopback;

@@ -205,6 +205,13 @@ pub const SERVER_NAME_DEFAULT: &str = "tickwire";
 /// The protocol's version.
 pub const PROTOCOL_VERSION: u64 = 1;
 
+/// The size of the journal's files, unless configured otherwise.
+pub const JOURNAL_SEGMENT_BYTES: u32 = 64 * 1024 * 1024;
+/// The bytes that a disk loses or keeps as one.
+pub const JOURNAL_SECTOR_BYTES: usize = 512;
+/// A commit is stated in a record of its own once it is so old, if no other record came.
+pub const JOURNAL_MARK_AFTER: Duration = Duration::from_millis(10);
+
 /// How long a client waits for the connection and its `welcome`.
 pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 /// How long one address of a host has before a client tries the next beside it.

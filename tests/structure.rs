@@ -111,6 +111,28 @@ fn no_wing_of_the_router_imports_one_above_it() {
 }
 
 #[test]
+fn router_and_journal_do_not_import_each_other() {
+    for (folder, other) in [("src/journal", "router"), ("src/router", "journal")] {
+        for path in sources(&[folder]) {
+            for foreign in [format!("crate::{other}"), format!("super::{other}::")] {
+                let imports = text(&path).contains(&foreign);
+                assert!(!imports, "{} imports {other}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_journal_reads_no_clock_and_knows_no_runtime() {
+    for path in sources(&["src/journal"]) {
+        for foreign in ["tokio", "SystemTime", "Instant"] {
+            let knows = text(&path).contains(foreign);
+            assert!(!knows, "{} knows {foreign}", path.display());
+        }
+    }
+}
+
+#[test]
 fn only_the_wing_of_the_session_adds_methods_to_it() {
     for path in sources(&["src/router", "src/server"]) {
         let adds = text(&path)

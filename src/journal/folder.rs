@@ -1,0 +1,303 @@
+//! A journal's place in the file system.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::storage::{Storage, StorageFile};
+
+/// The file that the process which writes has locked.
+const LOCK: &str = "lock";
+/// Orders are nobody else's business.
+const FOLDER_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+
+/// A folder of the file system. Two processes never write the same one.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    /// `None` if the folder is only read. The lock ends with the file.
+    lock: Option<File>,
+}
+
+/// Why a folder can't be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FolderError {
+    /// Another process has locked the folder.
+    #[error(
+        "{} is in use by another tickwire{}: stop that one, or use another folder",
+        path.display(),
+        process.map(|id| format!(" (process {id})")).unwrap_or_default()
+    )]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+        /// The id of the process, if it could be read.
+        process: Option<u32>,
+    },
+    /// There is no such folder, and it was only to be read.
+    #[error("there is no folder {}: check the path", path.display())]
+    Missing {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There is something else.
+    #[error("{} is not a folder: choose another path", path.display())]
+    NotAFolder {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The process may not write there.
+    #[error(
+        "{} can't be written ({source}): give the user of this process the right to, or use \
+         another folder",
+        path.display()
+    )]
+    NotWritable {
+        /// The folder.
+        path: PathBuf,
+        /// The file system's reason.
+        source: io::Error,
+    },
+    /// Another reason of the file system.
+    #[error("{} can't be used: {source}", path.display())]
+    Other {
+        /// The folder.
+        path: PathBuf,
+        /// The file system's reason.
+        source: io::Error,
+    },
+}
+
+impl FolderError {
+    fn of(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::Missing { path },
+            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+                Self::NotAFolder { path }
+            }
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Self::NotWritable { path, source }
+            }
+            _ => Self::Other { path, source },
+        }
+    }
+}
+
+impl Folder {
+    /// Locks a folder to write in it, and makes it if it is missing.
+    ///
+    /// # Errors
+    /// See [`FolderError`].
+    pub fn lock(path: impl Into<PathBuf>) -> Result<Self, FolderError> {
+        let path = path.into();
+        let error = |source| FolderError::of(&path, source);
+        if !path.is_dir() {
+            let mut builder = DirBuilder::new();
+            builder.recursive(true).mode(FOLDER_MODE);
+            builder.create(&path).map_err(error)?;
+            // Without it the folder itself may be gone after a crash.
+            let parent = path.parent().filter(|parent| *parent != Path::new(""));
+            let parent = File::open(parent.unwrap_or(Path::new("."))).map_err(error)?;
+            parent.sync_all().map_err(error)?;
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let opened = options.mode(FILE_MODE).open(path.join(LOCK));
+        let mut lock = opened.map_err(error)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut process = String::new();
+                let read = lock.read_to_string(&mut process);
+                let process = read.ok().and_then(|_| process.trim().parse().ok());
+                return Err(FolderError::Locked { path, process });
+            }
+            Err(TryLockError::Error(source)) => return Err(error(source)),
+        }
+        // Only another process's error needs it: a full disk is no reason to stay away.
+        let _ = lock
+            .set_len(0)
+            .and_then(|()| writeln!(lock, "{}", std::process::id()));
+        let lock = Some(lock);
+        Ok(Self { path, lock })
+    }
+
+    /// A folder that is only read, also while another process writes in it.
+    ///
+    /// # Errors
+    /// See [`FolderError`].
+    pub fn read(path: impl Into<PathBuf>) -> Result<Self, FolderError> {
+        let path = path.into();
+        let found = path.metadata();
+        let found = found.map_err(|source| FolderError::of(&path, source))?;
+        if !found.is_dir() {
+            return Err(FolderError::NotAFolder { path });
+        }
+        Ok(Self { path, lock: None })
+    }
+
+    /// The path of the folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Refuses to write in a folder that is only read.
+    fn check_locked(&self) -> io::Result<()> {
+        match self.lock {
+            Some(_) => Ok(()),
+            None => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+        }
+    }
+}
+
+impl Storage for Folder {
+    type File = FolderFile;
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let name = entry.file_name().into_string();
+            if let Ok(name) = name
+                && name != LOCK
+                && entry.file_type()?.is_file()
+            {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn create(&self, name: &str) -> io::Result<FolderFile> {
+        self.check_locked()?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        let file = options.mode(FILE_MODE).open(self.path.join(name))?;
+        Ok(FolderFile(file))
+    }
+
+    fn open(&self, name: &str) -> io::Result<FolderFile> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(self.lock.is_some());
+        Ok(FolderFile(options.open(self.path.join(name))?))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.check_locked()?;
+        std::fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.check_locked()?;
+        std::fs::remove_file(self.path.join(name))
+    }
+
+    fn sync_folder(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+}
+
+/// An open file of a [`Folder`].
+#[derive(Debug)]
+pub struct FolderFile(File);
+
+impl StorageFile for FolderFile {
+    fn bytes(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        loop {
+            match self.0.read_at(buffer, at) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return read,
+            }
+        }
+    }
+
+    fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, at)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_is_locked_by_one_at_a_time() {
+        let temporary = tempfile::tempdir().expect("a temporary folder");
+        let path = temporary.path().join("deep").join("journal");
+        let folder = Folder::lock(&path).expect("made");
+        let mode = path.metadata().expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, FOLDER_MODE);
+        let refused = Folder::lock(&path).expect_err("locked").to_string();
+        let process = format!("(process {})", std::process::id());
+        assert!(refused.contains(&process), "{refused}");
+        Folder::read(&path).expect("reading needs no lock");
+        drop(folder);
+        Folder::lock(&path).expect("free again");
+    }
+
+    #[test]
+    fn a_folder_that_is_read_is_not_changed() {
+        let temporary = tempfile::tempdir().expect("a temporary folder");
+        let missing = temporary.path().join("missing");
+        assert!(matches!(
+            Folder::read(&missing),
+            Err(FolderError::Missing { .. })
+        ));
+        assert!(!missing.exists());
+        std::fs::write(temporary.path().join("a"), "content").expect("written");
+        let folder = Folder::read(temporary.path()).expect("there");
+        assert!(folder.create("b").is_err());
+        assert!(folder.rename("a", "b").is_err());
+        assert!(folder.remove("a").is_err());
+        let file = folder.open("a").expect("there");
+        assert!(file.write_at(b"x", 0).is_err());
+        assert_eq!(folder.list().expect("readable"), ["a"]);
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_the_folder_is_named() {
+        let temporary = tempfile::tempdir().expect("a temporary folder");
+        let path = temporary.path().join("file");
+        std::fs::write(&path, "").expect("written");
+        for refused in [Folder::lock(&path), Folder::read(&path)] {
+            let error = refused.expect_err("not a folder");
+            assert!(matches!(error, FolderError::NotAFolder { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn files_are_made_renamed_and_removed() {
+        let temporary = tempfile::tempdir().expect("a temporary folder");
+        let folder = Folder::lock(temporary.path()).expect("there");
+        let file = folder.create("a").expect("made");
+        assert!(folder.create("a").is_err(), "it exists");
+        file.write_at(b"second", 5).expect("written");
+        file.sync().expect("synced");
+        folder.create("b").expect("made");
+        folder.rename("a", "b").expect("replaced");
+        folder.sync_folder().expect("synced");
+        assert_eq!(folder.list().expect("readable"), ["b"]);
+        let file = folder.open("b").expect("there");
+        let mut content = [1; 16];
+        assert_eq!(file.bytes().expect("known"), 11);
+        assert_eq!(file.read_at(&mut content, 0).expect("read"), 11);
+        assert_eq!(&content[..11], b"\0\0\0\0\0second");
+        folder.remove("b").expect("removed");
+        assert!(folder.open("b").is_err());
+    }
+}

@@ -1,0 +1,326 @@
+//! Reading a whole journal: its records in their order, and the damage between them.
+
+use super::record::{self, ALIGN, Content, Found, Record};
+use super::segment::{self, HEADER_BYTES, HeaderError, SegmentHeader};
+use super::storage::Storage;
+use super::{Lsn, OpenError};
+
+/// A segment, as it was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentInfo {
+    /// Its number, which is in the name of its file.
+    pub number: u64,
+    /// The number of its first record.
+    pub first: Lsn,
+    /// The number behind its last record.
+    pub next: Lsn,
+    /// The bytes in use, with the header.
+    pub used_bytes: u64,
+    /// The size of the file.
+    pub bytes: u64,
+    /// The number of frames in its runs.
+    pub frames: u64,
+}
+
+/// A place of the journal that is not as it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Damage {
+    /// The segment's number.
+    pub segment: u64,
+    /// The first byte of the file that can't be read as it was written.
+    pub from: u64,
+    /// The first byte behind it that can be read again, or the end of the segment.
+    pub to: u64,
+    /// The first record that is lost, if any is.
+    pub first: Lsn,
+    /// The first record behind the damage; none was found if this is `None`.
+    pub next: Option<Lsn>,
+    /// What is damaged.
+    pub part: DamagedPart,
+    /// The checksum of the record before, by the record or header behind the damage.
+    pub(super) next_previous: u32,
+    /// The checksum of the record in front of the damage.
+    pub(super) chain: u32,
+}
+
+/// The part of a journal that is damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DamagedPart {
+    /// Records, or zeros behind the last.
+    Records,
+    /// The header of the segment.
+    Header,
+    /// The segment is missing, and as many as this with it.
+    Segments(u64),
+}
+
+/// What a damage means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// No record is lost.
+    Harmless,
+    /// The end of the journal was not on disk yet when writing ended. Its records were
+    /// not acknowledged, unless they were synced less than 10 ms before.
+    TornTail,
+    /// Records that were on disk are lost or can't be read.
+    Corruption,
+}
+
+/// A whole journal, as it was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inspection {
+    /// The segments, in their order.
+    pub segments: Vec<SegmentInfo>,
+    /// The damages, in the order of the records.
+    pub damages: Vec<Damage>,
+    /// The highest record that any record states to be on disk.
+    pub durable: Lsn,
+    /// The number that the next record gets.
+    pub next: Lsn,
+    /// The time of the latest record, in microseconds since 1970.
+    pub time: u64,
+    /// The number of frames in runs.
+    pub frames: u64,
+    /// Which journal; `None` if no header can be read.
+    pub(super) journal: Option<u128>,
+    /// The checksum of the last record.
+    pub(super) chain: u32,
+}
+
+impl Inspection {
+    /// What a damage of this journal means.
+    #[must_use]
+    pub fn fate(&self, damage: &Damage) -> Fate {
+        match damage.part {
+            DamagedPart::Records if damage.next == Some(damage.first) => Fate::Harmless,
+            DamagedPart::Records if damage.first > self.durable => Fate::TornTail,
+            _ => Fate::Corruption,
+        }
+    }
+}
+
+/// Reads all segments, and hands each record that can be read to `visit`.
+///
+/// # Errors
+/// The storage fails, or a segment has another format.
+pub fn inspect(
+    storage: &impl Storage,
+    mut visit: impl FnMut(&Record<'_>),
+) -> Result<Inspection, OpenError> {
+    let mut inspector = Inspector::default();
+    let mut bytes = Vec::new();
+    for number in segment::numbers(storage)? {
+        segment::read(storage, number, &mut bytes).map_err(OpenError::Storage)?;
+        inspector.segment(number, &bytes, &mut visit)?;
+    }
+    Ok(inspector.found)
+}
+
+#[derive(Debug, Default)]
+struct Inspector {
+    found: Inspection,
+    /// Whether the record behind a damage has not been found yet: the next may have any
+    /// higher number.
+    is_open: bool,
+}
+
+impl Inspector {
+    fn segment(
+        &mut self,
+        number: u64,
+        bytes: &[u8],
+        visit: &mut impl FnMut(&Record<'_>),
+    ) -> Result<(), OpenError> {
+        self.missing_before(number);
+        let header = match SegmentHeader::decode(bytes) {
+            Ok(header) => Some(header),
+            Err(HeaderError::Format(format)) => return Err(OpenError::Format { number, format }),
+            Err(HeaderError::Damaged) => None,
+        };
+        match header.filter(|header| self.follows(number, header)) {
+            Some(header) => self.begin(&header),
+            None => self.header_damaged(number),
+        }
+        let size = header.map_or(bytes.len(), |header| header.bytes as usize);
+        self.found.segments.push(SegmentInfo {
+            number,
+            first: self.found.next,
+            next: self.found.next,
+            used_bytes: HEADER_BYTES as u64,
+            bytes: size.max(bytes.len()).max(HEADER_BYTES) as u64,
+            frames: 0,
+        });
+        self.records(number, bytes, size, visit);
+        Ok(())
+    }
+
+    /// Notes the segments that should stand before `number`.
+    fn missing_before(&mut self, number: u64) {
+        let Some(last) = self.found.segments.last() else {
+            if number == 1 {
+                self.found.next = Lsn(1);
+            }
+            return;
+        };
+        let missing = number - last.number - 1;
+        if missing > 0 {
+            let number = last.number + 1;
+            self.damage(number, 0..0, DamagedPart::Segments(missing));
+        }
+    }
+
+    /// Returns whether the header is one of this journal, and fits here.
+    fn follows(&self, number: u64, header: &SegmentHeader) -> bool {
+        let is_first = self.found.segments.is_empty();
+        let ours = self.found.journal.unwrap_or(header.journal);
+        let continues = header.first == self.found.next && header.previous == self.found.chain;
+        // Records are missing at the end of the segment before, whose zeros may
+        // hide it.
+        let leaves_out = header.first > self.found.next;
+        header.number == number && header.journal == ours && (is_first || continues || leaves_out)
+    }
+
+    fn begin(&mut self, header: &SegmentHeader) {
+        self.found.journal = Some(header.journal);
+        if !self.found.segments.is_empty() && header.first > self.found.next && !self.is_open {
+            let last = self.found.segments.last().copied();
+            if let Some(last) = last {
+                let rest = last.used_bytes..last.bytes;
+                self.damage(last.number, rest, DamagedPart::Records);
+            }
+        }
+        self.resume(header.first, header.previous);
+        // The segment before is synced before this one is made.
+        self.stated(Lsn(header.first.0.saturating_sub(1)));
+    }
+
+    fn header_damaged(&mut self, number: u64) {
+        let is_open = self.is_open;
+        self.damage(number, 0..HEADER_BYTES as u64, DamagedPart::Header);
+        let starts_unknown = self.found.segments.is_empty() && number != 1;
+        if starts_unknown {
+            self.found.next = Lsn(1);
+            return;
+        }
+        if !is_open {
+            // The records' numbers go on.
+            self.resume(self.found.next, self.found.chain);
+        }
+    }
+
+    fn records(
+        &mut self,
+        number: u64,
+        bytes: &[u8],
+        size: usize,
+        visit: &mut impl FnMut(&Record<'_>),
+    ) {
+        let mut at = HEADER_BYTES;
+        while at < bytes.len() {
+            match record::find(&bytes[at..], number) {
+                Found::Record(record) if self.fits(&record) => {
+                    self.record(&record);
+                    visit(&record);
+                    at += record.padded();
+                    self.used(at);
+                    continue;
+                }
+                Found::Nothing if bytes[at..].iter().all(|&byte| byte == 0) => break,
+                _ => {}
+            }
+            let behind = self.record_behind(number, bytes, at);
+            let to = behind.as_ref().map_or(size, |(to, _)| *to);
+            self.damage(number, at as u64..to as u64, DamagedPart::Records);
+            let Some((to, record)) = behind else {
+                return;
+            };
+            self.resume(record.header.lsn, record.header.previous);
+            at = to;
+        }
+        if bytes.len() < size {
+            let rest = at as u64..size as u64;
+            self.damage(number, rest, DamagedPart::Records);
+        }
+    }
+
+    /// Finds the first record behind the damage at `at` that may follow.
+    fn record_behind<'b>(
+        &self,
+        number: u64,
+        bytes: &'b [u8],
+        at: usize,
+    ) -> Option<(usize, Record<'b>)> {
+        (at + ALIGN..bytes.len()).step_by(ALIGN).find_map(|at| {
+            let Found::Record(record) = record::find(&bytes[at..], number) else {
+                return None;
+            };
+            (record.header.lsn > self.found.next).then_some((at, record))
+        })
+    }
+
+    fn fits(&self, record: &Record<'_>) -> bool {
+        let header = record.header;
+        if self.is_open {
+            return header.lsn >= self.found.next;
+        }
+        header.lsn == self.found.next && header.previous == self.found.chain
+    }
+
+    fn record(&mut self, record: &Record<'_>) {
+        self.resume(record.header.lsn, record.header.previous);
+        self.stated(record.header.durable);
+        self.found.next = Lsn(record.last().0 + 1);
+        self.found.chain = record.chain();
+        self.found.time = self.found.time.max(record.header.time);
+        if let Content::Run(run) = record.content {
+            let frames = run.index.len() as u64;
+            self.found.frames += frames;
+            if let Some(segment) = self.found.segments.last_mut() {
+                segment.frames += frames;
+            }
+        }
+        if let Some(segment) = self.found.segments.last_mut() {
+            segment.next = self.found.next;
+        }
+    }
+
+    fn used(&mut self, at: usize) {
+        if let Some(segment) = self.found.segments.last_mut() {
+            segment.used_bytes = at as u64;
+        }
+    }
+
+    fn stated(&mut self, durable: Lsn) {
+        self.found.durable = self.found.durable.max(durable);
+    }
+
+    fn damage(&mut self, segment: u64, range: std::ops::Range<u64>, part: DamagedPart) {
+        self.found.damages.push(Damage {
+            segment,
+            from: range.start,
+            to: range.end,
+            first: self.found.next,
+            next: None,
+            part,
+            next_previous: 0,
+            chain: self.found.chain,
+        });
+        self.is_open = true;
+    }
+
+    /// Goes on at the record `next`, which names `previous` as the checksum before it.
+    fn resume(&mut self, next: Lsn, previous: u32) {
+        if !std::mem::take(&mut self.is_open) {
+            if self.found.segments.is_empty() {
+                (self.found.next, self.found.chain) = (next, previous);
+            }
+            return;
+        }
+        let open = |damage: &&mut Damage| damage.next.is_none();
+        for damage in self.found.damages.iter_mut().rev().take_while(open) {
+            damage.next = Some(next);
+            damage.next_previous = previous;
+        }
+        (self.found.next, self.found.chain) = (next, previous);
+    }
+}

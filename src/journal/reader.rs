@@ -1,0 +1,205 @@
+//! The records of a journal from one on, in their order; also while it is written.
+
+use std::io;
+
+use super::record::{self, ALIGN, Found, Record};
+use super::segment::{self, HEADER_BYTES, SegmentHeader};
+use super::storage::{Storage, StorageFile};
+use super::{Lsn, OpenError};
+
+/// Bytes that are read at once.
+const READ_BYTES: usize = 256 * 1024;
+
+/// Reads records, beginning with one.
+#[derive(Debug)]
+pub struct Reader<S: Storage> {
+    storage: S,
+    number: u64,
+    file: S::File,
+    /// The number of the next record in the file.
+    next: Lsn,
+    /// The place of the segment where `buffer` begins.
+    buffer_at: u64,
+    buffer: Vec<u8>,
+    /// The place of the next record in `buffer`.
+    at: usize,
+}
+
+/// Why a record can't be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The file system failed.
+    #[error("the journal can't be read: {0}")]
+    Storage(#[source] io::Error),
+    /// The journal can't be opened for reading.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The record is not there, though it was written.
+    #[error("record {lsn} is damaged, in segment {segment} at byte {at}")]
+    Damaged {
+        /// The record's number.
+        lsn: Lsn,
+        /// The segment that it should stand in.
+        segment: u64,
+        /// Where in the segment.
+        at: u64,
+    },
+    /// The journal begins later: the record was deleted.
+    #[error("record {asked} is no longer in the journal, which begins with {first}")]
+    Deleted {
+        /// The record that was asked for.
+        asked: Lsn,
+        /// The first record that is there.
+        first: Lsn,
+    },
+}
+
+impl<S: Storage> Reader<S> {
+    /// A reader that begins with `from`.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn new(storage: S, from: Lsn) -> Result<Self, ReadError> {
+        let mut holds = None;
+        let mut first = None;
+        for number in segment::numbers(&storage)?.into_iter().rev() {
+            let (file, header) = open(&storage, number)?;
+            first = Some(header.first);
+            if header.first <= from {
+                holds = Some((number, file, header));
+                break;
+            }
+        }
+        let Some((number, file, header)) = holds else {
+            let first = first.unwrap_or(Lsn(1));
+            return Err(ReadError::Deleted { asked: from, first });
+        };
+        let mut reader = Self {
+            storage,
+            number,
+            file,
+            next: header.first,
+            buffer_at: HEADER_BYTES as u64,
+            buffer: Vec::new(),
+            at: 0,
+        };
+        while reader.next < from {
+            let before = Lsn(from.0 - 1);
+            if reader.next(before)?.is_none() {
+                break;
+            }
+        }
+        Ok(reader)
+    }
+
+    /// The next record, if it is one of those up to `durable`, which were written.
+    ///
+    /// # Errors
+    /// See [`ReadError`]. The next call tries the same record again.
+    pub fn next(&mut self, durable: Lsn) -> Result<Option<Record<'_>>, ReadError> {
+        if self.next > durable {
+            return Ok(None);
+        }
+        self.find()?;
+        let rest = self.buffer.get(self.at..).unwrap_or_default();
+        let Some(record) = record::decode(rest) else {
+            return Err(self.damaged());
+        };
+        self.at += record.padded();
+        self.next = Lsn(record.last().0 + 1);
+        Ok(Some(record))
+    }
+
+    /// Has the next record, which was written, in the buffer as a whole, and checks it.
+    fn find(&mut self) -> Result<(), ReadError> {
+        let mut wanted = ALIGN;
+        // Bytes that were read earlier may have been read before they were written.
+        let mut is_fresh = self.buffer.len() == self.at;
+        loop {
+            self.fill(wanted).map_err(ReadError::Storage)?;
+            let rest = self.buffer.get(self.at..).unwrap_or_default();
+            match record::find(rest, self.number) {
+                Found::Record(record) if record.header.lsn == self.next => return Ok(()),
+                Found::Longer(bytes) if bytes > wanted => {
+                    wanted = bytes;
+                    continue;
+                }
+                Found::Record(_) | Found::Damage if is_fresh => return Err(self.damaged()),
+                _ => {}
+            }
+            wanted = ALIGN;
+            if !is_fresh {
+                self.buffer.truncate(self.at);
+                is_fresh = true;
+            } else if !self.begin_next_segment()? {
+                return Err(self.damaged());
+            }
+        }
+    }
+
+    fn damaged(&self) -> ReadError {
+        ReadError::Damaged {
+            lsn: self.next,
+            segment: self.number,
+            at: self.buffer_at + self.at as u64,
+        }
+    }
+
+    /// Reads until the buffer has `wanted` bytes from the next record on, or the file
+    /// has ended.
+    fn fill(&mut self, wanted: usize) -> io::Result<()> {
+        if self.buffer.len().saturating_sub(self.at) >= wanted {
+            return Ok(());
+        }
+        self.buffer_at += self.at as u64;
+        self.buffer.clear();
+        self.at = 0;
+        self.buffer.resize(wanted.max(READ_BYTES), 0);
+        let mut filled = 0;
+        while filled < wanted {
+            let at = self.buffer_at + filled as u64;
+            match self.file.read_at(&mut self.buffer[filled..], at)? {
+                0 => break,
+                some => filled += some,
+            }
+        }
+        self.buffer.truncate(filled);
+        Ok(())
+    }
+
+    /// Goes to the next segment, if it begins with the next record.
+    fn begin_next_segment(&mut self) -> Result<bool, ReadError> {
+        let number = self.number + 1;
+        let (file, header) = match open(&self.storage, number) {
+            Ok(opened) => opened,
+            Err(ReadError::Storage(error)) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
+        if header.first != self.next {
+            return Ok(false);
+        }
+        self.number = number;
+        self.file = file;
+        self.buffer_at = HEADER_BYTES as u64;
+        self.buffer.clear();
+        self.at = 0;
+        Ok(true)
+    }
+}
+
+/// Opens a segment, and reads its header.
+fn open<S: Storage>(storage: &S, number: u64) -> Result<(S::File, SegmentHeader), ReadError> {
+    let file = storage.open(&segment::name_of(number));
+    let file = file.map_err(ReadError::Storage)?;
+    let mut header = [0; HEADER_BYTES];
+    file.read_at(&mut header, 0).map_err(ReadError::Storage)?;
+    let header = SegmentHeader::decode(&header).map_err(|_| ReadError::Damaged {
+        lsn: Lsn(0),
+        segment: number,
+        at: 0,
+    })?;
+    Ok((file, header))
+}

@@ -1,0 +1,5 @@
+//! Means of the journal's tests.
+
+mod disk;
+
+pub(crate) use self::disk::{Fault, Happened, SimDisk};

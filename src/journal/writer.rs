@@ -1,0 +1,263 @@
+//! Appending records, and committing many of them with one sync.
+
+use std::io;
+
+use super::Lsn;
+use super::record::{self, ALIGN, Content, RecordHeader, Run};
+use super::recovery::Options;
+use super::segment::{HEADER_BYTES, SegmentHeader};
+use super::storage::{Storage, StorageFile};
+use crate::limits::{JOURNAL_MARK_AFTER, JOURNAL_SECTOR_BYTES};
+
+/// The end of a journal. One thread has it.
+#[derive(Debug)]
+pub struct Writer<S: Storage> {
+    storage: S,
+    segment_bytes: u32,
+    /// The header of the current segment.
+    segment: SegmentHeader,
+    file: S::File,
+    /// The bytes of the current segment that are written.
+    written: u64,
+    /// Records that are not written yet, for the current segment.
+    pending: Vec<u8>,
+    /// The number that the next record gets.
+    next: Lsn,
+    /// The checksum of the last record.
+    chain: u32,
+    durable: Lsn,
+    /// The highest record that the last record states to be on disk.
+    stated: Lsn,
+    /// The last record that is no mark: marks need none.
+    last_run: Lsn,
+    /// The time of the last record and of the last commit, in microseconds.
+    time: u64,
+    synced_at: u64,
+    failed: Option<Failed>,
+}
+
+/// A write or a sync failed: for the rest of the process nothing is appended.
+///
+/// Records that were appended and not committed may or may not be there after the next
+/// start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the journal failed ({0}); it is written again after a restart")]
+pub struct Failed(pub io::ErrorKind);
+
+/// Why a record was not appended. It is nowhere, and never will be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// No room for another segment. The next call tries again.
+    #[error("the disk of the journal is full: make room")]
+    Full,
+    /// The record doesn't fit a segment.
+    #[error("a record of {bytes} bytes doesn't fit a segment of the journal")]
+    TooLarge {
+        /// The record's bytes.
+        bytes: usize,
+    },
+    /// The journal has failed.
+    #[error(transparent)]
+    Failed(#[from] Failed),
+}
+
+impl<S: Storage> Writer<S> {
+    /// The writer behind the `written` bytes of a segment. `header.first` and
+    /// `header.previous` are those of the next record.
+    pub(super) fn new(
+        storage: S,
+        header: &SegmentHeader,
+        options: &Options,
+        file: S::File,
+        written: u64,
+        now: u64,
+    ) -> Self {
+        let durable = Lsn(header.first.0.saturating_sub(1));
+        Self {
+            storage,
+            segment_bytes: options.segment_bytes,
+            segment: *header,
+            file,
+            written,
+            pending: Vec::new(),
+            next: header.first,
+            chain: header.previous,
+            durable,
+            // Recovery has synced what no record states to be on disk.
+            stated: Lsn(0),
+            last_run: durable,
+            time: now,
+            synced_at: now,
+            failed: None,
+        }
+    }
+
+    /// All records up to this one are on disk.
+    #[must_use]
+    pub fn durable(&self) -> Lsn {
+        self.durable
+    }
+
+    /// The number that the next record gets.
+    #[must_use]
+    pub fn next(&self) -> Lsn {
+        self.next
+    }
+
+    /// The reason why nothing is appended any more.
+    #[must_use]
+    pub fn failed(&self) -> Option<Failed> {
+        self.failed
+    }
+
+    /// Appends a run. It is on disk once [`Writer::commit`] has returned its number or
+    /// a higher one. `now` is the time in microseconds since 1970; a time that goes back
+    /// counts as the latest.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    pub fn append(&mut self, run: &Run<'_>, now: u64) -> Result<Lsn, AppendError> {
+        let lsn = self.append_content(&Content::Run(*run), record::run_bytes(run), now)?;
+        self.last_run = lsn;
+        Ok(lsn)
+    }
+
+    /// Writes all appended records, and returns once they are on disk. Returns the last
+    /// one.
+    ///
+    /// # Errors
+    /// A write or a sync failed, now or before.
+    pub fn commit(&mut self, now: u64) -> Result<Lsn, Failed> {
+        self.check()?;
+        let last = Lsn(self.next.0 - 1);
+        if last > self.durable {
+            self.write()?;
+            let synced = self.file.sync();
+            self.latch(synced)?;
+            self.durable = last;
+            self.synced_at = now;
+        }
+        Ok(self.durable)
+    }
+
+    /// The time from which on [`Writer::mark`] has something to state, in microseconds
+    /// since 1970.
+    #[must_use]
+    pub fn mark_at(&self) -> Option<u64> {
+        let after = JOURNAL_MARK_AFTER.as_micros() as u64;
+        let is_due = self.failed.is_none() && self.stated < self.durable.min(self.last_run);
+        is_due.then_some(self.synced_at.saturating_add(after))
+    }
+
+    /// States, if that is due, that the latest commit is on disk, so that recovery can
+    /// tell its damage from a torn tail. It is written, and on disk with the next commit.
+    ///
+    /// The statement stands in another sector than the commit: both are not lost at once.
+    ///
+    /// # Errors
+    /// As [`Writer::append`].
+    pub fn mark(&mut self, now: u64) -> Result<(), AppendError> {
+        if self.mark_at().is_none_or(|at| now < at) {
+            return Ok(());
+        }
+        let sector = JOURNAL_SECTOR_BYTES;
+        let used = (self.written as usize + self.pending.len()) % sector;
+        if used != 0 {
+            self.append_mark(sector - used, now)?;
+        }
+        self.append_mark(ALIGN, now)?;
+        self.write()?;
+        Ok(())
+    }
+
+    fn append_mark(&mut self, bytes: usize, now: u64) -> Result<(), AppendError> {
+        let mark = Content::Mark {
+            bytes: bytes as u32,
+        };
+        self.append_content(&mark, bytes, now)?;
+        Ok(())
+    }
+
+    fn append_content(
+        &mut self,
+        content: &Content<'_>,
+        bytes: usize,
+        now: u64,
+    ) -> Result<Lsn, AppendError> {
+        self.check()?;
+        let room = u64::from(self.segment.bytes);
+        if self.written + (self.pending.len() + bytes) as u64 > room {
+            if HEADER_BYTES + bytes > self.segment_bytes as usize {
+                return Err(AppendError::TooLarge { bytes });
+            }
+            self.begin_segment(now)?;
+        }
+        let lsn = self.next;
+        self.time = self.time.max(now);
+        let header = RecordHeader {
+            lsn,
+            durable: self.durable,
+            time: self.time,
+            previous: self.chain,
+        };
+        self.chain = record::encode(&mut self.pending, self.segment.number, &header, content);
+        self.stated = self.durable;
+        self.next = Lsn(lsn.0 + 1);
+        Ok(lsn)
+    }
+
+    /// Commits the current segment, and makes the next.
+    fn begin_segment(&mut self, now: u64) -> Result<(), AppendError> {
+        self.commit(now)?;
+        let header = SegmentHeader {
+            number: self.segment.number + 1,
+            first: self.next,
+            previous: self.chain,
+            bytes: self.segment_bytes,
+            ..self.segment
+        };
+        match header.create(&self.storage) {
+            Ok(file) => {
+                self.segment = header;
+                self.file = file;
+                self.written = HEADER_BYTES as u64;
+                Ok(())
+            }
+            Err(error) if is_full(&error) => Err(AppendError::Full),
+            Err(error) => Err(self.fail(&error).into()),
+        }
+    }
+
+    fn write(&mut self) -> Result<(), Failed> {
+        let written = self.file.write_at(&self.pending, self.written);
+        self.latch(written)?;
+        self.written += self.pending.len() as u64;
+        self.pending.clear();
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Failed> {
+        self.failed.map_or(Ok(()), Err)
+    }
+
+    fn latch(&mut self, result: io::Result<()>) -> Result<(), Failed> {
+        result.map_err(|error| self.fail(&error))
+    }
+
+    fn fail(&mut self, error: &io::Error) -> Failed {
+        let failed = Failed(error.kind());
+        self.failed = Some(failed);
+        self.pending = Vec::new();
+        failed
+    }
+}
+
+/// Returns whether there was no room. Only while a segment is made does that leave
+/// nothing half written.
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
