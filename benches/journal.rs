@@ -42,6 +42,7 @@ impl Orders {
         let run = Run {
             target: b"api-gateway",
             source: b"quantower-connector",
+            sequence: 1,
             index: self.index.index(),
             frames: &self.frames,
         };

@@ -105,11 +105,21 @@ impl Inspection {
 /// The storage fails, or a segment has another format.
 pub fn inspect(
     storage: &impl Storage,
+    visit: impl FnMut(&Record<'_>),
+) -> Result<Inspection, OpenError> {
+    inspect_from(storage, 0, visit)
+}
+
+/// The same from a segment on.
+pub(super) fn inspect_from(
+    storage: &impl Storage,
+    first: u64,
     mut visit: impl FnMut(&Record<'_>),
 ) -> Result<Inspection, OpenError> {
     let mut inspector = Inspector::default();
     let mut bytes = Vec::new();
-    for number in segment::numbers(storage)? {
+    let numbers = segment::numbers(storage)?;
+    for number in numbers.into_iter().filter(|number| *number >= first) {
         segment::read(storage, number, &mut bytes).map_err(OpenError::Storage)?;
         inspector.segment(number, &bytes, &mut visit)?;
     }
@@ -269,7 +279,7 @@ impl Inspector {
     fn record(&mut self, record: &Record<'_>) {
         self.resume(record.header.lsn, record.header.previous);
         self.stated(record.header.durable);
-        self.found.next = Lsn(record.last().0 + 1);
+        self.found.next = record.last().next();
         self.found.chain = record.chain();
         self.found.time = self.found.time.max(record.header.time);
         if let Content::Run(run) = record.content {

@@ -107,7 +107,7 @@ impl<S: Storage> Reader<S> {
             return Err(self.damaged());
         };
         self.at += record.padded();
-        self.next = Lsn(record.last().0 + 1);
+        self.next = record.last().next();
         Ok(Some(record))
     }
 

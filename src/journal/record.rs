@@ -9,6 +9,7 @@ use std::ops::Range;
 use uuid::Uuid;
 
 use super::Lsn;
+use super::settlement::{Checkpoint, Settlement};
 
 /// Records begin at multiples of this, in bytes.
 pub(super) const ALIGN: usize = 64;
@@ -17,11 +18,13 @@ pub(super) const HEADER_BYTES: usize = 40;
 /// Bytes of the index for each frame: where it ends, and its id.
 const INDEX_BYTES: usize = 20;
 /// The bytes in front of a run's texts.
-const RUN_PREFIX_BYTES: usize = 8;
+const RUN_PREFIX_BYTES: usize = 16;
 
 const KIND_RUN: u8 = 1;
 const KIND_MARK: u8 = 2;
 const KIND_GAP: u8 = 3;
+const KIND_SETTLEMENT: u8 = 4;
+const KIND_CHECKPOINT: u8 = 5;
 
 /// Everything about a record but its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +46,9 @@ pub struct Run<'a> {
     pub target: &'a [u8],
     /// The name that sent them; up to 128 bytes.
     pub source: &'a [u8],
+    /// The number of the first frame among the messages for the target, from 1 on: once
+    /// all are settled, they are counted anew. The writer gives it, whatever stands here.
+    pub sequence: u64,
     /// The end of each frame in `frames`, and its id. Never empty, ends ascending.
     pub index: Index<'a>,
     /// The frames side by side, each with its length prefix.
@@ -117,6 +123,46 @@ pub enum Content<'a> {
     },
     /// Records that were damaged, in the place where they stood.
     Gap(Gap),
+    /// Messages that are settled.
+    Settlement(Settlement<'a>),
+    /// Which messages are unsettled; the first record of a segment.
+    Checkpoint(Checkpoint<'a>),
+}
+
+/// The content of a record to write.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Body<'a> {
+    Run(&'a Run<'a>),
+    /// Zeros, up to this many bytes of the record.
+    Mark(u32),
+    Gap(Gap),
+    /// The content of a [`Settlement`].
+    Settlement(&'a [u8]),
+    /// The content of a [`Checkpoint`].
+    Checkpoint(&'a [u8]),
+}
+
+impl Body<'_> {
+    fn kind(&self) -> u8 {
+        match self {
+            Self::Run(_) => KIND_RUN,
+            Self::Mark(_) => KIND_MARK,
+            Self::Gap(_) => KIND_GAP,
+            Self::Settlement(_) => KIND_SETTLEMENT,
+            Self::Checkpoint(_) => KIND_CHECKPOINT,
+        }
+    }
+
+    /// The bytes of the record with its padding.
+    pub(super) fn record_bytes(&self) -> usize {
+        let bytes = match self {
+            Self::Run(run) => run_bytes(run),
+            Self::Mark(bytes) => *bytes as usize,
+            Self::Gap(gap) => gap.bytes as usize,
+            Self::Settlement(content) | Self::Checkpoint(content) => HEADER_BYTES + content.len(),
+        };
+        bytes.next_multiple_of(ALIGN)
+    }
 }
 
 /// Damaged records that were given up.
@@ -167,11 +213,11 @@ impl Record<'_> {
     }
 }
 
-/// The bytes of a run with its padding.
-pub(super) fn run_bytes(run: &Run<'_>) -> usize {
+/// The bytes of a run's record.
+fn run_bytes(run: &Run<'_>) -> usize {
     let texts = (run.target.len() + run.source.len()).next_multiple_of(4);
     let bytes = RUN_PREFIX_BYTES + texts + run.index.len() * INDEX_BYTES + run.frames.len();
-    (HEADER_BYTES + bytes).next_multiple_of(ALIGN)
+    HEADER_BYTES + bytes
 }
 
 /// Appends a record of segment `segment`, padded, and returns its checksum. `bytes`
@@ -180,21 +226,21 @@ pub(super) fn encode(
     bytes: &mut Vec<u8>,
     segment: u64,
     header: &RecordHeader,
-    content: &Content<'_>,
+    body: &Body<'_>,
 ) -> u32 {
     let start = bytes.len();
     bytes.extend_from_slice(&[0; 8]);
     bytes.extend_from_slice(&header.previous.to_le_bytes());
-    bytes.extend_from_slice(&[kind_of(content), 0, 0, 0]);
+    bytes.extend_from_slice(&[body.kind(), 0, 0, 0]);
     for number in [header.lsn.0, header.durable.0, header.time] {
         bytes.extend_from_slice(&number.to_le_bytes());
     }
-    match content {
-        Content::Mark { bytes: covered } => {
+    match body {
+        Body::Mark(covered) => {
             bytes.resize(start + HEADER_BYTES.max(*covered as usize), 0);
         }
-        Content::Run(run) => encode_run(bytes, run),
-        Content::Gap(gap) => {
+        Body::Run(run) => encode_run(bytes, run),
+        Body::Gap(gap) => {
             bytes.extend_from_slice(&gap.first.0.to_le_bytes());
             bytes.extend_from_slice(&gap.last.0.to_le_bytes());
             bytes.extend_from_slice(&gap.next_previous.to_le_bytes());
@@ -202,6 +248,7 @@ pub(super) fn encode(
             let least = bytes.len() - start;
             bytes.resize(start + least.max(gap.bytes as usize), 0);
         }
+        Body::Settlement(content) | Body::Checkpoint(content) => bytes.extend_from_slice(content),
     }
     let length = (bytes.len() - start) as u32;
     bytes[start..start + 4].copy_from_slice(&length.to_le_bytes());
@@ -216,20 +263,13 @@ fn encode_run(bytes: &mut Vec<u8>, run: &Run<'_>) {
     bytes.extend_from_slice(&target.to_le_bytes());
     bytes.extend_from_slice(&source.to_le_bytes());
     bytes.extend_from_slice(&(run.index.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&run.sequence.to_le_bytes());
     bytes.extend_from_slice(run.target);
     bytes.extend_from_slice(run.source);
     let texts = run.target.len() + run.source.len();
     bytes.resize(bytes.len() + texts.next_multiple_of(4) - texts, 0);
     bytes.extend_from_slice(run.index.0.as_flattened());
     bytes.extend_from_slice(run.frames);
-}
-
-fn kind_of(content: &Content<'_>) -> u8 {
-    match content {
-        Content::Run(_) => KIND_RUN,
-        Content::Mark { .. } => KIND_MARK,
-        Content::Gap(_) => KIND_GAP,
-    }
 }
 
 /// The checksum of a record without padding: of its segment's number and all its bytes
@@ -264,7 +304,7 @@ pub(super) fn find(bytes: &[u8], segment: u64) -> Found<'_> {
     let length = number_u32(front, 0) as usize;
     let is_plausible = length >= HEADER_BYTES
         && length <= u32::MAX as usize - ALIGN
-        && matches!(front[12..16], [KIND_RUN..=KIND_GAP, 0, 0, 0]);
+        && matches!(front[12..16], [KIND_RUN..=KIND_CHECKPOINT, 0, 0, 0]);
     if !is_plausible {
         return Found::Damage;
     }
@@ -296,7 +336,9 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Record<'_>> {
         KIND_MARK => Content::Mark {
             bytes: padded as u32,
         },
-        _ => Content::Gap(decode_gap(body, padded)?),
+        KIND_GAP => Content::Gap(decode_gap(body, padded)?),
+        KIND_SETTLEMENT => Content::Settlement(Settlement::decode(body)?),
+        _ => Content::Checkpoint(Checkpoint::decode(body)?),
     };
     Some(Record {
         header,
@@ -319,6 +361,7 @@ fn decode_run(body: &[u8]) -> Option<Run<'_>> {
     let run = Run {
         target,
         source: &behind[..source_bytes],
+        sequence: number_u64(prefix, 8),
         index: Index(index),
         frames,
     };

@@ -5,11 +5,14 @@ use std::fmt;
 use std::io;
 
 use super::Lsn;
-use super::inspect::{Damage, DamagedPart, Fate, Inspection, inspect};
-use super::record::{self, ALIGN, Content, Found, Gap, RecordHeader};
-use super::segment::{self, FORMAT, HEADER_BYTES, SegmentHeader};
+use super::inspect::{Damage, DamagedPart, Fate, Inspection, inspect_from};
+use super::ledger::Ledger;
+use super::mending::Mender;
+use super::record::{self, Found};
+use super::segment::{self, FORMAT, HEADER_BYTES, SegmentHeader, SegmentPlace};
 use super::storage::{Storage, StorageFile};
-use super::writer::Writer;
+use super::survey::Survey;
+use super::writer::{Place, Writer};
 use crate::limits::JOURNAL_SEGMENT_BYTES;
 
 /// How a journal is opened.
@@ -37,7 +40,7 @@ impl Default for Options {
 pub struct Recovery {
     /// The damages that were mended.
     pub mended: Vec<(Damage, Fate)>,
-    /// The journal afterwards.
+    /// The journal afterwards, from the segment on that the start had to read.
     pub found: Inspection,
 }
 
@@ -83,7 +86,7 @@ impl fmt::Display for Corruption {
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { segment, first, .. } = self;
-        let last = self.next.map(|next| Lsn(next.0 - 1));
+        let last = self.next.map(|next| Lsn(next.0.saturating_sub(1)));
         match self.part {
             DamagedPart::Header => write!(f, "the header of segment {segment}")?,
             DamagedPart::Segments(1) => write!(f, "segment {segment} is missing")?,
@@ -119,18 +122,25 @@ pub fn open<S: Storage>(
     now: u64,
 ) -> Result<(Writer<S>, Recovery), OpenError> {
     let mut recovery = Recovery::default();
-    let mut found = inspect(&storage, |_| ())?;
-    // Each pass mends what the pass before has uncovered: a header, then the records
-    // behind it.
+    let mut start = Survey::of(&storage)?.map_or(0, |survey| survey.start);
     let mut passes = 0;
-    while !found.damages.is_empty() {
-        let is_corrupt = found
-            .damages
-            .iter()
-            .any(|damage| found.fate(damage) == Fate::Corruption);
+    let (found, ledger) = loop {
+        let (found, ledger) = read_from(&storage, start)?;
+        if found.damages.is_empty() {
+            break (found, ledger);
+        }
+        let mut fates = found.damages.iter().map(|damage| found.fate(damage));
+        let is_corrupt = fates.any(|fate| fate == Fate::Corruption);
+        if is_corrupt && start > 0 {
+            // All of it is to be told, and mended.
+            start = 0;
+            continue;
+        }
         if is_corrupt && !options.accept_loss || passes == PASSES_MAX {
             return Err(OpenError::Corrupt(Corruption(Box::new(found))));
         }
+        // Each pass mends what the pass before has uncovered: a header, then the
+        // records behind it.
         let mut mender = Mender {
             storage: &storage,
             found: &found,
@@ -139,16 +149,28 @@ pub fn open<S: Storage>(
             kept_aside: None,
         };
         mender.mend(&mut recovery).map_err(OpenError::Storage)?;
-        found = inspect(&storage, |_| ())?;
         passes += 1;
-    }
+    };
     remove_unfinished(&storage).map_err(OpenError::Storage)?;
-    let writer = writer(storage, options, id, now, &found).map_err(OpenError::Storage)?;
+    let survey = Survey::of(&storage)?.unwrap_or_default();
+    let place = Place {
+        written: found.segments.last().map_or(0, |last| last.used_bytes),
+        ledger,
+        segments: survey.segments,
+    };
+    let writer = writer(storage, options, id, now, &found, place).map_err(OpenError::Storage)?;
     recovery.found = found;
     Ok((writer, recovery))
 }
 
 const PASSES_MAX: u32 = 4;
+
+/// Reads the journal from a segment on, and which of its messages are settled.
+fn read_from(storage: &impl Storage, first: u64) -> Result<(Inspection, Ledger), OpenError> {
+    let mut ledger = Ledger::default();
+    let found = inspect_from(storage, first, |record| ledger.apply(record))?;
+    Ok((found, ledger))
+}
 
 fn remove_unfinished(storage: &impl Storage) -> io::Result<()> {
     for name in storage.list()? {
@@ -166,6 +188,7 @@ fn writer<S: Storage>(
     id: u128,
     now: u64,
     found: &Inspection,
+    mut place: Place,
 ) -> io::Result<Writer<S>> {
     let (Some(last), Some(journal)) = (found.segments.last(), found.journal) else {
         let header = SegmentHeader {
@@ -176,14 +199,9 @@ fn writer<S: Storage>(
             bytes: options.segment_bytes,
         };
         let file = header.create(&storage)?;
-        return Ok(Writer::new(
-            storage,
-            &header,
-            options,
-            file,
-            HEADER_BYTES as u64,
-            now,
-        ));
+        place.written = HEADER_BYTES as u64;
+        place.segments.push(SegmentPlace::of(&header));
+        return Ok(Writer::new(storage, &header, options, file, place, now));
     };
     // A segment may have got its name just before the process or a sync ended.
     storage.sync_folder()?;
@@ -197,14 +215,7 @@ fn writer<S: Storage>(
         bytes: last.bytes as u32,
     };
     let now = now.max(found.time);
-    Ok(Writer::new(
-        storage,
-        &header,
-        options,
-        file,
-        last.used_bytes,
-        now,
-    ))
+    Ok(Writer::new(storage, &header, options, file, place, now))
 }
 
 /// Writes the records again that no record states to be on disk. After a failed sync the
@@ -228,143 +239,4 @@ fn write_again<S: Storage>(
         file.write_at(records, (at - records.len()) as u64)?;
     }
     file.sync()
-}
-
-/// Mends the damages of one inspection.
-struct Mender<'a, S> {
-    storage: &'a S,
-    found: &'a Inspection,
-    options: &'a Options,
-    id: u128,
-    /// The segment that was copied last.
-    kept_aside: Option<u64>,
-}
-
-impl<S: Storage> Mender<'_, S> {
-    fn mend(&mut self, recovery: &mut Recovery) -> io::Result<()> {
-        for damage in &self.found.damages {
-            let fate = self.found.fate(damage);
-            recovery.mended.push((*damage, fate));
-            match (fate, damage.part) {
-                (Fate::Harmless, _) => self.clear(damage, damage.to)?,
-                (Fate::TornTail, _) => {
-                    self.clear(damage, self.segment_bytes(damage.segment))?;
-                    // All behind it is part of the tail.
-                    return Ok(());
-                }
-                (Fate::Corruption, DamagedPart::Segments(count)) => self.replace(damage, count)?,
-                (Fate::Corruption, part) => {
-                    self.keep_aside(damage.segment)?;
-                    match part {
-                        DamagedPart::Header => self.write_header(damage)?,
-                        _ => self.write_gap(damage)?,
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn segment_bytes(&self, number: u64) -> u64 {
-        let segment = self.found.segments.iter().find(|own| own.number == number);
-        segment.map_or(0, |segment| segment.bytes)
-    }
-
-    /// Writes zeros from the damage on.
-    fn clear(&self, damage: &Damage, to: u64) -> io::Result<()> {
-        let file = self.storage.open(&segment::name_of(damage.segment))?;
-        file.write_at(
-            &vec![0; to.saturating_sub(damage.from) as usize],
-            damage.from,
-        )?;
-        file.sync()
-    }
-
-    /// Copies the segment to a file that nothing reads.
-    fn keep_aside(&mut self, number: u64) -> io::Result<()> {
-        if self.kept_aside.replace(number) == Some(number) {
-            return Ok(());
-        }
-        let mut bytes = Vec::new();
-        segment::read(self.storage, number, &mut bytes)?;
-        let names = self.storage.list()?;
-        let name = (1..)
-            .map(|copy| format!("{}.damaged-{copy}", segment::name_of(number)))
-            .find(|name| !names.contains(name))
-            .unwrap_or_default();
-        let copy = self.storage.create(&name)?;
-        copy.write_at(&bytes, 0)?;
-        copy.sync()?;
-        self.storage.sync_folder()
-    }
-
-    fn write_header(&self, damage: &Damage) -> io::Result<()> {
-        let file = self.storage.open(&segment::name_of(damage.segment))?;
-        let bytes = file.bytes()?.max(u64::from(self.options.segment_bytes));
-        let header = SegmentHeader {
-            journal: self.id,
-            number: damage.segment,
-            first: damage.next.unwrap_or(damage.first),
-            previous: damage.next.map_or(damage.chain, |_| damage.next_previous),
-            bytes: bytes as u32,
-        };
-        file.write_at(&header.encode(), 0)?;
-        file.sync()
-    }
-
-    fn write_gap(&self, damage: &Damage) -> io::Result<()> {
-        let file = self.storage.open(&segment::name_of(damage.segment))?;
-        let mut bytes = Vec::new();
-        self.encode_gap(
-            damage,
-            damage.to.saturating_sub(damage.from) as u32,
-            &mut bytes,
-        );
-        file.write_at(&bytes, damage.from)?;
-        file.sync()
-    }
-
-    /// Makes the segments that are missing, with a gap in the first.
-    fn replace(&self, damage: &Damage, count: u64) -> io::Result<()> {
-        for number in damage.segment..damage.segment + count {
-            let is_first = number == damage.segment;
-            let next = damage.next.unwrap_or(damage.first);
-            let header = SegmentHeader {
-                journal: self.id,
-                number,
-                first: if is_first { damage.first } else { next },
-                previous: if is_first {
-                    damage.chain
-                } else {
-                    damage.next_previous
-                },
-                bytes: self.options.segment_bytes,
-            };
-            let file = header.create(self.storage)?;
-            if is_first && next > damage.first {
-                let mut bytes = Vec::new();
-                self.encode_gap(damage, ALIGN as u32, &mut bytes);
-                file.write_at(&bytes, HEADER_BYTES as u64)?;
-                file.sync()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn encode_gap(&self, damage: &Damage, bytes: u32, out: &mut Vec<u8>) {
-        let next = damage.next.unwrap_or(damage.first);
-        let header = RecordHeader {
-            lsn: damage.first,
-            durable: self.found.durable,
-            time: self.found.time,
-            previous: damage.chain,
-        };
-        let gap = Gap {
-            first: damage.first,
-            last: Lsn(next.0.saturating_sub(1)),
-            next_previous: damage.next_previous,
-            bytes,
-        };
-        record::encode(out, damage.segment, &header, &Content::Gap(gap));
-    }
 }

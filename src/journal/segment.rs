@@ -116,6 +116,25 @@ impl SegmentHeader {
     }
 }
 
+/// Where a segment stands in a journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SegmentPlace {
+    pub(super) number: u64,
+    pub(super) first: Lsn,
+    /// The size of the file.
+    pub(super) bytes: u64,
+}
+
+impl SegmentPlace {
+    pub(super) fn of(header: &SegmentHeader) -> Self {
+        Self {
+            number: header.number,
+            first: header.first,
+            bytes: u64::from(header.bytes),
+        }
+    }
+}
+
 /// The name of a segment's file.
 pub(super) fn name_of(number: u64) -> String {
     format!("{number:012}.segment")

@@ -3,9 +3,11 @@
 use std::io;
 
 use super::Lsn;
-use super::record::{self, ALIGN, Content, RecordHeader, Run};
+use super::ledger::Ledger;
+use super::record::{self, ALIGN, Body, RecordHeader, Run};
 use super::recovery::Options;
-use super::segment::{HEADER_BYTES, SegmentHeader};
+use super::segment::{self, HEADER_BYTES, SegmentHeader, SegmentPlace};
+use super::settlement::{Settled, Settlement};
 use super::storage::{Storage, StorageFile};
 use crate::limits::{JOURNAL_MARK_AFTER, JOURNAL_SECTOR_BYTES};
 
@@ -34,6 +36,9 @@ pub struct Writer<S: Storage> {
     time: u64,
     synced_at: u64,
     failed: Option<Failed>,
+    ledger: Ledger,
+    /// All segments, the current one last.
+    segments: Vec<SegmentPlace>,
 }
 
 /// A write or a sync failed: for the rest of the process nothing is appended.
@@ -62,15 +67,24 @@ pub enum AppendError {
     Failed(#[from] Failed),
 }
 
+/// The end of a journal that was opened.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    /// The bytes of the last segment that are written.
+    pub(super) written: u64,
+    pub(super) ledger: Ledger,
+    pub(super) segments: Vec<SegmentPlace>,
+}
+
 impl<S: Storage> Writer<S> {
-    /// The writer behind the `written` bytes of a segment. `header.first` and
-    /// `header.previous` are those of the next record.
+    /// The writer at `place`. `header.first` and `header.previous` are those of the
+    /// next record.
     pub(super) fn new(
         storage: S,
         header: &SegmentHeader,
         options: &Options,
         file: S::File,
-        written: u64,
+        place: Place,
         now: u64,
     ) -> Self {
         let durable = Lsn(header.first.0.saturating_sub(1));
@@ -79,7 +93,7 @@ impl<S: Storage> Writer<S> {
             segment_bytes: options.segment_bytes,
             segment: *header,
             file,
-            written,
+            written: place.written,
             pending: Vec::new(),
             next: header.first,
             chain: header.previous,
@@ -90,6 +104,8 @@ impl<S: Storage> Writer<S> {
             time: now,
             synced_at: now,
             failed: None,
+            ledger: place.ledger,
+            segments: place.segments,
         }
     }
 
@@ -118,9 +134,64 @@ impl<S: Storage> Writer<S> {
     /// # Errors
     /// See [`AppendError`].
     pub fn append(&mut self, run: &Run<'_>, now: u64) -> Result<Lsn, AppendError> {
-        let lsn = self.append_content(&Content::Run(*run), record::run_bytes(run), now)?;
+        let run = Run {
+            sequence: self.ledger.next_sequence(run.target),
+            ..*run
+        };
+        let lsn = self.append_body(&Body::Run(&run), now)?;
+        self.ledger.add(&run, lsn);
         self.last_run = lsn;
         Ok(lsn)
+    }
+
+    /// Notes that messages of a name are settled. They are for good once this is
+    /// committed. Messages that are settled already stay so.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    pub fn settle(
+        &mut self,
+        name: &[u8],
+        ranges: &[Settled],
+        now: u64,
+    ) -> Result<Lsn, AppendError> {
+        let content = Settlement::encode(name, ranges);
+        let lsn = self.append_body(&Body::Settlement(&content), now)?;
+        self.ledger.settle(name, ranges.iter().cloned());
+        self.last_run = lsn;
+        Ok(lsn)
+    }
+
+    /// Which messages are settled, with all records that were appended.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Deletes the oldest segments that have no unsettled message, until the journal has
+    /// at most `keep_bytes`. Returns how many. Does nothing while records wait for a
+    /// commit.
+    ///
+    /// # Errors
+    /// The file system's reason. The next call tries again.
+    pub fn delete_settled(&mut self, keep_bytes: u64) -> io::Result<usize> {
+        let mut deleted = 0;
+        if self.failed.is_some() || self.durable.0 + 1 < self.next.0 {
+            return Ok(0);
+        }
+        while let [oldest, second, ..] = self.segments[..] {
+            let bytes: u64 = self.segments.iter().map(|segment| segment.bytes).sum();
+            let is_settled = self.ledger.oldest().is_none_or(|lsn| second.first <= lsn);
+            if bytes <= keep_bytes || !is_settled {
+                break;
+            }
+            self.storage.remove(&segment::name_of(oldest.number))?;
+            // One at a time: a crash leaves no hole.
+            self.storage.sync_folder()?;
+            self.segments.remove(0);
+            deleted += 1;
+        }
+        Ok(deleted)
     }
 
     /// Writes all appended records, and returns once they are on disk. Returns the last
@@ -172,39 +243,49 @@ impl<S: Storage> Writer<S> {
     }
 
     fn append_mark(&mut self, bytes: usize, now: u64) -> Result<(), AppendError> {
-        let mark = Content::Mark {
-            bytes: bytes as u32,
-        };
-        self.append_content(&mark, bytes, now)?;
+        self.append_body(&Body::Mark(bytes as u32), now)?;
         Ok(())
     }
 
-    fn append_content(
-        &mut self,
-        content: &Content<'_>,
-        bytes: usize,
-        now: u64,
-    ) -> Result<Lsn, AppendError> {
+    fn append_body(&mut self, body: &Body<'_>, now: u64) -> Result<Lsn, AppendError> {
         self.check()?;
+        let bytes = body.record_bytes();
         let room = u64::from(self.segment.bytes);
         if self.written + (self.pending.len() + bytes) as u64 > room {
             if HEADER_BYTES + bytes > self.segment_bytes as usize {
                 return Err(AppendError::TooLarge { bytes });
             }
             self.begin_segment(now)?;
+            self.append_checkpoint(bytes);
         }
-        let lsn = self.next;
         self.time = self.time.max(now);
+        Ok(self.push(body))
+    }
+
+    /// Begins the segment with a checkpoint, if it and a record of `bytes` fit. Without
+    /// one recovery begins with an earlier segment.
+    fn append_checkpoint(&mut self, bytes: usize) {
+        let content = self.ledger.encode();
+        let checkpoint = Body::Checkpoint(&content);
+        let room = self.segment.bytes as usize - HEADER_BYTES;
+        if checkpoint.record_bytes() + bytes <= room {
+            self.push(&checkpoint);
+        }
+    }
+
+    /// Adds a record that fits the current segment.
+    fn push(&mut self, body: &Body<'_>) -> Lsn {
+        let lsn = self.next;
         let header = RecordHeader {
             lsn,
             durable: self.durable,
             time: self.time,
             previous: self.chain,
         };
-        self.chain = record::encode(&mut self.pending, self.segment.number, &header, content);
+        self.chain = record::encode(&mut self.pending, self.segment.number, &header, body);
         self.stated = self.durable;
-        self.next = Lsn(lsn.0 + 1);
-        Ok(lsn)
+        self.next = lsn.next();
+        lsn
     }
 
     /// Commits the current segment, and makes the next.
@@ -222,6 +303,7 @@ impl<S: Storage> Writer<S> {
                 self.segment = header;
                 self.file = file;
                 self.written = HEADER_BYTES as u64;
+                self.segments.push(SegmentPlace::of(&header));
                 Ok(())
             }
             Err(error) if is_full(&error) => Err(AppendError::Full),

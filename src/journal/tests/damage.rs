@@ -20,7 +20,7 @@ struct Built {
 
 impl Built {
     fn new() -> Self {
-        let built = Self::of(12);
+        let built = Self::of(9);
         assert_eq!(built.files.len(), 3);
         built
     }
@@ -285,4 +285,67 @@ fn damage_to_the_latest_commit_before_it_is_stated_is_a_torn_tail() {
     };
     assert_eq!((damage.first, damage.next), (Lsn(2), None));
     assert_eq!(runs(&disk, writer.durable()), [(Lsn(1), run)]);
+}
+
+mod any_bytes {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::journal::record::{self, Body, Gap, RecordHeader};
+
+    proptest! {
+        /// Nothing in a folder makes a start panic.
+        #[test]
+        fn of_files_are_no_panic(
+            files in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..4),
+            is_headed: bool,
+        ) {
+            let built = Built::of(3);
+            let header = &built.files["000000000001.segment"][..64];
+            let mut all = Files::new();
+            for (at, mut bytes) in files.into_iter().enumerate() {
+                if is_headed {
+                    bytes.splice(0..0, header.iter().copied());
+                }
+                all.insert(format!("{:012}.segment", at + 1), bytes);
+            }
+            for accept_loss in [false, true] {
+                let options = Options { accept_loss, ..small() };
+                let _ = open(SimDisk::of(all.clone()), &options, ID, 1_000);
+            }
+        }
+
+        /// Nor do records with right checksums and wrong numbers.
+        #[test]
+        fn of_records_are_no_panic(
+            numbers in prop::collection::vec((0..4_u64, 0..4_u64, 0..4_u64), 1..6),
+            is_large: bool,
+        ) {
+            let mut built = Built::of(1);
+            let file = built.files.get_mut("000000000001.segment").expect("there");
+            let mut bytes = file[..64].to_vec();
+            for (lsn, durable, last) in numbers {
+                let spread = |number: u64| if is_large { u64::MAX - number } else { number };
+                let header = RecordHeader {
+                    lsn: Lsn(spread(lsn)),
+                    durable: Lsn(spread(durable)),
+                    time: 0,
+                    previous: 0,
+                };
+                let gap = Gap {
+                    first: Lsn(spread(lsn)),
+                    last: Lsn(spread(last)),
+                    next_previous: 0,
+                    bytes: 64,
+                };
+                record::encode(&mut bytes, 1, &header, &Body::Gap(gap));
+            }
+            bytes.resize(1024, 0);
+            *file = bytes;
+            for accept_loss in [false, true] {
+                let options = Options { accept_loss, ..small() };
+                let _ = open(SimDisk::of(built.files.clone()), &options, ID, 1_000);
+            }
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 mod crashes;
 mod damage;
+mod ledger;
 mod reading;
 mod records;
 
@@ -9,7 +10,9 @@ use uuid::Uuid;
 
 use super::record::Content;
 use super::testing::SimDisk;
-use super::{IndexBuilder, Lsn, OpenError, Options, Reader, Recovery, Run, Writer, open};
+use super::{
+    IndexBuilder, Lsn, OpenError, Options, ReadError, Reader, Recovery, Run, Writer, open,
+};
 
 /// The identity of the journals of these tests.
 const ID: u128 = 0x7469_636B;
@@ -50,6 +53,7 @@ impl OwnedRun {
         with(&Run {
             target: self.target.as_bytes(),
             source: self.source.as_bytes(),
+            sequence: 1,
             index: index.index(),
             frames: &frames,
         })
@@ -87,14 +91,25 @@ fn append(writer: &mut Writer<SimDisk>, run: &OwnedRun) -> Lsn {
     run.lend(|run| writer.append(run, 1_000)).expect("appended")
 }
 
-/// All runs up to `durable`, with their numbers.
-fn runs(disk: &SimDisk, durable: Lsn) -> Vec<(Lsn, OwnedRun)> {
-    let mut reader = Reader::new(disk.clone(), Lsn(1)).expect("readable");
+/// All runs up to `durable` that are there, with their numbers and those of their first
+/// frames.
+fn numbered(disk: &SimDisk, durable: Lsn) -> Vec<(Lsn, u64, OwnedRun)> {
+    let mut reader = match Reader::new(disk.clone(), Lsn(1)) {
+        Err(ReadError::Deleted { first, .. }) => Reader::new(disk.clone(), first),
+        reader => reader,
+    }
+    .expect("readable");
     let mut runs = Vec::new();
     while let Some(record) = reader.next(durable).expect("readable") {
         if let Content::Run(run) = &record.content {
-            runs.push((record.header.lsn, OwnedRun::of(run)));
+            runs.push((record.header.lsn, run.sequence, OwnedRun::of(run)));
         }
     }
     runs
+}
+
+/// The same with the numbers of the records only.
+fn runs(disk: &SimDisk, durable: Lsn) -> Vec<(Lsn, OwnedRun)> {
+    let numbered = numbered(disk, durable).into_iter();
+    numbered.map(|(lsn, _, run)| (lsn, run)).collect()
 }

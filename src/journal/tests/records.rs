@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::OwnedRun;
 use crate::journal::Lsn;
-use crate::journal::record::{self, ALIGN, Content, Found, Gap, RecordHeader, run_bytes};
+use crate::journal::record::{self, ALIGN, Body, Content, Found, Gap, RecordHeader};
 
 const HEADER: RecordHeader = RecordHeader {
     lsn: Lsn(7),
@@ -13,9 +13,9 @@ const HEADER: RecordHeader = RecordHeader {
     previous: 0xDEAD_BEEF,
 };
 
-fn encoded(content: &Content<'_>) -> Vec<u8> {
+fn encoded(body: &Body<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    record::encode(&mut bytes, 3, &HEADER, content);
+    record::encode(&mut bytes, 3, &HEADER, body);
     bytes
 }
 
@@ -27,8 +27,8 @@ proptest! {
     ) {
         let run = OwnedRun { target, source: "source-12".into(), frames };
         run.lend(|lent| {
-            let bytes = encoded(&Content::Run(*lent));
-            prop_assert_eq!(bytes.len(), run_bytes(lent));
+            let bytes = encoded(&Body::Run(lent));
+            prop_assert_eq!(bytes.len(), Body::Run(lent).record_bytes());
             let Found::Record(found) = record::find(&bytes, 3) else {
                 return Err(TestCaseError::fail("not found"));
             };
@@ -57,7 +57,7 @@ fn a_gap_covers_the_damage_and_tells_its_records() {
             next_previous: 77,
             bytes: covered,
         };
-        let bytes = encoded(&Content::Gap(gap));
+        let bytes = encoded(&Body::Gap(gap));
         assert_eq!(bytes.len(), covered as usize);
         let Found::Record(found) = record::find(&bytes, 3) else {
             panic!("not found");
@@ -70,8 +70,8 @@ fn a_gap_covers_the_damage_and_tells_its_records() {
 #[test]
 fn each_flipped_bit_and_each_missing_byte_of_a_record_is_noticed() {
     let run = OwnedRun::new(12, 3);
-    let of_run = run.lend(|run| encoded(&Content::Run(*run)));
-    let of_mark = encoded(&Content::Mark { bytes: 128 });
+    let of_run = run.lend(|run| encoded(&Body::Run(run)));
+    let of_mark = encoded(&Body::Mark(128));
     assert_eq!(of_mark.len(), 128);
     for bytes in [of_run, of_mark] {
         for at in 0..bytes.len() * 8 {
@@ -106,7 +106,7 @@ fn a_run_with_a_wrong_index_is_damage() {
                 index: index.index(),
                 ..*run
             };
-            let bytes = encoded(&Content::Run(wrong));
+            let bytes = encoded(&Body::Run(&wrong));
             assert_eq!(record::find(&bytes, 3), Found::Damage, "end {end}");
         }
     });

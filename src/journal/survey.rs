@@ -1,0 +1,94 @@
+//! A look at the headers of all segments, to find the segment that recovery begins with.
+
+use std::io;
+
+use super::OpenError;
+use super::record::{self, ALIGN, Content, Found};
+use super::segment::{self, HEADER_BYTES, SegmentHeader, SegmentPlace};
+use super::storage::{Storage, StorageFile};
+
+/// The segments of a journal, by their headers.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    pub(super) segments: Vec<SegmentPlace>,
+    /// The segment from which on all must be read: of the latest checkpoint, or of the
+    /// oldest message that is unsettled there.
+    pub(super) start: u64,
+}
+
+impl Survey {
+    /// Looks at all segments. `None` if one of them is not as it should be: then all
+    /// must be read.
+    pub(super) fn of(storage: &impl Storage) -> Result<Option<Self>, OpenError> {
+        let mut survey = Self::default();
+        for number in segment::numbers(storage)? {
+            let place = place(storage, number).map_err(OpenError::Storage)?;
+            let last = survey.segments.last();
+            let follows = last.is_none_or(|last| last.number + 1 == number);
+            let Some(place) = place.filter(|_| follows) else {
+                return Ok(None);
+            };
+            survey.segments.push(place);
+        }
+        survey.start = survey.segments.first().map_or(0, |place| place.number);
+        for (at, place) in survey.segments.iter().enumerate().rev() {
+            let oldest = oldest_unsettled(storage, place).map_err(OpenError::Storage)?;
+            if let Some(oldest) = oldest {
+                let mut needed = survey.segments[..=at].iter().rev();
+                let start = needed.find(|place| place.first <= oldest);
+                survey.start = start.map_or(survey.start, |place| place.number);
+                break;
+            }
+        }
+        Ok(Some(survey))
+    }
+}
+
+/// The place of a segment, if its header and its size are right.
+fn place(storage: &impl Storage, number: u64) -> io::Result<Option<SegmentPlace>> {
+    let file = storage.open(&segment::name_of(number))?;
+    let mut header = [0; HEADER_BYTES];
+    read(&file, &mut header, 0)?;
+    let size = file.bytes()?;
+    let header = SegmentHeader::decode(&header).ok();
+    Ok(header
+        .filter(|header| header.number == number && u64::from(header.bytes) == size)
+        .map(|header| SegmentPlace::of(&header)))
+}
+
+/// The oldest record with an unsettled message, by the checkpoint at the segment's
+/// beginning: that itself if all is settled. `None` if there is no checkpoint.
+fn oldest_unsettled(
+    storage: &impl Storage,
+    place: &SegmentPlace,
+) -> io::Result<Option<super::Lsn>> {
+    let file = storage.open(&segment::name_of(place.number))?;
+    let mut bytes = vec![0; ALIGN];
+    loop {
+        let filled = read(&file, &mut bytes, HEADER_BYTES as u64)?;
+        match record::find(&bytes[..filled], place.number) {
+            Found::Longer(more) if more > bytes.len() && (more as u64) < place.bytes => {
+                bytes.resize(more, 0);
+            }
+            Found::Record(record) if record.header.lsn == place.first => {
+                let Content::Checkpoint(checkpoint) = record.content else {
+                    return Ok(None);
+                };
+                return Ok(Some(checkpoint.ledger().oldest().unwrap_or(place.first)));
+            }
+            _ => return Ok(None),
+        }
+    }
+}
+
+/// Fills `buffer` from `at` on, and returns how far the file reached.
+fn read(file: &impl StorageFile, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], at + filled as u64)? {
+            0 => break,
+            some => filled += some,
+        }
+    }
+    Ok(filled)
+}
