@@ -29,6 +29,8 @@ pub(crate) enum Excluded {
     Owner,
     /// A group owns it and has agreed on another key.
     Key,
+    /// A connection that was made later owns it.
+    Newer,
 }
 
 /// The right to receive from a mailbox: alone until another connection takes the

@@ -23,17 +23,22 @@ impl Mailbox {
         self.queue.load().is_closed()
     }
 
-    /// Returns whether `handle` may have the name in the way that it asked for.
+    /// Returns whether `handle` may have the name in the way that it asked for. One that
+    /// `yields` doesn't take it from a connection that was made later.
     pub(crate) fn check(
         &self,
         handle: &ConnectionHandle,
         ownership: &Ownership,
+        yields: bool,
     ) -> Result<(), Excluded> {
         if self.is_lingering() {
             return Ok(());
         }
         let owner = self.owner.load();
         match (ownership, &*owner) {
+            (Ownership::Sole, Some(owner)) if yields && owner.id() > handle.id() => {
+                Err(Excluded::Newer)
+            }
             (Ownership::Sole, Some(_)) => Ok(()),
             (Ownership::Group { .. }, Some(owner)) if owner.id() == handle.id() => Ok(()),
             (Ownership::Group { .. }, Some(_)) => Err(Excluded::Owner),

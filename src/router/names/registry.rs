@@ -103,8 +103,8 @@ impl Registry {
     }
 
     /// Makes exactly `names` the names of `receiver`, taken over from other owners
-    /// if need be. `claims` are its claims, before and after. All names are
-    /// claimed, or nothing changes.
+    /// if need be; if it `yields`, not from those that were made later. `claims` are its
+    /// claims, before and after. All names are claimed, or nothing changes.
     ///
     /// # Errors
     /// The index of a name that can't be owned in this way, and the reason.
@@ -114,11 +114,12 @@ impl Registry {
         names: &[Name],
         receiver: &Arc<BroadcastReceiver>,
         ownership: &Ownership,
+        yields: bool,
     ) -> Result<(), (usize, Excluded)> {
         let mut lingering = lock(&self.lingering);
         for (index, name) in names.iter().enumerate() {
             if let Some(mailbox) = self.names.get(name.as_bytes()) {
-                let checked = mailbox.check(&receiver.handle, ownership);
+                let checked = mailbox.check(&receiver.handle, ownership, yields);
                 checked.map_err(|why| (index, why))?;
             }
         }

@@ -54,7 +54,7 @@ impl Session {
     pub fn own(&mut self, name: &Name) -> Result<(), Refusal> {
         let names = std::slice::from_ref(name);
         self.check_names(names)?;
-        self.own_exactly(names, &Ownership::Sole)?;
+        self.own_exactly(names, &Ownership::Sole, false)?;
         self.keep_accepted_ids(false, false);
         self.name_state = NameState::ByHello;
         Ok(())
@@ -79,14 +79,17 @@ impl Session {
         }
     }
 
-    /// Takes `names` with this ownership, and gives up all others.
+    /// Takes `names` with this ownership, and gives up all others. If it `yields`, names
+    /// of connections that were made later are theirs.
     pub(super) fn own_exactly(
         &mut self,
         names: &[Name],
         ownership: &Ownership,
+        yields: bool,
     ) -> Result<(), Refusal> {
         let registry = &self.shared.registry;
-        let owned = registry.own_exactly(&mut self.claims, names, &self.receiver, ownership);
+        let claims = &mut self.claims;
+        let owned = registry.own_exactly(claims, names, &self.receiver, ownership, yields);
         owned.map_err(|(index, why)| {
             let name = &names[index];
             let reason = match why {
@@ -95,6 +98,12 @@ impl Session {
                 ),
                 Excluded::Owner => {
                     format!("a connection has {name:?} for itself: leave group out to take it over")
+                }
+                Excluded::Newer => {
+                    let reason = format!(
+                        "a connection that was made after this one has {name:?}; don't reconnect"
+                    );
+                    return Refusal::new(ErrorCode::NameTakenOver, reason);
                 }
                 Excluded::Key => format!(
                     "the group that shares {name:?} has agreed on another group_key: say the same"

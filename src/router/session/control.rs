@@ -73,11 +73,17 @@ impl Session {
                 self.done.accepted += 1;
                 self.invalid_in_a_row = 0;
             }
-            Err(refusal) => self.refuse(&Refusal {
-                msg_id: Some(header.msg_id),
-                source: Some(source),
-                ..refusal
-            })?,
+            Err(refusal) => {
+                let came_too_late = refusal.code == ErrorCode::NameTakenOver;
+                self.refuse(&Refusal {
+                    msg_id: Some(header.msg_id),
+                    source: Some(source),
+                    ..refusal
+                })?;
+                if came_too_late {
+                    return Err(Halt::Close);
+                }
+            }
         }
         // The last name was lost before, and none was taken back.
         let nameless = before == Attention::Close && self.claims.is_empty();
@@ -103,7 +109,10 @@ impl Session {
         }
         if let Some(names) = wanted {
             let allowed = self.check_names(&names);
-            let owned = allowed.and_then(|()| self.own_exactly(&names, &ownership));
+            // The bytes of a dead connection may come to be read only after its client
+            // has come back.
+            let yields = self.name_state == NameState::Open;
+            let owned = allowed.and_then(|()| self.own_exactly(&names, &ownership, yields));
             if owned.is_err() {
                 self.want_no_broadcasts(wanted_none);
             }

@@ -57,6 +57,30 @@ fn a_hello_takes_a_name_over_at_once() {
     assert!(names(&first).is_empty());
 }
 
+/// The bytes of a dead connection may be read only after its client has come back.
+#[test]
+fn a_first_hello_takes_no_name_from_a_connection_that_was_made_later() {
+    let router = router();
+    let mut dead = TestClient::new(&router);
+    let mut back = TestClient::named(&router, "me");
+    for (options, at) in [(json!({}), 1), (json!({"names": ["free", "me"]}), 2)] {
+        let step = dead.say(&hello("me", options));
+        assert!(matches!(step.halt, Some(Halt::Close)));
+        let told = dead.read();
+        assert_eq!(kinds(&told), ["NAME_TAKEN_OVER"], "hello {at}");
+        assert!(told[0]["payload"]["details"]["msg_id"].is_string());
+        assert!(names(&dead).is_empty());
+    }
+    assert_eq!(back.handle_reports(), Attention::Continue);
+    assert_eq!(names(&back), ["me"]);
+    // Who has said hello may do it again.
+    let mut first = TestClient::named(&router, "first");
+    let mut second = TestClient::named(&router, "second");
+    let step = first.say(&hello("first", json!({"names": ["second"]})));
+    assert!(step.halt.is_none());
+    assert_eq!(second.handle_reports(), Attention::Close);
+}
+
 #[test]
 fn who_lost_one_of_two_names_goes_on_with_the_other() {
     let router = router();

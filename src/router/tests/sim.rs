@@ -26,7 +26,7 @@ use self::world::World;
 const SEEDS: u64 = 5_000;
 
 /// Cases that so many runs must meet, or they test less than they seem to.
-const CASES: [&str; 31] = [
+const CASES: [&str; 32] = [
     "a batch has several",
     "a broadcast is dropped",
     "a broadcast is not for a subscriber",
@@ -35,6 +35,7 @@ const CASES: [&str; 31] = [
     "a frame is finished by the owner before",
     "a group and an owner exclude each other",
     "a group has several members",
+    "a hello comes after that of a newer connection",
     "a member leaves a group",
     "a message is dropped for a name",
     "a message is released",

@@ -25,6 +25,20 @@ async fn a_hello_takes_over_at_once_and_the_old_owner_is_told_and_closed() {
 }
 
 #[tokio::test]
+async fn a_first_hello_takes_no_name_from_a_connection_that_was_made_later() {
+    let server = start_server().await;
+    let address = server.local_addr();
+    let mut stranger = RawClient::speaking_for_others(address).await;
+    let mut late = RawClient::connect(address).await;
+    let mut newer = RawClient::owning(address, &["name"]).await;
+    let hello = Draft::hello("name");
+    late.send(&hello).await;
+    let error = late.expect_last_words("NAME_TAKEN_OVER").await;
+    assert_eq!(error.about(), hello.id);
+    assert_owns(&mut newer, "name", &mut stranger).await;
+}
+
+#[tokio::test]
 async fn a_name_claimed_by_a_message_is_taken_over_just_so() {
     let server = start_server().await;
     let address = server.local_addr();

@@ -360,8 +360,12 @@ impl Model {
         if let Some(code) = hello.refused {
             return self.refuse(connection, number, code, true);
         }
-        if !self.grant(connection, source, hello) {
-            return self.refuse(connection, number, "SOURCE_NOT_ALLOWED", true);
+        if let Err(code) = self.grant(connection, source, hello) {
+            let refused = self.refuse(connection, number, code, true);
+            return match code {
+                "NAME_TAKEN_OVER" => Taken::Closes,
+                _ => refused,
+            };
         }
         self.connections[connection].claiming = Claiming::ByHello;
         self.choose_accepted(connection, hello);

@@ -151,8 +151,16 @@ impl Model {
     }
 
     /// Makes exactly those names the connection's that a `hello` asks for, in
-    /// the way it asks for. Returns whether that may be.
-    pub(super) fn grant(&mut self, connection: usize, source: &str, hello: &Hello) -> bool {
+    /// the way it asks for.
+    ///
+    /// # Errors
+    /// The code with which it is refused.
+    pub(super) fn grant(
+        &mut self,
+        connection: usize,
+        source: &str,
+        hello: &Hello,
+    ) -> Result<(), &'static str> {
         let known = self.connections[connection].ownership;
         let ownership = match (hello.group, known) {
             (None, Ownership::Sole) | (Some(false), _) => Ownership::Sole,
@@ -170,18 +178,26 @@ impl Model {
             _ => None,
         };
         if let Some(wanted) = wanted {
-            let allows = |name: &String| {
-                let held = self.names.get(name);
-                held.is_none_or(|held| held.allows(connection, ownership))
-            };
-            if !wanted.iter().all(allows) {
-                self.meet("a group and an owner exclude each other");
-                return false;
+            let is_silent = self.connections[connection].claiming == Claiming::Undecided;
+            let refusal = wanted.iter().find_map(|name| {
+                let held = self.names.get(name)?;
+                let is_newer = held.owner.is_some_and(|owner| owner > connection);
+                if is_silent && is_newer && ownership == Ownership::Sole {
+                    return Some("NAME_TAKEN_OVER");
+                }
+                (!held.allows(connection, ownership)).then_some("SOURCE_NOT_ALLOWED")
+            });
+            if let Some(code) = refusal {
+                self.meet(match code {
+                    "NAME_TAKEN_OVER" => "a hello comes after that of a newer connection",
+                    _ => "a group and an owner exclude each other",
+                });
+                return Err(code);
             }
             self.own_exactly(connection, &wanted, ownership);
         }
         self.connections[connection].ownership = ownership;
-        true
+        Ok(())
     }
 
     fn own_exactly(&mut self, connection: usize, wanted: &[String], ownership: Ownership) {
