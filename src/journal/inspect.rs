@@ -88,12 +88,20 @@ pub struct Inspection {
 }
 
 impl Inspection {
+    fn is_last(&self, damage: &Damage) -> bool {
+        let last = self.segments.last();
+        last.is_none_or(|last| damage.segment == last.number)
+    }
+
     /// What a damage of this journal means.
     #[must_use]
     pub fn fate(&self, damage: &Damage) -> Fate {
         match damage.part {
             DamagedPart::Records if damage.next == Some(damage.first) => Fate::Harmless,
-            DamagedPart::Records if damage.first > self.durable => Fate::TornTail,
+            // A segment is on disk before the next is made.
+            DamagedPart::Records if damage.first > self.durable && self.is_last(damage) => {
+                Fate::TornTail
+            }
             _ => Fate::Corruption,
         }
     }
@@ -206,13 +214,12 @@ impl Inspector {
 
     fn header_damaged(&mut self, number: u64) {
         let is_open = self.is_open;
-        self.damage(number, 0..HEADER_BYTES as u64, DamagedPart::Header);
         let starts_unknown = self.found.segments.is_empty() && number != 1;
         if starts_unknown {
             self.found.next = Lsn(1);
-            return;
         }
-        if !is_open {
+        self.damage(number, 0..HEADER_BYTES as u64, DamagedPart::Header);
+        if !is_open && !starts_unknown {
             // The records' numbers go on.
             self.resume(self.found.next, self.found.chain);
         }

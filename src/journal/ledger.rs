@@ -68,9 +68,9 @@ impl Backlog {
         if sequence > self.next {
             self.mark(self.next..sequence, lsn);
         }
-        self.next = sequence + frames as u64;
-        self.frames += frames as u64;
-        self.bytes += bytes as u64;
+        self.next = sequence.saturating_add(frames as u64);
+        self.frames = self.frames.saturating_add(frames as u64);
+        self.bytes = self.bytes.saturating_add(bytes as u64);
     }
 
     /// Settles a range, if it is unsettled as a whole.
@@ -78,7 +78,9 @@ impl Backlog {
         let Range { start, end } = settled.messages;
         let overlaps = self.settled.range(..end).next_back();
         let is_open = overlaps.is_none_or(|(_, (behind, _))| *behind <= start);
-        if start < end && self.first <= start && end <= self.next && is_open {
+        // Of a message that was settled before the name was counted anew.
+        let is_late = settled.lsn < self.from;
+        if start < end && self.first <= start && end <= self.next && is_open && !is_late {
             self.mark(start..end, settled.lsn);
             self.frames = self.frames.saturating_sub(end - start);
             self.bytes = self.bytes.saturating_sub(settled.bytes);

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::Lsn;
 use super::settlement::{Checkpoint, Settlement};
+use crate::limits::NAME_BYTES_MAX;
 
 /// Records begin at multiples of this, in bytes.
 pub(super) const ALIGN: usize = 64;
@@ -53,6 +54,24 @@ pub struct Run<'a> {
     pub index: Index<'a>,
     /// The frames side by side, each with its length prefix.
     pub frames: &'a [u8],
+}
+
+impl Run<'_> {
+    /// Returns whether the names are not too long, and the index is of all frames.
+    pub(super) fn is_right(&self) -> bool {
+        let names = [self.target, self.source];
+        names.iter().all(|name| name.len() <= NAME_BYTES_MAX) && self.is_indexed()
+    }
+
+    fn is_indexed(&self) -> bool {
+        let mut end = 0;
+        let ascends = self.index.frames().all(|(range, _)| {
+            let is_right = range.end > end;
+            end = range.end;
+            is_right
+        });
+        ascends && end > 0 && end == self.frames.len()
+    }
 }
 
 /// The ends and ids of the frames of a [`Run`].
@@ -365,13 +384,7 @@ fn decode_run(body: &[u8]) -> Option<Run<'_>> {
         index: Index(index),
         frames,
     };
-    let mut end = 0;
-    let ascends = run.index.frames().all(|(range, _)| {
-        let is_right = range.start == end && range.end > end;
-        end = range.end;
-        is_right
-    });
-    (count > 0 && ascends && end == frames.len()).then_some(run)
+    run.is_indexed().then_some(run)
 }
 
 fn decode_gap(body: &[u8], padded: usize) -> Option<Gap> {

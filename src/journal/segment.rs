@@ -38,6 +38,23 @@ pub(super) enum HeaderError {
     Damaged,
 }
 
+/// Why a segment was not made.
+#[derive(Debug)]
+pub(super) enum NotMade {
+    /// It has no name yet: nothing counts of it.
+    Unfinished(io::Error),
+    /// It may have its name, on disk or not.
+    Unknown(io::Error),
+}
+
+impl From<NotMade> for io::Error {
+    fn from(not_made: NotMade) -> Self {
+        match not_made {
+            NotMade::Unfinished(error) | NotMade::Unknown(error) => error,
+        }
+    }
+}
+
 impl SegmentHeader {
     pub(super) fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = Vec::with_capacity(HEADER_BYTES);
@@ -63,7 +80,8 @@ impl SegmentHeader {
         let (covered, behind) = header.split_at(HEADER_BYTES - 8);
         let is_whole =
             crc32c::crc32c(covered) == number_u32(behind, 0) && number_u32(behind, 4) == 0;
-        if !is_whole || !covered.starts_with(MAGIC) {
+        let first = Lsn(number_u64(header, 40));
+        if !is_whole || !covered.starts_with(MAGIC) || first == Lsn(0) {
             return Err(HeaderError::Damaged);
         }
         let format = number_u32(header, 8);
@@ -74,16 +92,18 @@ impl SegmentHeader {
             bytes: number_u32(header, 12),
             journal: u128::from(number_u64(header, 16)) | u128::from(number_u64(header, 24)) << 64,
             number: number_u64(header, 32),
-            first: Lsn(number_u64(header, 40)),
+            first,
             previous: number_u32(header, 48),
         })
     }
 
     /// Makes the file: zeros and the header, on disk before it has its name.
     ///
-    /// A failure leaves nothing behind that counts: an unfinished file has another name,
-    /// and is removed at the next start.
-    pub(super) fn create<S: Storage>(&self, storage: &S) -> io::Result<S::File> {
+    /// An unfinished file has another name, and is removed at the next start.
+    ///
+    /// # Errors
+    /// Whether the segment may be there, and the reason.
+    pub(super) fn create<S: Storage>(&self, storage: &S) -> Result<S::File, NotMade> {
         let (name, unfinished) = (name_of(self.number), unfinished_name_of(self.number));
         // Left by an attempt that failed.
         let _ = storage.remove(&unfinished);
@@ -92,9 +112,10 @@ impl SegmentHeader {
             // It may be half there, or not at all.
             let _ = storage.remove(&unfinished);
         }
-        let file = created?;
-        storage.rename(&unfinished, &name)?;
-        storage.sync_folder()?;
+        let file = created.map_err(NotMade::Unfinished)?;
+        let named = storage.rename(&unfinished, &name);
+        let synced = named.and_then(|()| storage.sync_folder());
+        synced.map_err(NotMade::Unknown)?;
         Ok(file)
     }
 

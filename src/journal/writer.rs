@@ -6,7 +6,7 @@ use super::Lsn;
 use super::ledger::Ledger;
 use super::record::{self, ALIGN, Body, RecordHeader, Run};
 use super::recovery::Options;
-use super::segment::{self, HEADER_BYTES, SegmentHeader, SegmentPlace};
+use super::segment::{self, HEADER_BYTES, NotMade, SegmentHeader, SegmentPlace};
 use super::settlement::{Settled, Settlement};
 use super::storage::{Storage, StorageFile};
 use crate::limits::{JOURNAL_MARK_AFTER, JOURNAL_SECTOR_BYTES};
@@ -62,6 +62,9 @@ pub enum AppendError {
         /// The record's bytes.
         bytes: usize,
     },
+    /// The run is not as [`Run`] says.
+    #[error("a run needs names of up to 128 bytes, and an index of all its frames")]
+    Invalid,
     /// The journal has failed.
     #[error(transparent)]
     Failed(#[from] Failed),
@@ -134,6 +137,9 @@ impl<S: Storage> Writer<S> {
     /// # Errors
     /// See [`AppendError`].
     pub fn append(&mut self, run: &Run<'_>, now: u64) -> Result<Lsn, AppendError> {
+        if !run.is_right() {
+            return Err(AppendError::Invalid);
+        }
         let run = Run {
             sequence: self.ledger.next_sequence(run.target),
             ..*run
@@ -185,7 +191,11 @@ impl<S: Storage> Writer<S> {
             if bytes <= keep_bytes || !is_settled {
                 break;
             }
-            self.storage.remove(&segment::name_of(oldest.number))?;
+            match self.storage.remove(&segment::name_of(oldest.number)) {
+                // By an earlier call, whose sync failed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed?,
+            }
             // One at a time: a crash leaves no hole.
             self.storage.sync_folder()?;
             self.segments.remove(0);
@@ -306,8 +316,8 @@ impl<S: Storage> Writer<S> {
                 self.segments.push(SegmentPlace::of(&header));
                 Ok(())
             }
-            Err(error) if is_full(&error) => Err(AppendError::Full),
-            Err(error) => Err(self.fail(&error).into()),
+            Err(NotMade::Unfinished(error)) if is_full(&error) => Err(AppendError::Full),
+            Err(error) => Err(self.fail(&error.into()).into()),
         }
     }
 

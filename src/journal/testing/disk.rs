@@ -56,6 +56,7 @@ struct State {
     fault: Option<(Fault, u32)>,
     capacity: Option<u64>,
     ignores_syncs: bool,
+    is_full_at_folder_sync: bool,
     happened: Happened,
 }
 
@@ -134,6 +135,7 @@ impl SimDisk {
             fault: None,
             capacity: None,
             ignores_syncs: false,
+            is_full_at_folder_sync: false,
             happened: Happened::default(),
         })))
     }
@@ -225,10 +227,16 @@ impl SimDisk {
         self.state().capacity = bytes;
     }
 
+    /// Has the folder be without room for names: they can't be synced.
+    pub(crate) fn fill_at_folder_sync(&self) {
+        self.state().is_full_at_folder_sync = true;
+    }
+
     /// Takes the armed fault and the bound back.
     pub(crate) fn heal(&self) {
         let mut state = self.state();
         (state.fault, state.capacity) = (None, None);
+        state.is_full_at_folder_sync = false;
     }
 
     /// Has syncs report success and do nothing.
@@ -355,6 +363,9 @@ impl Storage for SimDisk {
 
     fn sync_folder(&self) -> io::Result<()> {
         let state = &mut *self.state();
+        if state.is_full_at_folder_sync {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         if state.fails(Fault::SyncFolder) {
             state.happened.failed_folder_syncs += 1;
             return Err(broken());

@@ -240,6 +240,34 @@ fn a_segment_states_that_the_one_before_is_on_disk() {
 }
 
 #[test]
+fn only_the_last_segment_has_a_torn_tail() {
+    let disk = SimDisk::new(1);
+    let (mut writer, _) = open_small(&disk).expect("a new journal");
+    while disk.contents().len() < 2 {
+        append(&mut writer, &OwnedRun::new(1, 1));
+    }
+    drop(writer);
+    // Nothing that can be read states the record, but a second segment is there.
+    disk.damage(|files| {
+        files.get_mut("000000000001.segment").expect("there")[100] ^= 1;
+        files.get_mut("000000000002.segment").expect("there")[20] ^= 1;
+    });
+    let options = Options {
+        accept_loss: true,
+        ..small()
+    };
+    let before = inspect(&disk, |_| ()).expect("readable");
+    open(disk.clone(), &options, ID, 1_000).expect("accepted");
+    let after = inspect(&disk, |_| ()).expect("readable");
+    // One record is lost, and those behind it are not.
+    assert_eq!(after.frames, before.frames);
+    assert!(
+        disk.contents()
+            .contains_key("000000000001.segment.damaged-1")
+    );
+}
+
+#[test]
 fn a_copy_of_a_damaged_segment_is_on_disk_before_it_is_mended() {
     let built = Built::new();
     for seed in 0..200 {

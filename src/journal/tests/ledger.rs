@@ -9,7 +9,7 @@ use super::{OwnedRun, append, open_small};
 use crate::journal::ledger::Backlog;
 use crate::journal::ledger::Ledger;
 use crate::journal::settlement::{Checkpoint, Settled, Settlement};
-use crate::journal::testing::SimDisk;
+use crate::journal::testing::{Fault, SimDisk};
 use crate::journal::{Lsn, OpenError, inspect};
 
 const NAME: &[u8] = b"target-0";
@@ -129,7 +129,11 @@ fn messages_of_lost_records_hold_nothing_up() {
         ledger.add(&run, Lsn(3));
     });
     assert_eq!(ledger.backlog(NAME).map(Backlog::frames), Some(3));
-    ledger.settle(NAME, [settled(1..3), settled(8..9)].into_iter());
+    let last = Settled {
+        lsn: Lsn(3),
+        ..settled(8..9)
+    };
+    ledger.settle(NAME, [settled(1..3), last].into_iter());
     assert_eq!(ledger, Ledger::default());
 }
 
@@ -142,6 +146,18 @@ fn a_backlog_that_is_counted_anew_forgets_the_one_before() {
     let backlog = ledger.backlog(NAME).expect("one message");
     assert_eq!((backlog.frames(), backlog.from()), (1, Lsn(3)));
     assert!(ledger.is_settled(NAME, Lsn(1), 1));
+    assert!(!ledger.is_settled(NAME, Lsn(3), 1));
+}
+
+#[test]
+fn a_late_settlement_settles_no_message_that_is_counted_anew() {
+    let mut ledger = Ledger::default();
+    add(&mut ledger, Lsn(1), 1);
+    ledger.settle(NAME, [settled(1..2)].into_iter());
+    assert_eq!(ledger, Ledger::default());
+    add(&mut ledger, Lsn(3), 1);
+    // The receiver says it again.
+    ledger.settle(NAME, [settled(1..2)].into_iter());
     assert!(!ledger.is_settled(NAME, Lsn(3), 1));
 }
 
@@ -284,4 +300,14 @@ fn a_checkpoint_that_does_not_fit_is_left_out() {
     drop(writer);
     let (writer, _) = open_small(&disk).expect("opens");
     assert_eq!(*writer.ledger(), ledger);
+}
+
+/// A segment that was removed, while the folder could not be synced, is no obstacle.
+#[test]
+fn deleting_goes_on_after_a_failed_sync() {
+    let (disk, _) = mostly_settled();
+    let (mut writer, _) = open_small(&disk).expect("opens");
+    disk.fail_after(Fault::SyncFolder, 0);
+    assert!(writer.delete_settled(0).is_err());
+    assert!(writer.delete_settled(0).expect("deleted") > 5);
 }

@@ -2,7 +2,9 @@
 
 use super::{ID, OwnedRun, append, open_small, runs, small};
 use crate::journal::testing::SimDisk;
-use crate::journal::{AppendError, Lsn, OpenError, Options, ReadError, Reader, inspect, open};
+use crate::journal::{
+    AppendError, IndexBuilder, Lsn, OpenError, Options, ReadError, Reader, Run, inspect, open,
+};
 
 #[test]
 fn a_reader_follows_the_writer_commit_by_commit() {
@@ -130,6 +132,67 @@ fn a_record_larger_than_a_segment_is_refused_and_nothing_else() {
     );
     append(&mut writer, &OwnedRun::new(2, 1));
     assert_eq!(writer.commit(1_000), Ok(Lsn(1)));
+}
+
+#[test]
+fn a_run_that_could_not_be_read_is_refused() {
+    let disk = SimDisk::new(1);
+    let (mut writer, _) = open_small(&disk).expect("a new journal");
+    let run = OwnedRun::new(1, 2);
+    let long = [b'n'; 129];
+    run.lend(|right| {
+        let none = IndexBuilder::default();
+        let mut short = IndexBuilder::default();
+        short.push(5, uuid::Uuid::nil());
+        let wrong = [
+            Run {
+                index: none.index(),
+                ..*right
+            },
+            Run {
+                index: short.index(),
+                ..*right
+            },
+            Run {
+                target: &long,
+                ..*right
+            },
+            Run {
+                source: &long,
+                ..*right
+            },
+        ];
+        for run in wrong {
+            assert_eq!(writer.append(&run, 1_000), Err(AppendError::Invalid));
+        }
+        assert_eq!(writer.append(right, 1_000), Ok(Lsn(1)));
+    });
+}
+
+#[test]
+fn a_segment_that_may_have_its_name_is_no_full_disk() {
+    let disk = SimDisk::new(1);
+    let (mut writer, _) = open_small(&disk).expect("a new journal");
+    disk.fill_at_folder_sync();
+    let mut last = Lsn(0);
+    let failed = (0..20).find_map(|number| {
+        let run = OwnedRun::new(number, 1);
+        match run.lend(|run| writer.append(run, 1_000)) {
+            Ok(lsn) => {
+                last = lsn;
+                None
+            }
+            Err(error) => Some(error),
+        }
+    });
+    assert!(matches!(failed, Some(AppendError::Failed(_))), "{failed:?}");
+    drop(writer);
+    disk.heal();
+    let (writer, _) = open_small(&disk).expect("opens");
+    assert_eq!(
+        runs(&disk, writer.durable()).last().map(|run| run.0),
+        Some(last)
+    );
 }
 
 #[test]
