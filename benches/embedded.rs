@@ -74,8 +74,8 @@ impl Pair {
     }
 
     /// Sends `count` messages, one after the other has arrived: typed orders, or `json`.
-    /// Returns `count` times the median of their ways, each between two clock reads: what
-    /// interrupts the processor meanwhile is not theirs.
+    /// Returns `count` times the median of their ways, each between two clock reads: an
+    /// interrupt of the processor changes one of them only.
     fn one_way(&mut self, count: u64, json: Option<Vec<u8>>) -> Duration {
         let mut receiver = self.receiver.take().expect("given back");
         let sender = self.sender.clone();

@@ -35,7 +35,7 @@ pub struct Damage {
     pub first: Lsn,
     /// The first record behind the damage; none was found if this is `None`.
     pub next: Option<Lsn>,
-    /// What is damaged.
+    /// The damaged part.
     pub part: DamagedPart,
     /// The checksum of the record before, by the record or header behind the damage.
     pub(super) next_previous: u32,
@@ -54,7 +54,7 @@ pub enum DamagedPart {
     Segments(u64),
 }
 
-/// What a damage means.
+/// The meaning of a damage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// No record is lost.
@@ -93,7 +93,7 @@ impl Inspection {
         last.is_none_or(|last| damage.segment == last.number)
     }
 
-    /// What a damage of this journal means.
+    /// Returns the meaning of a damage of this journal.
     #[must_use]
     pub fn fate(&self, damage: &Damage) -> Fate {
         match damage.part {

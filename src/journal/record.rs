@@ -299,7 +299,7 @@ fn checksum(record: &[u8], segment: u64) -> u32 {
     crc32c::crc32c_append(sum, &record[8..])
 }
 
-/// What stands where a record may begin.
+/// The bytes at a place where a record may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found<'a> {
     Record(Record<'a>),

@@ -35,7 +35,7 @@ impl Default for Options {
     }
 }
 
-/// What was found when a journal was opened.
+/// The state in which a journal was found when it was opened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recovery {
     /// The damages that were mended.
@@ -139,8 +139,7 @@ pub fn open<S: Storage>(
         if is_corrupt && !options.accept_loss || passes == PASSES_MAX {
             return Err(OpenError::Corrupt(Corruption(Box::new(found))));
         }
-        // Each pass mends what the pass before has uncovered: a header, then the
-        // records behind it.
+        // A mended header uncovers the records behind it: they are for the next pass.
         let mut mender = Mender {
             storage: &storage,
             found: &found,
