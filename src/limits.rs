@@ -202,6 +202,10 @@ pub const LOG_END_TIMEOUT: Duration = Duration::from_secs(1);
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:7411";
 /// The server's own name unless told otherwise.
 pub const SERVER_NAME_DEFAULT: &str = "tickwire";
+/// The name that heartbeats go to.
+pub const HEALTH_MONITOR: &str = "health-monitor";
+/// The name that log records go to.
+pub const LOG_AGGREGATOR: &str = "log-aggregator";
 /// The protocol's version.
 pub const PROTOCOL_VERSION: u64 = 1;
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 
 use super::machine;
 use crate::limits;
@@ -65,6 +66,15 @@ pub(super) fn cores(key: &'static str, threads: &usize) -> Result<(), ConfigErro
          its cgroup's quota count)"
     );
     Err(ConfigError::new(key, threads, allowed))
+}
+
+/// The rule of a folder. Whether it can be made is known once it is.
+pub(super) fn folder(key: &'static str, folder: &Option<PathBuf>) -> Result<(), ConfigError> {
+    if folder.as_deref() == Some(Path::new("")) {
+        let allowed = "must name a folder, or be left out".to_owned();
+        return Err(ConfigError::new(key, &"", allowed));
+    }
+    Ok(())
 }
 
 pub(super) fn pointers(key: &'static str, pointers: &Vec<String>) -> Result<(), ConfigError> {

@@ -32,7 +32,8 @@ macro_rules! settings {
         #[non_exhaustive]
         pub struct RouterConfig {
             $($( $(#[doc = $r_text])+ pub $r: $r_type, )*)*
-            /// The rules of the queues of single names.
+            /// The rules of single names. A name that ends in `*` stands for all that begin
+            /// with the part before it ([`RouterConfig::rules_of`]).
             pub names: HashMap<Name, NameConfig>,
         }
 
@@ -109,6 +110,14 @@ macro_rules! setter {
         #[must_use]
         pub fn $name(mut self, pointers: impl IntoIterator<Item = impl Into<String>>) -> Self {
             self.config.$($path).+ = pointers.into_iter().map(Into::into).collect();
+            self
+        }
+    };
+    (Path $(#[$doc:meta])+ $name:ident: $type:ty => $($path:ident).+) => {
+        $(#[$doc])+
+        #[must_use]
+        pub fn $name(mut self, path: impl Into<PathBuf>) -> Self {
+            self.config.$($path).+ = Some(path.into());
             self
         }
     };

@@ -8,10 +8,12 @@
 mod check;
 mod define;
 mod machine;
+mod names;
 mod table;
 mod validate;
 
 pub use check::ConfigError;
+pub(crate) use names::longest_pattern;
 #[cfg(feature = "server")]
 pub use table::ServerBuilder;
 pub use table::{NameConfig, Overflow, RouterConfig, SETTINGS, ServerConfig, Setting, Value};

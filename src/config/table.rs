@@ -1,9 +1,10 @@
 //! The table: each setting of a server in one row, and the builder made from it.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::check::{ConfigError, addresses, anything, cores, pointers, within};
+use super::check::{ConfigError, addresses, anything, cores, folder, pointers, within};
 use super::define::{self, settings};
 use crate::ids::Name;
 #[cfg(feature = "server")]
@@ -54,6 +55,11 @@ settings! {
             => Duration, within(Duration::ZERO..=limits::LINGER_MAX, "");
     }
     server {
+        /// The folder of the journal, which keeps the messages to durable names. Made
+        /// if it is missing.
+        data_dir: Option<PathBuf> = None
+            => Path, folder;
+
         /// The time that queued messages may take to be written at shutdown.
         drain_timeout: Duration = limits::DRAIN_TIMEOUT_DEFAULT
             => Duration, within(Duration::ZERO..=limits::DRAIN_TIMEOUT_MAX, "");
@@ -95,7 +101,7 @@ settings! {
     }
 }
 
-/// The rules of the queue of one name. `None` is the rule of all queues.
+/// The rules of one name, or of all that begin alike. `None` is the rule of all queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct NameConfig {
@@ -105,6 +111,8 @@ pub struct NameConfig {
     pub queue_messages: Option<usize>,
     /// The fate of events that don't fit the queue.
     pub overflow: Overflow,
+    /// Whether the messages to the name are kept on disk until they are settled.
+    pub durable: bool,
 }
 
 /// The fate of an event that doesn't fit the queue of its target.
@@ -170,6 +178,8 @@ pub enum Value<'a> {
     Validation(&'a mut Validation),
     /// JSON pointers.
     Pointers(&'a mut Vec<String>),
+    /// A path, if there is one.
+    Path(&'a mut Option<PathBuf>),
 }
 
 /// Collects the settings of a server.
@@ -189,7 +199,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets the rules of the queue of `name`, in place of earlier ones.
+    /// Sets the rules of `name`, in place of earlier ones. A name that ends in `*` stands
+    /// for all that begin with the part before it ([`RouterConfig::rules_of`]).
     #[must_use]
     pub fn queue_of(mut self, name: impl AsRef<str>, own: NameConfig) -> Self {
         match Name::new(name) {
@@ -219,6 +230,7 @@ mod tests {
             .name("n")
             .queue_messages(100)
             .snapshot_keys(["/payload/a", "/payload/b"])
+            .data_dir("journal")
             .queue_of("feed", NameConfig::default())
             .finish()
             .unwrap();
@@ -226,6 +238,7 @@ mod tests {
         assert_eq!(config.router.name.as_str(), "n");
         assert_eq!(config.router.queue_messages, 100);
         assert_eq!(config.router.snapshot_keys, ["/payload/a", "/payload/b"]);
+        assert_eq!(config.data_dir, Some(PathBuf::from("journal")));
         assert_eq!(config.router.names.len(), 1);
         assert_eq!(config.validate(), Ok(()));
     }

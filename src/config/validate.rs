@@ -2,7 +2,8 @@
 
 use super::check::ConfigError;
 use super::machine::{self, GroupLimit};
-use super::table::{RouterConfig, SETTINGS, ServerConfig};
+use super::table::{NameConfig, Overflow, RouterConfig, SETTINGS, ServerConfig};
+use crate::ids::Name;
 use crate::limits;
 
 impl Default for ServerConfig {
@@ -43,10 +44,32 @@ impl ServerConfig {
         for (name, own) in names {
             one.router.queue_bytes = own.queue_bytes.unwrap_or(self.router.queue_bytes);
             one.router.queue_messages = own.queue_messages.unwrap_or(self.router.queue_messages);
-            one.check_each().map_err(|error| ConfigError {
+            let checked = one
+                .check_each()
+                .and_then(|()| self.check_durable(name, own));
+            checked.map_err(|error| ConfigError {
                 key: format!("names.{name}.{}", error.key).into(),
                 ..error
             })?;
+        }
+        Ok(())
+    }
+
+    /// Checks that the messages to a durable name can be kept, and none is dropped.
+    fn check_durable(&self, name: &Name, own: &NameConfig) -> Result<(), ConfigError> {
+        if !own.durable {
+            return Ok(());
+        }
+        let not_durable = |why: &str| Err(ConfigError::new("durable", &true, why.to_owned()));
+        if let Some(why) = self.router.why_never_durable(name.as_bytes()) {
+            return not_durable(&format!("must be false: {why}"));
+        }
+        if self.data_dir.is_none() {
+            return not_durable("needs the folder of the journal: set data_dir as well");
+        }
+        if own.overflow == Overflow::Drop {
+            let allowed = "must be \"pause\" or \"refuse\": the name is durable, and drops nothing";
+            return Err(ConfigError::new("overflow", &"drop", allowed.to_owned()));
         }
         Ok(())
     }
@@ -82,8 +105,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::NameConfig;
-    use crate::ids::Name;
 
     fn refused(change: impl FnOnce(&mut ServerConfig)) -> String {
         let mut config = ServerConfig::default();
@@ -171,6 +192,62 @@ mod tests {
             refused(one),
             "names.b.c.queue_messages = 1: must be between 16 and 4194304"
         );
+    }
+
+    /// The error of a server that keeps the messages to `name`, without a folder or with.
+    fn durable_refused(name: &str, data_dir: Option<&str>, overflow: Overflow) -> String {
+        let own = NameConfig {
+            durable: true,
+            overflow,
+            ..NameConfig::default()
+        };
+        refused(|config| {
+            config.data_dir = data_dir.map(Into::into);
+            config.router.names.insert(Name::new(name).unwrap(), own);
+        })
+    }
+
+    #[test]
+    fn a_durable_name_needs_a_folder_and_drops_nothing() {
+        assert_eq!(
+            durable_refused("feed-*", None, Overflow::Pause),
+            "names.feed-*.durable = true: needs the folder of the journal: set data_dir as well"
+        );
+        assert_eq!(
+            durable_refused("feed", Some(""), Overflow::Pause),
+            "data_dir = \"\": must name a folder, or be left out"
+        );
+        assert_eq!(
+            durable_refused("feed", Some("journal"), Overflow::Drop),
+            "names.feed.overflow = \"drop\": must be \"pause\" or \"refuse\": \
+             the name is durable, and drops nothing"
+        );
+    }
+
+    #[test]
+    fn names_that_the_server_serves_are_not_durable() {
+        for name in ["health-monitor", "log-aggregator", "tickwire"] {
+            let error = durable_refused(name, Some("journal"), Overflow::Pause);
+            let expected = format!("names.{name}.durable = true: must be false: ");
+            assert!(error.starts_with(&expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn takes_durable_names_and_patterns_with_a_folder() {
+        for name in ["feed", "feed-*", "*"] {
+            let own = NameConfig {
+                durable: true,
+                overflow: Overflow::Refuse,
+                ..NameConfig::default()
+            };
+            let mut config = ServerConfig {
+                data_dir: Some("journal".into()),
+                ..ServerConfig::default()
+            };
+            config.router.names.insert(Name::new(name).unwrap(), own);
+            assert_eq!(config.validate(), Ok(()), "{name}");
+        }
     }
 
     #[test]

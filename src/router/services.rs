@@ -14,13 +14,9 @@ use dashmap::mapref::multiple::RefMulti;
 use serde::Deserialize;
 
 use crate::ids::Name;
+pub use crate::limits::{HEALTH_MONITOR, LOG_AGGREGATOR};
 use crate::router::now::Now;
 use crate::sync::{Mutex, lock};
-
-/// The name that heartbeats go to.
-pub const HEALTH_MONITOR: &str = "health-monitor";
-/// The name that log records go to.
-pub const LOG_AGGREGATOR: &str = "log-aggregator";
 
 /// Most sources whose heartbeats are remembered.
 const SOURCES_MAX: usize = 4_096;

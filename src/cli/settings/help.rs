@@ -15,10 +15,10 @@ pub fn text(key: Key) -> String {
     }
 }
 
-/// Returns a default in TOML, unless it differs from machine to machine.
+/// Returns a default in TOML, unless it is none, or differs from machine to machine.
 pub fn default(key: Key) -> Option<String> {
-    let is_machines = matches!(key.name(), "threads" | "memory_max");
-    (!is_machines).then(|| key.show(&mut Settings::default()))
+    let has_none = matches!(key.name(), "threads" | "memory_max" | "data_dir");
+    (!has_none).then(|| key.show(&mut Settings::default()))
 }
 
 /// Returns the list of all settings but those of single names.

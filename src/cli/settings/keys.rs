@@ -1,6 +1,7 @@
 //! The settings of `serve`, each with its text, reader and spelling in TOML.
 
 use std::iter;
+use std::path::Path;
 
 use tickwire::config::{SETTINGS, Setting, Value};
 use tickwire::ids::Name;
@@ -115,6 +116,10 @@ fn set(value: Value<'_>, given: &Assignment) -> Result<(), String> {
             }
         }
         Value::Pointers(value) => *value = texts(given, POINTERS_FORM, split_pointers)?,
+        Value::Path(value) => {
+            let path = text(given, "must be a text in quotes")?;
+            *value = (!path.is_empty()).then(|| path.into());
+        }
     }
     Ok(())
 }
@@ -132,6 +137,11 @@ fn show(value: Value<'_>) -> String {
         Value::Validation(Validation::Envelope) => quoted("envelope"),
         Value::Validation(_) => quoted("payload"),
         Value::Pointers(pointers) => quoted_list(pointers),
+        // An empty text is none.
+        Value::Path(path) => {
+            let path = path.as_deref().unwrap_or(Path::new(""));
+            quoted(&path.to_string_lossy())
+        }
     }
 }
 

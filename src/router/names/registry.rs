@@ -15,6 +15,7 @@ use dashmap::DashMap;
 
 use super::lingering::Lingering;
 use crate::budget::Budget;
+use crate::config::longest_pattern;
 use crate::ids::Name;
 use crate::router::broadcast::{BroadcastReceiver, Hearers};
 use crate::router::mailbox::{Claim, Excluded, Mailbox, Ownership, QueueRules};
@@ -34,7 +35,7 @@ pub(crate) struct Registry {
     /// The connections that may hear broadcasts.
     pub(crate) hearers: Hearers,
     rules: QueueRules,
-    /// The rules of names that have their own.
+    /// The rules of names, and of patterns of names, that have their own.
     rules_by_name: HashMap<Name, QueueRules>,
     budget: Arc<Budget>,
     counters: Arc<Counters>,
@@ -160,9 +161,9 @@ impl Registry {
         let known = self.names.get(name.as_bytes());
         let known = known.map(|known| Arc::clone(&known));
         let mailbox = known.unwrap_or_else(|| {
-            let rules = self.rules_by_name.get(name).unwrap_or(&self.rules);
+            let rules = *self.rules_of(name);
             let counters = Arc::clone(&self.counters);
-            let mailbox = Mailbox::new(name.clone(), *rules, &self.budget, counters);
+            let mailbox = Mailbox::new(name.clone(), rules, &self.budget, counters);
             let mailbox = Arc::new(mailbox);
             self.names.insert(name.clone(), Arc::clone(&mailbox));
             mailbox
@@ -194,6 +195,12 @@ impl Registry {
             epoch,
             membership,
         }
+    }
+
+    fn rules_of(&self, name: &Name) -> &QueueRules {
+        let own = self.rules_by_name.get(name);
+        own.or_else(|| longest_pattern(&self.rules_by_name, name.as_bytes()))
+            .unwrap_or(&self.rules)
     }
 
     /// Gives a name up, unless it was taken over. Messages that are still queued
@@ -280,6 +287,31 @@ mod tests {
     fn receiver(id: u64) -> Arc<BroadcastReceiver> {
         let handle = ConnectionHandle::new(ConnectionId(id), &Arc::default());
         Arc::new(BroadcastReceiver::new(&Arc::new(handle)))
+    }
+
+    #[test]
+    fn a_name_without_rules_of_its_own_has_those_of_the_longest_pattern() {
+        let rules = |messages| QueueRules {
+            capacity: Capacity {
+                messages,
+                ..RULES.capacity
+            },
+            ..RULES
+        };
+        let by_name = [("feed-*", 1), ("feed-eu-*", 2), ("feed-eu-1", 3)];
+        let by_name = by_name.map(|(name, messages)| (Name::new(name).unwrap(), rules(messages)));
+        let (budget, counters) = (Arc::default(), Arc::default());
+        let registry = Registry::new(RULES, by_name.into(), Duration::ZERO, &budget, &counters);
+        for (name, messages) in [
+            ("feed-eu-1", 3),
+            ("feed-eu-2", 2),
+            ("feed-us", 1),
+            ("gateway", RULES.capacity.messages),
+        ] {
+            let claim = registry.claim_if_free(&Name::new(name).unwrap(), &receiver(0));
+            let rules = claim.unwrap().mailbox.rules;
+            assert_eq!(rules.capacity.messages, messages, "{name}");
+        }
     }
 
     #[test]

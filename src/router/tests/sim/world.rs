@@ -90,6 +90,7 @@ fn own_rules(seed: &mut Seed) -> HashMap<Name, NameConfig> {
                 queue_bytes: seed.pick(&[None, Some(2_000)]),
                 queue_messages: seed.pick(&[None, Some(16)]),
                 overflow: seed.pick(&[Overflow::Pause, Overflow::Refuse, Overflow::Drop]),
+                ..NameConfig::default()
             };
             rules.insert(Name::new(name).expect("a name"), own);
         }
