@@ -233,6 +233,12 @@ impl MsgId {
         &self.0
     }
 
+    /// The id as a number, whatever the case of its digits.
+    #[must_use]
+    pub(crate) fn number(&self) -> u128 {
+        hex::number(&self.0)
+    }
+
     /// The text as the sender wrote it.
     #[must_use]
     pub fn as_str(&self) -> &str {

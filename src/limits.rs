@@ -209,6 +209,20 @@ pub const LOG_AGGREGATOR: &str = "log-aggregator";
 /// The protocol's version.
 pub const PROTOCOL_VERSION: u64 = 1;
 
+/// Messages of one connection to durable names that may wait for the disk.
+pub const STORING_MESSAGES_MAX: usize = 65_536;
+/// Their bytes.
+pub const STORING_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// How long a connection whose peer sends no more waits for the store.
+pub const STORE_WAIT_MAX: Duration = Duration::from_secs(30);
+/// Messages of a durable name that its owner has been handed and has not settled.
+pub const UNSETTLED_MAX: usize = 1_024;
+/// Bytes that the journal appends before it commits them, if more wait.
+pub const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes that the journal may have on disk: then messages to durable names are refused.
+pub const JOURNAL_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
+
 /// The size of the journal's files, unless configured otherwise.
 pub const JOURNAL_SEGMENT_BYTES: u32 = 64 * 1024 * 1024;
 /// The bytes that a disk loses or keeps as one.

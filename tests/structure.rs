@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 /// The wings of the router and the files beside them, each above those that it
 /// may import.
-const ORDER: [&str; 8] = [
+const ORDER: [&str; 9] = [
     "now",
     "services",
     "connection",
     "mailbox",
+    "store",
     "broadcast",
     "names",
     "session",

@@ -138,8 +138,9 @@ impl Ledger {
         self.names.values().map(|backlog| backlog.from).min()
     }
 
-    /// The number of the next message for a name.
-    pub(super) fn next_sequence(&self, name: &[u8]) -> u64 {
+    /// The number that the next message for a name gets.
+    #[must_use]
+    pub fn next_sequence(&self, name: &[u8]) -> u64 {
         self.names.get(name).map_or(1, |backlog| backlog.next)
     }
 

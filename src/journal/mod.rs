@@ -97,6 +97,17 @@ impl Lsn {
     }
 }
 
+/// Where a record stands, for a [`Reader`] that begins with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// The record's number.
+    pub lsn: Lsn,
+    /// Its segment.
+    pub(crate) segment: u64,
+    /// The bytes of the segment in front of it.
+    pub(crate) at: u64,
+}
+
 impl fmt::Display for Lsn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)

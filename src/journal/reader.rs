@@ -5,7 +5,7 @@ use std::io;
 use super::record::{self, ALIGN, Found, Record};
 use super::segment::{self, HEADER_BYTES, SegmentHeader};
 use super::storage::{Storage, StorageFile};
-use super::{Lsn, OpenError};
+use super::{Lsn, OpenError, Position};
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 256 * 1024;
@@ -91,6 +91,23 @@ impl<S: Storage> Reader<S> {
             }
         }
         Ok(reader)
+    }
+
+    /// A reader that begins with the record at `position`.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn at(storage: S, position: Position) -> Result<Self, ReadError> {
+        let (file, _) = open(&storage, position.segment)?;
+        Ok(Self {
+            storage,
+            number: position.segment,
+            file,
+            next: position.lsn,
+            buffer_at: position.at,
+            buffer: Vec::new(),
+            at: 0,
+        })
     }
 
     /// The next record, if it is one of those up to `durable`, which were written.

@@ -2,13 +2,13 @@
 
 use std::io;
 
-use super::Lsn;
 use super::ledger::Ledger;
 use super::record::{self, ALIGN, Body, RecordHeader, Run};
 use super::recovery::Options;
 use super::segment::{self, HEADER_BYTES, NotMade, SegmentHeader, SegmentPlace};
 use super::settlement::{Settled, Settlement};
 use super::storage::{Storage, StorageFile};
+use super::{Lsn, Position};
 use crate::limits::{JOURNAL_MARK_AFTER, JOURNAL_SECTOR_BYTES};
 
 /// The end of a journal. One thread has it.
@@ -28,6 +28,8 @@ pub struct Writer<S: Storage> {
     /// The checksum of the last record.
     chain: u32,
     durable: Lsn,
+    /// The place of the last record that was appended.
+    last: Position,
     /// The highest record that the last record states to be on disk.
     stated: Lsn,
     /// The last record that is no mark: marks need none.
@@ -101,6 +103,11 @@ impl<S: Storage> Writer<S> {
             next: header.first,
             chain: header.previous,
             durable,
+            last: Position {
+                lsn: durable,
+                segment: header.number,
+                at: place.written,
+            },
             // Recovery has synced what no record states to be on disk.
             stated: Lsn(0),
             last_run: durable,
@@ -122,6 +129,18 @@ impl<S: Storage> Writer<S> {
     #[must_use]
     pub fn next(&self) -> Lsn {
         self.next
+    }
+
+    /// The place of the record that was appended last.
+    #[must_use]
+    pub fn last_position(&self) -> Position {
+        self.last
+    }
+
+    /// The bytes of all segments.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
     }
 
     /// The reason why nothing is appended any more.
@@ -172,6 +191,15 @@ impl<S: Storage> Writer<S> {
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Returns whether the oldest segment has no unsettled message, and is not in use.
+    #[must_use]
+    pub fn has_settled_segment(&self) -> bool {
+        match self.segments[..] {
+            [_, second, ..] => self.ledger.oldest().is_none_or(|lsn| second.first <= lsn),
+            _ => false,
+        }
     }
 
     /// Deletes the oldest segments that have no unsettled message, until the journal has
@@ -291,6 +319,11 @@ impl<S: Storage> Writer<S> {
             durable: self.durable,
             time: self.time,
             previous: self.chain,
+        };
+        self.last = Position {
+            lsn,
+            segment: self.segment.number,
+            at: self.written + self.pending.len() as u64,
         };
         self.chain = record::encode(&mut self.pending, self.segment.number, &header, body);
         self.stated = self.durable;

@@ -53,6 +53,7 @@ mod names;
 mod now;
 mod services;
 mod session;
+pub(crate) mod store;
 
 #[cfg(all(test, loom))]
 mod models;
@@ -73,11 +74,12 @@ pub use session::output::Progress;
 pub use session::read::{Gathering, ReadScratch};
 pub use session::{Attention, Halt, Session, SessionWaker, Step};
 
-use crate::budget;
+use crate::budget::{self, Budget};
 use crate::ids::ConnectionId;
 use crate::loss;
 use crate::stats::Stats;
 use session::shared::RouterShared;
+use store::MessageStore;
 
 /// Routes messages between the sessions that it opened. A clone is the same router.
 #[derive(Debug, Clone)]
@@ -87,7 +89,19 @@ impl Router {
     /// Creates a router without connections.
     #[must_use]
     pub fn new(config: RouterConfig) -> Self {
-        Self(Arc::new(RouterShared::new(config)))
+        let budget = Arc::new(Budget::new(config.memory_max));
+        Self(Arc::new(RouterShared::new(config, budget, None)))
+    }
+
+    /// Creates a router with a store for its durable names, which counts the memory that
+    /// it holds in `budget`.
+    #[cfg(feature = "server")]
+    pub(crate) fn with_store(
+        config: RouterConfig,
+        budget: Arc<Budget>,
+        store: Option<Arc<dyn MessageStore>>,
+    ) -> Self {
+        Self(Arc::new(RouterShared::new(config, budget, store)))
     }
 
     /// Opens the session of a new connection.

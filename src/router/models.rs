@@ -78,6 +78,7 @@ fn unowned(capacity: Capacity, budget: &Arc<Budget>) -> Arc<Mailbox> {
     let rules = QueueRules {
         capacity,
         overflow: Overflow::Pause,
+        durable: false,
     };
     let counters = Arc::default();
     Arc::new(Mailbox::new(name("gateway"), rules, budget, counters))
@@ -112,6 +113,7 @@ fn entry(letters: &str, origin: Option<&Arc<ConnectionHandle>>) -> Entry {
         charge: bytes.len(),
         bytes: EntryBytes::Slice(Bytes::from(bytes)),
         origin: origin.cloned(),
+        is_stored: false,
     }
 }
 

@@ -80,6 +80,8 @@ enum Intake {
     Paused(Pause),
     /// The answers have to leave first.
     AnswersFull,
+    /// The store has to catch up.
+    Storing,
     /// The peer sends no more; its messages are still answered.
     Ended,
     /// The rest of a frame waits for memory.
@@ -218,13 +220,19 @@ impl Connection {
 
     /// Notes how far the output got, and returns the end that follows.
     fn on_output(&mut self, progress: Progress) -> Option<End> {
-        if progress == Progress::Idle && self.shared.phases.now() == Phase::Draining {
+        let is_storing = self.session.is_storing();
+        if progress == Progress::Idle && !is_storing && self.shared.phases.now() == Phase::Draining
+        {
             self.permits.draining = None;
+        }
+        let has_ended = matches!(self.intake, Intake::Ended);
+        if is_storing && has_ended {
+            self.start_unless_running(Timer::Store, limits::STORE_WAIT_MAX);
         }
         // A peer that sends no more still gets its answers; for other frames
         // that are begun, the closing sequence has its second.
-        let answered = !self.session.has_answers();
-        (answered && matches!(self.intake, Intake::Ended)).then_some(End::Settled)
+        let answered = !self.session.has_answers() && !is_storing;
+        (answered && has_ended).then_some(End::Settled)
     }
 
     // ---- input ----
@@ -267,6 +275,8 @@ impl Connection {
             }
             Intake::AnswersFull if self.session.answers_are_full() => return Poll::Pending,
             Intake::AnswersFull => return Poll::Ready(self.resume(round)),
+            Intake::Storing if !self.session.may_store_more() => return Poll::Pending,
+            Intake::Storing => return Poll::Ready(self.resume(round)),
             Intake::Open if self.session.answers_are_full() => {
                 self.intake = Intake::AnswersFull;
                 // A frame that has begun waits for us now, not for its peer.
@@ -355,6 +365,7 @@ impl Connection {
                 Intake::Paused(pause)
             }
             Some(Halt::AnswersFull) => Intake::AnswersFull,
+            Some(Halt::Storing) => Intake::Storing,
             Some(Halt::Close | Halt::Refused) => return Err(End::Settled),
         };
         let waits_for_frame = matches!(self.intake, Intake::Open) && !self.input.is_empty();
@@ -433,7 +444,7 @@ mod tests {
             served: 1,
             closing: 1,
         };
-        let shared = Arc::new(ServerShared::new(ServerConfig::default(), max));
+        let shared = Arc::new(ServerShared::new(ServerConfig::default(), max).unwrap());
         let connection = Box::new(Connection::new(stream, shared, None));
         assert!(size_of_val(&*connection) <= 1024);
         assert!(size_of_val(&connection.run()) <= 64);

@@ -53,7 +53,7 @@ pub(super) async fn start(config: ServerConfig) -> Result<ServerHandle, StartErr
     let pollers = Arc::new(pollers);
     let spare = Spare::take();
     let slots = descriptors::slots(config.connections_max);
-    let shared = Arc::new(ServerShared::new(config, slots));
+    let shared = Arc::new(ServerShared::new(config, slots)?);
     let tasks = TaskTracker::new();
     let stop = CancellationToken::new();
     let stopped = CancellationToken::new();
@@ -213,6 +213,7 @@ impl ServerHandle {
         phases.begin(Phase::Closing);
         self.tasks.close();
         self.tasks.wait().await;
+        self.shared.stop_store().await;
         self.stopped.cancel();
     }
 }

@@ -15,8 +15,12 @@ mod pollers;
 mod repeated;
 mod slots;
 mod socket;
+#[cfg(unix)]
+mod store;
 
 use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use crate::config::{ConfigError, ServerBuilder, ServerConfig};
 pub use descriptors::raise_descriptor_limit;
@@ -26,8 +30,13 @@ pub use endpoint::{
 pub use failure::ServerFailure;
 pub use handle::ServerHandle;
 
+use crate::budget::Budget;
 use crate::ids::NameError;
+#[cfg(unix)]
+use crate::journal::FolderError;
+use crate::journal::OpenError;
 use crate::router::Router;
+use crate::router::store::MessageStore;
 use clock::Clock;
 use endpoint::Endpoints;
 use failure::Failed;
@@ -45,12 +54,20 @@ struct ServerShared {
     slots: Slots,
     accept_log: AcceptLog,
     failed: Failed,
+    #[cfg(unix)]
+    store: Option<Arc<store::JournalStore>>,
 }
 
 impl ServerShared {
-    fn new(config: ServerConfig, slots: SlotsMax) -> Self {
-        Self {
-            router: Router::new(config.router.clone()),
+    /// # Errors
+    /// The journal can't be opened.
+    fn new(config: ServerConfig, slots: SlotsMax) -> Result<Self, StartError> {
+        let budget = Arc::new(Budget::new(config.router.memory_max));
+        let store = store::start(&config, &budget)?;
+        let for_router = store.clone().map(|store| store as Arc<dyn MessageStore>);
+        Ok(Self {
+            router: Router::with_store(config.router.clone(), budget, for_router),
+            store,
             config,
             clock: Clock::start(),
             phases: Phases::new(),
@@ -58,6 +75,20 @@ impl ServerShared {
             slots: Slots::new(slots),
             accept_log: AcceptLog::default(),
             failed: Failed::default(),
+        })
+    }
+}
+
+#[cfg(unix)]
+impl ServerShared {
+    /// Writes what the store was given, and ends it.
+    async fn stop_store(&self) {
+        if let Some(store) = self.store.clone() {
+            // It waits for the disk.
+            let stopped = tokio::task::spawn_blocking(move || store.stop());
+            if stopped.await.is_err() {
+                tracing::error!("the journal could not be closed");
+            }
         }
     }
 }
@@ -80,6 +111,21 @@ pub enum StartError {
         /// The operating system's error.
         source: io::Error,
     },
+    /// The folder of the journal can't be used.
+    #[cfg(unix)]
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The journal can't be opened.
+    #[error("the journal in {}: {source}", path.display())]
+    Journal {
+        /// Its folder.
+        path: PathBuf,
+        /// The reason, and the remedy.
+        source: OpenError,
+    },
+    /// The thread of the journal can't be started.
+    #[error("can't start a thread for the journal: {0}")]
+    JournalThread(#[source] io::Error),
     /// The threads of `busy_poll` can't be started.
     #[error("can't start {count} threads that poll: {source}")]
     Poll {

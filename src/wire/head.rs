@@ -28,6 +28,22 @@ pub(crate) fn msg_id_in(json: &[u8]) -> Option<MsgId> {
     MsgId::from_text(read(json)?.msg_id.as_bytes())
 }
 
+/// The id of the message that an ack acknowledges.
+pub(crate) fn acknowledged_in(json: &[u8]) -> Option<MsgId> {
+    #[derive(Deserialize)]
+    struct Ack<'a> {
+        #[serde(borrow)]
+        payload: Acknowledged<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Acknowledged<'a> {
+        #[serde(borrow)]
+        acknowledged_msg_id: Cow<'a, str>,
+    }
+    let ack: Ack<'_> = serde_json::from_slice(json).ok()?;
+    MsgId::from_text(ack.payload.acknowledged_msg_id.as_bytes())
+}
+
 /// The message's type.
 pub(crate) fn kind_in(json: &[u8]) -> Option<Kind> {
     if let Some((_, behind)) = begin_of(json)

@@ -48,6 +48,7 @@ pub use codec::{FrameCodec, FrameCodecError};
 pub use envelope::{Envelope, Header, Kind, Names, Span, Validation};
 pub use frame::{FrameError, FrameState, frame_prefix, frame_state, write_frame};
 pub(crate) use frames::{first_msg_id, frames, msg_ids};
+pub(crate) use head::acknowledged_in;
 #[cfg(any(feature = "server", feature = "client"))]
 pub(crate) use head::{kind_in, msg_id_in};
 pub use json::{line_and_column, locate};
@@ -62,7 +63,7 @@ pub use message::{
     TimestampError, Token, UnknownFields, UnknownWord, Unsubscribe, Welcome,
 };
 pub use parser::Parser;
-pub use refusal::{ErrorCode, Refusal, Shortage};
+pub use refusal::{ErrorCode, Refusal, Shortage, StoreFate};
 pub(crate) use request::{HelloRequest, Mode, SubscribeRequest, UnsubscribeRequest};
 pub(crate) use shape::{Hints, LearnOutcome, ShapeMatch, Shapes, Slots, Table};
 pub(crate) use valid_frame::KnownFrame;

@@ -16,6 +16,8 @@ mod raw_client;
 mod acks;
 mod conformance;
 mod connecting;
+#[cfg(unix)]
+mod durable;
 mod embedded;
 mod faults;
 mod groups;

@@ -138,9 +138,21 @@ impl AcceptedIds {
     }
 
     pub(crate) fn knows(&self, message: MsgId) -> bool {
+        self.knows_number(number(message))
+    }
+
+    /// The same of an id as a number.
+    pub(crate) fn knows_number(&self, msg_id: u128) -> bool {
         let ids = lock(&self.ids);
         let index = ids.index.as_ref();
-        index.is_some_and(|index| index.contains(&number(message)))
+        index.is_some_and(|index| index.contains(&msg_id))
+    }
+
+    /// Forgets messages that were accepted and could not be stored.
+    #[cold]
+    pub(crate) fn forget(&self, msg_ids: impl Iterator<Item = u128>) {
+        let forgotten: HashSet<u128> = msg_ids.collect();
+        lock(&self.ids).forget(&forgotten);
     }
 
     /// Returns whether all messages are unknown and differ from each other, so that

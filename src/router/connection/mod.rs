@@ -25,6 +25,19 @@ pub(crate) enum Report {
         count: u64,
         first_msg_id: Option<MsgId>,
     },
+    /// The oldest `parts` that were submitted to the store have this outcome.
+    Stored { parts: u32, outcome: StoreOutcome },
+}
+
+/// The fate of messages that were submitted to the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StoreOutcome {
+    /// They are on disk.
+    Stored,
+    /// They are not, and never will be.
+    NotStored,
+    /// The disk failed: they may be there after a restart.
+    Unknown,
 }
 
 /// A queue that is charged to the account of one connection.
@@ -122,7 +135,15 @@ impl ConnectionHandle {
         let mut reports = lock(&self.reports);
         // Reports about one target are one report, so that their number is
         // bounded by the number of names.
-        let merged = reports.iter_mut().any(|earlier| earlier.absorb(&report));
+        let merged = match report {
+            // These have an order.
+            Report::Stored { .. } => {
+                let mut earlier = reports.iter_mut().rev();
+                let last = earlier.find(|report| matches!(report, Report::Stored { .. }));
+                last.is_some_and(|last| last.absorb(&report))
+            }
+            _ => reports.iter_mut().any(|earlier| earlier.absorb(&report)),
+        };
         if !merged {
             reports.push(report);
         }
@@ -174,6 +195,16 @@ impl Report {
     /// Adds `later` to this report, if both are about one target. Returns whether
     /// they are.
     fn absorb(&mut self, later: &Self) -> bool {
+        if let Self::Stored { parts, outcome } = self
+            && let Self::Stored {
+                parts: more,
+                outcome: other,
+            } = later
+            && outcome == other
+        {
+            *parts += more;
+            return true;
+        }
         if let Self::Undelivered { target, count, .. } = self
             && let Self::Undelivered {
                 target: name,

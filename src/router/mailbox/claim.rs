@@ -31,6 +31,8 @@ pub(crate) enum Excluded {
     Key,
     /// A connection that was made later owns it.
     Newer,
+    /// It is durable, and no group can share it.
+    Durable,
 }
 
 /// The right to receive from a mailbox: alone until another connection takes the

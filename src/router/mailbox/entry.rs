@@ -25,6 +25,8 @@ pub(crate) struct Entry {
     pub(crate) charge: usize,
     /// The sender, to be told if the messages are given up. None for broadcasts.
     pub(crate) origin: Option<Arc<ConnectionHandle>>,
+    /// Whether the store keeps the messages: then nothing is lost with the entry.
+    pub(crate) is_stored: bool,
 }
 
 impl Entry {
@@ -36,6 +38,7 @@ impl Entry {
             charge: report.len(),
             bytes: EntryBytes::Slice(Bytes::from(report)),
             origin: None,
+            is_stored: false,
         }
     }
 
@@ -68,6 +71,39 @@ impl Entry {
             order: self.order,
             charge: self.charge,
             origin: self.origin.clone(),
+            is_stored: self.is_stored,
+        }
+    }
+}
+
+/// A part of an input that the store has taken.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredBytes {
+    /// Counted as long as they are held.
+    pub(crate) bytes: Bytes,
+    /// The bytes of memory that they keep.
+    pub(crate) block_bytes: usize,
+}
+
+impl StoredBytes {
+    /// Makes an entry of frames to be delivered: a slice if that is worth it, else a copy.
+    pub(crate) fn entry(&self, range: Range<usize>, messages: u32, budget: &Arc<Budget>) -> Entry {
+        let (bytes, charge) = if pins(range.len(), self.block_bytes) {
+            let charge = self.block_bytes.max(range.len());
+            (EntryBytes::Slice(self.bytes.slice(range)), charge)
+        } else {
+            let length = range.len();
+            let bytes = EntryBytes::copy(&self.bytes, [range], length, budget);
+            let charge = bytes.copied_bytes().unwrap_or(length);
+            (bytes, charge)
+        };
+        Entry {
+            bytes,
+            messages,
+            order: 0,
+            charge,
+            origin: None,
+            is_stored: true,
         }
     }
 }
@@ -229,7 +265,25 @@ impl<'a> Cut<'a> {
             messages,
             order: 0,
             origin: origin.cloned(),
+            is_stored: false,
         })
+    }
+
+    /// A range of the input for the store: a slice if that is kept in any case, else a
+    /// copy.
+    pub(crate) fn stored(&self, range: Range<usize>) -> StoredBytes {
+        if let CutInput::Shared(input) = &self.input {
+            return StoredBytes {
+                bytes: input.slice(range),
+                block_bytes: self.block_bytes,
+            };
+        }
+        let bytes = Bytes::copy_from_slice(&self.input()[range]);
+        let block_bytes = bytes.len();
+        StoredBytes {
+            bytes: self.budget.pin(bytes, block_bytes),
+            block_bytes,
+        }
     }
 
     /// Makes an entry of `parts`: a slice if that is worth it, else a copy.
@@ -247,6 +301,7 @@ impl<'a> Cut<'a> {
                 messages: parts.messages,
                 order: 0,
                 origin: origin.cloned(),
+                is_stored: false,
             }
         })
     }

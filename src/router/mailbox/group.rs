@@ -350,6 +350,7 @@ impl Binding {
                 order,
                 charge,
                 origin: entry.origin.clone(),
+                is_stored: entry.is_stored,
             });
             // A piece that is cut once more stays in front of the next.
             order += u64::from(messages);

@@ -19,22 +19,25 @@ mod pause;
 mod queue;
 pub(crate) mod queue_state;
 mod undelivered;
+mod unsettled;
 
 pub(crate) use claim::{Claim, Excluded, Ownership};
 pub(crate) use delivery::{Delivery, InFlight, Slices};
 pub use delivery::{Taken, Write};
 pub(crate) use drop_notice::DropNotice;
-pub(crate) use entry::{Cut, Entry, Parts, PartsWithDrops, pins};
+pub(crate) use entry::{Cut, Entry, Parts, PartsWithDrops, StoredBytes, pins};
 pub(crate) use entry_bytes::{Copied, EntryBytes, Frame, KeptFrame};
 pub use pause::Pause;
 pub(crate) use queue::{Closed, Queue};
 pub(crate) use queue_state::{QueuePart, QueueRules};
+pub(crate) use unsettled::StoredMessage;
 
 use std::sync::{Arc, OnceLock, TryLockError, Weak};
 use std::task::Waker;
 
 use group::{Group, Membership};
 use queue_state::QueueState;
+use unsettled::Unsettled;
 
 use crate::budget::{Budget, Share};
 use crate::ids::{ConnectionId, Epoch, Name};
@@ -67,6 +70,8 @@ pub(crate) struct Mailbox {
     /// The ids accepted from the owner's connection, if it is resumable and this
     /// is its first name. Changed under the consumer's lock only.
     accepted_ids: ArcSwapOption<AcceptedIds>,
+    /// Of a durable name, the deliveries of this epoch. Locked after the consumer.
+    unsettled: Mutex<Unsettled>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +101,7 @@ impl Mailbox {
             share: Share::default(),
             relieved: AtomicU64::new(0),
             accepted_ids: ArcSwapOption::empty(),
+            unsettled: Mutex::default(),
         }
     }
 

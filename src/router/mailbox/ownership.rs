@@ -171,6 +171,7 @@ impl Mailbox {
             old.leave_unfinished(rest);
         }
         self.release(broken_off.messages, 0);
+        self.forget_stored(in_flight);
     }
 
     /// Gives up all entries of a queue that has ended.

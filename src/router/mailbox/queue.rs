@@ -245,6 +245,7 @@ mod tests {
             order: 0,
             charge: bytes.len(),
             origin: None,
+            is_stored: false,
         }
     }
 

@@ -34,6 +34,8 @@ impl Capacity {
 pub(crate) struct QueueRules {
     pub(crate) capacity: Capacity,
     pub(crate) overflow: Overflow,
+    /// Whether the store keeps the messages of the name until they are settled.
+    pub(crate) durable: bool,
 }
 
 /// The part of a queue that a message may use.

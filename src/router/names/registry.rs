@@ -19,6 +19,8 @@ use crate::config::longest_pattern;
 use crate::ids::Name;
 use crate::router::broadcast::{BroadcastReceiver, Hearers};
 use crate::router::mailbox::{Claim, Excluded, Mailbox, Ownership, QueueRules};
+use crate::router::services::Services;
+use crate::router::store::{MessageStore, Outlet};
 use crate::stats::Counters;
 use crate::sync::{Mutex, lock};
 
@@ -39,6 +41,8 @@ pub(crate) struct Registry {
     rules_by_name: HashMap<Name, QueueRules>,
     budget: Arc<Budget>,
     counters: Arc<Counters>,
+    /// Delivers to the owners of durable names.
+    store: Option<Arc<dyn MessageStore>>,
 }
 
 impl Registry {
@@ -49,6 +53,7 @@ impl Registry {
         linger: Duration,
         budget: &Arc<Budget>,
         counters: &Arc<Counters>,
+        store: Option<Arc<dyn MessageStore>>,
     ) -> Self {
         Self {
             names: DashMap::new(),
@@ -60,6 +65,7 @@ impl Registry {
             rules_by_name,
             budget: Arc::clone(budget),
             counters: Arc::clone(counters),
+            store,
         }
     }
 
@@ -118,7 +124,11 @@ impl Registry {
         yields: bool,
     ) -> Result<(), (usize, Excluded)> {
         let mut lingering = lock(&self.lingering);
+        let shares = *ownership != Ownership::Sole;
         for (index, name) in names.iter().enumerate() {
+            if shares && self.rules_of(name).durable {
+                return Err((index, Excluded::Durable));
+            }
             if let Some(mailbox) = self.names.get(name.as_bytes()) {
                 let checked = mailbox.check(&receiver.handle, ownership, yields);
                 checked.map_err(|why| (index, why))?;
@@ -161,7 +171,7 @@ impl Registry {
         let known = self.names.get(name.as_bytes());
         let known = known.map(|known| Arc::clone(&known));
         let mailbox = known.unwrap_or_else(|| {
-            let rules = *self.rules_of(name);
+            let rules = self.rules_of(name);
             let counters = Arc::clone(&self.counters);
             let mailbox = Mailbox::new(name.clone(), rules, &self.budget, counters);
             let mailbox = Arc::new(mailbox);
@@ -177,6 +187,9 @@ impl Registry {
                     self.hearers.lost_name(old.id());
                 }
                 receiver.handle.charge(mailbox.charge());
+                if let Some(store) = self.store.as_ref().filter(|_| mailbox.is_durable()) {
+                    store.deliver_to(Outlet::new(&mailbox, epoch));
+                }
                 (epoch, None)
             }
             Ownership::Group { key } => {
@@ -197,10 +210,12 @@ impl Registry {
         }
     }
 
-    fn rules_of(&self, name: &Name) -> &QueueRules {
+    fn rules_of(&self, name: &Name) -> QueueRules {
         let own = self.rules_by_name.get(name);
-        own.or_else(|| longest_pattern(&self.rules_by_name, name.as_bytes()))
-            .unwrap_or(&self.rules)
+        let own = own.or_else(|| longest_pattern(&self.rules_by_name, name.as_bytes()));
+        let rules = *own.unwrap_or(&self.rules);
+        let durable = rules.durable && !Services::serves(name.as_bytes());
+        QueueRules { durable, ..rules }
     }
 
     /// Gives a name up, unless it was taken over. Messages that are still queued
@@ -282,6 +297,7 @@ mod tests {
             messages: 16,
         },
         overflow: Overflow::Pause,
+        durable: false,
     };
 
     fn receiver(id: u64) -> Arc<BroadcastReceiver> {
@@ -301,7 +317,14 @@ mod tests {
         let by_name = [("feed-*", 1), ("feed-eu-*", 2), ("feed-eu-1", 3)];
         let by_name = by_name.map(|(name, messages)| (Name::new(name).unwrap(), rules(messages)));
         let (budget, counters) = (Arc::default(), Arc::default());
-        let registry = Registry::new(RULES, by_name.into(), Duration::ZERO, &budget, &counters);
+        let registry = Registry::new(
+            RULES,
+            by_name.into(),
+            Duration::ZERO,
+            &budget,
+            &counters,
+            None,
+        );
         for (name, messages) in [
             ("feed-eu-1", 3),
             ("feed-eu-2", 2),
@@ -317,7 +340,8 @@ mod tests {
     #[test]
     fn nobody_is_missing_from_the_audience_while_others_come_and_go() {
         let (budget, counters) = (Arc::default(), Arc::default());
-        let registry = Registry::new(RULES, HashMap::new(), Duration::ZERO, &budget, &counters);
+        let (rules, none) = (HashMap::new(), Duration::ZERO);
+        let registry = Registry::new(RULES, rules, none, &budget, &counters, None);
         let stays = Name::new("stays").unwrap();
         registry.claim_if_free(&stays, &receiver(0));
         let done = AtomicBool::new(false);

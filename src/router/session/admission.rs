@@ -183,11 +183,15 @@ impl Read<'_> {
         }
         // Accepted or not, these frames are valid.
         self.session.invalid_in_a_row = 0;
+        if self.scratch.run.kind == Kind::Ack && self.session.owns_durable() {
+            self.settle_run();
+        }
         let admitted = match self.accepted_ids() {
             None => self.admit_run(),
             Some(ids) => self.admit_resumable(&ids),
         };
         self.scratch.run.clear();
+        self.scratch.settled.clear();
         admitted
     }
 
@@ -198,7 +202,10 @@ impl Read<'_> {
                 self.admit_broadcast();
                 Ok(())
             }
-            Destination::Mailbox(_) => self.admit_named(),
+            Destination::Durable(..) if Fate::of(self.scratch.run.kind).is_acknowledged => {
+                self.admit_durable()
+            }
+            Destination::Mailbox(_) | Destination::Durable(_, Some(_)) => self.admit_named(),
             _ => self.admit_inside(0),
         }
     }
@@ -227,10 +234,17 @@ impl Read<'_> {
             let frames = first..first + granted;
             let bytes = run.bytes_of(&frames);
             self.accept(frames, &[]);
-            let ReadScratch { run, forward, .. } = &mut *self.scratch;
+            let ReadScratch {
+                run,
+                forward,
+                settled,
+                ..
+            } = &mut *self.scratch;
+            let are_missed = settled.is_empty() || settled.contains(&false);
             if let Some(mailbox) = self.session.routes.mailbox(route) {
                 let range = run.start..run.start + bytes;
-                forward.parts_of(mailbox).add(range, granted as u32);
+                let parts = forward.parts_of(mailbox, are_missed);
+                parts.add(range, granted as u32);
                 if fate.at_full_queue == AtFullQueue::AsConfigured {
                     self.session.stalls.admitted(mailbox, self.now);
                 }
@@ -259,7 +273,8 @@ impl Read<'_> {
                 let server = &self.session.shared.config.name;
                 let notice =
                     DropNotice::new(server, Some(mailbox.name()), msg_id, self.now.unix_ms);
-                self.scratch.forward.parts_of(mailbox).add_dropped(notice);
+                let parts = self.scratch.forward.parts_of(mailbox, true);
+                parts.add_dropped(notice);
                 Ok(())
             }
             Overflow::Pause => {
@@ -337,6 +352,13 @@ impl Read<'_> {
                     ),
                 };
                 for index in all {
+                    if self.scratch.settled.get(index) == Some(&true) {
+                        // Its sender need not be there: the ack has done its work.
+                        self.accept(index..index + 1, &[]);
+                        let run = &mut self.scratch.run;
+                        run.advance(run.sizes[index] as usize);
+                        continue;
+                    }
                     let refusal = Refusal::new(ErrorCode::TargetUnavailable, reason.clone());
                     let refused = self.refuse_of_run(index, refusal);
                     let run = &mut self.scratch.run;
@@ -351,15 +373,22 @@ impl Read<'_> {
     /// Accepts frames; `missed` counts, for each, the receivers that missed it.
     fn accept(&mut self, frames: Range<usize>, missed: &[u32]) {
         let run = &self.scratch.run;
+        if Fate::of(run.kind).is_acknowledged {
+            (self.session).acknowledge(run, &run.ids[frames.clone()], missed);
+        }
+        self.note_accepted(frames);
+    }
+
+    /// Notes that frames are accepted: all but their answer.
+    pub(super) fn note_accepted(&mut self, frames: Range<usize>) {
+        let run = &self.scratch.run;
         let session = &mut *self.session;
         session.done.accepted += frames.len() as u64;
         let fate = Fate::of(run.kind);
-        if fate.is_acknowledged {
-            let messages = &run.ids[frames.clone()];
-            session.acknowledge(run, messages, missed);
-            if let Some(ids) = &session.accepted_ids {
-                ids.remember(messages);
-            }
+        if let Some(ids) = &session.accepted_ids
+            && fate.is_acknowledged
+        {
+            ids.remember(&run.ids[frames.clone()]);
         }
         if session.name_state == NameState::Open {
             session.claim_source(run.sender);

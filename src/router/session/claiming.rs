@@ -105,6 +105,11 @@ impl Session {
                     );
                     return Refusal::new(ErrorCode::NameTakenOver, reason);
                 }
+                Excluded::Durable => {
+                    let reason = "a group can't share a durable name yet: leave group out";
+                    return Refusal::new(ErrorCode::ProtocolUnsupported, reason)
+                        .of_field("payload.group");
+                }
                 Excluded::Key => format!(
                     "the group that shares {name:?} has agreed on another group_key: say the same"
                 ),

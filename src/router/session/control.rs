@@ -31,6 +31,11 @@ impl Read<'_> {
                 why: Stop::QueueFirst,
             });
         }
+        if header.kind == Kind::Hello && self.session.is_storing() {
+            // Its `welcome` is a fence: it comes behind the answers of the store.
+            self.session.storing.fence();
+            return Err(Stopped::halt(frame.start, Halt::Storing));
+        }
         let carried_out = self.session.control(header, sender, json);
         carried_out.map_err(|halt| Stopped::halt(frame.end, halt))?;
         if header.kind == Kind::Hello && self.session.accepted_ids.is_some() {

@@ -8,14 +8,18 @@ use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
 
+use super::storing::Draft;
 use crate::ids::ConnectionId;
 use crate::router::broadcast::{Audience, BroadcastContext, BroadcastReceiver, FanOut, RunView};
 use crate::router::connection::ConnectionHandle;
 use crate::router::mailbox::{Cut, Mailbox, Parts, PartsWithDrops, pins};
+use crate::router::store::MessageStore;
 
 #[derive(Debug)]
 struct NamedBatch {
     mailbox: Arc<Mailbox>,
+    /// Whether the sender is told if the messages are given up.
+    are_missed: bool,
     parts: PartsWithDrops,
 }
 
@@ -38,17 +42,27 @@ pub(crate) struct Forward {
     pub(super) knows_audience: bool,
     /// The messages for connections with subscriptions.
     pub(super) fan_out: FanOut,
+    /// The messages for the store.
+    pub(super) draft: Draft,
 }
 
 impl Forward {
-    /// Finds or begins the parts that a name gets. Room for them must be reserved.
+    /// Finds or begins the parts that a name gets. Room for them must be reserved. The
+    /// sender is told if they are given up and `are_missed`.
     #[inline]
-    pub(super) fn parts_of(&mut self, mailbox: &Arc<Mailbox>) -> &mut PartsWithDrops {
+    pub(super) fn parts_of(
+        &mut self,
+        mailbox: &Arc<Mailbox>,
+        are_missed: bool,
+    ) -> &mut PartsWithDrops {
         let mut batches = self.named.iter();
         let known = batches.rposition(|batch| Arc::ptr_eq(&batch.mailbox, mailbox));
+        // Only the last batch of a name may grow: its messages have an order.
+        let known = known.filter(|&index| self.named[index].are_missed == are_missed);
         let index = known.unwrap_or_else(|| {
             self.named.push(NamedBatch {
                 mailbox: Arc::clone(mailbox),
+                are_missed,
                 parts: self.spare.pop().unwrap_or_default(),
             });
             self.named.len() - 1
@@ -117,8 +131,10 @@ impl Forward {
         input: &mut BytesMut,
         consumed: usize,
         origin: &Arc<ConnectionHandle>,
+        store: Option<&dyn MessageStore>,
     ) {
-        if self.named.is_empty() && self.everyone.messages == 0 {
+        let is_empty = self.named.is_empty() && self.everyone.messages == 0;
+        if is_empty && self.draft.is_empty() {
             input.advance(consumed);
             self.clear();
             return;
@@ -130,9 +146,10 @@ impl Forward {
             false => Cut::copying(&input[..consumed], budget),
         };
         for batch in &mut self.named {
+            let origin = batch.are_missed.then_some(origin);
             for (parts, dropped) in batch.parts.take() {
                 if parts.messages > 0 {
-                    (batch.mailbox).enqueue(cut.entry(parts, Some(origin)), parts.bytes);
+                    (batch.mailbox).enqueue(cut.entry(parts, origin), parts.bytes);
                 }
                 if let Some(dropped) = dropped {
                     batch.mailbox.note_dropped(dropped);
@@ -142,6 +159,9 @@ impl Forward {
         if self.everyone.messages > 0 {
             self.commit_broadcasts(&cut);
             self.fan_out.commit(&cut);
+        }
+        if let Some(store) = store.filter(|_| !self.draft.is_empty()) {
+            self.draft.submit(&cut, origin, store);
         }
         if !cut.is_shared() {
             input.advance(consumed);
@@ -154,6 +174,7 @@ impl Forward {
         self.named.iter().any(|batch| batch.parts.pins(block_bytes))
             || !self.receivers.is_empty() && self.everyone.pins(block_bytes)
             || pins(self.fan_out.longest_stretch, block_bytes)
+            || pins(self.draft.bytes(), block_bytes)
     }
 
     /// Queues the broadcasts for connections without subscriptions.

@@ -19,6 +19,7 @@ mod resume;
 mod routes;
 pub(crate) mod shared;
 mod stalls;
+mod storing;
 mod subscribing;
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,7 @@ use output::{Output, Progress};
 use routes::Routes;
 use shared::RouterShared;
 use stalls::Stalls;
+use storing::Storing;
 
 /// The outcome of one call of [`Session::receive`].
 #[derive(Debug)]
@@ -65,6 +67,8 @@ pub enum Halt {
     Pause(Pause),
     /// Too many answers wait to be written.
     AnswersFull,
+    /// The store has to catch up: call again when [`Session::may_store_more`] says so.
+    Storing,
     /// The connection is to be closed once its answers are written.
     Close,
     /// The last message taken was refused; of a participant inside the process only.
@@ -88,7 +92,8 @@ pub enum Attention {
 ///
 /// - Getters: [`id`](Self::id), [`names`](Self::names),
 ///   [`has_accepted`](Self::has_accepted), [`has_reports`](Self::has_reports),
-///   [`has_answers`](Self::has_answers), [`answers_are_full`](Self::answers_are_full).
+///   [`has_answers`](Self::has_answers), [`answers_are_full`](Self::answers_are_full),
+///   [`is_storing`](Self::is_storing), [`may_store_more`](Self::may_store_more).
 /// - Input: [`room_to_read`](Self::room_to_read) before a read,
 ///   [`receive`](Self::receive) with its bytes, [`hold_input`](Self::hold_input) with
 ///   the number of bytes that are left. While there is no room,
@@ -115,6 +120,8 @@ pub struct Session {
     former_name: Option<Name>,
     routes: Routes,
     stalls: Stalls,
+    /// Messages to durable names that are not answered.
+    storing: Storing,
     subscriptions: Subscriptions,
     wants_no_broadcasts: bool,
     output: Output,
@@ -146,6 +153,7 @@ impl Session {
             former_name: None,
             routes: Routes::default(),
             stalls: Stalls::default(),
+            storing: Storing::default(),
             subscriptions: Subscriptions::default(),
             wants_no_broadcasts: false,
             accepted_ids: None,

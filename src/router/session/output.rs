@@ -258,6 +258,7 @@ impl Output {
                 order: 0,
                 charge: 0,
                 origin: None,
+                is_stored: false,
             }),
         }
     }

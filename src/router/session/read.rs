@@ -38,6 +38,8 @@ pub struct ReadScratch {
     pub(super) forward: Forward,
     /// The number of receivers that missed each frame of the run.
     pub(super) missed: Vec<u32>,
+    /// Whether each ack of the run has settled a message; empty if it settles none.
+    pub(super) settled: Vec<bool>,
 }
 
 impl Default for ReadScratch {
@@ -48,6 +50,7 @@ impl Default for ReadScratch {
             run: Run::default(),
             forward: Forward::default(),
             missed: Vec::new(),
+            settled: Vec::new(),
         }
     }
 }
@@ -139,7 +142,8 @@ impl Session {
                 Err(Stopped { at, why }) => (at, Some(why)),
             };
             self.answers.close_batch();
-            scratch.forward.commit(input, taken, &self.handle);
+            let store = self.shared.store.as_deref();
+            scratch.forward.commit(input, taken, &self.handle, store);
             consumed += taken;
             if accepted_ids.is_some() || matches!(stop, Some(Stop::QueueFirst)) {
                 scratch.forward.fan_out.flush();

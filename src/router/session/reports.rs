@@ -16,7 +16,10 @@ impl Session {
             return Attention::Continue;
         }
         self.answers.set_time(now);
-        self.answer_reports(reports)
+        let attention = self.answer_reports(reports);
+        self.answers.close_batch();
+        self.count_answers();
+        attention
     }
 
     /// Answers reports with errors to the client.
@@ -60,6 +63,7 @@ impl Session {
                               left, and no other came in time";
                 self.tell(ErrorCode::Undelivered, reason, &details);
             }
+            Report::Stored { parts, outcome } => self.answer_stored(*parts, *outcome),
         }
     }
 

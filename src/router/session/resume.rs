@@ -154,11 +154,16 @@ impl Read<'_> {
         let whole = std::mem::take(&mut self.scratch.run);
         let mut admitted = Ok(());
         let mut start = whole.start;
+        let is_durable = self.session.routes.durable_name(whole.route).is_some();
         for (&msg_id, &size) in whole.ids.iter().zip(&whole.sizes) {
             let frame = start..start + size as usize;
             start = frame.end;
             self.scratch.run.begin(&frame, msg_id, &whole);
-            if self.may_admit_one(accepted) {
+            if is_durable && accepted.knows(msg_id) {
+                // It may not be on disk yet.
+                self.session.done.duplicates += 1;
+                admitted = self.admit_known();
+            } else if self.may_admit_one(accepted) {
                 self.session.answer_all_undelivered();
                 admitted = self.admit_run();
             }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::recent::{Place, Recent};
 use super::shared::RouterShared;
+use crate::ids::Name;
 use crate::router::mailbox::Mailbox;
 use crate::router::services::Services;
 
@@ -15,6 +16,9 @@ pub(crate) enum Destination {
     /// The queue of a name with an owner. If the owner has just left, the mailbox
     /// refuses reservations.
     Mailbox(Arc<Mailbox>),
+    /// A durable name, with the queue of its owner: messages go to the store, acks to
+    /// the queue.
+    Durable(Name, Option<Arc<Mailbox>>),
     Service,
     Server,
     /// None: no connection owns the name.
@@ -50,7 +54,15 @@ impl Routes {
     #[inline]
     pub(crate) fn mailbox(&self, index: RouteIndex) -> Option<&Arc<Mailbox>> {
         match self.destination(index) {
-            Destination::Mailbox(mailbox) => Some(mailbox),
+            Destination::Mailbox(mailbox) | Destination::Durable(_, Some(mailbox)) => Some(mailbox),
+            _ => None,
+        }
+    }
+
+    /// Returns the target, if it is a durable name.
+    pub(crate) fn durable_name(&self, index: RouteIndex) -> Option<&Name> {
+        match self.destination(index) {
+            Destination::Durable(name, _) => Some(name),
             _ => None,
         }
     }
@@ -67,7 +79,9 @@ impl Routes {
             // A closed mailbox refuses reservations. Other destinations hold until
             // some name comes or goes.
             let holds = match route.to {
-                Destination::Everyone | Destination::Mailbox(_) => true,
+                Destination::Everyone
+                | Destination::Mailbox(_)
+                | Destination::Durable(_, Some(_)) => true,
                 _ => route.generation == shared.registry.generation(),
             };
             if !holds {
@@ -98,7 +112,13 @@ fn look_up(target: Option<&[u8]>, shared: &RouterShared) -> Destination {
     if name == shared.config.name.as_bytes() {
         return Destination::Server;
     }
-    match shared.registry.lookup(name) {
+    let mailbox = shared.registry.lookup(name);
+    if shared.is_durable(name)
+        && let Ok(name) = Name::from_utf8(name)
+    {
+        return Destination::Durable(name, mailbox);
+    }
+    match mailbox {
         Some(mailbox) => Destination::Mailbox(mailbox),
         None if Services::serves(name) => Destination::Service,
         None => Destination::Nobody,

@@ -98,6 +98,7 @@ mod tests {
                 messages: 16,
             },
             overflow: Overflow::Pause,
+            durable: false,
         };
         let owner = Arc::new(ConnectionHandle::new(ConnectionId(1), &Arc::default()));
         let mailbox = |name| {

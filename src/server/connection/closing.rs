@@ -49,9 +49,13 @@ impl Connection {
         self.session.end_input();
         let now = self.shared.clock.now();
         let _ = self.session.handle_reports(now);
+        if end == End::Broken {
+            return;
+        }
+        // What the store answers later is never heard: the fate of that is unknown.
+        let _ = timeout(limits::CLOSE_WRITE_TIMEOUT, self.stored()).await;
         match end {
-            End::Broken => return,
-            End::Settled => {}
+            End::Broken | End::Settled => {}
             End::ShuttingDown => {
                 let waiting = match self.intake {
                     Intake::Stopped(waiting) => waiting,
@@ -102,6 +106,19 @@ impl Connection {
                 self.shared.config.frame_rate_min
             ),
         }
+    }
+
+    /// Waits until the store has answered all messages.
+    async fn stored(&mut self) {
+        poll_fn(|cx| {
+            self.session.register(cx.waker());
+            let _ = self.session.handle_reports(self.shared.clock.now());
+            match self.session.is_storing() {
+                true => Poll::Pending,
+                false => Poll::Ready(()),
+            }
+        })
+        .await;
     }
 
     async fn write_rest(&mut self) -> io::Result<()> {

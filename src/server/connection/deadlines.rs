@@ -49,7 +49,7 @@ impl Connection {
                 }
                 Timer::FirstMessage => End::FirstMessageTimeout,
                 Timer::Memory => End::NoMemory,
-                Timer::Answers => End::Broken,
+                Timer::Answers | Timer::Store => End::Broken,
                 Timer::Liveness if self.lives(now) => continue,
                 Timer::Liveness => End::Broken,
                 Timer::Shrink => {

@@ -25,10 +25,12 @@ pub(super) enum Timer {
     Shrink,
     /// An event has waited for room as long as it may.
     Pause,
+    /// The store must have answered a peer that sends no more.
+    Store,
 }
 
 impl Timer {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Frame,
         Self::FirstMessage,
         Self::Memory,
@@ -36,6 +38,7 @@ impl Timer {
         Self::Liveness,
         Self::Shrink,
         Self::Pause,
+        Self::Store,
     ];
 }
 

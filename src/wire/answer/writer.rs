@@ -6,7 +6,7 @@ use super::{AnswerIds, set_prefix};
 use crate::ids::{MsgId, Name};
 use crate::limits::FRAME_PREFIX_BYTES;
 use crate::wire::message::{ErrorReport, MillisText, RawObject, Welcome};
-use crate::wire::refusal::{ErrorCode, Refusal, Shortage};
+use crate::wire::refusal::{ErrorCode, Refusal, Shortage, StoreFate};
 
 /// The details of an error, beside its code and message.
 #[derive(Debug, Default, Serialize)]
@@ -20,6 +20,9 @@ pub struct ErrorDetails<'a> {
     /// The thing in short supply, where there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,
+    /// The fate of a message that could not be stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fate: Option<&'a str>,
     /// The name of the queue that was given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<&'a str>,
@@ -45,6 +48,7 @@ impl<'a> ErrorDetails<'a> {
             msg_id: refusal.msg_id.as_ref().map(MsgId::as_str),
             field: refusal.field.as_deref(),
             reason: refusal.shortage.map(Shortage::as_str),
+            fate: refusal.fate.map(StoreFate::as_str),
             ..Self::default()
         }
     }

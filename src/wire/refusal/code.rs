@@ -31,7 +31,7 @@ words! {
         QueueFull = "QUEUE_FULL",
         /// Accepted messages were given up before they could be delivered.
         Undelivered = "UNDELIVERED",
-        /// Reserved, not sent yet: the journal can't take the message.
+        /// The journal can't take the message.
         StorageUnavailable = "STORAGE_UNAVAILABLE",
         /// The receiver missed messages at this place of its stream.
         MessagesDropped = "MESSAGES_DROPPED",

@@ -28,6 +28,8 @@ pub struct Refusal {
     pub at: Option<usize>,
     /// The thing in short supply, where there are several.
     pub shortage: Option<Shortage>,
+    /// The fate of a message that could not be stored.
+    pub fate: Option<StoreFate>,
 }
 
 words! {
@@ -37,6 +39,31 @@ words! {
         Queue = "queue",
         /// The server has no more memory for it.
         Memory = "memory",
+    }
+}
+
+words! {
+    /// The fate of a message that is refused with `STORAGE_UNAVAILABLE`, in the details
+    /// of the error.
+    pub enum StoreFate {
+        /// It was not stored, and will not be delivered.
+        NotStored = "not_stored",
+        /// The disk failed while it was written: it may be delivered after a restart.
+        Unknown = "unknown",
+    }
+}
+
+impl StoreFate {
+    /// The words of the refusal.
+    pub(crate) const fn reason(self) -> &'static str {
+        match self {
+            Self::NotStored => {
+                "the journal can't be written, so the message was not stored: send it again later"
+            }
+            Self::Unknown => {
+                "the journal failed while it was written: it may be delivered after a restart"
+            }
+        }
     }
 }
 
@@ -52,6 +79,7 @@ impl Refusal {
             source: None,
             at: None,
             shortage: None,
+            fate: None,
         }
     }
 

@@ -248,6 +248,7 @@ impl Batch {
             messages: frames,
             order: 0,
             origin: None,
+            is_stored: false,
         })
     }
 }

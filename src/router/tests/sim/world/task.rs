@@ -274,6 +274,7 @@ impl World {
             None => Intake::Open,
             Some(Halt::Pause(pause)) => Intake::Paused(pause),
             Some(Halt::AnswersFull) => Intake::AnswersFull,
+            Some(Halt::Storing) => unreachable!("no name is durable"),
             Some(Halt::Close | Halt::Refused) => return Took::End(End::Orderly),
         };
         Took::Something

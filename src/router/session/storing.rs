@@ -1,0 +1,315 @@
+//! Messages to durable names, from their admission until they are answered.
+//!
+//! Their answers are a lane of their own: they come when the store has the messages on
+//! disk, while other messages are answered at once.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::admission::Run;
+use super::read::{Read, ReadScratch, Stopped};
+use super::{Halt, Session};
+use crate::ids::{MsgId, Name};
+use crate::limits::{FRAME_PREFIX_BYTES, STORING_BYTES_MAX, STORING_MESSAGES_MAX};
+use crate::router::connection::{ConnectionHandle, StoreOutcome};
+use crate::router::mailbox::{Claim, Cut, StoredMessage};
+use crate::router::store::{MessageStore, Origin, Part, Submission};
+use crate::wire::{ErrorCode, Refusal, StoreFate, acknowledged_in};
+
+/// The parts that were submitted and are not answered, in their order.
+#[derive(Debug, Default)]
+pub(super) struct Storing {
+    parts: VecDeque<StoringPart>,
+    /// The ids of all their messages.
+    ids: VecDeque<MsgId>,
+    bytes: usize,
+    /// A `hello` waits for all of them.
+    has_fence: bool,
+}
+
+#[derive(Debug)]
+struct StoringPart {
+    /// The sender of the messages. `None`: the part is a settlement, and has none.
+    source: Option<Name>,
+    messages: usize,
+    bytes: usize,
+}
+
+impl Storing {
+    pub(super) fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// Notes that a `hello` waits until nothing does.
+    pub(super) fn fence(&mut self) {
+        self.has_fence = true;
+    }
+
+    /// Returns whether input that stopped here should be handed in again.
+    fn takes_more(&self) -> bool {
+        self.is_empty()
+            || !self.has_fence
+                && self.ids.len() <= STORING_MESSAGES_MAX / 2
+                && self.bytes <= STORING_BYTES_MAX / 2
+    }
+
+    /// The number of messages, from the first on, that may wait as well. While memory is
+    /// short only one read may.
+    fn fitting(&self, sizes: &[u32], is_short: bool) -> usize {
+        if self.is_empty() {
+            // Any one message, or a read full of them.
+            return sizes.len();
+        }
+        if is_short {
+            return 0;
+        }
+        let room = STORING_MESSAGES_MAX.saturating_sub(self.ids.len());
+        let mut bytes = self.bytes;
+        let fits = |size: &&u32| {
+            bytes += **size as usize;
+            bytes <= STORING_BYTES_MAX
+        };
+        sizes.iter().take(room).take_while(fits).count()
+    }
+
+    fn push(&mut self, source: Option<Name>, ids: &[MsgId], bytes: usize) {
+        self.ids.extend(ids);
+        self.bytes += bytes;
+        self.parts.push_back(StoringPart {
+            source,
+            messages: ids.len(),
+            bytes,
+        });
+    }
+
+    /// Takes the oldest part, with the ids of its messages.
+    fn pop(&mut self) -> Option<(Option<Name>, Vec<MsgId>)> {
+        let part = self.parts.pop_front()?;
+        self.bytes -= part.bytes;
+        if self.parts.is_empty() {
+            self.has_fence = false;
+        }
+        let ids = self.ids.drain(..part.messages).collect();
+        Some((part.source, ids))
+    }
+}
+
+/// A submission while a read is taken.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    frames: Vec<(u32, u128)>,
+    parts: Vec<Part>,
+    /// The part of the input that the runs are in.
+    range: Range<usize>,
+}
+
+impl Draft {
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// The bytes of the input that it needs.
+    pub(super) fn bytes(&self) -> usize {
+        self.range.len()
+    }
+
+    /// Adds frames of a run, which is admitted up to them.
+    fn add_run(&mut self, target: Name, source: Name, run: &Run, frames: Range<usize>) {
+        if self.range.is_empty() {
+            self.range.start = run.start;
+        }
+        self.range.end = run.start + run.bytes_of(&frames);
+        self.parts.push(Part::Run {
+            target,
+            source,
+            start: run.start - self.range.start,
+            frames: frames.len(),
+        });
+        self.add_frames(run, frames);
+    }
+
+    fn add_known(&mut self, run: &Run) {
+        let frames = 0..run.ids.len();
+        self.parts.push(Part::Known {
+            frames: frames.len(),
+        });
+        self.add_frames(run, frames);
+    }
+
+    fn add_frames(&mut self, run: &Run, frames: Range<usize>) {
+        let sizes = run.sizes[frames.clone()].iter().copied();
+        let ids = run.ids[frames].iter().map(MsgId::number);
+        self.frames.extend(sizes.zip(ids));
+    }
+
+    /// Submits the parts, whose frames are cut out of the input.
+    #[cold]
+    pub(super) fn submit(
+        &mut self,
+        cut: &Cut<'_>,
+        origin: &Arc<ConnectionHandle>,
+        store: &dyn MessageStore,
+    ) {
+        store.submit(Submission {
+            origin: Origin::new(origin),
+            input: cut.stored(std::mem::take(&mut self.range)),
+            frames: std::mem::take(&mut self.frames),
+            parts: std::mem::take(&mut self.parts),
+        });
+    }
+}
+
+impl Read<'_> {
+    /// Admits frames to a durable name, as many as may wait for the store.
+    pub(super) fn admit_durable(&mut self) -> Result<(), Stopped> {
+        let run = &self.scratch.run;
+        let is_short = self.session.shared.budget.is_short();
+        let fitting = self.session.storing.fitting(&run.sizes, is_short);
+        if fitting > 0 {
+            let target = self.session.routes.durable_name(run.route).cloned();
+            let source = self.session.answers.sender_name(run.sender).clone();
+            let frames = 0..fitting;
+            let bytes = run.bytes_of(&frames);
+            if let Some(target) = target {
+                let draft = &mut self.scratch.forward.draft;
+                draft.add_run(target, source.clone(), run, frames.clone());
+            }
+            (self.session.storing).push(Some(source), &run.ids[frames.clone()], bytes);
+            self.note_accepted(frames);
+            self.scratch.run.advance(bytes);
+        }
+        self.stored_so_many(fitting)
+    }
+
+    /// Answers frames to a durable name that were accepted before, once they are on disk.
+    pub(super) fn admit_known(&mut self) -> Result<(), Stopped> {
+        let run = &self.scratch.run;
+        let is_short = self.session.shared.budget.is_short();
+        let fitting = self.session.storing.fitting(&run.sizes, is_short);
+        if fitting > 0 {
+            let source = self.session.answers.sender_name(run.sender).clone();
+            self.scratch.forward.draft.add_known(run);
+            self.session.storing.push(Some(source), &run.ids, run.total);
+        }
+        self.stored_so_many(fitting)
+    }
+
+    /// Goes on if that were all frames of the run, and else stops in front of the next.
+    fn stored_so_many(&self, frames: usize) -> Result<(), Stopped> {
+        let run = &self.scratch.run;
+        match frames == run.ids.len() {
+            true => Ok(()),
+            false => Err(Stopped::halt(run.start, Halt::Storing)),
+        }
+    }
+
+    // ---- settling ----
+
+    /// Settles the messages that the run acknowledges, if they were delivered to a
+    /// durable name of this connection. Notes for each of its acks whether it did.
+    #[cold]
+    pub(super) fn settle_run(&mut self) {
+        let ReadScratch {
+            run,
+            forward,
+            settled,
+            ..
+        } = &mut *self.scratch;
+        let session = &mut *self.session;
+        let own_name = session.answers.sender_name(run.sender);
+        let message_source = session.routes.target(run.route);
+        // The name that the ack speaks for comes first.
+        let mut durable: Vec<&Claim> = session.durable_claims().collect();
+        durable.sort_by_key(|claim| claim.name() != own_name);
+        let mut by_name: Vec<Vec<StoredMessage>> = durable.iter().map(|_| Vec::new()).collect();
+        let mut at = run.start;
+        for &size in &run.sizes {
+            let json = &self.input[at + FRAME_PREFIX_BYTES..at + size as usize];
+            at += size as usize;
+            let msg_id = acknowledged_in(json).map(|id| id.number());
+            let found = msg_id.and_then(|msg_id| {
+                (durable.iter().zip(&mut by_name)).find_map(|(claim, messages)| {
+                    let settled = (claim.mailbox).settle(claim.epoch, message_source, msg_id)?;
+                    messages.push(settled);
+                    Some(())
+                })
+            });
+            settled.push(found.is_some());
+        }
+        let by_name = durable
+            .iter()
+            .map(|claim| claim.name().clone())
+            .zip(by_name);
+        let by_name: Vec<_> = by_name
+            .filter(|(_, messages)| !messages.is_empty())
+            .collect();
+        for (target, messages) in by_name {
+            forward.draft.parts.push(Part::Settled { target, messages });
+            session.storing.push(None, &[], 0);
+        }
+    }
+}
+
+impl Session {
+    /// Returns whether messages or settlements wait until the store has them.
+    #[must_use]
+    pub fn is_storing(&self) -> bool {
+        !self.storing.is_empty()
+    }
+
+    /// Returns whether input that stopped with [`Halt::Storing`] should be handed in
+    /// again.
+    #[must_use]
+    pub fn may_store_more(&self) -> bool {
+        self.storing.takes_more()
+    }
+
+    fn durable_claims(&self) -> impl Iterator<Item = &Claim> {
+        self.claims
+            .iter()
+            .filter(|claim| claim.mailbox.is_durable())
+    }
+
+    pub(super) fn owns_durable(&self) -> bool {
+        self.durable_claims().next().is_some()
+    }
+
+    /// Answers the messages of the oldest `parts`.
+    pub(super) fn answer_stored(&mut self, parts: u32, outcome: StoreOutcome) {
+        for _ in 0..parts {
+            let Some((source, ids)) = self.storing.pop() else {
+                return;
+            };
+            let Some(source) = source else { continue };
+            let fate = match outcome {
+                StoreOutcome::Stored => {
+                    self.acknowledge_stored(&source, &ids);
+                    continue;
+                }
+                StoreOutcome::NotStored => StoreFate::NotStored,
+                StoreOutcome::Unknown => StoreFate::Unknown,
+            };
+            for msg_id in ids {
+                let refusal = Refusal::new(ErrorCode::StorageUnavailable, fate.reason());
+                self.done.refused += 1;
+                self.answers.refuse(&Refusal {
+                    msg_id: Some(msg_id),
+                    source: Some(source.clone()),
+                    fate: Some(fate),
+                    ..refusal
+                });
+            }
+        }
+    }
+
+    fn acknowledge_stored(&mut self, source: &Name, ids: &[MsgId]) {
+        let Some(sender) = self.answers.sender(source.as_bytes()) else {
+            return;
+        };
+        let first_name = self.claims.first().map(Claim::name);
+        let first_name = first_name.or(self.former_name.as_ref());
+        self.answers.acknowledge(sender, first_name, ids, &[]);
+    }
+}

@@ -1,0 +1,402 @@
+//! The thread of the journal.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use super::inbox::{Inbox, Request};
+use super::now;
+use super::outbox::{Outbox, Reading, Stretch, Turn};
+use crate::budget::Budget;
+use crate::ids::Name;
+use crate::journal::{AppendError, IndexBuilder, Lsn, Position, Run, Settled, Storage, Writer};
+use crate::limits::{COMMIT_BYTES_MAX, JOURNAL_BYTES_MAX, TEND_INTERVAL};
+use crate::router::store::{
+    Origin, Outlet, Part, StoreOutcome, StoredBytes, StoredMessage, Submission,
+};
+
+/// See the [module](super).
+pub(super) struct StoreThread<S: Storage> {
+    writer: Writer<S>,
+    reading: Reading<S>,
+    budget: Arc<Budget>,
+    inbox: Arc<Inbox>,
+    /// Woken by mailboxes that have room again.
+    room_waker: Waker,
+    /// The names that have an owner.
+    outboxes: HashMap<Name, Outbox<S>>,
+    /// Those with something to be delivered at once.
+    due: HashSet<Name>,
+    /// Those that wait for room.
+    blocked: HashSet<Name>,
+    index: IndexBuilder,
+    /// When settled segments are looked for again.
+    tend_at: Instant,
+    is_full: bool,
+}
+
+/// The requests of one commit.
+#[derive(Default)]
+struct Round {
+    answers: Vec<(Origin, u32, Answer)>,
+    runs: Vec<StoredRun>,
+    outlets: Vec<Outlet>,
+    bytes: usize,
+    is_last: bool,
+}
+
+/// The answer to parts of a submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// The outcome of the commit.
+    OfCommit,
+    /// The outcome, whatever becomes of the commit.
+    Now(StoreOutcome),
+}
+
+/// A run that was appended, for a name with an owner.
+struct StoredRun {
+    target: Name,
+    stretch: Stretch,
+    position: Position,
+}
+
+impl Round {
+    fn answer(&mut self, origin: &Origin, answer: Answer) {
+        match self.answers.last_mut() {
+            Some((last, parts, same)) if last.is(origin) && *same == answer => *parts += 1,
+            _ => self.answers.push((origin.clone(), 1, answer)),
+        }
+    }
+}
+
+impl<S: Storage> StoreThread<S> {
+    pub(super) fn new(
+        writer: Writer<S>,
+        reading: Reading<S>,
+        budget: Arc<Budget>,
+        inbox: Arc<Inbox>,
+    ) -> Self {
+        Self {
+            writer,
+            reading,
+            budget,
+            room_waker: Waker::from(Arc::clone(&inbox)),
+            inbox,
+            outboxes: HashMap::new(),
+            due: HashSet::new(),
+            blocked: HashSet::new(),
+            index: IndexBuilder::default(),
+            tend_at: Instant::now(),
+            is_full: false,
+        }
+    }
+
+    /// Serves until it is told to stop.
+    pub(super) fn run(mut self) {
+        loop {
+            let round = self.append_all();
+            let is_last = round.is_last;
+            self.finish(round);
+            self.deliver();
+            self.tend();
+            if is_last {
+                return;
+            }
+            if self.due.is_empty() {
+                self.inbox.wait(self.timeout());
+            }
+        }
+    }
+
+    /// The time until something is to be done without a request.
+    fn timeout(&self) -> Option<Duration> {
+        let mark = self.writer.mark_at();
+        let mark = mark.map(|at| Duration::from_micros(at.saturating_sub(now())));
+        let has_more = self.writer.has_settled_segment();
+        let tend = has_more.then(|| self.tend_at.saturating_duration_since(Instant::now()));
+        mark.into_iter().chain(tend).min()
+    }
+
+    // ---- appending ----
+
+    /// Appends all that waits, up to a bound.
+    fn append_all(&mut self) -> Round {
+        let mut round = Round::default();
+        let now = now();
+        while round.bytes < COMMIT_BYTES_MAX {
+            match self.inbox.pop() {
+                None => break,
+                Some(Request::Submit(submission)) => self.append(&submission, now, &mut round),
+                Some(Request::DeliverTo(outlet)) => round.outlets.push(outlet),
+                Some(Request::Stop) => {
+                    round.is_last = true;
+                    break;
+                }
+            }
+        }
+        round
+    }
+
+    fn append(&mut self, submission: &Submission, now: u64, round: &mut Round) {
+        let origin = &submission.origin;
+        round.bytes += submission.input.bytes.len();
+        let mut rest = &submission.frames[..];
+        for part in &submission.parts {
+            let answer = match part {
+                Part::Run {
+                    target,
+                    source,
+                    start,
+                    frames,
+                } => {
+                    let (frames, behind) = rest.split_at((*frames).min(rest.len()));
+                    rest = behind;
+                    let run = SubmittedRun {
+                        target,
+                        source,
+                        start: *start,
+                        frames,
+                        input: &submission.input,
+                    };
+                    let appended = self.append_run(&run, now, round);
+                    if appended.is_err() {
+                        origin.forget(frames.iter().map(|(_, msg_id)| *msg_id));
+                    }
+                    self.answer_to(appended)
+                }
+                Part::Known { frames } => {
+                    let (frames, behind) = rest.split_at((*frames).min(rest.len()));
+                    rest = behind;
+                    match frames.iter().all(|(_, msg_id)| origin.knows(*msg_id)) {
+                        true => Answer::OfCommit,
+                        false => Answer::Now(StoreOutcome::Unknown),
+                    }
+                }
+                Part::Settled { target, messages } => {
+                    let settled = self.settle(target, messages, now);
+                    self.due.insert(target.clone());
+                    self.answer_to(settled)
+                }
+            };
+            round.answer(origin, answer);
+        }
+    }
+
+    fn answer_to(&mut self, appended: Result<(), AppendError>) -> Answer {
+        match appended {
+            Ok(()) => {
+                self.is_full = false;
+                Answer::OfCommit
+            }
+            Err(error) => {
+                // A journal that has failed has said so.
+                let is_news = !matches!(error, AppendError::Failed(_));
+                if is_news && !std::mem::replace(&mut self.is_full, true) {
+                    tracing::error!(%error, "messages to durable names are refused");
+                }
+                Answer::Now(StoreOutcome::NotStored)
+            }
+        }
+    }
+
+    fn append_run(
+        &mut self,
+        run: &SubmittedRun<'_>,
+        now: u64,
+        round: &mut Round,
+    ) -> Result<(), AppendError> {
+        if self.writer.bytes() > JOURNAL_BYTES_MAX {
+            return Err(AppendError::Full);
+        }
+        self.index.clear();
+        let mut end = 0;
+        for &(size, msg_id) in run.frames {
+            end += size;
+            self.index.push(end, Uuid::from_u128(msg_id));
+        }
+        let range = run.start..run.start + end as usize;
+        let frames = run.input.bytes.get(range).unwrap_or_default();
+        let sequence = self.writer.ledger().next_sequence(run.target.as_bytes());
+        let lsn = self.writer.append(
+            &Run {
+                target: run.target.as_bytes(),
+                source: run.source.as_bytes(),
+                sequence,
+                index: self.index.index(),
+                frames,
+            },
+            now,
+        )?;
+        if let Some(outbox) = self.outboxes.get_mut(run.target) {
+            let position = self.writer.last_position();
+            match outbox.takes_more() {
+                true => round.runs.push(StoredRun {
+                    target: run.target.clone(),
+                    stretch: run.stretch(lsn, sequence),
+                    position,
+                }),
+                false => outbox.leave_to_reader(position),
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes messages as settled that are not yet.
+    fn settle(
+        &mut self,
+        target: &Name,
+        messages: &[StoredMessage],
+        now: u64,
+    ) -> Result<(), AppendError> {
+        let ledger = self.writer.ledger();
+        let is_open = |message: &&StoredMessage| {
+            let (lsn, sequence) = (Lsn(message.record), message.sequence);
+            !ledger.is_settled(target.as_bytes(), lsn, sequence)
+        };
+        let mut messages: Vec<&StoredMessage> = messages.iter().filter(is_open).collect();
+        messages.sort_unstable_by_key(|message| message.sequence);
+        messages.dedup_by_key(|message| message.sequence);
+        let mut ranges: Vec<Settled> = Vec::new();
+        for message in messages {
+            let StoredMessage {
+                sequence, record, ..
+            } = *message;
+            match ranges.last_mut() {
+                Some(last) if last.messages.end == sequence => {
+                    last.messages.end += 1;
+                    last.lsn = Lsn(record);
+                    last.bytes += u64::from(message.bytes);
+                }
+                _ => ranges.push(Settled {
+                    messages: sequence..sequence + 1,
+                    lsn: Lsn(record),
+                    bytes: u64::from(message.bytes),
+                }),
+            }
+        }
+        if !ranges.is_empty() {
+            self.writer.settle(target.as_bytes(), &ranges, now)?;
+        }
+        Ok(())
+    }
+
+    // ---- answering ----
+
+    /// Commits the round, answers, and hands its messages to their owners.
+    fn finish(&mut self, round: Round) {
+        let before = self.writer.failed();
+        let outcome = match self.writer.commit(now()) {
+            Ok(_) => StoreOutcome::Stored,
+            Err(error) => {
+                if before.is_none() {
+                    tracing::error!(
+                        %error,
+                        "messages to durable names are refused until the server is started again"
+                    );
+                }
+                StoreOutcome::Unknown
+            }
+        };
+        for (origin, parts, answer) in round.answers {
+            origin.answer(
+                parts,
+                match answer {
+                    Answer::OfCommit => outcome,
+                    Answer::Now(outcome) => outcome,
+                },
+            );
+        }
+        if outcome == StoreOutcome::Stored {
+            for run in round.runs {
+                if let Some(outbox) = self.outboxes.get_mut(&run.target) {
+                    outbox.add(run.stretch, run.position);
+                    self.due.insert(run.target);
+                }
+            }
+        }
+        for outlet in round.outlets {
+            let name = outlet.name().clone();
+            let outbox = Outbox::new(outlet, self.writer.ledger());
+            self.outboxes.insert(name.clone(), outbox);
+            self.due.insert(name);
+        }
+    }
+
+    // ---- delivering ----
+
+    fn deliver(&mut self) {
+        if self.inbox.take_has_room() {
+            self.due.extend(self.blocked.drain());
+        }
+        let (durable, ledger) = (self.writer.durable(), self.writer.ledger());
+        for name in std::mem::take(&mut self.due) {
+            let Some(outbox) = self.outboxes.get_mut(&name) else {
+                continue;
+            };
+            let (reading, waker) = (&self.reading, &self.room_waker);
+            match outbox.deliver(ledger, durable, reading, &self.budget, waker) {
+                Turn::AtTail => {}
+                Turn::Blocked => {
+                    self.blocked.insert(name);
+                }
+                Turn::More => {
+                    self.due.insert(name);
+                }
+                Turn::Over => {
+                    self.outboxes.remove(&name);
+                }
+            }
+        }
+    }
+
+    /// States the latest commit, and frees memory and segments that nobody needs.
+    fn tend(&mut self) {
+        // What fails here is told to those who submit next.
+        let _ = self.writer.mark(now());
+        let time = Instant::now();
+        if time < self.tend_at {
+            return;
+        }
+        self.tend_at = time + TEND_INTERVAL;
+        self.outboxes.retain(|_, outbox| outbox.is_open());
+        let Self {
+            blocked, outboxes, ..
+        } = self;
+        blocked.retain(|name| outboxes.contains_key(name));
+        if let Err(error) = self.writer.delete_settled(0) {
+            tracing::warn!(%error, "settled segments of the journal can't be deleted");
+        }
+    }
+}
+
+/// A run of a submission.
+struct SubmittedRun<'a> {
+    target: &'a Name,
+    source: &'a Name,
+    start: usize,
+    frames: &'a [(u32, u128)],
+    input: &'a StoredBytes,
+}
+
+impl SubmittedRun<'_> {
+    /// The messages to be delivered, of the record `lsn`.
+    fn stretch(&self, lsn: Lsn, sequence: u64) -> Stretch {
+        let messages = self.frames.iter().zip(sequence..);
+        let messages = messages.map(|(&(bytes, msg_id), sequence)| StoredMessage {
+            source: self.source.clone(),
+            msg_id,
+            record: lsn.0,
+            sequence,
+            bytes,
+        });
+        Stretch {
+            messages: messages.collect::<VecDeque<_>>(),
+            input: self.input.clone(),
+            start: self.start,
+        }
+    }
+}
