@@ -162,7 +162,7 @@ impl Ledger {
     }
 
     /// Settles ranges of a name's messages. A range that is settled already, if only in
-    /// part, is left as it is.
+    /// part, is dropped whole.
     pub(super) fn settle(&mut self, name: &[u8], ranges: impl Iterator<Item = Settled>) {
         let Some(backlog) = self.names.get_mut(name) else {
             return;

@@ -170,7 +170,8 @@ impl<S: Storage> Writer<S> {
     }
 
     /// Notes that messages of a name are settled. They are for good once this is
-    /// committed. Messages that are settled already stay so.
+    /// committed. A range that overlaps one that is settled already is dropped whole, with
+    /// its messages that are not; so is a range with a message that the name hasn't.
     ///
     /// # Errors
     /// See [`AppendError`].

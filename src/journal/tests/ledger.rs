@@ -174,6 +174,20 @@ fn only_messages_that_are_there_are_settled() {
     assert_eq!(ledger, before);
 }
 
+#[test]
+fn a_range_that_overlaps_a_settled_one_is_dropped_whole() {
+    let mut ledger = Ledger::default();
+    add(&mut ledger, Lsn(1), 6);
+    ledger.settle(NAME, [settled(3..5)].into_iter());
+    let before = ledger.clone();
+    for overlapping in [2..4, 4..6, 3..5, 2..6] {
+        ledger.settle(NAME, [settled(overlapping)].into_iter());
+        assert_eq!(ledger, before);
+    }
+    ledger.settle(NAME, [settled(5..7), settled(1..3)].into_iter());
+    assert_eq!(ledger, Ledger::default());
+}
+
 /// A journal of many segments, settled but for one message. Returns the ledger as well.
 fn mostly_settled() -> (SimDisk, Ledger) {
     let disk = SimDisk::new(1);
