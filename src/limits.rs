@@ -225,6 +225,9 @@ pub const JOURNAL_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
 
 /// The size of the journal's files, unless configured otherwise.
 pub const JOURNAL_SEGMENT_BYTES: u32 = 64 * 1024 * 1024;
+/// Smallest size that the journal's files may be configured to: a header, and a mark that
+/// fills the rest of a sector; or a run of one small frame with the longest names.
+pub const JOURNAL_SEGMENT_BYTES_MIN: u32 = 512;
 /// The bytes that a disk loses or keeps as one.
 pub const JOURNAL_SECTOR_BYTES: usize = 512;
 /// A commit is stated in a record of its own once it is so old, if no other record came.
@@ -308,6 +311,9 @@ const _: () = {
     // An answer may wait for as long as a target stalls its sender.
     assert!(ANSWER_TIMEOUT_DEFAULT.as_millis() > STALL_TIMEOUT_DEFAULT.as_millis());
     assert!(PIN_BYTES_MIN < READ_BUFFER_BYTES);
+    assert!(JOURNAL_SEGMENT_BYTES_MIN <= JOURNAL_SEGMENT_BYTES);
+    // A mark of up to a sector without its first record fits behind the header.
+    assert!(JOURNAL_SECTOR_BYTES <= JOURNAL_SEGMENT_BYTES_MIN as usize);
     assert!(LOG_RESERVE_BYTES * 2 <= LOG_BYTES_MAX);
     assert!(LOG_RETRY_DELAY_FIRST.as_millis() <= LOG_RETRY_DELAY_MAX.as_millis());
     // Whoever ends the server waits for the log once, and not for long.

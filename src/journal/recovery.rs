@@ -8,18 +8,19 @@ use super::Lsn;
 use super::inspect::{Damage, DamagedPart, Fate, Inspection, inspect_from};
 use super::ledger::Ledger;
 use super::mending::Mender;
-use super::record::{self, Found};
+use super::record::{self, ALIGN, Found};
 use super::segment::{self, FORMAT, HEADER_BYTES, SegmentHeader, SegmentPlace};
 use super::storage::{Storage, StorageFile};
 use super::survey::Survey;
 use super::writer::{Place, Writer};
-use crate::limits::JOURNAL_SEGMENT_BYTES;
+use crate::limits::{JOURNAL_SEGMENT_BYTES, JOURNAL_SEGMENT_BYTES_MIN};
 
 /// How a journal is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
-    /// The size of new segments, in bytes; a multiple of 64.
+    /// The size of new segments, in bytes: a multiple of 64, and at least 512. A record
+    /// that doesn't fit one is refused.
     pub segment_bytes: u32,
     /// Whether a journal that has lost records is opened all the same. Its damaged
     /// segments are kept aside, and gaps stand for the lost records.
@@ -32,6 +33,16 @@ impl Default for Options {
             segment_bytes: JOURNAL_SEGMENT_BYTES,
             accept_loss: false,
         }
+    }
+}
+
+impl Options {
+    fn check(&self) -> Result<(), OpenError> {
+        let bytes = self.segment_bytes;
+        if bytes < JOURNAL_SEGMENT_BYTES_MIN || !bytes.is_multiple_of(ALIGN as u32) {
+            return Err(OpenError::SegmentBytes { bytes });
+        }
+        Ok(())
     }
 }
 
@@ -61,6 +72,15 @@ pub enum OpenError {
         number: u64,
         /// Its format.
         format: u32,
+    },
+    /// The size of new segments is none that a segment can have.
+    #[error(
+        "segments of {bytes} bytes can't be: choose a multiple of {ALIGN}, and at least \
+         {JOURNAL_SEGMENT_BYTES_MIN}"
+    )]
+    SegmentBytes {
+        /// The size that was asked for.
+        bytes: u32,
     },
     /// Records are damaged that were on disk.
     #[error("{0}")]
@@ -121,6 +141,7 @@ pub fn open<S: Storage>(
     id: u128,
     now: u64,
 ) -> Result<(Writer<S>, Recovery), OpenError> {
+    options.check()?;
     let mut recovery = Recovery::default();
     let mut start = Survey::of(&storage)?.map_or(0, |survey| survey.start);
     let mut passes = 0;

@@ -5,6 +5,7 @@ mod damage;
 mod ledger;
 mod reading;
 mod records;
+mod segments;
 
 use uuid::Uuid;
 
