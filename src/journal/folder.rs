@@ -94,16 +94,8 @@ impl Folder {
     /// See [`FolderError`].
     pub fn lock(path: impl Into<PathBuf>) -> Result<Self, FolderError> {
         let path = path.into();
+        make(&path, sync_parent).map_err(|source| FolderError::of(&path, source))?;
         let error = |source| FolderError::of(&path, source);
-        if !path.is_dir() {
-            let mut builder = DirBuilder::new();
-            builder.recursive(true).mode(FOLDER_MODE);
-            builder.create(&path).map_err(error)?;
-            // Without it the folder itself may be gone after a crash.
-            let parent = path.parent().filter(|parent| *parent != Path::new(""));
-            let parent = File::open(parent.unwrap_or(Path::new("."))).map_err(error)?;
-            parent.sync_all().map_err(error)?;
-        }
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let opened = options.mode(FILE_MODE).open(path.join(LOCK));
@@ -152,6 +144,44 @@ impl Folder {
             Some(_) => Ok(()),
             None => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
         }
+    }
+}
+
+/// Makes a folder if it is missing, with those it is in, and syncs the parent of each by
+/// `sync` before the next is made: without that they may be gone after a crash.
+///
+/// The parent of the first that exists is synced as well. An earlier start may have ended
+/// between the making of that folder and its sync.
+fn make(path: &Path, sync: impl Fn(&Path, bool) -> io::Result<()>) -> io::Result<()> {
+    let is_missing = |folder: &&Path| *folder != Path::new("") && !folder.is_dir();
+    let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
+    let sync_parent_of = |folder: &Path, is_new| {
+        // Links and dots may hide the folder that it is in.
+        let folder = folder.canonicalize()?;
+        folder
+            .parent()
+            .map_or(Ok(()), |parent| sync(parent, is_new))
+    };
+    let existing = path.ancestors().nth(missing.len());
+    let existing = existing.filter(|folder| *folder != Path::new(""));
+    sync_parent_of(existing.unwrap_or(Path::new(".")), false)?;
+    for folder in missing.into_iter().rev() {
+        match DirBuilder::new().mode(FOLDER_MODE).create(folder) {
+            // By another process, just now.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+            made => made?,
+        }
+        sync_parent_of(folder, true)?;
+    }
+    Ok(())
+}
+
+/// Syncs a folder in which another was made, now or at an earlier start.
+fn sync_parent(parent: &Path, is_new: bool) -> io::Result<()> {
+    match File::open(parent) {
+        // It can't have been made by this user, who would have been refused then.
+        Err(error) if !is_new && error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        opened => opened?.sync_all(),
     }
 }
 
@@ -248,6 +278,41 @@ mod tests {
         Folder::read(&path).expect("reading needs no lock");
         drop(folder);
         Folder::lock(&path).expect("free again");
+    }
+
+    #[test]
+    fn the_parent_of_each_folder_is_synced_and_at_each_start() {
+        let temporary = tempfile::tempdir().expect("a temporary folder");
+        let root = temporary.path().canonicalize().expect("there");
+        let path = root.join("a/b/journal");
+        let all = std::cell::RefCell::new(Vec::new());
+        let note = |parent: &Path, _: bool| {
+            all.borrow_mut().push(parent.to_owned());
+            Ok(())
+        };
+        make(&path, note).expect("made");
+        // The second start doesn't know whether the first came to sync what it made.
+        let above = root.parent().expect("a folder above").to_owned();
+        let parents = [above, root.clone(), root.join("a"), root.join("a/b")];
+        assert_eq!(all.take(), parents);
+        make(&path, note).expect("there");
+        assert_eq!(all.take(), [root.join("a/b")]);
+    }
+
+    #[test]
+    fn no_folder_is_made_in_one_that_may_not_be_on_disk() {
+        let temporary = tempfile::tempdir().expect("a temporary folder");
+        let root = temporary.path().canonicalize().expect("there");
+        let path = root.join("a/journal");
+        let refuse = |parent: &Path, _: bool| match parent == root {
+            true => Err(io::ErrorKind::Other.into()),
+            false => Ok(()),
+        };
+        for _ in 0..2 {
+            assert!(make(&path, refuse).is_err());
+            assert!(root.join("a").is_dir() && !path.exists());
+        }
+        Folder::lock(&path).expect("synced");
     }
 
     #[test]
