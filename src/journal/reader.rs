@@ -9,6 +9,8 @@ use super::{Lsn, OpenError, Position};
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 256 * 1024;
+/// How often all segments that were listed may be deleted before one is opened.
+const LISTINGS_MAX: usize = 16;
 
 /// Reads records, beginning with one.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub struct Reader<S: Storage> {
     storage: S,
     number: u64,
     file: S::File,
+    /// The size of the segment, by its header.
+    segment_bytes: u64,
     /// The number of the next record in the file.
     next: Lsn,
     /// The place of the segment where `buffer` begins.
@@ -61,24 +65,12 @@ impl<S: Storage> Reader<S> {
     /// # Errors
     /// See [`ReadError`].
     pub fn new(storage: S, from: Lsn) -> Result<Self, ReadError> {
-        let mut holds = None;
-        let mut first = None;
-        for number in segment::numbers(&storage)?.into_iter().rev() {
-            let (file, header) = open(&storage, number)?;
-            first = Some(header.first);
-            if header.first <= from {
-                holds = Some((number, file, header));
-                break;
-            }
-        }
-        let Some((number, file, header)) = holds else {
-            let first = first.unwrap_or(Lsn(1));
-            return Err(ReadError::Deleted { asked: from, first });
-        };
+        let (file, header) = open_holding(&storage, from)?;
         let mut reader = Self {
             storage,
-            number,
+            number: header.number,
             file,
+            segment_bytes: header.bytes.into(),
             next: header.first,
             buffer_at: HEADER_BYTES as u64,
             buffer: Vec::new(),
@@ -138,10 +130,12 @@ impl<S: Storage> Reader<S> {
             let rest = self.buffer.get(self.at..).unwrap_or_default();
             match record::find(rest, self.number) {
                 Found::Record(record) if record.header.lsn == self.next => return Ok(()),
-                Found::Longer(bytes) if bytes > wanted => {
+                Found::Longer(bytes) if bytes > wanted && bytes as u64 <= self.left() => {
                     wanted = bytes;
                     continue;
                 }
+                // Its length is wrong: no record goes beyond its segment.
+                Found::Longer(bytes) if bytes > wanted && is_fresh => return Err(self.damaged()),
                 Found::Record(_) | Found::Damage if is_fresh => return Err(self.damaged()),
                 _ => {}
             }
@@ -163,7 +157,13 @@ impl<S: Storage> Reader<S> {
         }
     }
 
-    /// Reads until the buffer has `wanted` bytes from the next record on, or the file
+    /// The bytes of the segment from the next record on.
+    fn left(&self) -> u64 {
+        self.segment_bytes
+            .saturating_sub(self.buffer_at + self.at as u64)
+    }
+
+    /// Reads until the buffer has `wanted` bytes from the next record on, or the segment
     /// has ended.
     fn fill(&mut self, wanted: usize) -> io::Result<()> {
         if self.buffer.len().saturating_sub(self.at) >= wanted {
@@ -172,7 +172,8 @@ impl<S: Storage> Reader<S> {
         self.buffer_at += self.at as u64;
         self.buffer.clear();
         self.at = 0;
-        self.buffer.resize(wanted.max(READ_BYTES), 0);
+        let left = usize::try_from(self.left()).unwrap_or(usize::MAX);
+        self.buffer.resize(wanted.max(READ_BYTES).min(left), 0);
         let mut filled = 0;
         while filled < wanted {
             let at = self.buffer_at + filled as u64;
@@ -188,18 +189,21 @@ impl<S: Storage> Reader<S> {
     /// Goes to the next segment, if it begins with the next record.
     fn begin_next_segment(&mut self) -> Result<bool, ReadError> {
         let number = self.number + 1;
-        let (file, header) = match open(&self.storage, number) {
-            Ok(opened) => opened,
-            Err(ReadError::Storage(error)) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(false);
-            }
-            Err(error) => return Err(error),
+        let Some((file, header)) = open(&self.storage, number)? else {
+            return match first_header(&self.storage)? {
+                Some(first) if first.number > number => Err(ReadError::Deleted {
+                    asked: self.next,
+                    first: first.first,
+                }),
+                _ => Ok(false),
+            };
         };
         if header.first != self.next {
             return Ok(false);
         }
         self.number = number;
         self.file = file;
+        self.segment_bytes = header.bytes.into();
         self.buffer_at = HEADER_BYTES as u64;
         self.buffer.clear();
         self.at = 0;
@@ -207,16 +211,55 @@ impl<S: Storage> Reader<S> {
     }
 }
 
-/// Opens a segment, and reads its header.
-fn open<S: Storage>(storage: &S, number: u64) -> Result<(S::File, SegmentHeader), ReadError> {
-    let file = storage.open(&segment::name_of(number));
-    let file = file.map_err(ReadError::Storage)?;
-    let mut header = [0; HEADER_BYTES];
-    file.read_at(&mut header, 0).map_err(ReadError::Storage)?;
-    let header = SegmentHeader::decode(&header).map_err(|_| ReadError::Damaged {
+/// An open segment, and its header.
+type Opened<S> = (<S as Storage>::File, SegmentHeader);
+
+/// Opens the segment in which the record `from` stands, or will.
+fn open_holding<S: Storage>(storage: &S, from: Lsn) -> Result<Opened<S>, ReadError> {
+    for _ in 0..LISTINGS_MAX {
+        let numbers = segment::numbers(storage)?;
+        let mut first = numbers.is_empty().then_some(Lsn(1));
+        for number in numbers.into_iter().rev() {
+            // One that is not there any more was deleted, and those before it.
+            let Some(opened) = open(storage, number)? else {
+                break;
+            };
+            if opened.1.first <= from {
+                return Ok(opened);
+            }
+            first = Some(opened.1.first);
+        }
+        if let Some(first) = first {
+            return Err(ReadError::Deleted { asked: from, first });
+        }
+    }
+    Err(ReadError::Storage(io::ErrorKind::NotFound.into()))
+}
+
+/// The header of the first segment that is there.
+fn first_header<S: Storage>(storage: &S) -> Result<Option<SegmentHeader>, ReadError> {
+    for number in segment::numbers(storage)? {
+        if let Some((_, header)) = open(storage, number)? {
+            return Ok(Some(header));
+        }
+    }
+    Ok(None)
+}
+
+/// Opens a segment, and reads its header. `None` if there is no such segment.
+fn open<S: Storage>(storage: &S, number: u64) -> Result<Option<Opened<S>>, ReadError> {
+    let file = match storage.open(&segment::name_of(number)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(ReadError::Storage)?,
+    };
+    let mut bytes = [0; HEADER_BYTES];
+    file.read_at(&mut bytes, 0).map_err(ReadError::Storage)?;
+    let header = SegmentHeader::decode(&bytes).ok();
+    let header = header.filter(|header| header.number == number);
+    let header = header.ok_or(ReadError::Damaged {
         lsn: Lsn(0),
         segment: number,
         at: 0,
     })?;
-    Ok((file, header))
+    Ok(Some((file, header)))
 }

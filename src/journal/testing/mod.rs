@@ -2,4 +2,4 @@
 
 mod disk;
 
-pub(crate) use self::disk::{Fault, Happened, SimDisk};
+pub(crate) use self::disk::{Fault, Happened, SimDisk, SimFile};
