@@ -254,6 +254,10 @@ impl StorageFile for FolderFile {
         self.0.write_all_at(bytes, at)
     }
 
+    fn truncate(&self, bytes: u64) -> io::Result<()> {
+        self.0.set_len(bytes)
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
     }
@@ -362,6 +366,8 @@ mod tests {
         assert_eq!(file.bytes().expect("known"), 11);
         assert_eq!(file.read_at(&mut content, 0).expect("read"), 11);
         assert_eq!(&content[..11], b"\0\0\0\0\0second");
+        file.truncate(5).expect("shortened");
+        assert_eq!(file.bytes().expect("known"), 5);
         folder.remove("b").expect("removed");
         assert!(folder.open("b").is_err());
     }

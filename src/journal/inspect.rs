@@ -1,5 +1,7 @@
 //! Reading a whole journal: its records in their order, and the damage between them.
 
+use std::ops::Range;
+
 use super::record::{self, ALIGN, Content, Found, Record};
 use super::segment::{self, HEADER_BYTES, HeaderError, SegmentHeader};
 use super::storage::Storage;
@@ -50,6 +52,8 @@ pub enum DamagedPart {
     Records,
     /// The header of the segment.
     Header,
+    /// Bytes behind the size that the header tells. Nothing of the journal stands there.
+    Excess,
     /// The segment is missing, and as many as this with it.
     Segments(u64),
 }
@@ -97,6 +101,7 @@ impl Inspection {
     #[must_use]
     pub fn fate(&self, damage: &Damage) -> Fate {
         match damage.part {
+            DamagedPart::Excess => Fate::Harmless,
             DamagedPart::Records if damage.next == Some(damage.first) => Fate::Harmless,
             // A segment is on disk before the next is made.
             DamagedPart::Records if damage.first > self.durable && self.is_last(damage) => {
@@ -155,7 +160,8 @@ impl Inspector {
             Err(HeaderError::Format(format)) => return Err(OpenError::Format { number, format }),
             Err(HeaderError::Damaged) => None,
         };
-        match header.filter(|header| self.follows(number, header)) {
+        let header = header.filter(|header| self.follows(number, header));
+        match header {
             Some(header) => self.begin(&header),
             None => self.header_damaged(number),
         }
@@ -168,7 +174,11 @@ impl Inspector {
             bytes: size.max(bytes.len()).max(HEADER_BYTES) as u64,
             frames: 0,
         });
-        self.records(number, bytes, size, visit);
+        let within = bytes.get(..size).unwrap_or(bytes);
+        self.records(number, within, size, visit);
+        if within.len() < bytes.len() {
+            self.excess(number, size as u64..bytes.len() as u64);
+        }
         Ok(())
     }
 
@@ -311,7 +321,16 @@ impl Inspector {
         self.found.durable = self.found.durable.max(durable);
     }
 
-    fn damage(&mut self, segment: u64, range: std::ops::Range<u64>, part: DamagedPart) {
+    /// Notes bytes behind the end of a segment. The records go on as if there were none.
+    fn excess(&mut self, segment: u64, range: Range<u64>) {
+        let is_open = self.is_open;
+        self.damage(segment, range, DamagedPart::Excess);
+        if !is_open {
+            self.resume(self.found.next, self.found.chain);
+        }
+    }
+
+    fn damage(&mut self, segment: u64, range: Range<u64>, part: DamagedPart) {
         self.found.damages.push(Damage {
             segment,
             from: range.start,

@@ -9,6 +9,9 @@ use super::recovery::{Options, Recovery};
 use super::segment::{self, HEADER_BYTES, SegmentHeader};
 use super::storage::{Storage, StorageFile};
 
+/// The largest size of a segment that its header can tell.
+const SEGMENT_BYTES_MAX: u64 = (u32::MAX as usize + 1 - ALIGN) as u64;
+
 /// Mends the damages of one inspection.
 pub(super) struct Mender<'a, S> {
     pub(super) storage: &'a S,
@@ -25,6 +28,7 @@ impl<S: Storage> Mender<'_, S> {
             let fate = self.found.fate(damage);
             recovery.mended.push((*damage, fate));
             match (fate, damage.part) {
+                (Fate::Harmless, DamagedPart::Excess) => self.truncate(damage)?,
                 (Fate::Harmless, _) => self.clear(damage, damage.to)?,
                 (Fate::TornTail, _) => {
                     self.clear(damage, self.segment_bytes(damage.segment))?;
@@ -59,6 +63,13 @@ impl<S: Storage> Mender<'_, S> {
         file.sync()
     }
 
+    /// Gives the file the size that its header tells.
+    fn truncate(&self, damage: &Damage) -> io::Result<()> {
+        let file = self.storage.open(&segment::name_of(damage.segment))?;
+        file.truncate(damage.from)?;
+        file.sync()
+    }
+
     /// Copies the segment to a file that nothing reads.
     fn keep_aside(&mut self, number: u64) -> io::Result<()> {
         if self.kept_aside.replace(number) == Some(number) {
@@ -80,6 +91,7 @@ impl<S: Storage> Mender<'_, S> {
     fn write_header(&self, damage: &Damage) -> io::Result<()> {
         let file = self.storage.open(&segment::name_of(damage.segment))?;
         let bytes = file.bytes()?.max(u64::from(self.options.segment_bytes));
+        let bytes = bytes.min(SEGMENT_BYTES_MAX).next_multiple_of(ALIGN as u64);
         let header = SegmentHeader {
             journal: self.id,
             number: damage.segment,

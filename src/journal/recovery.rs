@@ -106,6 +106,10 @@ impl fmt::Display for Corruption {
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { segment, first, .. } = self;
+        if self.part == DamagedPart::Excess {
+            let bytes = self.to.saturating_sub(self.from);
+            return write!(f, "{bytes} bytes behind the end of segment {segment}");
+        }
         let last = self.next.map(|next| Lsn(next.0.saturating_sub(1)));
         match self.part {
             DamagedPart::Header => write!(f, "the header of segment {segment}")?,
@@ -117,7 +121,7 @@ impl fmt::Display for Damage {
                     segment + count - 1
                 )?;
             }
-            DamagedPart::Records => {
+            DamagedPart::Records | DamagedPart::Excess => {
                 write!(f, "bytes {} to {} of segment {segment}", self.from, self.to)?;
             }
         }
@@ -172,7 +176,8 @@ pub fn open<S: Storage>(
         passes += 1;
     };
     remove_unfinished(&storage).map_err(OpenError::Storage)?;
-    let survey = Survey::of(&storage)?.unwrap_or_default();
+    // Without damage it has all segments: only so are none deleted from their middle.
+    let survey = Survey::of(&storage)?.ok_or_else(|| OpenError::Storage(changed()))?;
     let place = Place {
         written: found.segments.last().map_or(0, |last| last.used_bytes),
         ledger,
@@ -183,13 +188,18 @@ pub fn open<S: Storage>(
     Ok((writer, recovery))
 }
 
-const PASSES_MAX: u32 = 4;
+const PASSES_MAX: u32 = 8;
 
 /// Reads the journal from a segment on, and which of its messages are settled.
 fn read_from(storage: &impl Storage, first: u64) -> Result<(Inspection, Ledger), OpenError> {
     let mut ledger = Ledger::default();
     let found = inspect_from(storage, first, |record| ledger.apply(record))?;
     Ok((found, ledger))
+}
+
+/// Another process has the folder's files in hand.
+fn changed() -> io::Error {
+    io::Error::other("its segments changed while it was opened")
 }
 
 fn remove_unfinished(storage: &impl Storage) -> io::Result<()> {

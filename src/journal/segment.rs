@@ -80,16 +80,20 @@ impl SegmentHeader {
         let (covered, behind) = header.split_at(HEADER_BYTES - 8);
         let is_whole =
             crc32c::crc32c(covered) == number_u32(behind, 0) && number_u32(behind, 4) == 0;
-        let first = Lsn(number_u64(header, 40));
-        if !is_whole || !covered.starts_with(MAGIC) || first == Lsn(0) {
+        if !is_whole || !covered.starts_with(MAGIC) {
             return Err(HeaderError::Damaged);
         }
         let format = number_u32(header, 8);
         if format != FORMAT {
             return Err(HeaderError::Format(format));
         }
+        let first = Lsn(number_u64(header, 40));
+        let bytes = number_u32(header, 12);
+        if first == Lsn(0) || (bytes as usize) < HEADER_BYTES {
+            return Err(HeaderError::Damaged);
+        }
         Ok(Self {
-            bytes: number_u32(header, 12),
+            bytes,
             journal: u128::from(number_u64(header, 16)) | u128::from(number_u64(header, 24)) << 64,
             number: number_u64(header, 32),
             first,

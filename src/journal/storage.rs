@@ -66,6 +66,12 @@ pub trait StorageFile {
     /// The file system's reason. Any part of the bytes may have been written.
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()>;
 
+    /// Removes all bytes from `bytes` on.
+    ///
+    /// # Errors
+    /// The file system's reason.
+    fn truncate(&self, bytes: u64) -> io::Result<()>;
+
     /// Returns once all that was written is on disk.
     ///
     /// # Errors

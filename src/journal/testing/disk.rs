@@ -420,6 +420,14 @@ impl StorageFile for SimFile {
         Ok(())
     }
 
+    /// The length is on disk at once: no promise depends on it.
+    fn truncate(&self, bytes: u64) -> io::Result<()> {
+        let file = &mut self.disk.state().files[self.file];
+        file.visible.truncate(bytes as usize);
+        file.on_disk.truncate(bytes as usize);
+        Ok(())
+    }
+
     fn sync(&self) -> io::Result<()> {
         let state = &mut *self.disk.state();
         if state.fails(Fault::Sync) {

@@ -84,6 +84,10 @@ impl StorageFile for WatchedFile {
         self.0.write_at(bytes, at)
     }
 
+    fn truncate(&self, bytes: u64) -> io::Result<()> {
+        self.0.truncate(bytes)
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.0.sync()
     }

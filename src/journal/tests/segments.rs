@@ -1,8 +1,10 @@
 //! The sizes of segments, and the segments that are deleted.
 
-use super::{ID, OwnedRun, append, runs};
+use super::{ID, OwnedRun, append, open_small, runs, small};
 use crate::journal::testing::SimDisk;
-use crate::journal::{OpenError, Options, open};
+use crate::journal::{
+    Damage, DamagedPart, Fate, Lsn, OpenError, Options, Settled, Writer, inspect, open,
+};
 use crate::limits::JOURNAL_SEGMENT_BYTES_MIN;
 
 fn sized(segment_bytes: u32) -> Options {
@@ -45,4 +47,86 @@ fn segments_of_the_smallest_size_take_runs_and_marks() {
     }
     let durable = writer.commit(now).expect("committed");
     assert_eq!(runs(&disk, durable), kept);
+}
+
+/// Appends a run for one name, and settles it.
+fn append_settled(writer: &mut Writer<SimDisk>, number: u64) -> (Lsn, OwnedRun) {
+    let run = OwnedRun::new(3 * number, 1);
+    let lsn = append(writer, &run);
+    let settled = Settled {
+        messages: 1..2,
+        lsn,
+        bytes: run.frames[0].len() as u64,
+    };
+    let name = run.target.as_bytes();
+    writer.settle(name, &[settled], 1_000).expect("appended");
+    (lsn, run)
+}
+
+#[test]
+fn bytes_behind_the_end_of_a_segment_are_told_and_cut() {
+    for (number, excess) in [(1, 64), (2, 1), (2, 5_000), (4, 64)] {
+        for content in [0, b'x'] {
+            let why = format!("{excess} bytes behind the end of segment {number}");
+            let disk = SimDisk::new(1);
+            let (mut writer, _) = open_small(&disk).expect("a new journal");
+            let kept: Vec<_> = (0..10)
+                .map(|number| append_settled(&mut writer, number))
+                .collect();
+            writer.commit(1_000).expect("committed");
+            drop(writer);
+            let sound = disk.contents();
+            assert_eq!(sound.len(), 4);
+            disk.damage(|files| {
+                let name = format!("{number:012}.segment");
+                let file = files.get_mut(&name).expect("there");
+                file.resize(file.len() + excess, content);
+            });
+            let found = inspect(&disk, |_| ()).expect("readable");
+            let [damage] = found.damages[..] else {
+                panic!("{why}: {:?}", found.damages);
+            };
+            assert_eq!(damage.part, DamagedPart::Excess, "{why}");
+            assert_eq!(damage.to_string(), why);
+            let (mut writer, recovery) = open_small(&disk).expect("opens");
+            assert_eq!(recovery.mended, [(damage, Fate::Harmless)], "{why}");
+            assert_eq!(disk.contents(), sound, "{why}");
+            assert_eq!(runs(&disk, writer.durable()), kept);
+            // Deleting begins with the oldest.
+            assert_eq!(writer.delete_settled(3 * 1024).expect("deleted"), 1);
+            assert!(!disk.contents().contains_key("000000000001.segment"));
+        }
+    }
+}
+
+#[test]
+fn bytes_behind_a_damaged_end_are_no_record() {
+    let disk = SimDisk::new(1);
+    let (mut writer, _) = open_small(&disk).expect("a new journal");
+    for number in 0..10 {
+        append_settled(&mut writer, number);
+    }
+    writer.commit(1_000).expect("committed");
+    drop(writer);
+    disk.damage(|files| {
+        let file = files.get_mut("000000000002.segment").expect("there");
+        file[900..1024].fill(b'x');
+        file.resize(2048, b'x');
+    });
+    let options = Options {
+        accept_loss: true,
+        ..small()
+    };
+    let parts = |damages: &[Damage]| -> Vec<DamagedPart> {
+        damages.iter().map(|damage| damage.part).collect()
+    };
+    let both = [DamagedPart::Records, DamagedPart::Excess];
+    let found = inspect(&disk, |_| ()).expect("readable").damages;
+    assert_eq!(parts(&found), both);
+    assert_eq!(found[0].next, found[1].next, "both end at the next segment");
+    let (writer, recovery) = open(disk.clone(), &options, ID, 1_000).expect("accepted");
+    assert_eq!(recovery.mended.len(), 2);
+    drop(writer);
+    assert_eq!(disk.contents()["000000000002.segment"].len(), 1024);
+    assert_eq!(inspect(&disk, |_| ()).expect("readable").damages, []);
 }
