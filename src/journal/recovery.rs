@@ -182,6 +182,7 @@ pub fn open<S: Storage>(
         written: found.segments.last().map_or(0, |last| last.used_bytes),
         ledger,
         segments: survey.segments,
+        checkpoint: survey.checkpoint,
     };
     let writer = writer(storage, options, id, now, &found, place).map_err(OpenError::Storage)?;
     recovery.found = found;

@@ -14,6 +14,8 @@ pub(super) struct Survey {
     /// The segment from which on all must be read: of the latest checkpoint, or of the
     /// oldest message that is unsettled there.
     pub(super) start: u64,
+    /// The last segment that begins with a checkpoint; 0 if none does.
+    pub(super) checkpoint: u64,
 }
 
 impl Survey {
@@ -34,6 +36,7 @@ impl Survey {
         for (at, place) in survey.segments.iter().enumerate().rev() {
             let oldest = oldest_unsettled(storage, place).map_err(OpenError::Storage)?;
             if let Some(oldest) = oldest {
+                survey.checkpoint = place.number;
                 let mut needed = survey.segments[..=at].iter().rev();
                 let start = needed.find(|place| place.first <= oldest);
                 survey.start = start.map_or(survey.start, |place| place.number);

@@ -41,6 +41,8 @@ pub struct Writer<S: Storage> {
     ledger: Ledger,
     /// All segments, the current one last.
     segments: Vec<SegmentPlace>,
+    /// The last segment that begins with a checkpoint; 0 if none does.
+    checkpoint: u64,
 }
 
 /// A write or a sync failed: for the rest of the process nothing is appended.
@@ -79,6 +81,8 @@ pub(super) struct Place {
     pub(super) written: u64,
     pub(super) ledger: Ledger,
     pub(super) segments: Vec<SegmentPlace>,
+    /// The last segment that begins with a checkpoint; 0 if none does.
+    pub(super) checkpoint: u64,
 }
 
 impl<S: Storage> Writer<S> {
@@ -116,6 +120,7 @@ impl<S: Storage> Writer<S> {
             failed: None,
             ledger: place.ledger,
             segments: place.segments,
+            checkpoint: place.checkpoint,
         }
     }
 
@@ -205,7 +210,8 @@ impl<S: Storage> Writer<S> {
 
     /// Deletes the oldest segments that have no unsettled message, until the journal has
     /// at most `keep_bytes`. Returns how many. Does nothing while records wait for a
-    /// commit.
+    /// commit, and keeps a segment if none behind it begins with a checkpoint: the records
+    /// alone, without the first, don't tell which messages are settled.
     ///
     /// # Errors
     /// The file system's reason. The next call tries again.
@@ -217,7 +223,8 @@ impl<S: Storage> Writer<S> {
         while let [oldest, second, ..] = self.segments[..] {
             let bytes: u64 = self.segments.iter().map(|segment| segment.bytes).sum();
             let is_settled = self.ledger.oldest().is_none_or(|lsn| second.first <= lsn);
-            if bytes <= keep_bytes || !is_settled {
+            let is_summed_up = oldest.number < self.checkpoint;
+            if bytes <= keep_bytes || !is_settled || !is_summed_up {
                 break;
             }
             match self.storage.remove(&segment::name_of(oldest.number)) {
@@ -302,13 +309,14 @@ impl<S: Storage> Writer<S> {
     }
 
     /// Begins the segment with a checkpoint, if it and a record of `bytes` fit. Without
-    /// one recovery begins with an earlier segment.
+    /// one recovery begins with an earlier segment, which is kept until then.
     fn append_checkpoint(&mut self, bytes: usize) {
         let content = self.ledger.encode();
         let checkpoint = Body::Checkpoint(&content);
         let room = self.segment.bytes as usize - HEADER_BYTES;
         if checkpoint.record_bytes() + bytes <= room {
             self.push(&checkpoint);
+            self.checkpoint = self.segment.number;
         }
     }
 

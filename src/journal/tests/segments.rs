@@ -49,10 +49,8 @@ fn segments_of_the_smallest_size_take_runs_and_marks() {
     assert_eq!(runs(&disk, durable), kept);
 }
 
-/// Appends a run for one name, and settles it.
-fn append_settled(writer: &mut Writer<SimDisk>, number: u64) -> (Lsn, OwnedRun) {
-    let run = OwnedRun::new(3 * number, 1);
-    let lsn = append(writer, &run);
+/// Settles the only message of a name.
+fn settle_only(writer: &mut Writer<SimDisk>, lsn: Lsn, run: &OwnedRun) {
     let settled = Settled {
         messages: 1..2,
         lsn,
@@ -60,6 +58,13 @@ fn append_settled(writer: &mut Writer<SimDisk>, number: u64) -> (Lsn, OwnedRun) 
     };
     let name = run.target.as_bytes();
     writer.settle(name, &[settled], 1_000).expect("appended");
+}
+
+/// Appends a run for one name, and settles it.
+fn append_settled(writer: &mut Writer<SimDisk>, number: u64) -> (Lsn, OwnedRun) {
+    let run = OwnedRun::new(3 * number, 1);
+    let lsn = append(writer, &run);
+    settle_only(writer, lsn, &run);
     (lsn, run)
 }
 
@@ -129,4 +134,70 @@ fn bytes_behind_a_damaged_end_are_no_record() {
     drop(writer);
     assert_eq!(disk.contents()["000000000002.segment"].len(), 1024);
     assert_eq!(inspect(&disk, |_| ()).expect("readable").damages, []);
+}
+
+/// Forty names with a message each, too many for a checkpoint. One more has a message in
+/// the first segment, and one in the second, that are settled together, and a third.
+#[test]
+fn a_segment_is_kept_until_a_checkpoint_stands_behind_it() {
+    let disk = SimDisk::new(1);
+    let (mut writer, _) = open_small(&disk).expect("a new journal");
+    let named = |name: &str, number| {
+        let mut run = OwnedRun::new(number, 1);
+        run.target = name.into();
+        // From the second segment on so large that no checkpoint fits beside it.
+        run.frames[0].resize(if number < 6 { 30 } else { 700 }, b'x');
+        run
+    };
+    let mut open_messages = Vec::new();
+    let (mut x_last, mut x_bytes) = (Lsn(0), 0);
+    for number in 0..40 {
+        if number == 0 || number == 6 {
+            let mut run = named("x", number);
+            if number == 6 {
+                run.frames.push(b"\0\0\0\0not settled".to_vec());
+            }
+            x_last = append(&mut writer, &run);
+            x_bytes += run.frames[0].len() as u64;
+        }
+        let run = named(&format!("name-{number}"), number);
+        open_messages.push((append(&mut writer, &run), run));
+    }
+    writer.commit(1_000).expect("committed");
+    let second = inspect(&disk, |_| ()).expect("readable").segments[1];
+    assert_eq!(x_last, second.first);
+
+    // All of the first segment is settled, and a part of the second with it.
+    let x = Settled {
+        messages: 1..3,
+        lsn: x_last,
+        bytes: x_bytes,
+    };
+    writer.settle(b"x", &[x], 1_000).expect("appended");
+    let (done, left): (Vec<_>, Vec<_>) = open_messages
+        .into_iter()
+        .partition(|(lsn, _)| *lsn < second.first);
+    for (lsn, run) in done {
+        settle_only(&mut writer, lsn, &run);
+    }
+    writer.commit(1_000).expect("committed");
+    assert!(writer.ledger().oldest() >= Some(second.first));
+    assert_eq!(writer.delete_settled(0).expect("none"), 0);
+    let ledger = writer.ledger().clone();
+    drop(writer);
+    let (mut writer, _) = open_small(&disk).expect("opens");
+    assert_eq!(*writer.ledger(), ledger);
+
+    // A checkpoint of fewer names fits, and tells all.
+    for (lsn, run) in left {
+        settle_only(&mut writer, lsn, &run);
+    }
+    while writer.delete_settled(0).expect("deleted") == 0 {
+        append(&mut writer, &named("last", 0));
+        writer.commit(1_000).expect("committed");
+    }
+    let ledger = writer.ledger().clone();
+    drop(writer);
+    let (writer, _) = open_small(&disk).expect("opens");
+    assert_eq!(*writer.ledger(), ledger);
 }
