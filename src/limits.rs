@@ -228,6 +228,9 @@ pub const JOURNAL_SEGMENT_BYTES: u32 = 64 * 1024 * 1024;
 /// Smallest size that the journal's files may be configured to: a header, and a mark that
 /// fills the rest of a sector; or a run of one small frame with the longest names.
 pub const JOURNAL_SEGMENT_BYTES_MIN: u32 = 512;
+/// Segments that may be missing side by side for a journal to be mended. Behind more, a
+/// segment doesn't belong to the journal.
+pub const JOURNAL_MISSING_MAX: u64 = 1024;
 /// The bytes that a disk loses or keeps as one.
 pub const JOURNAL_SECTOR_BYTES: usize = 512;
 /// A commit is stated in a record of its own once it is so old, if no other record came.

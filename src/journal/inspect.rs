@@ -6,6 +6,7 @@ use super::record::{self, ALIGN, Content, Found, Record};
 use super::segment::{self, HEADER_BYTES, HeaderError, SegmentHeader};
 use super::storage::Storage;
 use super::{Lsn, OpenError};
+use crate::limits::JOURNAL_MISSING_MAX;
 
 /// A segment, as it was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +116,7 @@ impl Inspection {
 /// Reads all segments, and hands each record that can be read to `visit`.
 ///
 /// # Errors
-/// The storage fails, or a segment has another format.
+/// The storage fails, or a segment has another format or is of another journal.
 pub fn inspect(
     storage: &impl Storage,
     visit: impl FnMut(&Record<'_>),
@@ -154,12 +155,15 @@ impl Inspector {
         bytes: &[u8],
         visit: &mut impl FnMut(&Record<'_>),
     ) -> Result<(), OpenError> {
-        self.missing_before(number);
+        self.missing_before(number)?;
         let header = match SegmentHeader::decode(bytes) {
             Ok(header) => Some(header),
             Err(HeaderError::Format(format)) => return Err(OpenError::Format { number, format }),
             Err(HeaderError::Damaged) => None,
         };
+        if header.is_some_and(|header| self.is_foreign(number, &header)) {
+            return Err(OpenError::Foreign { number });
+        }
         let header = header.filter(|header| self.follows(number, header));
         match header {
             Some(header) => self.begin(&header),
@@ -183,29 +187,43 @@ impl Inspector {
     }
 
     /// Notes the segments that should stand before `number`.
-    fn missing_before(&mut self, number: u64) {
+    fn missing_before(&mut self, number: u64) -> Result<(), OpenError> {
         let Some(last) = self.found.segments.last() else {
             if number == 1 {
                 self.found.next = Lsn(1);
             }
-            return;
+            return Ok(());
         };
-        let missing = number - last.number - 1;
-        if missing > 0 {
-            let number = last.number + 1;
-            self.damage(number, 0..0, DamagedPart::Segments(missing));
+        let before = last.number;
+        let missing = number - before - 1;
+        if missing > JOURNAL_MISSING_MAX {
+            return Err(OpenError::Stray {
+                before,
+                number,
+                missing,
+            });
         }
+        if missing > 0 {
+            self.damage(before + 1, 0..0, DamagedPart::Segments(missing));
+        }
+        Ok(())
     }
 
-    /// Returns whether the header is one of this journal, and fits here.
+    /// Returns whether the segment was written for another journal. Its records must not
+    /// be taken into this one: they could be read.
+    fn is_foreign(&self, number: u64, header: &SegmentHeader) -> bool {
+        let ours = self.found.journal.unwrap_or(header.journal);
+        header.number == number && header.journal != ours
+    }
+
+    /// Returns whether the header, which is one of this journal, fits here.
     fn follows(&self, number: u64, header: &SegmentHeader) -> bool {
         let is_first = self.found.segments.is_empty();
-        let ours = self.found.journal.unwrap_or(header.journal);
         let continues = header.first == self.found.next && header.previous == self.found.chain;
         // Records are missing at the end of the segment before, whose zeros may
         // hide it.
         let leaves_out = header.first > self.found.next;
-        header.number == number && header.journal == ours && (is_first || continues || leaves_out)
+        header.number == number && (is_first || continues || leaves_out)
     }
 
     fn begin(&mut self, header: &SegmentHeader) {

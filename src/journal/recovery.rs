@@ -82,6 +82,31 @@ pub enum OpenError {
         /// The size that was asked for.
         bytes: u32,
     },
+    /// So many segments are missing in front of one that it can't belong to the others.
+    #[error(
+        "{missing} segments are missing between {} and {}: move the file that is not of this \
+         journal out of its folder",
+        segment::name_of(*before),
+        segment::name_of(*number)
+    )]
+    Stray {
+        /// The number of the segment before those that are missing.
+        before: u64,
+        /// The number of the segment behind them.
+        number: u64,
+        /// How many are missing.
+        missing: u64,
+    },
+    /// A segment is of another journal than those before it.
+    #[error(
+        "{} is of another journal than the segments before it: move the file that is not of \
+         this journal out of its folder, and restore the one that was there",
+        segment::name_of(*number)
+    )]
+    Foreign {
+        /// The segment's number.
+        number: u64,
+    },
     /// Records are damaged that were on disk.
     #[error("{0}")]
     Corrupt(Corruption),

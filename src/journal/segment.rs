@@ -12,6 +12,8 @@ pub(super) const FORMAT: u32 = 1;
 /// The header's bytes. Records begin behind it.
 pub(super) const HEADER_BYTES: usize = 64;
 const MAGIC: &[u8; 8] = b"tickwire";
+/// The highest number of a segment: there is always a next one.
+const NUMBER_MAX: u64 = u64::MAX / 2;
 /// Zeros that are written at once to a new segment.
 const ZEROS_BYTES: usize = 1 << 20;
 
@@ -177,7 +179,8 @@ pub(super) fn is_unfinished(name: &str) -> bool {
 /// The number of the segment in the file `name`.
 pub(super) fn number_of(name: &str) -> Option<u64> {
     let number = name.strip_suffix(".segment")?.parse().ok()?;
-    (name_of(number) == name).then_some(number)
+    let is_possible = (1..=NUMBER_MAX).contains(&number);
+    (is_possible && name_of(number) == name).then_some(number)
 }
 
 /// The numbers of all segments, in their order.

@@ -23,14 +23,21 @@ impl Survey {
     /// must be read.
     pub(super) fn of(storage: &impl Storage) -> Result<Option<Self>, OpenError> {
         let mut survey = Self::default();
+        let mut last: Option<SegmentHeader> = None;
         for number in segment::numbers(storage)? {
-            let place = place(storage, number).map_err(OpenError::Storage)?;
-            let last = survey.segments.last();
-            let follows = last.is_none_or(|last| last.number + 1 == number);
-            let Some(place) = place.filter(|_| follows) else {
+            let header = header(storage, number).map_err(OpenError::Storage)?;
+            let follows = |header: &SegmentHeader| {
+                last.is_none_or(|last| {
+                    last.number + 1 == number
+                        && last.journal == header.journal
+                        && last.first <= header.first
+                })
+            };
+            let Some(header) = header.filter(follows) else {
                 return Ok(None);
             };
-            survey.segments.push(place);
+            survey.segments.push(SegmentPlace::of(&header));
+            last = Some(header);
         }
         survey.start = survey.segments.first().map_or(0, |place| place.number);
         for (at, place) in survey.segments.iter().enumerate().rev() {
@@ -47,16 +54,16 @@ impl Survey {
     }
 }
 
-/// The place of a segment, if its header and its size are right.
-fn place(storage: &impl Storage, number: u64) -> io::Result<Option<SegmentPlace>> {
+/// The header of a segment, if it is whole and tells the file's size.
+fn header(storage: &impl Storage, number: u64) -> io::Result<Option<SegmentHeader>> {
     let file = storage.open(&segment::name_of(number))?;
     let mut header = [0; HEADER_BYTES];
     read(&file, &mut header, 0)?;
     let size = file.bytes()?;
     let header = SegmentHeader::decode(&header).ok();
-    Ok(header
-        .filter(|header| header.number == number && u64::from(header.bytes) == size)
-        .map(|header| SegmentPlace::of(&header)))
+    let is_right =
+        |header: &SegmentHeader| header.number == number && u64::from(header.bytes) == size;
+    Ok(header.filter(is_right))
 }
 
 /// The oldest record with an unsettled message, by the checkpoint at the segment's

@@ -201,3 +201,71 @@ fn a_segment_is_kept_until_a_checkpoint_stands_behind_it() {
     let (writer, _) = open_small(&disk).expect("opens");
     assert_eq!(*writer.ledger(), ledger);
 }
+
+/// A journal of so many segments, drawn as `id`.
+fn of_journal(id: u128, segments: usize) -> SimDisk {
+    let disk = SimDisk::new(1);
+    let (mut writer, _) = open(disk.clone(), &small(), id, 1_000).expect("a new journal");
+    while disk.contents().len() < segments {
+        append_settled(&mut writer, 1);
+    }
+    writer.commit(1_000).expect("committed");
+    disk
+}
+
+/// Opens with and without the loss accepted, and returns the same error of both.
+fn refused(disk: &SimDisk) -> OpenError {
+    let before = disk.contents();
+    let [error, accepting] = [false, true].map(|accept_loss| {
+        let options = Options {
+            accept_loss,
+            ..small()
+        };
+        let opened = open(disk.clone(), &options, ID, 1_000).map(|_| ());
+        opened.expect_err("refused")
+    });
+    assert_eq!(error.to_string(), accepting.to_string());
+    assert_eq!(disk.contents(), before, "{error}");
+    error
+}
+
+/// Or its place would be reached by segments without number.
+#[test]
+fn a_stray_segment_far_behind_is_refused_by_its_name() {
+    for (number, is_far) in [(999_999_999_999_u64, true), (1_028, true), (1_027, false)] {
+        for content in [b"".as_slice(), b"anything"] {
+            let disk = of_journal(ID, 2);
+            disk.damage(|files| {
+                files.insert(format!("{number:012}.segment"), content.to_vec());
+            });
+            if !is_far {
+                let opened = open_small(&disk).map(|_| ());
+                assert!(matches!(opened, Err(OpenError::Corrupt(_))), "{opened:?}");
+                continue;
+            }
+            let error = refused(&disk);
+            assert!(
+                matches!(error, OpenError::Stray { before: 2, .. }),
+                "{error}"
+            );
+            let name = format!("{number:012}.segment");
+            assert!(error.to_string().contains(&name), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_segment_of_another_journal_is_refused_by_its_name() {
+    let other = of_journal(ID + 1, 6).contents();
+    // The first ones of ours are settled: a start doesn't read them. The last is new.
+    for number in [2, 3, 6] {
+        let disk = of_journal(ID, 5);
+        let name = format!("{number:012}.segment");
+        disk.damage(|files| {
+            files.insert(name.clone(), other[&name].clone());
+        });
+        let error = refused(&disk);
+        let is_named = matches!(error, OpenError::Foreign { number: own } if own == number);
+        assert!(is_named && error.to_string().contains(&name), "{error}");
+    }
+}
