@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::damage::{Damage, DamagedPart, Fate};
+use super::ledger::Ledger;
 use super::record::{self, ALIGN, Content, Found, Record};
 use super::segment::{self, HEADER_BYTES, HeaderError, SegmentHeader};
 use super::storage::Storage;
@@ -25,52 +27,6 @@ pub struct SegmentInfo {
     pub frames: u64,
 }
 
-/// A place of the journal that is not as it was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Damage {
-    /// The segment's number.
-    pub segment: u64,
-    /// The first byte of the file that can't be read as it was written.
-    pub from: u64,
-    /// The first byte behind it that can be read again, or the end of the segment.
-    pub to: u64,
-    /// The first record that is lost, if any is.
-    pub first: Lsn,
-    /// The first record behind the damage; none was found if this is `None`.
-    pub next: Option<Lsn>,
-    /// The damaged part.
-    pub part: DamagedPart,
-    /// The checksum of the record before, by the record or header behind the damage.
-    pub(super) next_previous: u32,
-    /// The checksum of the record in front of the damage.
-    pub(super) chain: u32,
-}
-
-/// The part of a journal that is damaged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DamagedPart {
-    /// Records, or zeros behind the last.
-    Records,
-    /// The header of the segment.
-    Header,
-    /// Bytes behind the size that the header tells. Nothing of the journal stands there.
-    Excess,
-    /// The segment is missing, and as many as this with it.
-    Segments(u64),
-}
-
-/// The meaning of a damage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// No record is lost.
-    Harmless,
-    /// The end of the journal was not on disk yet when writing ended. Its records were
-    /// not acknowledged, unless they were synced less than 10 ms before.
-    TornTail,
-    /// Records that were on disk are lost or can't be read.
-    Corruption,
-}
-
 /// A whole journal, as it was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inspection {
@@ -90,6 +46,21 @@ pub struct Inspection {
     pub(super) journal: Option<u128>,
     /// The checksum of the last record.
     pub(super) chain: u32,
+    /// Which messages are settled, by all these records.
+    pub(super) ledger: Ledger,
+    /// The lost records that the journal tells of.
+    pub(super) gaps: Gaps,
+}
+
+/// The gaps in a journal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Gaps {
+    #[default]
+    None,
+    /// All of them are in front of a checkpoint: the ledger is as it was written.
+    Before,
+    /// One is behind the last checkpoint: settlements may be lost in it.
+    Behind,
 }
 
 impl Inspection {
@@ -137,7 +108,7 @@ pub(super) fn inspect_from(
         segment::read(storage, number, &mut bytes).map_err(OpenError::Storage)?;
         inspector.segment(number, &bytes, &mut visit)?;
     }
-    Ok(inspector.found)
+    Ok(inspector.finish())
 }
 
 #[derive(Debug, Default)]
@@ -146,6 +117,10 @@ struct Inspector {
     /// Whether the record behind a damage has not been found yet: the next may have any
     /// higher number.
     is_open: bool,
+    /// The checksum of the record before the first segment, by its header.
+    previous: u32,
+    /// The last checkpoint; 0 if there is none.
+    checkpoint: Lsn,
 }
 
 impl Inspector {
@@ -223,11 +198,15 @@ impl Inspector {
         // Records are missing at the end of the segment before, whose zeros may
         // hide it.
         let leaves_out = header.first > self.found.next;
-        header.number == number && (is_first || continues || leaves_out)
+        let begins = is_first && (number > 1 || header.first == Lsn(1));
+        header.number == number && (begins || !is_first && (continues || leaves_out))
     }
 
     fn begin(&mut self, header: &SegmentHeader) {
         self.found.journal = Some(header.journal);
+        if self.found.segments.is_empty() {
+            self.previous = header.previous;
+        }
         if !self.found.segments.is_empty() && header.first > self.found.next && !self.is_open {
             let last = self.found.segments.last().copied();
             if let Some(last) = last {
@@ -317,6 +296,17 @@ impl Inspector {
         self.found.next = record.last().next();
         self.found.chain = record.chain();
         self.found.time = self.found.time.max(record.header.time);
+        self.found.ledger.apply(record);
+        match record.content {
+            Content::Gap(_) => self.found.gaps = Gaps::Behind,
+            Content::Checkpoint(_) => {
+                self.checkpoint = record.header.lsn;
+                if self.found.gaps == Gaps::Behind {
+                    self.found.gaps = Gaps::Before;
+                }
+            }
+            _ => {}
+        }
         if let Content::Run(run) = record.content {
             let frames = run.index.len() as u64;
             self.found.frames += frames;
@@ -327,6 +317,38 @@ impl Inspector {
         if let Some(segment) = self.found.segments.last_mut() {
             segment.next = self.found.next;
         }
+    }
+
+    /// Notes that the segments before the first are missing, if messages are unsettled that
+    /// stood there, or if nothing tells which are.
+    fn finish(mut self) -> Inspection {
+        let first = self.found.segments.first();
+        let Some(first) = first.filter(|first| first.first > Lsn(1)) else {
+            return self.found;
+        };
+        let oldest = self.found.ledger.oldest();
+        let oldest = oldest.filter(|oldest| *oldest < first.first);
+        let is_missing = oldest.is_some() || self.checkpoint == Lsn(0);
+        // A settlement or a checkpoint that is lost leaves the same picture.
+        let may_hide_it = |damage: &Damage| {
+            damage.first > self.checkpoint && self.found.fate(damage) == Fate::Corruption
+        };
+        let may_be_other =
+            self.found.gaps == Gaps::Behind || self.found.damages.iter().any(may_hide_it);
+        if is_missing && !may_be_other {
+            let damage = Damage {
+                segment: first.number.saturating_sub(1),
+                from: 0,
+                to: 0,
+                first: oldest.unwrap_or_default().max(Lsn(1)),
+                next: Some(first.first),
+                part: DamagedPart::Oldest,
+                next_previous: self.previous,
+                chain: 0,
+            };
+            self.found.damages.insert(0, damage);
+        }
+        self.found
     }
 
     fn used(&mut self, at: usize) {

@@ -87,19 +87,39 @@ impl Backlog {
         }
     }
 
-    /// Notes messages as settled. The last of them is in the record `lsn`.
+    /// The messages that are not settled.
+    fn unsettled(&self) -> impl Iterator<Item = Range<u64>> {
+        let ends = self.settled.values().map(|&(end, _)| end);
+        let starts = std::iter::once(self.first).chain(ends);
+        let behind = self.settled.keys().copied();
+        let behind = behind.chain(std::iter::once(self.next));
+        let ranges = starts.zip(behind).map(|(start, end)| start..end);
+        ranges.filter(|range| !range.is_empty())
+    }
+
+    /// Notes all messages as settled that `lost` has as unsettled.
+    fn forget(&mut self, lost: &Self) {
+        for messages in lost.unsettled() {
+            self.mark(messages, lost.from);
+        }
+        self.frames = self.frames.saturating_sub(lost.frames);
+        self.bytes = self.bytes.saturating_sub(lost.bytes);
+    }
+
+    /// Notes messages as settled. The last of them is in the record `lsn`, or in another
+    /// one that was lost, in front of all messages that follow.
     fn mark(&mut self, messages: Range<u64>, mut lsn: Lsn) {
         let Range { mut start, mut end } = messages;
         if let Some((behind, of_last)) = self.settled.remove(&end) {
-            (end, lsn) = (behind, of_last);
+            (end, lsn) = (behind, of_last.max(lsn));
         }
         let before = self.settled.range(..start).next_back();
-        if let Some((&first, _)) = before.filter(|(_, (behind, _))| *behind == start) {
+        if let Some((&first, &(_, of_last))) = before.filter(|(_, (behind, _))| *behind == start) {
             self.settled.remove(&first);
-            start = first;
+            (start, lsn) = (first, of_last.max(lsn));
         }
         if start == self.first {
-            (self.first, self.from) = (end, lsn);
+            (self.first, self.from) = (end, self.from.max(lsn));
         } else {
             self.settled.insert(start, (end, lsn));
         }
@@ -184,6 +204,35 @@ impl Ledger {
             Content::Checkpoint(checkpoint) => *self = checkpoint.ledger(),
             Content::Mark { .. } | Content::Gap(_) => {}
         }
+    }
+
+    /// Takes out the messages of a run, if they are unsettled.
+    pub(super) fn remove(&mut self, run: &Run<'_>, lsn: Lsn) {
+        let mut sequence = run.sequence;
+        for (frame, _) in run.index.frames() {
+            let next = sequence.saturating_add(1);
+            if !self.is_settled(run.target, lsn, sequence) {
+                let settled = Settled {
+                    messages: sequence..next,
+                    lsn,
+                    bytes: frame.len() as u64,
+                };
+                self.settle(run.target, std::iter::once(settled));
+            }
+            sequence = next;
+        }
+    }
+
+    /// Takes out all messages that are left in `lost`, a part of those here. `first` is the
+    /// first record that is there.
+    pub(super) fn forget(&mut self, lost: &Self, first: Lsn) {
+        for (name, backlog) in &mut self.names {
+            if let Some(lost) = lost.names.get(name) {
+                backlog.forget(lost);
+            }
+            backlog.from = backlog.from.max(first);
+        }
+        self.names.retain(|_, backlog| backlog.first < backlog.next);
     }
 
     /// A ledger of these backlogs.

@@ -3,7 +3,8 @@
 use std::io;
 
 use super::Lsn;
-use super::inspect::{Damage, DamagedPart, Fate, Inspection};
+use super::damage::{Damage, DamagedPart, Fate};
+use super::inspect::Inspection;
 use super::record::{self, ALIGN, Body, Gap, RecordHeader};
 use super::recovery::{Options, Recovery};
 use super::segment::{self, HEADER_BYTES, SegmentHeader};
@@ -36,6 +37,7 @@ impl<S: Storage> Mender<'_, S> {
                     return Ok(());
                 }
                 (Fate::Corruption, DamagedPart::Segments(count)) => self.replace(damage, count)?,
+                (Fate::Corruption, DamagedPart::Oldest) => self.replace(damage, 1)?,
                 (Fate::Corruption, part) => {
                     self.keep_aside(damage.segment)?;
                     match part {

@@ -4,10 +4,11 @@
 //! - `record`, `segment`: the bytes, as `docs/journal.md` has them.
 //! - `writer`: appends records, and commits many with one sync.
 //! - `reader`: the records from one on, in their order.
-//! - `inspect`: the whole journal, and the damage in it.
+//! - `inspect`, `damage`: the whole journal, and the damage in it.
 //! - `survey`: the segments that a start must read.
 //! - `recovery`, `mending`: the judgement of damage, its repair, and the writer behind
 //!   it.
+//! - `loss`: the messages of lost records, which nobody can settle.
 //! - `ledger`, `settlement`: which messages are settled, and the records that say so.
 //! - `storage`, `folder`: the place that keeps it.
 //!
@@ -55,10 +56,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod damage;
 #[cfg(unix)]
 mod folder;
 mod inspect;
 mod ledger;
+mod loss;
 mod mending;
 mod reader;
 mod record;
@@ -75,9 +78,10 @@ mod writer;
 
 use std::fmt;
 
+pub use self::damage::{Damage, DamagedPart, Fate};
 #[cfg(unix)]
 pub use self::folder::{Folder, FolderError};
-pub use self::inspect::{Damage, DamagedPart, Fate, Inspection, SegmentInfo, inspect};
+pub use self::inspect::{Inspection, SegmentInfo, inspect};
 pub use self::ledger::{Backlog, Ledger};
 pub use self::reader::{ReadError, Reader};
 pub use self::record::{Content, Gap, Index, IndexBuilder, Record, RecordHeader, Run};

@@ -5,8 +5,9 @@ use std::fmt;
 use std::io;
 
 use super::Lsn;
-use super::inspect::{Damage, DamagedPart, Fate, Inspection, inspect_from};
-use super::ledger::Ledger;
+use super::damage::{Damage, Fate};
+use super::inspect::{Inspection, inspect_from};
+use super::loss::forget_lost;
 use super::mending::Mender;
 use super::record::{self, ALIGN, Found};
 use super::segment::{self, FORMAT, HEADER_BYTES, SegmentHeader, SegmentPlace};
@@ -51,7 +52,8 @@ impl Options {
 pub struct Recovery {
     /// The damages that were mended.
     pub mended: Vec<(Damage, Fate)>,
-    /// The journal afterwards, from the segment on that the start had to read.
+    /// The journal as it was read when it was mended, from the segment on that the start
+    /// needed.
     pub found: Inspection,
 }
 
@@ -128,36 +130,6 @@ impl fmt::Display for Corruption {
     }
 }
 
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { segment, first, .. } = self;
-        if self.part == DamagedPart::Excess {
-            let bytes = self.to.saturating_sub(self.from);
-            return write!(f, "{bytes} bytes behind the end of segment {segment}");
-        }
-        let last = self.next.map(|next| Lsn(next.0.saturating_sub(1)));
-        match self.part {
-            DamagedPart::Header => write!(f, "the header of segment {segment}")?,
-            DamagedPart::Segments(1) => write!(f, "segment {segment} is missing")?,
-            DamagedPart::Segments(count) => {
-                write!(
-                    f,
-                    "segments {segment} to {} are missing",
-                    segment + count - 1
-                )?;
-            }
-            DamagedPart::Records | DamagedPart::Excess => {
-                write!(f, "bytes {} to {} of segment {segment}", self.from, self.to)?;
-            }
-        }
-        match last {
-            Some(last) if last < *first => write!(f, " (no record is lost)"),
-            Some(last) => write!(f, " (records {first} to {last})"),
-            None => write!(f, " (records from {first} on)"),
-        }
-    }
-}
-
 /// Opens a journal, or makes one in an empty place. `id` is the identity of a new
 /// journal: draw it. `now` is the time in microseconds since 1970.
 ///
@@ -174,10 +146,10 @@ pub fn open<S: Storage>(
     let mut recovery = Recovery::default();
     let mut start = Survey::of(&storage)?.map_or(0, |survey| survey.start);
     let mut passes = 0;
-    let (found, ledger) = loop {
-        let (found, ledger) = read_from(&storage, start)?;
+    let mut found = loop {
+        let found = inspect_from(&storage, start, |_| ())?;
         if found.damages.is_empty() {
-            break (found, ledger);
+            break found;
         }
         let mut fates = found.damages.iter().map(|damage| found.fate(damage));
         let is_corrupt = fates.any(|fate| fate == Fate::Corruption);
@@ -203,25 +175,25 @@ pub fn open<S: Storage>(
     remove_unfinished(&storage).map_err(OpenError::Storage)?;
     // Without damage it has all segments: only so are none deleted from their middle.
     let survey = Survey::of(&storage)?.ok_or_else(|| OpenError::Storage(changed()))?;
+    let is_other = forget_lost(&storage, &mut found)?;
     let place = Place {
         written: found.segments.last().map_or(0, |last| last.used_bytes),
-        ledger,
+        ledger: std::mem::take(&mut found.ledger),
         segments: survey.segments,
-        checkpoint: survey.checkpoint,
+        // Before the ledger is stated no segment is deleted.
+        checkpoint: if is_other { 0 } else { survey.checkpoint },
     };
-    let writer = writer(storage, options, id, now, &found, place).map_err(OpenError::Storage)?;
+    let writer = writer(storage, options, id, now, &found, place);
+    let mut writer = writer.map_err(OpenError::Storage)?;
+    if is_other {
+        let stated = writer.state_ledger(now);
+        stated.map_err(|failed| OpenError::Storage(failed.0.into()))?;
+    }
     recovery.found = found;
     Ok((writer, recovery))
 }
 
 const PASSES_MAX: u32 = 8;
-
-/// Reads the journal from a segment on, and which of its messages are settled.
-fn read_from(storage: &impl Storage, first: u64) -> Result<(Inspection, Ledger), OpenError> {
-    let mut ledger = Ledger::default();
-    let found = inspect_from(storage, first, |record| ledger.apply(record))?;
-    Ok((found, ledger))
-}
 
 /// Another process has the folder's files in hand.
 fn changed() -> io::Error {

@@ -320,6 +320,27 @@ impl<S: Storage> Writer<S> {
         }
     }
 
+    /// Has a checkpoint on disk that states the ledger, in a segment that begins with it.
+    /// Without room for one the next start comes to the same ledger.
+    pub(super) fn state_ledger(&mut self, now: u64) -> Result<(), Failed> {
+        let content = self.ledger.encode();
+        let bytes = HEADER_BYTES + Body::Checkpoint(&content).record_bytes();
+        self.time = self.time.max(now);
+        if bytes > self.segment_bytes as usize {
+            return Ok(());
+        }
+        if self.written > HEADER_BYTES as u64 {
+            match self.begin_segment(now) {
+                Ok(()) => {}
+                Err(AppendError::Failed(failed)) => return Err(failed),
+                Err(_) => return Ok(()),
+            }
+        }
+        self.append_checkpoint(0);
+        self.commit(now)?;
+        Ok(())
+    }
+
     /// Adds a record that fits the current segment.
     fn push(&mut self, body: &Body<'_>) -> Lsn {
         let lsn = self.next;

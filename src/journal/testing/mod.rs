@@ -2,4 +2,4 @@
 
 mod disk;
 
-pub(crate) use self::disk::{Fault, Happened, SimDisk, SimFile};
+pub(crate) use self::disk::{Fault, Files, Happened, SimDisk, SimFile};

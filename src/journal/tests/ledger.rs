@@ -174,6 +174,33 @@ fn only_messages_that_are_there_are_settled() {
     assert_eq!(ledger, before);
 }
 
+/// Otherwise a start would miss segments that were deleted.
+#[test]
+fn the_oldest_record_never_goes_back_where_messages_are_lost() {
+    let one = |number: u64| Settled {
+        lsn: Lsn(number),
+        ..settled(number..number + 1)
+    };
+    for before in 0..4 {
+        let mut ledger = Ledger::default();
+        for number in 1..7 {
+            add(&mut ledger, Lsn(number), 1);
+        }
+        let (before, behind) = [4, 1, 2].split_at(before);
+        ledger.settle(NAME, before.iter().copied().map(one));
+        // The third and the fifth are in no record.
+        let mut lost = ledger.clone();
+        lost.settle(NAME, [1, 2, 4, 6].map(one).into_iter());
+        ledger.forget(&lost, Lsn(1));
+        ledger.settle(NAME, behind.iter().copied().map(one));
+        let backlog = ledger.backlog(NAME).expect("one message");
+        assert_eq!((backlog.frames(), backlog.bytes()), (1, 1));
+        assert_eq!(backlog.from(), Lsn(4), "{before:?} before");
+        ledger.settle(NAME, [one(6)].into_iter());
+        assert_eq!(ledger, Ledger::default());
+    }
+}
+
 #[test]
 fn a_range_that_overlaps_a_settled_one_is_dropped_whole() {
     let mut ledger = Ledger::default();

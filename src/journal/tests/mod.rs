@@ -3,6 +3,7 @@
 mod crashes;
 mod damage;
 mod ledger;
+mod loss;
 mod readers;
 mod reading;
 mod records;
