@@ -1,6 +1,7 @@
 //! The sizes of segments, and the segments that are deleted.
 
 use super::{ID, OwnedRun, append, open_small, runs, small};
+use crate::journal::segment::name_of;
 use crate::journal::testing::SimDisk;
 use crate::journal::{
     Damage, DamagedPart, Fate, Lsn, OpenError, Options, Settled, Writer, inspect, open,
@@ -268,4 +269,55 @@ fn a_segment_of_another_journal_is_refused_by_its_name() {
         let is_named = matches!(error, OpenError::Foreign { number: own } if own == number);
         assert!(is_named && error.to_string().contains(&name), "{error}");
     }
+}
+
+/// The first record has number 1, and the header before it was once mended to 0.
+#[test]
+fn a_lost_header_of_the_first_segment_is_mended_to_the_right_numbers() {
+    for count in 0..3 {
+        let disk = SimDisk::new(1);
+        let (mut writer, _) = open_small(&disk).expect("a new journal");
+        let mut kept: Vec<_> = (0..count)
+            .map(|number| append_settled(&mut writer, number))
+            .collect();
+        let next = writer.next();
+        writer.commit(1_000).expect("committed");
+        drop(writer);
+        let sound = disk.contents()[&name_of(1)][..64].to_vec();
+        disk.damage(|files| files.get_mut(&name_of(1)).expect("there")[..64].fill(0));
+        let options = Options {
+            accept_loss: true,
+            ..small()
+        };
+        let (mut writer, recovery) = open(disk.clone(), &options, ID, 1_000).expect("accepted");
+        assert_eq!(recovery.mended.len(), 1);
+        assert_eq!(disk.contents()[&name_of(1)][..64], sound);
+        assert_eq!(writer.next(), next);
+        let run = OwnedRun::new(77, 1);
+        kept.push((append(&mut writer, &run), run));
+        let durable = writer.commit(1_000).expect("committed");
+        drop(writer);
+        assert_eq!(inspect(&disk, |_| ()).expect("readable").damages, []);
+        assert_eq!(runs(&disk, durable), kept);
+    }
+}
+
+/// The same where the segments in front of it were deleted.
+#[test]
+fn a_lost_header_of_the_oldest_segment_is_mended_to_the_right_numbers() {
+    let disk = of_journal(ID, 5);
+    let (mut writer, _) = open_small(&disk).expect("opens");
+    let kept = append(&mut writer, &OwnedRun::new(77, 1));
+    writer.commit(1_000).expect("committed");
+    assert_eq!(writer.delete_settled(2 * 1024).expect("deleted"), 3);
+    drop(writer);
+    let sound = disk.contents();
+    disk.damage(|files| files.get_mut(&name_of(4)).expect("there")[..64].fill(0));
+    let options = Options {
+        accept_loss: true,
+        ..small()
+    };
+    let (writer, _) = open(disk.clone(), &options, ID, 1_000).expect("accepted");
+    assert_eq!(disk.contents()[&name_of(4)], sound[&name_of(4)]);
+    assert_eq!(writer.ledger().oldest(), Some(kept));
 }
