@@ -179,7 +179,7 @@ fn make(path: &Path, sync: impl Fn(&Path, bool) -> io::Result<()>) -> io::Result
 /// Syncs a folder in which another was made, now or at an earlier start.
 fn sync_parent(parent: &Path, is_new: bool) -> io::Result<()> {
     match File::open(parent) {
-        // It can't have been made by this user, who would have been refused then.
+        // This user can't have made it: that would have been refused.
         Err(error) if !is_new && error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
         opened => opened?.sync_all(),
     }
@@ -295,7 +295,7 @@ mod tests {
             Ok(())
         };
         make(&path, note).expect("made");
-        // The second start doesn't know whether the first came to sync what it made.
+        // The second start doesn't know whether the first came to the sync.
         let above = root.parent().expect("a folder above").to_owned();
         let parents = [above, root.clone(), root.join("a"), root.join("a/b")];
         assert_eq!(all.take(), parents);

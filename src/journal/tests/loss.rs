@@ -87,7 +87,7 @@ fn check_ledger(why: &str, disk: &SimDisk, ledger: &Ledger) {
     assert_eq!(told, there, "{why}");
 }
 
-/// The journal, whose loss was accepted, is sound; all of it can be settled and deleted.
+/// A journal with an accepted loss is sound; all of it can be settled and deleted.
 fn settles_and_deletes(why: &str, disk: &SimDisk) {
     let (mut writer, recovery) = open_small(disk).unwrap_or_else(|e| panic!("{why}: {e}"));
     assert_eq!(recovery.mended, [], "{why}");
