@@ -8,6 +8,7 @@ use super::{
     Payload, Timestamp, UnknownFields,
 };
 use crate::ids::{MsgId, Name, NameError, unix_time};
+use crate::limits::{HEALTH_MONITOR, LOG_AGGREGATOR};
 
 /// The target of a message. An argument `impl TryInto<Target>` can be a text, a [`Name`] or [`Target::Everyone`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -161,11 +162,6 @@ impl Message {
         Self::new(source, Target::Everyone, hello)
     }
 }
-
-/// The receiver of the platform's heartbeats.
-const HEALTH_MONITOR: &str = "health-monitor";
-/// The receiver of the platform's logs.
-const LOG_AGGREGATOR: &str = "log-aggregator";
 
 macro_rules! event_builders {
     ($($(#[$doc:meta])* $builder:ident($entity:ident);)*) => {
