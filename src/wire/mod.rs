@@ -55,12 +55,12 @@ pub use json::{line_and_column, locate};
 #[cfg(any(feature = "server", feature = "client", test, fuzzing))]
 pub(crate) use message::MillisText;
 pub use message::{
-    Ack, Acks, Bar, Batch, BatchedEvent, Broadcasts, Condition, DomainEvent, ErrorReport,
-    EventType, Execution, FilterValue, Granted, GrantedLimits, Heartbeat, Hello, IngestEvent,
-    Level, LogRecord, MarketData, Message, MessageError, Number, NumberError, OcoGroup,
-    OcoGroupEvent, Operator, Order, OrderType, Payload, RawObject, RawObjectError, ServerIdentity,
-    Side, StrategyEvent, StrategyInstance, Subscribe, SubscriptionMode, Target, Timestamp,
-    TimestampError, Token, UnknownFields, UnknownWord, Unsubscribe, Welcome,
+    Ack, Acks, Bar, Batch, BatchedEvent, Broadcasts, Condition, DomainEvent, Durability,
+    ErrorReport, EventType, Execution, FilterValue, Granted, GrantedLimits, Heartbeat, Hello,
+    IngestEvent, Level, LogRecord, MarketData, Message, MessageError, Number, NumberError,
+    OcoGroup, OcoGroupEvent, Operator, Order, OrderType, Payload, RawObject, RawObjectError,
+    ServerIdentity, Side, StrategyEvent, StrategyInstance, Subscribe, SubscriptionMode, Target,
+    Timestamp, TimestampError, Token, UnknownFields, UnknownWord, Unsubscribe, Welcome,
 };
 pub use parser::Parser;
 pub use refusal::{ErrorCode, Refusal, Shortage, StoreFate};

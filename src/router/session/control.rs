@@ -190,7 +190,8 @@ impl Session {
         limits.stall_timeout_ms = Some(whole_millis(config.stall_timeout));
         let server = ServerIdentity::new(config.name.clone(), env!("CARGO_PKG_VERSION"));
         let granted = self.granted(!names.is_empty());
-        let welcome = Welcome::new(PROTOCOL_VERSION, msg_id, server, names, limits, granted);
+        let welcome = Welcome::new(PROTOCOL_VERSION, msg_id, server, names, limits, granted)
+            .with_durable(Vec::new());
         self.answers.welcome(source.as_str(), &welcome);
     }
 

@@ -81,6 +81,27 @@ fields! {
         limits: GrantedLimits,
         /// The options as they are now.
         granted: Granted,
+    } optional {
+        /// Those of the names that are durable: messages to them are kept until this
+        /// connection settles them. Absent if there are none.
+        durable: Vec<Name>,
+    }
+}
+
+impl Welcome {
+    /// Says that these names are durable, if there are any.
+    #[must_use]
+    pub fn with_durable(mut self, names: Vec<Name>) -> Self {
+        self.durable = (!names.is_empty()).then_some(names);
+        self
+    }
+
+    /// Returns whether messages to `name`, one of the connection's, are kept until it
+    /// settles them.
+    #[must_use]
+    pub fn is_durable(&self, name: &Name) -> bool {
+        let durable = self.durable.as_deref().unwrap_or_default();
+        durable.contains(name)
     }
 }
 

@@ -31,7 +31,9 @@ pub use domain::{
 pub use fields::UnknownFields;
 pub use hello::{Acks, Broadcasts, Granted, GrantedLimits, Hello, ServerIdentity, Token, Welcome};
 pub use number::{Number, NumberError};
-pub use payload::{Ack, ErrorReport, EventType, Heartbeat, IngestEvent, Level, LogRecord, Payload};
+pub use payload::{
+    Ack, Durability, ErrorReport, EventType, Heartbeat, IngestEvent, Level, LogRecord, Payload,
+};
 pub use raw_object::{RawObject, RawObjectError};
 pub use subscription::{
     Condition, FilterValue, Operator, Subscribe, SubscriptionMode, Unsubscribe,

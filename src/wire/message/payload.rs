@@ -157,6 +157,18 @@ closed_words! {
 }
 
 closed_words! {
+    /// Where a message was kept when it was acknowledged, the least first.
+    pub enum Durability {
+        /// In the memory of the server's process, which may end.
+        Memory = "memory",
+        /// In the operating system's hands: it outlives the process, not a loss of power.
+        Os = "os",
+        /// On the disk.
+        Disk = "disk",
+    }
+}
+
+closed_words! {
     /// The level of a [`LogRecord`].
     pub enum Level {
         Trace = "TRACE",
@@ -206,9 +218,19 @@ impl Ack {
     #[must_use]
     pub fn dropped(&self) -> u64 {
         match self.field("dropped") {
-            Some(Dropped::Sum(sum)) => sum,
-            Some(Dropped::OfEach(list)) => list.iter().sum(),
+            Some(OneOrEach::One(sum)) => sum,
+            Some(OneOrEach::Each(list)) => list.iter().sum(),
             None => 0,
+        }
+    }
+
+    /// `durability`: where the message was kept when it was acknowledged, if the server
+    /// tells; of a batch the least that holds for all. Later servers may know other words.
+    #[must_use]
+    pub fn durability(&self) -> Option<Durability> {
+        match self.field("durability")? {
+            OneOrEach::One(durability) => Some(durability),
+            OneOrEach::Each(list) => list.into_iter().min_by_key(|it| *it as u8),
         }
     }
 
@@ -224,15 +246,22 @@ impl Ack {
     #[must_use]
     pub fn split(self) -> Vec<Self> {
         let covered = self.covered();
-        let dropped = match self.field("dropped") {
-            Some(Dropped::OfEach(list)) => list,
-            Some(Dropped::Sum(sum)) if covered.len() == 1 => vec![sum],
+        let dropped: Vec<u64> = match self.field("dropped") {
+            Some(OneOrEach::Each(list)) => list,
+            Some(OneOrEach::One(sum)) if covered.len() == 1 => vec![sum],
             _ => Vec::new(),
         };
-        let dropped = dropped.into_iter().chain(std::iter::repeat(0));
-        let ack_of =
-            |(msg_id, dropped)| Self::new(msg_id, self.timestamp.clone()).with_dropped(dropped);
-        covered.into_iter().zip(dropped).map(ack_of).collect()
+        let durability: Vec<Durability> = match self.field("durability") {
+            Some(OneOrEach::Each(list)) => list,
+            Some(OneOrEach::One(of_all)) => vec![of_all; covered.len()],
+            None => Vec::new(),
+        };
+        let ack_of = |(index, msg_id)| {
+            Self::new(msg_id, self.timestamp.clone())
+                .with_dropped(dropped.get(index).copied().unwrap_or(0))
+                .with_durability(durability.get(index).copied())
+        };
+        covered.into_iter().enumerate().map(ack_of).collect()
     }
 
     /// Says that `dropped` receivers missed the message, if any did.
@@ -244,16 +273,26 @@ impl Ack {
         self
     }
 
+    /// Says where the message was kept when it was acknowledged, if that is known.
+    pub(crate) fn with_durability(mut self, durability: Option<Durability>) -> Self {
+        if let Some(durability) = durability {
+            let written = self.unknown.insert("durability", &durability);
+            written.expect("a word can always be written as JSON");
+        }
+        self
+    }
+
     fn field<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         serde_json::from_str(self.unknown.get(name)?.get()).ok()
     }
 }
 
-/// The two forms of `dropped`.
+/// The two forms of a detail of an ack.
 #[derive(serde::Deserialize)]
 #[serde(untagged)]
-enum Dropped {
-    Sum(u64),
-    /// In a batch ack with details.
-    OfEach(Vec<u64>),
+enum OneOrEach<T> {
+    /// Of the one message, or of all together.
+    One(T),
+    /// Of each message, in a batch ack with details.
+    Each(Vec<T>),
 }

@@ -315,6 +315,65 @@ fn answers_say_what_they_are_about() {
 }
 
 #[test]
+fn a_welcome_names_the_durable_names_only_if_there_are_any() {
+    let name = |text: &str| Name::new(text).unwrap();
+    let server = ServerIdentity::new(name("tickwire"), "0.1.0");
+    let limits = GrantedLimits::new(1_u64, 2_u64, 3_u64);
+    let names = vec![name("a"), name("b")];
+    let welcome = Welcome::new(
+        1_u64,
+        MsgId::random(),
+        server,
+        names,
+        limits,
+        Granted::new(),
+    );
+    let welcome = welcome.with_durable(Vec::new());
+    assert!(!serde_json::to_string(&welcome).unwrap().contains("durable"));
+    assert!(!welcome.is_durable(&name("a")));
+
+    let welcome = welcome.with_durable(vec![name("b")]);
+    assert!(!welcome.is_durable(&name("a")) && welcome.is_durable(&name("b")));
+    let message = Message::new("tickwire", "a", welcome).unwrap();
+    assert!(message.to_json().contains(r#""durable":["b"]"#));
+    assert_eq!(read(&message.to_json()), message);
+}
+
+#[test]
+fn an_ack_tells_where_the_message_was_kept_if_the_server_does() {
+    let ack = |more: &str| -> Ack {
+        serde_json::from_str(&format!(
+            r#"{{"acknowledged_msg_id":"550e8400-e29b-41d4-a716-446655440001",
+            "timestamp":"2026-01-03T12:41:35Z"{more}}}"#
+        ))
+        .unwrap()
+    };
+    let ids = r#","acknowledged_msg_ids":["550e8400-e29b-41d4-a716-446655440000",
+        "550e8400-e29b-41d4-a716-446655440001"]"#;
+    let split = |ack: Ack| -> Vec<_> { ack.split().iter().map(Ack::durability).collect() };
+    let (os, disk) = (Some(Durability::Os), Some(Durability::Disk));
+
+    let one = ack(r#","durability":"disk""#);
+    assert_eq!(one.durability(), disk);
+    assert_eq!(split(one), [disk]);
+    let of_all = ack(&format!(r#"{ids},"durability":"os""#));
+    assert_eq!(split(of_all), [os, os]);
+    let of_each = ack(&format!(r#"{ids},"durability":["disk","os"]"#));
+    assert_eq!(of_each.durability(), os, "the least");
+    assert_eq!(split(of_each), [disk, os]);
+    // Neither is told, nor does a word of a later server make the ack unreadable.
+    for none in ["", r#","durability":"orbit""#, r#","durability":7"#] {
+        assert_eq!(ack(none).durability(), None, "{none}");
+    }
+    let unsaid = Ack::new(MsgId::random(), Timestamp::now()).with_durability(None);
+    assert!(
+        !serde_json::to_string(&unsaid)
+            .unwrap()
+            .contains("durability")
+    );
+}
+
+#[test]
 fn an_event_that_has_no_type_is_kept_as_it_is() {
     for (event_type, json) in [
         ("order", r#"{"event":"order_book_reset","n":1.50}"#),
