@@ -23,6 +23,7 @@ Examples:
   tickwire serve --listen 0.0.0.0:7411 --threads 4
   tickwire serve --busy-poll            a core at 100 % for the least latency
   tickwire serve --config tickwire.toml
+  tickwire serve --data-dir journal --durable order-manager --durable 'feed-*'
   TICKWIRE_QUEUE_BYTES=64MiB tickwire serve
   tickwire serve --print-config > tickwire.toml    a file to start from
 
@@ -36,10 +37,16 @@ bytes) or KiB, MiB, GiB, TiB (1 KiB is 1,024). A duration has its unit: ms, s, m
 or h; 0 needs none. A list is as in TOML, [\"/a\", \"/b\"]; a variable may hold \
 pointers plainly, as /a,/b, and so addresses.
 {all}
-A section [names.\"api-gateway\"] says what is different for that name's queue:
+A section [names.\"api-gateway\"] says what is different for that name, and \
+[names.\"feed-*\"] for all that begin with feed-; of several the name's own counts, \
+or else that of the longest beginning, alone:
 {of_names}As a variable it is for a name in lower case, without two underscores in a row: \
 TICKWIRE_NAMES__API-GATEWAY__OVERFLOW (env or a service file can set it; a shell's \
 own variables have no hyphens).
+A message to a durable name outlives its receiver, the server and a loss of power: it \
+is delivered again until its receiver settles it, by an ack of its own. tickwire \
+listen does so for what it has printed, a program by Client::settle or as \
+docs/protocol.md describes.
 
 When ready it prints `listening tcp ADDR` for each address on standard output; logs \
 go to standard error. Nobody has to read either: lines that are not read are dropped \
@@ -70,6 +77,12 @@ pub struct Arguments {
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1")]
     #[arg(require_equals = true, help = flag_help("busy_poll") + " Without N: 1")]
     pub busy_poll: Option<String>,
+    #[arg(long, value_name = "DIR", help = flag_help("data_dir"))]
+    pub data_dir: Option<String>,
+    /// Keep the messages to NAME in the data dir until its receiver settles them with an
+    /// ack of its own; 'feed-*' is all names that begin with feed-; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub durable: Vec<String>,
     /// A TOML file with settings
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -211,6 +224,7 @@ impl Arguments {
             ("name", &self.name),
             ("threads", &self.threads),
             ("busy_poll", &self.busy_poll),
+            ("data_dir", &self.data_dir),
         ];
         let flags = Flags {
             config: self.config.as_deref(),
@@ -218,6 +232,7 @@ impl Arguments {
                 .into_iter()
                 .filter_map(|(key, value)| Some((key, value.as_deref()?)))
                 .collect(),
+            durable: &self.durable,
         };
         Settings::load(&flags, std::env::vars_os()).map_err(Failure::usage)
     }

@@ -41,6 +41,26 @@ pub struct Settings {
 pub struct Flags<'a> {
     pub config: Option<&'a Path>,
     pub settings: Vec<(&'static str, &'a str)>,
+    /// Names, and patterns of names, that are to be durable.
+    pub durable: &'a [String],
+}
+
+impl Flags<'_> {
+    fn assignments(&self) -> impl Iterator<Item = Assignment> {
+        let assignment = |key: String, text: &str, flag: &str| Assignment {
+            key,
+            text: text.to_owned(),
+            kind: ValueKind::Untyped,
+            origin: Origin::Flag(format!("--{flag}")),
+        };
+        let settings = self.settings.iter();
+        let settings = settings
+            .map(move |(key, text)| assignment((*key).to_owned(), text, &key.replace('_', "-")));
+        let durable = self.durable.iter();
+        settings.chain(
+            durable.map(move |name| assignment(names::key_of(name, "durable"), "true", "durable")),
+        )
+    }
 }
 
 impl Settings {
@@ -66,13 +86,8 @@ impl Settings {
             Some(path) => file::read(&path, named_by)?,
             None => Vec::new(),
         };
-        let flags = flags.settings.iter().map(|(key, text)| Assignment {
-            key: (*key).to_owned(),
-            text: (*text).to_owned(),
-            kind: ValueKind::Untyped,
-            origin: Origin::Flag(format!("--{}", key.replace('_', "-"))),
-        });
-        for given in file.into_iter().chain(environment.settings).chain(flags) {
+        let given = file.into_iter().chain(environment.settings);
+        for given in given.chain(flags.assignments()) {
             settings.set(given)?;
         }
         settings.check()?;
@@ -91,7 +106,7 @@ impl Settings {
         for (name, section) in names::sections(self) {
             lines.push((format!("[names.{}]", keys::quoted(name.as_str())), None));
             for (key, value) in section {
-                let origin = self.origin(&names::key_of(name, key));
+                let origin = self.origin(&names::key_of(name.as_str(), key));
                 lines.push((format!("{key} = {value}"), Some(origin)));
             }
         }

@@ -223,6 +223,15 @@ pub fn number(given: &Assignment) -> Result<usize, String> {
     number.ok_or_else(|| "must be a whole number".to_owned())
 }
 
+/// Reads true or false. In a file it may not stand in quotes.
+pub fn boolean(given: &Assignment) -> Result<bool, String> {
+    match (given.kind, &*given.text) {
+        (ValueKind::Untyped | ValueKind::Other, "true") => Ok(true),
+        (ValueKind::Untyped | ValueKind::Other, "false") => Ok(false),
+        _ => Err("must be true or false".to_owned()),
+    }
+}
+
 pub fn size(given: &Assignment) -> Result<usize, String> {
     with_unit(given, units::size, units::SIZE_FORM)
 }

@@ -1,4 +1,5 @@
-//! Settings of single names: `[names."api-gateway"]`.
+//! Settings of single names, `[names."api-gateway"]`, and of all that begin alike,
+//! `[names."feed-*"]`.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,7 @@ use tickwire::router::{NameConfig, Overflow};
 
 use super::Settings;
 use super::assignment::Assignment;
-use super::keys::{number, quoted, shown_size, size};
+use super::keys::{boolean, number, quoted, shown_size, size};
 
 const PREFIX: &str = "names.";
 
@@ -47,6 +48,13 @@ pub const KEYS: &[NameKey] = &[
             let known = OVERFLOWS.iter().find(|(_, known)| *known == own.overflow);
             known.map(|(word, _)| quoted(word))
         },
+    },
+    NameKey {
+        name: "durable",
+        text: "true: the messages to the name are kept in data_dir until their receiver settles \
+               them with an ack of its own. [default: false]",
+        set: |own, given| boolean(given).map(|durable| own.durable = durable),
+        show: |own| own.durable.then(|| "true".to_owned()),
     },
 ];
 
@@ -106,6 +114,6 @@ pub fn sections(settings: &Settings) -> BTreeMap<&Name, Vec<(&'static str, Strin
     names.map(|(name, own)| (name, section(own))).collect()
 }
 
-pub fn key_of(name: &Name, key: &str) -> String {
+pub fn key_of(name: &str, key: &str) -> String {
     format!("{PREFIX}{name}.{key}")
 }

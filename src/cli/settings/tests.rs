@@ -7,6 +7,7 @@ use tickwire::router::{NameConfig, Overflow};
 use super::*;
 use crate::cli::units;
 
+mod durable;
 mod variables;
 
 fn environment(variables: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
@@ -31,6 +32,7 @@ fn load(
     let flags = Flags {
         config,
         settings: flags.to_vec(),
+        durable: &[],
     };
     Settings::load(&flags, environment(variables)).map_err(|error| {
         // The directory's name differs from run to run.
@@ -329,9 +331,8 @@ fn an_unknown_key_of_a_name_is_an_error_that_suggests_one() {
     let error = name_error("colour = 1");
     assert!(
         error.starts_with("t.toml:2: unknown setting names.api-gateway.colour; there are listen, ")
-            && error.ends_with(
-                ", names.NAME.queue_bytes, names.NAME.queue_messages, names.NAME.overflow"
-            ),
+            && error
+                .ends_with(", names.NAME.queue_messages, names.NAME.overflow, names.NAME.durable"),
         "{error}"
     );
     assert!(file_error("[names]\noverflow = 1").starts_with("t.toml:2: unknown setting"));
