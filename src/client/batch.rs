@@ -17,13 +17,15 @@ pub(super) struct Batch {
     pub bytes: Vec<u8>,
     /// The end of each of these frames.
     pub ends: Vec<usize>,
+    /// Nothing more belongs to this batch: its last item is a fence.
+    pub is_sealed: bool,
 }
 
 impl Batch {
     /// Returns whether a frame of so many bytes belongs to this batch.
     #[inline]
     pub(super) fn has_room(&self, bytes: usize) -> bool {
-        self.bytes.is_empty() || self.bytes.len() + bytes <= READ_BUFFER_BYTES
+        !self.is_sealed && (self.bytes.is_empty() || self.bytes.len() + bytes <= READ_BUFFER_BYTES)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -69,6 +71,7 @@ impl Batch {
     /// Empties the batch. It keeps its memory, unless one large frame took more than usual.
     pub(super) fn clear(&mut self) {
         self.items.clear();
+        self.is_sealed = false;
         self.ends.clear();
         self.bytes.clear();
         self.bytes.shrink_to(READ_BUFFER_BYTES);

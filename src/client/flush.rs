@@ -2,7 +2,8 @@
 //!
 //! A flush puts a [`Fence`] into the queue. Once that comes to a connection it stands
 //! in front of a position of the [unanswered](super::unanswered) messages, and opens
-//! when none is left before.
+//! when none is left before. Acks have no answers: where some were written last, the
+//! connection says a hello in front of the fence, whose welcome comes once they were read.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -88,8 +89,8 @@ pub(super) fn posted_among(messages: &[Outgoing]) -> usize {
 
 impl Client {
     /// Waits until each message sent before, through any clone, is answered, or its
-    /// fate is known; without a connection, for the next one. A future that is
-    /// dropped changes nothing.
+    /// fate is known; without a connection, for the next one. Of an `ack`, which has no
+    /// answer, until the server has read it. A future that is dropped changes nothing.
     ///
     /// A program that [posts](Client::post) has to wait for this before it ends, or for
     /// [`Client::close`], which has a timeout and doesn't tell of refusals.
@@ -97,8 +98,8 @@ impl Client {
     /// # Errors
     /// How many of the messages posted since the last flush were not accepted. The
     /// receiver also got an [`Event::Notice`](super::Event::Notice) for each that was
-    /// refused. Messages that were *sent* don't count, nor does an `ack`, which is
-    /// done once it is written.
+    /// refused. Messages that were *sent* don't count. An `ack` counts if its connection
+    /// was lost before it showed that the server had read it.
     pub async fn flush(&self) -> Result<(), FlushError> {
         let shared = &self.handle.shared;
         let turn = Arc::clone(&shared.flush_turn).acquire_owned().await;
@@ -108,11 +109,10 @@ impl Client {
             opened,
             _turn: turn,
         };
-        if self
-            .handle
-            .queue
-            .put(0, |batch| batch.items.push(Queued::Fence(fence)))
-            && let Ok(posted) = posted.await
+        if self.handle.queue.put(0, |batch| {
+            batch.items.push(Queued::Fence(fence));
+            batch.is_sealed = true;
+        }) && let Ok(posted) = posted.await
         {
             return posted.outcome();
         }

@@ -54,8 +54,15 @@ pub(super) struct State {
 }
 
 impl State {
+    /// Ends with a connection: a flush that waited for it to read acks needn't wait longer.
+    fn connection_lost(&mut self) {
+        self.unanswered.connection_lost();
+        self.open_fences();
+    }
+
     /// Tells the flushes that have nothing left to wait for.
     pub(super) fn open_fences(&mut self) {
+        self.fences.posted.fate_unknown += self.unanswered.take_lost_acks();
         self.fences.open(self.unanswered.first_position());
     }
 }
@@ -136,7 +143,7 @@ impl Session {
         let Some(dialer) = again else {
             return Err(Some(end));
         };
-        self.state().unanswered.drop_own();
+        self.state().connection_lost();
         self.inbox.push(Event::Disconnected(end));
         tokio::select! {
             welcomed = self.attempts(dialer, backoff) => welcomed.map_err(Some),
@@ -233,13 +240,15 @@ impl Session {
         self.shared.refuse_more();
         let unsent = outbox.give_up();
         let mut state = self.state();
-        state.unanswered.drop_own();
+        state.unanswered.connection_lost();
+        let lost_acks = state.unanswered.take_lost_acks();
         let given_up = state.unanswered.take_where(|_| true);
         state.fences.fate_unknown(&given_up);
         let mut posted = state.fences.posted;
         drop(state);
+        posted.fate_unknown += lost_acks;
         posted.unsent += posted_among(&unsent);
-        let (fate_unknown, unsent_count) = (given_up.len(), unsent.len());
+        let (fate_unknown, unsent_count) = (given_up.len() + lost_acks, unsent.len());
         // Each waiter tells its sender when it is dropped.
         drop((given_up, unsent));
         if let Some(why) = why {

@@ -5,6 +5,7 @@
 mod ids;
 mod kept;
 mod ring;
+mod unread;
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 use self::ids::Ids;
 use self::kept::Kept;
 use self::ring::Ring;
+use self::unread::UnreadAcks;
 use super::batch::Batch;
 use super::outgoing::{Outgoing, Purpose};
 use super::subscriptions::Change;
@@ -35,6 +37,7 @@ pub(super) struct Unanswered {
     due: usize,
     /// Their positions by id, as far as an answer has come out of order.
     ids: Ids,
+    unread_acks: UnreadAcks,
     next_position: u64,
     /// The positions before this were handed to the connection that stands.
     handed_before: u64,
@@ -76,6 +79,17 @@ impl Unanswered {
             || self.given_up_at == Some(answers)
     }
 
+    /// Returns whether acks were handed over that no answer will show to have been read:
+    /// no message that is answered stands behind the last.
+    pub(super) fn ends_with_acks(&self) -> bool {
+        self.unread_acks.end_at(self.next_position)
+    }
+
+    /// The number of acks of unknown fate since this was last asked.
+    pub(super) fn take_lost_acks(&mut self) -> usize {
+        self.unread_acks.take_lost()
+    }
+
     /// Returns whether no answer is due.
     pub(super) fn is_empty(&self) -> bool {
         self.due == 0
@@ -102,7 +116,10 @@ impl Unanswered {
         let position = self.next_position;
         self.next_position += 1;
         message.set_handed(true);
-        self.due += usize::from(message.answered_as.is_some());
+        match message.answered_as {
+            Some(_) => self.due += 1,
+            None => self.unread_acks.hand(position),
+        }
         self.queued_bytes += message.queued_bytes as usize;
         let deadline = now.checked_add(self.timeout);
         let deadline = deadline.unwrap_or_else(|| now + CLIENT_DURATION_MAX);
@@ -118,6 +135,7 @@ impl Unanswered {
             true => first_position,
             false => self.position_of(id)?,
         };
+        self.unread_acks.answered(position);
         self.remove(position)
     }
 
@@ -134,6 +152,9 @@ impl Unanswered {
     pub(super) fn take_back(&mut self, position: u64) -> Option<Outgoing> {
         let mut message = self.remove(position)?;
         message.set_handed(false);
+        if message.answered_as.is_none() {
+            self.unread_acks.take_back();
+        }
         Some(message)
     }
 
@@ -188,9 +209,11 @@ impl Unanswered {
         }
     }
 
-    /// Drops the client's own messages, which belonged to the connection that ended.
-    pub(super) fn drop_own(&mut self) {
+    /// Drops the client's own messages, which belonged to the connection that ended. It may
+    /// not have read the acks that it was handed.
+    pub(super) fn connection_lost(&mut self) {
         drop(self.take_where(|message| !message.is_the_programs()));
+        self.unread_acks.connection_lost();
     }
 
     pub(super) fn take_where(&mut self, meets: impl Fn(&Outgoing) -> bool) -> Vec<Outgoing> {
@@ -229,6 +252,7 @@ impl Unanswered {
             if position < self.handed_before {
                 self.given_up_at = Some(answers);
             }
+            self.unread_acks.given_up(position);
             late.extend(self.remove(position));
         }
         late

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::{io, mem};
 
+use bytes::Bytes;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 
@@ -77,6 +78,10 @@ impl Connection<'_> {
             self.write_output(writer, outbox).await?;
             self.session.state().unanswered.all_handed_over();
         }
+        if self.session.state().unanswered.ends_with_acks() {
+            self.probe(outbox);
+            self.write_output(writer, outbox).await?;
+        }
         writer.shutdown().await
     }
 
@@ -146,11 +151,16 @@ impl Connection<'_> {
         let none_was_due = state.unanswered.is_empty();
         let output = &mut outbox.output;
         output.first = state.unanswered.next_position();
+        let mut probe = None;
         let mut items = mem::take(&mut batch.items);
         for item in items.drain(..) {
             let mut message = match item {
                 Queued::Message(message) => message,
                 Queued::Fence(fence) => {
+                    // It ends its batch: the probe comes behind all messages of it.
+                    if state.unanswered.ends_with_acks() {
+                        probe = Some(self.note_probe(&mut state));
+                    }
                     put_up(&mut state, fence);
                     continue;
                 }
@@ -168,6 +178,9 @@ impl Connection<'_> {
         drop(state);
         batch.items = items;
         output.batch = batch;
+        if let Some(probe) = probe {
+            output.put(&probe);
+        }
         if none_was_due {
             self.session.inbox.look_again();
         }
@@ -214,10 +227,19 @@ impl Connection<'_> {
 
     /// Asks for a welcome, by a hello that leaves all as it is.
     fn probe(&self, outbox: &mut Outbox) {
+        let frame = self.note_probe(&mut self.session.state());
+        outbox.output.put(&frame);
+        self.session.inbox.look_again();
+    }
+
+    /// Notes that such a hello is about to be handed over; returns its frame.
+    fn note_probe(&self, state: &mut State) -> Bytes {
         let hello = Message::hello(&self.session.shared.name, Hello::default())
             .expect("the client's name is a name");
-        self.put_own(outbox, &hello, Purpose::OfTheClient);
+        let own = Outgoing::of_connection(hello.msg_id, Purpose::OfTheClient);
+        state.unanswered.insert(own, Instant::now());
         self.probes_due.fetch_add(1, Ordering::Relaxed);
+        hello.to_frame()
     }
 
     /// Puts a message of this connection alone into the batch.
