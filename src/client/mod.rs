@@ -47,8 +47,9 @@
 //! unanswered ones are sent again: in order, byte for byte, before anything newer;
 //! none is delivered twice. If not, for instance after a new start, that could
 //! double an order: their sends resolve to [`SendError::FateUnknown`]. A message
-//! that no connection got in full is always sent on the next. A posted `ack` is
-//! never answered and never sent again.
+//! that no connection got in full is always sent on the next. A posted `ack`, such as
+//! [`Client::settle`] posts, is never answered and never sent again; [`Client::flush`]
+//! waits until the server has read it.
 //!
 //! Some ends are final: the receiver gets [`Event::Closed`].
 //! - `NAME_TAKEN_OVER`, for the last of the client's names: two clients of one
@@ -106,6 +107,7 @@ mod queue;
 mod receiver;
 mod registration;
 mod session;
+mod settle;
 mod shared;
 mod silence;
 mod subscriptions;

@@ -8,6 +8,7 @@ mod receiving;
 mod reconnecting;
 mod resending;
 mod sending;
+mod settling;
 mod silence;
 mod subscribing;
 

@@ -50,7 +50,7 @@ pub use frame::{FrameError, FrameState, frame_prefix, frame_state, write_frame};
 pub(crate) use frames::{first_msg_id, frames, msg_ids};
 pub(crate) use head::acknowledged_in;
 #[cfg(any(feature = "server", feature = "client"))]
-pub(crate) use head::{kind_in, msg_id_in};
+pub(crate) use head::{kind_in, msg_id_in, settlement_of};
 pub use json::{line_and_column, locate};
 #[cfg(any(feature = "server", feature = "client", test, fuzzing))]
 pub(crate) use message::MillisText;

@@ -76,6 +76,19 @@ async fn an_endpoint_exchanges_messages_with_connections_byte_for_byte() {
     let confirmation = Draft::ack("api-gateway", "connector");
     gateway.post(&message(&confirmation)).await.expect("routed");
     assert_eq!(connector.receive().await.text("/msg_id"), confirmation.id);
+
+    // A broadcast needs no settling, so the order's acks come next.
+    let settled = gateway.settle_json(&broadcast.frame()).await;
+    settled.expect("nothing is sent");
+    let settled = gateway.settle(&message(&order)).await;
+    settled.expect("routed");
+    let settled = gateway.settle_json(&order.frame()).await;
+    settled.expect("routed");
+    for _ in 0..2 {
+        let ack = connector.receive().await;
+        assert_eq!(ack.text("/payload/acknowledged_msg_id"), order.id);
+        assert_eq!(ack.text("/source"), "api-gateway");
+    }
 }
 
 #[tokio::test]

@@ -1,12 +1,16 @@
 use super::*;
 
 /// A flush in a task of its own.
-fn flushing(client: &Client) -> JoinHandle<Result<(), FlushError>> {
+pub(super) fn flushing(client: &Client) -> JoinHandle<Result<(), FlushError>> {
     let client = client.clone();
     tokio::spawn(async move { client.flush().await })
 }
 
-fn not_accepted(refused: usize, fate_unknown: usize, unsent: usize) -> Result<(), FlushError> {
+pub(super) fn not_accepted(
+    refused: usize,
+    fate_unknown: usize,
+    unsent: usize,
+) -> Result<(), FlushError> {
     Err(FlushError::NotAccepted {
         refused,
         fate_unknown,
@@ -14,7 +18,7 @@ fn not_accepted(refused: usize, fate_unknown: usize, unsent: usize) -> Result<()
     })
 }
 
-async fn heard<const N: usize>(peer: &mut ServerEnd<DuplexStream>) -> [Message; N] {
+pub(super) async fn heard<const N: usize>(peer: &mut ServerEnd<DuplexStream>) -> [Message; N] {
     let mut all = Vec::new();
     for _ in 0..N {
         all.push(peer.hear().await.unwrap());

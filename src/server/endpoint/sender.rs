@@ -13,7 +13,9 @@ use crate::ids::{MsgId, Name, unix_time};
 use crate::limits::READ_BUFFER_BYTES;
 use crate::router::{Halt, Now, Pause};
 use crate::server::input::{Round, ThreadBuffers};
-use crate::wire::{Ack, Answer, KnownFrame, Message, MillisText, Payload, Timestamp, ValidFrame};
+use crate::wire::{
+    Ack, Answer, KnownFrame, Message, MillisText, Payload, Timestamp, ValidFrame, settlement_of,
+};
 
 /// Sends from inside the process. Cloning shares the endpoint.
 ///
@@ -181,6 +183,31 @@ impl EndpointSender {
         let write = |out: &mut BytesMut| self.write(message, out);
         self.endpoint.send_frame(write).await?;
         Ok(())
+    }
+
+    /// Settles a message: tells the server, and its sender, by an `ack` that this program
+    /// has done with it. A message to a durable name is delivered again until it is settled.
+    /// Nothing is sent for a broadcast or an `ack`, which need no settling.
+    ///
+    /// # Errors
+    /// As of [`EndpointSender::post`].
+    pub async fn settle(&self, message: &Message) -> Result<(), SendError> {
+        match message.settlement() {
+            Some(ack) => self.post(&ack).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Settles the message in `json`, whatever its payload; else as
+    /// [`EndpointSender::settle`].
+    ///
+    /// # Errors
+    /// As of [`EndpointSender::post`].
+    pub async fn settle_json(&self, json: &[u8]) -> Result<(), SendError> {
+        match settlement_of(json) {
+            Some(ack) => self.post(&ack).await,
+            None => Ok(()),
+        }
     }
 
     /// Sends a frame with a fresh id and gives the server's answer, which names the id.

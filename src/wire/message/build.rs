@@ -150,6 +150,18 @@ impl Message {
         )
     }
 
+    /// The ack that settles this message: of the name that it was addressed to, for its
+    /// sender. `None` of a broadcast or an `ack`, which need no settling.
+    #[must_use]
+    pub fn settlement(&self) -> Option<Self> {
+        if matches!(self.payload, Payload::Ack(_)) {
+            return None;
+        }
+        let ack = Ack::new(self.msg_id, Timestamp::now());
+        let settled_by = self.target.as_ref()?;
+        Self::new(settled_by, &self.source, ack).ok()
+    }
+
     /// The first message of a client. Claims `source` unless `hello` says otherwise.
     /// Start from [`Hello::default`].
     ///
