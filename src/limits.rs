@@ -252,6 +252,11 @@ pub const SILENCE_MIN: Duration = Duration::from_secs(1);
 pub const SILENCE_UNTOLD_MIN: Duration = Duration::from_secs(30);
 /// How often `tickwire listen` asks the server for a sign of life.
 pub const LISTEN_PROBE_INTERVAL: Duration = Duration::from_secs(10);
+/// Most messages that `tickwire listen` prints before it settles them.
+pub const LISTEN_UNSETTLED_MAX: usize = 256;
+/// How long `tickwire listen` waits, at its end, until the server has read that it settles
+/// messages.
+pub const LISTEN_SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest duration of a client: a longer one is taken as this.
 pub const CLIENT_DURATION_MAX: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 /// Shortest interval of a client's heartbeats, probes and attempts to connect again.

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufWriter, ErrorKind};
 
-use tickwire::client::{ConnectError, SendError};
+use tickwire::client::{ConnectError, Receiver, SendError};
 use tickwire::ids::Name;
 use tickwire::limits::{LISTEN_PROBE_INTERVAL, READ_BUFFER_BYTES};
 use tickwire::wire::{ErrorCode, Subscribe};
@@ -10,18 +10,21 @@ use tickwire::{Client, ClientConfig};
 use tokio::runtime::Runtime;
 
 pub use self::arguments::Arguments;
+use self::leaving::Leaving;
 use self::mismatch::Mismatch;
 use self::output::{EarlyEnd, Output, say_if_more_is_taken};
-use self::reader::reader_gone;
+use self::settling::Settling;
 use super::blocking_client::ConnectionError;
 use super::patient::PatientWriter;
 use super::{DIM, Failure, Outcome, say};
 
 mod arguments;
 mod condition;
+mod leaving;
 mod mismatch;
 mod output;
 mod reader;
+mod settling;
 
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let name = Name::new(&arguments.name)
@@ -32,12 +35,14 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         .build()
         .map_err(Failure::failed)?;
     run_to_end(runtime, async {
-        tokio::select! {
+        let mut leaving = Leaving::new();
+        let (client, mut receiver) = tokio::select! {
             biased;
-            outcome = listen(arguments, &name, subscribe) => outcome,
+            connected = connect(arguments, &name, subscribe) => connected?,
             // Or it would own the name, and take the next message with it.
-            () = reader_gone() => Ok(Outcome::Done),
-        }
+            () = leaving.come() => return Ok(Outcome::Done),
+        };
+        print_all(arguments, &name, &client, &mut receiver, &mut leaving).await
     })
 }
 
@@ -49,17 +54,17 @@ fn run_to_end<T>(runtime: Runtime, work: impl Future<Output = T>) -> T {
     outcome
 }
 
-async fn listen(
+async fn connect(
     arguments: &Arguments,
     name: &Name,
     subscribe: Option<Subscribe>,
-) -> Result<Outcome, Failure> {
+) -> Result<(Client, Receiver), Failure> {
     let mut config = config(name);
     if let Some(window) = arguments.window() {
         config = config.window(window);
     }
     let connecting = Client::connect(&arguments.to, config).await;
-    let (client, mut receiver) = connecting.map_err(|error| explain(&arguments.to, error))?;
+    let (client, receiver) = connecting.map_err(|error| explain(&arguments.to, error))?;
     if let Some(subscribe) = subscribe {
         let subscribed = client.subscribe(subscribe).await;
         subscribed.map_err(not_subscribed)?;
@@ -68,12 +73,27 @@ async fn listen(
     if let Some(mismatch) = Mismatch::of(&arguments.conditions) {
         mismatch.tell(&arguments.to, name).await;
     }
+    Ok((client, receiver))
+}
+
+async fn print_all(
+    arguments: &Arguments,
+    name: &Name,
+    client: &Client,
+    receiver: &mut Receiver,
+    leaving: &mut Leaving,
+) -> Result<Outcome, Failure> {
+    let settling = Settling::new(client, name, !arguments.no_ack);
+    if settling.is_on() {
+        leaving.heed_signals().map_err(Failure::failed)?;
+    }
     say(format_args!(
         "{DIM}listening as {name} on {}{DIM:#}",
         arguments.to
     ));
     let out = BufWriter::with_capacity(READ_BUFFER_BYTES, PatientWriter(io::stdout().lock()));
-    match Output::new(out, arguments).print(&mut receiver).await {
+    let output = Output::new(out, arguments, settling);
+    match output.print(receiver, leaving).await {
         Ok(()) => Ok(Outcome::Done),
         Err(EarlyEnd::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(Outcome::Done),
         Err(ended) => Err(Failure::failed(ended)),

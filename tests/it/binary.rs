@@ -13,6 +13,8 @@ mod log;
 mod polling;
 mod send;
 #[cfg(unix)]
+mod settling;
+#[cfg(unix)]
 mod signals;
 
 use std::io::Write;

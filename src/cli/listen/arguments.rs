@@ -13,6 +13,7 @@ Examples:
   tickwire listen api-gateway | jq .payload
   tickwire listen api-gateway --count 1        wait for one message
   tickwire listen api-gateway --raw > capture  the exact bytes
+  tickwire listen order-manager --no-ack       look at what a durable name keeps
   tickwire listen desk --where payload.payload_json.symbol=BTCUSDT
   tickwire listen desk --where msg_type=ingest_event --where 'payload.payload_json.bar.close>45000'
   tickwire listen desk --latest payload.payload_json.symbol --snapshot
@@ -35,6 +36,11 @@ begins with = < > ^ ! or ~ stands in quotes: 'payload.note=\"=1\"'
 A number never equals a text. The first broadcast that has a text where a number was asked for is told, with what to write for the text.
 --count N takes no more than N messages from the server, broadcasts among them: what else is queued for the name stays there for whoever owns it next. When it is said that the server can't do that, messages beyond may be lost at the end.
 
+The messages to a durable name (tickwire serve --durable) are kept until they are \
+settled. Each is settled once it is printed, by an ack to its sender; at the end, \
+also by ctrl-c, it waits for up to 5 s until the server has heard of that. With \
+--no-ack nothing is settled, and whoever owns the name next gets it all again.
+
 --latest KEY: while this terminal is behind, a newer message takes the place of \
 the older one with the same value at KEY. --snapshot: first the last broadcast \
 for each value of that key, so that all is there at once.
@@ -44,8 +50,8 @@ as long as it takes, and says so. What is printed then may lack what came meanwh
 
 Exit codes: 0 after --count messages, or at once when nobody reads the output \
 any more; \
-1 if another connection took the name over, or if the server can't be reached \
-or refuses; 2 wrong usage.";
+1 if another connection took the name over, if the server can't be reached \
+or refuses, or if the last messages may not be settled; 2 wrong usage.";
 
 /// Print what is sent to a name
 #[derive(Debug, Args)]
@@ -62,6 +68,9 @@ pub struct Arguments {
     /// Write the exact bytes, each message after its length
     #[arg(long)]
     pub raw: bool,
+    /// Leave the messages to a durable name unsettled: all are delivered again
+    #[arg(long)]
+    pub no_ack: bool,
     /// Of the broadcasts only those with this; several must all hold
     #[arg(long = "where", value_name = "CONDITION", value_parser = condition)]
     pub conditions: Vec<Condition>,

@@ -7,6 +7,8 @@ use tickwire::client::{Disconnect, Event, Receiver};
 use tickwire::wire::{ErrorCode, Welcome, frame_prefix};
 
 use super::arguments::Arguments;
+use super::leaving::Leaving;
+use super::settling::{NotSettled, Settling};
 use crate::cli::compact::append_compact;
 use crate::cli::say;
 
@@ -20,45 +22,80 @@ pub enum EarlyEnd {
     Over,
     #[error("can't write: {0}")]
     Output(#[from] io::Error),
+    #[error(transparent)]
+    NotSettled(#[from] NotSettled),
 }
 
 pub struct Output<'a, W> {
     out: W,
     arguments: &'a Arguments,
+    settling: Settling,
     line: Vec<u8>,
 }
 
 impl<'a, W: Write> Output<'a, W> {
-    pub fn new(out: W, arguments: &'a Arguments) -> Self {
+    pub fn new(out: W, arguments: &'a Arguments, settling: Settling) -> Self {
         let line = Vec::new();
         Self {
             out,
             arguments,
+            settling,
             line,
         }
     }
 
-    /// Prints messages until enough have come, or none can come any more.
-    pub async fn print(mut self, receiver: &mut Receiver) -> Result<(), EarlyEnd> {
-        let ended = self.print_each(receiver).await;
-        self.out.flush()?;
-        ended
+    /// Prints messages until enough have come, or none can come any more, or there is a
+    /// reason for `leaving`. Settles those that were printed.
+    pub async fn print(
+        mut self,
+        receiver: &mut Receiver,
+        leaving: &mut Leaving,
+    ) -> Result<(), EarlyEnd> {
+        let ended = match self.print_each(receiver, leaving).await {
+            Ok(()) => self.show().await,
+            Err(EarlyEnd::Output(error)) => Err(error),
+            // The client has come to its end: nothing can be settled any more.
+            Err(ended) => {
+                self.out.flush()?;
+                return Err(ended);
+            }
+        };
+        self.settling.finish().await?;
+        Ok(ended?)
     }
 
-    async fn print_each(&mut self, receiver: &mut Receiver) -> Result<(), EarlyEnd> {
+    /// Shows the messages so far, and settles them.
+    async fn show(&mut self) -> io::Result<()> {
+        self.out.flush()?;
+        self.settling.flushed().await;
+        Ok(())
+    }
+
+    async fn print_each(
+        &mut self,
+        receiver: &mut Receiver,
+        leaving: &mut Leaving,
+    ) -> Result<(), EarlyEnd> {
         let mut remaining = self.arguments.count;
         while remaining != Some(0) {
             let event = match receiver.receive().now_or_never() {
                 Some(event) => event,
                 None => {
-                    // Nothing more is at hand: show the messages so far.
-                    self.out.flush()?;
-                    receiver.receive().await
+                    // Nothing more is at hand.
+                    self.show().await?;
+                    tokio::select! {
+                        biased;
+                        () = leaving.come() => return Ok(()),
+                        event = receiver.receive() => event,
+                    }
                 }
             };
             match event.ok_or(EarlyEnd::Over)? {
                 Event::Message(inbound) => {
                     self.write(inbound.json())?;
+                    if self.settling.written(inbound) {
+                        self.show().await?;
+                    }
                     remaining = remaining.map(|remaining| remaining - 1);
                 }
                 Event::Notice(report) => {
@@ -69,12 +106,16 @@ impl<'a, W: Write> Output<'a, W> {
                     say(format_args!("the server says {code}: {message}"));
                 }
                 Event::Disconnected(why) => {
-                    self.out.flush()?;
+                    self.show().await?;
                     say(format_args!("{why}; connecting again"));
                 }
                 Event::Reconnected(again) => {
                     say(format_args!("connected again"));
                     say_if_more_is_taken(self.arguments, &again.welcome);
+                    self.settling.welcomed(&again.welcome);
+                    if self.settling.is_on() {
+                        leaving.heed_signals()?;
+                    }
                 }
                 Event::Closed(why) => return Err(EarlyEnd::Closed(why)),
                 _ => {}
@@ -126,25 +167,39 @@ pub mod tests {
             .into_bytes()
     }
 
-    /// Welcomes a client as a server does, and sends it `frames`.
-    pub async fn welcome(stream: &mut DuplexStream, frames: &[&[u8]]) {
+    /// Hears a frame of a client.
+    pub async fn hear(stream: &mut DuplexStream) -> Message {
         let length = stream.read_u32().await.unwrap();
-        let mut hello = vec![0; length as usize];
-        stream.read_exact(&mut hello).await.unwrap();
-        let hello = Message::from_json(&hello).unwrap();
-        let welcome = format!(
-            r#"{{"msg_id":"{0}","msg_type":"welcome","timestamp":"{1}","source":"tickwire",
-            "payload":{{"protocol":1,"hello_msg_id":"{0}","names":["n"],"granted":{{}},
-            "server":{{"name":"tickwire","version":"0"}},
-            "limits":{{"frame_bytes":9999,"queue_bytes":9999,"queue_messages":9}}}}}}"#,
-            hello.msg_id,
-            Timestamp::now()
-        );
+        let mut frame = vec![0; length as usize];
+        stream.read_exact(&mut frame).await.unwrap();
+        Message::from_json(&frame).unwrap()
+    }
+
+    /// Says frames to a client.
+    pub async fn say(stream: &mut DuplexStream, frames: &[&[u8]]) {
         let mut bytes = Vec::new();
-        for frame in [&[welcome.as_bytes()], frames].concat() {
+        for frame in frames {
             write_frame(&mut bytes, frame).unwrap();
         }
         stream.write_all(&bytes).await.unwrap();
+    }
+
+    /// The welcome to a hello, with `more` in its payload.
+    pub fn welcome_to(hello: &Message, more: &str) -> String {
+        format!(
+            r#"{{"msg_id":"{0}","msg_type":"welcome","timestamp":"{1}","source":"tickwire",
+            "payload":{{"protocol":1,"hello_msg_id":"{0}","names":["n"],"granted":{{}},
+            "server":{{"name":"tickwire","version":"0"}}{more},
+            "limits":{{"frame_bytes":9999,"queue_bytes":9999,"queue_messages":9}}}}}}"#,
+            hello.msg_id,
+            Timestamp::now()
+        )
+    }
+
+    /// Welcomes a client as a server does, and sends it `frames`.
+    pub async fn welcome(stream: &mut DuplexStream, frames: &[&[u8]]) {
+        let welcome = welcome_to(&hear(stream).await, "");
+        say(stream, &[&[welcome.as_bytes()], frames].concat()).await;
     }
 
     /// Returns the print of `frames`, and the reason of the end.
@@ -160,10 +215,12 @@ pub mod tests {
             let (connected, ()) = tokio::join!(connecting, async move {
                 welcome(&mut far, frames).await;
             });
-            let (_client, mut receiver) = connected.unwrap();
+            let (client, mut receiver) = connected.unwrap();
+            let settling = Settling::new(&client, client.name(), true);
             let mut printed = Vec::new();
-            let result = Output::new(&mut printed, &arguments).print(&mut receiver);
-            let result = result.await.map_err(|ended| ended.to_string());
+            let output = Output::new(&mut printed, &arguments, settling);
+            let result = output.print(&mut receiver, &mut Leaving::new()).await;
+            let result = result.map_err(|ended| ended.to_string());
             (printed, result)
         })
     }

@@ -87,7 +87,7 @@ fn patient_serve() -> Command {
     command
 }
 
-async fn kill(signal: &str, id: u32) {
+pub async fn kill(signal: &str, id: u32) {
     let kill = Command::new("kill")
         .args([signal, &id.to_string()])
         .status();
