@@ -47,6 +47,10 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
             Some(Event::Message(inbound)) => {
                 let message = inbound.message()?;
                 println!("{} from {}", message.msg_type(), message.source);
+                // Its work is done: where the name is durable it isn't to come again.
+                if client.welcome().is_durable(client.name()) {
+                    client.settle(&message).await?;
+                }
             }
             Some(Event::Notice(report)) => println!("{}: {}", report.code, report.message),
             Some(Event::Disconnected(why)) => println!("{why}; connecting again"),

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A tickwire connector: says hello, sends one order, prints the answer.
+"""A tickwire connector: says hello, sends one order, prints the answer. Meanwhile it
+prints what others send, and settles it where its name is durable.
 
     tickwire serve
     tickwire listen api-gateway
@@ -47,6 +48,8 @@ class Connection:
         self.socket = socket.create_connection((host, port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.incoming = queue.Queue()
+        self.server = None  # the name under which the server answers
+        self.durable = []  # names of ours whose messages we have to settle
         threading.Thread(target=self._read, daemon=True).start()
 
     def send(self, msg):
@@ -58,8 +61,30 @@ class Connection:
         """The next message, or None when the server has closed."""
         return self.incoming.get()
 
+    def settle(self, msg):
+        """Says that the work of a message is done: it isn't delivered again.
+
+        Where a name is durable (`durable` in the welcome), what is addressed to
+        it is delivered until it is settled. Broadcasts and acks are not kept.
+        """
+        if msg.get("target") is None or msg["msg_type"] == "ack":
+            return
+        ack = message("ack", msg["source"], {
+            "acknowledged_msg_id": msg["msg_id"],
+            "timestamp": now(),
+        })
+        self.send({**ack, "source": msg["target"]})
+
+    def hello(self):
+        """Says hello. The welcome comes once the server has read all before it."""
+        welcome = self.answer_to(self.send(message("hello", None, {"protocol": 1})))
+        if welcome["msg_type"] == "welcome":
+            self.server = welcome["payload"]["server"]["name"]
+            self.durable = welcome["payload"].get("durable", [])
+        return welcome
+
     def answer_to(self, msg_id):
-        """The welcome, ack or error about a message; prints what else comes."""
+        """The welcome, ack or error about a message; processes what else comes."""
         while (msg := self.receive()) is not None:
             payload = msg["payload"]
             about = {
@@ -67,10 +92,17 @@ class Connection:
                 "ack": lambda: payload["acknowledged_msg_id"],
                 "error": lambda: payload.get("details", {}).get("msg_id"),
             }.get(msg["msg_type"], lambda: None)()
-            if about == msg_id:
+            # A receiver may acknowledge it, too, when it has done with it.
+            if about == msg_id and self.server in (None, msg["source"]):
                 return msg
-            print("received", json.dumps(msg))
+            self.process(msg)
         sys.exit("the server closed the connection")
+
+    def process(self, msg):
+        """The work of a message that somebody sent, and then its settling."""
+        print("received", json.dumps(msg))
+        if msg.get("target") in self.durable:
+            self.settle(msg)
 
     def _read(self):
         try:
@@ -96,8 +128,7 @@ def main():
         sys.exit(f"can't connect to {sys.argv[1]}: {error}")
 
     # The name is ours from here on; an older connection of ours is closed.
-    hello = connection.send(message("hello", None, {"protocol": 1}))
-    welcome = connection.answer_to(hello)
+    welcome = connection.hello()
     if welcome["msg_type"] == "error":
         sys.exit(f"refused: {welcome['payload']['message']}")
     print("connected as", ", ".join(welcome["payload"]["names"]))
@@ -117,6 +148,8 @@ def main():
         },
     })
     answer = connection.answer_to(connection.send(order))
+    if connection.durable:
+        connection.hello()  # or what was settled last might not arrive
     if answer["msg_type"] == "error":
         payload = answer["payload"]
         print(f"refused {order['msg_id']}: {payload['code']}: {payload['message']}")

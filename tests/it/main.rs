@@ -11,6 +11,7 @@
 
 mod draft;
 mod due;
+mod played_server;
 mod raw_client;
 
 mod acks;

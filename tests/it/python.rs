@@ -1,9 +1,13 @@
 //! The example connector in Python, where there is a Python to run it.
 
+use std::pin::pin;
 use std::process::{Output, Stdio};
 
+use serde_json::Value;
 use tokio::process::Command;
 
+use crate::draft::Draft;
+use crate::played_server::PlayedServer;
 use crate::raw_client::{RawClient, start_server, within};
 
 /// A Python 3 with these arguments, or `None` where there is none.
@@ -41,6 +45,45 @@ async fn the_example_connector_sends_an_order_and_prints_its_ack() {
     assert_eq!(order.text("/payload/event_type"), "order");
     assert!(printed.contains("ack"), "{printed}");
     assert!(printed.contains(order.text("/msg_id")), "{printed}");
+}
+
+#[tokio::test]
+async fn the_example_connector_settles_what_it_has_printed() {
+    const NAME: &str = "quantower-connector";
+    let (listener, address) = PlayedServer::bind().await;
+    let order = Draft::order("gateway", NAME);
+    let played = async {
+        let mut server = PlayedServer::accept(listener).await;
+        server.welcome_as_durable(NAME).await;
+        let sent = server.hear().await;
+        let id = sent["msg_id"].as_str().expect("an id");
+        server.say(&order.frame()).await;
+        let broadcast = Draft::order("gateway", Value::Null);
+        server.say(&broadcast.frame()).await;
+        // Whoever is done with its order says so by an ack, too.
+        for source in ["api-gateway", "tickwire"] {
+            let ack = Draft::ack(source, NAME).payload("acknowledged_msg_id", id);
+            server.say(&ack.frame()).await;
+        }
+        server.hear_settled(NAME, &order).await;
+        server.welcome_as_durable(NAME).await;
+    };
+    let arguments = [CONNECTOR, &address];
+    let mut running = pin!(python(&arguments));
+    let early = tokio::select! {
+        output = &mut running => Some(output),
+        () = played => None,
+    };
+    let output = match early {
+        Some(output) => output,
+        None => running.await,
+    };
+    let Some(output) = output else {
+        return;
+    };
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert!(printed.contains(&order.id), "{printed}");
 }
 
 #[tokio::test]
