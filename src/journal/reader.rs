@@ -90,11 +90,16 @@ impl<S: Storage> Reader<S> {
     /// # Errors
     /// See [`ReadError`].
     pub fn at(storage: S, position: Position) -> Result<Self, ReadError> {
-        let (file, _) = open(&storage, position.segment)?;
+        let Some((file, header)) = open(&storage, position.segment)? else {
+            let first = first_header(&storage)?.map_or(Lsn(1), |header| header.first);
+            let asked = position.lsn;
+            return Err(ReadError::Deleted { asked, first });
+        };
         Ok(Self {
             storage,
             number: position.segment,
             file,
+            segment_bytes: header.bytes.into(),
             next: position.lsn,
             buffer_at: position.at,
             buffer: Vec::new(),

@@ -199,13 +199,21 @@ impl<S: Storage> Writer<S> {
         &self.ledger
     }
 
-    /// Returns whether the oldest segment has no unsettled message, and is not in use.
+    /// Returns whether the oldest segment can be deleted.
     #[must_use]
     pub fn has_settled_segment(&self) -> bool {
         match self.segments[..] {
-            [_, second, ..] => self.ledger.oldest().is_none_or(|lsn| second.first <= lsn),
+            [oldest, second, ..] => self.is_settled(oldest, second),
             _ => false,
         }
+    }
+
+    /// Returns whether nothing is needed of the segment in front of `next`.
+    fn is_settled(&self, oldest: SegmentPlace, next: SegmentPlace) -> bool {
+        let is_settled = self.ledger.oldest().is_none_or(|lsn| next.first <= lsn);
+        // Or recovery would not know the messages that are unsettled.
+        let is_summed_up = oldest.number < self.checkpoint;
+        is_settled && is_summed_up
     }
 
     /// Deletes the oldest segments that have no unsettled message, until the journal has
@@ -222,9 +230,7 @@ impl<S: Storage> Writer<S> {
         }
         while let [oldest, second, ..] = self.segments[..] {
             let bytes: u64 = self.segments.iter().map(|segment| segment.bytes).sum();
-            let is_settled = self.ledger.oldest().is_none_or(|lsn| second.first <= lsn);
-            let is_summed_up = oldest.number < self.checkpoint;
-            if bytes <= keep_bytes || !is_settled || !is_summed_up {
+            if bytes <= keep_bytes || !self.is_settled(oldest, second) {
                 break;
             }
             match self.storage.remove(&segment::name_of(oldest.number)) {

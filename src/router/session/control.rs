@@ -188,10 +188,11 @@ impl Session {
             config.queue_messages as u64,
         );
         limits.stall_timeout_ms = Some(whole_millis(config.stall_timeout));
+        let durable = self.durable_claims().map(Claim::name).cloned().collect();
         let server = ServerIdentity::new(config.name.clone(), env!("CARGO_PKG_VERSION"));
         let granted = self.granted(!names.is_empty());
         let welcome = Welcome::new(PROTOCOL_VERSION, msg_id, server, names, limits, granted)
-            .with_durable(Vec::new());
+            .with_durable(durable);
         self.answers.welcome(source.as_str(), &welcome);
     }
 

@@ -165,6 +165,10 @@ impl Read<'_> {
     /// Admits frames to a durable name, as many as may wait for the store.
     pub(super) fn admit_durable(&mut self) -> Result<(), Stopped> {
         let run = &self.scratch.run;
+        if self.session.answers.are_by_values() {
+            return self.refuse_inside();
+        }
+        let run = &self.scratch.run;
         let is_short = self.session.shared.budget.is_short();
         let fitting = self.session.storing.fitting(&run.sizes, is_short);
         if fitting > 0 {
@@ -181,6 +185,20 @@ impl Read<'_> {
             self.scratch.run.advance(bytes);
         }
         self.stored_so_many(fitting)
+    }
+
+    /// Refuses the first frame of a participant inside the process, which has no way to
+    /// wait for the store. It ends the read.
+    #[cold]
+    fn refuse_inside(&mut self) -> Result<(), Stopped> {
+        let reason = "a participant inside the process can't send to a durable name yet: connect \
+                      over TCP";
+        let refusal = Refusal::new(ErrorCode::ProtocolUnsupported, reason).of_field("target");
+        let refused = self.refuse_of_run(0, refusal);
+        let run = &mut self.scratch.run;
+        let bytes = run.bytes_of(&(0..1));
+        run.advance(bytes);
+        refused.map_err(|halt| Stopped::halt(run.start, halt))
     }
 
     /// Answers frames to a durable name that were accepted before, once they are on disk.
@@ -266,7 +284,7 @@ impl Session {
         self.storing.takes_more()
     }
 
-    fn durable_claims(&self) -> impl Iterator<Item = &Claim> {
+    pub(super) fn durable_claims(&self) -> impl Iterator<Item = &Claim> {
         self.claims
             .iter()
             .filter(|claim| claim.mailbox.is_durable())

@@ -367,6 +367,11 @@ impl<S: Storage> StoreThread<S> {
             blocked, outboxes, ..
         } = self;
         blocked.retain(|name| outboxes.contains_key(name));
+        if !self.writer.has_settled_segment() {
+            return;
+        }
+        // Marks that are not on disk would be in its way.
+        let _ = self.writer.commit(now());
         if let Err(error) = self.writer.delete_settled(0) {
             tracing::warn!(%error, "settled segments of the journal can't be deleted");
         }
