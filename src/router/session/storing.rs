@@ -164,7 +164,6 @@ impl Draft {
 impl Read<'_> {
     /// Admits frames to a durable name, as many as may wait for the store.
     pub(super) fn admit_durable(&mut self) -> Result<(), Stopped> {
-        let run = &self.scratch.run;
         if self.session.answers.are_by_values() {
             return self.refuse_inside();
         }
