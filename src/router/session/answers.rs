@@ -8,7 +8,8 @@ use crate::ids::{MsgId, Name};
 use crate::limits::{CONTROL_LANE_BYTES, CONTROL_LANE_SHORT_BYTES};
 use crate::router::now::Now;
 use crate::wire::{
-    AckTemplate, Acks, AnswerIds, AnswerWriter, BatchAck, ErrorCode, ErrorDetails, Refusal, Welcome,
+    AckTemplate, Acks, AnswerIds, AnswerWriter, BatchAck, Durability, ErrorCode, ErrorDetails,
+    Refusal, Welcome,
 };
 
 /// A source that this session has seen.
@@ -57,6 +58,8 @@ pub(crate) struct Answers {
     /// The ack that several messages share. It is open only while frames are taken:
     /// every reader of `out` finds whole frames.
     batch: Option<Box<BatchAck>>,
+    /// Where the messages are kept that are acknowledged now, if not in memory.
+    durability: Option<Durability>,
     /// The latest senders, with their templates.
     senders: Recent<Sender>,
 }
@@ -73,6 +76,7 @@ impl Answers {
             ack_options: AckOptions::default(),
             accepted: None,
             batch: None,
+            durability: None,
             senders: Recent::default(),
         }
     }
@@ -179,6 +183,12 @@ impl Answers {
 
     // ---- answers ----
 
+    /// Sets where the messages that follow are kept, if not in memory.
+    pub(crate) fn set_durability(&mut self, durability: Option<Durability>) {
+        self.close_batch();
+        self.durability = durability;
+    }
+
     pub(crate) fn ack_options(&self) -> &AckOptions {
         &self.ack_options
     }
@@ -233,17 +243,22 @@ impl Answers {
     pub(crate) fn ack_each(&mut self, sender: SenderIndex, messages: &[MsgId], missed: &[u32]) {
         self.close_batch();
         let details = self.ack_options.details;
+        let durability = self.durability.filter(|_| details);
         let (out, ids) = (&mut self.out, &mut self.ids);
         let Sender { name, template } = &mut self.senders[sender.0];
         let template = template.get_or_insert_with(|| AckTemplate::new(&self.server, Some(name)));
         template.set_time(self.unix_ms);
         for (index, message) in messages.iter().enumerate() {
+            let start = out.len();
             match missed.get(index) {
                 None | Some(0) if !details => template.append(out, ids, message),
                 missed => {
                     let dropped = missed.copied().unwrap_or(0);
                     template.append_dropped(out, ids, message, dropped.into());
                 }
+            }
+            if let Some(durability) = durability {
+                AckTemplate::say_durability(out, start, durability);
             }
         }
     }
@@ -255,6 +270,9 @@ impl Answers {
             let details = self.ack_options.details;
             Box::new(BatchAck::new(&self.server, first_name, details))
         }));
+        if !batch.is_open() {
+            batch.set_durability(self.durability);
+        }
         batch.append(&mut self.out, &mut self.ids, self.unix_ms, messages, missed);
     }
 

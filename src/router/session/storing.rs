@@ -15,7 +15,7 @@ use crate::limits::{FRAME_PREFIX_BYTES, STORING_BYTES_MAX, STORING_MESSAGES_MAX}
 use crate::router::connection::{ConnectionHandle, StoreOutcome};
 use crate::router::mailbox::{Claim, Cut, StoredMessage};
 use crate::router::store::{MessageStore, Origin, Part, Submission};
-use crate::wire::{ErrorCode, Refusal, StoreFate, acknowledged_in};
+use crate::wire::{Durability, ErrorCode, Refusal, StoreFate, acknowledged_in};
 
 /// The parts that were submitted and are not answered, in their order.
 #[derive(Debug, Default)]
@@ -295,9 +295,10 @@ impl Session {
 
     /// Answers the messages of the oldest `parts`.
     pub(super) fn answer_stored(&mut self, parts: u32, outcome: StoreOutcome) {
+        self.answers.set_durability(Some(Durability::Disk));
         for _ in 0..parts {
             let Some((source, ids)) = self.storing.pop() else {
-                return;
+                break;
             };
             let Some(source) = source else { continue };
             let fate = match outcome {
@@ -319,6 +320,7 @@ impl Session {
                 });
             }
         }
+        self.answers.set_durability(None);
     }
 
     fn acknowledge_stored(&mut self, source: &Name, ids: &[MsgId]) {

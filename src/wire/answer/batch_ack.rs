@@ -8,6 +8,7 @@ use std::io::Write;
 use super::{AckTemplate, AnswerIds, set_prefix};
 use crate::ids::{MsgId, Name};
 use crate::limits::BATCH_ACK_MESSAGES_MAX;
+use crate::wire::message::Durability;
 
 /// One ack for many messages, open from its first message until it is closed.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub struct BatchAck {
     dropped: u64,
     /// With details: the receivers that missed each, as text, a comma behind each.
     details: Option<Vec<u8>>,
+    /// With details: where the messages of the open ack are kept, if not in memory.
+    durability: Option<Durability>,
 }
 
 /// The bytes of an id in the list, its quotes and a comma included.
@@ -39,6 +42,7 @@ impl BatchAck {
             messages: 0,
             dropped: 0,
             details: details.then(Vec::new),
+            durability: None,
         }
     }
 
@@ -53,6 +57,12 @@ impl BatchAck {
     #[inline]
     pub fn is_open(&self) -> bool {
         self.messages > 0
+    }
+
+    /// Sets where the messages that follow are kept, if not in memory. No ack may be open.
+    pub fn set_durability(&mut self, durability: Option<Durability>) {
+        debug_assert!(!self.is_open(), "an ack covers messages of one durability");
+        self.durability = durability;
     }
 
     /// Adds messages, accepted at `unix_ms`. `missed[i]` receivers missed the i-th;
@@ -96,6 +106,10 @@ impl BatchAck {
             out.extend_from_slice(details);
             out.push(b']');
             details.clear();
+            if let Some(durability) = self.durability {
+                let word = durability.as_str();
+                write!(out, r#","durability":"{word}""#).expect("memory takes every write");
+            }
         } else if self.dropped > 0 {
             write!(out, r#","dropped":{}"#, self.dropped).expect("memory takes every write");
         }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::set_prefix;
 use crate::ids::{MsgId, Name};
 use crate::limits::FRAME_PREFIX_BYTES;
-use crate::wire::message::MillisText;
+use crate::wire::message::{Durability, MillisText};
 
 /// An ack to one sender, with gaps for its ids and its time.
 #[derive(Debug, Clone)]
@@ -95,6 +95,14 @@ impl AckTemplate {
         self.append(out, ids, acknowledged);
         out.truncate(out.len() - Self::END.len());
         write!(out, r#","dropped":{dropped}}}}}"#).expect("memory takes every write");
+        set_prefix(out, start);
+    }
+
+    /// Adds to the ack that `out` ends with that its message is kept.
+    pub fn say_durability(out: &mut Vec<u8>, start: usize, durability: Durability) {
+        out.truncate(out.len() - Self::END.len());
+        let word = durability.as_str();
+        write!(out, r#","durability":"{word}"}}}}"#).expect("memory takes every write");
         set_prefix(out, start);
     }
 
