@@ -97,19 +97,21 @@ impl<S: Storage> StoreThread<S> {
 
     /// Serves until it is told to stop.
     pub(super) fn run(mut self) {
-        loop {
-            let round = self.append_all();
-            let is_last = round.is_last;
-            self.finish(round);
-            self.deliver();
-            self.tend();
-            if is_last {
-                return;
-            }
+        while self.round() {
             if self.due.is_empty() {
                 self.inbox.wait(self.timeout());
             }
         }
+    }
+
+    /// Does everything that waits, up to a bound. Returns whether there will be more.
+    pub(super) fn round(&mut self) -> bool {
+        let round = self.append_all();
+        let is_last = round.is_last;
+        self.finish(round);
+        self.deliver();
+        self.tend();
+        !is_last
     }
 
     /// The time until something is to be done without a request.
