@@ -71,7 +71,7 @@ mod settlement;
 mod storage;
 mod survey;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod writer;

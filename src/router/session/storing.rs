@@ -30,8 +30,10 @@ pub(super) struct Storing {
 
 #[derive(Debug)]
 struct StoringPart {
-    /// The sender of the messages. `None`: the part is a settlement, and has none.
-    source: Option<Name>,
+    /// The source of its messages.
+    source: Name,
+    /// The messages are acks that have settled others: they have no answer but errors.
+    is_settlement: bool,
     messages: usize,
     bytes: usize,
 }
@@ -73,25 +75,26 @@ impl Storing {
         sizes.iter().take(room).take_while(fits).count()
     }
 
-    fn push(&mut self, source: Option<Name>, ids: &[MsgId], bytes: usize) {
+    fn push(&mut self, source: Name, ids: &[MsgId], bytes: usize, is_settlement: bool) {
         self.ids.extend(ids);
         self.bytes += bytes;
         self.parts.push_back(StoringPart {
             source,
+            is_settlement,
             messages: ids.len(),
             bytes,
         });
     }
 
     /// Takes the oldest part, with the ids of its messages.
-    fn pop(&mut self) -> Option<(Option<Name>, Vec<MsgId>)> {
+    fn pop(&mut self) -> Option<(StoringPart, Vec<MsgId>)> {
         let part = self.parts.pop_front()?;
         self.bytes -= part.bytes;
         if self.parts.is_empty() {
             self.has_fence = false;
         }
         let ids = self.ids.drain(..part.messages).collect();
-        Some((part.source, ids))
+        Some((part, ids))
     }
 }
 
@@ -179,7 +182,8 @@ impl Read<'_> {
                 let draft = &mut self.scratch.forward.draft;
                 draft.add_run(target, source.clone(), run, frames.clone());
             }
-            (self.session.storing).push(Some(source), &run.ids[frames.clone()], bytes);
+            let ids = &run.ids[frames.clone()];
+            self.session.storing.push(source, ids, bytes, false);
             self.note_accepted(frames);
             self.scratch.run.advance(bytes);
         }
@@ -208,7 +212,7 @@ impl Read<'_> {
         if fitting > 0 {
             let source = self.session.answers.sender_name(run.sender).clone();
             self.scratch.forward.draft.add_known(run);
-            self.session.storing.push(Some(source), &run.ids, run.total);
+            (self.session.storing).push(source, &run.ids, run.total, false);
         }
         self.stored_so_many(fitting)
     }
@@ -240,33 +244,40 @@ impl Read<'_> {
         // The name that the ack speaks for comes first.
         let mut durable: Vec<&Claim> = session.durable_claims().collect();
         durable.sort_by_key(|claim| claim.name() != own_name);
-        let mut by_name: Vec<Vec<StoredMessage>> = durable.iter().map(|_| Vec::new()).collect();
+        let mut by_name: Vec<Settlement> = durable.iter().map(|_| Settlement::default()).collect();
         let mut at = run.start;
-        for &size in &run.sizes {
+        for (&size, &ack_id) in run.sizes.iter().zip(&run.ids) {
             let json = &self.input[at + FRAME_PREFIX_BYTES..at + size as usize];
             at += size as usize;
             let msg_id = acknowledged_in(json).map(|id| id.number());
             let found = msg_id.and_then(|msg_id| {
-                (durable.iter().zip(&mut by_name)).find_map(|(claim, messages)| {
-                    let settled = (claim.mailbox).settle(claim.epoch, message_source, msg_id)?;
-                    messages.push(settled);
+                (durable.iter().zip(&mut by_name)).find_map(|(claim, settlement)| {
+                    let message = (claim.mailbox).settle(claim.epoch, message_source, msg_id)?;
+                    settlement.messages.push(message);
+                    settlement.acks.push(ack_id);
                     Some(())
                 })
             });
             settled.push(found.is_some());
         }
-        let by_name = durable
-            .iter()
-            .map(|claim| claim.name().clone())
-            .zip(by_name);
-        let by_name: Vec<_> = by_name
-            .filter(|(_, messages)| !messages.is_empty())
-            .collect();
-        for (target, messages) in by_name {
-            forward.draft.parts.push(Part::Settled { target, messages });
-            session.storing.push(None, &[], 0);
+        let own_name = own_name.clone();
+        let targets: Vec<Name> = durable.iter().map(|claim| claim.name().clone()).collect();
+        for (target, Settlement { messages, acks }) in targets.into_iter().zip(by_name) {
+            if !messages.is_empty() {
+                let part = Part::Settled { target, messages };
+                forward.draft.parts.push(part);
+                (session.storing).push(own_name.clone(), &acks, 0, true);
+            }
         }
     }
+}
+
+/// The messages to one name that a run of acks settles.
+#[derive(Debug, Default)]
+struct Settlement {
+    messages: Vec<StoredMessage>,
+    /// The acks that settle them.
+    acks: Vec<MsgId>,
 }
 
 impl Session {
@@ -297,30 +308,34 @@ impl Session {
     pub(super) fn answer_stored(&mut self, parts: u32, outcome: StoreOutcome) {
         self.answers.set_durability(Some(Durability::Disk));
         for _ in 0..parts {
-            let Some((source, ids)) = self.storing.pop() else {
+            let Some((part, ids)) = self.storing.pop() else {
                 break;
             };
-            let Some(source) = source else { continue };
-            let fate = match outcome {
-                StoreOutcome::Stored => {
-                    self.acknowledge_stored(&source, &ids);
-                    continue;
-                }
-                StoreOutcome::NotStored => StoreFate::NotStored,
-                StoreOutcome::Unknown => StoreFate::Unknown,
-            };
-            for msg_id in ids {
-                let refusal = Refusal::new(ErrorCode::StorageUnavailable, fate.reason());
-                self.done.refused += 1;
-                self.answers.refuse(&Refusal {
-                    msg_id: Some(msg_id),
-                    source: Some(source.clone()),
-                    fate: Some(fate),
-                    ..refusal
-                });
+            match outcome {
+                StoreOutcome::Stored if part.is_settlement => {}
+                StoreOutcome::Stored => self.acknowledge_stored(&part.source, &ids),
+                StoreOutcome::NotStored => self.refuse_part(&part, &ids, StoreFate::NotStored),
+                StoreOutcome::Unknown => self.refuse_part(&part, &ids, StoreFate::Unknown),
             }
         }
         self.answers.set_durability(None);
+    }
+
+    #[cold]
+    fn refuse_part(&mut self, part: &StoringPart, ids: &[MsgId], fate: StoreFate) {
+        let reason = match part.is_settlement {
+            true => "the journal can't be written: what this settles is delivered again",
+            false => fate.reason(),
+        };
+        self.done.refused += ids.len() as u64;
+        for &msg_id in ids {
+            self.answers.refuse(&Refusal {
+                msg_id: Some(msg_id),
+                source: Some(part.source.clone()),
+                fate: Some(fate),
+                ..Refusal::new(ErrorCode::StorageUnavailable, reason)
+            });
+        }
     }
 
     fn acknowledge_stored(&mut self, source: &Name, ids: &[MsgId]) {

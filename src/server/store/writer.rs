@@ -123,6 +123,13 @@ impl<S: Storage> StoreThread<S> {
         mark.into_iter().chain(tend).min()
     }
 
+    /// The number of messages that are not settled.
+    #[cfg(test)]
+    pub(super) fn unsettled(&self) -> u64 {
+        let backlogs = self.writer.ledger().backlogs();
+        backlogs.map(|(_, backlog)| backlog.frames()).sum()
+    }
+
     // ---- appending ----
 
     /// Appends all that waits, up to a bound.
