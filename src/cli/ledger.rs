@@ -1,11 +1,12 @@
 //! The answers of messages that were sent, and the fates of all of them.
 //!
-//! Answers come in the order of the messages, so each is about the first message
-//! that it can be about: messages may repeat their ids. An accepted `ack` gets no
-//! answer. That it was routed shows an answer to something behind it, in the end
-//! to the fence.
+//! Answers come in the order of the messages, but those of messages to durable names
+//! may come later than others. So an answer is about the first message with its id that
+//! has none: messages may repeat their ids. A `welcome` comes behind all answers before
+//! it. An accepted `ack` gets no answer: that it was routed shows an answer to something
+//! behind it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use tickwire::ids::MsgId;
 
@@ -48,7 +49,14 @@ impl Tally {
 
 #[derive(Debug, Default)]
 pub struct Ledger {
-    waiting: VecDeque<SentMessage>,
+    /// The messages without an answer, and gaps where others were answered.
+    waiting: VecDeque<Option<SentMessage>>,
+    /// The number of messages in front of those.
+    passed: u64,
+    /// The places of the messages without an answer by their ids, counted from the first
+    /// message of all.
+    places: HashMap<Option<MsgId>, VecDeque<u64>>,
+    unanswered: u64,
     /// Accepted messages get no answer.
     silent: bool,
     /// The connection is lost, so nothing is sent any more.
@@ -62,7 +70,13 @@ impl Ledger {
             return;
         }
         self.tally.sent += 1;
-        self.waiting.push_back(message);
+        self.unanswered += 1;
+        let place = self.passed + self.waiting.len() as u64;
+        self.places
+            .entry(message.msg_id)
+            .or_default()
+            .push_back(place);
+        self.waiting.push_back(Some(message));
     }
 
     pub fn refused_unsent(&mut self) {
@@ -72,8 +86,7 @@ impl Ledger {
 
     /// Takes the ack of the message `msg_id`. Returns whether that waited for one.
     pub fn acknowledged(&mut self, msg_id: &MsgId) -> bool {
-        let answered = |sent: &SentMessage| !sent.is_ack && sent.msg_id.as_ref() == Some(msg_id);
-        let waited = self.take(answered).is_some();
+        let waited = self.take(Some(*msg_id), |sent| !sent.is_ack).is_some();
         self.tally.acknowledged += u64::from(waited);
         waited
     }
@@ -81,7 +94,8 @@ impl Ledger {
     /// Returns whether a message among the first `taken` bytes is yet to be answered.
     pub fn is_owed(&self, taken: u64) -> bool {
         let answered = |sent: &SentMessage| sent.is_hello || !(sent.is_ack || self.silent);
-        let mut taken = self.waiting.iter().take_while(|sent| sent.end <= taken);
+        let waiting = self.waiting.iter().flatten();
+        let mut taken = waiting.take_while(|sent| sent.end <= taken);
         taken.any(answered)
     }
 
@@ -93,7 +107,7 @@ impl Ledger {
     /// Takes an error, and returns the message that it is about; without `msg_id`
     /// the first of which no id can be read.
     pub fn refused(&mut self, msg_id: Option<&MsgId>) -> Option<SentMessage> {
-        let sent = self.take(|sent| sent.msg_id.as_ref() == msg_id)?;
+        let sent = self.take(msg_id.copied(), |_| true)?;
         self.tally.refused += 1;
         Some(sent)
     }
@@ -105,25 +119,66 @@ impl Ledger {
     /// Notes that no more answers will arrive. Returns the messages without one.
     pub fn lost(&mut self) -> VecDeque<SentMessage> {
         self.over = true;
-        self.tally.unanswered += self.waiting.len() as u64;
+        self.tally.unanswered += self.unanswered;
+        self.unanswered = 0;
+        self.places.clear();
         std::mem::take(&mut self.waiting)
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     /// The number of messages of known fate.
     pub fn settled(&self) -> u64 {
-        self.tally.sent - self.waiting.len() as u64
+        self.tally.sent - self.unanswered
     }
 
-    /// Takes the first `wanted` message. Those before it get no answer any more.
-    fn take(&mut self, wanted: impl Fn(&SentMessage) -> bool) -> Option<SentMessage> {
-        let at = self.waiting.iter().position(wanted)?;
-        self.pass(at);
-        self.waiting.pop_front()
+    /// Takes the first message with this id that is `wanted`.
+    fn take(
+        &mut self,
+        msg_id: Option<MsgId>,
+        wanted: impl Fn(&SentMessage) -> bool,
+    ) -> Option<SentMessage> {
+        let places = self.places.get_mut(&msg_id)?;
+        let index = |place: u64| (place - self.passed) as usize;
+        let is_wanted = |place: &u64| {
+            let sent = self.waiting.get(index(*place));
+            sent.and_then(Option::as_ref).is_some_and(&wanted)
+        };
+        let at = places.iter().position(is_wanted)?;
+        let place = places.remove(at)?;
+        if places.is_empty() {
+            self.places.remove(&msg_id);
+        }
+        let index = index(place);
+        let sent = self.waiting.get_mut(index)?.take()?;
+        self.unanswered -= 1;
+        match sent.is_hello {
+            true => self.pass(index),
+            false => self.pass_answered(index),
+        }
+        Some(sent)
+    }
+
+    /// Forgets the front of the first `count` messages, as far as all have their answers,
+    /// or are acks: one behind them was read.
+    fn pass_answered(&mut self, count: usize) {
+        let has_answer = |sent: &&Option<SentMessage>| sent.as_ref().is_none_or(|it| it.is_ack);
+        let front = self.waiting.iter().take(count).take_while(has_answer);
+        self.pass(front.count());
     }
 
     /// Settles the first `count` messages, which the answers have passed.
     fn pass(&mut self, count: usize) {
-        for sent in self.waiting.drain(..count) {
+        self.passed += count as u64;
+        for sent in self.waiting.drain(..count).flatten() {
+            if let Some(places) = self.places.get_mut(&sent.msg_id) {
+                places.retain(|place| *place >= self.passed);
+                if places.is_empty() {
+                    self.places.remove(&sent.msg_id);
+                }
+            }
+            self.unanswered -= 1;
             if sent.is_ack {
                 self.tally.routed += 1;
             } else if self.silent {
@@ -251,10 +306,24 @@ mod tests {
     }
 
     #[test]
+    fn answers_of_durable_names_may_come_later_than_others() {
+        let mut ledger = ledger((1..6).map(|n| message(n, n.into())));
+        for n in [2, 4, 1, 3, 5] {
+            assert!(ledger.acknowledged(&id(n)), "{n}");
+        }
+        assert_eq!(ledger.settled(), 5);
+        assert!(ledger.places.is_empty());
+        ledger.fenced();
+        let tally = ledger.tally;
+        assert_eq!((tally.acknowledged, tally.unanswered), (5, 0));
+    }
+
+    #[test]
     fn what_answers_pass_over_is_unanswered() {
         let mut ledger = ledger([message(1, 1), message(2, 2), message(3, 3)]);
         ledger.acknowledged(&id(2));
-        assert_eq!(ledger.tally.unanswered, 1);
+        // The first may be for a durable name.
+        assert_eq!(ledger.tally.unanswered, 0);
         ledger.fenced();
         assert_eq!(ledger.tally.unanswered, 2);
         assert!(!ledger.tally.is_clean());
@@ -263,7 +332,10 @@ mod tests {
     #[test]
     fn what_answers_pass_over_after_a_hello_that_wants_no_acks_was_accepted() {
         // Messages 2 and 5 are hellos.
-        let mut ledger = ledger((1..8).map(|n| message(n, n.into())));
+        let mut ledger = ledger((1..8).map(|n| SentMessage {
+            is_hello: n == 2 || n == 5,
+            ..message(n, n.into())
+        }));
         ledger.acknowledged(&id(2));
         ledger.expect_acks(false);
         ledger.refused(Some(&id(4)));

@@ -65,7 +65,9 @@ impl ServerConfig {
             return not_durable(&format!("must be false: {why}"));
         }
         if self.data_dir.is_none() {
-            return not_durable("needs the folder of the journal: set data_dir as well");
+            return not_durable(
+                "needs the folder of the journal: set data_dir (--data-dir DIR) as well",
+            );
         }
         if own.overflow == Overflow::Drop {
             let allowed = "must be \"pause\" or \"refuse\": the name is durable, and drops nothing";
@@ -211,7 +213,7 @@ mod tests {
     fn a_durable_name_needs_a_folder_and_drops_nothing() {
         assert_eq!(
             durable_refused("feed-*", None, Overflow::Pause),
-            "names.feed-*.durable = true: needs the folder of the journal: set data_dir as well"
+            "names.feed-*.durable = true: needs the folder of the journal: set data_dir (--data-dir DIR) as well"
         );
         assert_eq!(
             durable_refused("feed", Some(""), Overflow::Pause),

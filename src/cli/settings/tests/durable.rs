@@ -78,7 +78,7 @@ fn an_error_names_the_place_of_a_durable_name_and_the_remedy() {
     assert_eq!(
         name_error("durable = true"),
         "t.toml:2: names.api-gateway.durable = true: \
-         needs the folder of the journal: set data_dir as well"
+         needs the folder of the journal: set data_dir (--data-dir DIR) as well"
     );
     assert_eq!(
         name_error("durable = \"true\""),
