@@ -53,6 +53,10 @@ mod names;
 mod now;
 mod services;
 mod session;
+#[cfg_attr(
+    not(feature = "server"),
+    allow(dead_code, reason = "only a server has a store")
+)]
 pub(crate) mod store;
 
 #[cfg(all(test, loom))]
@@ -79,6 +83,7 @@ use crate::ids::ConnectionId;
 use crate::loss;
 use crate::stats::Stats;
 use session::shared::RouterShared;
+#[cfg(feature = "server")]
 use store::MessageStore;
 
 /// Routes messages between the sessions that it opened. A clone is the same router.

@@ -213,6 +213,7 @@ impl ServerHandle {
         phases.begin(Phase::Closing);
         self.tasks.close();
         self.tasks.wait().await;
+        #[cfg(unix)]
         self.shared.stop_store().await;
         self.stopped.cancel();
     }

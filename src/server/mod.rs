@@ -36,6 +36,7 @@ use crate::ids::NameError;
 use crate::journal::FolderError;
 use crate::journal::OpenError;
 use crate::router::Router;
+#[cfg(unix)]
 use crate::router::store::MessageStore;
 use clock::Clock;
 use endpoint::Endpoints;
@@ -63,10 +64,18 @@ impl ServerShared {
     /// The journal can't be opened.
     fn new(config: ServerConfig, slots: SlotsMax) -> Result<Self, StartError> {
         let budget = Arc::new(Budget::new(config.router.memory_max));
+        #[cfg(unix)]
         let store = store::start(&config, &budget)?;
+        #[cfg(unix)]
         let for_router = store.clone().map(|store| store as Arc<dyn MessageStore>);
+        #[cfg(not(unix))]
+        let for_router = match &config.data_dir {
+            None => None,
+            Some(_) => return Err(StartError::NoJournal),
+        };
         Ok(Self {
             router: Router::with_store(config.router.clone(), budget, for_router),
+            #[cfg(unix)]
             store,
             config,
             clock: Clock::start(),
@@ -123,6 +132,10 @@ pub enum StartError {
         /// The reason, and the remedy.
         source: OpenError,
     },
+    /// The journal needs a Unix system.
+    #[cfg(not(unix))]
+    #[error("a journal needs a Unix system: leave data_dir out")]
+    NoJournal,
     /// The thread of the journal can't be started.
     #[error("can't start a thread for the journal: {0}")]
     JournalThread(#[source] io::Error),

@@ -149,6 +149,10 @@ impl AcceptedIds {
     }
 
     /// Forgets messages that were accepted and could not be stored.
+    #[cfg_attr(
+        not(feature = "server"),
+        allow(dead_code, reason = "only a server has a store")
+    )]
     #[cold]
     pub(crate) fn forget(&self, msg_ids: impl Iterator<Item = u128>) {
         let forgotten: HashSet<u128> = msg_ids.collect();

@@ -15,6 +15,10 @@ use crate::sync::{AtomicBool, AtomicWaker, Mutex, Ordering, lock};
 use accepted_ids::AcceptedIds;
 
 /// News for a connection, beside the answers to its messages.
+#[cfg_attr(
+    not(feature = "server"),
+    allow(dead_code, reason = "only a server has a store")
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Report {
     /// Another connection took the name over.
@@ -30,6 +34,10 @@ pub(crate) enum Report {
 }
 
 /// The fate of messages that were submitted to the store.
+#[cfg_attr(
+    not(feature = "server"),
+    allow(dead_code, reason = "only a server has a store")
+)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StoreOutcome {
     /// They are on disk.

@@ -77,6 +77,10 @@ impl Entry {
 }
 
 /// A part of an input that the store has taken.
+#[cfg_attr(
+    not(feature = "server"),
+    allow(dead_code, reason = "only a server has a store")
+)]
 #[derive(Debug, Clone)]
 pub(crate) struct StoredBytes {
     /// Counted as long as they are held.
@@ -85,6 +89,10 @@ pub(crate) struct StoredBytes {
     pub(crate) block_bytes: usize,
 }
 
+#[cfg_attr(
+    not(feature = "server"),
+    allow(dead_code, reason = "only a server has a store")
+)]
 impl StoredBytes {
     /// Makes an entry of frames to be delivered: a slice if that is worth it, else a copy.
     pub(crate) fn entry(&self, range: Range<usize>, messages: u32, budget: &Arc<Budget>) -> Entry {

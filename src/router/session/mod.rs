@@ -329,6 +329,7 @@ impl Session {
     /// Frees the buffers that an idle connection doesn't need.
     pub fn shrink(&mut self) {
         self.answers.shrink();
+        self.storing.shrink();
         self.count_answers();
         self.output.shrink(&self.claims);
     }

@@ -17,9 +17,13 @@ use crate::router::mailbox::{Claim, Cut, StoredMessage};
 use crate::router::store::{MessageStore, Origin, Part, Submission};
 use crate::wire::{Durability, ErrorCode, Refusal, StoreFate, acknowledged_in};
 
-/// The parts that were submitted and are not answered, in their order.
+/// The parts that were submitted and are not answered. Most connections never have any.
 #[derive(Debug, Default)]
-pub(super) struct Storing {
+pub(super) struct Storing(Option<Box<StoringParts>>);
+
+#[derive(Debug, Default)]
+struct StoringParts {
+    /// In their order.
     parts: VecDeque<StoringPart>,
     /// The ids of all their messages.
     ids: VecDeque<MsgId>,
@@ -39,35 +43,39 @@ struct StoringPart {
 }
 
 impl Storing {
-    pub(super) fn is_empty(&self) -> bool {
-        self.parts.is_empty()
+    fn is_empty(&self) -> bool {
+        (self.0.as_ref()).is_none_or(|waiting| waiting.parts.is_empty())
     }
 
     /// Notes that a `hello` waits until nothing does.
     pub(super) fn fence(&mut self) {
-        self.has_fence = true;
+        if let Some(waiting) = &mut self.0 {
+            waiting.has_fence = true;
+        }
     }
 
     /// Returns whether input that stopped here should be handed in again.
     fn takes_more(&self) -> bool {
-        self.is_empty()
-            || !self.has_fence
-                && self.ids.len() <= STORING_MESSAGES_MAX / 2
-                && self.bytes <= STORING_BYTES_MAX / 2
+        self.0.as_ref().is_none_or(|waiting| {
+            waiting.parts.is_empty()
+                || !waiting.has_fence
+                    && waiting.ids.len() <= STORING_MESSAGES_MAX / 2
+                    && waiting.bytes <= STORING_BYTES_MAX / 2
+        })
     }
 
     /// The number of messages, from the first on, that may wait as well. While memory is
     /// short only one read may.
     fn fitting(&self, sizes: &[u32], is_short: bool) -> usize {
-        if self.is_empty() {
+        let Some(waiting) = self.0.as_ref().filter(|it| !it.parts.is_empty()) else {
             // Any one message, or a read full of them.
             return sizes.len();
-        }
+        };
         if is_short {
             return 0;
         }
-        let room = STORING_MESSAGES_MAX.saturating_sub(self.ids.len());
-        let mut bytes = self.bytes;
+        let room = STORING_MESSAGES_MAX.saturating_sub(waiting.ids.len());
+        let mut bytes = waiting.bytes;
         let fits = |size: &&u32| {
             bytes += **size as usize;
             bytes <= STORING_BYTES_MAX
@@ -76,9 +84,10 @@ impl Storing {
     }
 
     fn push(&mut self, source: Name, ids: &[MsgId], bytes: usize, is_settlement: bool) {
-        self.ids.extend(ids);
-        self.bytes += bytes;
-        self.parts.push_back(StoringPart {
+        let waiting = self.0.get_or_insert_default();
+        waiting.ids.extend(ids);
+        waiting.bytes += bytes;
+        waiting.parts.push_back(StoringPart {
             source,
             is_settlement,
             messages: ids.len(),
@@ -88,13 +97,21 @@ impl Storing {
 
     /// Takes the oldest part, with the ids of its messages.
     fn pop(&mut self) -> Option<(StoringPart, Vec<MsgId>)> {
-        let part = self.parts.pop_front()?;
-        self.bytes -= part.bytes;
-        if self.parts.is_empty() {
-            self.has_fence = false;
+        let waiting = self.0.as_mut()?;
+        let part = waiting.parts.pop_front()?;
+        waiting.bytes -= part.bytes;
+        if waiting.parts.is_empty() {
+            waiting.has_fence = false;
         }
-        let ids = self.ids.drain(..part.messages).collect();
+        let ids = waiting.ids.drain(..part.messages).collect();
         Some((part, ids))
+    }
+
+    /// Frees the memory that an idle connection doesn't need.
+    pub(super) fn shrink(&mut self) {
+        if self.is_empty() {
+            self.0 = None;
+        }
     }
 }
 
