@@ -43,6 +43,8 @@ mod windows;
 
 #[cfg(feature = "cli")]
 mod binary;
+#[cfg(all(unix, feature = "cli"))]
+mod crashes;
 #[cfg(feature = "cli")]
 mod process;
 mod python;

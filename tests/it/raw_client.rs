@@ -138,6 +138,15 @@ impl RawClient {
         Self::over(stream.expect("the server listens"))
     }
 
+    /// A connection to a server that may have been killed: `None` if it was.
+    #[cfg(all(unix, feature = "cli"))]
+    pub async fn try_connect(address: SocketAddr) -> Option<Self> {
+        let stream = within("connect", TcpStream::connect(address)).await.ok()?;
+        // To a port that nobody listens on, the system may connect a socket with itself.
+        let is_itself = stream.local_addr().ok()? == address;
+        (!is_itself).then(|| Self::over(stream))
+    }
+
     /// A connection with small kernel buffers, so that queues in the server
     /// fill soon when it doesn't read.
     pub async fn connect_narrow(address: SocketAddr) -> Self {
