@@ -29,7 +29,7 @@ use crate::process::{Listen, Outcome, Serve, run, tickwire, until_owned};
 use crate::raw_client::{RawClient, within};
 
 /// The files of the eleven messages, as a shell would expand them.
-fn message_files() -> Vec<String> {
+pub fn message_files() -> Vec<String> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/messages");
     let entries = std::fs::read_dir(folder).expect("the fixtures");
     let mut files: Vec<_> = entries
@@ -47,7 +47,7 @@ async fn send(server: &Serve, files: &[String]) -> Outcome {
 }
 
 /// Removes white space outside strings.
-fn compact(json: &[u8]) -> String {
+pub fn compact(json: &[u8]) -> String {
     let mut text = String::new();
     let (mut in_string, mut escaped) = (false, false);
     for character in str::from_utf8(json).expect("UTF-8").chars() {

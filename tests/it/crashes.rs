@@ -7,6 +7,7 @@
 //! `TICKWIRE_SEED=7 cargo test --test it crashes`. More kills by `TICKWIRE_CRASHES=2000`.
 
 mod ledger;
+mod newcomer;
 mod orders;
 mod receiver;
 mod sender;
