@@ -10,6 +10,7 @@ mod ledger;
 mod newcomer;
 mod orders;
 mod receiver;
+mod refused_starts;
 mod sender;
 
 use std::net::SocketAddr;
