@@ -220,8 +220,14 @@ pub const STORE_WAIT_MAX: Duration = Duration::from_secs(30);
 pub const UNSETTLED_MAX: usize = 1_024;
 /// Bytes that the journal appends before it commits them, if more wait.
 pub const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Bytes that the journal may have on disk: then messages to durable names are refused.
-pub const JOURNAL_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
+/// Bytes that the journal may have on disk, unless configured otherwise.
+pub const JOURNAL_BYTES_DEFAULT: usize = 16 * 1024 * 1024 * 1024;
+/// The least of them that can be configured: some segments.
+pub const JOURNAL_BYTES_MIN: usize = 1024 * 1024 * 1024;
+/// The most of them that can be configured.
+pub const JOURNAL_BYTES_MAX: usize = 1024 * JOURNAL_BYTES_MIN;
+/// A name may have this part of the journal's bytes unsettled.
+pub const JOURNAL_NAME_DIVISOR: u64 = 8;
 
 /// The size of the journal's files, unless configured otherwise.
 pub const JOURNAL_SEGMENT_BYTES: u32 = 64 * 1024 * 1024;

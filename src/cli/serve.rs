@@ -83,6 +83,8 @@ pub struct Arguments {
     /// ack of its own; 'feed-*' is all names that begin with feed-; may be repeated
     #[arg(long, value_name = "NAME")]
     pub durable: Vec<String>,
+    #[arg(long, help = flag_help("accept_loss"))]
+    pub accept_loss: bool,
     /// A TOML file with settings
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -219,12 +221,14 @@ fn explain(error: StartError) -> Failure {
 impl Arguments {
     fn settings(&self) -> Result<Settings, Failure> {
         let listen = (!self.listen.is_empty()).then(|| self.listen.join(","));
+        let accept_loss = self.accept_loss.then(|| "true".to_owned());
         let given = [
             ("listen", &listen),
             ("name", &self.name),
             ("threads", &self.threads),
             ("busy_poll", &self.busy_poll),
             ("data_dir", &self.data_dir),
+            ("accept_loss", &accept_loss),
         ];
         let flags = Flags {
             config: self.config.as_deref(),

@@ -60,6 +60,17 @@ settings! {
         data_dir: Option<PathBuf> = None
             => Path, folder;
 
+        /// The bytes that the journal may have on disk. When it has them, messages to
+        /// durable names are refused; a name with an eighth of them unsettled is refused
+        /// further ones before.
+        journal_bytes: usize = limits::JOURNAL_BYTES_DEFAULT
+            => Size, within(limits::JOURNAL_BYTES_MIN..=limits::JOURNAL_BYTES_MAX, " bytes");
+
+        /// Whether a journal that has lost records is opened all the same: they are given
+        /// up, and its damaged files kept aside. Without it the server doesn't start.
+        accept_loss: bool = false
+            => Flag, anything;
+
         /// The time that queued messages may take to be written at shutdown.
         drain_timeout: Duration = limits::DRAIN_TIMEOUT_DEFAULT
             => Duration, within(Duration::ZERO..=limits::DRAIN_TIMEOUT_MAX, "");
@@ -176,6 +187,8 @@ pub enum Value<'a> {
     Duration(&'a mut Duration),
     /// The part of a frame that is checked.
     Validation(&'a mut Validation),
+    /// Yes or no.
+    Flag(&'a mut bool),
     /// JSON pointers.
     Pointers(&'a mut Vec<String>),
     /// A path, if there is one.

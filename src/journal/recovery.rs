@@ -126,7 +126,9 @@ impl fmt::Display for Corruption {
             let separator = if at == 0 { " " } else { "; " };
             write!(f, "{separator}{damage}")?;
         }
-        f.write_str(". Restore it from a copy, or accept the loss of these records")
+        f.write_str(
+            ". Restore it from a copy, or accept the loss of these records (serve --accept-loss)",
+        )
     }
 }
 

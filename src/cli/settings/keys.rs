@@ -115,6 +115,7 @@ fn set(value: Value<'_>, given: &Assignment) -> Result<(), String> {
                 _ => return Err("must be \"payload\" or \"envelope\"".to_owned()),
             }
         }
+        Value::Flag(value) => *value = boolean(given)?,
         Value::Pointers(value) => *value = texts(given, POINTERS_FORM, split_pointers)?,
         Value::Path(value) => {
             let path = text(given, "must be a text in quotes")?;
@@ -136,6 +137,7 @@ fn show(value: Value<'_>) -> String {
         Value::Duration(duration) => quoted(&units::show_duration(*duration)),
         Value::Validation(Validation::Envelope) => quoted("envelope"),
         Value::Validation(_) => quoted("payload"),
+        Value::Flag(is_set) => is_set.to_string(),
         Value::Pointers(pointers) => quoted_list(pointers),
         // An empty text is none.
         Value::Path(path) => {

@@ -32,7 +32,7 @@ pub(super) fn start(
     budget: &Arc<Budget>,
 ) -> Result<Option<Arc<JournalStore>>, StartError> {
     let path = config.data_dir.as_deref();
-    path.map(|path| JournalStore::start(path, budget))
+    path.map(|path| JournalStore::start(path, config, budget))
         .transpose()
 }
 
@@ -49,21 +49,28 @@ pub(super) struct JournalStore {
 
 impl JournalStore {
     /// Opens the journal in `path`, or makes one, and begins to serve it.
-    pub(super) fn start(path: &Path, budget: &Arc<Budget>) -> Result<Arc<Self>, StartError> {
+    fn start(
+        path: &Path,
+        config: &ServerConfig,
+        budget: &Arc<Budget>,
+    ) -> Result<Arc<Self>, StartError> {
         let folder = Folder::lock(path)?;
+        let options = Options {
+            accept_loss: config.accept_loss,
+            ..Options::default()
+        };
         let id = uuid::Uuid::new_v4().as_u128();
         let (writer, recovery) =
-            journal::open(folder, &Options::default(), id, now()).map_err(|source| {
-                StartError::Journal {
-                    path: path.to_owned(),
-                    source,
-                }
+            journal::open(folder, &options, id, now()).map_err(|source| StartError::Journal {
+                path: path.to_owned(),
+                source,
             })?;
         tell(path, &recovery);
         let inbox = Arc::new(Inbox::default());
         let reading = path.to_owned();
         let thread = StoreThread::new(
             writer,
+            config.journal_bytes as u64,
             Box::new(move || Folder::read(&reading).map_err(std::io::Error::other)),
             Arc::clone(budget),
             Arc::clone(&inbox),

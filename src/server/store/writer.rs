@@ -12,8 +12,10 @@ use super::now;
 use super::outbox::{Outbox, Reading, Stretch, Turn};
 use crate::budget::Budget;
 use crate::ids::Name;
-use crate::journal::{AppendError, IndexBuilder, Lsn, Position, Run, Settled, Storage, Writer};
-use crate::limits::{COMMIT_BYTES_MAX, JOURNAL_BYTES_MAX, TEND_INTERVAL};
+use crate::journal::{
+    AppendError, Backlog, IndexBuilder, Lsn, Position, Run, Settled, Storage, Writer,
+};
+use crate::limits::{COMMIT_BYTES_MAX, JOURNAL_NAME_DIVISOR, TEND_INTERVAL};
 use crate::router::store::{
     Origin, Outlet, Part, StoreOutcome, StoredBytes, StoredMessage, Submission,
 };
@@ -21,6 +23,8 @@ use crate::router::store::{
 /// See the [module](super).
 pub(super) struct StoreThread<S: Storage> {
     writer: Writer<S>,
+    /// The bytes that the journal may have.
+    bytes_max: u64,
     reading: Reading<S>,
     budget: Arc<Budget>,
     inbox: Arc<Inbox>,
@@ -76,12 +80,14 @@ impl Round {
 impl<S: Storage> StoreThread<S> {
     pub(super) fn new(
         writer: Writer<S>,
+        bytes_max: u64,
         reading: Reading<S>,
         budget: Arc<Budget>,
         inbox: Arc<Inbox>,
     ) -> Self {
         Self {
             writer,
+            bytes_max,
             reading,
             budget,
             room_waker: Waker::from(Arc::clone(&inbox)),
@@ -218,7 +224,7 @@ impl<S: Storage> StoreThread<S> {
         now: u64,
         round: &mut Round,
     ) -> Result<(), AppendError> {
-        if self.writer.bytes() > JOURNAL_BYTES_MAX {
+        if !self.has_room(run.target) {
             return Err(AppendError::Full);
         }
         self.index.clear();
@@ -252,6 +258,13 @@ impl<S: Storage> StoreThread<S> {
             }
         }
         Ok(())
+    }
+
+    /// Returns whether the journal's bound has room for a message to `target`.
+    fn has_room(&self, target: &Name) -> bool {
+        let backlog = self.writer.ledger().backlog(target.as_bytes());
+        let unsettled = backlog.map_or(0, Backlog::bytes);
+        self.writer.bytes() <= self.bytes_max && unsettled <= self.bytes_max / JOURNAL_NAME_DIVISOR
     }
 
     /// Notes messages as settled that are not yet.

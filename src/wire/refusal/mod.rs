@@ -58,7 +58,7 @@ impl StoreFate {
     pub(crate) const fn reason(self) -> &'static str {
         match self {
             Self::NotStored => {
-                "the journal can't be written, so the message was not stored: send it again later"
+                "the journal can't take it, so the message was not stored: send it again later"
             }
             Self::Unknown => {
                 "the journal failed while it was written: it may be delivered after a restart"

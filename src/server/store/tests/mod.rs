@@ -21,7 +21,7 @@ use crate::router::{Now, ReadScratch, Router, Session};
 /// Added to the number of a message: the number of the ack that settles it.
 const SETTLING: usize = 1_000_000;
 
-/// A router whose name `store` is durable, and its store.
+/// A router with two durable names, and its store.
 struct World {
     router: Router,
     thread: StoreThread<SimDisk>,
@@ -29,6 +29,11 @@ struct World {
 
 impl World {
     fn open(disk: &SimDisk) -> Result<Self, OpenError> {
+        Self::open_within(disk, u64::MAX)
+    }
+
+    /// Opens a journal that may have so many bytes.
+    fn open_within(disk: &SimDisk, bytes_max: u64) -> Result<Self, OpenError> {
         let options = Options {
             segment_bytes: 8 * 1024,
             ..Options::default()
@@ -37,7 +42,13 @@ impl World {
         let (budget, inbox) = (Arc::new(Budget::default()), Arc::new(Inbox::default()));
         let read = disk.clone();
         let reading = Box::new(move || Ok(read.clone()));
-        let thread = StoreThread::new(writer, reading, Arc::clone(&budget), Arc::clone(&inbox));
+        let thread = StoreThread::new(
+            writer,
+            bytes_max,
+            reading,
+            Arc::clone(&budget),
+            Arc::clone(&inbox),
+        );
         let store: Arc<dyn MessageStore> = Arc::new(JournalStore {
             inbox,
             thread: Mutex::new(None),
@@ -47,8 +58,11 @@ impl World {
             durable: true,
             ..NameConfig::default()
         };
-        let name = Name::new("store").expect("a name");
-        config.names.insert(name, durable);
+        for name in ["store", "store-2"] {
+            config
+                .names
+                .insert(Name::new(name).expect("a name"), durable);
+        }
         Ok(Self {
             router: Router::with_store(config, budget, Some(store)),
             thread,
@@ -254,6 +268,38 @@ fn a_full_disk_refuses_messages_until_there_is_room() {
     let mut receiver = world.client("store");
     world.settle_down();
     assert_eq!(receiver.read().len(), 1 + acked);
+}
+
+#[test]
+fn a_name_that_fills_its_part_of_the_journal_is_refused_alone() {
+    let bytes_max = 80 * 1024;
+    let mut world = World::open_within(&SimDisk::new(1), bytes_max).expect("an empty disk");
+    let mut sender = world.client("sender");
+    let mut answers = Vec::new();
+    for number in 1..40 {
+        sender.order(number);
+        world.settle_down();
+        answers.extend(kinds(&sender.read()));
+    }
+    assert_eq!(
+        answers.last().expect("answers"),
+        "STORAGE_UNAVAILABLE not_stored"
+    );
+    sender.say(&message("ingest_event", 50, "sender", "store-2".into()));
+    world.settle_down();
+    assert_eq!(kinds(&sender.read()), ["ack"]);
+    // Room comes as its owner settles.
+    let mut receiver = world.client("store");
+    world.settle_down();
+    for received in &receiver.read()[1..] {
+        receiver.settle(received);
+    }
+    world.settle_down();
+    // The acks that were routed to it.
+    sender.read();
+    sender.order(60);
+    world.settle_down();
+    assert_eq!(kinds(&sender.read()), ["ack"]);
 }
 
 #[test]
