@@ -22,6 +22,8 @@ mod compact;
 mod demo;
 mod frames;
 mod input;
+#[cfg(unix)]
+mod journal;
 mod ledger;
 mod listen;
 mod log;
@@ -115,6 +117,8 @@ enum Command {
     Listen(listen::Arguments),
     Check(check::Arguments),
     Demo(demo::Arguments),
+    #[cfg(unix)]
+    Journal(journal::Arguments),
     Bench(Box<bench::Arguments>),
 }
 
@@ -127,6 +131,8 @@ pub fn main() -> ExitCode {
         Command::Listen(arguments) => listen::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Demo(arguments) => demo::run(arguments),
+        #[cfg(unix)]
+        Command::Journal(arguments) => journal::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
     };
     match result {

@@ -69,6 +69,12 @@ impl Inspection {
         last.is_none_or(|last| damage.segment == last.number)
     }
 
+    /// Which messages are settled.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     /// Returns the meaning of a damage of this journal.
     #[must_use]
     pub fn fate(&self, damage: &Damage) -> Fate {

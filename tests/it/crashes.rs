@@ -12,6 +12,7 @@ mod orders;
 mod receiver;
 mod refused_starts;
 mod sender;
+mod tools;
 
 use std::net::SocketAddr;
 use std::panic::resume_unwind;
