@@ -35,6 +35,8 @@ use crate::ids::NameError;
 #[cfg(unix)]
 use crate::journal::FolderError;
 use crate::journal::OpenError;
+#[cfg(unix)]
+use crate::limits;
 use crate::router::Router;
 #[cfg(unix)]
 use crate::router::store::MessageStore;
@@ -93,10 +95,11 @@ impl ServerShared {
     /// Writes what the store was given, and ends it.
     async fn stop_store(&self) {
         if let Some(store) = self.store.clone() {
-            // It waits for the disk.
+            // It waits for the disk, which may never answer.
             let stopped = tokio::task::spawn_blocking(move || store.stop());
-            if stopped.await.is_err() {
-                tracing::error!("the journal could not be closed");
+            let stopped = tokio::time::timeout(limits::STORE_WAIT_MAX, stopped).await;
+            if !matches!(stopped, Ok(Ok(()))) {
+                tracing::error!("the journal could not be closed: the disk doesn't answer");
             }
         }
     }
