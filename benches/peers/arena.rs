@@ -190,6 +190,7 @@ fn plan(experiment: Experiment, pace: Pace, contestant: Contestant, load: &Load)
             Experiment::FanOut(_) => Some(AHEAD_OF_MANY_MAX),
             _ => None,
         },
+        in_flight_max: None,
         patience: IO_TIMEOUT,
         window,
     }
@@ -264,7 +265,7 @@ fn run_one_at_a_time(
     let mut parties = connect(server, load, Experiment::OneAtATime, Acks::None)?;
     let ends = parties.senders.pop().zip(parties.receivers.pop());
     let (sender, receiver) = ends.expect("there is one of each");
-    let run = one_at_a_time::run(load, sender, receiver, plan, waiting, |_, _| {});
+    let run = one_at_a_time::run(load, sender, Some(receiver), plan, waiting, |_, _| {});
     let (outcome, stop) = run.map_err(|error| error.to_string())?;
     match stop {
         Some(stop) => Err(stop.to_string()),

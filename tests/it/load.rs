@@ -6,7 +6,7 @@ use serde_json::json;
 use tickwire::Server;
 use tickwire::server::ServerHandle;
 use tickwire_load::count::Counting;
-use tickwire_load::drive::{self, Extent, Outcome, Pace, Parties, Plan, Schedule};
+use tickwire_load::drive::{self, Extent, Outcome, Pace, Parties, Plan, Schedule, Window};
 use tickwire_load::frame;
 use tickwire_load::load::{Load, Receivers};
 use tickwire_load::messages::{Example, Selection, Target};
@@ -210,13 +210,64 @@ fn bytes_are_counted_to_the_last_one() {
 }
 
 #[test]
+fn a_sender_waits_for_answers_where_few_messages_may_be_in_flight() {
+    let local = Local::start();
+    let load = load(&ORDERS, 1, Receivers::One(Target::Name(SUBJECT)));
+    // Not of the load: its arrivals are not waited for.
+    let _receiver = local.receiver(SUBJECT);
+    let time = Duration::from_millis(50);
+    for extent in [Extent::Messages(1_000), Extent::Time(time)] {
+        for acks in [Acks::Each, Acks::Batch] {
+            let mut parties = Parties::default();
+            parties.senders.push(local.sender(acks));
+            let plan = Plan {
+                counting: Counting::Bytes,
+                ahead_bytes_max: None,
+                in_flight_max: Some(3),
+                window: Some(Window {
+                    warm_up: Duration::ZERO,
+                    measured: time,
+                }),
+                ..Plan::exact(Pace::FlatOut(extent), acks)
+            };
+            let outcome = drive::run(&load, parties, &plan, |_, _| {}).unwrap();
+            let totals = outcome.totals();
+            assert_eq!(outcome.faults(&totals), [""; 0], "{acks:?}");
+            assert_eq!(totals.acknowledged, totals.sent, "{acks:?}");
+            // No ack is for more than the three that wait.
+            assert!(totals.ack_frames * 3 >= totals.sent, "{acks:?}");
+            let has_rate = outcome.answers_per_second > 0.0;
+            assert!(has_rate || extent != Extent::Time(time), "{acks:?}");
+        }
+    }
+    local.stop();
+}
+
+#[test]
+fn one_at_a_time_can_wait_for_answers_alone() {
+    let local = Local::start();
+    let load = load(&ORDERS, 1, Receivers::One(Target::Name(SUBJECT)));
+    let _receiver = local.receiver(SUBJECT);
+    let (plan, sender) = (
+        Plan::exact(messages(30), Acks::Each),
+        local.sender(Acks::Each),
+    );
+    let run = one_at_a_time::run(&load, sender, None, &plan, Waiting::Asleep, |_, _| {});
+    let (outcome, stop) = run.unwrap();
+    assert!(stop.is_none(), "{stop:?}");
+    assert_eq!((outcome.sent, outcome.both.count()), (30, 30));
+    assert_eq!(outcome.arrival.count(), 0);
+    local.stop();
+}
+
+#[test]
 fn one_at_a_time_has_a_latency_for_each_message() {
     let local = Local::start();
     let load = load(&Selection::Mix, 1, Receivers::One(Target::Name(SUBJECT)));
     let plan = Plan::exact(messages(330), Acks::Each);
     for waiting in [Waiting::Asleep, Waiting::Polling] {
         let (sender, receiver) = (local.sender(Acks::Each), local.receiver(SUBJECT));
-        let run = one_at_a_time::run(&load, sender, receiver, &plan, waiting, |_, _| {});
+        let run = one_at_a_time::run(&load, sender, Some(receiver), &plan, waiting, |_, _| {});
         let (outcome, stop) = run.unwrap();
         assert!(stop.is_none(), "{stop:?}");
         assert_eq!((outcome.sent, outcome.arrivals.units()), (330, 330));

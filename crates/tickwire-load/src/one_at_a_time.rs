@@ -1,5 +1,5 @@
-//! One message at a time: each is sent when the one before has arrived and been
-//! answered. One thread, which sleeps until its sockets have something, as a plain
+//! One message at a time: each is sent when the one before has arrived, if there is a
+//! receiver, and been answered. One thread, which sleeps until its sockets have something, as a plain
 //! client does, or looks at them without pause.
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -125,35 +125,41 @@ impl Line {
 struct Exchange<'a> {
     stream: &'a Stream,
     sender: Line,
-    receiver: Line,
+    receiver: Option<Line>,
     patience: Duration,
     outcome: Outcome<'a>,
 }
 
 /// Sends the first stream of `load` from `sender` to `receiver` as `plan` says, both
 /// `waiting` in that way, and calls `watch` with the messages so far from time to time. Latencies
-/// count from the window of the plan on. Returns the reason for an early end too.
+/// count from the window of the plan on. Without a receiver only the answers are waited for.
+/// Returns the reason for an early end too.
 pub fn run<'a>(
     load: &'a Load,
     sender: Party,
-    receiver: Party,
+    receiver: Option<Party>,
     plan: &Plan,
     waiting: Waiting,
     watch: impl FnMut(u64, Duration),
 ) -> io::Result<(Outcome<'a>, Option<Stop>)> {
+    let arrivals = match &receiver {
+        Some(receiver) => Arrivals::new(plan.counting, load, 0, receiver),
+        None => Arrivals::Bytes(0),
+    };
+    let line = |party| Line::new(party, plan.patience, waiting);
     let fence = sender.fence.as_ref().map(|fence| fence.frame.clone());
     let outcome = Outcome {
         sent: 0,
-        arrivals: Arrivals::new(plan.counting, load, 0, &receiver),
         replies: Replies::new(&plan.answers, load, 0, &sender),
+        arrivals,
         elapsed: Duration::ZERO,
         arrival: Latency::new(),
         both: Latency::new(),
     };
     let mut exchange = Exchange {
         stream: &load.streams[0],
-        sender: Line::new(sender, plan.patience, waiting)?,
-        receiver: Line::new(receiver, plan.patience, waiting)?,
+        sender: line(sender)?,
+        receiver: receiver.map(line).transpose()?,
         patience: plan.patience,
         outcome,
     };
@@ -197,13 +203,34 @@ impl Exchange<'_> {
         outcome.sent += 1;
         let is_answered = outcome.replies.due(number + 1) > outcome.replies.due(number);
         let settled = outcome.replies.settled() + u64::from(is_answered);
-        let bytes = self.stream.arrived_of(number + 1);
         let start = Instant::now();
         self.sender
             .stream
             .write_all(self.stream.published(number))?;
-        let arrivals = &mut outcome.arrivals;
-        let arrived = self.receiver.read_until(|read| {
+        self.await_arrival(number, start, begin)?;
+        if is_answered {
+            let replies = &mut self.outcome.replies;
+            let answered = self.sender.read_until(|read| {
+                let taken = replies.take(read)?;
+                Ok((taken, replies.settled() >= settled))
+            });
+            if !answered? {
+                return Err(Stop::Unanswered(number, patience));
+            }
+            if start >= begin {
+                self.outcome.both.record(start.elapsed());
+            }
+        }
+        Ok(())
+    }
+
+    fn await_arrival(&mut self, number: u64, start: Instant, begin: Instant) -> Result<(), Stop> {
+        let Some(receiver) = &mut self.receiver else {
+            return Ok(());
+        };
+        let bytes = self.stream.arrived_of(number + 1);
+        let arrivals = &mut self.outcome.arrivals;
+        let arrived = receiver.read_until(|read| {
             let mut is_there = false;
             let taken = arrivals.take(read, |delivery| is_there |= delivery.number == number)?;
             if let Arrivals::Bytes(received) = arrivals {
@@ -216,23 +243,10 @@ impl Exchange<'_> {
             // The server may have said why.
             self.look_at_answers();
             arrived?;
-            return Err(Stop::Missing(number, patience));
+            return Err(Stop::Missing(number, self.patience));
         }
         if start >= begin {
-            outcome.arrival.record(elapsed);
-        }
-        if is_answered {
-            let replies = &mut outcome.replies;
-            let answered = self.sender.read_until(|read| {
-                let taken = replies.take(read)?;
-                Ok((taken, replies.settled() >= settled))
-            });
-            if !answered? {
-                return Err(Stop::Unanswered(number, patience));
-            }
-            if start >= begin {
-                outcome.both.record(start.elapsed());
-            }
+            self.outcome.arrival.record(elapsed);
         }
         Ok(())
     }

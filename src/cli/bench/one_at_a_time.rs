@@ -52,7 +52,7 @@ pub fn measure(
     let run = one_at_a_time::run(
         &load,
         sender,
-        receiver,
+        Some(receiver),
         &drive_plan,
         waiting,
         |sent, elapsed| {

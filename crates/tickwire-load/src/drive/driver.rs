@@ -32,7 +32,10 @@ pub struct Driver<'a, 's> {
     /// Senders that may write, as far as is known.
     queue: VecDeque<usize>,
     paced: Option<Paced>,
+    /// Of its receivers' bytes, or if it has none, of its senders' answers.
     gauge: Option<Gauge>,
+    /// Answers that its senders have got.
+    answered: u64,
     /// Bytes that its receivers have got.
     received: u64,
     /// The time since which all was delivered.
@@ -102,6 +105,7 @@ impl<'a, 's> Driver<'a, 's> {
             queue: VecDeque::new(),
             paced,
             gauge: None,
+            answered: 0,
             received: 0,
             complete_since: None,
             last_delivery: None,
@@ -308,8 +312,13 @@ impl<'a, 's> Driver<'a, 's> {
         let read = (sender.connection).read(&mut self.scratch, |bytes| replies.take(bytes));
         let more = replies.settled() - before;
         if more > 0 {
-            self.last_answer = Some(Instant::now());
+            let now = Instant::now();
+            self.last_answer = Some(now);
             self.shared.add_answered(more);
+            self.answered += more;
+            if let Some(gauge) = self.gauge.as_mut().filter(|_| self.receivers.is_empty()) {
+                gauge.note(now, self.answered);
+            }
         }
         let refused = refused_bytes(replies) - refused_before;
         if refused > 0
@@ -317,6 +326,7 @@ impl<'a, 's> Driver<'a, 's> {
         {
             flow.take_back(refused);
         }
+        sender.grant();
         match read {
             Ok(()) => self.enqueue(number),
             Err(error) => self.breaks("reading answers", &error),
@@ -339,13 +349,13 @@ impl<'a, 's> Driver<'a, 's> {
             let sent = sender.cursor.messages();
             outcome.add_sender(sender.number, sender.replies, sent);
         }
-        if let Some(gauge) = self.gauge
-            && !self.receivers.is_empty()
-        {
-            match gauge.bytes_per_second() {
-                Ok(rate) => outcome.bytes_per_second += rate,
-                Err(reason) => outcome.broken.push(reason),
+        match self.gauge.map(|gauge| gauge.per_second()) {
+            None => {}
+            Some(rate) if self.receivers.is_empty() => {
+                outcome.answers_per_second += rate.unwrap_or(0.0);
             }
+            Some(Ok(rate)) => outcome.bytes_per_second += rate,
+            Some(Err(reason)) => outcome.broken.push(reason),
         }
         let arrivals = self.receivers.into_iter().map(|r| r.arrivals);
         outcome.arrivals.extend(arrivals);

@@ -16,11 +16,15 @@ pub struct Sender<'a> {
     pub number: usize,
     stream: &'a Stream,
     pub cursor: Cursor<'a>,
-    /// Messages that may be sent.
+    /// Messages that may be sent, once those before have been answered.
     allowed: u64,
+    /// Messages that may wait for their answers.
+    in_flight_max: Option<u64>,
+    /// Whether no more will be allowed.
+    is_counted: bool,
     /// Bytes of the messages that were begun, as a receiver gets them.
     arriving: u64,
-    /// Whether no more messages will be allowed.
+    /// Whether no further message will be begun.
     pub is_final: bool,
     /// The part of the `hello` behind all messages that is still to be written.
     fence: Vec<u8>,
@@ -32,12 +36,14 @@ pub struct Sender<'a> {
 }
 
 impl<'a> Sender<'a> {
-    /// A sender of stream `number`, which may send nothing yet.
+    /// A sender of stream `number`, which may send nothing yet, and later have
+    /// `in_flight_max` messages without an answer.
     pub fn new(
         party: Party,
         number: usize,
         stream: &'a Stream,
         replies: Replies<'a>,
+        in_flight_max: Option<u64>,
     ) -> io::Result<Self> {
         let fence = party.fence.as_ref().map(|fence| fence.frame.clone());
         Ok(Self {
@@ -46,6 +52,8 @@ impl<'a> Sender<'a> {
             stream,
             cursor: Cursor::new(stream),
             allowed: 0,
+            in_flight_max,
+            is_counted: false,
             arriving: 0,
             is_final: false,
             fence: fence.unwrap_or_default(),
@@ -57,19 +65,36 @@ impl<'a> Sender<'a> {
 
     /// It may send so many messages and no more.
     pub fn allow_in_all(&mut self, messages: u64) {
-        self.cursor.allow(messages);
-        self.is_final = true;
+        self.allowed = messages;
+        self.is_counted = true;
+        self.grant();
     }
 
     /// It may send until it is told to end.
     pub fn allow_all(&mut self) {
-        self.cursor.allow_all();
+        self.allowed = u64::MAX;
+        self.grant();
     }
 
     /// One more message is due.
     pub fn allow_next(&mut self) {
         self.allowed += 1;
-        self.cursor.allow(self.allowed);
+        self.grant();
+    }
+
+    /// Lets it go on as far as its answers allow.
+    pub fn grant(&mut self) {
+        if self.is_final {
+            return;
+        }
+        let answered = self.replies.settled();
+        let in_flight = self.in_flight_max.map(|max| answered + max);
+        let limit = in_flight.map_or(self.allowed, |limit| limit.min(self.allowed));
+        match limit {
+            u64::MAX => self.cursor.allow_all(),
+            limit => self.cursor.allow(limit),
+        }
+        self.is_final = self.is_counted && limit == self.allowed;
     }
 
     /// It finishes the message that it has begun, and sends no more.

@@ -1,4 +1,4 @@
-//! The rate of arrivals within a part of a run.
+//! The rate of arrivals, or of answers, within a part of a run.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ pub struct Window {
     pub measured: Duration,
 }
 
-/// Takes the rate of the bytes that arrive within a window.
+/// Takes the rate of the units that arrive within a window: bytes, or answers.
 #[derive(Debug)]
 pub struct Gauge {
     window: Window,
@@ -31,16 +31,16 @@ impl Gauge {
         }
     }
 
-    /// Notes that so many bytes have arrived by `now`.
-    pub fn note(&mut self, now: Instant, bytes: u64) {
+    /// Notes that so many units have arrived by `now`.
+    pub fn note(&mut self, now: Instant, units: u64) {
         if now >= self.begin && now <= self.begin + self.window.measured {
-            self.first.get_or_insert((now, bytes));
-            self.last = Some((now, bytes));
+            self.first.get_or_insert((now, units));
+            self.last = Some((now, units));
         }
     }
 
-    /// Bytes a second, if they came over most of the window.
-    pub fn bytes_per_second(&self) -> Result<f64, String> {
+    /// Units a second, if they came over most of the window.
+    pub fn per_second(&self) -> Result<f64, String> {
         let (Some((first_at, first)), Some((last_at, last))) = (self.first, self.last) else {
             return Err("receiving: nothing came in time".to_owned());
         };
@@ -64,14 +64,14 @@ mod tests {
             measured: ms(1_000),
         };
         let mut gauge = Gauge::new(window, start);
-        assert!(gauge.bytes_per_second().is_err());
+        assert!(gauge.per_second().is_err());
         for (at, bytes) in [(50, 7), (200, 1_000), (500, 2_000)] {
             gauge.note(start + ms(at), bytes);
         }
-        assert!(gauge.bytes_per_second().unwrap_err().contains("in fits"));
+        assert!(gauge.per_second().unwrap_err().contains("in fits"));
         for (at, bytes) in [(1_000, 5_000), (1_101, 1_000_000)] {
             gauge.note(start + ms(at), bytes);
         }
-        assert_eq!(gauge.bytes_per_second(), Ok(5_000.0));
+        assert_eq!(gauge.per_second(), Ok(5_000.0));
     }
 }

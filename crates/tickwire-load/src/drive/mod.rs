@@ -81,6 +81,8 @@ pub struct Plan {
     pub counting: Counting,
     /// Bytes that senders stay ahead of a receiver at most.
     pub ahead_bytes_max: Option<u64>,
+    /// Messages of a sender that wait for their answers at most; each must be answered.
+    pub in_flight_max: Option<u64>,
     /// The time without an arrival after which the load is given up.
     pub patience: Duration,
     /// The part in which the rate is taken, if it is.
@@ -96,6 +98,7 @@ impl Plan {
             answers: AnswerForm::Acks(acks),
             counting: Counting::Messages,
             ahead_bytes_max: is_flat_out.then_some(AHEAD_BYTES_MAX),
+            in_flight_max: None,
             patience: STALL_TIMEOUT,
             window: None,
         }
@@ -111,7 +114,7 @@ pub struct Parties {
     pub receivers: Vec<Party>,
 }
 
-/// Drives `load` as `plan` says, and calls `watch` with the units delivered so
+/// Drives `load` as `plan` says, to the receivers if there are any, and calls `watch` with the units delivered so
 /// far from time to time.
 pub fn run<'a>(
     load: &'a Load,
@@ -124,7 +127,9 @@ pub fn run<'a>(
     let mut senders = Vec::new();
     for (number, party) in parties.senders.into_iter().enumerate() {
         let replies = Replies::new(&plan.answers, load, number, &party);
-        senders.push(Sender::new(party, number, &load.streams[number], replies)?);
+        let stream = &load.streams[number];
+        let sender = Sender::new(party, number, stream, replies, plan.in_flight_max);
+        senders.push(sender?);
     }
     let mut receivers = Vec::new();
     for (number, party) in parties.receivers.into_iter().enumerate() {

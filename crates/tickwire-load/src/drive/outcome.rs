@@ -34,6 +34,8 @@ pub struct Outcome<'a> {
     pub late: Option<Latency>,
     /// Bytes that arrived a second within the plan's window.
     pub bytes_per_second: f64,
+    /// Messages that were answered a second within it; 0 if too few were.
+    pub answers_per_second: f64,
     /// Whether it was given up because nothing arrived any more.
     pub stalled: bool,
     /// Reasons why connections broke.
@@ -94,6 +96,7 @@ impl<'a> Outcome<'a> {
             latency: None,
             late: None,
             bytes_per_second: 0.0,
+            answers_per_second: 0.0,
             stalled: false,
             broken: Vec::new(),
         }
