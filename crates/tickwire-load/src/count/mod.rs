@@ -14,7 +14,7 @@ pub use self::deliveries::{Deliveries, Delivery};
 use crate::connection::Broken;
 use crate::frame;
 use crate::load::Load;
-use crate::protocol::{AnswerForm, Party};
+use crate::protocol::{AnswerForm, FindReply, Party};
 
 /// A way to count arrivals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +99,13 @@ pub enum Replies<'a> {
         /// The number of answers so far.
         count: u64,
     },
+    /// Bytes that differ from one message to the next.
+    Found {
+        /// Finds the end of each.
+        find: FindReply,
+        /// The number of answers so far.
+        count: u64,
+    },
     /// tickwire's acks and errors.
     Exact(Box<Answers<'a>>),
 }
@@ -110,6 +117,10 @@ impl<'a> Replies<'a> {
             AnswerForm::None => Self::Ignored,
             AnswerForm::Fixed(answer) => Self::Fixed {
                 answer: answer.clone(),
+                count: 0,
+            },
+            AnswerForm::Found(find) => Self::Found {
+                find: *find,
                 count: 0,
             },
             AnswerForm::Acks(acks) => {
@@ -136,6 +147,14 @@ impl<'a> Replies<'a> {
                 *count += answers.len() as u64;
                 Ok(answers.len() * answer.len())
             }
+            Self::Found { find, count } => {
+                let mut taken = 0;
+                while let Some(reply) = find(&bytes[taken..]).map_err(Broken::Answer)? {
+                    taken += reply.bytes;
+                    *count += u64::from(reply.answers);
+                }
+                Ok(taken)
+            }
             Self::Exact(answers) => Ok(frame::for_each(bytes, |frame| answers.take(frame))?),
         }
     }
@@ -144,7 +163,7 @@ impl<'a> Replies<'a> {
     pub fn settled(&self) -> u64 {
         match self {
             Self::Ignored => 0,
-            Self::Fixed { count, .. } => *count,
+            Self::Fixed { count, .. } | Self::Found { count, .. } => *count,
             Self::Exact(answers) => answers.settled(),
         }
     }
@@ -153,7 +172,7 @@ impl<'a> Replies<'a> {
     pub fn due(&self, messages: u64) -> u64 {
         match self {
             Self::Ignored => 0,
-            Self::Fixed { .. } => messages,
+            Self::Fixed { .. } | Self::Found { .. } => messages,
             Self::Exact(answers) => answers.due(messages),
         }
     }

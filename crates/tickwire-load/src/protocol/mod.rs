@@ -6,14 +6,16 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 mod framed;
+mod jetstream;
 mod mqtt;
 mod nats;
 mod redis;
 
 pub use framed::Framed;
+pub use jetstream::JetStream;
 pub use mqtt::Mqtt;
 pub use nats::Nats;
-pub use redis::Redis;
+pub use redis::{Redis, RedisStreams};
 
 /// The destination of all messages: tickwire's `target`, the rivals' subject,
 /// channel or topic.
@@ -45,7 +47,7 @@ impl Acks {
 }
 
 /// The answers that come back to a sender.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum AnswerForm {
     /// None that count.
     None,
@@ -53,6 +55,21 @@ pub enum AnswerForm {
     Fixed(Vec<u8>),
     /// tickwire's acks and errors.
     Acks(Acks),
+    /// Bytes that differ from one to the next: this finds the end of each.
+    Found(FindReply),
+}
+
+/// Finds the first reply in bytes that were read, once it is whole. Words for a refusal
+/// are its error.
+pub type FindReply = fn(&[u8]) -> Result<Option<Reply>, String>;
+
+/// A reply of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reply {
+    /// Its bytes.
+    pub bytes: usize,
+    /// Whether it says that a message was taken.
+    pub answers: bool,
 }
 
 /// A connection that is ready for a load.

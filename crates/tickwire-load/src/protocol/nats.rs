@@ -48,7 +48,7 @@ impl Protocol for Nats {
 }
 
 /// Connects, says `lines`, and returns once the server has taken them.
-fn open(address: SocketAddr, lines: &[u8]) -> io::Result<TcpStream> {
+pub(super) fn open(address: SocketAddr, lines: &[u8]) -> io::Result<TcpStream> {
     let mut stream = connect(address)?;
     let mut info = Vec::new();
     let mut byte = [0];

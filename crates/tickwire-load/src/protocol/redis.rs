@@ -1,14 +1,18 @@
-//! Redis pub/sub: RESP arrays. Each PUBLISH is answered by the number of its
-//! receivers.
+//! Redis: RESP arrays. Each PUBLISH is answered by the number of its receivers, each
+//! XADD by the id of the entry.
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use super::{Acks, AnswerForm, Party, Protocol, SUBJECT, connect, expect};
+use super::{Acks, AnswerForm, Party, Protocol, Reply, SUBJECT, connect, expect};
 
-/// The one protocol of this kind.
+/// Publishing, and subscribing.
 #[derive(Debug, Clone, Copy)]
 pub struct Redis;
+
+/// Adding to a stream.
+#[derive(Debug, Clone, Copy)]
+pub struct RedisStreams;
 
 impl Protocol for Redis {
     fn publish(&self, out: &mut Vec<u8>, body: &[u8]) {
@@ -54,11 +58,74 @@ impl Protocol for Redis {
     }
 }
 
+impl Protocol for RedisStreams {
+    fn publish(&self, out: &mut Vec<u8>, body: &[u8]) {
+        write_array(out, &[b"XADD", SUBJECT.as_bytes(), b"*", b"m", body]);
+    }
+
+    fn delivered_bytes(&self, body_bytes: usize) -> usize {
+        Redis.delivered_bytes(body_bytes)
+    }
+
+    fn receiver(&self, address: SocketAddr, names: &[&str]) -> io::Result<Party> {
+        Redis.receiver(address, names)
+    }
+
+    fn sender(&self, address: SocketAddr, acks: Acks) -> io::Result<Party> {
+        Redis.sender(address, acks)
+    }
+
+    fn answers(&self, _acks: Acks, _receivers: usize) -> AnswerForm {
+        AnswerForm::Found(find_id)
+    }
+
+    fn idler(&self, address: SocketAddr, index: usize) -> io::Result<TcpStream> {
+        Redis.idler(address, index)
+    }
+}
+
+/// An id is a line `$BYTES` and a line of its own.
+fn find_id(bytes: &[u8]) -> Result<Option<Reply>, String> {
+    let Some(end) = memchr::memmem::find(bytes, b"\r\n") else {
+        return Ok(None);
+    };
+    let line = String::from_utf8_lossy(&bytes[..end]);
+    let length: usize = match line.strip_prefix('$').map(str::parse) {
+        Some(Ok(length)) => length,
+        _ => return Err(line.into_owned()),
+    };
+    let whole = end + 2 + length + 2;
+    Ok((bytes.len() >= whole).then_some(Reply {
+        bytes: whole,
+        answers: true,
+    }))
+}
+
 fn write_array(out: &mut Vec<u8>, elements: &[&[u8]]) {
     out.extend_from_slice(format!("*{}\r\n", elements.len()).as_bytes());
     for element in elements {
         out.extend_from_slice(format!("${}\r\n", element.len()).as_bytes());
         out.extend_from_slice(element);
         out.extend_from_slice(b"\r\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_found_once_they_are_whole() {
+        let id = b"$15\r\n1767444060000-0\r\n$1";
+        let whole = id.len() - 2;
+        for bytes in 0..whole {
+            assert_eq!(find_id(&id[..bytes]), Ok(None));
+        }
+        let found = Reply {
+            bytes: whole,
+            answers: true,
+        };
+        assert_eq!(find_id(id), Ok(Some(found)));
+        assert_eq!(find_id(b"-ERR no\r\n").unwrap_err(), "-ERR no");
     }
 }
