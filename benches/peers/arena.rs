@@ -15,13 +15,15 @@ use tickwire_load::process::CpuClock;
 use tickwire_load::protocol::{Acks, IO_TIMEOUT, Protocol, SUBJECT};
 
 use crate::clients;
+use crate::durable;
 use crate::figures::{Figures, Metric};
 use crate::machine::Cores;
 use crate::options::Pace;
 use crate::rows::{
-    Contestant, Experiment, IDLE_CONNECTIONS, NEIGHBOURS, PACED_PER_SECOND, POLLED_NEIGHBOURS,
+    ClientWork, Contestant, Experiment, IDLE_CONNECTIONS, NEIGHBOURS, PACED_PER_SECOND,
+    POLLED_NEIGHBOURS,
 };
-use crate::server::{Found, Kind, Running};
+use crate::server::{self, Found, Kind, Running};
 
 /// The names to which the eleven messages go.
 const TARGETS: [&str; 4] = [
@@ -37,6 +39,9 @@ const TARGETS: [&str; 4] = [
 /// together would fill the caches, whatever the server does.
 const AHEAD_OF_ONE_MAX: u64 = 6 * 1024 * 1024;
 const AHEAD_OF_MANY_MAX: u64 = 2 * 1024 * 1024;
+
+/// The shortest run of a server that syncs what it acknowledges.
+const DURABLE_MIN: Duration = Duration::from_secs(1);
 
 /// The time in which a server does the rest of its work after its last message.
 const SETTLE_TIME: Duration = Duration::from_millis(300);
@@ -77,8 +82,12 @@ impl<'a> Arena<'a> {
     pub fn run(&mut self, contestant: Contestant) -> Result<Figures, String> {
         let outcome = self.try_run(contestant);
         // One that polls for its neighbours would take the core from the others.
-        if outcome.is_err() || contestant.polls {
+        if outcome.is_err() || contestant.polls || contestant.kind.keeps() {
             self.servers.remove(&contestant.place());
+        }
+        if contestant.kind.keeps() {
+            server::settle_disk().map_err(|error| error.to_string())?;
+            thread::sleep(SETTLE_TIME);
         }
         outcome
     }
@@ -87,6 +96,9 @@ impl<'a> Arena<'a> {
         let kind = contestant.kind;
         if self.experiment == Experiment::IdleMemory {
             return idle_memory(&self.start(contestant)?);
+        }
+        if kind == Kind::Disk {
+            return durable::run_disk(self.cores, self.pace);
         }
         let place = contestant.place();
         if !self.servers.contains_key(&place) {
@@ -112,6 +124,12 @@ impl<'a> Arena<'a> {
             .or_insert_with(|| load(self.experiment, kind.protocol()));
         let plan = plan(self.experiment, self.pace, contestant, load);
         match self.experiment {
+            Experiment::Durable(ClientWork::OneAtATime) => {
+                durable::run_one_at_a_time(server, load, &plan, contestant.acks)
+            }
+            Experiment::Durable(ClientWork::Throughput) => {
+                durable::run_stream(server, load, &plan, contestant.acks)
+            }
             Experiment::OneAtATime => run_one_at_a_time(server, load, &plan, contestant),
             experiment => run_stream(server, load, &plan, experiment, contestant.acks),
         }
@@ -178,6 +196,11 @@ fn plan(experiment: Experiment, pace: Pace, contestant: Contestant, load: &Load)
             (tempo, None)
         }
         Experiment::OneAtATime => (flat_out(measured / 2), Some(window(measured / 2))),
+        // Long enough for several syncs of all that is in flight, and for files to grow.
+        Experiment::Durable(ClientWork::Throughput) => {
+            let measured = pace.measured_paced.max(DURABLE_MIN);
+            (flat_out(measured), Some(window(measured)))
+        }
         _ => (flat_out(measured), Some(window(measured))),
     };
     Plan {
@@ -190,7 +213,10 @@ fn plan(experiment: Experiment, pace: Pace, contestant: Contestant, load: &Load)
             Experiment::FanOut(_) => Some(AHEAD_OF_MANY_MAX),
             _ => None,
         },
-        in_flight_max: None,
+        in_flight_max: match experiment {
+            Experiment::Durable(_) => Some(durable::IN_FLIGHT),
+            _ => None,
+        },
         patience: IO_TIMEOUT,
         window,
     }

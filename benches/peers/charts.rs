@@ -239,7 +239,7 @@ text {{ font-family: system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif;
 
 fn draw_bar(body: &mut String, bar: &Bar, metric: Metric, y: f64, x: &impl Fn(f64) -> f64) {
     let (colour, weight) = match bar.kind {
-        Kind::Tickwire => ("#0969da", "600"),
+        Kind::Tickwire | Kind::TickwireDurable => ("#0969da", "600"),
         Kind::OtherTickwire => ("#0969da", "400"),
         Kind::CopyLoop => ("#d0d7de", "400"),
         _ => ("#8c959f", "400"),

@@ -16,7 +16,7 @@ use crate::rows::{ClientWork, Contestant};
 use crate::server::{Kind, Running};
 
 /// The time for connecting, and for a load that doesn't move.
-const GRACE: Duration = Duration::from_secs(30);
+pub const GRACE: Duration = Duration::from_secs(30);
 /// The interval at which a process is looked at.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -60,7 +60,7 @@ pub fn run(
 }
 
 /// Returns the output of a process, which is ended if it takes longer than `patience`.
-fn output(mut command: Command, patience: Duration) -> Result<String, String> {
+pub fn output(mut command: Command, patience: Duration) -> Result<String, String> {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

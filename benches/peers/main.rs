@@ -12,6 +12,7 @@ mod arena;
 mod charts;
 mod clients;
 mod copy_loop;
+mod durable;
 mod figures;
 mod machine;
 mod namespace;
@@ -33,6 +34,9 @@ use options::Options;
 use rows::Row;
 use session::Session;
 
+/// Work of a process beside this one, with the arguments behind its own.
+type Part = fn(&[String]) -> Result<(), String>;
+
 fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(copy_loop::ARGUMENT) {
         return match copy_loop::serve() {
@@ -40,12 +44,18 @@ fn main() -> ExitCode {
             Err(error) => fail(&format!("the copy loop can't listen: {error}"), 1),
         };
     }
-    if std::env::args().nth(1).as_deref() == Some(nats_clients::ARGUMENT) {
-        let arguments: Vec<String> = std::env::args().skip(2).collect();
-        return match nats_clients::run(&arguments) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(text) => fail(&text, 1),
-        };
+    let parts: [(&str, Part); 2] = [
+        (nats_clients::ARGUMENT, nats_clients::run),
+        (durable::ARGUMENT, durable::serve_disk),
+    ];
+    for (argument, run) in parts {
+        if std::env::args().nth(1).as_deref() == Some(argument) {
+            let arguments: Vec<String> = std::env::args().skip(2).collect();
+            return match run(&arguments) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(text) => fail(&text, 1),
+            };
+        }
     }
     let options = Options::parse();
     if let Some(name) = &options.congestion {

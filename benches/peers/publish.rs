@@ -16,6 +16,13 @@ use crate::server::{Found, Kind, RIVALS};
 const DOCUMENTS: [&str; 2] = ["docs/benchmarks.md", "README.md"];
 /// The folder of the files that the documents show.
 const FOLDER: &str = "docs/benchmarks";
+/// The columns beside tickwire in the table of messages on disk.
+const DURABLE: [Kind; 4] = [
+    Kind::Disk,
+    Kind::JetStreamSynced,
+    Kind::JetStreamUnsynced,
+    Kind::RedisStreams,
+];
 
 /// Copies the files and fills in the documents; returns the names of those that
 /// were written.
@@ -70,11 +77,16 @@ pub fn blocks(
     found: &[Found],
     rounds: u32,
     reports: &[RowReport],
-) -> [(&'static str, String); 3] {
+) -> [(&'static str, String); 4] {
+    let kinds = [Kind::CopyLoop].into_iter().chain(RIVALS);
+    let kinds: Vec<Kind> = kinds.chain([Kind::JetStream]).collect();
+    let (durable, others): (Vec<&RowReport>, Vec<&RowReport>) =
+        (reports.iter()).partition(|report| report.row.subject.kind.keeps());
     [
         ("machine", machine_text(machine, found, rounds)),
         ("bounds", bounds_table(reports)),
-        ("figures", figures_table(reports)),
+        ("figures", figures_table(&others, &kinds)),
+        ("durable", figures_table(&durable, &DURABLE)),
     ]
 }
 
@@ -127,11 +139,9 @@ fn bounds_table(reports: &[RowReport]) -> String {
     table.trim_end().to_owned()
 }
 
-fn figures_table(reports: &[RowReport]) -> String {
-    let kinds = [Kind::CopyLoop].into_iter().chain(RIVALS);
-    let kinds: Vec<Kind> = kinds.chain([Kind::JetStream]).collect();
+fn figures_table(reports: &[&RowReport], kinds: &[Kind]) -> String {
     let mut table = "| row | unit | tickwire |".to_owned();
-    for kind in &kinds {
+    for kind in kinds {
         let _ = write!(table, " {} |", kind.label());
     }
     table += "\n|---|---|---:|";
@@ -156,7 +166,7 @@ fn figures_table(reports: &[RowReport]) -> String {
             unit(metric),
             figure(report.row.subject)
         );
-        for &kind in &kinds {
+        for &kind in kinds {
             let _ = write!(table, " {} |", figure(Contestant::of(kind)));
         }
         table.push('\n');

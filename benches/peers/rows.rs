@@ -3,6 +3,7 @@
 use tickwire_load::protocol::Acks;
 use tickwire_load::statistics::Limit;
 
+use crate::durable;
 use crate::figures::{Metric, grouped};
 use crate::server::Kind;
 
@@ -39,9 +40,11 @@ pub enum Experiment {
     IdleNeighbours,
     /// Order events from one client library to another.
     Clients(ClientWork),
+    /// Order events to a name or stream that is kept on disk.
+    Durable(ClientWork),
 }
 
-/// The way in which clients send.
+/// The way in which messages are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ClientWork {
     /// As fast as they may.
@@ -89,8 +92,8 @@ impl Contestant {
             _ if self.polls && self.crowded => format!("{label}, polling, with neighbours"),
             _ if self.polls => format!("{label}, polling"),
             _ if self.crowded => format!("{label}, with neighbours"),
-            (Kind::Tickwire | Kind::OtherTickwire, Acks::Each) => format!("{label}, acks each"),
-            (Kind::Tickwire | Kind::OtherTickwire, Acks::Batch) => format!("{label}, acks batch"),
+            (kind, Acks::Each) if kind.is_tickwire() => format!("{label}, acks each"),
+            (kind, Acks::Batch) if kind.is_tickwire() => format!("{label}, acks batch"),
             _ => label.to_owned(),
         }
     }
@@ -191,6 +194,7 @@ pub fn all() -> Vec<Row> {
     }
     rows.extend(idle());
     rows.extend(clients());
+    rows.extend(durable::rows());
     rows
 }
 
@@ -347,7 +351,7 @@ impl Row {
     }
 
     /// Adds a bound.
-    fn at_least(mut self, factor: f64, reference: Reference) -> Self {
+    pub fn at_least(mut self, factor: f64, reference: Reference) -> Self {
         let limit = Limit::AtLeast(factor);
         self.bounds.push(Bound { limit, reference });
         self
@@ -361,7 +365,7 @@ impl Row {
     }
 
     /// Adds contestants that are shown.
-    fn showing(mut self, contestants: &[Contestant]) -> Self {
+    pub fn showing(mut self, contestants: &[Contestant]) -> Self {
         self.shown.extend(contestants);
         self
     }
@@ -414,6 +418,7 @@ impl Bound {
             Reference::One(one) => {
                 let other = match one.kind {
                     Kind::CopyLoop => "the copy loop",
+                    Kind::Disk => "the bare disk",
                     Kind::Tickwire => "without them",
                     kind => kind.label(),
                 };

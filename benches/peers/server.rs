@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tickwire_load::process::Process;
-use tickwire_load::protocol::{Framed, Mqtt, Nats, Protocol, Redis};
+use tickwire_load::protocol::{
+    Framed, JetStream, Mqtt, Nats, Protocol, Redis, RedisStreams, SUBJECT,
+};
 use tickwire_load::server::{Ready, Server, free_address};
 
 use crate::copy_loop;
@@ -27,11 +29,24 @@ pub enum Kind {
     JetStream,
     /// Redis pub/sub.
     Redis,
+    /// tickwire with a durable name.
+    TickwireDurable,
+    /// JetStream with files that are synced before it acknowledges.
+    JetStreamSynced,
+    /// JetStream with files that are synced every two minutes, as by default.
+    JetStreamUnsynced,
+    /// Redis with a stream, and a file that is synced before it answers.
+    RedisStreams,
+    /// No server: a file, and a sync for each message.
+    Disk,
     /// An MQTT broker in Rust.
     Rumqttd,
     /// An MQTT broker in C.
     Mosquitto,
 }
+
+/// The place of the servers' files.
+const FILES: &str = env!("CARGO_TARGET_TMPDIR");
 
 /// The brokers that tickwire is compared with.
 pub const RIVALS: [Kind; 4] = [Kind::Nats, Kind::Redis, Kind::Rumqttd, Kind::Mosquitto];
@@ -46,6 +61,11 @@ impl Kind {
             Self::Nats => ("NATS", "nats-server", &Nats),
             Self::JetStream => ("JetStream", "nats-server", &Nats),
             Self::Redis => ("Redis", "redis-server", &Redis),
+            Self::TickwireDurable => ("tickwire", "tickwire", &Framed::Tickwire),
+            Self::JetStreamSynced => ("JetStream, synced", "nats-server", &JetStream),
+            Self::JetStreamUnsynced => ("JetStream, unsynced", "nats-server", &JetStream),
+            Self::RedisStreams => ("Redis Streams, synced", "redis-server", &RedisStreams),
+            Self::Disk => ("disk", "peers", &Framed::Tickwire),
             Self::Rumqttd => ("rumqttd", "rumqttd", &Mqtt),
             Self::Mosquitto => ("Mosquitto", "mosquitto", &Mqtt),
         }
@@ -59,6 +79,38 @@ impl Kind {
     /// The name of its program.
     pub fn program(self) -> &'static str {
         self.facts().1
+    }
+
+    /// Other uses of the program.
+    pub fn uses(self) -> &'static [Self] {
+        match self {
+            Self::CopyLoop => &[Self::Disk],
+            Self::Tickwire => &[Self::TickwireDurable],
+            Self::Nats => &[
+                Self::JetStream,
+                Self::JetStreamSynced,
+                Self::JetStreamUnsynced,
+            ],
+            Self::Redis => &[Self::RedisStreams],
+            _ => &[],
+        }
+    }
+
+    /// Whether it is tickwire.
+    pub fn is_tickwire(self) -> bool {
+        self.program() == "tickwire"
+    }
+
+    /// Whether it keeps messages on disk: each run begins with empty files.
+    pub fn keeps(self) -> bool {
+        matches!(
+            self,
+            Self::TickwireDurable
+                | Self::JetStreamSynced
+                | Self::JetStreamUnsynced
+                | Self::RedisStreams
+                | Self::Disk
+        )
     }
 
     /// Its language.
@@ -82,7 +134,7 @@ impl Found {
     /// Looks for a server, at `given` if there is a path.
     pub fn find(kind: Kind, given: Option<&Path>) -> Option<Self> {
         let program = match kind {
-            Kind::CopyLoop => std::env::current_exe().ok()?,
+            Kind::CopyLoop | Kind::Disk => std::env::current_exe().ok()?,
             _ => find_program(kind.program(), given)?,
         };
         let version = version(kind, &program);
@@ -91,6 +143,17 @@ impl Found {
             program,
             version,
         })
+    }
+
+    /// The server in each of its uses.
+    pub fn of_all_uses(self) -> Vec<Self> {
+        let others = self.kind.uses().iter().map(|&kind| Self {
+            kind,
+            ..self.clone()
+        });
+        let mut all: Vec<Self> = others.collect();
+        all.push(self);
+        all
     }
 
     /// Its name and version.
@@ -108,9 +171,9 @@ impl Found {
     /// Starts it on its core.
     pub fn start(&self, cores: Cores) -> Result<Running, String> {
         let mut command = cores.on_server_core(&self.program);
-        match self.kind {
-            Kind::Tickwire | Kind::OtherTickwire => command.env("TICKWIRE_THREADS", "1"),
-            Kind::Nats => command.env("GOMAXPROCS", "1"),
+        match self.kind.program() {
+            "tickwire" => command.env("TICKWIRE_THREADS", "1"),
+            "nats-server" => command.env("GOMAXPROCS", "1"),
             _ => &mut command,
         };
         self.start_as(command)
@@ -127,7 +190,7 @@ impl Found {
     }
 
     fn try_start(&self, mut command: Command) -> Result<Running, String> {
-        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let folder = folder().map_err(|error| error.to_string())?;
         command.current_dir(folder.path());
         command.stderr(Stdio::null());
         let address = free_address().map_err(|error| format!("no free port: {error}"))?;
@@ -138,6 +201,11 @@ impl Found {
             }
             Kind::Tickwire | Kind::OtherTickwire => {
                 command.args(["serve", "--listen", "127.0.0.1:0"]);
+                Ready::Says
+            }
+            Kind::TickwireDurable => {
+                command.args(["serve", "--listen", "127.0.0.1:0"]);
+                command.args(["--data-dir", "journal", "--durable", SUBJECT]);
                 Ready::Says
             }
             _ => {
@@ -153,6 +221,17 @@ impl Found {
             _folder: folder,
         })
     }
+}
+
+/// Makes a folder for the files of a server. It is not in memory, as the system's
+/// temporary folder may be.
+pub fn folder() -> std::io::Result<tempfile::TempDir> {
+    tempfile::tempdir_in(FILES)
+}
+
+/// Returns once the disk has nothing to do any more for files that were removed.
+pub fn settle_disk() -> std::io::Result<()> {
+    fs::File::open(FILES)?.sync_all()
 }
 
 /// A server that runs.
@@ -181,8 +260,8 @@ impl Running {
     }
 }
 
-/// Nothing on disk, and no limit at which a receiver would be cut
-/// off.
+/// Nothing on disk but for those that are compared by it, and no limit at which a receiver
+/// would be cut off.
 fn configure_rival(
     kind: Kind,
     command: &mut Command,
@@ -205,6 +284,24 @@ fn configure_rival(
             command.args(["--save", "", "--appendonly", "no", "--maxclients", "15000"]);
             command.args(["--client-output-buffer-limit", "pubsub 0 0 0"]);
         }
+        Kind::JetStreamUnsynced => {
+            // The stream itself is asked for in files.
+            command
+                .args(["-a", &host, "-p", &port, "-js", "-sd"])
+                .arg(folder);
+        }
+        Kind::JetStreamSynced => {
+            let path = folder.join("nats.conf");
+            let files = folder.join("jetstream");
+            let settings = format!("jetstream {{ store_dir: {files:?}, sync_interval: always }}\n");
+            fs::write(&path, settings)?;
+            command.args(["-a", &host, "-p", &port, "-c"]).arg(path);
+        }
+        Kind::RedisStreams => {
+            command.args(["--port", &port, "--bind", &host, "--save", ""]);
+            command.args(["--appendonly", "yes", "--appendfsync", "always"]);
+            command.args(["--auto-aof-rewrite-percentage", "0"]);
+        }
         Kind::Rumqttd => {
             let path = folder.join("rumqttd.toml");
             fs::write(
@@ -221,7 +318,11 @@ fn configure_rival(
             )?;
             command.arg("-c").arg(path);
         }
-        Kind::CopyLoop | Kind::Tickwire | Kind::OtherTickwire => {}
+        Kind::CopyLoop
+        | Kind::Tickwire
+        | Kind::OtherTickwire
+        | Kind::TickwireDurable
+        | Kind::Disk => {}
     }
     Ok(())
 }
@@ -256,7 +357,7 @@ set_tcp_nodelay true
 /// The number in the version that the program tells.
 fn version(kind: Kind, program: &Path) -> String {
     let argument = match kind {
-        Kind::CopyLoop => return String::new(),
+        Kind::CopyLoop | Kind::Disk => return String::new(),
         Kind::Mosquitto => "-h",
         _ => "--version",
     };

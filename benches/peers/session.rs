@@ -30,7 +30,7 @@ impl<'a> Session<'a> {
     /// Looks for the servers, and pins this process.
     pub fn new(options: &'a Options) -> Result<Self, String> {
         let found = find_servers(options)?;
-        let servers = found.iter().filter(|found| found.kind != Kind::CopyLoop);
+        let servers = found.iter().filter(|found| is_told(found.kind));
         let versions: Vec<String> = servers.map(Found::text).collect();
         say(&format!("{}\n", versions.join(", ")));
         options.cores.pin_load()?;
@@ -109,7 +109,7 @@ impl<'a> Session<'a> {
     fn write(&self, reports: &[RowReport]) -> Result<(), String> {
         let machine = machine::describe(self.options.cores);
         let servers: Vec<Value> = (self.found.iter())
-            .filter(|found| found.kind != Kind::CopyLoop)
+            .filter(|found| is_told(found.kind))
             .map(|found| json!({"name": found.kind.label(), "version": found.version}))
             .collect();
         let results = json!({
@@ -146,6 +146,11 @@ impl<'a> Session<'a> {
         let given = self.options.out.clone();
         given.unwrap_or_else(|| Path::new(ROOT).join("target/peers"))
     }
+}
+
+/// Returns whether a server is told with its version: other uses of it have the same.
+fn is_told(kind: Kind) -> bool {
+    RIVALS.contains(&kind) || matches!(kind, Kind::Tickwire | Kind::OtherTickwire)
 }
 
 /// The congestion control of connections between clients and servers: libraries take
@@ -191,7 +196,8 @@ fn find_servers(options: &Options) -> Result<Vec<Found>, String> {
     for (kind, path) in needed {
         let server = Found::find(kind, Some(path));
         let missing = || format!("there is no {} at {}", kind.label(), path.display());
-        found.push(server.ok_or_else(missing)?);
+        let server = server.ok_or_else(missing)?;
+        found.extend(server.of_all_uses());
     }
     if options.against.is_some() {
         return Ok(found);
@@ -204,15 +210,7 @@ fn find_servers(options: &Options) -> Result<Vec<Found>, String> {
             _ => &options.mosquitto,
         };
         match Found::find(kind, given.as_deref()) {
-            Some(server) => {
-                if kind == Kind::Nats {
-                    found.push(Found {
-                        kind: Kind::JetStream,
-                        ..server.clone()
-                    });
-                }
-                found.push(server);
-            }
+            Some(server) => found.extend(server.of_all_uses()),
             None => say(&format!(
                 "{}: no {} on this machine, so it is skipped",
                 kind.label(),
