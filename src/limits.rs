@@ -226,6 +226,8 @@ pub const JOURNAL_BYTES_DEFAULT: usize = 16 * 1024 * 1024 * 1024;
 pub const JOURNAL_BYTES_MIN: usize = 1024 * 1024 * 1024;
 /// The most of them that can be configured.
 pub const JOURNAL_BYTES_MAX: usize = 1024 * JOURNAL_BYTES_MIN;
+/// Names that may have unsettled messages.
+pub const JOURNAL_NAMES_MAX: usize = 65_536;
 /// A name may have this part of the journal's bytes unsettled.
 pub const JOURNAL_NAME_DIVISOR: u64 = 8;
 

@@ -19,6 +19,8 @@ pub struct Folder {
     path: PathBuf,
     /// `None` if the folder is only read. The lock ends with the file.
     lock: Option<File>,
+    /// Open all the time: it must be synced also when no more files can be opened.
+    folder: Option<File>,
 }
 
 /// Why a folder can't be used.
@@ -114,8 +116,9 @@ impl Folder {
         let _ = lock
             .set_len(0)
             .and_then(|()| writeln!(lock, "{}", std::process::id()));
+        let folder = Some(File::open(&path).map_err(error)?);
         let lock = Some(lock);
-        Ok(Self { path, lock })
+        Ok(Self { path, lock, folder })
     }
 
     /// A folder that is only read, also while another process writes in it.
@@ -129,7 +132,11 @@ impl Folder {
         if !found.is_dir() {
             return Err(FolderError::NotAFolder { path });
         }
-        Ok(Self { path, lock: None })
+        Ok(Self {
+            path,
+            lock: None,
+            folder: None,
+        })
     }
 
     /// The path of the folder.
@@ -228,7 +235,10 @@ impl Storage for Folder {
     }
 
     fn sync_folder(&self) -> io::Result<()> {
-        File::open(&self.path)?.sync_all()
+        match &self.folder {
+            Some(folder) => folder.sync_all(),
+            None => File::open(&self.path)?.sync_all(),
+        }
     }
 }
 

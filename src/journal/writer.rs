@@ -58,7 +58,10 @@ pub struct Failed(pub io::ErrorKind);
 #[non_exhaustive]
 pub enum AppendError {
     /// No room for another segment. The next call tries again.
-    #[error("the disk of the journal is full: make room")]
+    #[error(
+        "there is no room for another file of the journal: make room on its disk, or let the \
+         process have more files open"
+    )]
     Full,
     /// The record doesn't fit a segment.
     #[error("a record of {bytes} bytes doesn't fit a segment of the journal")]
@@ -140,6 +143,19 @@ impl<S: Storage> Writer<S> {
     #[must_use]
     pub fn last_position(&self) -> Position {
         self.last
+    }
+
+    /// The number of segments.
+    #[must_use]
+    pub fn segments(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// The bytes of the current segment that are not used.
+    #[must_use]
+    pub fn room(&self) -> u64 {
+        let used = self.written + self.pending.len() as u64;
+        u64::from(self.segment.bytes).saturating_sub(used)
     }
 
     /// The bytes of all segments.
@@ -284,14 +300,23 @@ impl<S: Storage> Writer<S> {
         if self.mark_at().is_none_or(|at| now < at) {
             return Ok(());
         }
+        let marked = self.append_marks(now);
+        if matches!(marked, Err(AppendError::Full)) {
+            // Not tried again and again: the next record states it.
+            self.stated = self.durable;
+        }
+        marked?;
+        self.write()?;
+        Ok(())
+    }
+
+    fn append_marks(&mut self, now: u64) -> Result<(), AppendError> {
         let sector = JOURNAL_SECTOR_BYTES;
         let used = (self.written as usize + self.pending.len()) % sector;
         if used != 0 {
             self.append_mark(sector - used, now)?;
         }
-        self.append_mark(ALIGN, now)?;
-        self.write()?;
-        Ok(())
+        self.append_mark(ALIGN, now)
     }
 
     fn append_mark(&mut self, bytes: usize, now: u64) -> Result<(), AppendError> {
@@ -414,9 +439,13 @@ impl<S: Storage> Writer<S> {
     }
 }
 
-/// Returns whether there was no room. Only while a segment is made does that leave
-/// nothing half written.
+/// Returns whether there was no room, or too many files were open. Only while a segment
+/// is made does that leave nothing half written.
 fn is_full(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) {
+        return true;
+    }
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded

@@ -80,9 +80,13 @@ impl Origin {
     }
 
     /// Forgets that messages were accepted: when they are sent again they are new.
-    pub(crate) fn forget(&self, msg_ids: impl Iterator<Item = u128>) {
-        if let Some(accepted) = self.0.accepted_ids() {
-            accepted.forget(msg_ids);
+    /// Leaves `msg_ids` empty.
+    pub(crate) fn forget(&self, msg_ids: &mut Vec<u128>) {
+        let forgotten = std::mem::take(msg_ids);
+        if !forgotten.is_empty()
+            && let Some(accepted) = self.0.accepted_ids()
+        {
+            accepted.forget(forgotten);
         }
     }
 
@@ -115,6 +119,12 @@ impl Outlet {
     /// Returns whether the owner still has the name.
     pub(crate) fn is_open(&self) -> bool {
         self.mailbox.is_owned_at(self.epoch)
+    }
+
+    /// Takes messages back whose settlement could not be stored, so that it can be tried
+    /// again.
+    pub(crate) fn put_back(&self, messages: &[StoredMessage]) {
+        self.mailbox.put_back(self.epoch, messages);
     }
 
     /// Delivers as many messages as there is room for, from the first on, and takes them
@@ -151,6 +161,9 @@ impl Outlet {
                 }
                 // Wait first, then look: room that appears in between wakes us.
                 self.mailbox.wait_for_room(STORE, waker);
+                if budget.is_short() {
+                    budget.wait_for_room(STORE, waker);
+                }
                 continue;
             }
             let bytes = sizes[..granted].iter().map(|&size| size as usize).sum();

@@ -154,8 +154,8 @@ impl AcceptedIds {
         allow(dead_code, reason = "only a server has a store")
     )]
     #[cold]
-    pub(crate) fn forget(&self, msg_ids: impl Iterator<Item = u128>) {
-        let forgotten: HashSet<u128> = msg_ids.collect();
+    pub(crate) fn forget(&self, msg_ids: Vec<u128>) {
+        let forgotten: HashSet<u128> = msg_ids.into_iter().collect();
         lock(&self.ids).forget(&forgotten);
     }
 

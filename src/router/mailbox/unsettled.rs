@@ -107,6 +107,15 @@ impl Mailbox {
             .then(|| unsettled.take(source, msg_id))?
     }
 
+    /// Takes messages back whose settlement was not stored, if the epoch still holds.
+    pub(crate) fn put_back(&self, epoch: Epoch, messages: &[StoredMessage]) {
+        let mut unsettled = lock(&self.unsettled);
+        if self.is_owned_at(epoch) {
+            let messages = messages.iter().cloned();
+            messages.for_each(|message| unsettled.add(message));
+        }
+    }
+
     /// The number of deliveries that are not settled.
     pub(crate) fn unsettled(&self) -> usize {
         lock(&self.unsettled).count

@@ -266,7 +266,8 @@ impl Registry {
 
     /// The names with queued messages, and the number of these.
     pub(crate) fn queued(&self) -> Vec<(Name, usize)> {
-        let all = self.names.iter();
+        // Those of a durable name are on disk.
+        let all = self.names.iter().filter(|mailbox| !mailbox.is_durable());
         all.map(|mailbox| (mailbox.name().clone(), mailbox.load().messages()))
             .filter(|(_, messages)| *messages > 0)
             .collect()

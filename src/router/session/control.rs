@@ -57,6 +57,8 @@ impl Session {
         // must not hear of its loss afterwards.
         let reports = self.handle.take_reports();
         let before = self.answer_reports(reports);
+        // Answers of the store may have taken the sender's place.
+        let sender = self.answers.sender(source.as_bytes()).unwrap_or(sender);
         let outcome = match header.kind {
             Kind::Hello => self.hello(&source, header.msg_id, json),
             Kind::Subscribe => self.subscribe(json),

@@ -30,6 +30,8 @@ struct StoringParts {
     bytes: usize,
     /// A `hello` waits for all of them.
     has_fence: bool,
+    /// The bytes of the message that waits in front of the store.
+    wanted: usize,
 }
 
 #[derive(Debug)]
@@ -55,17 +57,19 @@ impl Storing {
     }
 
     /// Returns whether input that stopped here should be handed in again.
-    fn takes_more(&self) -> bool {
+    fn takes_more(&self, is_short: bool) -> bool {
         self.0.as_ref().is_none_or(|waiting| {
             waiting.parts.is_empty()
                 || !waiting.has_fence
+                    && !is_short
                     && waiting.ids.len() <= STORING_MESSAGES_MAX / 2
                     && waiting.bytes <= STORING_BYTES_MAX / 2
+                    && waiting.bytes + waiting.wanted <= STORING_BYTES_MAX
         })
     }
 
     /// The number of messages, from the first on, that may wait as well. While memory is
-    /// short only one read may.
+    /// short only one run may.
     fn fitting(&self, sizes: &[u32], is_short: bool) -> usize {
         let Some(waiting) = self.0.as_ref().filter(|it| !it.parts.is_empty()) else {
             // Any one message, or a read full of them.
@@ -235,12 +239,15 @@ impl Read<'_> {
     }
 
     /// Goes on if that were all frames of the run, and else stops in front of the next.
-    fn stored_so_many(&self, frames: usize) -> Result<(), Stopped> {
+    fn stored_so_many(&mut self, frames: usize) -> Result<(), Stopped> {
         let run = &self.scratch.run;
-        match frames == run.ids.len() {
-            true => Ok(()),
-            false => Err(Stopped::halt(run.start, Halt::Storing)),
+        let Some(&size) = run.sizes.get(frames) else {
+            return Ok(());
+        };
+        if let Some(waiting) = &mut self.session.storing.0 {
+            waiting.wanted = size as usize;
         }
+        Err(Stopped::halt(run.start, Halt::Storing))
     }
 
     // ---- settling ----
@@ -308,7 +315,7 @@ impl Session {
     /// again.
     #[must_use]
     pub fn may_store_more(&self) -> bool {
-        self.storing.takes_more()
+        self.storing.takes_more(self.shared.budget.is_short())
     }
 
     pub(super) fn durable_claims(&self) -> impl Iterator<Item = &Claim> {
@@ -341,7 +348,10 @@ impl Session {
     #[cold]
     fn refuse_part(&mut self, part: &StoringPart, ids: &[MsgId], fate: StoreFate) {
         let reason = match part.is_settlement {
-            true => "the journal can't be written: what this settles is delivered again",
+            true if fate == StoreFate::NotStored => {
+                "the journal can't take it: what this settles is delivered again, or send it again"
+            }
+            true => "the journal failed: what this settles may be delivered again after a restart",
             false => fate.reason(),
         };
         self.done.refused += ids.len() as u64;

@@ -30,6 +30,8 @@ impl Connection {
         let has_ended = matches!(self.intake, Intake::Ended);
         if is_storing && has_ended {
             self.start_unless_running(Timer::Store, limits::STORE_WAIT_MAX);
+        } else {
+            self.timers.stop(Timer::Store);
         }
         // A peer that sends no more still gets its answers; for other frames
         // that are begun, the closing sequence has its second.

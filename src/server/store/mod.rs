@@ -98,6 +98,13 @@ impl JournalStore {
     }
 }
 
+impl Drop for JournalStore {
+    fn drop(&mut self) {
+        // The thread has the folder locked.
+        self.inbox.push(Request::Stop);
+    }
+}
+
 impl MessageStore for JournalStore {
     fn submit(&self, submission: Submission) {
         self.inbox.push(Request::Submit(submission));

@@ -15,8 +15,8 @@ use crate::router::store::{Outlet, StoredBytes, StoredMessage};
 
 /// Most stretches of one name that wait in memory: each may keep a read in it.
 const STRETCHES_MAX: usize = 32;
-/// Records that are read for one name before others get their turn.
-const RECORDS_PER_TURN: usize = 256;
+/// Most bytes that they may keep in it.
+const STRETCHES_BYTES_MAX: usize = 1024 * 1024;
 
 /// Opens the journal for another reader.
 pub(super) type Reading<S> = Box<dyn Fn() -> io::Result<S> + Send>;
@@ -47,6 +47,8 @@ pub(super) struct Outbox<S: Storage> {
     /// Messages in memory, the next to be delivered.
     next: VecDeque<Stretch>,
     unread: Unread<S>,
+    /// The journal could not be read, and that was said.
+    has_failed: bool,
 }
 
 /// The end of one turn of an outbox.
@@ -58,7 +60,9 @@ pub(super) enum Turn {
     Blocked,
     /// There is more to do at once.
     More,
-    /// The owner has lost the name, or the journal can't be read.
+    /// The journal can't be read now.
+    Failed,
+    /// The owner has lost the name.
     Over,
 }
 
@@ -70,7 +74,12 @@ impl<S: Storage> Outbox<S> {
             next: VecDeque::new(),
             unread: backlog.map_or(Unread::Nothing, |backlog| Unread::From(backlog.from())),
             outlet,
+            has_failed: false,
         }
+    }
+
+    pub(super) fn outlet(&self) -> &Outlet {
+        &self.outlet
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -79,7 +88,10 @@ impl<S: Storage> Outbox<S> {
 
     /// Returns whether messages that are committed now may wait in memory.
     pub(super) fn takes_more(&self) -> bool {
-        self.next.len() < STRETCHES_MAX && matches!(self.unread, Unread::Nothing)
+        let kept = self.next.iter().map(|stretch| stretch.input.block_bytes);
+        self.next.len() < STRETCHES_MAX
+            && kept.sum::<usize>() < STRETCHES_BYTES_MAX
+            && matches!(self.unread, Unread::Nothing)
     }
 
     /// Adds messages that were committed, and stand at `position`.
@@ -98,16 +110,17 @@ impl<S: Storage> Outbox<S> {
         }
     }
 
-    /// Delivers as much as there is room for, but not for long.
+    /// Delivers as much as there is room for, but reads `records` at most.
     pub(super) fn deliver(
         &mut self,
+        records: usize,
         ledger: &Ledger,
         durable: Lsn,
         reading: &Reading<S>,
         budget: &Arc<Budget>,
         waker: &Waker,
     ) -> Turn {
-        for _ in 0..RECORDS_PER_TURN {
+        for _ in 0..records {
             if let Some(next) = self.next.front_mut() {
                 let (messages, start) = (&mut next.messages, &mut next.start);
                 let delivered = (self.outlet).deliver(messages, &next.input, start, budget, waker);
@@ -121,12 +134,16 @@ impl<S: Storage> Outbox<S> {
                 continue;
             }
             match self.read(ledger, durable, reading, budget) {
-                Ok(true) => {}
+                Ok(true) => self.has_failed = false,
                 Ok(false) => return Turn::AtTail,
+                // Nothing unsettled was deleted: the next message stands behind.
+                Err(ReadError::Deleted { first, .. }) => self.unread = Unread::From(first),
                 Err(error) => {
                     let name = self.outlet.name();
-                    tracing::error!(%name, %error, "messages can't be read from the journal");
-                    return Turn::Over;
+                    if !std::mem::replace(&mut self.has_failed, true) {
+                        tracing::error!(%name, %error, "messages can't be read from the journal");
+                    }
+                    return Turn::Failed;
                 }
             }
         }

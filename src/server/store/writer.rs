@@ -15,10 +15,19 @@ use crate::ids::Name;
 use crate::journal::{
     AppendError, Backlog, IndexBuilder, Lsn, Position, Run, Settled, Storage, Writer,
 };
-use crate::limits::{COMMIT_BYTES_MAX, JOURNAL_NAME_DIVISOR, TEND_INTERVAL};
+use crate::limits::{COMMIT_BYTES_MAX, JOURNAL_NAME_DIVISOR, JOURNAL_NAMES_MAX, TEND_INTERVAL};
 use crate::router::store::{
     Origin, Outlet, Part, StoreOutcome, StoredBytes, StoredMessage, Submission,
 };
+
+/// Names that get a turn between two commits.
+const TURNS_PER_ROUND: usize = 64;
+/// Records that are read for them together.
+const RECORDS_PER_ROUND: usize = 4096;
+/// Bytes of a record beside its names, index and frames, with its padding.
+const RECORD_OVERHEAD: usize = 128;
+/// After the disk was full, it is tried again so late.
+const FULL_RETRY: Duration = Duration::from_secs(1);
 
 /// See the [module](super).
 pub(super) struct StoreThread<S: Storage> {
@@ -36,6 +45,10 @@ pub(super) struct StoreThread<S: Storage> {
     due: HashSet<Name>,
     /// Those that wait for room.
     blocked: HashSet<Name>,
+    /// Those for which the journal could not be read.
+    failed: HashSet<Name>,
+    /// The disk is full: until then no new file is tried.
+    is_full_until: Option<Instant>,
     index: IndexBuilder,
     /// When settled segments are looked for again.
     tend_at: Instant,
@@ -95,6 +108,8 @@ impl<S: Storage> StoreThread<S> {
             outboxes: HashMap::new(),
             due: HashSet::new(),
             blocked: HashSet::new(),
+            failed: HashSet::new(),
+            is_full_until: None,
             index: IndexBuilder::default(),
             tend_at: Instant::now(),
             is_full: false,
@@ -124,7 +139,7 @@ impl<S: Storage> StoreThread<S> {
     fn timeout(&self) -> Option<Duration> {
         let mark = self.writer.mark_at();
         let mark = mark.map(|at| Duration::from_micros(at.saturating_sub(now())));
-        let has_more = self.writer.has_settled_segment();
+        let has_more = self.writer.segments() > 1 || !self.failed.is_empty();
         let tend = has_more.then(|| self.tend_at.saturating_duration_since(Instant::now()));
         mark.into_iter().chain(tend).min()
     }
@@ -160,6 +175,7 @@ impl<S: Storage> StoreThread<S> {
         let origin = &submission.origin;
         round.bytes += submission.input.bytes.len();
         let mut rest = &submission.frames[..];
+        let mut refused: Vec<u128> = Vec::new();
         for part in &submission.parts {
             let answer = match part {
                 Part::Run {
@@ -179,13 +195,14 @@ impl<S: Storage> StoreThread<S> {
                     };
                     let appended = self.append_run(&run, now, round);
                     if appended.is_err() {
-                        origin.forget(frames.iter().map(|(_, msg_id)| *msg_id));
+                        refused.extend(frames.iter().map(|(_, msg_id)| *msg_id));
                     }
                     self.answer_to(appended)
                 }
                 Part::Known { frames } => {
                     let (frames, behind) = rest.split_at((*frames).min(rest.len()));
                     rest = behind;
+                    origin.forget(&mut refused);
                     match frames.iter().all(|(_, msg_id)| origin.knows(*msg_id)) {
                         true => Answer::OfCommit,
                         false => Answer::Now(StoreOutcome::Unknown),
@@ -193,12 +210,18 @@ impl<S: Storage> StoreThread<S> {
                 }
                 Part::Settled { target, messages } => {
                     let settled = self.settle(target, messages, now);
+                    if settled.is_err()
+                        && let Some(outbox) = self.outboxes.get(target)
+                    {
+                        outbox.outlet().put_back(messages);
+                    }
                     self.due.insert(target.clone());
                     self.answer_to(settled)
                 }
             };
             round.answer(origin, answer);
         }
+        origin.forget(&mut refused);
     }
 
     fn answer_to(&mut self, appended: Result<(), AppendError>) -> Answer {
@@ -227,6 +250,9 @@ impl<S: Storage> StoreThread<S> {
         if !self.has_room(run.target) {
             return Err(AppendError::Full);
         }
+        let names = run.target.as_bytes().len() + run.source.as_bytes().len();
+        let frames: usize = run.frames.iter().map(|(size, _)| *size as usize + 20).sum();
+        self.check_full(names + frames)?;
         self.index.clear();
         let mut end = 0;
         for &(size, msg_id) in run.frames {
@@ -236,7 +262,7 @@ impl<S: Storage> StoreThread<S> {
         let range = run.start..run.start + end as usize;
         let frames = run.input.bytes.get(range).unwrap_or_default();
         let sequence = self.writer.ledger().next_sequence(run.target.as_bytes());
-        let lsn = self.writer.append(
+        let appended = self.writer.append(
             &Run {
                 target: run.target.as_bytes(),
                 source: run.source.as_bytes(),
@@ -245,7 +271,8 @@ impl<S: Storage> StoreThread<S> {
                 frames,
             },
             now,
-        )?;
+        );
+        let lsn = self.note_full(appended)?;
         if let Some(outbox) = self.outboxes.get_mut(run.target) {
             let position = self.writer.last_position();
             match outbox.takes_more() {
@@ -264,7 +291,11 @@ impl<S: Storage> StoreThread<S> {
     fn has_room(&self, target: &Name) -> bool {
         let backlog = self.writer.ledger().backlog(target.as_bytes());
         let unsettled = backlog.map_or(0, Backlog::bytes);
-        self.writer.bytes() <= self.bytes_max && unsettled <= self.bytes_max / JOURNAL_NAME_DIVISOR
+        let names = self.writer.ledger().backlogs().len();
+        let has_place = backlog.is_some() || names < JOURNAL_NAMES_MAX;
+        has_place
+            && self.writer.bytes() <= self.bytes_max
+            && unsettled <= self.bytes_max / JOURNAL_NAME_DIVISOR
     }
 
     /// Notes messages as settled that are not yet.
@@ -301,9 +332,34 @@ impl<S: Storage> StoreThread<S> {
             }
         }
         if !ranges.is_empty() {
-            self.writer.settle(target.as_bytes(), &ranges, now)?;
+            self.check_full(target.as_bytes().len() + 32 * ranges.len())?;
+            let settled = self.writer.settle(target.as_bytes(), &ranges, now);
+            self.note_full(settled)?;
         }
         Ok(())
+    }
+
+    /// Refuses a record of about so many bytes, if it needs a file that there was no room
+    /// for just now: each attempt fills the disk with zeros.
+    fn check_full(&mut self, bytes: usize) -> Result<(), AppendError> {
+        let needs_file = self.writer.room() < (bytes + RECORD_OVERHEAD) as u64;
+        match self.is_full_until {
+            Some(until) if needs_file && Instant::now() < until => Err(AppendError::Full),
+            _ => Ok(()),
+        }
+    }
+
+    fn note_full<T>(&mut self, appended: Result<T, AppendError>) -> Result<T, AppendError> {
+        if matches!(appended, Err(AppendError::Full)) {
+            self.is_full_until = Some(Instant::now() + FULL_RETRY);
+        }
+        appended
+    }
+
+    /// Tries a full disk again at once.
+    #[cfg(test)]
+    pub(super) fn try_again(&mut self) {
+        self.is_full_until = None;
     }
 
     // ---- answering ----
@@ -355,18 +411,24 @@ impl<S: Storage> StoreThread<S> {
             self.due.extend(self.blocked.drain());
         }
         let (durable, ledger) = (self.writer.durable(), self.writer.ledger());
-        for name in std::mem::take(&mut self.due) {
+        let turns: Vec<Name> = self.due.iter().take(TURNS_PER_ROUND).cloned().collect();
+        let records = RECORDS_PER_ROUND / turns.len().max(1);
+        for name in turns {
+            self.due.remove(&name);
             let Some(outbox) = self.outboxes.get_mut(&name) else {
                 continue;
             };
             let (reading, waker) = (&self.reading, &self.room_waker);
-            match outbox.deliver(ledger, durable, reading, &self.budget, waker) {
+            match outbox.deliver(records, ledger, durable, reading, &self.budget, waker) {
                 Turn::AtTail => {}
                 Turn::Blocked => {
                     self.blocked.insert(name);
                 }
                 Turn::More => {
                     self.due.insert(name);
+                }
+                Turn::Failed => {
+                    self.failed.insert(name);
                 }
                 Turn::Over => {
                     self.outboxes.remove(&name);
@@ -384,6 +446,7 @@ impl<S: Storage> StoreThread<S> {
             return;
         }
         self.tend_at = time + TEND_INTERVAL;
+        self.due.extend(self.failed.drain());
         self.outboxes.retain(|_, outbox| outbox.is_open());
         let Self {
             blocked, outboxes, ..

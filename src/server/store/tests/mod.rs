@@ -260,6 +260,7 @@ fn a_full_disk_refuses_messages_until_there_is_room() {
         "STORAGE_UNAVAILABLE not_stored"
     );
     disk.set_capacity(None);
+    world.thread.try_again();
     sender.order(100);
     world.settle_down();
     assert_eq!(kinds(&sender.read()), ["ack"]);
@@ -303,6 +304,62 @@ fn a_name_that_fills_its_part_of_the_journal_is_refused_alone() {
 }
 
 #[test]
+fn a_settlement_for_which_there_was_no_room_can_be_tried_again() {
+    let disk = SimDisk::new(1);
+    let mut world = World::open(&disk).expect("an empty disk");
+    let mut sender = world.client("sender");
+    for number in 1..100 {
+        sender.order(number);
+    }
+    world.settle_down();
+    let mut receiver = world.client("store");
+    world.settle_down();
+    let received = receiver.read().split_off(1);
+    assert_eq!(received.len(), 99);
+    let used = disk.contents().values().map(|file| file.len() as u64).sum();
+    disk.set_capacity(Some(used));
+    let mut refused = None;
+    for message in &received {
+        receiver.settle(message);
+        world.settle_down();
+        if kinds(&receiver.read()) == ["STORAGE_UNAVAILABLE not_stored"] {
+            refused = Some(message);
+            break;
+        }
+    }
+    let refused = refused.expect("the file was full at some time");
+    disk.set_capacity(None);
+    world.thread.try_again();
+    receiver.settle(refused);
+    world.settle_down();
+    assert!(receiver.read().is_empty(), "it is settled");
+    let mut next = world.client("store");
+    world.settle_down();
+    let again = next.read();
+    assert!(
+        again
+            .iter()
+            .all(|message| message["msg_id"] != refused["msg_id"])
+    );
+}
+
+#[test]
+fn answers_of_the_store_may_come_in_the_middle_of_a_request_of_another_source() {
+    let mut world = World::open(&SimDisk::new(1)).expect("an empty disk");
+    let mut gateway = world.client("gateway");
+    for number in 1..20 {
+        let source = format!("source-{number}");
+        gateway.say(&message("ingest_event", number, &source, "store".into()));
+    }
+    world.settle_down();
+    let mut subscribe = message("subscribe", 50, "another", Value::Null);
+    subscribe["payload"] = json!({"id": "all"});
+    gateway.say(&subscribe);
+    let answers = kinds(&gateway.read());
+    assert_eq!(answers.iter().filter(|kind| *kind == "ack").count(), 20);
+}
+
+#[test]
 fn a_message_that_could_not_be_stored_is_new_when_it_is_sent_again() {
     let disk = SimDisk::new(1);
     let mut world = World::open(&disk).expect("an empty disk");
@@ -325,6 +382,7 @@ fn a_message_that_could_not_be_stored_is_new_when_it_is_sent_again() {
         sender.order(last);
     }
     disk.set_capacity(None);
+    world.thread.try_again();
     // It comes back before its last two messages are dealt with.
     sender.order(last + 1);
     let mut again = world.connect("sender");
