@@ -2,7 +2,7 @@
 //! the machine's power.
 //!
 //! - `record`, `segment`: the bytes, as `docs/journal.md` has them.
-//! - `writer`: appends records, and commits many with one sync.
+//! - `writer`: appends records, and commits many with one sync; `marking`: its marks.
 //! - `reader`: the records from one on, in their order.
 //! - `inspect`, `damage`: the whole journal, and the damage in it.
 //! - `survey`: the segments that a start must read.

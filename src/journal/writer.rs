@@ -1,15 +1,16 @@
 //! Appending records, and committing many of them with one sync.
 
+mod marking;
+
 use std::io;
 
 use super::ledger::Ledger;
-use super::record::{self, ALIGN, Body, RecordHeader, Run};
+use super::record::{self, Body, RecordHeader, Run};
 use super::recovery::Options;
 use super::segment::{self, HEADER_BYTES, NotMade, SegmentHeader, SegmentPlace};
 use super::settlement::{Settled, Settlement};
 use super::storage::{Storage, StorageFile};
 use super::{Lsn, Position};
-use crate::limits::{JOURNAL_MARK_AFTER, JOURNAL_SECTOR_BYTES};
 
 /// The end of a journal. One thread has it.
 #[derive(Debug)]
@@ -278,50 +279,6 @@ impl<S: Storage> Writer<S> {
             self.synced_at = now;
         }
         Ok(self.durable)
-    }
-
-    /// The time from which on [`Writer::mark`] has something to state, in microseconds
-    /// since 1970.
-    #[must_use]
-    pub fn mark_at(&self) -> Option<u64> {
-        let after = JOURNAL_MARK_AFTER.as_micros() as u64;
-        let is_due = self.failed.is_none() && self.stated < self.durable.min(self.last_run);
-        is_due.then_some(self.synced_at.saturating_add(after))
-    }
-
-    /// States, if that is due, that the latest commit is on disk, so that recovery can
-    /// tell its damage from a torn tail. It is written, and on disk with the next commit.
-    ///
-    /// The statement stands in another sector than the commit: both are not lost at once.
-    ///
-    /// # Errors
-    /// As [`Writer::append`].
-    pub fn mark(&mut self, now: u64) -> Result<(), AppendError> {
-        if self.mark_at().is_none_or(|at| now < at) {
-            return Ok(());
-        }
-        let marked = self.append_marks(now);
-        if matches!(marked, Err(AppendError::Full)) {
-            // Not tried again and again: the next record states it.
-            self.stated = self.durable;
-        }
-        marked?;
-        self.write()?;
-        Ok(())
-    }
-
-    fn append_marks(&mut self, now: u64) -> Result<(), AppendError> {
-        let sector = JOURNAL_SECTOR_BYTES;
-        let used = (self.written as usize + self.pending.len()) % sector;
-        if used != 0 {
-            self.append_mark(sector - used, now)?;
-        }
-        self.append_mark(ALIGN, now)
-    }
-
-    fn append_mark(&mut self, bytes: usize, now: u64) -> Result<(), AppendError> {
-        self.append_body(&Body::Mark(bytes as u32), now)?;
-        Ok(())
     }
 
     fn append_body(&mut self, body: &Body<'_>, now: u64) -> Result<Lsn, AppendError> {

@@ -16,6 +16,7 @@ fn given_up(sender: &ConnectionHandle) -> usize {
     let counts = reports.into_iter().map(|report| match report {
         Report::Undelivered { count, .. } => count as usize,
         Report::NameTakenOver(_) => panic!("the sender owns no name"),
+        Report::Stored { .. } => panic!("no name is durable"),
     });
     counts.sum()
 }
