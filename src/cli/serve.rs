@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use clap::Args;
+use tickwire::journal::OpenError;
 use tickwire::loss;
 use tickwire::server::{Server, ServerFailure, ServerHandle, StartError};
 
@@ -214,6 +215,14 @@ fn explain(error: StartError) -> Failure {
             Failure::failed(format!("can't listen on {address}: {advice}"))
         }
         StartError::Config(error) => Failure::usage(error),
+        StartError::Journal {
+            path,
+            source: OpenError::Storage(error),
+        } if error.kind() == ErrorKind::StorageFull => Failure::failed(format!(
+            "there is no room for the journal in {}: each of its files has 64 MiB. Make room, or \
+             choose another folder with --data-dir DIR",
+            path.display()
+        )),
         error => Failure::failed(error),
     }
 }
@@ -249,6 +258,19 @@ mod tests {
     use tokio::net::TcpStream;
 
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_with_its_remedy() {
+        let error = explain(StartError::Journal {
+            path: "/data".into(),
+            source: OpenError::Storage(ErrorKind::StorageFull.into()),
+        });
+        let error = error.to_string();
+        assert!(
+            error.contains("/data") && error.contains("Make room"),
+            "{error}"
+        );
+    }
 
     #[tokio::test]
     async fn a_server_that_can_not_go_on_is_drained_and_ends_with_an_error() {
