@@ -44,7 +44,9 @@ pub(super) struct StoreThread<S: Storage> {
     index: IndexBuilder,
     /// When settled segments are looked for again.
     tend_at: Instant,
-    is_full: bool,
+    /// When the log last told that messages are refused.
+    refusal_told_at: Option<Instant>,
+    is_failure_told: bool,
 }
 
 /// The requests of one commit.
@@ -104,7 +106,8 @@ impl<S: Storage> StoreThread<S> {
             is_full_until: None,
             index: IndexBuilder::default(),
             tend_at: Instant::now(),
-            is_full: false,
+            refusal_told_at: None,
+            is_failure_told: false,
         }
     }
 
@@ -147,11 +150,11 @@ impl<S: Storage> StoreThread<S> {
 
     /// Commits the round, answers, and hands its messages to their owners.
     fn finish(&mut self, round: Round) {
-        let before = self.writer.failed();
         let outcome = match self.writer.commit(now()) {
             Ok(_) => StoreOutcome::Stored,
             Err(error) => {
-                if before.is_none() {
+                // It may have failed before, while a segment was made.
+                if !std::mem::replace(&mut self.is_failure_told, true) {
                     tracing::error!(
                         %error,
                         "messages to durable names are refused until the server is started again"

@@ -19,6 +19,21 @@ const RECORD_OVERHEAD: usize = 128;
 /// After the disk was full, it is tried again so late.
 const FULL_RETRY: Duration = Duration::from_secs(1);
 
+/// The log tells so often that messages are refused.
+const REFUSAL_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Why messages or a settlement were not appended.
+#[derive(Debug, thiserror::Error)]
+enum NotAppended {
+    #[error(
+        "the journal, or the part of it that {0} may have, is full: have its owner settle \
+         messages, or raise journal_bytes"
+    )]
+    Bound(Name),
+    #[error(transparent)]
+    Journal(#[from] AppendError),
+}
+
 impl<S: Storage> StoreThread<S> {
     /// Appends all that waits, up to a bound.
     pub(super) fn append_all(&mut self) -> Round {
@@ -91,21 +106,18 @@ impl<S: Storage> StoreThread<S> {
         origin.forget(&mut refused);
     }
 
-    fn answer_to(&mut self, appended: Result<(), AppendError>) -> Answer {
-        match appended {
-            Ok(()) => {
-                self.is_full = false;
-                Answer::OfCommit
-            }
-            Err(error) => {
-                // A journal that has failed has said so.
-                let is_news = !matches!(error, AppendError::Failed(_));
-                if is_news && !std::mem::replace(&mut self.is_full, true) {
-                    tracing::error!(%error, "messages to durable names are refused");
-                }
-                Answer::Now(StoreOutcome::NotStored)
-            }
+    fn answer_to(&mut self, appended: Result<(), NotAppended>) -> Answer {
+        let Err(error) = appended else {
+            return Answer::OfCommit;
+        };
+        // That the journal has failed is told with the commit.
+        let has_failed = matches!(error, NotAppended::Journal(AppendError::Failed(_)));
+        let told_at = self.refusal_told_at;
+        if !has_failed && told_at.is_none_or(|at| at.elapsed() >= REFUSAL_INTERVAL) {
+            self.refusal_told_at = Some(Instant::now());
+            tracing::error!(%error, "messages to durable names are refused");
         }
+        Answer::Now(StoreOutcome::NotStored)
     }
 
     fn append_run(
@@ -113,13 +125,14 @@ impl<S: Storage> StoreThread<S> {
         run: &SubmittedRun<'_>,
         now: u64,
         round: &mut Round,
-    ) -> Result<(), AppendError> {
+    ) -> Result<(), NotAppended> {
         if !self.has_room(run.target) {
-            return Err(AppendError::Full);
+            return Err(NotAppended::Bound(run.target.clone()));
         }
         let names = run.target.as_bytes().len() + run.source.as_bytes().len();
-        let frames: usize = run.frames.iter().map(|(size, _)| *size as usize + 20).sum();
-        self.check_full(names + frames)?;
+        // Each with its place in the index.
+        let indexed = run.frames.iter().map(|(size, _)| *size as usize + 20);
+        self.check_full(names + indexed.sum::<usize>())?;
         self.index.clear();
         let mut end = 0;
         for &(size, msg_id) in run.frames {
@@ -171,7 +184,7 @@ impl<S: Storage> StoreThread<S> {
         target: &Name,
         messages: &[StoredMessage],
         now: u64,
-    ) -> Result<(), AppendError> {
+    ) -> Result<(), NotAppended> {
         let ledger = self.writer.ledger();
         let is_open = |message: &&StoredMessage| {
             let (lsn, sequence) = (Lsn(message.record), message.sequence);
