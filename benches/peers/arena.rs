@@ -40,7 +40,7 @@ const TARGETS: [&str; 4] = [
 const AHEAD_OF_ONE_MAX: u64 = 6 * 1024 * 1024;
 const AHEAD_OF_MANY_MAX: u64 = 2 * 1024 * 1024;
 
-/// The shortest run of a server that syncs what it acknowledges.
+/// The shortest run of a server that syncs each message before its answer.
 const DURABLE_MIN: Duration = Duration::from_secs(1);
 
 /// The time in which a server does the rest of its work after its last message.

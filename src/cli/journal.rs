@@ -30,7 +30,7 @@ pub struct Arguments {
 enum Command {
     /// List the files with their records and messages
     Ls(Place),
-    /// Read everything, and say what is damaged
+    /// Read everything, and list the damage
     ///
     /// A last record that is not whole is no damage: a server is writing it, or was when
     /// it ended. Everything else ends it with 1: `serve --accept-loss` opens such a journal.

@@ -251,7 +251,7 @@ impl<S: Storage> Writer<S> {
                 break;
             }
             match self.storage.remove(&segment::name_of(oldest.number)) {
-                // By an earlier call, whose sync failed.
+                // Removed by an earlier call; its sync failed.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 removed => removed?,
             }

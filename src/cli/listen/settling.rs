@@ -1,4 +1,4 @@
-//! Settling what was printed, where the name is durable.
+//! Settling the printed messages, where the name is durable.
 
 use tickwire::Client;
 use tickwire::client::Inbound;

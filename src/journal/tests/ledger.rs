@@ -240,7 +240,7 @@ fn mostly_settled() -> (SimDisk, Ledger) {
     (disk, writer.ledger().clone())
 }
 
-/// What was settled long ago is not read at a start.
+/// Messages that were settled long ago are not read at a start.
 #[test]
 fn a_start_reads_from_the_oldest_unsettled_message_on() {
     let (disk, ledger) = mostly_settled();

@@ -2,6 +2,7 @@
 
 mod crashes;
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use bytes::BytesMut;
@@ -74,6 +75,17 @@ impl World {
         for _ in 0..4 {
             self.thread.round();
         }
+    }
+
+    /// Sends orders to `store`, each answered before the next.
+    fn send_each(&mut self, sender: &mut Client, numbers: Range<usize>) -> Vec<String> {
+        let mut answers = Vec::new();
+        for number in numbers {
+            sender.order(number);
+            self.settle_down();
+            answers.extend(kinds(&sender.read()));
+        }
+        answers
     }
 
     fn client(&self, name: &str) -> Client {
@@ -249,12 +261,7 @@ fn a_full_disk_refuses_messages_until_there_is_room() {
     let mut world = World::open(&disk).expect("an empty disk");
     let mut sender = world.client("sender");
     disk.set_capacity(Some(8 * 1024));
-    let mut answers = Vec::new();
-    for number in 1..100 {
-        sender.order(number);
-        world.settle_down();
-        answers.extend(kinds(&sender.read()));
-    }
+    let answers = world.send_each(&mut sender, 1..100);
     assert_eq!(
         answers.last().expect("answers"),
         "STORAGE_UNAVAILABLE not_stored"
@@ -276,12 +283,7 @@ fn a_name_that_fills_its_part_of_the_journal_is_refused_alone() {
     let bytes_max = 80 * 1024;
     let mut world = World::open_within(&SimDisk::new(1), bytes_max).expect("an empty disk");
     let mut sender = world.client("sender");
-    let mut answers = Vec::new();
-    for number in 1..40 {
-        sender.order(number);
-        world.settle_down();
-        answers.extend(kinds(&sender.read()));
-    }
+    let answers = world.send_each(&mut sender, 1..40);
     assert_eq!(
         answers.last().expect("answers"),
         "STORAGE_UNAVAILABLE not_stored"
